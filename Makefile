@@ -1,0 +1,117 @@
+# `make help` lists the targets. A new user needs two of them: `make demo` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Any Python from 3.11 on; found on the PATH unless given: make demo PYTHON=/path/to/python
+PYTHON ?=
+# Rows of a benchmark also go to this file: make verify JSON=results.json
+JSON ?=
+# More arguments for the command: make test ARGS="-k gateway"
+ARGS ?=
+JSON_FLAG = $(if $(JSON),--json $(JSON))
+
+##@ Use
+
+.PHONY: demo
+demo: $(STAMP) ## Start a whole cluster here, ask it questions, show what happened
+	@$(BIN)/perfuse demo $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## Run all tests (two processes; those that start Ray one after another)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tidiness
+	@failed=(); \
+	run() { echo "-- $$1"; "$${@:2}" || failed+=("$$1"); }; \
+	run "ruff format" $(BIN)/ruff format --check --quiet .; \
+	run "ruff check" $(BIN)/ruff check --quiet --output-format concise .; \
+	run "mypy" $(BIN)/mypy --no-error-summary; \
+	run "lint-imports" $(BIN)/lint-imports --no-logo; \
+	run "protos" $(BIN)/python -m protos.generate --check; \
+	run "tidy" $(BIN)/python -m pytest -q -p no:randomly tests/test_tidy.py; \
+	if [ $${#failed[@]} -gt 0 ]; then \
+	  printf '\nmake check failed:'; printf ' [%s]' "$${failed[@]}"; echo; exit 1; \
+	fi
+
+.PHONY: venv
+venv: $(STAMP) ## Install everything into .venv (the other targets do it when needed)
+
+.PHONY: format
+format: $(STAMP) ## Format the code and apply the safe lint fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+##@ Measure (each: JSON=file for the rows, ARGS="..." for more options)
+
+.PHONY: verify
+verify: $(STAMP) ## Run every bar in full and show one table
+	@$(BIN)/python -m benchmarks.verify $(JSON_FLAG) $(ARGS)
+
+BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
+              bench-footprint bench-transport bench-cancel bench-hashseed
+.PHONY: $(BENCHMARKS)
+bench-logits: ## Our logits beside Hugging Face's
+bench-recall: ## Vector search: recall beside exhaustive search
+bench-answers: ## Retrieval-augmented answers that are right
+bench-exact: ## Tokens of the cluster beside those of one process
+bench-worlds: ## The same scenario in the local world beside the virtual one
+bench-throughput: ## Tokens a second with many users
+bench-footprint: ## Memory of each process and the time to the first answer
+bench-transport: ## Latency and bandwidth of each transport
+bench-cancel: ## What a cancelled request leaves behind: nothing
+bench-hashseed: ## Same trace hash under different PYTHONHASHSEED
+$(BENCHMARKS): bench-%: $(STAMP)
+	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
+
+##@ Tidy up
+
+.PHONY: clean
+clean: ## Remove the environment, caches and build leftovers
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	  .import_linter_cache
+	@find . -type d -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-zA-Z_-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Written last, so that a broken installation is tried again and a whole one never is.
+$(STAMP): pyproject.toml constraints.txt
+	@python="$(PYTHON)"; \
+	enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	if [ -n "$$python" ]; then \
+	  "$$python" -c "$$enough" || { \
+	    echo "PYTHON=$$python does not run, or is older than 3.11." >&2; exit 1; }; \
+	else \
+	  for candidate in python3.12 python3.11 python3.13 python3 python; do \
+	    if command -v "$$candidate" >/dev/null && "$$candidate" -c "$$enough" 2>/dev/null; \
+	    then python="$$candidate"; break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "No Python 3.11 or newer on the PATH. Install one (Debian: apt install" >&2; \
+	    echo "python3.11-venv), or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	  fi; \
+	fi; \
+	if [ ! -x $(BIN)/python ]; then \
+	  echo "Creating $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "$$python cannot create environments (Debian: apt install python3-venv)." >&2; \
+	    exit 1; }; \
+	fi
+	@echo "Installing Perfuse and what it needs into $(VENV): once, a few minutes (torch is large)"
+	@started=$$SECONDS; \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --progress-bar off \
+	  --constraint constraints.txt --editable '.[dev]'; \
+	echo "Installed in $$((SECONDS - started)) s"
+	@touch $@

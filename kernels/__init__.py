@@ -1,0 +1,3 @@
+"""The hot path: attention, experts, dispatch codec, vector scan. Each op is a folder with one
+signature.
+"""

@@ -1,0 +1,40 @@
+"""What all tests share: one thread for arithmetic, repeatable properties, live tests one by one."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before torch and faiss are loaded: two cores are shared with the other test process and with
+# everything that a live test starts, and one thread gives the same sums everywhere.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# "ci" tries the same examples every time; `pytest --hypothesis-profile explore` looks for new ones.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("explore", deadline=None, print_blob=True, max_examples=1000)
+settings.load_profile("ci")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Live tests form one group, so that `-n 2 --dist loadgroup` never runs two of them at once."""
+    for item in items:
+        if item.get_closest_marker("live"):
+            item.add_marker(pytest.mark.xdist_group("live"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> None:
+    """Holds also where OMP_NUM_THREADS was set to more outside; costs nothing without torch."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder() -> Path:
+    """The checkpoint folder of perfuse-tiny, in Hugging Face's layout."""
+    return ROOT / "configs" / "perfuse_tiny" / "model"
