@@ -1,0 +1,181 @@
+"""Whether a node's memory holds what is put into it, and how much is left for KV.
+
+Per node and tier:   budget = capacity x gpu_memory_utilization
+                     budget - chip weights - expert weights = room for KV, shared evenly by the
+                     node's chips
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from configs.nearest import nearest
+from configs.schema.device import DeviceSpec
+from configs.schema.model import ModelSection
+from configs.units import SIZE
+
+# A pool that shares its tier with collections may fill half of it; their size is known when they
+# are loaded.
+_POOL_SHARE_BESIDE_COLLECTIONS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Something that lies in a tier."""
+
+    what: Literal["weights", "experts", "kv", "pool"]
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What fits: KV blocks of each chip, the tiers chosen, what lies in each tier, and what is
+    wrong.
+    """
+
+    num_kv_blocks: int
+    experts_tier: str
+    pool_tier: str
+    pool_bytes: int
+    fills: Mapping[str, tuple[Fill, ...]]
+    problems: tuple[str, ...]
+
+
+def fit_node(
+    *,
+    key: str,
+    device: DeviceSpec,
+    model: ModelSection,
+    experts_tier: str | None,
+    chip_bytes: int,
+    chips: tuple[str, ...],
+    shards: Mapping[str, int],
+    kv_block_bytes: int,
+    max_model_len: int,
+    has_pool: bool,
+) -> Fit:
+    """Fill one node. `chip_bytes` is each chip's weights, `shards` each shard's; `key` names the
+    group in errors.
+    """
+    problems: list[str] = []
+    main = device.default_tier
+    tier_of_experts = experts_tier or main
+    if tier_of_experts not in device.tiers:
+        if shards:
+            problems.append(
+                f"placement.experts_tier: is {tier_of_experts!r}, which {device.name} in {key} "
+                f"does not have: {nearest(tier_of_experts, device.tiers)}"
+            )
+        tier_of_experts = main
+    weights = chip_bytes * len(chips)
+    experts = sum(shards.values())
+    fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
+    _put(fills[main], "weights", weights)
+    _put(fills[tier_of_experts], "experts", experts)
+    for tier, held in fills.items():
+        problems += _overflow(key, device, tier, held, model, has_experts=bool(shards))
+
+    num_kv_blocks = 0
+    if chips:
+        room = _budget(device, main, model) - sum(fill.num_bytes for fill in fills[main])
+        num_kv_blocks, wrong = _kv_blocks(
+            key, device, model, max(0, room), len(chips), kv_block_bytes, max_model_len
+        )
+        problems += [] if room < 0 else wrong  # weights that do not fit were reported already
+        _put(fills[main], "kv", num_kv_blocks * kv_block_bytes * len(chips))
+
+    pool_tier = _pool_tier(device)
+    pool_bytes = 0
+    if has_pool:
+        left = _budget(device, pool_tier, model) - sum(f.num_bytes for f in fills[pool_tier])
+        share = _POOL_SHARE_BESIDE_COLLECTIONS if pool_tier == main else 1
+        pool_bytes = max(0, int(left * share))
+        _put(fills[pool_tier], "pool", pool_bytes)
+    return Fit(
+        num_kv_blocks=num_kv_blocks,
+        experts_tier=tier_of_experts,
+        pool_tier=pool_tier,
+        pool_bytes=pool_bytes,
+        fills={tier: tuple(held) for tier, held in fills.items()},
+        problems=tuple(problems),
+    )
+
+
+def _put(
+    held: list[Fill], what: Literal["weights", "experts", "kv", "pool"], num_bytes: int
+) -> None:
+    if num_bytes:
+        held.append(Fill(what, num_bytes))
+
+
+def _budget(device: DeviceSpec, tier: str, model: ModelSection) -> int:
+    return int(device.tiers[tier].capacity_bytes * model.gpu_memory_utilization)
+
+
+def _overflow(
+    key: str,
+    device: DeviceSpec,
+    tier: str,
+    held: list[Fill],
+    model: ModelSection,
+    has_experts: bool,
+) -> list[str]:
+    """Weights beyond the budget: what is needed, what there is, and what would do."""
+    needed, budget = sum(fill.num_bytes for fill in held), _budget(device, tier, model)
+    if needed <= budget:
+        return []
+    parts = " and ".join(f"{rough(fill.num_bytes)} of {fill.what}" for fill in held)
+    wanted = rough(int(needed / model.gpu_memory_utilization) + 1)
+    more = "more expert shards, or " if has_experts else ""
+    return [
+        f"{key}: {parts} do not fit tier {tier} of {device.name}: needs {rough(needed)}, has "
+        f"{rough(budget)} ({model.gpu_memory_utilization:.0%} of "
+        f"{SIZE.format(device.tiers[tier].capacity_bytes)}); use {more}a device with at least "
+        f"{wanted}"
+    ]
+
+
+def _kv_blocks(
+    key: str,
+    device: DeviceSpec,
+    model: ModelSection,
+    room: int,
+    num_chips: int,
+    block_bytes: int,
+    max_model_len: int,
+) -> tuple[int, list[str]]:
+    """(KV blocks of each chip, problems): all that fits, or the number asked for."""
+    fitting = room // num_chips // block_bytes
+    blocks = fitting if model.num_kv_blocks is None else model.num_kv_blocks
+    needed = -(-max_model_len // model.block_size)
+    problems = []
+    if blocks > fitting:
+        problems.append(
+            f"model.num_kv_blocks: is {blocks} ({rough(blocks * block_bytes)} for each chip): "
+            f"beside the weights tier {device.default_tier} of {device.name} in {key} has room for "
+            f"{fitting}"
+        )
+    if blocks < needed:
+        where = f"{key}: tier {device.default_tier} of {device.name} has room for"
+        where = "model.num_kv_blocks: is" if model.num_kv_blocks is not None else where
+        problems.append(
+            f"{where} {blocks} KV blocks, less than one sequence of {max_model_len} tokens needs "
+            f"({needed} blocks of {model.block_size}, {rough(needed * block_bytes)}): lower "
+            f"model.max_model_len to {blocks * model.block_size} or make room for {needed} blocks"
+        )
+    return blocks, problems
+
+
+def _pool_tier(device: DeviceSpec) -> str:
+    """Pooled KV is written often: the tier that writes fastest and does not wear."""
+    lasting = [name for name, tier in device.tiers.items() if tier.endurance_cycles is None]
+    names = lasting or list(device.tiers)
+    return max(names, key=lambda name: device.tiers[name].write_bytes_per_s)
+
+
+def rough(num_bytes: int) -> str:
+    """Three digits are enough for a message: 72 GB, 1.23 MB."""
+    for unit, scale in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.3g} {unit}"
+    return f"{num_bytes} B"

@@ -1,0 +1,15 @@
+"""Hints for names that do not exist."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """The names nearest to a wrong one, or all of them when none is near; a clause for an error
+    message.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"known: {', '.join(names)}" if names else "there is none"

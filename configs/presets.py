@@ -1,0 +1,117 @@
+"""Where the shipped presets are, and how a name or a `base:` becomes a whole specification."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.nearest import nearest
+
+ROOT = Path(__file__).resolve().parent
+KINDS = {"device": ROOT / "devices", "link": ROOT / "links", "scenario": ROOT / "scenarios"}
+
+TINY_MODEL = "perfuse-tiny"
+TINY_CORPUS = "perfuse-tiny corpus"
+
+
+def preset_names(kind: str) -> tuple[str, ...]:
+    """Names of the shipped presets of one kind ("device", "link", "scenario"), sorted."""
+    return tuple(sorted(path.stem for path in KINDS[kind].glob("*.yaml")))
+
+
+def preset_path(kind: str, name: str) -> Path:
+    """The file of a preset. Raises ValueError with the nearest names."""
+    if name not in preset_names(kind):
+        raise ValueError(f"no {kind} is called {name!r}: {nearest(name, preset_names(kind))}")
+    return KINDS[kind] / f"{name}.yaml"
+
+
+def expand(kind: str, value: Any) -> Any:
+    """A preset's name, or a mapping that names a `base:` and replaces some of its keys, as the
+    whole mapping.
+
+    Anything else is returned as it is, for the schema to judge. A changed preset keeps
+    its name unless it is given another.
+    """
+    if isinstance(value, str):
+        return read_mapping(preset_path(kind, value))
+    if isinstance(value, Mapping) and "base" in value:
+        changes = {key: item for key, item in value.items() if key != "base"}
+        return merge(read_mapping(preset_path(kind, str(value["base"]))), changes)
+    return value
+
+
+def merge(
+    base: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    one_of: frozenset[tuple[str, ...]] = frozenset(),
+    above: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """`base` with `changes` on top: mappings merge, all else replaces, null takes the key away.
+
+    At a path in `one_of` exactly one choice may stand, so another choice replaces instead of
+    joining. `above` is the path of these two mappings themselves.
+    """
+    result = dict(base)
+    for key, value in changes.items():
+        old, path = result.get(key), (*above, key)
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(old, Mapping):
+            replaces = path in one_of and not any(choice in old for choice in value)
+            result[key] = merge({} if replaces else old, value, one_of, path)
+        else:
+            result[key] = value
+    return result
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file whose top is a mapping. Raises ValueError naming the file, line and column."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            value = yaml.load(file, Loader=_UniqueKeys)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: holds a {type(value).__name__}: it must be a mapping of keys")
+    return value
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """PyYAML lets a repeated key win silently; here it fails."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: list[Any] = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    "while reading a mapping",
+                    node.start_mark,
+                    f"key {key!r} stands twice",
+                    key_node.start_mark,
+                )
+            seen.append(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def model_folder(path: str) -> Path:
+    """The checkpoint folder that a scenario's `model.path` means; "perfuse-tiny" is the shipped
+    model.
+    """
+    return ROOT / "perfuse_tiny" / "model" if path == TINY_MODEL else Path(path).expanduser()
+
+
+def corpus_folder(path: str) -> Path:
+    """The folder of documents, or of an index of them, that a collection's `path` means."""
+    return ROOT / "perfuse_tiny" / "corpus" if path == TINY_CORPUS else Path(path).expanduser()
+
+
+def questions_file(path: str | None) -> Path:
+    """The JSON-lines file that `workload.prompts.questions.path` means; None is the shipped one."""
+    return ROOT / "perfuse_tiny" / "questions.jsonl" if path is None else Path(path).expanduser()

@@ -1,0 +1,83 @@
+"""Which machines there are, who works on them, and what world they live in."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from configs.presets import expand
+from configs.schema.device import DeviceSpec
+from configs.schema.link import LinkSpec
+from configs.schema.section import Name, Section
+
+Role = Literal["router", "gateway", "prefill", "decode", "experts", "memory"]
+# There is one of each in a cluster, and its worker carries the plain role as its name.
+SINGLE_ROLES: tuple[Role, ...] = ("router", "gateway")
+CHIP_ROLES: tuple[Role, ...] = ("prefill", "decode")
+
+
+def _expand_device(value: Any) -> Any:
+    return expand("device", value)
+
+
+def _expand_link(value: Any) -> Any:
+    return expand("link", value)
+
+
+class NodeGroup(Section):
+    """Nodes that are alike. Each of them carries one worker of every role in `workers`.
+
+    count    how many; left out it is one
+    device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
+    link     the same, for the link that joins each of these nodes to the others
+    """
+
+    workers: tuple[Role, ...]
+    count: int | None = Field(default=None, ge=1)
+    device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
+    link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
+
+    @model_validator(mode="after")
+    def _roles_differ(self) -> Self:
+        if not self.workers:
+            raise ValueError("workers is empty: name at least one role")
+        twice = sorted({role for role in self.workers if self.workers.count(role) > 1})
+        if twice:
+            raise ValueError(f"workers names {', '.join(twice)} twice: raise count instead")
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the one node carries the group's name without a number."""
+        return self.count is None and any(role in SINGLE_ROLES for role in self.workers)
+
+    def node_names(self, group: str) -> tuple[str, ...]:
+        """`<group>-<i>`, or the plain group name for a router or gateway without a count."""
+        return (group,) if self.is_plain else tuple(f"{group}-{i}" for i in range(self.count or 1))
+
+
+class ClusterSection(Section):
+    """world      "virtual": one process, the clock jumps; "local": processes here, wall clock
+    emulation  off: everything costs nothing but what it really takes, and dilation is 1
+    dilation   wall time for one unit of emulated time in a live world: at 1000 a 2 us link takes
+               2 ms
+    transport  how frames move in a live world; the virtual one, whose clock jumps, has only
+               "memory"
+    nodes      group name -> nodes that are alike; the order numbers the workers
+    """
+
+    world: Literal["virtual", "local"] = "virtual"
+    emulation: bool = True
+    dilation: float = Field(default=1.0, ge=1)
+    transport: Literal["grpc", "memory"] | None = None
+    nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
+
+    @field_validator("dilation")
+    @classmethod
+    def _none_without_emulation(cls, dilation: float, info: ValidationInfo) -> float:
+        return dilation if info.data.get("emulation", True) else 1.0
+
+    @property
+    def frames_by(self) -> Literal["grpc", "memory"]:
+        """The transport, chosen or by default; with a clock that jumps it can only be memory."""
+        return "memory" if self.world == "virtual" else self.transport or "grpc"

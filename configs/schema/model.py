@@ -1,0 +1,40 @@
+"""What is served, and how much of it at once. Names and defaults are vLLM's where it has them."""
+
+from pathlib import PurePath
+from typing import Literal
+
+from pydantic import Field
+
+from configs.presets import TINY_MODEL
+from configs.schema.section import Section
+from configs.units import Ratio
+
+
+class ModelSection(Section):
+    """path           Hugging Face checkpoint folder, or "perfuse-tiny" for the shipped model
+    served_name    what requests call it; left out, the folder's name
+    numerics       "torch": real activations
+    dtype          "fp32": exact mode
+    max_model_len  longest prompt plus answer in tokens; left out, the model's own context
+    block_size     tokens in a KV block
+    max_num_seqs, max_num_batched_tokens   of one step of one chip
+    gpu_memory_utilization   share of a chip's memory that weights and KV may fill
+    num_kv_blocks  KV blocks of each chip; left out, what fits beside the weights
+    """
+
+    path: str = TINY_MODEL
+    served_name: str | None = None
+    numerics: Literal["torch"] = "torch"
+    dtype: Literal["fp32"] = "fp32"
+    max_model_len: int | None = Field(default=None, ge=1)
+    block_size: int = Field(default=16, ge=1)
+    max_num_seqs: int = Field(default=256, ge=1)
+    max_num_batched_tokens: int = Field(default=2048, ge=1)
+    gpu_memory_utilization: Ratio = Field(default=0.9, gt=0, le=1)
+    num_kv_blocks: int | None = Field(default=None, ge=1)
+    enable_prefix_caching: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name that requests use."""
+        return self.served_name or PurePath(self.path).name or self.path

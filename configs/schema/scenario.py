@@ -1,0 +1,41 @@
+"""One complete run: the same file in every world."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from configs.nearest import nearest
+from configs.schema.cluster import ClusterSection
+from configs.schema.faults import FaultRule
+from configs.schema.model import ModelSection
+from configs.schema.placement import PlacementSection
+from configs.schema.section import Name, Section
+from configs.schema.slo import SloSection
+from configs.schema.workload import WorkloadSection
+
+
+class Scenario(Section):
+    """Everything a run depends on. Read with `load_scenario`; `base` and preset names are resolved
+    by then.
+    """
+
+    name: Name
+    cluster: ClusterSection
+    model: ModelSection = ModelSection()
+    placement: PlacementSection = PlacementSection()
+    workload: WorkloadSection
+    faults: tuple[FaultRule, ...] = ()
+    slo: SloSection = SloSection()
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _store_exists(self) -> Self:
+        questions = self.workload.prompts.questions
+        if questions is not None and questions.retrieval is not None:
+            store = questions.retrieval.store
+            if store not in self.placement.collections:
+                raise ValueError(
+                    f"workload.prompts.questions.retrieval.store is {store!r}, which is not in "
+                    f"placement.collections: {nearest(store, self.placement.collections)}"
+                )
+        return self
