@@ -1,0 +1,1 @@
+"""What crosses a wire: the .proto files and the code generated from them."""

@@ -1,0 +1,1 @@
+"""Packages of wire messages; each has its version as its last part."""

@@ -1,0 +1,3 @@
+"""Wires: memory and gRPC. A transport moves messages between nodes and reports a dead peer; it
+does nothing else.
+"""
