@@ -1,0 +1,290 @@
+"""Who owns which KV block of a chip, and which blocks hold what somebody is about to compute.
+
+A block is exactly one of
+
+    free         no owner, no content worth keeping
+    cached       no owner, but full and hashed: `match` finds it until it is evicted (oldest first)
+    referenced   by sequences that share it, and by pins (somebody copies or will write it)
+
+A block's hash chains over its parent's hash and its own tokens, so equal hashes mean equal
+prefixes. It is the same in every process and run, and so names the block in the memory servers'
+pool as well. A block gets its hash only when its content is there (`commit`), and is never written
+again while it has one.
+"""
+
+import hashlib
+import struct
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+HASH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """Blocks pinned for content from elsewhere: block_ids[i] is or will be that of hashes[i].
+
+    missing   indexes whose content is not here and has to be written before `install`
+    """
+
+    block_ids: tuple[int, ...]
+    hashes: tuple[bytes, ...]
+    missing: tuple[int, ...]
+
+
+class BlockManager:
+    """Blocks 0 .. num_blocks - 1. Operations are O(1) a block and depend on nothing but calls."""
+
+    def __init__(
+        self,
+        num_blocks: int,
+        block_size: int,
+        enable_prefix_caching: bool = True,
+        salt: bytes = b"",
+    ) -> None:
+        """block_size in tokens. `salt` names what else KV depends on: model, weights, numerics."""
+        if num_blocks < 1 or block_size < 1:
+            raise ValueError(
+                f"num_blocks is {num_blocks} and block_size {block_size}: both must be at least 1"
+            )
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self.enable_prefix_caching = enable_prefix_caching
+        self.num_evictions = 0
+        self._base = _digest(salt, b"perfuse-salt")
+        self._pack = struct.Struct(f"<{block_size}q").pack
+        self._free: deque[int] = deque(range(num_blocks))
+        self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
+        self._references = [0] * num_blocks  # pins included
+        self._pins: dict[int, int] = {}
+        self._hash_of: list[bytes | None] = [None] * num_blocks
+        self._by_hash: dict[bytes, int] = {}
+
+    # -- content hashes --------------------------------------------------------------------------
+
+    def extend_hashes(self, hashes: list[bytes], token_ids: Seq[int], salt: bytes = b"") -> None:
+        """Append the hashes of the full blocks of `token_ids` that `hashes` does not cover yet."""
+        size = self.block_size
+        parent = hashes[-1] if hashes else _digest(self._base + salt, b"perfuse-root")
+        for end in range((len(hashes) + 1) * size, len(token_ids) + 1, size):
+            parent = _digest(parent + self._pack(*token_ids[end - size : end]), b"perfuse-block")
+            hashes.append(parent)
+
+    def match(self, hashes: Iterable[bytes]) -> list[int]:
+        """Blocks that hold the longest leading run of `hashes`. Changes nothing."""
+        found: list[int] = []
+        for content in hashes:
+            block_id = self._by_hash.get(content)
+            if block_id is None:
+                break
+            found.append(block_id)
+        return found
+
+    def lookup(self, token_ids: Seq[int], salt: bytes = b"") -> int:
+        """How many leading full blocks of `token_ids` are here. Changes nothing."""
+        hashes: list[bytes] = []
+        self.extend_hashes(hashes, token_ids, salt)
+        return len(self.match(hashes))
+
+    def hash_of(self, block_id: int) -> bytes | None:
+        """The content hash by which others find this block, or None."""
+        return self._hash_of[block_id]
+
+    # -- owners ----------------------------------------------------------------------------------
+
+    @property
+    def num_free(self) -> int:
+        """Blocks that could be allocated now: free ones and evictable cached ones."""
+        return len(self._free) + len(self._cached)
+
+    @property
+    def num_cached(self) -> int:
+        """Of `num_free`, those that still hold content."""
+        return len(self._cached)
+
+    @property
+    def num_pinned(self) -> int:
+        return len(self._pins)
+
+    def references(self, block_id: int) -> int:
+        """Owners of a block, pins included."""
+        return self._references[block_id]
+
+    def blocks_for(self, num_tokens: int) -> int:
+        """Blocks that hold `num_tokens` tokens."""
+        return -(-num_tokens // self.block_size)
+
+    def can_allocate(self, num_new: int, shared: Iterable[int] = ()) -> bool:
+        """Is there room for `num_new` blocks, beside one more reference to `shared` (matched)?"""
+        return num_new + sum(1 for b in shared if b in self._cached) <= self.num_free
+
+    def allocate(self, num_new: int, shared: Seq[int] = ()) -> list[int]:
+        """Reference `shared` once more, then take `num_new` blocks, evicting if need be.
+
+        Raises ValueError, changing nothing, if there is no room: ask `can_allocate` first.
+        """
+        if not self.can_allocate(num_new, shared):
+            raise ValueError(
+                f"{num_new} new blocks beside {len(shared)} shared ones do not fit: "
+                f"{self.num_free} of {self.num_blocks} are free"
+            )
+        for block_id in shared:
+            self._retain(block_id)
+        return [*shared, *(self._take() for _ in range(num_new))]
+
+    def append(self, block_ids: list[int], num_tokens: int) -> bool:
+        """Grow `block_ids` to cover `num_tokens`; False, changing nothing, if there is no room."""
+        num_new = self.blocks_for(num_tokens) - len(block_ids)
+        if num_new > self.num_free:
+            return False
+        block_ids.extend(self._take() for _ in range(num_new))
+        return True
+
+    def free(self, block_ids: Seq[int]) -> None:
+        """Drop one reference each. Last first: a chain's tail is evicted before its head."""
+        for block_id in reversed(block_ids):
+            assert self._references[block_id] > self._pins.get(block_id, 0), (
+                f"block {block_id} freed by no owner: {self._references[block_id]} references, "
+                f"{self._pins.get(block_id, 0)} of them pins"
+            )
+            self._drop(block_id)
+
+    def pin(self, block_ids: Iterable[int]) -> None:
+        """Keep these from eviction and reuse until `unpin`, whatever their sequences do."""
+        for block_id in block_ids:
+            self._retain(block_id)
+            self._pins[block_id] = self._pins.get(block_id, 0) + 1
+
+    def unpin(self, block_ids: Seq[int]) -> None:
+        """Take back one `pin` each."""
+        for block_id in reversed(block_ids):
+            count = self._pins.get(block_id, 0)
+            assert count, f"block {block_id} is not pinned"
+            if count == 1:
+                del self._pins[block_id]
+            else:
+                self._pins[block_id] = count - 1
+            self._drop(block_id)
+
+    # -- content ---------------------------------------------------------------------------------
+
+    def commit(self, block_id: int, content: bytes) -> None:
+        """This block's content is there and full: others may find it by `content` from now on.
+
+        If another block has that content already, this one stays private and nothing changes.
+        """
+        assert self._references[block_id], f"block {block_id} committed while nobody holds it"
+        if not self.enable_prefix_caching or content in self._by_hash:
+            return
+        old = self._hash_of[block_id]
+        assert old is None, f"block {block_id} holds {old!r} and was written again"
+        self._hash_of[block_id] = content
+        self._by_hash[content] = block_id
+
+    def invalidate(self, block_ids: Iterable[int]) -> None:
+        """Nobody may find these blocks any more: their content is corrupt. Owners keep them.
+
+        What was computed from a corrupt block is corrupt too: if in doubt pass range(num_blocks).
+        """
+        for block_id in block_ids:
+            self._forget(block_id)
+            if block_id in self._cached:
+                del self._cached[block_id]
+                self._free.append(block_id)
+
+    def adopt(self, hashes: Seq[bytes]) -> Adoption | None:
+        """Pin room for blocks from elsewhere (a memory server's pool); None if there is none.
+
+        Those that are here already are pinned as they are. Write `missing`, then call `install`.
+        """
+        if not self.enable_prefix_caching:
+            return None  # nobody could find them
+        present = [self._by_hash.get(content) for content in hashes]
+        here = [b for b in present if b is not None]
+        if not self.can_allocate(len(present) - len(here), here):
+            return None
+        self.pin(here)
+        block_ids: list[int] = []
+        for found in present:
+            if found is None:
+                found = self._take()
+                self._pins[found] = 1
+            block_ids.append(found)
+        missing = tuple(i for i, b in enumerate(present) if b is None)
+        return Adoption(tuple(block_ids), tuple(hashes), missing)
+
+    def install(self, adoption: Adoption, num_arrived: int | None = None) -> None:
+        """The first `num_arrived` blocks (None: all) have their content: findable, and unpinned."""
+        end = len(adoption.hashes) if num_arrived is None else num_arrived
+        for i in adoption.missing:
+            if i < end:
+                self.commit(adoption.block_ids[i], adoption.hashes[i])
+        self.unpin(adoption.block_ids)
+
+    # -- invariants ------------------------------------------------------------------------------
+
+    def check_integrity(self, owners: Mapping[int, int] | None = None) -> None:
+        """Assert that each block is exactly one of free, cached and referenced.
+
+        `owners`: block id -> sequences that hold it; if given, references must be these plus the
+        pins.
+        """
+        free, cached = list(self._free), list(self._cached)
+        referenced = [b for b in range(self.num_blocks) if self._references[b]]
+        total = (
+            f"free {len(free)} + cached {len(cached)} + referenced {len(referenced)} = "
+            f"{len(free) + len(cached) + len(referenced)} of {self.num_blocks}; free {free}, "
+            f"cached {cached}, references { ({b: self._references[b] for b in referenced}) }, "
+            f"pins {self._pins}, owners {owners}"
+        )
+        assert sorted(free + cached + referenced) == list(range(self.num_blocks)), total
+        for block_id in range(self.num_blocks):
+            count, pins = self._references[block_id], self._pins.get(block_id, 0)
+            content = self._hash_of[block_id]
+            assert count >= pins >= 0, f"block {block_id}: {count} references, {pins} pins; {total}"
+            if owners is not None:
+                assert count == owners.get(block_id, 0) + pins, f"block {block_id}; {total}"
+            assert content is None or self._by_hash.get(content) == block_id, f"{block_id}; {total}"
+        hashed = [b for b in range(self.num_blocks) if self._hash_of[b] is not None]
+        assert len(hashed) == len(self._by_hash), f"hashed {hashed}, by hash {self._by_hash}"
+        assert all(self._hash_of[b] is not None for b in cached), f"cached without hash; {total}"
+        assert all(self._hash_of[b] is None for b in free), f"free but findable; {total}"
+
+    def _take(self) -> int:
+        if self._free:
+            block_id = self._free.popleft()
+        else:
+            block_id, _ = self._cached.popitem(last=False)
+            self._forget(block_id)
+            self.num_evictions += 1
+        self._references[block_id] = 1
+        return block_id
+
+    def _retain(self, block_id: int) -> None:
+        if not self._references[block_id]:
+            del self._cached[
+                block_id
+            ]  # a KeyError here: neither referenced nor cached has no content
+        self._references[block_id] += 1
+
+    def _drop(self, block_id: int) -> None:
+        self._references[block_id] -= 1
+        if self._references[block_id]:
+            return
+        if self._hash_of[block_id] is None:
+            self._free.append(block_id)
+        else:
+            self._cached[block_id] = None
+
+    def _forget(self, block_id: int) -> None:
+        content = self._hash_of[block_id]
+        if content is not None:
+            del self._by_hash[content]
+            self._hash_of[block_id] = None
+
+
+def _digest(data: bytes, person: bytes) -> bytes:
+    """`person` (at most 16 bytes) keeps salts, roots and blocks from ever meeting in one hash."""
+    return hashlib.blake2b(data, digest_size=HASH_BYTES, person=person).digest()
