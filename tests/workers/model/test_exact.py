@@ -1,0 +1,253 @@
+"""Exact mode: a token's bits do not depend on who computes it, with whom, or in how many pieces.
+
+Every comparison here is of bits, never within a tolerance.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
+
+from tests.workers.model.models import write_model
+from workers.model.base import StepLayout, StepSequence
+from workers.model.torch.chip_model import TorchChipModel
+from workers.model.torch.expert_model import TorchExpertModel
+from workers.model.torch.reference import Reference
+from workers.model.torch.rows import check_tiles, linear, rms_norm, silu_product, softmax_in_place
+from workers.request import SamplingParams
+
+# Odd widths on purpose: nothing is a multiple of a vector register or a tile.
+ODD: dict[str, Any] = {"hidden_size": 36, "moe_intermediate_size": 20, "num_attention_heads": 6}
+TOKENS = 150  # three attention spans, the last one in part
+IDS = np.random.default_rng(5).integers(0, 61, TOKENS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("exact"), **ODD)
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Reference:
+    return Reference(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(reference: Reference) -> np.ndarray:
+    """Logits of all positions from one prefill of everything."""
+    return reference.all_logits(IDS.tolist())
+
+
+@given(st.integers(1, 40), st.integers(0, 39), st.integers(0, 2**32 - 1))
+def test_rows_do_not_see_each_other(count: int, place: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    place %= count
+    x_TH = rng.normal(size=(count, 36)).astype(np.float32) * 10 ** rng.uniform(-3, 3)
+    weight = rng.normal(size=(36, 41)).astype(np.float32)
+    alone = x_TH[place : place + 1].copy()
+    gain = weight[:, 0].copy()
+    for kernel in (
+        lambda x: linear(x, weight),
+        lambda x: rms_norm(x, gain, 1e-6),
+        lambda x: softmax_in_place(x.copy()),
+        lambda x: silu_product(x, x),
+    ):
+        assert_array_equal(kernel(x_TH)[place], kernel(alone)[0])
+
+
+def test_tiles_are_checked_on_the_machine_at_hand() -> None:
+    """A product whose rounding depends on the row's place is refused. Such a BLAS, imitated."""
+
+    class Crooked(np.ndarray):
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+            plain = [np.asarray(i) for i in inputs]
+            result = getattr(ufunc, method)(*plain, **keywords)
+            if ufunc is np.matmul:
+                result[..., 5, :] *= np.float32(1 + 1e-6)
+            return result
+
+    straight = np.ones((36, 3), dtype=np.float32)
+    check_tiles([straight])
+    with pytest.raises(RuntimeError, match="row 5"):
+        check_tiles([straight.view(Crooked)])
+
+
+def test_products_run_on_one_thread(folder: Path) -> None:
+    """Threads would split a product otherwise on another machine. A model sees to it itself."""
+    with threadpool_limits(limits=2, user_api="blas"):
+        TorchExpertModel(folder, (0,))
+        blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert blas
+    assert [pool["num_threads"] for pool in blas] == [1] * len(blas)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(1, TOKENS - 1), max_size=8, unique=True))
+def test_chunks_equal_the_whole(reference: Reference, whole: np.ndarray, cuts: list[int]) -> None:
+    borders = [0, *sorted(cuts), TOKENS]
+    parts = []
+    for start, end in pairwise(borders):
+        x = reference.hidden(IDS[start:end].tolist(), start)
+        parts.append(reference.chip.logits(x, np.arange(end - start)))
+    assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_decode_token_by_token_equals_the_whole(reference: Reference, whole: np.ndarray) -> None:
+    steps = [reference.step([int(token)], place) for place, token in enumerate(IDS)]
+    assert_array_equal(np.stack(steps), whole)
+
+
+@pytest.mark.parametrize("block_size", [1, 8, 32, 64])
+def test_block_size_changes_nothing(folder: Path, whole: np.ndarray, block_size: int) -> None:
+    """Windows are whole spans of 64 tokens, however many blocks make one."""
+    assert_array_equal(Reference(folder, block_size).all_logits(IDS.tolist()), whole)
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_batches_equal_sequences_alone(
+    folder: Path, reference: Reference, data: st.DataObject
+) -> None:
+    """Random sequences advance by random counts in shared steps, their blocks scattered; experts on
+    several shards, whose sums are added in a random order."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    prompts = [
+        rng.integers(0, 61, n)
+        for n in data.draw(st.lists(st.integers(1, 140), min_size=1, max_size=5))
+    ]
+    alone = [reference.all_logits(ids.tolist()) for ids in prompts]
+    size = 16
+    chip = TorchChipModel(folder, num_blocks=60, block_size=size)
+    free = rng.permutation(60).tolist()
+    tables = [tuple(free.pop() for _ in range(-(-len(ids) // size))) for ids in prompts]
+    owner = rng.integers(0, 3, 4)
+    shards = [
+        TorchExpertModel(folder, tuple(np.flatnonzero(owner == s).tolist()))
+        for s in range(3)
+        if (owner == s).any()
+    ]
+    done = [0] * len(prompts)
+    while any(d < len(ids) for d, ids in zip(done, prompts, strict=True)):
+        turn = [i for i in rng.permutation(len(prompts)).tolist() if done[i] < len(prompts[i])]
+        turn = turn[: int(rng.integers(1, len(turn) + 1))]
+        counts = [
+            min(int(rng.choice([1, 1, 3, 17, 64, 100])), len(prompts[i]) - done[i]) for i in turn
+        ]
+        layout = StepLayout(
+            tuple(StepSequence(tables[i], done[i], n) for i, n in zip(turn, counts, strict=True))
+        )
+        ids = np.concatenate(
+            [prompts[i][done[i] : done[i] + n] for i, n in zip(turn, counts, strict=True)]
+        )
+        x = chip.embed(ids)
+        for layer in range(chip.config.num_layers):
+            x, moe = chip.attend(layer, x, layout)
+            sums = np.zeros(x.shape)
+            for shard in rng.permutation(len(shards)).tolist():
+                sums += shards[shard].forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
+            x = chip.merge(x, sums)
+        logits = chip.logits(x, np.arange(len(ids)))
+        row = 0
+        for i, n in zip(turn, counts, strict=True):
+            assert_array_equal(logits[row : row + n], alone[i][done[i] : done[i] + n])
+            done[i], row = done[i] + n, row + n
+
+
+def test_blocks_that_moved_to_another_chip_go_on_there(
+    folder: Path, reference: Reference, whole: np.ndarray
+) -> None:
+    """Prefill here, copy the blocks elsewhere, decode there; stale blocks all around."""
+    reference.hidden(IDS[:140].tolist(), 0)
+    there = TorchChipModel(folder, num_blocks=40)
+    everything = tuple(range(40))
+    there.write_blocks(everything, np.full((40, 2, 2, 16, 2, 8), 1e30, dtype=np.float32))
+    table = tuple(range(30, 20, -1))
+    there.write_blocks(table[:9], reference.chip.read_blocks(tuple(range(9))))
+    layout = StepLayout((StepSequence(table, 140, 1),))
+    x = there.embed(IDS[140:141])
+    for layer in range(2):
+        x, moe = there.attend(layer, x, layout)
+        x = there.merge(
+            x, reference.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
+        )
+    assert_array_equal(there.logits(x, np.array([0]))[0], whole[140])
+
+
+def test_blocks_are_copies_in_the_order_asked_for(folder: Path) -> None:
+    chip = TorchChipModel(folder, num_blocks=5)
+    blocks = np.random.default_rng(0).normal(size=(2, 2, 2, 16, 2, 8)).astype(np.float32)
+    chip.write_blocks((3, 1), blocks)
+    assert_array_equal(chip.read_blocks((1, 3)), blocks[::-1])
+    chip.read_blocks((1,))[:] = 0
+    assert_array_equal(chip.read_blocks((1,))[0], blocks[1])
+    with pytest.raises(ValueError, match=r"from 0 to 4"):
+        chip.read_blocks((5,))
+    with pytest.raises(ValueError, match="shape"):
+        chip.write_blocks((0,), blocks)
+
+
+def test_ids_of_others_add_nothing(folder: Path) -> None:
+    shard = TorchExpertModel(folder, (1, 2))
+    hidden = np.random.default_rng(0).normal(size=(3, 36)).astype(np.float32)
+    weights = np.array([[0.5, 0.5], [1.0, 0.0], [0.3, 0.7]], dtype=np.float32)
+    sums = shard.forward(0, hidden, np.array([[1, 0], [-1, 3], [-1, 1]], dtype=np.int32), weights)
+    only = shard.forward(
+        0, hidden[[0, 2]], np.array([[1], [1]], dtype=np.int32), weights[[0, 2], [0, 1], None]
+    )
+    assert sums.dtype == np.float64
+    assert_array_equal(sums[[0, 2]], only)
+    assert_array_equal(sums[1], np.zeros(36))
+
+
+def test_equal_probabilities_choose_the_lowest_ids(folder: Path, tmp_path: Path) -> None:
+    chip = TorchChipModel(folder, num_blocks=1)
+    experts, weights = chip._route(np.zeros((1, 36), np.float32), np.zeros((36, 4), np.float32))
+    assert experts.tolist() == [[0, 1]]
+    assert weights.tolist() == [[0.5, 0.5]]
+
+
+def test_what_does_not_fit_is_refused(folder: Path) -> None:
+    chip = TorchChipModel(folder, num_blocks=3)
+    x = chip.embed(np.array([1]))
+    for sequence, words in (
+        (StepSequence((0,), 16, 1), "1 blocks; it needs 2"),
+        (StepSequence((7,), 0, 1), "from 0 to 2"),
+        (StepSequence((0, 1, 2, 0), 48, 1), "past the context of 48"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            chip.attend(0, x, StepLayout((sequence,)))
+    with pytest.raises(ValueError, match="from 0 to 60"):
+        chip.embed(np.array([61]))
+    with pytest.raises(ValueError, match="from 0 to 3"):
+        TorchExpertModel(folder, (0, 4))
+
+
+def test_a_sampled_answer_repeats_itself(reference: Reference) -> None:
+    """Same prompt, parameters and chance: same tokens, logprobs and logits."""
+    params = SamplingParams(max_tokens=20, temperature=1.5, top_p=0.9, logprobs=2)
+    draws = np.random.default_rng(1).uniform(size=20)
+
+    def answer() -> Any:
+        return reference.generate([1, 2, 3], params, True, lambda index: float(draws[index]))
+
+    first, second = answer(), answer()
+    assert first.choices == second.choices
+    assert_array_equal(first.logits, second.logits)
+    greedy = reference.generate([1, 2, 3], SamplingParams(max_tokens=20))
+    assert greedy.token_ids != first.token_ids
+    assert greedy.finish_reason == "length"
+
+
+def test_stop_tokens_end_an_answer(folder: Path, reference: Reference) -> None:
+    greedy = reference.generate([1, 2, 3], SamplingParams(max_tokens=20)).token_ids
+    stop = greedy[4]
+    params = SamplingParams(max_tokens=20, stop_token_ids=(stop,))
+    stopped = reference.generate([1, 2, 3], params)
+    assert stopped.token_ids == greedy[: greedy.index(stop) + 1]
+    assert stopped.finish_reason == "stop"

@@ -1,0 +1,95 @@
+"""Choosing is a pure function of logits, parameters and one number."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from workers.model.sampling import choose
+from workers.request import SamplingParams
+
+# Quarters make ties common.
+LOGITS = arrays.arrays(
+    np.float32, st.integers(1, 40), elements=st.integers(-40, 40).map(lambda n: n / 4)
+)
+UNIFORM = st.floats(0, 1, exclude_max=True)
+
+
+@given(LOGITS)
+def test_greedy_takes_the_largest_and_the_lowest_id_on_ties(logits_V: np.ndarray) -> None:
+    choice = choose(logits_V, SamplingParams(), 0.5)
+    ranked = sorted(range(len(logits_V)), key=lambda i: (-logits_V[i], i))
+    assert choice.token_id == ranked[0]
+    if len(ranked) > 1:
+        assert choice.margin == logits_V[ranked[0]] - logits_V[ranked[1]]
+    else:
+        assert choice.margin == math.inf
+    assert choice.logprob is None
+    assert choice.top == ()
+
+
+@given(
+    LOGITS,
+    st.sampled_from([0.0, 0.25, 1.0, 2.0]),
+    st.sampled_from([0.05, 0.5, 0.9, 1.0]),
+    st.integers(0, 45),
+    UNIFORM,
+)
+def test_sampling_equals_the_definition(
+    logits_V: np.ndarray, temperature: float, top_p: float, top_k: int, uniform: float
+) -> None:
+    """Candidates in order of probability; the first at which the running sum passes `uniform`."""
+    params = SamplingParams(temperature=temperature, top_p=top_p, top_k=top_k)
+    choice = choose(logits_V, params, uniform)
+    ranked = sorted(range(len(logits_V)), key=lambda i: (-logits_V[i], i))
+    if temperature == 0:
+        assert choice.token_id == ranked[0]
+        return
+    if top_k:
+        ranked = ranked[:top_k]
+    best = float(logits_V[ranked[0]])
+    weights = [math.exp((float(logits_V[i]) - best) / temperature) for i in ranked]
+    total, kept, mass = math.fsum(weights), 0, 0.0
+    while kept < len(ranked) and (kept == 0 or mass < top_p * total * (1 - 1e-12)):
+        mass += weights[kept]
+        kept += 1
+    allowed = ranked[:kept]
+    assert choice.token_id in [*allowed, *ranked[kept : kept + 1]]
+    # Away from the borders between tokens, the very token.
+    running, target = 0.0, uniform * math.fsum(weights[:kept])
+    for token, weight in zip(allowed, weights, strict=False):
+        if running + 1e-9 * total < target < running + weight - 1e-9 * total:
+            assert choice.token_id == token
+        running += weight
+
+
+@given(LOGITS, st.integers(0, 20), UNIFORM)
+def test_logprobs_are_of_the_raw_distribution(
+    logits_V: np.ndarray, count: int, uniform: float
+) -> None:
+    params = SamplingParams(temperature=2.0, top_k=3, logprobs=count)
+    choice = choose(logits_V, params, uniform)
+    wide = logits_V.astype(np.float64)
+    logprobs = wide - wide.max() - math.log(np.exp(wide - wide.max()).sum())
+    assert choice.logprob == pytest.approx(logprobs[choice.token_id], abs=1e-12)
+    ranked = sorted(range(len(logits_V)), key=lambda i: (-logits_V[i], i))[:count]
+    assert [token for token, _ in choice.top] == ranked
+    assert [p for _, p in choice.top] == pytest.approx(logprobs[ranked].tolist(), abs=1e-12)
+
+
+def test_frequencies_follow_the_probabilities() -> None:
+    logits_V = np.log(np.array([0.5, 0.1, 0.4], dtype=np.float32))
+    params = SamplingParams(temperature=1.0)
+    draws = [choose(logits_V, params, (i + 0.5) / 1000).token_id for i in range(1000)]
+    assert np.bincount(draws).tolist() == [500, 100, 400]
+
+
+def test_refuses_broken_logits_and_chance() -> None:
+    logits_V = np.array([1.0, np.nan, 2.0], dtype=np.float32)
+    with pytest.raises(ValueError, match="NaN"):
+        choose(logits_V, SamplingParams(), 0.0)
+    with pytest.raises(ValueError, match="uniform"):
+        choose(np.zeros(3, np.float32), SamplingParams(temperature=1.0), 1.0)

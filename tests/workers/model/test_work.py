@@ -1,0 +1,54 @@
+"""Declared work equals what counting one by one gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.model_config import ModelConfig
+from tests.workers.model.models import write_config
+from workers.model.base import StepLayout, StepSequence
+from workers.model.work import WorkModel
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    return ModelConfig.load(write_config(tmp_path_factory.mktemp("work")))
+
+
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5))
+def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> None:
+    layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
+    work = WorkModel(config, weight_bytes=2, kv_bytes=1, tier="hbf", kv_tier="hbm").attend(layout)
+    flops = keys = 0
+    for start, count in sequences:
+        for position in range(start, start + count):
+            # q, k, v and o projections, gate, then scores and values over all keys up to this one.
+            flops += 2 * 32 * (32 + 16 + 16 + 32) + 2 * 32 * 4 + (position + 1) * 2 * 2 * 32
+        keys += start + count
+    assert work.flops == {"fp32": flops}
+    weights = 32 * (32 + 16 + 16 + 32) + 2 * 32 + 2 * 8 + 4 * 32
+    assert work.reads == {"hbf": 2 * weights, "hbm": keys * 2 * 16}
+    assert work.writes == {"hbm": layout.num_tokens * 2 * 16}
+
+
+def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
+    layout = StepLayout((StepSequence((0,), 3, 1),))
+    work = WorkModel(config).attend(layout)
+    assert work.reads == {"hbm": config.attention_bytes(4) + 4 * 2 * 16 * 4}
+
+
+def test_logits(config: ModelConfig) -> None:
+    work = WorkModel(config, dtype="bf16", weight_bytes=2).logits(3)
+    assert (work.flops, work.reads) == ({"bf16": 3 * 2 * 32 * 61}, {"hbm": 2 * 32 * 61})
+    assert WorkModel(config).logits(0).reads == {}
+
+
+@given(st.lists(st.lists(st.integers(-1, 3), min_size=2, max_size=2), max_size=12))
+def test_each_active_expert_is_read_once(config: ModelConfig, routed: list[list[int]]) -> None:
+    experts_TK = np.array(routed, dtype=np.int32).reshape(-1, 2)
+    held = (1, 3)
+    work = WorkModel(config).experts(experts_TK, held)
+    mine = [e for row in routed for e in row if e in held]
+    assert work.flops == {"fp32": len(mine) * 3 * 2 * 32 * 24}
+    assert work.reads == {"hbm": len(dict.fromkeys(mine)) * 3 * 32 * 24 * 4}

@@ -1,0 +1,118 @@
+"""What chip and expert shard need of a model, whatever its numerics: numpy at the seams.
+
+Letters: T tokens of this step (over all sequences), H hidden, K experts a token, R rows wanted,
+V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.model_config import ModelConfig
+from workers.hardware.work import Work
+
+Hidden = Any  # the model's own representation of T hidden rows; only the model looks inside
+
+
+@dataclass(frozen=True, slots=True)
+class StepSequence:
+    """One sequence's share of a step.
+
+    block_ids   physical KV blocks in logical order; they cover positions 0 .. start + count - 1
+    start       position of its first new token (= tokens whose KV is already in the cache)
+    count       new tokens in this step (1 in decode, up to the chunk in prefill)
+    """
+
+    block_ids: tuple[int, ...]
+    start: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepLayout:
+    """The step's tokens: sequences in order, each token's row follows the one before it."""
+
+    sequences: tuple[StepSequence, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(s.count for s in self.sequences)
+
+
+@dataclass(frozen=True, slots=True)
+class MoeInput:
+    """What the gate says of T tokens: rows to dispatch, and to whom."""
+
+    hidden_TH: NDArray[np.float32]
+    experts_TK: NDArray[np.int32]
+    weights_TK: NDArray[np.float32]
+
+
+class ChipModel(Protocol):
+    """Embeddings, attention with paged KV cache and gate of every layer, vocabulary projection."""
+
+    config: ModelConfig
+    block_size: int
+    num_blocks: int
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one KV block over all layers."""
+        ...
+
+    @property
+    def kv_tier(self) -> str:
+        """Memory tier that holds the KV cache."""
+        ...
+
+    def embed(self, token_ids_T: NDArray[np.int64]) -> Hidden: ...
+
+    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput]:
+        """Attention with residual, the new tokens' KV into their blocks, then norm and gate."""
+        ...
+
+    def merge(self, x: Hidden, sums_TH: NDArray[np.float64]) -> Hidden:
+        """Add the experts' summed contribution to the residual stream."""
+        ...
+
+    def logits(self, x: Hidden, rows_R: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Final norm and vocabulary projection of some rows: [R, V]."""
+        ...
+
+    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
+        """Copies of KV blocks: [block, layer, 2 (k, v), block_size, kv_head, head_dim]."""
+        ...
+
+    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
+        """The reverse of `read_blocks`."""
+        ...
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
+
+    def logits_work(self, num_rows: int) -> Work: ...
+
+
+class ExpertModel(Protocol):
+    """Some experts of every layer."""
+
+    config: ModelConfig
+    expert_ids: tuple[int, ...]
+
+    def forward(
+        self,
+        layer: int,
+        hidden_TH: NDArray[np.float32],
+        experts_TK: NDArray[np.int32],
+        weights_TK: NDArray[np.float32],
+    ) -> NDArray[np.float64]:
+        """Weighted sum over this shard's experts, [T, H].
+
+        An expert id of -1 (or of another shard) adds nothing.
+        """
+        ...
+
+    def work(self, layer: int, experts_TK: NDArray[np.int32]) -> Work:
+        """Each distinct active expert's weights are read once, whatever the number of tokens."""
+        ...

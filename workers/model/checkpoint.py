@@ -1,0 +1,250 @@
+"""Weights from safetensors files, one tensor at a time, without torch.
+
+A reader opens no more than the files that hold what is asked for. Every tensor is checked against
+the shape that the configuration demands; fp32, bf16 and fp16 all come out as fp32. Whatever is
+wrong is a CheckpointError that names file, tensor, found and expected.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from configs.model_config import CheckpointError, ModelConfig, read_json
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+DTYPES = ("F32", "BF16", "F16")
+# A header is JSON of names, shapes and offsets; the format itself caps it at 100 MB.
+HEADER_BYTES_MAX = 100_000_000
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a file's header says of one tensor; offsets count from the end of the header."""
+
+    dtype: str
+    shape: Shape
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """All tensors of one file, and where their bytes begin."""
+
+    entries: dict[str, Entry]
+    data_start: int
+
+
+def read_header(path: Path) -> Header:
+    """Read and check one safetensors header: 8 bytes of length, JSON, then the tensors' bytes.
+
+    Raises CheckpointError where the file is missing, cut short or no safetensors file.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= length <= min(HEADER_BYTES_MAX, size - 8):
+                raise CheckpointError(
+                    f"{path}: is truncated or no safetensors file: it has {size} bytes and its "
+                    f"first eight ask for a header of {length}"
+                )
+            values = json.loads(file.read(length))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: the file is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    except ValueError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: its header is corrupt: {error}") from error
+    entries = _entries(path, values)
+    data_start = 8 + length
+    needed = data_start + max((e.end for e in entries.values()), default=0)
+    if size != needed:
+        state = "truncated" if size < needed else "corrupt"
+        raise CheckpointError(
+            f"{path}: is {state}: it has {size} bytes, its header asks for {needed}"
+        )
+    return Header(entries, data_start)
+
+
+def _entries(path: Path, values: Any) -> dict[str, Entry]:
+    try:
+        return {
+            str(name): Entry(
+                dtype=str(value["dtype"]),
+                shape=tuple(int(n) for n in value["shape"]),
+                begin=int(value["data_offsets"][0]),
+                end=int(value["data_offsets"][1]),
+            )
+            for name, value in values.items()
+            if name != "__metadata__"
+        }
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its header is corrupt: {error!r}") from error
+
+
+def tensor_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
+    """Name and shape of every tensor of the model, in the order of computation."""
+    yield from chip_shapes(config)
+    for layer in range(config.num_layers):
+        for expert in range(config.num_experts):
+            yield from expert_shapes(config, layer, expert)
+
+
+def chip_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
+    """Everything but the experts."""
+    hidden, queries, kv = config.hidden, config.query_width, config.kv_width
+    yield "model.embed_tokens.weight", (config.vocab, hidden)
+    for layer in range(config.num_layers):
+        prefix = f"model.layers.{layer}."
+        yield prefix + "input_layernorm.weight", (hidden,)
+        yield prefix + "self_attn.q_proj.weight", (queries, hidden)
+        yield prefix + "self_attn.k_proj.weight", (kv, hidden)
+        yield prefix + "self_attn.v_proj.weight", (kv, hidden)
+        yield prefix + "self_attn.q_norm.weight", (config.head_dim,)
+        yield prefix + "self_attn.k_norm.weight", (config.head_dim,)
+        yield prefix + "self_attn.o_proj.weight", (hidden, queries)
+        yield prefix + "post_attention_layernorm.weight", (hidden,)
+        yield prefix + "mlp.gate.weight", (config.num_experts, hidden)
+    yield "model.norm.weight", (hidden,)
+    if not config.tie_embeddings:
+        yield "lm_head.weight", (config.vocab, hidden)
+
+
+def expert_shapes(config: ModelConfig, layer: int, expert: int) -> Iterator[tuple[str, Shape]]:
+    """Gate, up and down projection of one expert of one layer."""
+    prefix = f"model.layers.{layer}.mlp.experts.{expert}."
+    inner = config.moe_intermediate
+    yield prefix + "gate_proj.weight", (inner, config.hidden)
+    yield prefix + "up_proj.weight", (inner, config.hidden)
+    yield prefix + "down_proj.weight", (config.hidden, inner)
+
+
+class Checkpoint:
+    """Tensors of one folder by name: one file, or several with an index.
+
+    Use it as a context manager: files that it opened are closed at the end.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._file_by_tensor = self._find_files()
+        self._headers: dict[str, Header] = {}
+        self._open: dict[str, Any] = {}
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open. Safe to call twice."""
+        for handle in self._open.values():
+            handle.__exit__(None, None, None)
+        self._open.clear()
+
+    def _find_files(self) -> dict[str, str] | None:
+        """Tensor -> file name from the index; None where one file holds all."""
+        if (self.folder / SINGLE_FILE).is_file():
+            return None
+        index = self.folder / INDEX_FILE
+        if not index.is_file():
+            raise CheckpointError(
+                f"{self.folder / SINGLE_FILE}: the file is missing, and so is {INDEX_FILE}; "
+                f"one of them must be there"
+            )
+        found = read_json(index).get("weight_map")
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise CheckpointError(
+                f"{index}: weight_map is {type(found).__name__}; it must map tensors to file names"
+            )
+        outside = next((v for v in found.values() if Path(v).name != v), None)
+        if outside is not None:
+            raise CheckpointError(
+                f"{index}: weight_map names {outside!r}; it must name files of this folder"
+            )
+        return found
+
+    def _path(self, name: str) -> Path:
+        """The file that holds a tensor."""
+        if self._file_by_tensor is None:
+            return self.folder / SINGLE_FILE
+        if name not in self._file_by_tensor:
+            raise CheckpointError(
+                f"{self.folder / INDEX_FILE}: weight_map does not name tensor {name}"
+            )
+        return self.folder / self._file_by_tensor[name]
+
+    def check(self, name: str, shape: Shape) -> Entry:
+        """What the header says of a tensor; raises CheckpointError unless it is there and fits."""
+        path = self._path(name)
+        if path.name not in self._headers:
+            self._headers[path.name] = read_header(path)
+        entry = self._headers[path.name].entries.get(name)
+        if entry is None:
+            raise CheckpointError(f"{path}: tensor {name} is missing; its shape must be {shape}")
+        if entry.shape != shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {entry.shape}; the configuration asks for {shape}"
+            )
+        if entry.dtype not in DTYPES:
+            raise CheckpointError(
+                f"{path}: tensor {name} has dtype {entry.dtype}; it must be one of "
+                f"{', '.join(DTYPES)}"
+            )
+        expected = int(np.prod(shape)) * (4 if entry.dtype == "F32" else 2)
+        if entry.end - entry.begin != expected:
+            raise CheckpointError(
+                f"{path}: tensor {name} has {entry.end - entry.begin} bytes; "
+                f"its shape and dtype ask for {expected}"
+            )
+        return entry
+
+    def read(self, name: str, shape: Shape) -> NDArray[np.float32]:
+        """One tensor in fp32, C-contiguous and owned by the caller."""
+        entry = self.check(name, shape)
+        path = self._path(name)
+        if entry.dtype == "BF16":
+            return self._read_bf16(path, entry)
+        try:
+            if path.name not in self._open:
+                handle = safe_open(path, framework="numpy")
+                self._open[path.name] = handle.__enter__()
+            tensor = self._open[path.name].get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path}: tensor {name} cannot be read: {error}") from error
+        return np.array(tensor, dtype=np.float32, order="C")
+
+    def _read_bf16(self, path: Path, entry: Entry) -> NDArray[np.float32]:
+        """numpy has no bf16, but a bf16 is the upper half of an fp32: shift it into place."""
+        start = self._headers[path.name].data_start + entry.begin
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                halves = np.frombuffer(file.read(entry.end - entry.begin), dtype="<u2")
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        words = np.left_shift(halves.astype(np.uint32), np.uint32(16))
+        return words.view(np.float32).reshape(entry.shape)
+
+
+def verify(folder: str | Path, config: ModelConfig) -> None:
+    """Check presence, shape and dtype of every tensor from the headers alone, in milliseconds.
+
+    Raises CheckpointError at the first that does not fit.
+    """
+    with Checkpoint(folder) as checkpoint:
+        for name, shape in tensor_shapes(config):
+            checkpoint.check(name, shape)

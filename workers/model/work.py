@@ -1,0 +1,86 @@
+"""What a step of the model asks of a machine, counted from its sizes: no constant is fitted.
+
+Weights are read once a step, however many tokens share them; KV is read once for every sequence.
+`dtype` names the arithmetic for the chip's flops table, `weight_bytes` and `kv_bytes` are sizes of
+one number.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.model_config import ModelConfig
+from workers.hardware.work import Work
+from workers.model.base import StepLayout
+
+
+@dataclass(frozen=True, slots=True)
+class WorkModel:
+    """Counts for one model held in one memory tier.
+
+    weight_bytes, kv_bytes   bytes of one stored number (4 for fp32)
+    tier, kv_tier            memory tier of the weights and of the KV cache
+    dtype                    arithmetic of the multiply-adds ("fp32", "bf16", "int8")
+    """
+
+    config: ModelConfig
+    weight_bytes: int = 4
+    kv_bytes: int = 4
+    tier: str = "hbm"
+    kv_tier: str = "hbm"
+    dtype: str = "fp32"
+
+    def attend(self, layout: StepLayout) -> Work:
+        """One layer's projections, attention and gate for a step's tokens."""
+        config, tokens = self.config, layout.num_tokens
+        kv_token_bytes = 2 * config.kv_width * self.kv_bytes
+        # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
+        pairs = sum(s.count * s.start + s.count * (s.count + 1) // 2 for s in layout.sequences)
+        context = sum(s.start + s.count for s in layout.sequences)
+        projections = 2 * config.hidden * (2 * config.query_width + 2 * config.kv_width)
+        gate = 2 * config.hidden * config.num_experts
+        attention = 4 * config.query_width  # a pair's score and its share of the values
+        reads: dict[str, int] = {}
+        _add(reads, self.tier, config.attention_bytes(self.weight_bytes))
+        _add(reads, self.kv_tier, context * kv_token_bytes)
+        return Work(
+            name="attention",
+            flops={self.dtype: tokens * (projections + gate) + pairs * attention},
+            reads=reads,
+            writes={self.kv_tier: tokens * kv_token_bytes},
+        )
+
+    def logits(self, num_rows: int) -> Work:
+        """Final norm and vocabulary projection of some rows; nothing for none."""
+        if num_rows == 0:
+            return Work(name="logits")
+        config = self.config
+        return Work(
+            name="logits",
+            flops={self.dtype: 2 * num_rows * config.hidden * config.vocab},
+            reads={self.tier: config.head_bytes(self.weight_bytes)},
+        )
+
+    def experts(self, experts_TK: NDArray[np.int32], held: tuple[int, ...]) -> Work:
+        """One layer's share of a shard that holds the experts `held`; other ids ask for nothing."""
+        counts = self.expert_tokens(experts_TK, held)
+        config = self.config
+        flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
+        return Work(
+            name="experts",
+            flops={self.dtype: sum(counts) * flops},
+            reads={self.tier: sum(map(bool, counts)) * config.expert_bytes(self.weight_bytes)},
+        )
+
+    def expert_tokens(
+        self, experts_TK: NDArray[np.int32], held: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Tokens routed to each held expert, in the order of `held`."""
+        valid = experts_TK[(experts_TK >= 0) & (experts_TK < self.config.num_experts)]
+        counts = np.bincount(valid, minlength=self.config.num_experts)
+        return tuple(int(counts[e]) for e in held)
+
+
+def _add(amounts: dict[str, int], tier: str, amount: int) -> None:
+    amounts[tier] = amounts.get(tier, 0) + amount
