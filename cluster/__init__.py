@@ -1,0 +1,3 @@
+"""Many machines: router, gateway, worlds, network, workload, faults, reports and the command
+line.
+"""

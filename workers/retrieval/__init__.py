@@ -1,0 +1,1 @@
+"""Retrieval: documents become passages, passages vectors, and memory servers scan their shards."""
