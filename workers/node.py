@@ -1,0 +1,106 @@
+"""A machine, and all that a worker may know of the world.
+
+One or several workers stand on a node and share its hardware, its endpoint and its fate: when it
+crashes, all their tasks are cancelled.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+from configs.schema.device import DeviceSpec
+from configs.schema.link import LinkSpec
+from workers.clock.base import Clock
+from workers.disk import Disk
+from workers.endpoint import Endpoint, Port
+from workers.hardware.hardware import Hardware
+from workers.link import Link, Peer
+from workers.mailbox import Mailbox
+from workers.rng import Rng
+from workers.trace import Trace
+from workers.transport.base import Transport
+
+OnFailure = Callable[[str, BaseException], None]
+
+
+class Node:
+    """Clock, tasks, endpoint, hardware, disk, randomness and trace of one machine.
+
+    directory   worker name -> node name, for the whole cluster
+    peers       node name -> what is known of it, this node included
+    on_failure  told of a task that ended with an error nobody waited for; a bug, not a request's
+                fault
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        epoch: int,
+        clock: Clock,
+        device: DeviceSpec,
+        link: LinkSpec,
+        transport: Transport,
+        directory: Mapping[str, str],
+        peers: Mapping[str, Peer],
+        disk: Disk,
+        rng: Rng,
+        trace: Trace,
+        on_failure: OnFailure,
+        compute_thread: Executor | None = None,
+    ) -> None:
+        self.name, self.epoch = name, epoch
+        self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
+        self._on_failure = on_failure
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        self._num_tasks = 0
+        self.link = Link(link)
+        self.hardware = Hardware(device, clock, trace, compute_thread)
+        self.endpoint = Endpoint(
+            name,
+            epoch,
+            clock,
+            self.link,
+            self.hardware,
+            trace,
+            transport,
+            directory,
+            peers,
+            self.spawn,
+        )
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+        """Start a task of this node. Its emulated time begins at the caller's."""
+        task = self.clock.start(coroutine, f"{self.name}/{name}")
+        self._num_tasks += 1
+        key = self._num_tasks
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._ended(key, done))
+        return task
+
+    def _ended(self, key: int, task: "asyncio.Task[Any]") -> None:
+        self._tasks.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(task.get_name(), error)
+
+    def num_tasks(self) -> int:
+        return len(self._tasks)
+
+    def port(self, worker: str) -> Port:
+        return self.endpoint.port(worker)
+
+    def mailbox(self, capacity: int) -> Mailbox[Any]:
+        """A bounded queue between tasks of this node that keeps emulated time."""
+        return Mailbox(self.clock, capacity)
+
+    async def crash(self) -> None:
+        """Cancel every task and wait until all are gone."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            try:
+                await task
+            except (asyncio.CancelledError, Exception):
+                continue  # its end is what was wanted; a failure was reported by `_ended`
