@@ -1,0 +1,247 @@
+"""`perfuse demo`: the main job, end to end.
+
+The scenario's cluster stands as Ray actors; its questions go to the HTTP endpoint with the official
+`openai` client; then the same scenario runs in the virtual world, which computes its tokens anew;
+then once more without retrieval. What came is compared in one table and written to summary.json,
+and the demo fails if any of it does not hold.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cluster.cli.console import console
+from cluster.cli.demo_client import ask_over_http
+from cluster.cli.runs import Run, run_in_virtual
+from cluster.cli.show import render
+from cluster.gateway.settings import GatewaySettings
+from cluster.reports.footprint import resident_bytes
+from cluster.reports.summary import Summary, overrun_fraction, summarise
+from cluster.reports.tables import comparison
+from cluster.workload.build import Workload, build_workload
+from cluster.workload.driver import Answer
+from cluster.worlds.blueprint import Blueprint
+from configs.schema import load_scenario
+
+# What the demo promises; the same figures are bars of `make verify`.
+ACCURACY_WITH_RETRIEVAL_MIN = 0.95
+ACCURACY_WITHOUT_RETRIEVAL_MAX = 0.10
+OVERRUNS_MAX = 0.05
+MEDIANS_APART_MAX = 0.15
+RESIDENT_MB_MAX = 3000
+READY_S_MAX = 30
+
+
+def run_demo(name: str, changes: dict[str, object], out: Path) -> bool:
+    """Run everything, show it, write `out`/summary.json; returns whether all of it held."""
+    blueprint = Blueprint.draw(load_scenario(name, {**changes, "cluster.world": "local"}))
+    console.print(render(blueprint.plan, blueprint.scenario))
+    workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+    local, figures = _run_local(blueprint, workload)
+    console.print(
+        "\n[bold]the same scenario in the virtual world[/]: tokens computed again, time exact"
+    )
+    virtual = _run_virtual("with retrieval", blueprint, workload)
+    bare = _run_virtual("without retrieval", blueprint, _without_retrieval(workload))
+    summaries = {"local": summarise(local.answers), "virtual": summarise(virtual.answers)}
+    summary = _summary(local, virtual, bare, summaries, figures)
+    verdicts = _verdicts(summary, [local, virtual, bare])
+    _show(local, summaries, summary, verdicts)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    console.print(f"written: {out / 'summary.json'}")
+    return all(holds for _, _, holds in verdicts)
+
+
+def _run_local(blueprint: Blueprint, workload: Workload) -> tuple[Run, dict[str, float]]:
+    """The live part: answers, and what the processes took to start and to hold."""
+    from cluster.worlds.local import local_world
+
+    dilation = blueprint.scenario.cluster.dilation
+    console.print(
+        f"\n[bold]starting the cluster as Ray actors[/]: dilation {dilation:g}, "
+        f"1 us of the cluster takes {dilation / 1e3:g} ms here"
+    )
+    begun_s = time.monotonic()
+    with local_world(blueprint, lambda step: console.print(f"  [dim]{step}[/]")) as world:
+        url = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
+        ready_s = time.monotonic() - begun_s
+        console.print(f"  ready after {ready_s:.1f} s at {url}/v1")
+        world.ask_all("reset_trace")
+        with _progress() as progress:
+            task = progress.add_task("asking over HTTP", total=len(workload.requests), last="")
+
+            def show(answer: Answer) -> None:
+                right = "[green]right[/]" if answer.is_exact else "[red]wrong[/]"
+                progress.update(task, advance=1, last=f"{answer.text!r} {right}")
+
+            answers = ask_over_http(url, workload, dilation, show)
+        lateness = [record for records in world.ask_all("lateness").values() for record in records]
+        run = Run(answers, world.ask_gateway("held"), lateness=lateness)
+        resident_mb = resident_bytes(os.getpid(), world.folder) / 1e6
+        failures = [text for texts in world.ask_all("failures").values() for text in texts]
+    if failures:
+        raise RuntimeError(f"{len(failures)} tasks failed, the first: {failures[0]}")
+    return run, {"ready_s": ready_s, "resident_mb": resident_mb}
+
+
+def _run_virtual(title: str, blueprint: Blueprint, workload: Workload) -> Run:
+    with _progress() as progress:
+        task = progress.add_task(title, total=len(workload.requests), last="")
+        return run_in_virtual(
+            blueprint,
+            workload,
+            lambda answer: progress.update(task, advance=1, last=repr(answer.text)),
+        )
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"),
+        console=console,
+    )
+
+
+def _without_retrieval(workload: Workload) -> Workload:
+    requests = tuple(
+        replace(timed, request=replace(timed.request, retrieval=None))
+        for timed in workload.requests
+    )
+    return replace(workload, requests=requests)
+
+
+def _summary(
+    local: Run,
+    virtual: Run,
+    bare: Run,
+    summaries: dict[str, Summary],
+    figures: dict[str, float],
+) -> dict[str, Any]:
+    tpots = {a.request_id: a.tpot_ns for a in local.answers if a.tpot_ns is not None}
+    overruns = {"local": overrun_fraction(local.lateness, tpots), "virtual": 0.0}
+    worlds = {
+        world: {
+            "ttft_us_p50": summary.ttft_us_p50,
+            "tpot_us_p50": summary.tpot_us_p50,
+            "tokens_per_s": summary.tokens_per_s,
+            "overrun_fraction": overruns[world],
+            "e2e_us_p50": summary.e2e_us_p50,
+            "phases_us": dict(summary.phases_us),
+        }
+        for world, summary in summaries.items()
+    }
+    return {
+        "accuracy": {
+            "with_retrieval": summaries["local"].accuracy,
+            "without_retrieval": summarise(bare.answers).accuracy,
+        },
+        "tokens_equal": same_tokens(local.answers, virtual.answers),
+        **worlds,
+        "num_questions": len(local.answers),
+        "trace_hash": virtual.trace_hash,
+        **figures,
+    }
+
+
+def same_tokens(some: Sequence[Answer], others: Sequence[Answer]) -> bool:
+    """Whether two runs of one workload gave the same answers; over HTTP only the text is seen."""
+    return len(some) == len(others) and all(
+        a.request_id == b.request_id
+        and a.finish_reason == b.finish_reason
+        and a.text == b.text
+        and a.num_output_tokens == b.num_output_tokens
+        for a, b in zip(some, others, strict=True)
+    )
+
+
+def _verdicts(summary: dict[str, Any], runs: list[Run]) -> list[tuple[str, str, bool]]:
+    """(what, figure and bar, whether it holds)."""
+    accuracy, local, virtual = summary["accuracy"], summary["local"], summary["virtual"]
+    apart = {
+        key: abs(local[key] - virtual[key]) / virtual[key] for key in ("ttft_us_p50", "tpot_us_p50")
+    }
+    leaks = {k: v for run in runs for k, v in run.held.items() if v}
+    rows = [
+        (
+            "exact answers with retrieval",
+            accuracy["with_retrieval"],
+            ACCURACY_WITH_RETRIEVAL_MIN,
+            True,
+        ),
+        (
+            "exact answers without",
+            accuracy["without_retrieval"],
+            ACCURACY_WITHOUT_RETRIEVAL_MAX,
+            False,
+        ),
+        ("TTFT, local from virtual", apart["ttft_us_p50"], MEDIANS_APART_MAX, False),
+        ("TPOT, local from virtual", apart["tpot_us_p50"], MEDIANS_APART_MAX, False),
+        ("overruns", local["overrun_fraction"], OVERRUNS_MAX, False),
+    ]
+    shares = [
+        (
+            name,
+            f"{value:.1%} (bar {'≥' if least else '≤'} {bar:.0%})",
+            value >= bar if least else value <= bar,
+        )
+        for name, value, bar, least in rows
+    ]
+    return [
+        *shares,
+        (
+            "tokens, local and virtual",
+            "equal" if summary["tokens_equal"] else "differ",
+            summary["tokens_equal"],
+        ),
+        (
+            "memory of all processes",
+            f"{summary['resident_mb']:.0f} MB (bar ≤ {RESIDENT_MB_MAX})",
+            summary["resident_mb"] <= RESIDENT_MB_MAX,
+        ),
+        (
+            "ready after",
+            f"{summary['ready_s']:.1f} s (bar ≤ {READY_S_MAX})",
+            summary["ready_s"] <= READY_S_MAX,
+        ),
+        ("let go of everything", "yes" if not leaks else f"no: {leaks}", not leaks),
+    ]
+
+
+def _show(
+    local: Run,
+    summaries: dict[str, Summary],
+    summary: dict[str, Any],
+    verdicts: list[tuple[str, str, bool]],
+) -> None:
+    for answer in local.answers[:5]:
+        mark = (
+            "[green]right[/]" if answer.is_exact else f"[red]wrong[/], {answer.expected} was right"
+        )
+        console.print(f"  {answer.request_id}: {answer.text!r} {mark}")
+    console.print()
+    evidence = {"local": "projection, paced live", "virtual": "projection, exact"}
+    console.print(comparison("local beside virtual", summaries, evidence))
+    table = Table(title="what was shown (all measured here)", title_justify="left")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    table.add_column("holds")
+    for name, figure, holds in verdicts:
+        table.add_row(name, figure, "[green]yes[/]" if holds else "[bold red]no[/]")
+    console.print(table)
+    console.print(
+        "[dim]Answers, tokens, memory, start and overruns are measured. Times are emulated: a "
+        "projection from the devices' published figures (perfuse show), paced on the wall in "
+        "local, exact in virtual.[/]"
+    )
+    console.print(f"[dim]trace hash {summary['trace_hash']}[/]")

@@ -1,0 +1,188 @@
+"""`perfuse`: an LLM inference cluster whose hardware is a parameter."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.cli.console import clear_errors, console, overrides
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
+
+Scenario = Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped one")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="replace a key of the scenario: cluster.dilation=1000", show_default=False
+    ),
+]
+World = Annotated[
+    str | None, typer.Option(help="virtual or local; left out, the scenario's", show_default=False)
+]
+
+
+@app.command()
+def demo(
+    scenario: Scenario = "demo",
+    out: Annotated[Path, typer.Option(help="folder for summary.json")] = Path("out/demo"),
+    set_: Set = None,
+) -> None:
+    """Ask 100 questions of the default cluster, live and in virtual time, and compare."""
+    from cluster.cli.demo import run_demo
+
+    with clear_errors():
+        holds = run_demo(scenario, overrides(set_ or ()), out)
+    raise typer.Exit(0 if holds else 1)
+
+
+@app.command()
+def run(
+    scenario: Scenario,
+    world: World = None,
+    set_: Set = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="write answers and figures here", show_default=False),
+    ] = None,
+) -> None:
+    """Run a scenario's workload and show what its users would have seen."""
+    from cluster.cli.run import run_scenario
+
+    changes = overrides(set_ or ())
+    if world is not None:
+        changes["cluster.world"] = world
+    with clear_errors():
+        run_scenario(scenario, changes, json_file)
+
+
+@app.command()
+def serve(
+    scenario: Scenario = "demo",
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
+    emulation: Annotated[
+        bool,
+        typer.Option(help="emulate the scenario's hardware; off: as fast as this machine goes"),
+    ] = True,
+    dilation: Annotated[
+        float | None,
+        typer.Option(
+            help="wall time per emulated time; left out, the scenario's", show_default=False
+        ),
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Serve an OpenAI-compatible endpoint from a cluster of processes on this machine."""
+    from cluster.cli.serve import serve_http
+
+    changes = overrides(set_ or ())
+    changes["cluster.world"] = "local"
+    if not emulation:
+        changes |= {"cluster.emulation": False, "cluster.dilation": 1}
+    elif dilation is not None:
+        changes["cluster.dilation"] = dilation
+    with clear_errors():
+        serve_http(scenario, changes, host, port)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="what to ask")],
+    scenario: Annotated[str, typer.Option(help="a scenario file or shipped name")] = "demo",
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="vector store to retrieve from; left out, the scenario's first", show_default=False
+        ),
+    ] = None,
+    retrieval: Annotated[bool, typer.Option(help="look for passages first")] = True,
+    max_tokens: Annotated[int, typer.Option(help="longest answer")] = 64,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="ask this running endpoint instead of a virtual cluster", show_default=False
+        ),
+    ] = None,
+    set_: Set = None,
+) -> None:
+    """Ask one question and show the answer, its passages and where the time went."""
+    from cluster.cli.ask import ask_endpoint, ask_virtual
+
+    with clear_errors():
+        if url is not None:
+            ask_endpoint(url, question, store if retrieval else None, max_tokens)
+        else:
+            ask_virtual(scenario, overrides(set_ or ()), question, store, retrieval, max_tokens)
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="folder of text files, or one file")],
+    out: Annotated[
+        Path | None, typer.Option(help="index folder; left out, FOLDER.index", show_default=False)
+    ] = None,
+    embedder: Annotated[str, typer.Option(help="hashing or minilm")] = "hashing",
+) -> None:
+    """Split, embed and index a folder of text for retrieval."""
+    from rich.progress import Progress
+
+    from cluster.cli.index import index_folder
+
+    with clear_errors(), Progress(console=console) as progress:
+        task = progress.add_task("embedding passages", total=None)
+        made = index_folder(
+            folder,
+            out,
+            embedder,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    console.print(
+        f"{made.num_passages:,} passages of {made.num_files} files in {made.out} "
+        f"({made.embedder}, {made.dim} values, {made.vector_bytes / 1e6:.1f} MB)"
+    )
+
+
+@app.command()
+def show(scenario: Scenario, set_: Set = None) -> None:
+    """Draw a scenario's cluster: nodes, tiers, links, and what fits where."""
+    from cluster.cli.show import render
+    from cluster.worlds.blueprint import Blueprint
+    from configs.schema import load_scenario
+
+    with clear_errors():
+        blueprint = Blueprint.draw(load_scenario(scenario, overrides(set_ or ())))
+    console.print(render(blueprint.plan, blueprint.scenario))
+
+
+@app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(help="checkpoint folder")],
+    ids: Annotated[Path, typer.Option(help="token ids: JSON, or numbers; one prompt a line")],
+    max_tokens: Annotated[int, typer.Option(help="tokens to generate")] = 16,
+    logits: Annotated[
+        Path | None, typer.Option(help="write each token's logits here (.npy)", show_default=False)
+    ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(help="through a cluster with so many expert shards", show_default=False),
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="through this scenario's cluster", show_default=False)
+    ] = None,
+    ignore_eos: Annotated[bool, typer.Option(help="go on past end tokens")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="write token ids here (JSON) instead of printing", show_default=False),
+    ] = None,
+) -> None:
+    """Token ids and logits for any checkpoint folder, in one process or through a cluster."""
+    from cluster.cli.generate import generate_ids
+
+    with clear_errors():
+        generate_ids(folder, ids, max_tokens, logits, shards, scenario, ignore_eos, out)
+
+
+if __name__ == "__main__":
+    app()

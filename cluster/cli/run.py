@@ -1,0 +1,99 @@
+"""`perfuse run SCENARIO`: its workload in the virtual or the local world, and what users would
+have seen.
+"""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from cluster.cli.console import console
+from cluster.cli.runs import Run, run_in_local, run_in_virtual
+from cluster.reports.summary import Summary, overrun_fraction, summarise
+from cluster.reports.tables import comparison
+from cluster.workload.build import build_workload
+from cluster.worlds.blueprint import Blueprint
+from configs.schema import load_scenario
+
+
+def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) -> None:
+    """Run, show, and write `json_file` if given. Raises what the user can mend before anything
+    starts.
+    """
+    blueprint = Blueprint.draw(load_scenario(name, changes))
+    workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+    world = blueprint.scenario.cluster.world
+    begun_s = time.monotonic()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(f"{world} world", total=len(workload.requests))
+
+        def advance(_: object) -> None:
+            progress.advance(task)
+
+        def step(text: str) -> None:
+            progress.update(task, description=text)
+
+        if world == "virtual":
+            run = run_in_virtual(blueprint, workload, advance)
+        else:
+            run = run_in_local(blueprint, workload, advance, step)
+    summary = summarise(run.answers)
+    _show(blueprint, run, summary, time.monotonic() - begun_s)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(_as_json(blueprint, run, summary), indent=2) + "\n")
+        console.print(f"written: {json_file}")
+
+
+def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) -> None:
+    scenario = blueprint.scenario
+    world: str = scenario.cluster.world
+    evidence = {world: "projection" if scenario.cluster.emulation else "measured"}
+    console.print(
+        comparison(f"scenario {scenario.name}, {world} world", {world: summary}, evidence)
+    )
+    if run.trace_hash:
+        console.print(f"trace hash {run.trace_hash}")
+    if run.lateness:
+        fraction = overrun_fraction(run.lateness, _tpots(run))
+        console.print(f"overruns {fraction:.2%} of {len(run.lateness):,} runs and deliveries")
+    for answer in run.answers:
+        if answer.error:
+            console.print(f"[red]{answer.request_id}: {answer.error['message']}[/]")
+            break
+    if any(run.held.values()):
+        console.print(f"[red]not let go: { {k: v for k, v in run.held.items() if v} }[/]")
+    console.print(f"{elapsed_s:.1f} s of wall time")
+
+
+def _tpots(run: Run) -> dict[str, float]:
+    return {a.request_id: a.tpot_ns for a in run.answers if a.tpot_ns is not None}
+
+
+def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]:
+    return {
+        "scenario": blueprint.scenario.name,
+        "seed": blueprint.scenario.seed,
+        "world": blueprint.scenario.cluster.world,
+        "trace_hash": run.trace_hash,
+        "summary": asdict(summary),
+        "held": run.held,
+        "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
+        "answers": [
+            {
+                "request_id": a.request_id,
+                "text": a.text,
+                "token_ids": a.token_ids,
+                "finish_reason": a.finish_reason,
+                "error": a.error,
+                "ttft_ns": a.ttft_ns,
+                "tpot_ns": a.tpot_ns,
+                "e2e_ns": a.e2e_ns,
+                "times_ns": dict(a.times_ns),
+            }
+            for a in run.answers
+        ],
+    }

@@ -1,0 +1,62 @@
+"""Running a scenario's workload in either world: what several commands share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster.workload.build import Workload
+from cluster.workload.driver import Answer, Driver
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.virtual import VirtualWorld, run_virtual
+
+OnAnswer = Callable[[Answer], None]
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a run.
+
+    lateness    (request id, nanoseconds late) of every run and delivery; empty in the virtual world
+    trace_hash  of the virtual world; "" elsewhere
+    held        what the cluster still holds for requests when idle: all zeros, or it leaks
+    """
+
+    answers: list[Answer]
+    held: dict[str, int]
+    trace_hash: str = ""
+    lateness: list[tuple[str, int]] = field(default_factory=list)
+
+
+def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
+    """In this process, in exact virtual time."""
+
+    async def job(world: VirtualWorld) -> Run:
+        answers = await Driver(world.gateway, world.client, on_answer).run(workload)
+        held = await world.client.held_everywhere()
+        return Run(answers, held, world.trace.digest())
+
+    return run_virtual(blueprint, job)
+
+
+def run_in_local(
+    blueprint: Blueprint, workload: Workload, on_answer: OnAnswer, on_step: Callable[[str], None]
+) -> Run:
+    """In processes of this machine, on the wall clock; the workload enters at the gateway's
+    node.
+    """
+    # Only live runs need Ray: the virtual world must not even import it.
+    from cluster.worlds.local import local_world
+    from cluster.worlds.ray_session import ray
+
+    with local_world(blueprint, on_step) as world:
+        world.ask_all("reset_trace")
+        pending = world.begin_gateway("run", workload)
+        num_shown = 0
+        while not ray.wait([pending], timeout=1.0)[0]:
+            for answer in world.ask_gateway("progress")[num_shown:]:
+                on_answer(answer)
+                num_shown += 1
+        answers = ray.get(pending)
+        for answer in answers[num_shown:]:
+            on_answer(answer)
+        lateness = [record for records in world.ask_all("lateness").values() for record in records]
+        return Run(answers, world.ask_gateway("held"), lateness=lateness)

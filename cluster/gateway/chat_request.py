@@ -1,0 +1,108 @@
+"""The body of POST /v1/chat/completions."""
+
+from typing import Any
+
+from cluster.gateway.fields import Fields
+from cluster.gateway.generation import Generation, fan_out, read_retrieval, sampling
+from cluster.gateway.naming import Name
+from cluster.gateway.settings import GatewaySettings
+from workers.errors import InvalidRequest
+from workers.request import Request
+
+# "developer" is what newer OpenAI models call the system message.
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "modalities": (["text"],),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "echo": (False,),
+}
+
+# A message that came out of an answer is often sent back as it is, with these empty.
+_MESSAGE_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "tool_calls": ([],),
+    "annotations": ([],),
+    "refusal": ("",),
+    "name": ("",),
+}
+
+
+def parse_chat(
+    body: object, name: Name, default_seed: int, settings: GatewaySettings
+) -> Generation:
+    """Raises InvalidRequest naming the first field that is wrong or not supported."""
+    fields = Fields(body)
+    model = fields.string("model")
+    messages = _messages(fields)
+    retrieval = read_retrieval(fields)
+    params = sampling(
+        fields, default_seed, _max_tokens(fields, settings), _logprobs(fields), settings
+    )
+    request = Request(
+        request_id=name.unique,
+        model=model,
+        sampling=params,
+        messages=messages,
+        retrieval=retrieval,
+    )
+    return fan_out([request], fields, f"chatcmpl-{name.unique}", retrieval, settings, _NEUTRAL)
+
+
+def _messages(fields: Fields) -> tuple[dict[str, str], ...]:
+    raw = fields.take("messages")
+    if not isinstance(raw, list) or not raw:
+        raise fields.wrong("messages", raw, "a list of at least one message")
+    return tuple(_message(Fields(m, f"messages[{i}]")) for i, m in enumerate(raw))
+
+
+def _message(message: Fields) -> dict[str, str]:
+    role = message.take("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise message.wrong("role", role, "one of " + ", ".join(_ROLES))
+    content = _text(message)
+    message.refuse_rest(frozenset(), _MESSAGE_NEUTRAL)
+    return {"role": _ROLES[role], "content": content}
+
+
+def _text(message: Fields) -> str:
+    content = message.take("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        raise message.wrong("content", content, "a string or a list of text parts")
+    texts = []
+    for i, part in enumerate(content):
+        inner = Fields(part, message.name(f"content[{i}]"))
+        kind = inner.take("type")
+        if kind != "text":
+            raise inner.wrong("type", kind, "'text': no other part is supported")
+        texts.append(inner.string("text"))
+        inner.refuse_rest(frozenset(), {})
+    # vLLM joins parts by line breaks for templates that want one string.
+    return "\n".join(texts)
+
+
+def _max_tokens(fields: Fields, settings: GatewaySettings) -> int:
+    old = fields.integer("max_tokens", None, 1)
+    new = fields.integer("max_completion_tokens", None, 1)
+    if old is not None and new is not None and old != new:
+        raise InvalidRequest(
+            f"max_tokens is {old} but max_completion_tokens is {new}: give one of them",
+            param="max_tokens",
+        )
+    return new or old or settings.default_max_tokens_chat
+
+
+def _logprobs(fields: Fields) -> int | None:
+    wanted = fields.boolean("logprobs")
+    top = fields.integer("top_logprobs", None, 0, 20)
+    if not wanted and top:
+        raise InvalidRequest(
+            f"top_logprobs is {top} but logprobs is not true: set both", param="top_logprobs"
+        )
+    return (top or 0) if wanted else None

@@ -1,0 +1,105 @@
+"""What the gateway asks of a cluster: the one seam between HTTP and the router.
+
+The gateway is written against this protocol alone, so the same shell stands before a router in this
+process, a router behind endpoint messages, and a scripted one in the tests.
+"""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workers.request import Output, Request
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """A vector store, and how much is in it. `created_s` is Unix seconds, 0 where nobody knows."""
+
+    store_id: str
+    name: str
+    num_files: int = 0
+    num_passages: int = 0
+    usage_bytes: int = 0
+    created_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to be split into passages and indexed."""
+
+    file_id: str
+    filename: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One passage, best first; a higher score is nearer."""
+
+    text: str
+    score: float
+    file_id: str
+    filename: str
+    passage_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What the router knows of itself now.
+
+    kv_usage          fraction of all KV blocks in use, 0 to 1
+    prefix_queries    tokens looked up in prefix caches since start
+    prefix_hits       tokens found there since start
+    num_preemptions   sequences preempted since start
+    """
+
+    ready: bool
+    draining: bool = False
+    num_running: int = 0
+    num_waiting: int = 0
+    kv_usage: float = 0.0
+    prefix_queries: int = 0
+    prefix_hits: int = 0
+    num_preemptions: int = 0
+
+
+class RouterClient(Protocol):
+    """Methods raise PerfuseError subclasses; any other exception is a bug and becomes a 500."""
+
+    def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+        """Stream one generation.
+
+        The last output carries a `finish_reason`; the generator then ends. `aclose()`, and a
+        cancellation at any await, cancel the generation and free all that it held. Raises
+        QueueFull, ContextTooLong, NotFound, Draining, InvalidRequest or DeadlineExceeded, refusals
+        before the first output.
+        """
+        ...
+
+    async def models(self) -> Sequence[Mapping[str, Any]]:
+        """Served models: {"id", "max_model_len", ...}; further keys are shown as they are."""
+        ...
+
+    async def create_store(self, name: str) -> StoreInfo:
+        """A new, empty vector store; several may share a name."""
+        ...
+
+    async def stores(self) -> Sequence[StoreInfo]:
+        """All vector stores, oldest first."""
+        ...
+
+    async def delete_store(self, store_id: str) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
+        """Index the documents, all or none; returns the store's new counts. Raises NotFound."""
+        ...
+
+    async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
+        """The `top_k` nearest passages, best first. Raises NotFound."""
+        ...
+
+    async def state(self) -> ClusterState:
+        """Cheap enough to be asked on every health check and scrape."""
+        ...

@@ -1,0 +1,63 @@
+"""The body of POST /v1/completions."""
+
+from dataclasses import replace
+from typing import Any
+
+from cluster.gateway.fields import Fields
+from cluster.gateway.generation import (
+    Generation,
+    fan_out,
+    is_token_ids,
+    read_retrieval,
+    sampling,
+)
+from cluster.gateway.naming import Name
+from cluster.gateway.settings import GatewaySettings
+from workers.request import Request
+
+# `echo` would need the prompt's text and logprobs back from the router: refused, as OpenAI's newer
+# models do.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "suffix": ("",)}
+
+
+def parse_completion(
+    body: object, name: Name, default_seed: int, settings: GatewaySettings
+) -> Generation:
+    """Raises InvalidRequest naming the first field that is wrong or not supported."""
+    fields = Fields(body)
+    model = fields.string("model")
+    prompts = _prompts(fields)
+    retrieval = read_retrieval(fields)
+    max_tokens = fields.integer("max_tokens", settings.default_max_tokens, 1)
+    logprobs = fields.integer("logprobs", None, 0, 20)
+    assert max_tokens is not None
+    request = Request(
+        request_id=name.unique,
+        model=model,
+        sampling=sampling(fields, default_seed, max_tokens, logprobs, settings),
+        retrieval=retrieval,
+    )
+    requests = [
+        replace(request, prompt=p) if isinstance(p, str) else replace(request, prompt_ids=p)
+        for p in prompts
+    ]
+    return fan_out(requests, fields, f"cmpl-{name.unique}", retrieval, settings, _NEUTRAL)
+
+
+def _prompts(fields: Fields) -> list[str | tuple[int, ...]]:
+    """A string, a list of strings, a list of token ids, or a list of lists of token ids; none
+    empty.
+    """
+    raw = fields.take("prompt")
+    right = "a non-empty string, list of strings, list of token ids or list of those"
+    if isinstance(raw, str) and raw:
+        return [raw]
+    if not isinstance(raw, list) or not raw:
+        raise fields.wrong("prompt", raw, right)
+    if is_token_ids(raw):
+        return [tuple(raw)]
+    if all(isinstance(p, str) and p for p in raw):
+        return list(raw)
+    if all(p and is_token_ids(p) for p in raw):
+        return [tuple(p) for p in raw]
+    raise fields.wrong("prompt", raw, right)

@@ -1,0 +1,91 @@
+"""What all requests of one gateway share, and the count of generations that are open."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cluster.gateway.client import ClusterState, RouterClient
+from cluster.gateway.files import Attachments, FileShelf
+from cluster.gateway.metrics import Metrics
+from cluster.gateway.naming import Naming
+from cluster.gateway.settings import GatewaySettings
+from workers.errors import Draining, QueueFull
+
+
+class Desk:
+    """`now_ns` is a monotonic clock for intervals, `now_s` Unix time for timestamps."""
+
+    def __init__(
+        self,
+        client: RouterClient,
+        settings: GatewaySettings,
+        now_ns: Callable[[], int] = time.perf_counter_ns,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.client = client
+        self.settings = settings
+        self.now_ns = now_ns
+        self._now_s = now_s
+        # Two gateways before one router, or one that restarted, must not repeat a request id.
+        self.incarnation = uuid.uuid4().hex[:8]
+        self.naming = Naming(self.incarnation, settings.seed)
+        self.metrics = Metrics(settings.engine)
+        self.shelf = FileShelf(settings)
+        self.attachments = Attachments()
+        self.started_s = self.now_s()
+        self.draining = False
+        self.ending = False
+        self._open: dict[str, asyncio.Task[None]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def now_s(self) -> int:
+        return int(self._now_s())
+
+    @property
+    def num_open(self) -> int:
+        return len(self._open)
+
+    def check_admits(self) -> None:
+        """Raises Draining, or QueueFull where more generations are open than memory is for."""
+        if self.draining:
+            raise Draining("the gateway is shutting down: send new requests elsewhere")
+        if self.num_open >= self.settings.max_inflight:
+            raise QueueFull(
+                f"{self.num_open} generations are open, which is the gateway's limit",
+                retry_after_s=1,
+            )
+
+    def enter(self, unique: str, work: asyncio.Task[None]) -> None:
+        assert unique not in self._open, unique
+        self._open[unique] = work
+        self._idle.clear()
+        self.metrics.open_requests.set(self.num_open)
+
+    def leave(self, unique: str) -> None:
+        del self._open[unique]
+        self.metrics.open_requests.set(self.num_open)
+        if not self._open:
+            self._idle.set()
+
+    async def drain(self) -> None:
+        """Refuse new generations; wait for the open ones, and end what outlives the timeout."""
+        self.draining = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), self.settings.drain_timeout_s)
+        except TimeoutError:
+            self.ending = True
+            for work in list(self._open.values()):
+                work.cancel()
+            await self._idle.wait()
+
+    async def state(self) -> ClusterState:
+        """The router's state. Raises TimeoutError if it does not answer, or whatever it raises."""
+        return await asyncio.wait_for(self.client.state(), self.settings.state_timeout_s)
+
+    async def models(self) -> Sequence[dict[str, Any]]:
+        """Served models in OpenAI's form, with what else the router says of them."""
+        common = {"object": "model", "created": self.started_s, "owned_by": "perfuse"}
+        return [common | dict(model) for model in await self.client.models()]

@@ -1,0 +1,104 @@
+"""Errors as OpenAI clients expect them: {"error": {"message", "type", "param", "code"}} and a
+status.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
+
+# Status -> `type`. OpenAI documents the first four; clients branch on status, people read the type.
+_TYPES = {
+    429: "rate_limit_error",
+    500: "internal_server_error",
+    502: "internal_server_error",
+    503: "service_unavailable_error",
+    504: "timeout_error",
+    408: "timeout_error",
+}
+
+
+class BodyTooLarge(InvalidRequest):
+    """More bytes than the gateway reads."""
+
+    code, status = "request_too_large", 413
+
+
+class BodyTimeout(PerfuseError):
+    """The body did not arrive in time."""
+
+    code, status = "request_timeout", 408
+
+
+class UnknownRoute(PerfuseError):
+    """No such path."""
+
+    code, status = "unknown_url", 404
+
+
+class WrongMethod(PerfuseError):
+    """The path exists, the method does not."""
+
+    code, status = "method_not_allowed", 405
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An error ready to be sent: as a whole response, or (`body` alone) as an event inside a
+    stream.
+    """
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def reply(error: BaseException, request_id: str) -> ErrorReply:
+    """What a user may know of `error`.
+
+    Exceptions that are not ours, and internal errors that crossed a wire, carry the innards of the
+    cluster in their message: users get the request id to quote instead; the log has the rest.
+    """
+    if not isinstance(error, PerfuseError) or error.status == 500:
+        message = f"internal error; quote request id {request_id} when you report it"
+        return ErrorReply(500, _body(message, 500, None, PerfuseError.code))
+    # 499 is what proxies log for a vanished client. A client that reads this has not vanished: we
+    # cancelled it.
+    status = 503 if isinstance(error, Cancelled) else error.status
+    param = error.facts.get("param")
+    code = error.code
+    if isinstance(error, NotFound) and param == "model":
+        code = "model_not_found"
+    headers: list[tuple[str, str]] = []
+    if status == 429:
+        headers.append(("retry-after", str(_retry_after_s(error))))
+    return ErrorReply(
+        status,
+        _body(error.message, status, str(param) if param else None, code),
+        tuple(headers),
+    )
+
+
+def is_internal(error: BaseException) -> bool:
+    """Whether the log should carry the traceback."""
+    return not isinstance(error, PerfuseError) or error.status == 500
+
+
+def _retry_after_s(error: PerfuseError) -> int:
+    asked = error.facts.get("retry_after_s")
+    if isinstance(asked, int | float) and math.isfinite(asked):
+        return max(1, math.ceil(asked))
+    return 1
+
+
+def _body(message: str, status: int, param: str | None, code: str) -> bytes:
+    error: dict[str, Any] = {
+        "message": message,
+        "type": _TYPES.get(status, "invalid_request_error"),
+        "param": param,
+        "code": code,
+    }
+    return orjson.dumps({"error": error})

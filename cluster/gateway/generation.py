@@ -1,0 +1,234 @@
+"""One POST as the cluster sees it: which submissions, and how the user wants them back."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cluster.gateway.fields import Fields
+from cluster.gateway.naming import SEED_MAX, choice_seed
+from cluster.gateway.settings import GatewaySettings
+from workers.errors import InvalidRequest
+from workers.request import Request, Retrieval, SamplingParams
+
+# OpenAI's limits: 50 results of a file search.
+TOP_K_MAX = 50
+
+# These cannot change one character of the answer: bookkeeping, billing tiers, cache and latency
+# hints.
+IGNORED = frozenset(
+    (
+        "user",
+        "metadata",
+        "store",
+        "service_tier",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "prediction",
+        "parallel_tool_calls",
+    )
+)
+
+# These would change it, except at the value that means "as if absent".
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "length_penalty": (1,),
+    "logit_bias": ({},),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "best_of": (1,),
+    "use_beam_search": (False,),
+    "bad_words": ([],),
+    "skip_special_tokens": (True,),
+    "include_stop_str_in_output": (False,),
+    "response_format": ({"type": "text"},),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A parsed request.
+
+    requests       num_prompts x n submissions, those of one prompt side by side; their index is the
+                   choice's
+    include_usage  a last chunk carries usage          usage_each   every chunk does (vLLM's
+                   extension)
+    """
+
+    response_id: str
+    model: str
+    requests: tuple[Request, ...]
+    num_prompts: int
+    stream: bool
+    include_usage: bool
+    usage_each: bool
+    retrieval: Retrieval | None
+
+    @property
+    def n(self) -> int:
+        return len(self.requests) // self.num_prompts
+
+
+def sampling(
+    fields: Fields,
+    default_seed: int,
+    max_tokens: int,
+    logprobs: int | None,
+    settings: GatewaySettings,
+) -> SamplingParams:
+    """What both APIs spell alike. Seeds are taken modulo 2^63, so that negative ones are welcome
+    too.
+    """
+    seed = fields.integer("seed", default_seed, -(1 << 63), SEED_MAX)
+    params = SamplingParams(
+        max_tokens=max_tokens,
+        temperature=fields.number("temperature", settings.default_temperature, 0.0, 2.0),
+        top_p=fields.number("top_p", 1.0, 0.0, 1.0),
+        # vLLM writes "all" as -1, and its clients send it.
+        top_k=max(0, fields.integer("top_k", 0, -1) or 0),
+        seed=(seed or 0) & SEED_MAX,
+        stop=_strings(fields, "stop"),
+        stop_token_ids=_token_ids(fields, "stop_token_ids"),
+        ignore_eos=fields.boolean("ignore_eos"),
+        logprobs=logprobs,
+    )
+    params.validate()
+    return params
+
+
+def fan_out(
+    prompts: list[Request],
+    fields: Fields,
+    response_id: str,
+    retrieval: Retrieval | None,
+    settings: GatewaySettings,
+    extra_neutral: dict[str, tuple[Any, ...]],
+) -> Generation:
+    """Read the fields about the answer's shape, refuse what is left, and make n submissions a
+    prompt.
+    """
+    n = fields.integer("n", 1, 1, settings.max_choices) or 1
+    if n * len(prompts) > settings.max_choices:
+        raise InvalidRequest(
+            f"{len(prompts)} prompts times n = {n} are {n * len(prompts)} choices: at most "
+            f"{settings.max_choices} fit one request",
+            param="n",
+        )
+    if retrieval is not None and len(prompts) > 1:
+        raise InvalidRequest(
+            f"retrieval with {len(prompts)} prompts: send one prompt a request", param="retrieval"
+        )
+    stream = fields.boolean("stream")
+    include_usage, usage_each = _stream_options(fields, stream)
+    fields.refuse_rest(IGNORED, NEUTRAL | extra_neutral)
+    requests = tuple(
+        _choice(prompt, p * n + i, i) for p, prompt in enumerate(prompts) for i in range(n)
+    )
+    if len(requests) == 1:
+        requests = (prompts[0],)
+    return Generation(
+        response_id=response_id,
+        model=prompts[0].model,
+        requests=requests,
+        num_prompts=len(prompts),
+        stream=stream,
+        include_usage=include_usage,
+        usage_each=usage_each,
+        retrieval=retrieval,
+    )
+
+
+def read_retrieval(fields: Fields) -> Retrieval | None:
+    """`retrieval: {"store", "top_k"}`, or OpenAI's tool of type file_search; not both."""
+    own = fields.take("retrieval")
+    tools = fields.take("tools")
+    choice = fields.take("tool_choice")
+    _check_tool_choice(choice, bool(tools))
+    if own is not None and tools:
+        raise InvalidRequest("retrieval and tools are both given: use one", param="retrieval")
+    if own is not None:
+        inner = Fields(own, "retrieval")
+        store = inner.string("store")
+        top_k = inner.integer("top_k", 3, 1, TOP_K_MAX) or 3
+        inner.refuse_rest(frozenset(), {})
+        return Retrieval(store, top_k)
+    if tools is None or tools == []:
+        return None
+    if not isinstance(tools, list) or len(tools) != 1:
+        raise fields.wrong("tools", tools, "a list with one tool of type file_search")
+    tool = Fields(tools[0], "tools[0]")
+    kind = tool.take("type")
+    if kind != "file_search":
+        raise tool.wrong("type", kind, "'file_search': no other tool is supported")
+    stores = tool.take("vector_store_ids")
+    if not isinstance(stores, list) or len(stores) != 1 or not isinstance(stores[0], str):
+        raise tool.wrong("vector_store_ids", stores, "a list with one vector store id")
+    top_k = tool.integer("max_num_results", 3, 1, TOP_K_MAX) or 3
+    tool.refuse_rest(frozenset(), {})
+    return None if choice == "none" else Retrieval(stores[0], top_k)
+
+
+def _check_tool_choice(choice: object, has_tools: bool) -> None:
+    # The only tool is a file search, which always runs: "auto", "required" and naming it all mean
+    # that.
+    fine: list[object] = [None, "none", "auto"]
+    if has_tools:
+        fine += ["required", {"type": "file_search"}]
+    if choice not in fine:
+        raise InvalidRequest(
+            f"tool_choice is {choice!r:.80}: it must be 'none' or 'auto', or with a "
+            "file_search tool 'required'",
+            param="tool_choice",
+        )
+
+
+def _choice(prompt: Request, index: int, i: int) -> Request:
+    seed = choice_seed(prompt.sampling.seed, i)
+    return replace(
+        prompt,
+        request_id=f"{prompt.request_id}-{index}",
+        sampling=replace(prompt.sampling, seed=seed),
+    )
+
+
+def _stream_options(fields: Fields, stream: bool) -> tuple[bool, bool]:
+    options = fields.take("stream_options")
+    if options is None:
+        return False, False
+    if not stream:
+        raise InvalidRequest(
+            "stream_options without stream: set stream to true", param="stream_options"
+        )
+    inner = Fields(options, "stream_options")
+    include = inner.boolean("include_usage")
+    each = inner.boolean("continuous_usage_stats")
+    # Obfuscation pads chunks against traffic analysis; we have none to switch off.
+    inner.refuse_rest(frozenset(), {"include_obfuscation": (False,)})
+    return include, include and each
+
+
+def _strings(fields: Fields, key: str) -> tuple[str, ...]:
+    value = fields.take(key)
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list) or not all(isinstance(s, str) for s in value):
+        raise fields.wrong(key, value, "a string or a list of strings")
+    return tuple(value)
+
+
+def _token_ids(fields: Fields, key: str) -> tuple[int, ...]:
+    value = fields.take(key)
+    if value is None:
+        return ()
+    if not is_token_ids(value):
+        raise fields.wrong(key, value, "a list of token ids")
+    return tuple(value)
+
+
+def is_token_ids(value: object) -> bool:
+    """A list of integers of 31 bits; which of them the vocabulary has is the router's to say."""
+    return isinstance(value, list) and all(type(x) is int and 0 <= x < 1 << 31 for x in value)

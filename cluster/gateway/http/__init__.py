@@ -1,0 +1,1 @@
+"""The only code that knows FastAPI, starlette and uvicorn."""

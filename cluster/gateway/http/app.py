@@ -1,0 +1,50 @@
+"""The application: routes, and one shape for every error."""
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from cluster.gateway.desk import Desk
+from cluster.gateway.errors import UnknownRoute, WrongMethod
+from cluster.gateway.http.files import add_file_routes
+from cluster.gateway.http.health import add_health_routes
+from cluster.gateway.http.inference import add_inference_routes
+from cluster.gateway.http.shell import NAME, ErrorResponse, Shell
+from cluster.gateway.http.stores import add_store_routes
+from workers.errors import InvalidRequest, PerfuseError
+
+
+def make_app(desk: Desk) -> ASGIApp:
+    # No generated documentation: bodies are checked by hand, so the framework knows no schema.
+    app = FastAPI(
+        title="perfuse", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
+    add_inference_routes(app, desk)
+    add_file_routes(app, desk)
+    add_store_routes(app, desk)
+    add_health_routes(app, desk)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        name = request.scope[NAME]
+        return ErrorResponse(error, name.public, desk.settings.max_body_bytes)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        """What the framework itself refuses: an unknown path or a wrong method."""
+        assert isinstance(error, HTTPException)
+        what = f"{request.method} {request.url.path:.200}"
+        ours: PerfuseError = InvalidRequest(f"{what}: {error.detail}")
+        if error.status_code == 404:
+            ours = UnknownRoute(f"{what}: no such route")
+        elif error.status_code == 405:
+            ours = WrongMethod(f"{what}: this route does not take {request.method}")
+        response = await failed(request, ours)
+        if error.headers and "Allow" in error.headers:
+            response.headers["allow"] = error.headers["Allow"]
+        return response
+
+    app.add_exception_handler(PerfuseError, failed)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, failed)
+    return Shell(app, desk.naming)

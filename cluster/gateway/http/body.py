@@ -1,0 +1,117 @@
+"""Reading request bodies, bounded in bytes and in time."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+from starlette.types import Receive
+
+from cluster.gateway.errors import BodyTimeout, BodyTooLarge
+from workers.errors import Cancelled, InvalidRequest
+
+# A form's boundaries and its other fields.
+FORM_OVERHEAD_BYTES = 64 * 1024
+
+# What is read and thrown away after a 413, so that a client that writes first and reads later gets
+# to read: closing a socket with unread bytes resets it, and the answer is lost.
+_LINGER_FACTOR = 8
+_LINGER_S = 2.0
+
+
+async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
+    """The whole body.
+
+    Raises BodyTooLarge as soon as it is known, by the header or by what has come (chunked bodies
+    have no header); BodyTimeout; Cancelled if the client goes away.
+    """
+    declared = request.headers.get("content-length")
+    if declared is not None and int(declared) > max_bytes:  # h11 lets only digits pass
+        raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(request.receive, max_bytes)
+    except TimeoutError as error:
+        raise BodyTimeout(f"the body did not arrive within {timeout_s:g} s") from error
+
+
+async def read_json(request: Request, max_bytes: int, timeout_s: float) -> object:
+    """Raises InvalidRequest on what is not JSON, besides the errors of `read_body`."""
+    raw = await read_body(request, max_bytes, timeout_s)
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the request body is not JSON: {error}") from error
+
+
+async def read_upload(request: Request, max_bytes: int, timeout_s: float) -> tuple[str, str, bytes]:
+    """(filename, purpose, content) of a multipart form with the fields `file` and `purpose`."""
+    kind = request.headers.get("content-type", "")
+    if not kind.lower().startswith("multipart/form-data"):
+        raise InvalidRequest(
+            f"content-type is {kind!r:.80}: files are uploaded as multipart/form-data"
+        )
+    raw = await read_body(request, max_bytes + FORM_OVERHEAD_BYTES, timeout_s)
+
+    async def once() -> AsyncGenerator[bytes, None]:
+        yield raw
+
+    parser = MultiPartParser(request.headers, once(), max_files=1, max_fields=8)
+    # The body is in memory and bounded already: no temporary files, hence no thread pool.
+    parser.spool_max_size = len(raw) + 1
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise InvalidRequest(f"the form is malformed: {error.message}") from error
+    try:
+        return await _fields(dict(form.multi_items()))
+    finally:
+        await form.close()
+
+
+async def linger(receive: Receive, max_bytes: int) -> None:
+    """Throw away what a refused client still sends, up to a limit."""
+    left = _LINGER_FACTOR * max_bytes
+    try:
+        async with asyncio.timeout(_LINGER_S):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+                left -= len(message["body"])
+    except TimeoutError:
+        return
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    num_bytes = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Cancelled("the client went away while it sent its request")
+        chunk = message.get("body", b"")
+        num_bytes += len(chunk)
+        if num_bytes > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+async def _fields(form: dict[str, UploadFile | str]) -> tuple[str, str, bytes]:
+    for key in form:
+        if key not in ("file", "purpose"):
+            raise InvalidRequest(f"form field {key!r:.80} is not supported: remove it", param=key)
+    file, purpose = form.get("file"), form.get("purpose")
+    if not isinstance(file, UploadFile):
+        raise InvalidRequest("the form has no file in its field 'file'", param="file")
+    if not isinstance(purpose, str):
+        raise InvalidRequest("the form has no field 'purpose'", param="purpose")
+    return file.filename or "upload", purpose, await file.read()
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is too large: at most {max_bytes} bytes are read")

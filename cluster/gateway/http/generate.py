@@ -1,0 +1,172 @@
+"""Running one generation and writing its answer, with an eye on whether the client is still there.
+
+    work   pulls outputs from the cluster and writes them      whichever ends first
+    gone   waits for the client's connection to close          ends the other
+
+The status line waits for the first output, so that a refusal (429, 404, too long ...) has its own
+status even where a stream was asked for. An error after that is an SSE event with an `error`
+object, followed by [DONE].
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from cluster.gateway.answer import Answer, Form, error_event
+from cluster.gateway.desk import Desk
+from cluster.gateway.errors import is_internal, reply
+from cluster.gateway.generation import Generation
+from cluster.gateway.http.shell import ErrorResponse
+from cluster.gateway.merge import merged
+from cluster.gateway.meter import Meter
+from cluster.gateway.naming import Name
+from cluster.gateway.progress import Progress
+from workers.errors import CorruptMessage, Draining, PerfuseError
+
+log = logging.getLogger(__name__)
+
+# A client that is told of the end takes one event at once, or is not there to take it.
+_LAST_WORDS_S = 1.0
+
+_STREAM_START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-cache"),
+        (b"x-accel-buffering", b"no"),  # nginx would gather chunks
+    ],
+}
+
+
+class GenerationResponse(Response):
+    """Owns the submissions: when `__call__` ends, all of them are closed."""
+
+    def __init__(
+        self, desk: Desk, generation: Generation, form: Form, name: Name, start_ns: int
+    ) -> None:
+        super().__init__()
+        self._desk = desk
+        self._generation = generation
+        self._name = name
+        self._answer = Answer(generation, form, desk.now_s())
+        requests = generation.requests
+        self._progress: Sequence[Progress] = [
+            Progress(keep=not generation.stream) for _ in requests
+        ]
+        self._meters = [Meter(desk.metrics, generation.model, start_ns) for _ in requests]
+        self._num_writes = 0
+        self._writing = False
+        self._started = False
+        self._complete = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._desk.check_admits()
+        except PerfuseError as error:
+            await ErrorResponse(error, self._name.public)(scope, receive, send)
+            return
+        work = asyncio.create_task(self._work(scope, receive, send))
+        gone = asyncio.create_task(_disconnected(receive))
+        self._desk.enter(self._name.unique, work)
+        try:
+            present = await self._watch(work, gone)
+        finally:
+            work.cancel()
+            gone.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+            self._abandon("abort")
+            self._desk.leave(self._name.unique)
+        if not work.cancelled():
+            work.result()
+        elif present and self._desk.ending:
+            ended = Draining("the gateway shut down before this answer was complete")
+            try:
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._fail(ended, scope, receive, send)
+            except TimeoutError:
+                log.warning("request %s: the client does not read", self._name.unique)
+
+    async def _watch(self, work: asyncio.Task[None], gone: asyncio.Task[None]) -> bool:
+        """Wait for the end of either; whether the client was still there, and reading."""
+        while True:
+            before = self._num_writes
+            done, _ = await asyncio.wait(
+                (work, gone),
+                timeout=self._desk.settings.stall_timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if done:
+                return gone not in done
+            # A timer for each write would cost more than the write: look now and then instead.
+            if self._writing and self._num_writes == before:
+                log.warning("request %s: the client stopped reading", self._name.unique)
+                return False
+
+    async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._run(send)
+        except Exception as error:
+            self._abandon("error")
+            await self._fail(error, scope, receive, send)
+
+    async def _run(self, send: Send) -> None:
+        stream = self._generation.stream
+        num_open = len(self._progress)
+        async with aclosing(merged(self._desk.client, self._generation.requests)) as outputs:
+            async for index, output in outputs:
+                # First the checks: an output that is an error is no output to meter.
+                self._progress[index].add(output)
+                self._meters[index].output(output, self._desk.now_ns())
+                num_open -= bool(output.finish_reason)
+                if stream:
+                    data = self._answer.chunk(index, output, self._progress)
+                    await self._write(data, num_open == 0, send)
+        if num_open:
+            raise CorruptMessage(f"{num_open} choices ended without a finish reason")
+        if not stream:
+            self._started = self._complete = True
+            body = self._answer.whole(self._progress)
+            length = str(len(body)).encode("ascii")
+            headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    async def _write(self, data: bytes, last: bool, send: Send) -> None:
+        """Send a chunk, and with the last one all that follows it: one write, one wake-up."""
+        if not self._started:
+            self._started = True
+            await send(dict(_STREAM_START))
+        if last:
+            self._complete = True
+            data += self._answer.tail(self._progress)
+        if data:
+            self._num_writes += 1
+            self._writing = True
+            await send({"type": "http.response.body", "body": data, "more_body": not last})
+            self._writing = False
+
+    async def _fail(self, error: BaseException, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._complete:
+            log.error("request %s failed after its answer", self._name.unique, exc_info=error)
+        elif not self._started:
+            await ErrorResponse(error, self._name.public)(scope, receive, send)
+        else:
+            if is_internal(error):
+                log.error("request %s failed", self._name.unique, exc_info=error)
+            self._complete = True
+            event = error_event(reply(error, self._name.public).body)
+            await send({"type": "http.response.body", "body": event})
+
+    def _abandon(self, reason: str) -> None:
+        for meter in self._meters:
+            meter.abandon(reason)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

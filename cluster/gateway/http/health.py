@@ -1,0 +1,67 @@
+"""/health, /version and /metrics."""
+
+import logging
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from cluster.gateway.client import ClusterState
+from cluster.gateway.desk import Desk
+from cluster.gateway.http.inference import json_response
+
+log = logging.getLogger(__name__)
+
+
+def add_health_routes(app: FastAPI, desk: Desk) -> None:
+    async def health() -> Response:
+        state = await _state(desk)
+        if state is None:
+            return json_response({"status": "unreachable"}, 503)
+        if desk.draining or state.draining:
+            return json_response({"status": "draining"}, 503)
+        return json_response({"status": "ready"}) if state.ready else _loading()
+
+    app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_route("/health/ready", health, methods=["GET"])
+
+    @app.get("/version")
+    async def version() -> Response:
+        return json_response({"version": desk.settings.version})
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        state = await _state(desk)
+        model = desk.settings.model_name
+        if state is not None and not model:
+            model = await _first_model(desk)
+        # Without a model there is no label to put the cluster's own numbers under.
+        text = desk.metrics.exposition(state if model else None, model)
+        # As a header, not media_type: that would append a second charset.
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def _loading() -> Response:
+    return json_response({"status": "loading"}, 503)
+
+
+async def _state(desk: Desk) -> ClusterState | None:
+    """None if the router does not answer: that is news for a health check, not an error of it."""
+    try:
+        return await desk.state()
+    except Exception:
+        log.warning("the router does not tell its state", exc_info=True)
+        return None
+
+
+async def _first_model(desk: Desk) -> str:
+    try:
+        models = await desk.models()
+    except Exception:
+        log.warning("the router does not tell its models", exc_info=True)
+        return ""
+    if not models:
+        return ""
+    name = str(models[0]["id"])
+    desk.metrics.model(name)  # its series exist, at zero, before its first request
+    return name

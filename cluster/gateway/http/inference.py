@@ -1,0 +1,58 @@
+"""/v1/chat/completions, /v1/completions and /v1/models."""
+
+from collections.abc import Callable
+
+import orjson
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cluster.gateway.answer import Form
+from cluster.gateway.chat_form import ChatForm
+from cluster.gateway.chat_request import parse_chat
+from cluster.gateway.completion_form import CompletionForm
+from cluster.gateway.completion_request import parse_completion
+from cluster.gateway.desk import Desk
+from cluster.gateway.generation import Generation
+from cluster.gateway.http.body import read_json
+from cluster.gateway.http.generate import GenerationResponse
+from cluster.gateway.http.shell import NAME
+from cluster.gateway.naming import Name
+from cluster.gateway.settings import GatewaySettings
+from workers.errors import NotFound
+
+Parse = Callable[[object, Name, int, GatewaySettings], Generation]
+
+
+def json_response(body: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")
+
+
+def add_inference_routes(app: FastAPI, desk: Desk) -> None:
+    async def generate(request: Request, parse: Parse, form: Form) -> Response:
+        limits = desk.settings
+        body = await read_json(request, limits.max_body_bytes, limits.body_timeout_s)
+        start_ns = desk.now_ns()
+        name: Name = request.scope[NAME]
+        generation = parse(body, name, desk.naming.seed(), limits)
+        desk.naming.seed_taken()
+        return GenerationResponse(desk, generation, form, name, start_ns)
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        return await generate(request, parse_chat, ChatForm())
+
+    @app.post("/v1/completions")
+    async def completions(request: Request) -> Response:
+        return await generate(request, parse_completion, CompletionForm())
+
+    @app.get("/v1/models")
+    async def models() -> Response:
+        return json_response({"object": "list", "data": await desk.models()})
+
+    @app.get("/v1/models/{model_id:path}")
+    async def model(model_id: str) -> Response:
+        for found in await desk.models():
+            if found["id"] == model_id:
+                return json_response(found)
+        raise NotFound(f"no model {model_id!r:.80}", param="model")

@@ -1,0 +1,159 @@
+"""The listening server, inside a loop that somebody else runs."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from cluster.gateway.client import RouterClient
+from cluster.gateway.desk import Desk
+from cluster.gateway.http.app import make_app
+from cluster.gateway.settings import GatewaySettings
+
+_TICK_S = 1.0  # uvicorn renews its Date header at this pace
+# Streams are drained before uvicorn shuts down; what is left are answers being written.
+_CLOSE_S = 2
+_BACKLOG = 2048
+
+
+class GatewayServer:
+    """`start` listens, `stop` drains. One start and one stop; `desk` is open to look at."""
+
+    def __init__(
+        self, client: RouterClient, host: str, port: int, settings: GatewaySettings
+    ) -> None:
+        self.desk = Desk(client, settings)
+        self.host = host
+        self._wanted_port = port
+        self._port = 0
+        self._serving: asyncio.Task[None] | None = None
+        config = uvicorn.Config(
+            make_app(self.desk),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,  # logging belongs to whoever runs this process
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=settings.keep_alive_s,
+            timeout_graceful_shutdown=_CLOSE_S,
+        )
+        self._server = _Server(config)
+
+    @property
+    def port(self) -> int:
+        """The real port, also where 0 was asked for. Known once started."""
+        assert self._port, "not started"
+        return self._port
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Returns once connections are accepted; else raises OSError naming the address."""
+        assert self._serving is None, "started twice"
+        listening = await _listen(self.host, self._wanted_port)
+        _notice_the_dead(listening, self.desk.settings.stall_timeout_s)
+        self._port = int(listening.getsockname()[1])
+        self._serving = asyncio.create_task(self._server.serve([listening]), name="gateway")
+        up = asyncio.create_task(self._server.up.wait())
+        await asyncio.wait((self._serving, up), return_when=asyncio.FIRST_COMPLETED)
+        if not self._server.up.is_set():
+            up.cancel()
+            await self._serving
+            raise RuntimeError("uvicorn ended before it had started")
+
+    async def stop(self) -> None:
+        """Refuse new generations, let open ones end (`drain_timeout_s`), then close everything."""
+        if self._serving is None:
+            return
+        await self.desk.drain()
+        self._server.end()
+        await self._serving
+        self._serving = None
+        # Whoever has not read its answer by now never will; an open socket would outlive us.
+        for connection in list(self._server.server_state.connections):
+            transport = connection.transport
+            if transport is not None:
+                transport.abort()
+
+
+def serve(
+    client: RouterClient,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    settings: GatewaySettings | None = None,
+) -> GatewayServer:
+    """A gateway before `client`, not yet started. Port 0 takes a free one."""
+    return GatewayServer(client, host, port, settings or GatewaySettings())
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without signal handlers and without its poll, ten times a second, for the end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+        self._end = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._end.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            try:
+                await asyncio.wait_for(self._end.wait(), _TICK_S)
+            except TimeoutError:
+                continue
+
+
+def _notice_the_dead(listening: socket.socket, timeout_s: float) -> None:
+    """Have the kernel end connections whose peer lost power or its network, and says nothing.
+
+    Accepted sockets inherit all of it on Linux; elsewhere, what is missing is left out. Without it
+    such a peer shows only when TCP gives up retransmitting, after a quarter of an hour.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    values = {
+        "TCP_KEEPIDLE": max(1, round(timeout_s / 2)),
+        "TCP_KEEPINTVL": max(1, round(timeout_s / 4)),
+        "TCP_USER_TIMEOUT": max(1, round(timeout_s * 1000)),  # milliseconds, unlike the others
+    }
+    for name, value in values.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+async def _listen(host: str, port: int) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+            listening.setblocking(False)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listening

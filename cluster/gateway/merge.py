@@ -1,0 +1,61 @@
+"""Several submissions as one stream."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from cluster.gateway.client import RouterClient
+from workers.request import Output, Request
+
+# Outputs of all choices that may wait for a slow reader; a full queue makes their generators wait,
+# too.
+_QUEUE_MAX = 64
+
+# A choice's next output; None ends it; an exception ends all.
+_Item = tuple[int, Output | Exception | None]
+
+
+async def merged(
+    client: RouterClient, requests: Sequence[Request]
+) -> AsyncGenerator[tuple[int, Output], None]:
+    """Submit all and yield (index, output) as they come.
+
+    The first error ends it. However it ends (exhausted, error, `aclose`, cancelled), all
+    submissions are closed when it has ended.
+    """
+    if len(requests) == 1:  # the common case pays for no queue and no task
+        async with aclosing(client.submit(requests[0])) as outputs:
+            async for output in outputs:
+                yield 0, output
+        return
+    queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUE_MAX)
+    pumps = [
+        asyncio.create_task(_pump(client, request, index, queue))
+        for index, request in enumerate(requests)
+    ]
+    try:
+        num_open = len(pumps)
+        while num_open:
+            index, item = await queue.get()
+            if item is None:
+                num_open -= 1
+            elif isinstance(item, Exception):
+                raise item
+            else:
+                yield index, item
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _pump(
+    client: RouterClient, request: Request, index: int, queue: asyncio.Queue[_Item]
+) -> None:
+    try:
+        async with aclosing(client.submit(request)) as outputs:
+            async for output in outputs:
+                await queue.put((index, output))
+        await queue.put((index, None))
+    except Exception as error:
+        await queue.put((index, error))

@@ -1,0 +1,143 @@
+"""The router as a gateway reaches it: over messages, in every world."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
+from workers.endpoint import Reply
+from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
+from workers.mailbox import Mailbox
+from workers.message import Message
+from workers.node import Node
+from workers.request import Output, Request
+
+# Outputs of one request that its reader has not taken yet; a token each, so more than any answer
+# has.
+UNREAD_MAX = 1 << 17
+
+
+class MessageRouterClient:
+    """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
+    every world.
+    """
+
+    def __init__(self, node: Node, name: str, *, router: str, timeout_ns: int) -> None:
+        self._node, self._router, self._timeout_ns = node, router, timeout_ns
+        self._port = node.port(name)
+        self._port.on("outputs", self._outputs)
+        self._readers: dict[str, Mailbox[Output | PeerDead]] = {}
+        node.endpoint.on_peer_dead.append(self._peer_died)
+
+    def held(self) -> dict[str, int]:
+        """What is held for requests: all zero when idle."""
+        return {"readers": len(self._readers), "calls": self._node.endpoint.in_flight()}
+
+    def _outputs(self, message: Message) -> Reply:
+        for index, body in enumerate(message.body["outputs"]):
+            output = Output.from_body(body)
+            if message.tensors:
+                output = replace(output, logits=message.tensors.get(str(index)))
+            reader = self._readers.get(output.request_id)
+            if reader is not None:  # else it was cancelled meanwhile
+                reader.put(output)
+        return Reply()
+
+    def _peer_died(self, node: str, reason: str) -> None:
+        """Without the router no stream goes on."""
+        if self._node.endpoint.node_of(self._router) == node:
+            for reader in self._readers.values():
+                reader.put(PeerDead(f"the router on {node} is gone: {reason}", node=node))
+
+    async def _call(self, kind: str, body: Mapping[str, Any], request_id: str = "") -> Message:
+        self._node.clock.join_wall()
+        return await self._port.call(
+            self._router,
+            kind,
+            deadline_ns=self._node.clock.now() + self._timeout_ns,
+            request_id=request_id,
+            body=body,
+        )
+
+    async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+        """See RouterClient. Leaving early, for whatever reason, cancels."""
+        reader: Mailbox[Output | PeerDead] = self._node.mailbox(UNREAD_MAX)
+        self._readers[request.request_id] = reader
+        ended, position = False, 0
+        try:
+            await self._call("submit", request.to_body(), request.request_id)
+            while not ended:
+                for output in await reader.get_due():
+                    if isinstance(output, PeerDead):
+                        raise output
+                    if ended or output.position < position:
+                        continue  # told again, because the router did not hear that it was here
+                    ended, position = bool(output.finish_reason), position + len(output.token_ids)
+                    yield output
+        except PerfuseError as error:
+            # A refusal left nothing behind; an answer that never came may have.
+            ended = not isinstance(error, DeadlineExceeded)
+            raise
+        finally:
+            del self._readers[request.request_id]
+            if not ended:
+                self._node.spawn(self._cancel(request.request_id), f"cancel {request.request_id}")
+
+    async def _cancel(self, request_id: str) -> None:
+        try:
+            await self._call("cancel", {}, request_id)
+        except PerfuseError as error:
+            now_ns = self._node.clock.now()
+            self._node.trace.note(now_ns, "cancel failed", "", error.message, request_id)
+
+    async def models(self) -> Sequence[Mapping[str, Any]]:
+        models: Sequence[Mapping[str, Any]] = (await self._call("models", {})).body["models"]
+        return models
+
+    async def create_store(self, name: str) -> StoreInfo:
+        return StoreInfo(**(await self._call("store_create", {"name": name})).body)
+
+    async def stores(self) -> Sequence[StoreInfo]:
+        reply = await self._call("store_list", {})
+        return [StoreInfo(**store) for store in reply.body["stores"]]
+
+    async def delete_store(self, store_id: str) -> None:
+        await self._call("store_delete", {"store_id": store_id})
+
+    async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
+        rows = [[document.file_id, document.filename, document.text] for document in documents]
+        reply = await self._call("store_add", {"store_id": store_id, "documents": rows})
+        return StoreInfo(**reply.body)
+
+    async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
+        body = {"store_id": store_id, "query": query, "top_k": top_k}
+        reply = await self._call("store_search", body)
+        return [
+            SearchHit(h["text"], h["score"], h["file_id"], h["filename"], str(h["passage_id"]))
+            for h in reply.body["hits"]
+        ]
+
+    async def state(self) -> ClusterState:
+        body = (await self._call("state", {})).body
+        blocks = body.get("num_blocks", 0)
+        return ClusterState(
+            ready=True,
+            draining=body["draining"],
+            num_running=body.get("num_running", 0),
+            num_waiting=body["num_waiting"],
+            kv_usage=1 - body.get("num_blocks_free", 0) / blocks if blocks else 0.0,
+            prefix_queries=body.get("prefix_queries", 0),
+            prefix_hits=body.get("prefix_hits", 0),
+            num_preemptions=body.get("num_preemptions", 0),
+        )
+
+    async def held_everywhere(self) -> dict[str, int]:
+        """What the whole cluster holds for requests: all zero when idle (law 4)."""
+        router = (await self._call("held", {})).body
+        state = (await self._call("state", {})).body
+        chips = {f"chip_{key}": state.get(key, 0) for key in ("jobs", "blocks", "reports")}
+        return {**{f"router_{k}": v for k, v in router.items()}, **chips, **self.held()}
+
+    async def drain(self) -> None:
+        """Take nothing new from now on; what is inside goes on."""
+        await self._call("drain", {})

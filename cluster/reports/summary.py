@@ -1,0 +1,102 @@
+"""From answers to figures. Pure; the formula stands beside each figure (definitions: vLLM's)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+
+from cluster.workload.driver import Answer
+
+# Phases of a request in the order in which it meets them. What is left of its time is delivery:
+# messages between router, chips and gateway.
+PHASES = (
+    "queue",
+    "retrieval",
+    "prefill",
+    "kv_transfer",
+    "attention",
+    "expert_wait",
+    "sampling",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Emulated microseconds.
+
+    accuracy        exact answers / questions; None where no answer is expected
+    ttft_us_p50     median of (first output - submitted)
+    tpot_us_p50     median over requests of (last - first output) / (tokens - 1)
+    e2e_us_p50      median of (last output - submitted)
+    tokens_per_s    output tokens of all requests / (last output of all - first submission)
+    phases_us       mean over requests of the time in each phase
+    """
+
+    num_requests: int
+    num_failed: int
+    num_tokens: int
+    accuracy: float | None
+    ttft_us_p50: float
+    ttft_us_p99: float
+    tpot_us_p50: float
+    tpot_us_p99: float
+    e2e_us_p50: float
+    tokens_per_s: float
+    phases_us: Mapping[str, float]
+
+
+def summarise(answers: Sequence[Answer]) -> Summary:
+    """Raises ValueError if no request was answered."""
+    answered = [a for a in answers if a.finish_reason in ("stop", "length")]
+    if not answered:
+        first = next((a.error for a in answers if a.error), None)
+        raise ValueError(f"none of {len(answers)} requests was answered; the first error: {first}")
+    ttfts = sorted(a.ttft_ns / 1e3 for a in answered if a.ttft_ns is not None)
+    tpots = sorted(a.tpot_ns / 1e3 for a in answered if a.tpot_ns is not None)
+    expected = [a for a in answers if a.expected is not None]
+    span_ns = max(a.submitted_ns + a.e2e_ns for a in answered) - min(
+        a.submitted_ns for a in answered
+    )
+    num_tokens = sum(a.num_output_tokens for a in answered)
+    return Summary(
+        num_requests=len(answers),
+        num_failed=len(answers) - len(answered),
+        num_tokens=num_tokens,
+        accuracy=mean(a.is_exact for a in expected) if expected else None,
+        ttft_us_p50=median(ttfts),
+        ttft_us_p99=percentile(ttfts, 0.99),
+        tpot_us_p50=median(tpots) if tpots else 0.0,
+        tpot_us_p99=percentile(tpots, 0.99) if tpots else 0.0,
+        e2e_us_p50=median(a.e2e_ns / 1e3 for a in answered),
+        tokens_per_s=num_tokens / (span_ns * 1e-9) if span_ns else 0.0,
+        phases_us=phases(answered),
+    )
+
+
+def phases(answers: Sequence[Answer]) -> dict[str, float]:
+    """Mean microseconds in each phase; "delivery" is the rest of the end-to-end time."""
+    result = {phase: mean(a.times_ns.get(phase, 0) / 1e3 for a in answers) for phase in PHASES}
+    result["delivery"] = mean(a.e2e_ns / 1e3 for a in answers) - sum(result.values())
+    return result
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed."""
+    return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
+
+
+def overrun_fraction(
+    lateness: Sequence[tuple[str, int]], tpot_ns_by_request: Mapping[str, float]
+) -> float:
+    """Runs and deliveries that ended later than due by more than 1 % of the request's TPOT.
+
+    A record that names no request, or one without a TPOT, is judged by the smallest TPOT of all: a
+    run serves a whole batch, and none of it may be late.
+    """
+    if not lateness or not tpot_ns_by_request:
+        return 0.0
+    strictest = min(tpot_ns_by_request.values())
+    late = sum(
+        late_ns > 0.01 * tpot_ns_by_request.get(request_id, strictest)
+        for request_id, late_ns in lateness
+    )
+    return late / len(lateness)

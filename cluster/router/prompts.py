@@ -1,0 +1,54 @@
+"""From what a user asked to the token ids that a chip computes."""
+
+from collections.abc import Sequence
+
+from workers.errors import ContextTooLong, InvalidRequest
+from workers.model.text import Tokenizer
+from workers.request import Request
+
+
+def retrieval_query(request: Request) -> str:
+    """What passages are looked for: the last user message, or the prompt."""
+    for message in reversed(request.messages):
+        if message.get("role") == "user":
+            return str(message["content"])
+    if request.prompt is None:
+        raise InvalidRequest(
+            "retrieval needs text to search for: a user message or a text prompt", param="retrieval"
+        )
+    return request.prompt
+
+
+def prompt_ids(request: Request, passages: Sequence[str], tokenizer: Tokenizer) -> list[int]:
+    """Passages go first, best first, a line each: as a system message of a chat, as lines before a
+    prompt.
+
+    Raises InvalidRequest where nothing is left to compute, or the chat template refuses the
+    messages.
+    """
+    context = "\n".join(passages)
+    if request.prompt_ids:
+        ids = list(request.prompt_ids)
+        if not all(0 <= i < tokenizer.vocab_size for i in ids):
+            raise InvalidRequest(
+                f"prompt has token ids outside 0 to {tokenizer.vocab_size - 1}", param="prompt"
+            )
+    elif request.prompt is not None:
+        ids = tokenizer.encode(f"{context}\n{request.prompt}" if context else request.prompt)
+    else:
+        head = [{"role": "system", "content": context}] if context else []
+        ids = tokenizer.encode(tokenizer.render_chat([*head, *request.messages]))
+    if not ids:
+        raise InvalidRequest("the prompt is empty: it needs at least 1 token", param="prompt")
+    return ids
+
+
+def check_length(request: Request, num_prompt: int, max_model_len: int) -> None:
+    """Raise ContextTooLong unless prompt and answer fit the context together."""
+    max_tokens = request.sampling.max_tokens
+    if num_prompt + max_tokens > max_model_len:
+        raise ContextTooLong(
+            f"the prompt has {num_prompt} tokens and max_tokens is {max_tokens}: together they "
+            f"must not exceed the context of {max_model_len} tokens",
+            param="messages" if request.messages else "prompt",
+        )

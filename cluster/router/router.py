@@ -1,0 +1,366 @@
+"""The life of a request, from `submit` to its last token.
+
+    gateway ── submit ─▶ admit ▶ retrieve ▶ render and tokenise ─▶ accepted
+                                                     │
+                    place: reserve on a decode chip ◀┘  (in line while no chip has room)
+                    prefill on a prefill chip ─▶ first token; its KV goes to the decode chip
+    gateway ◀─ outputs ── text ◀ tokens ◀── decode chip, a token a step
+                    end: everything that was held is let go
+
+What is decided is elsewhere and pure: `placement`, `prompts`, `stream`, and `state`, which only
+events change.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.router.events import (
+    ChipLost,
+    FirstTokenSampled,
+    PlacementRefused,
+    RequestAdmitted,
+    RequestEnded,
+    RequestPlaced,
+    RequestPrepared,
+)
+from cluster.router.outbox import Outbox
+from cluster.router.placement import place
+from cluster.router.prompts import check_length, prompt_ids, retrieval_query
+from cluster.router.state import ChipState, RouterState
+from cluster.router.stores import Stores
+from cluster.router.stream import Stream
+from workers.blocks import BlockManager
+from workers.endpoint import Reply
+from workers.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    Draining,
+    InvalidRequest,
+    NotFound,
+    PeerDead,
+    PerfuseError,
+    QueueFull,
+    from_body,
+    to_body,
+)
+from workers.mailbox import Mailbox
+from workers.message import Message
+from workers.model.text import Tokenizer
+from workers.node import Node
+from workers.request import Output, Request
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """model         served name                             max_model_len, block_size   in tokens
+    max_queue     requests inside at once; the next is refused with QueueFull
+    deadline_ns   of a request that names none            timeout_ns   of one call to a worker
+    """
+
+    model: str
+    max_model_len: int
+    block_size: int
+    max_queue: int
+    deadline_ns: int
+    timeout_ns: int
+
+
+class Router:
+    """One task a request, and handlers for what gateways and chips say."""
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        settings: RouterSettings,
+        tokenizer: Tokenizer,
+        stores: Stores,
+        chips: tuple[ChipState, ...],
+    ) -> None:
+        self._node, self.settings, self._tokenizer = node, settings, tokenizer
+        self.stores = stores
+        self.state = RouterState(chips, settings.block_size)
+        self.draining = False
+        # The chips' own hash function: the router's picture of their caches uses their names.
+        self._hasher = BlockManager(1, settings.block_size)
+        self._streams: OrderedDict[str, Stream] = OrderedDict()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ends: dict[str, Mailbox[PerfuseError | None]] = {}
+        # waiting for room, oldest first
+        self._line: OrderedDict[str, Mailbox[None]] = OrderedDict()
+        self._outboxes: dict[str, Outbox] = {}
+        self._port = node.port(name)
+        self._port.on("submit", self._submit)
+        self._port.on("cancel", self._cancel)
+        self._port.on("tokens", self._tokens)
+        node.endpoint.on_peer_dead.append(self._peer_died)
+
+    def held(self) -> dict[str, int]:
+        """What is held for requests: all zero when idle."""
+        return {
+            "streams": len(self._streams),
+            "tasks": len(self._tasks),
+            "line": len(self._line),
+            "outputs": sum(outbox.in_flight for outbox in self._outboxes.values()),
+            "requests": len(self.state.requests),
+            "blocks": sum(chip.blocks_taken for chip in self.state.chips.values()),
+        }
+
+    def _deadline_ns(self) -> int:
+        return self._node.clock.now() + self.settings.timeout_ns
+
+    # -- admission and preparation -----------------------------------------------------------------
+
+    async def _submit(self, message: Message) -> Reply:
+        """Answered when the request is accepted: its prompt is known and fits. Outputs follow."""
+        request = Request.from_body(message.body)
+        self._admit(request)
+        stream = Stream(request, message.source, self._tokenizer)
+        stream.submitted_ns = self._node.clock.now()
+        self._streams[request.request_id] = stream
+        self.state.apply(RequestAdmitted(request.request_id))
+        try:
+            await self._prepare(stream)
+            if stream.cancelled:
+                raise Cancelled(f"{request.request_id} was cancelled before it began")
+        except BaseException:
+            self._leave(request.request_id)
+            raise
+        self._ends[request.request_id] = self._node.mailbox(8)
+        self._tasks[request.request_id] = self._node.spawn(
+            self._live(stream), f"request {request.request_id}"
+        )
+        return Reply(body={"num_prompt_tokens": len(stream.prompt_ids)})
+
+    def _admit(self, request: Request) -> None:
+        settings = self.settings
+        if self.draining:
+            raise Draining("the cluster is draining: it finishes what it has and takes nothing new")
+        if request.model != settings.model:
+            text = f"the model {request.model!r} does not exist: {settings.model!r} is served here"
+            raise NotFound(text, param="model")
+        request.sampling.validate()
+        if request.retrieval is not None:
+            self.stores.get(request.retrieval.store)
+        if request.request_id in self._streams:
+            raise InvalidRequest(f"request id {request.request_id!r} is in use")
+        if len(self._streams) >= settings.max_queue:
+            text = f"{settings.max_queue} requests are inside already: try again later"
+            raise QueueFull(text, retry_after_s=1)
+
+    async def _prepare(self, stream: Stream) -> None:
+        """Retrieve, render, tokenise, and check that it fits."""
+        request = stream.request
+        if request.retrieval is not None:
+            begun_ns = self._node.clock.now()
+            wanted = request.retrieval
+            hits = await self.stores.search(
+                wanted.store, retrieval_query(request), wanted.top_k, request.request_id
+            )
+            stream.passages = tuple(hit.text for hit in hits)
+            stream.spend({"retrieval": self._node.clock.now() - begun_ns})
+        stream.prompt_ids = tuple(prompt_ids(request, stream.passages, self._tokenizer))
+        check_length(request, len(stream.prompt_ids), self.settings.max_model_len)
+        hashes: list[bytes] = []
+        self._hasher.extend_hashes(hashes, stream.prompt_ids)
+        num_prompt, max_tokens = len(stream.prompt_ids), request.sampling.max_tokens
+        self.state.apply(RequestPrepared(request.request_id, num_prompt, max_tokens, tuple(hashes)))
+
+    # -- one request -------------------------------------------------------------------------------
+
+    async def _live(self, stream: Stream) -> None:
+        """From accepted to ended; whatever happens, everything is let go and the reader hears
+        the end.
+        """
+        request_id = stream.request.request_id
+        begun_ns = self._node.clock.now()
+        deadline_ns = stream.submitted_ns + (
+            stream.request.deadline_ns or self.settings.deadline_ns
+        )
+        try:
+            async with self._node.clock.deadline(deadline_ns):
+                body = await self._place(stream)
+                stream.spend({"queue": self._node.clock.now() - begun_ns})
+                await self._port.call(
+                    self.state.requests[request_id].prefill_chip,
+                    "prefill",
+                    deadline_ns=self._deadline_ns(),
+                    request_id=request_id,
+                    body=body,
+                )
+                error = await self._ends[request_id].get()
+                if error is not None:
+                    raise error
+        except PerfuseError as error:
+            self._say(stream.reader, [stream.end("error", to_body(error))])
+        except asyncio.CancelledError:
+            self._say(stream.reader, [stream.end("cancelled")])
+            raise
+        finally:
+            self._let_go(stream)
+
+    async def _place(self, stream: Stream) -> dict[str, Any]:
+        """Choose chips and reserve room, in line while there is none; returns what the prefill
+        chip is told.
+        """
+        request_id = stream.request.request_id
+        body: dict[str, Any] = {
+            "prompt_ids": stream.prompt_ids,
+            "sampling": stream.request.sampling.to_body(),
+        }
+        while True:
+            choice = None
+            if self._is_next(request_id):
+                choice = place(self.state, self.state.requests[request_id])
+            if choice is not None:
+                source, target = choice
+                self.state.apply(RequestPlaced(request_id, source, target))
+                reply = await self._port.call(
+                    target,
+                    "reserve",
+                    deadline_ns=self._deadline_ns(),
+                    request_id=request_id,
+                    body=body,
+                )
+                if reply.body["room"]:
+                    self._step_out(request_id)
+                    return {**body, "decode_chip": target, "first_block": reply.body["first_block"]}
+                self.state.apply(PlacementRefused(request_id))
+            self._check_chips()
+            await self._wait_in_line(request_id)
+
+    def _check_chips(self) -> None:
+        for role in ("prefill", "decode"):
+            if not any(c.alive for c in self.state.chips.values() if c.role == role):
+                raise PeerDead(f"no {role} chip is left: nothing can be placed")
+
+    def _is_next(self, request_id: str) -> bool:
+        """First come, first served: while somebody is in line, only its head may try."""
+        return not self._line or next(iter(self._line)) == request_id
+
+    async def _wait_in_line(self, request_id: str) -> None:
+        """Until something ended, or a while later: a chip may find room without anybody telling."""
+        turn = self._line.setdefault(request_id, self._node.mailbox(1 << 12))
+        later_ns = self._node.clock.now() + self.settings.timeout_ns // 16
+        timer = self._node.clock.call_at(later_ns, lambda: turn.put(None))
+        try:
+            await turn.get_due()
+        finally:
+            timer.cancel()
+
+    def _step_out(self, request_id: str) -> None:
+        """Leave the line, and let the next one try."""
+        self._line.pop(request_id, None)
+        if self._line:
+            next(iter(self._line.values())).put(None)
+
+    def _let_go(self, stream: Stream) -> None:
+        request_id = stream.request.request_id
+        request = self.state.requests[request_id]
+        for chip in (request.prefill_chip, request.decode_chip):
+            if chip and chip not in stream.finished_on and self.state.chips[chip].alive:
+                self._node.spawn(self._abort(chip, request_id), f"abort {request_id}")
+        self._leave(request_id)
+
+    def _leave(self, request_id: str) -> None:
+        self._streams.pop(request_id, None)
+        self._tasks.pop(request_id, None)
+        self._ends.pop(request_id, None)
+        self.state.apply(RequestEnded(request_id))
+        self._step_out(request_id)
+
+    async def _abort(self, chip: str, request_id: str) -> None:
+        """Until the chip has heard or is gone: what it holds for this request nobody else will
+        take from it.
+        """
+        while self.state.chips[chip].alive:
+            try:
+                await self._port.call(
+                    chip, "abort", deadline_ns=self._deadline_ns(), request_id=request_id
+                )
+                return
+            except PerfuseError as error:
+                now_ns = self._node.clock.now()
+                self._node.trace.note(now_ns, "abort failed", chip, error.message, request_id)
+                if not isinstance(error, DeadlineExceeded):
+                    return
+
+    def _cancel(self, message: Message) -> Reply:
+        task = self._tasks.get(message.request_id)
+        if task is not None:
+            task.cancel()
+        stream = self._streams.get(message.request_id)
+        if stream is not None:
+            stream.cancelled = True  # it may still be in preparation
+        return Reply(body={"known": stream is not None})
+
+    # -- what chips say ----------------------------------------------------------------------------
+
+    def _tokens(self, message: Message) -> Reply:
+        for request_id, error in message.body.get("failed", {}).items():
+            self._end(request_id, from_body(error))
+        if "requests" in message.body:
+            self._sampled(message)
+        return Reply()
+
+    def _sampled(self, message: Message) -> None:
+        """Tokens of one step of one chip: each goes to its stream, all outputs leave together."""
+        body, chip = message.body, message.source
+        outputs: dict[str, list[Output]] = {}
+        for index, request_id in enumerate(body["requests"]):
+            stream = self._streams.get(request_id)
+            if stream is None:
+                continue  # it ended here first: cancelled, stopped or out of time
+            # What is told again, because the first answer was lost, counts once.
+            if body["stages"][index] == "prefill" and chip not in stream.finished_on:
+                stream.num_cached = body["cached"][index]
+                stream.spend(body["times_ns"][request_id])
+                stream.finished_on.append(chip)
+                self.state.apply(FirstTokenSampled(request_id))
+            finished = body["finished"].get(request_id)
+            if finished is not None:
+                self._chip_finished(stream, chip, finished)
+            fresh = stream.push(
+                int(message.columns["position"][index]),
+                int(message.columns["token"][index]),
+                body.get("logprobs", {}).get(request_id),
+                finished["reason"] if finished is not None else "",
+                message.tensors.get(request_id),
+            )
+            outputs.setdefault(stream.reader, []).extend(fresh)
+            if stream.finish_reason:
+                self._end(request_id, None)
+        for reader, batch in outputs.items():
+            self._say(reader, batch)
+
+    def _chip_finished(self, stream: Stream, chip: str, finished: Mapping[str, Any]) -> None:
+        request = self.state.requests[stream.request.request_id]
+        if chip == request.decode_chip and chip not in stream.finished_on:
+            stream.finished_on.append(chip)
+            stream.spend(finished["times_ns"])
+
+    def _end(self, request_id: str, error: PerfuseError | None) -> None:
+        ends = self._ends.get(request_id)
+        if ends is not None and not len(ends):
+            ends.put(error)
+
+    def _say(self, reader: str, outputs: Sequence[Output | None]) -> None:
+        if reader not in self._outboxes:
+            self._outboxes[reader] = Outbox(
+                self._node, self._port, reader, self.settings.timeout_ns
+            )
+        real = [output for output in outputs if output is not None]
+        if real:
+            self._outboxes[reader].put(real)
+
+    def _peer_died(self, node: str, reason: str) -> None:
+        """Requests on a lost chip end with a clear error; what was placed elsewhere goes on."""
+        for name, chip in self.state.chips.items():
+            if chip.alive and self._node.endpoint.node_of(name) == node:
+                self.state.apply(ChipLost(name))
+                for request_id, request in list(self.state.requests.items()):
+                    if name in (request.prefill_chip, request.decode_chip):
+                        self._end(request_id, PeerDead(f"{name} is gone: {reason}"))

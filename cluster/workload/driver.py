@@ -1,0 +1,144 @@
+"""Puts a workload to a cluster and measures at the gateway what its users would see. The same in
+every world.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.gateway.router_client import MessageRouterClient
+from cluster.workload.build import TimedRequest, Workload
+from workers.errors import PerfuseError, to_body
+from workers.node import Node
+
+# Open-loop requests in flight at once. Beyond it the next arrival waits here, and the report says
+# so.
+IN_FLIGHT_MAX = 4096
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one request got, and when. Times are emulated nanoseconds by the clock that judges
+    (live: the wall).
+
+    ttft_ns   submitted -> first output            e2e_ns   submitted -> last output
+    tpot_ns   (e2e - ttft) / (tokens - 1); None for one token
+    """
+
+    request_id: str
+    expected: str | None = None
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list)
+    num_output_tokens: int = 0
+    finish_reason: str = ""
+    error: Mapping[str, Any] | None = None
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    submitted_ns: int = 0
+    ttft_ns: int | None = None
+    e2e_ns: int = 0
+    times_ns: Mapping[str, int] = field(default_factory=dict)
+    passages: tuple[str, ...] = ()
+    logits: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def tpot_ns(self) -> float | None:
+        if self.ttft_ns is None or self.num_output_tokens < 2:
+            return None
+        return (self.e2e_ns - self.ttft_ns) / (self.num_output_tokens - 1)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is the expected answer, to the character."""
+        return self.expected is not None and self.text.strip() == self.expected
+
+
+OnAnswer = Callable[[Answer], None]
+
+
+def _ignore(answer: Answer) -> None:
+    """Nobody watches."""
+
+
+class Driver:
+    """Sends requests from the node where `client` stands."""
+
+    def __init__(
+        self, node: Node, client: MessageRouterClient, on_answer: OnAnswer = _ignore
+    ) -> None:
+        self._node, self._client, self._on_answer = node, client, on_answer
+
+    async def run(self, workload: Workload) -> list[Answer]:
+        """All answers, in the order of the workload; a refused or failed request is an answer with
+        an error.
+        """
+        answers = [Answer(r.request.request_id, r.expected_answer) for r in workload.requests]
+        if workload.concurrency is not None:
+            await self._closed(workload.requests, answers, workload.concurrency)
+        else:
+            await self._open(workload.requests, answers)
+        return answers
+
+    async def _closed(
+        self, requests: tuple[TimedRequest, ...], answers: list[Answer], concurrency: int
+    ) -> None:
+        """Each of `concurrency` users takes the next question when the last one is answered."""
+        waiting = iter(range(len(requests)))
+
+        async def user() -> None:
+            for index in waiting:
+                await self._ask(requests[index], answers[index])
+
+        users = [
+            self._node.spawn(user(), f"user {i}") for i in range(min(concurrency, len(requests)))
+        ]
+        for task in users:
+            await task
+
+    async def _open(self, requests: tuple[TimedRequest, ...], answers: list[Answer]) -> None:
+        clock = self._node.clock
+        clock.join_wall()
+        begun_ns = clock.now()
+        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
+
+        async def one(index: int) -> None:
+            try:
+                await self._ask(requests[index], answers[index])
+            finally:
+                slots.release()
+
+        tasks = []
+        for index, timed in enumerate(requests):
+            await clock.wait_until(begun_ns + timed.at_ns)
+            await slots.acquire()
+            tasks.append(self._node.spawn(one(index), timed.request.request_id))
+        for task in tasks:
+            await task
+
+    async def _ask(self, timed: TimedRequest, answer: Answer) -> None:
+        clock = self._node.clock
+        clock.join_wall()
+        begun_ns = answer.submitted_ns = clock.wall_now()
+        try:
+            async for output in self._client.submit(timed.request):
+                answer.e2e_ns = clock.wall_now() - begun_ns
+                if answer.ttft_ns is None and output.token_ids:
+                    answer.ttft_ns = answer.e2e_ns
+                answer.token_ids.extend(output.token_ids)
+                answer.text += output.text
+                if output.logits is not None:
+                    answer.logits.append(output.logits)
+                answer.num_prompt_tokens = output.num_prompt_tokens
+                answer.num_output_tokens = output.num_output_tokens
+                answer.num_cached_tokens = output.num_cached_tokens
+                if output.finish_reason:
+                    answer.finish_reason, answer.error = output.finish_reason, output.error
+                    answer.times_ns, answer.passages = output.times, output.passages
+        except PerfuseError as error:
+            answer.finish_reason, answer.error = "error", to_body(error)
+            answer.e2e_ns = clock.wall_now() - begun_ns
+        self._on_answer(answer)

@@ -1,0 +1,3 @@
+"""The same workers, router and protocol, run three ways: exact virtual time, processes here, a
+Ray cluster.
+"""

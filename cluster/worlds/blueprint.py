@@ -1,0 +1,61 @@
+"""All that a node is built from, in one picklable piece: scenario, plan and model. Made before
+anything starts.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.model_config import ModelConfig
+from configs.plan import NodePlan, Plan, make_plan
+from configs.presets import model_folder
+from configs.schema import Scenario
+from workers.link import Peer
+from workers.model.checkpoint import verify
+
+# With emulation off nothing has an emulated duration, and a promise made in emulated time means
+# nothing: requests get this long on the wall instead.
+REAL_DEADLINE_NS = 120_000_000_000
+# One call is given up after this share of a request's deadline, so that its failure can still be
+# told in time.
+CALL_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """What is to stand."""
+
+    scenario: Scenario
+    plan: Plan
+    model: ModelConfig
+    folder: Path
+
+    @classmethod
+    def draw(cls, scenario: Scenario) -> "Blueprint":
+        """Read the model's description and plan; nothing starts.
+
+        Raises CheckpointError for a broken checkpoint, ScenarioError for an impossible cluster.
+        """
+        folder = model_folder(scenario.model.path)
+        model = ModelConfig.load(folder)
+        plan = make_plan(scenario, model)
+        verify(folder, model)
+        return cls(scenario, plan, model, folder)
+
+    @property
+    def deadline_ns(self) -> int:
+        """Of a request that names none."""
+        stated_ns = self.scenario.slo.deadline_ns
+        return stated_ns if self.scenario.cluster.emulation else max(stated_ns, REAL_DEADLINE_NS)
+
+    @property
+    def timeout_ns(self) -> int:
+        """Of one call between workers."""
+        return self.deadline_ns // CALL_SHARE
+
+    def peers(self) -> dict[str, Peer]:
+        """Every node as the others know it at the start."""
+        return {node.name: Peer(node.link, epoch=1) for node in self.plan.nodes}
+
+    def node_of(self, role: str) -> NodePlan:
+        """The node that carries the one worker of a role (router, gateway)."""
+        return next(n for n in self.plan.nodes if any(w.role == role for w in n.workers))

@@ -1,0 +1,152 @@
+"""The workers of one node: built from the plan, started, and asked how they are. The same in every
+world.
+
+What a role needs is imported only where that role stands, so that a router never loads a model.
+"""
+
+from typing import TYPE_CHECKING
+
+from cluster.faults.rules import rules_for
+from cluster.gateway.router_client import MessageRouterClient
+from cluster.worlds.blueprint import Blueprint
+from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
+from workers.node import Node
+
+if TYPE_CHECKING:
+    from cluster.router.stores import Stores
+
+ROUTER = "router"
+
+
+class Crew:
+    """Builds and starts every worker of `plan` on `node`.
+
+    client   the way to the router, where a gateway stands
+    """
+
+    def __init__(self, blueprint: Blueprint, plan: NodePlan, node: Node) -> None:
+        self.blueprint, self.plan, self.node = blueprint, plan, node
+        self.client: MessageRouterClient | None = None
+        self._stores: Stores | None = None
+        faults = rules_for(blueprint.scenario, plan.name, blueprint.plan.directory, node.rng)
+        node.endpoint.rules.update(faults)
+        for worker in plan.workers:
+            self._build(worker)
+
+    def _build(self, worker: WorkerPlan) -> None:
+        if isinstance(worker, ChipPlan):
+            self._build_chip(worker)
+        elif isinstance(worker, ShardPlan):
+            self._build_shard(worker)
+        elif isinstance(worker, MemoryPlan):
+            self._build_memory(worker)
+        elif worker.role == "router":
+            self._build_router(worker)
+        else:
+            self.client = MessageRouterClient(
+                self.node, worker.name, router=ROUTER, timeout_ns=self.blueprint.timeout_ns
+            )
+
+    def _build_chip(self, worker: ChipPlan) -> None:
+        from workers.blocks import BlockManager
+        from workers.chip import Chip
+        from workers.exchange import DispatchSide
+        from workers.model.torch.chip_model import TorchChipModel
+        from workers.model.work import WorkModel
+        from workers.pool_client import PoolClient
+        from workers.scheduler import Scheduler
+
+        blueprint, node = self.blueprint, self.node
+        section, plan = blueprint.scenario.model, blueprint.plan
+        model = TorchChipModel(
+            blueprint.folder,
+            worker.num_kv_blocks,
+            section.block_size,
+            WorkModel(blueprint.model, tier=worker.tier, kv_tier=worker.tier),
+        )
+        blocks = BlockManager(
+            worker.num_kv_blocks, section.block_size, section.enable_prefix_caching
+        )
+        scheduler = Scheduler(
+            blocks,
+            max_num_seqs=section.max_num_seqs,
+            max_num_batched_tokens=section.max_num_batched_tokens,
+            max_model_len=plan.max_model_len,
+        )
+        port = node.port(worker.name)
+        exchange = DispatchSide(port, node.clock, plan.names("experts"), plan.experts)
+        pool = None
+        if blueprint.scenario.placement.kv_pool:
+            pool = PoolClient(node, port, model, plan.names("memory"), blueprint.timeout_ns)
+        chip = Chip(
+            node,
+            worker.name,
+            model,
+            scheduler,
+            exchange,
+            router=ROUTER,
+            eos_token_ids=blueprint.model.eos_token_ids,
+            timeout_ns=blueprint.timeout_ns,
+            pool=pool,
+        )
+        node.spawn(chip.serve(), worker.name)
+
+    def _build_shard(self, worker: ShardPlan) -> None:
+        from workers.expert_shard import ExpertShard
+        from workers.model.torch.expert_model import TorchExpertModel
+        from workers.model.work import WorkModel
+
+        work = WorkModel(self.blueprint.model, tier=worker.tier)
+        experts = TorchExpertModel(self.blueprint.folder, worker.expert_ids, work)
+        shard = ExpertShard(self.node, worker.name, experts)
+        self.node.spawn(shard.serve(), worker.name)
+
+    def _build_memory(self, worker: MemoryPlan) -> None:
+        from workers.memory_server import MemoryServer
+
+        MemoryServer(
+            self.node,
+            worker.name,
+            tier=worker.collection_tier,
+            pool_tier=worker.pool_tier,
+            pool_bytes=worker.pool_bytes,
+        )
+
+    def _build_router(self, worker: WorkerPlan) -> None:
+        from cluster.router.control import Control
+        from cluster.router.router import Router, RouterSettings
+        from cluster.router.state import ChipState
+        from cluster.router.stores import Stores
+        from workers.model.text import open_tokenizer
+
+        blueprint, node = self.blueprint, self.node
+        scenario, plan = blueprint.scenario, blueprint.plan
+        port = node.port(worker.name)
+        self._stores = Stores(node, port, plan.names("memory"), blueprint.timeout_ns)
+        chips = tuple(
+            ChipState(w.name, w.role, w.num_kv_blocks)
+            for w in plan.workers
+            if isinstance(w, ChipPlan)
+        )
+        settings = RouterSettings(
+            model=scenario.model.name,
+            max_model_len=plan.max_model_len,
+            block_size=scenario.model.block_size,
+            max_queue=scenario.slo.admission.max_queue,
+            deadline_ns=blueprint.deadline_ns,
+            timeout_ns=blueprint.timeout_ns,
+        )
+        tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab)
+        router = Router(node, worker.name, settings, tokenizer, self._stores, chips)
+        Control(node, port, router)
+
+    async def preload(self) -> None:
+        """On the router's node: bring the scenario's collections to the memory servers."""
+        from configs.presets import corpus_folder
+        from workers.retrieval.collection import open_collection
+
+        assert self._stores is not None, f"no router stands on {self.plan.name}"
+        for name, placed in self.blueprint.scenario.placement.collections.items():
+            embedder = self._stores.embedder(placed.embedder)
+            collection = open_collection(corpus_folder(placed.path), embedder)
+            await self._stores.preload(name, collection)

@@ -1,0 +1,142 @@
+"""The local world: every node a process on this machine, started by Ray, talking gRPC over unix
+sockets.
+
+Ray is the control plane: it starts and stops processes and carries the driver's questions. No token
+travels by it.
+"""
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.ray_session import ray, start_ray
+from workers.actors import host_actor
+from workers.transport.base import Transport
+
+START_TIMEOUT_S = 120
+Progress = Callable[[str], None]
+
+
+def _quiet(step: str) -> None:
+    """Nobody watches."""
+
+
+class LocalWorld:
+    """A cluster that stands on this machine. Use `local_world`.
+
+    folder   holds everything that the session writes, Ray's files included; goes with it
+    """
+
+    def __init__(self, blueprint: Blueprint, hosts: dict[str, Any], folder: Path) -> None:
+        self.blueprint, self.folder = blueprint, folder
+        self._hosts = hosts
+
+    def ask(self, node: str, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+        """One question to one node; waits for the answer."""
+        return ray.get(self._hosts[node].ask.remote(question, *arguments), timeout=timeout_s)
+
+    def ask_gateway(self, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+        return self.ask(
+            self.blueprint.node_of("gateway").name, question, *arguments, timeout_s=timeout_s
+        )
+
+    def begin_gateway(self, question: str, *arguments: Any) -> Any:
+        """The same without waiting: returns a reference for `ray.wait` and `ray.get`."""
+        return self._hosts[self.blueprint.node_of("gateway").name].ask.remote(question, *arguments)
+
+    def ask_all(self, question: str, *arguments: Any) -> dict[str, Any]:
+        """One question to every node at once."""
+        references = [host.ask.remote(question, *arguments) for host in self._hosts.values()]
+        return dict(zip(self._hosts, ray.get(references), strict=True))
+
+    def kill(self, node: str) -> None:
+        """The node's process dies without a word."""
+        ray.kill(self._hosts[node])
+
+
+def _make_transport(node: str, token: str, folder: Path) -> Callable[[], Transport]:
+    def make() -> Transport:
+        from workers.transport.grpc import GrpcTransport
+
+        return GrpcTransport(node, token=token, unix=True, folder=folder)
+
+    return make
+
+
+def _build(blueprint: Blueprint, node: str, disk_folder: Path) -> Any:
+    async def build(transport: Transport, origin_ns: int) -> Any:
+        from cluster.worlds.standing import StandingNode
+
+        plan = blueprint.plan.node(node)
+        return StandingNode(blueprint, plan, transport, origin_ns, disk_folder)
+
+    return build
+
+
+@contextmanager
+def local_world(blueprint: Blueprint, progress: Progress = _quiet) -> Iterator[LocalWorld]:
+    """Start the cluster, and take it down again whatever happens; leaves no process and no file.
+
+    Raises TimeoutError if it does not stand within START_TIMEOUT_S.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="perfuse-"))
+    try:
+        progress("starting Ray")
+        start_ray(folder / "ray")
+        try:
+            hosts = _start_hosts(blueprint, folder, progress)
+            world = LocalWorld(blueprint, hosts, folder)
+            try:
+                yield world
+            finally:
+                _stop_hosts(hosts)
+        finally:
+            ray.shutdown()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_hosts(blueprint: Blueprint, folder: Path, progress: Progress) -> dict[str, Any]:
+    names = [node.name for node in blueprint.plan.nodes]
+    token = secrets.token_hex(16)
+    progress(f"starting {len(names)} nodes")
+    hosts = {
+        name: host_actor(
+            name, _make_transport(name, token, folder), _build(blueprint, name, folder)
+        )
+        for name in names
+    }
+
+    def everywhere(references: list[Any]) -> list[Any]:
+        return ray.get(references, timeout=START_TIMEOUT_S)
+
+    addresses = dict(
+        zip(names, everywhere([h.listen.remote() for h in hosts.values()]), strict=True)
+    )
+    progress("loading workers")
+    origin_ns = time.monotonic_ns()
+    everywhere([host.build.remote(origin_ns) for host in hosts.values()])
+    progress("connecting")
+    everywhere([host.connect.remote(addresses) for host in hosts.values()])
+    if blueprint.scenario.placement.collections:
+        progress("loading collections")
+        router = blueprint.node_of("router").name
+        everywhere([hosts[router].ask.remote("preload")])
+    return hosts
+
+
+def _stop_hosts(hosts: dict[str, Any]) -> None:
+    """Let each close its sockets; one that is dead already has nothing to close."""
+    for reference in [host.stop.remote() for host in hosts.values()]:
+        try:
+            ray.get(reference, timeout=10)
+        except (ray.exceptions.RayError, TimeoutError):
+            continue
+    for host in hosts.values():
+        ray.kill(host)

@@ -1,0 +1,123 @@
+"""A node that stands in a live world, and what its driver may ask of it."""
+
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from cluster.gateway.http.server import GatewayServer, serve
+from cluster.gateway.settings import GatewaySettings
+from cluster.workload.build import Workload
+from cluster.workload.driver import Answer, Driver
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.crew import Crew
+from configs.plan import NodePlan
+from workers.clock.live import LiveClock
+from workers.disk import FolderDisk
+from workers.endpoint import Endpoint
+from workers.node import Node
+from workers.rng import Rng
+from workers.trace import Trace
+from workers.transport.base import Transport
+
+
+class StandingNode:
+    """One node of a live world. `ask` calls one of the methods named in QUESTIONS."""
+
+    QUESTIONS = (
+        "preload", "held", "run", "progress", "lateness", "reset_trace", "serve_http", "stop_http",
+        "failures",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        plan: NodePlan,
+        transport: Transport,
+        origin_ns: int,
+        disk_folder: Path,
+    ) -> None:
+        cluster = blueprint.scenario.cluster
+        self._blueprint = blueprint
+        self._failures: list[str] = []
+        self._clock = LiveClock(origin_ns, cluster.dilation, emulated=cluster.emulation)
+        self._thread = ThreadPoolExecutor(1, f"{plan.name}-compute")
+        self._node = Node(
+            plan.name,
+            epoch=1,
+            clock=self._clock,
+            device=plan.device,
+            link=plan.link,
+            transport=transport,
+            directory=blueprint.plan.directory,
+            peers=blueprint.peers(),
+            disk=FolderDisk(disk_folder / plan.name),
+            rng=Rng(blueprint.scenario.seed),
+            trace=Trace(),
+            on_failure=self._failed,
+            compute_thread=self._thread,
+        )
+        self._crew = Crew(blueprint, plan, self._node)
+        self._server: GatewayServer | None = None
+        self._answers: list[Answer] = []
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self._node.endpoint
+
+    def _failed(self, task: str, error: BaseException) -> None:
+        self._failures.append(f"{task}: {type(error).__name__}: {error}")
+        traceback.print_exception(error, file=sys.stderr)
+
+    async def ask(self, question: str, *arguments: Any) -> Any:
+        assert question in self.QUESTIONS, f"nobody may ask {question!r}"
+        return await getattr(self, question)(*arguments)
+
+    async def preload(self) -> None:
+        await self._crew.preload()
+
+    async def failures(self) -> list[str]:
+        """Tasks of this node that ended with an error nobody expected."""
+        return list(self._failures)
+
+    async def held(self) -> dict[str, int]:
+        assert self._crew.client is not None, "asked of the gateway's node"
+        return await self._crew.client.held_everywhere()
+
+    async def run(self, workload: Workload) -> list[Answer]:
+        """Put a workload to the cluster from here (the gateway's node); see Driver."""
+        assert self._crew.client is not None, "asked of the gateway's node"
+        self._answers = []
+        driver = Driver(self._node, self._crew.client, self._answers.append)
+        return await driver.run(workload)
+
+    async def progress(self) -> list[Answer]:
+        """Answers so far of the `run` that is under way."""
+        return list(self._answers)
+
+    async def reset_trace(self) -> None:
+        """Forget what happened so far: start-up is not part of a measurement."""
+        self._node.trace.records.clear()
+
+    async def lateness(self) -> list[tuple[str, int]]:
+        """(request id, how late) of every run and delivery since `reset_trace`."""
+        return [(r.request_id, r.late_ns) for r in self._node.trace.records if r.what != "error"]
+
+    async def serve_http(self, host: str, port: int, settings: GatewaySettings) -> str:
+        """Listen; returns the URL."""
+        assert self._crew.client is not None, "asked of the gateway's node"
+        self._server = serve(self._crew.client, host, port, settings)
+        await self._server.start()
+        return self._server.url
+
+    async def stop_http(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+
+    async def stop(self) -> None:
+        await self.stop_http()
+        await self._node.crash()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._clock.close()

@@ -1,0 +1,60 @@
+"""The picture of a cluster shows every worker, tier and link, and hides nothing at 110 columns."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cluster.cli.show import Part, bar, ranges, render
+from configs.plan import make_plan
+from configs.presets import preset_names
+from configs.schema import load_scenario
+from tests.configs.test_plan import TINY
+
+
+def drawn(name: str, overrides=None) -> str:
+    scenario = load_scenario(name, overrides)
+    console = Console(width=110, file=io.StringIO(), color_system=None)
+    console.print(render(make_plan(scenario, TINY), scenario))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", preset_names("scenario"))
+def test_everything_is_in_the_picture(name: str) -> None:
+    text = drawn(name)
+    scenario = load_scenario(name)
+    plan = make_plan(scenario, TINY)
+    for worker in plan.workers:
+        assert worker.name in text
+    for node in plan.nodes:
+        assert node.device.name in text
+        assert node.link.name in text
+        assert f"[{node.device.evidence}]" in text
+        assert all(tier in text for tier in node.device.tiers)
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_figures_carry_their_units_and_guesses_a_mark() -> None:
+    text = drawn("demo")
+    assert "3.35 TB/s" in text
+    assert "~2 us" in text  # lowlat-2us: the latency is assumed
+    assert "kv 134 MB" in text
+    assert "collections " in text.split("hbf [secondary]")[1].splitlines()[0]
+    assert "write 8 GB/s" in text
+
+
+def test_a_collection_that_cannot_be_read_does_not_spoil_the_picture() -> None:
+    text = drawn("demo", {"placement.collections.cards.path": "/nowhere"})
+    assert "memory-0" in text
+    assert "collections 0" not in text
+
+
+def test_runs_are_shortened() -> None:
+    assert ranges((0, 1, 2, 3, 6, 8, 9)) == "0-3, 6, 8-9"
+    assert ranges(()) == ""
+
+
+def test_a_bar_is_always_as_long() -> None:
+    for parts in ((), (("kv", 1),), (("weights", 50), ("kv", 50)), (("kv", 99), ("pool", 1))):
+        text = bar(tuple(Part(what, size) for what, size in parts), 100, 20)
+        assert text.cell_len == 22

@@ -1,0 +1,169 @@
+"""A scripted cluster: answers what the test wrote down, and counts what is open."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import httpx
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
+from cluster.gateway.http.server import GatewayServer, serve
+from cluster.gateway.settings import GatewaySettings
+from workers.errors import NotFound
+from workers.request import Output, Request
+
+MODEL = "perfuse-tiny"
+Step = Output | BaseException | asyncio.Event
+Script = Callable[[Request], Sequence[Step]]
+
+
+def say(*texts: str, reason: str = "length", prompt: int = 5, cached: int = 2, **last) -> Script:
+    """One token a text; the last output carries the reason and `last`."""
+
+    def script(request: Request) -> list[Step]:
+        outputs: list[Step] = [
+            Output(
+                request.request_id,
+                position=i,
+                token_ids=(i,),
+                text=text,
+                num_prompt_tokens=prompt,
+                num_cached_tokens=cached,
+            )
+            for i, text in enumerate(texts)
+        ]
+        final = outputs[-1]
+        assert isinstance(final, Output)
+        outputs[-1] = replace(final, finish_reason=reason, **last)
+        return outputs
+
+    return script
+
+
+def forever(request: Request) -> Sequence[Step]:
+    """One token, then silence."""
+    return [Output(request.request_id, 0, (1,), "x", num_prompt_tokens=3), asyncio.Event()]
+
+
+@dataclass
+class FakeRouter:
+    """A script's steps: an Output is yielded, an exception raised, an event waited for."""
+
+    script: Script = field(default_factory=lambda: say("Hello", " world", "!"))
+    now: ClusterState = field(default_factory=lambda: ClusterState(ready=True))
+    requests: list[Request] = field(default_factory=list)
+    documents: dict[str, list[Document]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    num_open: int = 0
+    num_stores: int = 0
+    add_error: Exception | None = None
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+        self.requests.append(request)
+        self.num_open += 1
+        self.opened.set()
+        try:
+            if request.model != MODEL:
+                raise NotFound(f"no model {request.model!r}", param="model")
+            for step in self.script(request):
+                if isinstance(step, BaseException):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                else:
+                    yield step
+        finally:
+            self.num_open -= 1
+            self.closed.set()
+
+    async def until_closed(self) -> None:
+        """Returns when no generator is open; fails the test rather than hang."""
+        async with asyncio.timeout(10):
+            while self.num_open:
+                self.closed.clear()
+                await self.closed.wait()
+
+    async def models(self):
+        return [{"id": MODEL, "max_model_len": 512}, {"id": "org/other", "max_model_len": 8}]
+
+    async def create_store(self, name: str) -> StoreInfo:
+        self.num_stores += 1
+        store_id = f"vs_{self.num_stores}"
+        self.names[store_id], self.documents[store_id] = name, []
+        return self._info(store_id)
+
+    async def stores(self) -> list[StoreInfo]:
+        return [self._info(store_id) for store_id in self.names]
+
+    async def delete_store(self, store_id: str) -> None:
+        self._check(store_id)
+        del self.names[store_id], self.documents[store_id]
+
+    async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
+        self._check(store_id)
+        if self.add_error is not None:
+            raise self.add_error
+        self.documents[store_id].extend(documents)
+        return self._info(store_id)
+
+    async def search(self, store_id: str, query: str, top_k: int) -> list[SearchHit]:
+        self._check(store_id)
+        found = [d for d in self.documents[store_id] if query in d.text]
+        return [SearchHit(d.text, 0.5, d.file_id, d.filename, "p0") for d in found[:top_k]]
+
+    async def state(self) -> ClusterState:
+        return self.now
+
+    def _check(self, store_id: str) -> None:
+        if store_id not in self.names:
+            raise NotFound(f"no vector store {store_id!r}")
+
+    def _info(self, store_id: str) -> StoreInfo:
+        documents = self.documents[store_id]
+        num_bytes = sum(len(d.text) for d in documents)
+        return StoreInfo(
+            store_id, self.names[store_id], len(documents), len(documents), num_bytes, 1700000000
+        )
+
+
+@dataclass
+class World:
+    """A gateway on a real socket, a scripted router behind it, and two clients before it."""
+
+    router: FakeRouter
+    server: GatewayServer
+    http: httpx.AsyncClient
+    openai: AsyncOpenAI
+
+    async def chat(self, **body) -> httpx.Response:
+        messages = [{"role": "user", "content": "hi"}]
+        body = {"model": MODEL, "messages": messages, **body}
+        return await self.http.post("/v1/chat/completions", json=body)
+
+    async def complete(self, **body) -> httpx.Response:
+        body = {"model": MODEL, "prompt": "a", **body}
+        return await self.http.post("/v1/completions", json=body)
+
+
+@asynccontextmanager
+async def world(router: FakeRouter | None = None, **settings):
+    router = router or FakeRouter()
+    server = serve(router, settings=GatewaySettings(**settings))
+    await server.start()
+    # Loading certificates takes longer than most tests, and no test uses TLS.
+    http = httpx.AsyncClient(base_url=server.url, timeout=20, verify=False)
+    inner = DefaultAsyncHttpxClient(verify=False)
+    openai = AsyncOpenAI(
+        base_url=f"{server.url}/v1", api_key="none", max_retries=0, http_client=inner
+    )
+    try:
+        async with http, openai:
+            yield World(router, server, http, openai)
+    finally:
+        await server.stop()
+    assert router.num_open == 0
+    assert server.desk.num_open == 0
