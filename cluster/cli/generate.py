@@ -62,20 +62,27 @@ def read_prompts(path: Path) -> list[list[int]]:
     text = path.read_text()
     try:
         value = json.loads(text)
-        prompts = value if value and isinstance(value[0], list) else [value]
-    except (json.JSONDecodeError, TypeError):
-        try:
-            lines = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
-            prompts = [[int(word) for word in line] for line in lines]
-        except ValueError as error:
-            raise ValueError(
-                f"{path}: {error}; it must hold token ids, as JSON or as numbers, one prompt a line"
-            ) from error
-    if not prompts or not all(
+        value = [value] if type(value) is int else value
+    except json.JSONDecodeError:
+        value = _numbers(path, text)
+    is_many = isinstance(value, list) and value and isinstance(value[0], list)
+    prompts = value if is_many else [value]
+    if not all(
         isinstance(p, list) and p and all(type(i) is int and i >= 0 for i in p) for p in prompts
     ):
         raise ValueError(f"{path}: every prompt must be a non-empty list of token ids, 0 or more")
     return prompts
+
+
+def _numbers(path: Path, text: str) -> list[list[int]]:
+    """Lines of numbers, one prompt a line."""
+    lines = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
+    try:
+        return [[int(word) for word in line] for line in lines]
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; it must hold token ids, as JSON or as numbers, one prompt a line"
+        ) from error
 
 
 def _padded(rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:

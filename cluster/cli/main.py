@@ -50,10 +50,10 @@ def run(
     """Run a scenario's workload and show what its users would have seen."""
     from cluster.cli.run import run_scenario
 
-    changes = overrides(set_ or ())
-    if world is not None:
-        changes["cluster.world"] = world
     with clear_errors():
+        changes = overrides(set_ or ())
+        if world is not None:
+            changes["cluster.world"] = world
         run_scenario(scenario, changes, json_file)
 
 
@@ -77,13 +77,13 @@ def serve(
     """Serve an OpenAI-compatible endpoint from a cluster of processes on this machine."""
     from cluster.cli.serve import serve_http
 
-    changes = overrides(set_ or ())
-    changes["cluster.world"] = "local"
-    if not emulation:
-        changes |= {"cluster.emulation": False, "cluster.dilation": 1}
-    elif dilation is not None:
-        changes["cluster.dilation"] = dilation
     with clear_errors():
+        changes = overrides(set_ or ())
+        changes["cluster.world"] = "local"
+        if not emulation:
+            changes |= {"cluster.emulation": False, "cluster.dilation": 1}
+        elif dilation is not None:
+            changes["cluster.dilation"] = dilation
         serve_http(scenario, changes, host, port)
 
 

@@ -35,7 +35,7 @@ def start_ray(folder: Path) -> None:
         address="local",
         _node_ip_address="127.0.0.1",
         _temp_dir=str(folder),
-        num_cpus=1,
+        num_cpus=os.cpu_count(),  # it also bounds how many processes start at once
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
         logging_level=logging.ERROR,

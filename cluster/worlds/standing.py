@@ -1,13 +1,12 @@
 """A node that stands in a live world, and what its driver may ask of it."""
 
+import asyncio
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.gateway.http.server import GatewayServer, serve
-from cluster.gateway.settings import GatewaySettings
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
@@ -22,12 +21,17 @@ from workers.trace import Trace
 from workers.transport.base import Transport
 
 
+if TYPE_CHECKING:
+    from cluster.gateway.http.server import GatewayServer
+    from cluster.gateway.settings import GatewaySettings
+
+
 class StandingNode:
     """One node of a live world. `ask` calls one of the methods named in QUESTIONS."""
 
     QUESTIONS = (
         "preload", "held", "run", "progress", "lateness", "reset_trace", "serve_http", "stop_http",
-        "failures",
+        "failures", "activity",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +85,10 @@ class StandingNode:
         """Tasks of this node that ended with an error nobody expected."""
         return list(self._failures)
 
+    async def activity(self) -> dict[str, int]:
+        """What this node is busy with now: tasks of its event loop, and calls without an answer."""
+        return {"tasks": len(asyncio.all_tasks()), "calls": self.endpoint.in_flight()}
+
     async def held(self) -> dict[str, int]:
         assert self._crew.client is not None, "asked of the gateway's node"
         return await self._crew.client.held_everywhere()
@@ -104,8 +112,11 @@ class StandingNode:
         """(request id, how late) of every run and delivery since `reset_trace`."""
         return [(r.request_id, r.late_ns) for r in self._node.trace.records if r.what != "error"]
 
-    async def serve_http(self, host: str, port: int, settings: GatewaySettings) -> str:
+    async def serve_http(self, host: str, port: int, settings: "GatewaySettings") -> str:
         """Listen; returns the URL."""
+        # Here and not above: only one node of all needs a web framework, and it takes long to load.
+        from cluster.gateway.http.server import serve
+
         assert self._crew.client is not None, "asked of the gateway's node"
         self._server = serve(self._crew.client, host, port, settings)
         await self._server.start()
