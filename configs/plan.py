@@ -242,6 +242,11 @@ def _role_problems(scenario: Scenario, sites: tuple[_Site, ...]) -> list[str]:
 
 def _world_problems(scenario: Scenario) -> list[str]:
     cluster = scenario.cluster
+    if cluster.world == "virtual" and not cluster.emulation:
+        return [
+            "cluster.emulation: is off in the virtual world, where no time passes but emulated "
+            "time: leave it on, or use world: local"
+        ]
     if cluster.world != "virtual" and cluster.frames_by == "memory":
         return [
             f"cluster.transport: is 'memory' in world {cluster.world!r}, where nodes are "

@@ -38,8 +38,31 @@ def expand(kind: str, value: Any) -> Any:
         return read_mapping(preset_path(kind, value))
     if isinstance(value, Mapping) and "base" in value:
         changes = {key: item for key, item in value.items() if key != "base"}
-        return merge(read_mapping(preset_path(kind, str(value["base"]))), changes)
+        whole = merge(read_mapping(preset_path(kind, str(value["base"]))), changes)
+        return whole if kind == "scenario" else _unsourced(whole, changes)
     return value
+
+
+def _unsourced(whole: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A changed figure has lost its source: it counts as assumed, unless the change brings its own
+    `source` or `evidence`.
+    """
+    tiers = changes.get("tiers")
+    for name, changed in tiers.items() if isinstance(tiers, Mapping) else ():
+        if isinstance(changed, Mapping) and isinstance(whole["tiers"].get(name), dict):
+            whole["tiers"][name] = _unsourced(whole["tiers"][name], changed)
+    if "source" in changes or "evidence" in changes:
+        return whole
+    keys = [
+        f"{key}.{inner}" if inner else key
+        for key, item in changes.items()
+        if key not in ("name", "tiers", "assumed", "default_tier")
+        for inner in (item if isinstance(item, Mapping) else [""])
+    ]
+    known = list(whole.get("assumed") or ())
+    return (
+        {**whole, "assumed": known + [key for key in keys if key not in known]} if keys else whole
+    )
 
 
 def merge(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs.presets import KINDS, preset_names
+from configs.presets import KINDS, expand, preset_names
 from configs.schema import (
     DeviceSpec,
     LinkSpec,
@@ -100,3 +100,13 @@ def test_sustained_bandwidth_is_peak_times_efficiency() -> None:
     assert hbm.read_bytes_per_s == 3_350_000_000_000
     assert hbm.sustained_read_bytes_per_s == 2_680_000_000_000
     assert load_device("h100-sxm").launch_overhead_ns == 3_000
+
+
+def test_a_changed_figure_loses_its_source() -> None:
+    """What a user invents must not look as if a vendor had said it."""
+    device = expand("device", {"base": "h100-sxm", "tiers": {"hbm": {"read": "33 TB/s"}}})
+    assert "read" in device["tiers"]["hbm"]["assumed"]
+    assert "capacity" not in device["tiers"]["hbm"].get("assumed", [])
+    assert "latency" in expand("link", {"base": "nvlink4", "latency": "1 us"})["assumed"]
+    cited = {"base": "nvlink4", "latency": "1 us", "source": "a datasheet"}
+    assert "latency" not in expand("link", cited).get("assumed", [])
