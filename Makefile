@@ -56,7 +56,7 @@ verify: $(STAMP) ## Run every bar in full and show one table
 	@$(BIN)/python -m benchmarks.verify $(JSON_FLAG) $(ARGS)
 
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
-              bench-footprint bench-transport bench-cancel bench-hashseed
+              bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -64,10 +64,11 @@ bench-answers: ## Retrieval-augmented answers that are right
 bench-exact: ## Tokens of the cluster beside those of one process
 bench-worlds: ## The same scenario in the local world beside the virtual one
 bench-throughput: ## Tokens a second with many users
-bench-footprint: ## Memory of each process and the time to the first answer
+bench-footprint: ## Memory of all processes of the default local cluster, and its start
 bench-transport: ## Latency and bandwidth of each transport
 bench-cancel: ## What a cancelled request leaves behind: nothing
 bench-hashseed: ## Same trace hash under different PYTHONHASHSEED
+bench-virtual: ## The demo in the virtual world: its time, and what it does not import
 $(BENCHMARKS): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
 

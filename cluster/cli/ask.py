@@ -2,6 +2,9 @@
 went.
 """
 
+from collections.abc import Mapping, Sequence
+
+from rich.markup import escape
 from rich.table import Table
 
 from cluster.cli.console import console
@@ -50,35 +53,47 @@ def ask_virtual(
     answer = run_virtual(blueprint, job)[0]
     if answer.error is not None:
         raise from_body(dict(answer.error))
-    console.print(f"[bold]{answer.text.strip()}[/]")
-    for passage in answer.passages:
-        console.print(f"  [dim]{passage}[/]")
-    table = Table(title="where the time went (projection)", title_justify="left", show_header=False)
-    for phase, microseconds in phases([answer]).items():
-        table.add_row(PHASE_NAMES[phase], duration(microseconds))
-    table.add_section()
-    table.add_row("end to end", duration(answer.e2e_ns / 1e3))
-    console.print(table)
+    _show(answer.text, answer.passages)
+    _show_times(phases([answer]))
 
 
-def ask_endpoint(url: str, question: str, store: str | None, max_tokens: int) -> None:
-    """Ask a running endpoint, as any OpenAI client would."""
+def ask_endpoint(
+    url: str, question: str, store: str | None, retrieval: bool, max_tokens: int
+) -> None:
+    """Ask a running endpoint, as any OpenAI client would; it may be of another make."""
     import openai
 
     client = openai.OpenAI(base_url=url.rstrip("/").removesuffix("/v1") + "/v1", api_key="none")
-    extra = {"retrieval": {"store": store}} if store else {}
     try:
         model = client.models.list().data[0].id
-        stream = client.chat.completions.create(
+        if retrieval and store is None:
+            stores = client.vector_stores.list().data
+            store = stores[0].id if stores else None
+        answer = client.chat.completions.create(
             model=model,
             messages=[{"role": "user", "content": question}],
             max_tokens=max_tokens,
-            stream=True,
-            extra_body=extra,
+            extra_body={"retrieval": {"store": store}} if retrieval and store else {},
         )
-        for chunk in stream:
-            if chunk.choices:
-                console.print(chunk.choices[0].delta.content or "", end="")
-        console.print()
     except openai.OpenAIError as error:
         raise ValueError(f"{url} did not answer: {error}") from error
+    extra = answer.model_extra or {}
+    passages = extra.get("retrieval", {}).get("passages", ())
+    _show(answer.choices[0].message.content or "", passages)
+    if times_ns := extra.get("times_ns"):
+        _show_times({phase: spent_ns / 1e3 for phase, spent_ns in times_ns.items()})
+
+
+def _show(text: str, passages: Sequence[str]) -> None:
+    console.print(f"[bold]{escape(text.strip())}[/]")
+    for passage in passages:
+        console.print(f"  [dim]{escape(passage)}[/]")
+
+
+def _show_times(phases_us: Mapping[str, float]) -> None:
+    table = Table(title="where the time went", title_justify="left", show_header=False)
+    for phase, microseconds in phases_us.items():
+        table.add_row(PHASE_NAMES.get(phase, phase), duration(microseconds))
+    table.add_section()
+    table.add_row("end to end", duration(sum(phases_us.values())))
+    console.print(table)

@@ -232,7 +232,7 @@ def _show(
     console.print()
     evidence = {"local": "projection, paced live", "virtual": "projection, exact"}
     console.print(comparison("local beside virtual", summaries, evidence))
-    table = Table(title="what was shown (all measured here)", title_justify="left")
+    table = Table(title="what was shown", title_justify="left")
     table.add_column("what")
     table.add_column("figure", justify="right")
     table.add_column("holds")

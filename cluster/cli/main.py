@@ -44,7 +44,9 @@ def run(
     set_: Set = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="write answers and figures here", show_default=False),
+        typer.Option(
+            "--json", help="write answers and figures here", show_default=False, dir_okay=False
+        ),
     ] = None,
 ) -> None:
     """Run a scenario's workload and show what its users would have seen."""
@@ -112,7 +114,7 @@ def ask(
 
     with clear_errors():
         if url is not None:
-            ask_endpoint(url, question, store if retrieval else None, max_tokens)
+            ask_endpoint(url, question, store, retrieval, max_tokens)
         else:
             ask_virtual(scenario, overrides(set_ or ()), question, store, retrieval, max_tokens)
 
@@ -159,7 +161,12 @@ def show(scenario: Scenario, set_: Set = None) -> None:
 @app.command()
 def generate(
     folder: Annotated[Path, typer.Argument(help="checkpoint folder")],
-    ids: Annotated[Path, typer.Option(help="token ids: JSON, or numbers; one prompt a line")],
+    ids: Annotated[
+        Path,
+        typer.Option(
+            help="token ids: JSON, or numbers; one prompt a line", exists=True, dir_okay=False
+        ),
+    ],
     max_tokens: Annotated[int, typer.Option(help="tokens to generate")] = 16,
     logits: Annotated[
         Path | None, typer.Option(help="write each token's logits here (.npy)", show_default=False)

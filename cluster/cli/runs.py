@@ -45,18 +45,9 @@ def run_in_local(
     """
     # Only live runs need Ray: the virtual world must not even import it.
     from cluster.worlds.local import local_world
-    from cluster.worlds.ray_session import ray
 
     with local_world(blueprint, on_step) as world:
         world.ask_all("reset_trace")
-        pending = world.begin_gateway("run", workload)
-        num_shown = 0
-        while not ray.wait([pending], timeout=1.0)[0]:
-            for answer in world.ask_gateway("progress")[num_shown:]:
-                on_answer(answer)
-                num_shown += 1
-        answers = ray.get(pending)
-        for answer in answers[num_shown:]:
-            on_answer(answer)
+        answers = world.run(workload, on_answer)
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
         return Run(answers, world.ask_gateway("held"), lateness=lateness)

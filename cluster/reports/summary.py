@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import fmean, median
 
 from cluster.workload.driver import Answer
 
@@ -61,7 +61,7 @@ def summarise(answers: Sequence[Answer]) -> Summary:
         num_requests=len(answers),
         num_failed=len(answers) - len(answered),
         num_tokens=num_tokens,
-        accuracy=mean(a.is_exact for a in expected) if expected else None,
+        accuracy=fmean(a.is_exact for a in expected) if expected else None,
         ttft_us_p50=median(ttfts),
         ttft_us_p99=percentile(ttfts, 0.99),
         tpot_us_p50=median(tpots) if tpots else 0.0,
@@ -74,8 +74,8 @@ def summarise(answers: Sequence[Answer]) -> Summary:
 
 def phases(answers: Sequence[Answer]) -> dict[str, float]:
     """Mean microseconds in each phase; "delivery" is the rest of the end-to-end time."""
-    result = {phase: mean(a.times_ns.get(phase, 0) / 1e3 for a in answers) for phase in PHASES}
-    result["delivery"] = mean(a.e2e_ns / 1e3 for a in answers) - sum(result.values())
+    result = {phase: fmean(a.times_ns.get(phase, 0) / 1e3 for a in answers) for phase in PHASES}
+    result["delivery"] = fmean(a.e2e_ns / 1e3 for a in answers) - sum(result.values())
     return result
 
 

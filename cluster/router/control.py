@@ -1,10 +1,13 @@
 """What a router answers beside generating: models, state, draining, vector stores."""
 
 from cluster.router.router import Router
-from workers.endpoint import Port, Reply
+from workers.endpoint import Pending, Port, Reply
 from workers.errors import PerfuseError
-from workers.message import Message
+from workers.message import Body, Message
 from workers.node import Node
+
+# A chip's answer is waited for this share of a call's time.
+STATE_SHARE = 2
 
 
 class Control:
@@ -30,18 +33,30 @@ class Control:
     async def _state(self, message: Message) -> Reply:
         """Sums over the chips; a chip that does not answer counts nothing."""
         total: dict[str, int] = {}
-        for chip in self._router.state.chips.values():
-            if not chip.alive:
-                continue
-            try:
-                deadline_ns = self._node.clock.now() + self._router.settings.timeout_ns
-                reply = await self._port.call(chip.name, "state", deadline_ns=deadline_ns)
-            except PerfuseError:
-                continue
-            for key, value in reply.body.items():
+        for state in await self._states():
+            for key, value in state.items():
                 total[key] = total.get(key, 0) + value
         total["num_waiting"] = total.get("num_waiting", 0) + self._router.held()["line"]
         return Reply(body={"draining": self._router.draining, **total})
+
+    async def _states(self) -> list[Body]:
+        """All chips are asked at once; a silent one is given up before whoever asks gives up."""
+        deadline_ns = self._node.clock.now() + self._router.settings.timeout_ns // STATE_SHARE
+        asked: list[Pending] = []
+        states: list[Body] = []
+        try:
+            for chip in [c.name for c in self._router.state.chips.values() if c.alive]:
+                call = await self._port.post(chip, "state", deadline_ns=deadline_ns)
+                asked.append(call)
+            for pending in asked:
+                try:
+                    states.append((await pending.reply()).body)
+                except PerfuseError:
+                    continue
+        finally:
+            for pending in asked:
+                pending.abandon()
+        return states
 
     def _held(self, message: Message) -> Reply:
         return Reply(body=self._router.held())

@@ -71,8 +71,8 @@ class Stores:
     def get(self, store_id: str) -> Store:
         store = self._stores.get(store_id)
         if store is None:
-            known = ", ".join(list(self._stores)[:10]) or "there is none"
-            raise NotFound(f"no vector store {store_id!r}: {known}", param="store")
+            known = ", ".join(list(self._stores)[:10]) or "none"
+            raise NotFound(f"no vector store {store_id!r}; there are: {known}", param="store")
         return store
 
     def all(self) -> list[Store]:

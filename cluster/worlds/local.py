@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cluster.workload.build import Workload
+from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.ray_session import ray, start_ray
 from workers.actors import host_actor
 from workers.transport.base import Transport
 
 START_TIMEOUT_S = 120
+PROGRESS_EVERY_S = 0.5
 Progress = Callable[[str], None]
 
 
@@ -46,9 +49,19 @@ class LocalWorld:
             self.blueprint.node_of("gateway").name, question, *arguments, timeout_s=timeout_s
         )
 
-    def begin_gateway(self, question: str, *arguments: Any) -> Any:
-        """The same without waiting: returns a reference for `ray.wait` and `ray.get`."""
-        return self._hosts[self.blueprint.node_of("gateway").name].ask.remote(question, *arguments)
+    def run(self, workload: Workload, on_answer: Callable[[Answer], None]) -> list[Answer]:
+        """Put a workload to the cluster from the gateway's node; tells of answers as they come."""
+        host = self._hosts[self.blueprint.node_of("gateway").name]
+        pending = host.ask.remote("run", workload)
+        num_told = 0
+        while not ray.wait([pending], timeout=PROGRESS_EVERY_S)[0]:
+            for answer in self.ask_gateway("progress", num_told):
+                on_answer(answer)
+                num_told += 1
+        answers: list[Answer] = ray.get(pending)
+        for answer in answers[num_told:]:
+            on_answer(answer)
+        return answers
 
     def ask_all(self, question: str, *arguments: Any) -> dict[str, Any]:
         """One question to every node at once."""

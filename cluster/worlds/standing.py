@@ -20,7 +20,6 @@ from workers.rng import Rng
 from workers.trace import Trace
 from workers.transport.base import Transport
 
-
 if TYPE_CHECKING:
     from cluster.gateway.http.server import GatewayServer
     from cluster.gateway.settings import GatewaySettings
@@ -100,9 +99,9 @@ class StandingNode:
         driver = Driver(self._node, self._crew.client, self._answers.append)
         return await driver.run(workload)
 
-    async def progress(self) -> list[Answer]:
-        """Answers so far of the `run` that is under way."""
-        return list(self._answers)
+    async def progress(self, since: int) -> list[Answer]:
+        """Answers of the `run` under way, from number `since` on, in the order they came."""
+        return self._answers[since:]
 
     async def reset_trace(self) -> None:
         """Forget what happened so far: start-up is not part of a measurement."""
