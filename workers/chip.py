@@ -394,8 +394,7 @@ class Chip:
             await self._port.call(self._router, "tokens", deadline_ns=deadline_ns, **report)
         except DeadlineExceeded:
             return False
-        except PerfuseError as error:
-            # Without a router nobody waits for the tokens.
+        except PerfuseError as error:  # without a router nobody waits for the tokens
             now_ns = self._node.clock.now()
             self._node.trace.note(now_ns, "lost report", self._name, error.message)
         return True

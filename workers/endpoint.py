@@ -121,7 +121,9 @@ class _Remembered:
         self._answers[message_id] = answer
         self._answered.append(message_id)
         self._answer_bytes += answer.payload_bytes()
-        while self._answer_bytes > REMEMBERED_BYTES_MAX or self._is_forgotten(self._answered[0]):
+        while self._answered and (
+            self._answer_bytes > REMEMBERED_BYTES_MAX or self._is_forgotten(self._answered[0])
+        ):
             oldest = self._answered.popleft()
             dropped = self._answers.get(oldest)
             if dropped is not None:

@@ -1,0 +1,105 @@
+"""Filter, score, pick."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.router.placement import (
+    DECODE_SCORERS,
+    PREFILL_SCORERS,
+    few_requests,
+    has_room,
+    kv_room,
+    pick,
+    place,
+    prefix_hit,
+    short_queue,
+)
+from cluster.router.state import ChipState, RequestState, RouterState
+
+HASHES = tuple(bytes([i]) * 16 for i in range(4))
+
+
+def chip(name: str, role: str = "prefill", **fields: object) -> ChipState:
+    state = ChipState(name, role, 100)
+    for key, value in fields.items():
+        setattr(state, key, value)
+    return state
+
+
+def holding(name: str, count: int, **fields: Any) -> ChipState:
+    state = chip(name, **fields)
+    state.prefixes.update((content, None) for content in HASHES[:count])
+    return state
+
+
+REQUEST = RequestState(num_prompt=64, blocks=5, block_hashes=HASHES)
+
+
+def test_scores_by_hand() -> None:
+    a, b = holding("a", 3, queued_tokens=100), holding("b", 0, queued_tokens=400)
+    field = [a, b]
+    assert [prefix_hit(c, REQUEST, field) for c in field] == [0.75, 0.0]
+    assert [short_queue(c, REQUEST, field) for c in field] == [0.75, 0.0]
+    assert short_queue(chip("x"), REQUEST, [chip("x")]) == 1.0
+    c, d = chip("c", num_requests=1, blocks_taken=25), chip("d", num_requests=4)
+    assert [few_requests(x, REQUEST, [c, d]) for x in (c, d)] == [0.75, 0.0]
+    assert [kv_room(x, REQUEST, [c, d]) for x in (c, d)] == [0.75, 1.0]
+    assert prefix_hit(a, RequestState(), field) == 0.0
+
+
+def test_a_whole_prefix_outweighs_the_longest_queue() -> None:
+    busy, idle = holding("busy", 4, queued_tokens=900), chip("idle")
+    assert pick([idle, busy], REQUEST, (), PREFILL_SCORERS) is busy
+    partly = holding("partly", 1, queued_tokens=900)
+    assert pick([idle, partly], REQUEST, (), PREFILL_SCORERS) is idle
+
+
+def test_room_is_to_the_block() -> None:
+    assert has_room(chip("x", blocks_taken=95), REQUEST)
+    assert not has_room(chip("x", blocks_taken=96), REQUEST)
+
+
+def test_of_equals_the_first_and_of_none_nobody() -> None:
+    a, b = chip("a"), chip("b")
+    assert pick([a, b], REQUEST, (), PREFILL_SCORERS) is a
+    assert pick([b, a], REQUEST, (), PREFILL_SCORERS) is b
+    assert pick([], REQUEST, (), PREFILL_SCORERS) is None
+
+
+def test_roles_the_dead_and_the_full_are_filtered() -> None:
+    chips = [
+        chip("p0", alive=False), chip("p1"), chip("d0", "decode", blocks_taken=99),
+        chip("d1", "decode", alive=False), chip("d2", "decode", num_requests=50),
+    ]  # fmt: skip
+    state = RouterState(chips, 16)
+    assert place(state, REQUEST) == ("p1", "d2")
+    state.chips["d2"].blocks_taken = 96
+    assert place(state, REQUEST) is None
+    state.chips["d2"].blocks_taken, state.chips["p1"].alive = 0, False
+    assert place(state, REQUEST) is None
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda name, held, queue, num, taken, alive: holding(
+                str(name), held, role="decode", queued_tokens=queue, num_requests=num,
+                blocks_taken=taken, alive=alive,
+            ),
+            st.integers(0, 99), st.integers(0, 4), st.integers(0, 999), st.integers(0, 9),
+            st.integers(0, 100), st.booleans(),
+        ),
+        min_size=1, max_size=8,
+    )
+)  # fmt: skip
+def test_scores_stay_between_0_and_1_and_the_pick_is_the_best(chips: list[ChipState]) -> None:
+    for scorers in (PREFILL_SCORERS, DECODE_SCORERS):
+        for scorer, _ in scorers:
+            assert all(0.0 <= scorer(c, REQUEST, chips) <= 1.0 for c in chips)
+        best = pick(chips, REQUEST, (has_room,), scorers)
+        fit = [c for c in chips if has_room(c, REQUEST)]
+        totals = [sum(w * s(c, REQUEST, fit) for s, w in scorers) for c in fit]
+        assert (best is None) == (not fit)
+        assert best is None or best is fit[totals.index(max(totals))]
