@@ -1,14 +1,13 @@
-"""A chip: computes tokens. Prefill and decode are roles that the router gives it; the machine is
-the same.
+"""A chip: computes tokens. Prefill and decode are roles that the router gives; the machine is one.
 
 What it is told, and by whom:
 
-    router ── reserve ──▶ room for a sequence whose KV will come         ── prefill ──▶ compute a
-                                                                         prompt
-    chip   ── kv_blocks ─▶ here is some of that KV                        ── start ────▶ all of it
-                                                                          is there: decode
-    router ── abort ────▶ forget it, whatever its state
-    router ◀── tokens ─── what the last step sampled, with its position, and how sequences ended
+    router ── reserve ───▶ room for a sequence whose KV will come
+    router ── prefill ───▶ compute a prompt and its first token
+    chip   ── kv_blocks ─▶ here is some of a sequence's KV
+    chip   ── start ─────▶ all of it is there: decode
+    router ── abort ─────▶ forget it, whatever its state
+    router ◀── tokens ──── what the last step sampled, with positions, and how sequences ended
 
 One loop: take what came, schedule a step, run it, report. Everything else is a message handler or a
 task a sequence.
@@ -16,16 +15,11 @@ task a sequence.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from workers.endpoint import Port, Reply
+from workers.calls import Reply
 from workers.errors import (
     Cancelled,
-    DeadlineExceeded,
     InvalidRequest,
     NotFound,
     PerfuseError,
@@ -33,11 +27,14 @@ from workers.errors import (
 )
 from workers.exchange import DispatchSide
 from workers.handover import Destination, Handover, kv_work, verify_blocks
+from workers.job import Job, tokens_report
+from workers.line import Line, Report
 from workers.message import Message
 from workers.model.base import ChipModel
 from workers.model.sampling import Choice
 from workers.node import Node
 from workers.pool_client import PoolClient
+from workers.port import Port
 from workers.request import SamplingParams
 from workers.scheduler import Item, Scheduler, Step
 from workers.sequence import Sequence
@@ -47,28 +44,8 @@ from workers.stepper import Stepper, StepResult
 ABORTED_MAX = 4096
 
 
-@dataclass(slots=True)
-class Job:
-    """One sequence on this chip and what it has cost so far.
-
-    stage      "prefill" here and decode elsewhere, or "decode" of KV that came
-    times_ns   phase -> emulated nanoseconds
-    """
-
-    seq: Sequence
-    sampling: SamplingParams
-    stage: str
-    since_ns: int
-    handover: Handover | None = None
-    task: "asyncio.Task[Any] | None" = None
-    times_ns: dict[str, int] = field(default_factory=dict)
-
-    def spend(self, phase: str, duration_ns: int) -> None:
-        self.times_ns[phase] = self.times_ns.get(phase, 0) + duration_ns
-
-
 class Chip:
-    """`serve` is its loop; `check_idle` says whether it let go of everything."""
+    """`serve` is its loop; `held` says whether it let go of everything."""
 
     def __init__(
         self,
@@ -97,7 +74,9 @@ class Chip:
         # back.
         self._aborted: OrderedDict[str, int] = OrderedDict()
         self._wake = node.mailbox(1 << 16)
-        self._reports = node.mailbox(1 << 16)
+        self._reports: Line[Report] = Line(
+            node, self._port, router, "tokens", timeout_ns, lambda reports: reports
+        )
         self._port.on("reserve", self._reserve)
         self._port.on("prefill", self._prefill)
         self._port.on("kv_blocks", self._kv_blocks)
@@ -246,13 +225,12 @@ class Chip:
         return {
             "jobs": len(self._jobs),
             "blocks": blocks.num_blocks - blocks.num_free,
-            "reports": len(self._reports),
+            "reports": self._reports.in_flight,
         }
 
     # -- the loop ----------------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        self._node.spawn(self._report(), f"{self._name} report")
         while True:
             self._wake.take_due()
             step = self._scheduler.schedule()
@@ -309,20 +287,20 @@ class Chip:
             choice = result.choices.get(seq_id)
             if choice is not None:
                 sampled.append((job, choice))
+                self._note(job, choice)
                 if reason := self._finish_reason(job, choice, seq_id in at_end):
                     finished[seq_id] = {"reason": reason, "times_ns": job.times_ns}
             self._pass_on(job, choice, seq_id in finished)
         if sampled:
-            report = self._tokens_report(sampled, finished)
-            report["tensors"] = {
-                job.seq.seq_id: result.logits[job.seq.seq_id]
-                for job, _ in sampled
-                if job.sampling.return_logits
-            }
-            self._reports.put(report)
+            self._reports.put(tokens_report(sampled, finished, result.logits))
+
+    def _note(self, job: Job, choice: Choice) -> None:
+        """Into the trace, so that its hash says whether two runs gave the same tokens."""
+        what = f"{job.seq.num_outputs - 1} {choice.token_id}"
+        self._node.trace.note(self._node.clock.now(), "token", what, self._name, job.seq.seq_id)
 
     def _finish_reason(self, job: Job, choice: Choice, at_end: bool) -> str:
-        """ "stop" on an end token, "length" at max_tokens or the end of the context, "" while it
+        """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it
         goes on.
         """
         params = job.sampling
@@ -347,54 +325,7 @@ class Chip:
             first_token = None if choice is None else choice.token_id
             job.handover.computed(seq.block_ids, seq.num_computed, first_token)
 
-    # -- reports -----------------------------------------------------------------------------------
-
-    def _tokens_report(
-        self, sampled: list[tuple[Job, Choice]], finished: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "requests": [job.seq.seq_id for job, _ in sampled],
-            "finished": finished,
-            "cached": [job.seq.num_cached for job, _ in sampled],
-            "stages": [job.stage for job, _ in sampled],
-        }
-        if first := {j.seq.seq_id: dict(j.times_ns) for j, _ in sampled if j.stage == "prefill"}:
-            body["times_ns"] = first
-        wanted = {
-            job.seq.seq_id: {"logprob": choice.logprob, "top": choice.top}
-            for job, choice in sampled
-            if job.sampling.logprobs is not None
-        }
-        if wanted:
-            body["logprobs"] = wanted
-        return {
-            "body": body,
-            "columns": {
-                "position": np.array([j.seq.num_outputs - 1 for j, _ in sampled], dtype=np.int64),
-                "token": np.array([c.token_id for _, c in sampled], dtype=np.int64),
-            },
-        }
-
     def _fail(self, seq_id: str, error: PerfuseError) -> None:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
             self._reports.put({"body": {"failed": {seq_id: to_body(error)}}})
-
-    async def _report(self) -> None:
-        """Reports go one after the other, so that positions arrive in order."""
-        while True:
-            for report in await self._reports.get_due():
-                while not await self._told(report):
-                    pass
-
-    async def _told(self, report: Mapping[str, Any]) -> bool:
-        """False if it should be told again: the router knows positions, and takes each once."""
-        deadline_ns = self._node.clock.now() + self._timeout_ns
-        try:
-            await self._port.call(self._router, "tokens", deadline_ns=deadline_ns, **report)
-        except DeadlineExceeded:
-            return False
-        except PerfuseError as error:  # without a router nobody waits for the tokens
-            now_ns = self._node.clock.now()
-            self._node.trace.note(now_ns, "lost report", self._name, error.message)
-        return True

@@ -13,125 +13,30 @@ answers a repetition from memory.
 """
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from typing import Any
 
+from workers.calls import (
+    CREDITS_PER_PEER,
+    Answer,
+    Handled,
+    Handler,
+    Pending,
+    Remembered,
+    Reply,
+    RoundTrips,
+)
 from workers.clock.base import Clock
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError, from_body, to_body
 from workers.hardware.hardware import Hardware
 from workers.link import Link, Peer, Rule, fate_of, flip_bit
-from workers.message import Array, Body, Message, frozen
+from workers.message import Message, frozen
+from workers.port import Port
 from workers.trace import Trace
 from workers.transport.base import Transport
 
-# Unanswered calls to one peer node; the next one waits. Far above what a batch a layer to a shard
-# needs.
-CREDITS_PER_PEER = 256
-# Calls that are remembered per peer node, so that a repetition is known; it must exceed what can be
-# open at once.
-REMEMBERED_CALLS_MAX = 16 * CREDITS_PER_PEER
-# Bytes of answers that are kept per peer node for repetitions.
-REMEMBERED_BYTES_MAX = 4 << 20
-# A call is sent this often within its deadline, each time after twice the wait: the first
-# repetition comes after 1/32 of the time, so that one lost message does not cost a request its
-# deadline.
-ATTEMPTS = 6
-
-
-class Handled(Enum):
-    """What a handler may return instead of an answer."""
-
-    LATER = 1  # the worker will call `Port.reply` itself
-
-
-@dataclass(slots=True)
-class Reply:
-    """A handler's answer. `declared_bytes` None charges the link what the arrays weigh."""
-
-    body: Body = field(default_factory=dict)
-    columns: dict[str, Array] = field(default_factory=dict)
-    tensors: dict[str, Array] = field(default_factory=dict)
-    declared_bytes: int | None = None
-
-
-Answer = Reply | Handled | None
-Handler = Callable[[Message], Answer | Awaitable[Answer]]
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
-
-
-class Pending:
-    """A call that was sent and not yet answered."""
-
-    __slots__ = ("_endpoint", "answer", "message", "node", "waiter")
-
-    def __init__(self, endpoint: "Endpoint", node: str, message: Message) -> None:
-        self._endpoint, self.node, self.message = endpoint, node, message
-        self.answer: Message | PerfuseError | None = None
-        self.waiter: asyncio.Future[None] | None = None
-
-    def settle(self, answer: Message | PerfuseError) -> None:
-        """The first answer counts; later ones repeat it."""
-        if self.answer is None:
-            self.answer = answer
-            self.wake()
-
-    def wake(self) -> None:
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    def abandon(self) -> None:
-        """Nobody waits for the answer any more; its credit returns. Does nothing after `reply`."""
-        self._endpoint.forget(self)
-
-    async def reply(self) -> Message:
-        """The answer. Raises what the handler raised, DeadlineExceeded, or PeerDead."""
-        return await self._endpoint.await_reply(self)
-
-
-class _Remembered:
-    """What one peer node called and what it was answered, so that a repetition runs nothing twice.
-
-    Bounded twice: by ids, and by the bytes of the answers that are kept. A repetition whose answer
-    fell out is still known and stays unanswered; its caller meets its deadline.
-    """
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[int, Message | None] = OrderedDict()
-        self._answered: deque[int] = deque()
-        self._answer_bytes = 0
-
-    def __contains__(self, message_id: int) -> bool:
-        return message_id in self._answers
-
-    def answer_to(self, message_id: int) -> Message | None:
-        return self._answers[message_id]
-
-    def begin(self, message_id: int) -> None:
-        self._answers[message_id] = None
-        if len(self._answers) > REMEMBERED_CALLS_MAX:
-            _, dropped = self._answers.popitem(last=False)
-            self._answer_bytes -= dropped.payload_bytes() if dropped is not None else 0
-
-    def answered(self, message_id: int, answer: Message) -> None:
-        if message_id not in self._answers:
-            return
-        self._answers[message_id] = answer
-        self._answered.append(message_id)
-        self._answer_bytes += answer.payload_bytes()
-        while self._answered and (
-            self._answer_bytes > REMEMBERED_BYTES_MAX or self._is_forgotten(self._answered[0])
-        ):
-            oldest = self._answered.popleft()
-            dropped = self._answers.get(oldest)
-            if dropped is not None:
-                self._answers[oldest] = None
-                self._answer_bytes -= dropped.payload_bytes()
-
-    def _is_forgotten(self, message_id: int) -> bool:
-        return self._answers.get(message_id) is None
 
 
 class Endpoint:
@@ -157,14 +62,16 @@ class Endpoint:
         self._handlers: dict[tuple[str, str], Handler] = {}
         self._pending: dict[int, Pending] = {}
         self._credits: dict[str, asyncio.Semaphore] = {}
-        self._remembered: dict[str, _Remembered] = {}
+        self._remembered: dict[str, Remembered] = {}
+        self._round_trips = RoundTrips()
+        self._closed = False
         self._last_id = 0
         self._dead: dict[str, str] = {}
         self.rules: dict[str, Rule] = {}
         self.on_peer_dead: list[Callable[[str, str], None]] = []
         self.num_dropped = 0
 
-    def port(self, worker: str) -> "Port":
+    def port(self, worker: str) -> Port:
         """The endpoint as one worker of this node sees it."""
         assert self._directory.get(worker) == self.node, f"{worker} does not stand on {self.node}"
         return Port(self, worker)
@@ -245,7 +152,7 @@ class Endpoint:
         await credits.acquire()
         self._last_id += 1
         message.message_id = self._last_id
-        pending = Pending(self, node, message)
+        pending = Pending(self, node, message, self._clock.now())
         self._pending[message.message_id] = pending
         try:
             await self.send(message)
@@ -259,15 +166,20 @@ class Endpoint:
             self._credits[pending.node].release()
 
     async def await_reply(self, pending: Pending) -> Message:
-        message, begun_ns = pending.message, self._clock.now()
+        message, until_ns = pending.message, self._clock.now()
+        patience_ns = self._round_trips.patience_ns(
+            pending.node, message.kind, message.deadline_ns - until_ns
+        )
+        is_first = True
         try:
-            for attempt in range(1, ATTEMPTS + 1):
-                patience_ns = (message.deadline_ns - begun_ns) >> (ATTEMPTS - attempt)
-                await self._await_answer(pending, begun_ns + patience_ns)
-                if pending.answer is not None:
-                    break
-                if attempt < ATTEMPTS:
+            while pending.answer is None and until_ns < message.deadline_ns:
+                if not is_first:
                     await self.send(replace(message))
+                    patience_ns *= 2  # whoever is slow is not helped by more of the same
+                    pending.is_repeated = True
+                until_ns = min(until_ns + patience_ns, message.deadline_ns)
+                await self._await_answer(pending, until_ns)
+                is_first = False
         finally:
             self.forget(pending)
         answer = pending.answer
@@ -277,6 +189,9 @@ class Endpoint:
         if isinstance(answer, PerfuseError):
             raise answer
         self._clock.advance(answer.due_ns)
+        if not pending.is_repeated:
+            took_ns = answer.due_ns - pending.posted_ns
+            self._round_trips.heard(pending.node, message.kind, took_ns)
         if answer.kind == "error":
             raise from_body(dict(answer.body))
         return answer
@@ -320,7 +235,13 @@ class Endpoint:
         message.due_ns = self._link.arrive(message, first_byte_ns)
         self._clock.call_at(message.due_ns, lambda: self._deliver(node, message))
 
+    def close(self) -> None:
+        """The node is gone: what is still on its way to it is delivered to nobody."""
+        self._closed = True
+
     def _deliver(self, node: str, message: Message) -> None:
+        if self._closed:
+            return
         if self._clock.emulated:
             self._trace.delivered(message, message.due_ns, self._clock.wall_now() - message.due_ns)
         if message.reply_to:
@@ -361,7 +282,7 @@ class Endpoint:
             await self.reply(message, answer or Reply())
 
     def _is_repetition(self, node: str, message: Message) -> bool:
-        known = self._remembered.setdefault(node, _Remembered())
+        known = self._remembered.setdefault(node, Remembered())
         if message.message_id not in known:
             known.begin(message.message_id)
             return False
@@ -416,100 +337,3 @@ class Endpoint:
                 pending.settle(PeerDead(f"{node} is gone: {reason}", node=node))
         for listener in self.on_peer_dead:
             listener(node, reason)
-
-
-class Port:
-    """An endpoint as one worker sees it: every message it sends carries the worker's name."""
-
-    def __init__(self, endpoint: Endpoint, worker: str) -> None:
-        self.endpoint, self.worker = endpoint, worker
-
-    def on(self, kind: str, handler: Handler) -> None:
-        """Handle messages of `kind` for this worker.
-
-        A plain function runs at once and must not block; a coroutine function runs as a task. For a
-        call it returns a Reply, None (an empty answer), or Handled.LATER; a PerfuseError travels
-        back to the caller.
-        """
-        self.endpoint.handle(self.worker, kind, handler)
-
-    async def send(
-        self,
-        destination: str,
-        kind: str,
-        *,
-        request_id: str = "",
-        body: Body | None = None,
-        columns: dict[str, Array] | None = None,
-        tensors: dict[str, Array] | None = None,
-        declared_bytes: int = 0,
-    ) -> None:
-        """One way, at most once."""
-        await self.endpoint.send(
-            Message(
-                kind,
-                self.worker,
-                destination,
-                request_id=request_id,
-                body=body or {},
-                columns=columns or {},
-                tensors=tensors or {},
-                declared_bytes=declared_bytes,
-            )
-        )
-
-    async def post(
-        self,
-        destination: str,
-        kind: str,
-        *,
-        deadline_ns: int,
-        request_id: str = "",
-        body: Body | None = None,
-        columns: dict[str, Array] | None = None,
-        tensors: dict[str, Array] | None = None,
-        declared_bytes: int = 0,
-    ) -> Pending:
-        """Begin a call: returns when it is sent. `deadline_ns` is a point in emulated time."""
-        return await self.endpoint.post(
-            Message(
-                kind,
-                self.worker,
-                destination,
-                request_id=request_id,
-                deadline_ns=deadline_ns,
-                body=body or {},
-                columns=columns or {},
-                tensors=tensors or {},
-                declared_bytes=declared_bytes,
-            )
-        )
-
-    async def call(
-        self,
-        destination: str,
-        kind: str,
-        *,
-        deadline_ns: int,
-        request_id: str = "",
-        body: Body | None = None,
-        columns: dict[str, Array] | None = None,
-        tensors: dict[str, Array] | None = None,
-        declared_bytes: int = 0,
-    ) -> Message:
-        """Send and wait for the answer."""
-        pending = await self.post(
-            destination,
-            kind,
-            deadline_ns=deadline_ns,
-            request_id=request_id,
-            body=body,
-            columns=columns,
-            tensors=tensors,
-            declared_bytes=declared_bytes,
-        )
-        return await pending.reply()
-
-    async def reply(self, message: Message, reply: Reply) -> None:
-        """Answer a call whose handler returned Handled.LATER."""
-        await self.endpoint.reply(message, reply)

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.calls import Handled, Pending, Reply
 from workers.clock.base import Clock
-from workers.endpoint import Handled, Pending, Port, Reply
 from workers.mailbox import Mailbox
 from workers.message import Message
+from workers.port import Port
 
 # A shard's backlog: every chip waits for its own dispatch, so far more than chips times
 # micro-batches is a fault.

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.endpoint import Port
 from workers.errors import CorruptMessage
 from workers.hardware.work import Work
 from workers.message import Array, Message
 from workers.model.base import ChipModel
 from workers.node import Node
 from workers.pool import block_checksum
+from workers.port import Port
 
 
 def block_checksums(blocks: Array) -> NDArray[np.uint64]:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from workers.endpoint import Reply
+from workers.calls import Reply
 from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.hardware.work import Work
 from workers.message import Array, Message

@@ -13,10 +13,11 @@ from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from workers.clock.base import Clock
 from workers.disk import Disk
-from workers.endpoint import Endpoint, Port
+from workers.endpoint import Endpoint
 from workers.hardware.hardware import Hardware
 from workers.link import Link, Peer
 from workers.mailbox import Mailbox
+from workers.port import Port
 from workers.rng import Rng
 from workers.trace import Trace
 from workers.transport.base import Transport
@@ -96,11 +97,14 @@ class Node:
 
     async def crash(self) -> None:
         """Cancel every task and wait until all are gone."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
+        self.endpoint.close()
+        # A task may start others while it is being cancelled: until none is left.
+        while self._tasks:
+            key, task = next(iter(self._tasks.items()))
             task.cancel()
-        for task in tasks:
             try:
                 await task
             except (asyncio.CancelledError, Exception):
                 continue  # its end is what was wanted; a failure was reported by `_ended`
+            finally:
+                self._tasks.pop(key, None)

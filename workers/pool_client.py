@@ -11,12 +11,12 @@ from collections.abc import Sequence as Seq
 import numpy as np
 
 from workers.blocks import HASH_BYTES
-from workers.endpoint import Port
 from workers.errors import PerfuseError
 from workers.handover import block_checksums, kv_work, verify_blocks
 from workers.message import Array
 from workers.model.base import ChipModel
 from workers.node import Node
+from workers.port import Port
 from workers.scheduler import Scheduler
 from workers.sequence import Sequence
 
@@ -118,7 +118,7 @@ class PoolClient:
         finally:
             scheduler.blocks.unpin(block_ids)
         try:
-            await self._port.call(
+            reply = await self._port.call(
                 server,
                 "pool_put",
                 deadline_ns=self._node.clock.now() + self._timeout_ns,
@@ -130,10 +130,16 @@ class PoolClient:
                 },
                 tensors={"blocks": blocks},
             )
+            if reply.body["refused"]:
+                self._forget(hashes)
         except PerfuseError as error:
-            for content in hashes:
-                self._stored.pop(content, None)
+            self._forget(hashes)
             self._failed("pool_put", error)
+
+    def _forget(self, hashes: list[bytes]) -> None:
+        """They are not there after all: offer them again another time."""
+        for content in hashes:
+            self._stored.pop(content, None)
 
     def _failed(self, what: str, error: PerfuseError) -> None:
         self.num_failures += 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
-from workers.endpoint import Reply
+from workers.calls import Reply
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
 from workers.mailbox import Mailbox
 from workers.message import Message

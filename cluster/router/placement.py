@@ -28,18 +28,18 @@ def prefix_hit(
     return chip.prefix_hits(request.block_hashes) / len(request.block_hashes)
 
 
-def short_queue(chip: ChipState, request: RequestState, others: Sequence[ChipState]) -> float:  # noqa: ARG001
+def short_queue(chip: ChipState, _: RequestState, others: Sequence[ChipState]) -> float:
     """1 for the chip with the fewest prompt tokens before it, 0 for the one with the most."""
     most = max(other.queued_tokens for other in others)
     return 1.0 if not most else 1.0 - chip.queued_tokens / most
 
 
-def few_requests(chip: ChipState, request: RequestState, others: Sequence[ChipState]) -> float:  # noqa: ARG001
+def few_requests(chip: ChipState, _: RequestState, others: Sequence[ChipState]) -> float:
     most = max(other.num_requests for other in others)
     return 1.0 if not most else 1.0 - chip.num_requests / most
 
 
-def kv_room(chip: ChipState, request: RequestState, others: Sequence[ChipState]) -> float:  # noqa: ARG001
+def kv_room(chip: ChipState, _: RequestState, __: Sequence[ChipState]) -> float:
     return 1.0 - chip.blocks_taken / chip.num_blocks
 
 

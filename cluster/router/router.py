@@ -26,14 +26,14 @@ from cluster.router.events import (
     RequestPlaced,
     RequestPrepared,
 )
-from cluster.router.outbox import Outbox
+from cluster.router.outbox import Outbox, outbox
 from cluster.router.placement import place
 from cluster.router.prompts import check_length, prompt_ids, retrieval_query
 from cluster.router.state import ChipState, RouterState
 from cluster.router.stores import Stores
 from cluster.router.stream import Stream
 from workers.blocks import BlockManager
-from workers.endpoint import Reply
+from workers.calls import Reply
 from workers.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -104,7 +104,7 @@ class Router:
             "streams": len(self._streams),
             "tasks": len(self._tasks),
             "line": len(self._line),
-            "outputs": sum(outbox.in_flight for outbox in self._outboxes.values()),
+            "outputs": sum(line.in_flight for line in self._outboxes.values()),
             "requests": len(self.state.requests),
             "blocks": sum(chip.blocks_taken for chip in self.state.chips.values()),
         }
@@ -349,7 +349,7 @@ class Router:
 
     def _say(self, reader: str, outputs: Sequence[Output | None]) -> None:
         if reader not in self._outboxes:
-            self._outboxes[reader] = Outbox(
+            self._outboxes[reader] = outbox(
                 self._node, self._port, reader, self.settings.timeout_ns
             )
         real = [output for output in outputs if output is not None]

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.router.retrieval import merge, partition
-from workers.endpoint import Pending, Port
+from workers.calls import Pending
 from workers.errors import InvalidRequest, NotFound
 from workers.message import HEADER_BYTES
 from workers.node import Node
+from workers.port import Port
 from workers.retrieval.collection import Collection
 from workers.retrieval.embedder import Embedder, make_embedder
 from workers.retrieval.hit import Hit

@@ -20,6 +20,9 @@ from workers.rng import Rng
 from workers.trace import Trace
 from workers.transport.base import Transport
 
+# Records that have a due time and can be late.
+TIMED = ("run", "message")
+
 if TYPE_CHECKING:
     from cluster.gateway.http.server import GatewayServer
     from cluster.gateway.settings import GatewaySettings
@@ -109,7 +112,7 @@ class StandingNode:
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""
-        return [(r.request_id, r.late_ns) for r in self._node.trace.records if r.what != "error"]
+        return [(r.request_id, r.late_ns) for r in self._node.trace.records if r.what in TIMED]
 
     async def serve_http(self, host: str, port: int, settings: "GatewaySettings") -> str:
         """Listen; returns the URL."""

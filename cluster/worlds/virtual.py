@@ -10,7 +10,7 @@ from typing import TypeVar
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
-from workers.clock.virtual import VirtualClock, virtual_loop
+from workers.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
 from workers.disk import MemoryDisk
 from workers.node import Node
 from workers.rng import Rng
@@ -113,5 +113,10 @@ def run_virtual(
 
     try:
         return loop.run_until_complete(main())
+    except VirtualDeadlock as deadlock:
+        # Most often nobody answers because a worker failed: that is what has to be told.
+        for task, error in world.failures:
+            raise WorkerFailed(f"{task}: {type(error).__name__}: {error}") from error
+        raise deadlock
     finally:
         loop.close()

@@ -7,9 +7,9 @@ from configs.schema.device import DeviceSpec, TierSpec
 from configs.schema.link import LinkSpec
 from workers.clock.virtual import VirtualClock, virtual_loop
 from workers.disk import MemoryDisk
-from workers.endpoint import Port
 from workers.link import Peer
 from workers.node import Node
+from workers.port import Port
 from workers.rng import Rng
 from workers.trace import Trace
 from workers.transport.memory import MemoryNetwork, MemoryTransport

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from tests.workers.bench import SECOND_NS, Bench
-from workers.endpoint import CREDITS_PER_PEER, Endpoint, Reply
+from workers.calls import CREDITS_PER_PEER, Reply
+from workers.endpoint import Endpoint
 from workers.link import Verdict
 from workers.message import Message
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.calls import Each, assert_idle, double, echo
-from workers import endpoint as module
-from workers.endpoint import CREDITS_PER_PEER, Handled, Reply
+from workers import calls as module
+from workers.calls import CREDITS_PER_PEER, Handled, Reply
 from workers.errors import (
     ContextTooLong,
     DeadlineExceeded,

@@ -9,8 +9,8 @@ from cluster.router.router import Router
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
+from workers.calls import CREDITS_PER_PEER
 from workers.chip import Chip
-from workers.endpoint import CREDITS_PER_PEER
 from workers.errors import PerfuseError
 from workers.memory_server import MemoryServer
 from workers.request import Output, Request, Retrieval, SamplingParams

@@ -6,6 +6,7 @@ bench-worlds`).
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -27,6 +28,17 @@ MODEL = "perfuse-tiny"
 REAL = {"cluster.world": "local", "cluster.emulation": False, "cluster.dilation": 1}
 
 
+def assert_lets_go(world: LocalWorld) -> None:
+    """All that is held returns to zero: at the latest when what a request left running (storing its
+    blocks in the pool, an abort) is done. Each question takes a round trip, so this is bounded.
+    """
+    for _ in range(300):
+        held = world.ask_gateway("held")
+        if not any(held.values()):
+            return
+    raise AssertionError(f"never let go: {held}")
+
+
 @pytest.fixture(scope="module")
 def world() -> Iterator[LocalWorld]:
     changes = {
@@ -37,7 +49,7 @@ def world() -> Iterator[LocalWorld]:
     }
     with local_world(Blueprint.draw(load_scenario("demo", changes))) as started:
         yield started
-        assert not any(started.ask_gateway("held").values())
+        assert_lets_go(started)
         assert not any(started.ask_all("failures").values())
 
 
@@ -59,7 +71,7 @@ def reference() -> Reference:
     return Reference(blueprint.folder)
 
 
-def ask(client: openai.OpenAI, question: str, **options: object) -> object:
+def ask(client: openai.OpenAI, question: str, **options: Any) -> Any:
     extra = {"retrieval": {"store": "cards", "top_k": 3}}
     return client.chat.completions.create(
         model=MODEL,
@@ -139,7 +151,9 @@ def test_a_store_is_filled_searched_used_and_deleted(client: openai.OpenAI) -> N
         max_tokens=24,
         extra_body={"retrieval": {"store": store.id}},
     )
-    assert answer.model_extra["retrieval"]["passages"][0].startswith("The bandwidth of Quorlax-3")
+    assert (answer.model_extra or {})["retrieval"]["passages"][0].startswith(
+        "The bandwidth of Quorlax-3"
+    )
     client.vector_stores.delete(store.id)
     with pytest.raises(openai.NotFoundError):
         client.vector_stores.search(vector_store_id=store.id, query="x")
@@ -162,7 +176,7 @@ def test_bad_input_is_refused_and_leaves_no_trace(
     answer = httpx.post(f"{url}/v1/chat/completions", json=body)
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["param"] == param
-    assert not any(world.ask_gateway("held").values())
+    assert_lets_go(world)
 
 
 def test_a_full_queue_refuses_with_retry_after(world: LocalWorld, url: str) -> None:
