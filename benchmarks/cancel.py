@@ -37,7 +37,8 @@ SETTLE_TIMEOUT_NS = 10_000_000
 LOOK_EVERY_NS = 10_000
 
 Held = dict[str, int]
-TASKS = "tasks of all nodes"
+Tasks = dict[str, int]  # node -> tasks of its event loop
+TASKS = "tasks above each node's idle level"
 CALLS = "calls of all nodes"
 IDLE_LOOKS = 5
 
@@ -55,34 +56,39 @@ def vanishing(workload: Workload) -> list[Vanishing]:
     ]
 
 
-def held_in_local(world: LocalWorld) -> Held:
+def above(tasks: Tasks, idle: Tasks) -> int:
+    """Tasks beyond what serves for ever, node by node: no node's end may hide another's leak."""
+    return sum(max(0, count - idle.get(node, 0)) for node, count in tasks.items())
+
+
+def held_in_local(world: LocalWorld, idle: Tasks) -> Held:
     """All that the cluster holds now, and what its nodes' event loops are busy with."""
     held: Held = dict(world.ask_gateway("held"))
-    activity = world.ask_all("activity").values()
-    held[TASKS] = sum(node["tasks"] for node in activity)
-    held[CALLS] = sum(node["calls"] for node in activity)
+    activity = world.ask_all("activity")
+    held[TASKS] = above({node: now["tasks"] for node, now in activity.items()}, idle)
+    held[CALLS] = sum(now["calls"] for now in activity.values())
     return held
 
 
-def idle_tasks_in_local(world: LocalWorld) -> int:
+def idle_tasks_in_local(world: LocalWorld) -> Tasks:
     """The fewest of some looks: what a look itself starts may still be ending in the next."""
-    fewest = held_in_local(world)[TASKS]
-    for _ in range(IDLE_LOOKS - 1):
+    looks = []
+    for _ in range(IDLE_LOOKS):
         time.sleep(LOOK_EVERY_S)
-        fewest = min(fewest, held_in_local(world)[TASKS])
-    return fewest
+        looks.append({n: now["tasks"] for n, now in world.ask_all("activity").items()})
+    return {node: min(look[node] for look in looks) for node in looks[0]}
 
 
-def settled(idle_tasks: int, now: Held) -> bool:
-    return now[TASKS] <= idle_tasks and not any(v for name, v in now.items() if name != TASKS)
+def settled(now: Held) -> bool:
+    return not any(now.values())
 
 
-def settle_local(world: LocalWorld, idle_tasks: int) -> tuple[Held, float]:
+def settle_local(world: LocalWorld, idle: Tasks) -> tuple[Held, float]:
     """What is held when all is back to its idle level, or patience ends; seconds it took."""
     began_s = time.monotonic()
     while True:
-        now, elapsed_s = held_in_local(world), time.monotonic() - began_s
-        if settled(idle_tasks, now) or elapsed_s > SETTLE_TIMEOUT_S:
+        now, elapsed_s = held_in_local(world, idle), time.monotonic() - began_s
+        if settled(now) or elapsed_s > SETTLE_TIMEOUT_S:
             return now, elapsed_s
         time.sleep(LOOK_EVERY_S)
 
@@ -104,15 +110,12 @@ def abandoned(url: str) -> float:
     )
 
 
-def rows_for(where: str, idle_tasks: int, after: Held, how: str) -> list[Row]:
-    """One row a quantity. Tasks that serve for ever are no remains: what is above them counts."""
-    rows = []
-    for name, value in after.items():
-        left = max(0, value - idle_tasks) if name == TASKS else value
-        idle = f"; {idle_tasks} when idle" if name == TASKS else ""
-        what = f"{name.replace('_', ' ')} left, {where}"
-        rows.append(Row(what, left, "", "0", not left, how + idle))
-    return rows
+def rows_for(where: str, after: Held, how: str) -> list[Row]:
+    """One row a quantity."""
+    return [
+        Row(f"{name.replace('_', ' ')} left, {where}", value, "", "0", not value, how)
+        for name, value in after.items()
+    ]
 
 
 def answer_row(where: str, num_right: int, num_asked: int) -> Row:
@@ -136,9 +139,9 @@ def measure_local() -> list[Row]:
     with standing(blueprint, "local world") as world:
         url = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
         world.ask_gateway("run", first)  # brings up whatever is made when it is first needed
-        idle_tasks = idle_tasks_in_local(world)
+        idle = idle_tasks_in_local(world)
         asyncio.run(vanish_all(url, clients))
-        after, elapsed_s = settle_local(world, idle_tasks)
+        after, elapsed_s = settle_local(world, idle)
         num_abandoned = abandoned(url)
         answers = world.ask_gateway("run", last)
     how = f"measured: {NUM_CLIENTS} clients over HTTP, {elapsed_s:.1f} s after the last one"
@@ -153,7 +156,7 @@ def measure_local() -> list[Row]:
             num_abandoned >= mid_stream,
             "measured: vllm:request_success_total, finished_reason abort",
         ),
-        *rows_for("local", idle_tasks, after, how),
+        *rows_for("local", after, how),
         answer_row("local", complete, len(answers)),
     ]
 
@@ -165,9 +168,13 @@ def parts_of(workload: Workload) -> tuple[Workload, Workload]:
     return Workload(rest[:size], size), Workload(rest[size:], size)
 
 
-def held_in_virtual(world: VirtualWorld, told: Mapping[str, int]) -> Held:
+def tasks_in_virtual(world: VirtualWorld) -> Tasks:
+    return {name: node.num_tasks() for name, node in world.nodes.items()}
+
+
+def held_in_virtual(world: VirtualWorld, told: Mapping[str, int], idle: Tasks) -> Held:
     held: Held = dict(told)
-    held[TASKS] = sum(node.num_tasks() for node in world.nodes.values())
+    held[TASKS] = above(tasks_in_virtual(world), idle)
     held[CALLS] = sum(node.endpoint.in_flight() for node in world.nodes.values())
     return held
 
@@ -180,18 +187,19 @@ def measure_virtual() -> list[Row]:
     async def job(world: VirtualWorld) -> list[Row]:
         node, clock = world.gateway, world.clock
 
-        async def settle(idle_tasks: int | None) -> Held:
+        async def settle(idle: Tasks | None) -> Held:
             until_ns = clock.now() + SETTLE_TIMEOUT_NS
             while True:
                 # A moment after the question, so that the question itself is not counted.
                 told = await world.client.held_everywhere()
                 await clock.wait_until(clock.now() + LOOK_EVERY_NS)
-                now = held_in_virtual(world, told)
-                if idle_tasks is None or settled(idle_tasks, now) or clock.now() > until_ns:
+                now = held_in_virtual(world, told, idle or {})
+                if idle is None or settled(now) or clock.now() > until_ns:
                     return now
 
         await Driver(node, world.client).run(first)
-        idle_tasks = (await settle(None))[TASKS]
+        await settle(None)
+        idle = tasks_in_virtual(world)
         for group in groups(vanishing(workload), GROUP_SIZES):
             tasks = [
                 node.spawn(vanish_inside(node, world.client, one), one.request.request_id)
@@ -200,13 +208,13 @@ def measure_virtual() -> list[Row]:
             for task in tasks:
                 await task
         began_ns = clock.now()
-        after = await settle(idle_tasks)
+        after = await settle(idle)
         elapsed_us = (clock.now() - began_ns) / 1e3
         answers = await Driver(node, world.client).run(last)
         complete = sum(answer.finish_reason == "length" for answer in answers)
         how = f"measured: {NUM_CLIENTS} clients, {elapsed_us:.0f} emulated us after the last one"
         return [
-            *rows_for("virtual", idle_tasks, after, how),
+            *rows_for("virtual", after, how),
             answer_row("virtual", complete, len(answers)),
         ]
 

@@ -50,7 +50,11 @@ def run_demo(name: str, changes: dict[str, object], out: Path) -> bool:
     )
     virtual = _run_virtual("with retrieval", blueprint, workload)
     bare = _run_virtual("without retrieval", blueprint, _without_retrieval(workload))
-    summaries = {"local": summarise(local.answers), "virtual": summarise(virtual.answers)}
+    slo = blueprint.scenario.slo
+    summaries = {
+        "local": summarise(local.answers, slo),
+        "virtual": summarise(virtual.answers, slo),
+    }
     summary = _summary(local, virtual, bare, summaries, figures)
     verdicts = _verdicts(summary, [local, virtual, bare])
     _show(local, summaries, summary, verdicts)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from cluster.workload.driver import Answer
+from configs.schema import SloSection
 
 # Phases of a request in the order in which it meets them. What is left of its time is delivery:
 # messages between router, chips and gateway.
@@ -28,6 +29,7 @@ class Summary:
     tpot_us_p50     median over requests of (last - first output) / (tokens - 1)
     e2e_us_p50      median of (last output - submitted)
     tokens_per_s    output tokens of all requests / (last output of all - first submission)
+    goodput_per_s   requests that met every SLO / the same span; None where none was promised
     phases_us       mean over requests of the time in each phase
     """
 
@@ -41,10 +43,11 @@ class Summary:
     tpot_us_p99: float
     e2e_us_p50: float
     tokens_per_s: float
+    goodput_per_s: float | None
     phases_us: Mapping[str, float]
 
 
-def summarise(answers: Sequence[Answer]) -> Summary:
+def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summary:
     """Raises ValueError if no request was answered."""
     answered = [a for a in answers if a.finish_reason in ("stop", "length")]
     if not answered:
@@ -68,8 +71,26 @@ def summarise(answers: Sequence[Answer]) -> Summary:
         tpot_us_p99=percentile(tpots, 0.99) if tpots else 0.0,
         e2e_us_p50=median(a.e2e_ns / 1e3 for a in answered),
         tokens_per_s=num_tokens / (span_ns * 1e-9) if span_ns else 0.0,
+        goodput_per_s=_goodput_per_s(answered, slo, span_ns),
         phases_us=phases(answered),
     )
+
+
+def _goodput_per_s(
+    answered: Sequence[Answer], slo: SloSection | None, span_ns: int
+) -> float | None:
+    if slo is None or (slo.ttft_ns is None and slo.tpot_ns is None) or not span_ns:
+        return None
+    num_good = sum(
+        _within(answer.ttft_ns, slo.ttft_ns) and _within(answer.tpot_ns, slo.tpot_ns)
+        for answer in answered
+    )
+    return num_good / (span_ns * 1e-9)
+
+
+def _within(seen_ns: float | None, promised_ns: int | None) -> bool:
+    """What was not promised is kept, and so is the TPOT of a single token."""
+    return promised_ns is None or seen_ns is None or seen_ns <= promised_ns
 
 
 def phases(answers: Sequence[Answer]) -> dict[str, float]:

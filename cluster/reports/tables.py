@@ -38,6 +38,11 @@ def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str
     row("TPOT p99", [duration(r.tpot_us_p99) for r in runs])
     row("end to end p50", [duration(r.e2e_us_p50) for r in runs])
     row("output tokens/s", [f"{r.tokens_per_s:,.0f}" for r in runs])
+    if any(r.goodput_per_s is not None for r in runs):
+        row(
+            "goodput, requests/s",
+            ["-" if r.goodput_per_s is None else f"{r.goodput_per_s:,.0f}" for r in runs],
+        )
     table.add_section()
     for phase, name in PHASE_NAMES.items():
         row(f"mean in {name}", [duration(r.phases_us.get(phase, 0.0)) for r in runs])
