@@ -161,6 +161,7 @@ def test_the_large_model_fits_where_there_is_room() -> None:
         ({"model.max_model_len": 1025}, "so at most 1024"),
         ({"model.num_kv_blocks": 63}, "lower model.max_model_len to 1008"),
         ({"model.num_kv_blocks": 10**9}, "has room for 2197"),
+        ({"cluster.emulation": False}, "cluster.emulation: is off in the virtual world"),
         (
             {"cluster.world": "local", "cluster.transport": "memory"},
             "use 'grpc', or world: virtual",
