@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.errors import PerfuseError
 from workers.exchange import DispatchSide, Tokens, request_number
 from workers.model.base import ChipModel, Hidden, MoeInput, StepLayout, StepSequence
 from workers.model.sampling import Choice, choose
@@ -92,7 +93,10 @@ class Stepper:
             uniform = 0.0
             if params.temperature > 0:
                 uniform = self._node.rng.uniform("sample", params.seed, item.seq.num_outputs)
-            choices[item.seq.seq_id] = choose(logits_V, params, uniform)
+            try:
+                choices[item.seq.seq_id] = choose(logits_V, params, uniform)
+            except ValueError as error:  # a broken model must not end the chip's loop
+                raise PerfuseError(str(error)) from error
             if params.return_logits:
                 wanted[item.seq.seq_id] = logits_V
         return choices, wanted

@@ -247,3 +247,20 @@ def test_an_abort_that_overtakes_what_it_aborts_still_holds(kind: str) -> None:
 
     late = {"type": "latency", "kind": kind, "attributes": {"latency": "200 us"}}
     run(blueprint({**NO_POOL, "faults": [late]}), job)
+
+
+def test_a_model_that_yields_nan_fails_its_requests_and_not_the_chip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def job(world: VirtualWorld) -> None:
+        model = chips_of(world)["prefill-0"]._model
+        whole = model.logits
+        monkeypatch.setattr(model, "logits", lambda x, rows: whole(x, rows) * np.float32("nan"))
+        broken = await ask(world, request("broken", prompt_ids=prompt(1, 20)))
+        assert "NaN" in str(broken.last.error)
+        monkeypatch.setattr(model, "logits", whole)
+        assert (await ask(world, request("well", prompt_ids=prompt(2, 20)))).tokens
+        await settle(world)
+        assert not leftovers(world)
+
+    run(blueprint(), job)
