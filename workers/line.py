@@ -1,15 +1,15 @@
 """Reports that must all arrive, in order: one after the other, each until it is acknowledged."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from workers.errors import DeadlineExceeded, PerfuseError
 from workers.mailbox import Mailbox
 from workers.node import Node
-from workers.port import Port
+from workers.port import Parts, Port
 
 T = TypeVar("T")
-Report = Mapping[str, Any]  # body, columns, tensors: keywords of `Port.call`
+Report = Parts  # body, columns and tensors of one message
 # Reports that the receiver may be behind. One that is further behind is as good as gone.
 BEHIND_MAX = 1 << 16
 # A call repeats itself within its deadline; a receiver that answers none of so many calls is gone.

@@ -1,6 +1,6 @@
 """An endpoint as one worker sees it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from workers.calls import Handler, Pending, Reply
 from workers.message import Array, Body, Message
@@ -9,8 +9,18 @@ if TYPE_CHECKING:
     from workers.endpoint import Endpoint
 
 
+class Parts(TypedDict, total=False):
+    """What a message carries; see Message. `declared_bytes` 0 charges what the arrays weigh."""
+
+    request_id: str
+    body: Body
+    columns: dict[str, Array]
+    tensors: dict[str, Array]
+    declared_bytes: int
+
+
 class Port:
-    """An endpoint as one worker sees it: every message it sends carries the worker's name."""
+    """Every message that it sends carries the worker's name."""
 
     def __init__(self, endpoint: "Endpoint", worker: str) -> None:
         self.endpoint, self.worker = endpoint, worker
@@ -24,81 +34,22 @@ class Port:
         """
         self.endpoint.handle(self.worker, kind, handler)
 
-    async def send(
-        self,
-        destination: str,
-        kind: str,
-        *,
-        request_id: str = "",
-        body: Body | None = None,
-        columns: dict[str, Array] | None = None,
-        tensors: dict[str, Array] | None = None,
-        declared_bytes: int = 0,
-    ) -> None:
+    async def send(self, destination: str, kind: str, **parts: Unpack[Parts]) -> None:
         """One way, at most once."""
-        await self.endpoint.send(
-            Message(
-                kind,
-                self.worker,
-                destination,
-                request_id=request_id,
-                body=body or {},
-                columns=columns or {},
-                tensors=tensors or {},
-                declared_bytes=declared_bytes,
-            )
-        )
+        await self.endpoint.send(Message(kind, self.worker, destination, **parts))
 
     async def post(
-        self,
-        destination: str,
-        kind: str,
-        *,
-        deadline_ns: int,
-        request_id: str = "",
-        body: Body | None = None,
-        columns: dict[str, Array] | None = None,
-        tensors: dict[str, Array] | None = None,
-        declared_bytes: int = 0,
+        self, destination: str, kind: str, *, deadline_ns: int, **parts: Unpack[Parts]
     ) -> Pending:
         """Begin a call: returns when it is sent. `deadline_ns` is a point in emulated time."""
-        return await self.endpoint.post(
-            Message(
-                kind,
-                self.worker,
-                destination,
-                request_id=request_id,
-                deadline_ns=deadline_ns,
-                body=body or {},
-                columns=columns or {},
-                tensors=tensors or {},
-                declared_bytes=declared_bytes,
-            )
-        )
+        message = Message(kind, self.worker, destination, deadline_ns=deadline_ns, **parts)
+        return await self.endpoint.post(message)
 
     async def call(
-        self,
-        destination: str,
-        kind: str,
-        *,
-        deadline_ns: int,
-        request_id: str = "",
-        body: Body | None = None,
-        columns: dict[str, Array] | None = None,
-        tensors: dict[str, Array] | None = None,
-        declared_bytes: int = 0,
+        self, destination: str, kind: str, *, deadline_ns: int, **parts: Unpack[Parts]
     ) -> Message:
         """Send and wait for the answer."""
-        pending = await self.post(
-            destination,
-            kind,
-            deadline_ns=deadline_ns,
-            request_id=request_id,
-            body=body,
-            columns=columns,
-            tensors=tensors,
-            declared_bytes=declared_bytes,
-        )
+        pending = await self.post(destination, kind, deadline_ns=deadline_ns, **parts)
         return await pending.reply()
 
     async def reply(self, message: Message, reply: Reply) -> None:
