@@ -13,10 +13,11 @@ from configs.schema import load_scenario
 def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM, then drain and stop everything."""
     blueprint = Blueprint.draw(load_scenario(name, changes))
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     with local_world(blueprint, lambda step: console.print(f"[dim]{step}[/]")) as world:
+        # Only now: Ray sets its own handlers when it starts.
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         url = world.ask_gateway("serve_http", host, port, GatewaySettings())
         model = blueprint.scenario.model.name
         console.print(f"serving [bold]{model}[/] at [bold]{url}/v1[/]; stop with Ctrl-C")
