@@ -1,0 +1,18 @@
+// All native functions, by op. An op's own file defines its list.
+#pragma once
+#include <vector>
+
+#include "arguments.h"
+
+namespace perfuse {
+
+using Functions = std::vector<Function>;
+Functions bandwidth_functions();
+Functions codec_functions();
+Functions linear_functions();
+Functions moe_functions();
+Functions scan_functions();
+
+const Functions& functions();
+
+}  // namespace perfuse

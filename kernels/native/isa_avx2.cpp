@@ -1,0 +1,13 @@
+#include "vector_avx2.h"
+// The vectors first: what follows is written in them.
+#include "products.h"
+#include "rowwise.h"
+
+namespace perfuse {
+
+const Table& table_avx2() {
+  static const Table table = make_table("avx2");
+  return table;
+}
+
+}  // namespace perfuse

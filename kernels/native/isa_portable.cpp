@@ -1,0 +1,13 @@
+#include "vector_portable.h"
+// The vectors first: what follows is written in them.
+#include "products.h"
+#include "rowwise.h"
+
+namespace perfuse {
+
+const Table& table_portable() {
+  static const Table table = make_table("portable");
+  return table;
+}
+
+}  // namespace perfuse

@@ -1,0 +1,61 @@
+// Packing weights into panels and activations into blocks; see table.h for the layouts.
+#pragma once
+#include <type_traits>
+#include <vector>
+
+#include "arguments.h"
+#include "memory.h"
+#include "table.h"
+
+namespace perfuse {
+
+Kind kind_named(const Argument& argument);
+const char* kind_name(Kind kind);
+
+// 4-byte units along k, padded channels included.
+long num_units(Kind kind, long channels);
+size_t panel_bytes(Kind kind, long channels);
+// Bytes of weights that a k unit takes: for the hints of what to load next.
+inline long unit_bytes(Kind kind) { return kind == I4 ? 64 : 128; }
+inline long num_groups(long channels) { return (channels + kGroup - 1) / kGroup; }
+
+// Packs 32 rows of weights (nullptr: a column of zeros), each `channels` fp32, into one panel.
+// Throws std::invalid_argument where int8 or int4 meet NaN or infinity.
+void pack_panel(Kind kind, const float* const* rows, long channels, char* panel);
+
+// A weight matrix [rows, channels], float32 or bf16 as uint16, read row by row as fp32.
+class Rows {
+ public:
+  Rows(const Argument& argument, const char* name, long rows, long channels);
+  void read(long row, float* out) const;
+
+ private:
+  const Array& array_;
+  long channels_;
+};
+
+// Rows of fp32 input at any stride and alignment.
+void read_floats(const Array& array, long row, long channels, float* out);
+
+// Activations of a call: rows converted once, then gathered into blocks.
+struct Activations {
+  Kind kind;
+  long channels, units, groups;
+  long group_units;  // units that share a scale; groups follow from it
+  uint32_t* rows;    // [row][unit]
+  float* scales;     // [row][group]
+  int32_t* sums;     // [row][group]
+
+  static size_t bytes(Kind kind, long rows, long channels);
+  static Activations in(Scratch& scratch, Kind kind, long rows, long channels);
+  void convert(const float* in, long row) const;
+  // Interleaves rows[index[0 .. count-1]]; a single row needs no copy.
+  static size_t block_bytes(Kind kind, long rows, long channels);
+  Block gather(const int32_t* index, int count, char* room) const;
+};
+
+// The evenest split of `rows` into blocks of at most `most` rows: sizes of the first and of the
+// others.
+inline long num_blocks(long rows, long most) { return (rows + most - 1) / most; }
+
+}  // namespace perfuse

@@ -1,0 +1,159 @@
+// The four products over panels, written once for all instruction sets. Included by one translation
+// unit each, after its vector_*.h; see table.h for the layouts.
+#pragma once
+#include "table.h"
+
+namespace {
+
+using perfuse::Block;
+using perfuse::Table;
+using perfuse::kColumns;
+using perfuse::kGroupUnits;
+
+#define PERFUSE_ROWS _Pragma("GCC unroll 12") for (int m = 0; m < M; ++m)
+
+// Two lines a k unit. Where ahead_step is 0 both hints name a line that is in the cache already.
+inline void ask(const char* ahead, long ahead_step) {
+  __builtin_prefetch(ahead, 0, 2);
+  __builtin_prefetch(ahead + (ahead_step >> 1), 0, 2);
+}
+
+template <int M>
+void gemm_f32(const void* panel, const Block* block, long units, long, float* out,
+              const char* ahead, long ahead_step) {
+  const float* w = static_cast<const float*>(panel);
+  const uint32_t* a = block->units;
+  VF low[M], high[M];
+  PERFUSE_ROWS low[m] = high[m] = splat(0);
+  for (long k = 0; k < units; ++k, w += kColumns, a += M, ahead += ahead_step) {
+    ask(ahead, ahead_step);
+    const VF w0 = load(w), w1 = load(w + 16);
+    PERFUSE_ROWS {
+      float x;
+      __builtin_memcpy(&x, a + m, 4);
+      const VF unit = splat(x);
+      low[m] = fma(w0, unit, low[m]);
+      high[m] = fma(w1, unit, high[m]);
+    }
+  }
+  PERFUSE_ROWS {
+    store(out + m * kColumns, low[m]);
+    store(out + m * kColumns + 16, high[m]);
+  }
+}
+
+template <int M>
+void gemm_bf16(const void* panel, const Block* block, long units, long, float* out,
+               const char* ahead, long ahead_step) {
+  const char* w = static_cast<const char*>(panel);
+  const uint32_t* a = block->units;
+  VF low[M], high[M];
+  PERFUSE_ROWS low[m] = high[m] = splat(0);
+  for (long k = 0; k < units; ++k, w += 128, a += M, ahead += ahead_step) {
+    ask(ahead, ahead_step);
+    const BfWeights w0 = bf16_weights(w), w1 = bf16_weights(w + 64);
+    PERFUSE_ROWS {
+      const BfUnit unit = bf16_unit(a + m);
+      low[m] = bf16_dot(low[m], w0, unit);
+      high[m] = bf16_dot(high[m], w1, unit);
+    }
+  }
+  PERFUSE_ROWS {
+    store(out + m * kColumns, low[m]);
+    store(out + m * kColumns + 16, high[m]);
+  }
+}
+
+// Weights are bytes 128 too large; where the dot product takes them as they are, each group starts
+// from -128 x the sum of its activations. After the lines come 32 fp32 scales, one a column.
+template <int M>
+void gemm_i8(const void* panel, const Block* block, long units, long group_units, float* out,
+             const char* ahead, long ahead_step) {
+  const char* w = static_cast<const char*>(panel);
+  const uint32_t* a = block->units;
+  const float* scales = block->scales;
+  const int32_t* sums = block->sums;
+  PERFUSE_ROWS {
+    store(out + m * kColumns, splat(0));
+    store(out + m * kColumns + 16, splat(0));
+  }
+  for (long begin = 0; begin < units; begin += group_units, scales += M, sums += M) {
+    const long end = begin + group_units < units ? begin + group_units : units;
+    VI low[M], high[M];
+    PERFUSE_ROWS low[m] = high[m] = splat_int(-kInt8Zero * sums[m]);
+    for (long k = begin; k < end; ++k, w += 128, a += M, ahead += ahead_step) {
+      ask(ahead, ahead_step);
+      const VI w0 = int8_weights(w), w1 = int8_weights(w + 64);
+      PERFUSE_ROWS {
+        const VI unit = int_unit(a + m);
+        low[m] = int8_dot(low[m], w0, unit);
+        high[m] = int8_dot(high[m], w1, unit);
+      }
+    }
+    PERFUSE_ROWS {
+      float* o = out + m * kColumns;
+      const VF scale = splat(scales[m]);
+      store(o, fma(to_float(low[m]), scale, load(o)));
+      store(o + 16, fma(to_float(high[m]), scale, load(o + 16)));
+    }
+  }
+  const float* columns = reinterpret_cast<const float*>(w);
+  const VF s0 = load(columns), s1 = load(columns + 16);
+  PERFUSE_ROWS {
+    float* o = out + m * kColumns;
+    store(o, mul(load(o), s0));
+    store(o + 16, mul(load(o + 16), s1));
+  }
+}
+
+// Each group of 128 channels: 32 bf16 scales, then its lines; a line is 16 columns x 8 channels,
+// the first four of them in the low halves of the bytes. Values are 8 too large, as above.
+template <int M>
+void gemm_i4(const void* panel, const Block* block, long units, long, float* out,
+             const char* ahead, long ahead_step) {
+  const char* w = static_cast<const char*>(panel);
+  const uint32_t* a = block->units;
+  const float* scales = block->scales;
+  const int32_t* sums = block->sums;
+  PERFUSE_ROWS {
+    store(out + m * kColumns, splat(0));
+    store(out + m * kColumns + 16, splat(0));
+  }
+  for (long begin = 0; begin < units; begin += kGroupUnits, scales += M, sums += M) {
+    const long end = begin + kGroupUnits < units ? begin + kGroupUnits : units;
+    const uint16_t* columns = reinterpret_cast<const uint16_t*>(w);
+    const VF s0 = load_bf16(columns), s1 = load_bf16(columns + 16);
+    w += 64;
+    VI low[M], high[M];
+    PERFUSE_ROWS low[m] = high[m] = splat_int(-8 * sums[m]);
+    for (long k = begin; k < end; k += 2, w += 128, a += 2 * M, ahead += ahead_step) {
+      ask(ahead, ahead_step);
+      const VI w0 = int8_weights(w), w1 = int8_weights(w + 64);
+      const VI w0a = int4_low(w0), w0b = int4_high(w0), w1a = int4_low(w1), w1b = int4_high(w1);
+      PERFUSE_ROWS {
+        const VI first = int_unit(a + m), second = int_unit(a + M + m);
+        low[m] = int4_dot(int4_dot(low[m], w0a, first), w0b, second);
+        high[m] = int4_dot(int4_dot(high[m], w1a, first), w1b, second);
+      }
+    }
+    PERFUSE_ROWS {
+      float* o = out + m * kColumns;
+      const VF scale = splat(scales[m]);
+      store(o, fma(mul(to_float(low[m]), scale), s0, load(o)));
+      store(o + 16, fma(mul(to_float(high[m]), scale), s1, load(o + 16)));
+    }
+  }
+}
+
+#undef PERFUSE_ROWS
+
+template <int M>
+void fill_products(Table& table) {
+  table.gemm[perfuse::F32][M] = gemm_f32<M>;
+  table.gemm[perfuse::BF16][M] = gemm_bf16<M>;
+  table.gemm[perfuse::I8][M] = gemm_i8<M>;
+  table.gemm[perfuse::I4][M] = gemm_i4<M>;
+  if constexpr (M > 1) fill_products<M - 1>(table);
+}
+
+}  // namespace

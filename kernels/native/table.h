@@ -1,0 +1,75 @@
+// What an instruction set offers: one table of C functions, filled by one translation unit each.
+//
+// All products share one shape. Weights lie in panels of 32 output columns (two 64-byte lines of
+// 16), walked along k once; activations lie in blocks of up to rows_max rows, interleaved so that
+// one sequential stream of 4-byte units feeds the broadcasts:
+//
+//   panel   [k unit][32 columns][4 bytes]   a unit is 1 fp32, 2 bf16, or 4 int8 (int4: two units a
+// line)
+//   block   [k unit][row][4 bytes]
+//
+// Each output has one chain of accumulation along k, whatever the number of rows beside it: a row's
+// bits do not depend on the batch, in every kind.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace perfuse {
+
+enum Kind { F32 = 0, BF16 = 1, I8 = 2, I4 = 3, NUM_KINDS = 4 };
+
+constexpr int kLanes = 16;         // outputs in a line
+constexpr int kColumns = 32;       // outputs in a panel
+constexpr int kGroup = 128;        // channels that share a scale
+constexpr int kGroupUnits = 32;    // the same in units of four int8
+constexpr int kRowsMax = 12;       // rows in the largest block of any instruction set
+
+// Rows of activations as the products read them. scales and sums exist for int8 and int4 only, one
+// for each group of kGroup channels and row: [group][row].
+struct Block {
+  const uint32_t* units;
+  const float* scales;
+  const int32_t* sums;
+  int rows;
+};
+
+// out[row * 32 + column]. group_units: units that share an activation scale (int8 only). While it
+// runs it asks for `ahead_step` bytes a k unit from `ahead` on: the weights that come next.
+using Gemm = void (*)(const void* panel, const Block* block, long units, long group_units,
+                      float* out, const char* ahead, long ahead_step);
+
+struct Table {
+  const char* name;
+  int rows_max[NUM_KINDS];
+  Gemm gemm[NUM_KINDS][kRowsMax + 1];  // by rows, 1 .. rows_max
+  // Sum of all bytes' bits, in a way that no load can be left out; several accumulators.
+  uint64_t (*read)(const void* data, size_t bytes);
+  // `steps` dependent-free rounds of 16 dot products; returns the floating point operations done.
+  double (*peak)(Kind kind, long steps, float* sink);
+  // fp32 to bf16, round to nearest even, NaN stays NaN; count elements.
+  void (*to_bf16)(const float* in, long count, uint16_t* out);
+  // Symmetric int8 with one scale for each `group` channels; sums are of the codes.
+  void (*to_int8)(const float* in, long count, long group, int8_t* out, float* scales,
+                  int32_t* sums);
+  // in[row][gate 16 | up 16] -> out[row * stride + 0..15] = silu(gate) * up
+  void (*silu_product)(const float* in, int rows, float* out, long stride);
+  // out[i] += weight * in[i]
+  void (*add_scaled)(const float* in, float weight, long count, float* out);
+  // out[i] += weight * in[i] in float64, each term rounded to a multiple of 2^-32
+  void (*add_on_grid)(const float* in, float weight, long count, double* out);
+  // Bit i says in[i] > threshold or, where `from` <= i, ... ; NaN is never above.
+  uint32_t (*above)(const float* in, float threshold);
+  // out[i] = codes[i] * scales[i / kGroup]
+  void (*from_int8)(const int8_t* codes, const float* scales, long count, float* out);
+  // out[i] += in[i]
+  void (*add)(const float* in, long count, float* out);
+};
+
+const Table& table_portable();
+#if defined(__x86_64__)
+const Table& table_avx2();
+const Table& table_avx512();
+const Table& table_avx512_bf16();
+#endif
+
+}  // namespace perfuse
