@@ -1,0 +1,104 @@
+"""Tokens on their way to experts and back: int8 with a scale for each 128 channels.
+
+    payload, tokens_R, offsets = codec.pack(x_TH, destinations_TD, num_destinations)
+    rows_RH = codec.unpack(payload[offsets[d] : offsets[d + 1]], hidden)      # at destination d
+    out_TH = codec.reduce(rows_RH, tokens_R, ranks_R, num_tokens)             # back at the source
+
+Letters: T tokens, H hidden, G groups of 128 channels, D destinations a token, R rows.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.codec import ref
+from kernels.native import lib
+from kernels.numbers import Floats, groups
+
+
+def row_bytes(hidden: int) -> int:
+    """Bytes of one packed row: a multiple of 64."""
+    if hidden < 1:
+        raise ValueError(f"hidden is {hidden}; it must be at least 1")
+    return ref.row_bytes(hidden)
+
+
+def encode(x_TH: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """int8 codes [T, H] and scales [T, G] float32; a group of zeros has scale 0.
+
+    NaN or infinity make their group's scale so, and the decoded group with it.
+    """
+    if lib is None:
+        return ref.encode(x_TH)
+    tokens, hidden = x_TH.shape
+    codes = np.empty((tokens, hidden), dtype=np.int8)
+    scales = np.empty((tokens, groups(hidden)), dtype=np.float32)
+    lib.codec_encode(x_TH, codes, scales)
+    return codes, scales
+
+
+def decode(codes_TH: NDArray[np.int8], scales_TG: Floats) -> Floats:
+    """The reverse of `encode`, within half a step."""
+    if lib is None:
+        return ref.decode(codes_TH, scales_TG)
+    out = np.empty(codes_TH.shape, dtype=np.float32)
+    lib.codec_decode(codes_TH, scales_TG, out)
+    return out
+
+
+def pack(
+    x_TH: Floats, destinations_TD: NDArray[Any], num_destinations: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]:
+    """Encode tokens into one row for each destination that they name; -1 names none.
+
+    Returns the payload [R, row_bytes], the token of each row, and where each destination's rows
+    begin: offsets [num_destinations + 1]. Rows are by destination, then token; naming one twice
+    sends once. Raises ValueError on destinations past the end.
+    """
+    if num_destinations < 1:
+        raise ValueError(f"num_destinations is {num_destinations}; it must be at least 1")
+    if lib is None:
+        if destinations_TD.size and destinations_TD.max() >= num_destinations:
+            raise ValueError(
+                f"destinations_TD names {destinations_TD.max()}; there are {num_destinations}"
+            )
+        return ref.pack(x_TH, destinations_TD, num_destinations)
+    rows_max = destinations_TD.size
+    payload = np.empty((rows_max, row_bytes(x_TH.shape[1])), dtype=np.uint8)
+    tokens = np.empty(rows_max, dtype=np.int32)
+    offsets = np.empty(num_destinations + 1, dtype=np.int64)
+    rows = lib.codec_pack(x_TH, destinations_TD, payload, tokens, offsets)
+    return payload[:rows], tokens[:rows], offsets
+
+
+def unpack(payload: NDArray[np.uint8], hidden: int) -> Floats:
+    """Packed rows as float32 [R, H]."""
+    if payload.ndim != 2 or payload.shape[1] != row_bytes(hidden):
+        raise ValueError(
+            f"payload has shape {payload.shape}; dimension 1 must be {row_bytes(hidden)}"
+        )
+    if lib is None:
+        return ref.unpack(payload, hidden)
+    out = np.empty((len(payload), hidden), dtype=np.float32)
+    lib.codec_unpack(payload, out)
+    return out
+
+
+def reduce(
+    rows_RH: Floats, tokens_R: NDArray[Any], ranks_R: NDArray[Any], num_tokens: int
+) -> Floats:
+    """Sum of each token's rows by ascending rank, [num_tokens, H] float32.
+
+    The same bits in whatever order the rows arrived. Token -1 marks an unused row, which may hold
+    NaN. Raises ValueError where a rank sends a token twice: then the order would be chance.
+    """
+    if lib is None:
+        used = np.asarray(tokens_R) >= 0
+        pairs = list(zip(tokens_R[used].tolist(), ranks_R[used].tolist(), strict=True))
+        if len(dict.fromkeys(pairs)) != len(pairs):
+            raise ValueError("a rank sends a token twice; the order of its rows would be chance")
+        return ref.reduce(rows_RH, tokens_R, ranks_R, num_tokens)
+    out = np.empty((num_tokens, rows_RH.shape[1]), dtype=np.float32)
+    lib.codec_reduce(rows_RH, tokens_R, ranks_R, out)
+    return out

@@ -1,0 +1,132 @@
+"""The library as a whole: that it is there, what it says of itself, and its threads."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels import bandwidth, linear, native
+from kernels.native import build
+from tests.kernels.data import normal
+
+needs_library = pytest.mark.skipif(native.lib is None, reason=f"library is {native.missing}")
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_library_is_there_where_a_compiler_is():
+    try:
+        build.compiler()
+    except build.BuildError as error:
+        pytest.skip(str(error))
+    if os.environ.get("PERFUSE_ISA") != native.REFERENCE:
+        assert native.lib is not None, native.missing
+
+
+@needs_library
+def test_it_says_what_runs(native_isa):
+    info = kernels.build_info()
+    assert info.native and info.isa == native_isa and info.isa in info.isas
+    assert info.threads >= 1 and native_isa in str(info)
+
+
+def test_without_the_library_it_says_so():
+    code = "import kernels; print(kernels.build_info())"
+    done = run(code, PERFUSE_ISA="reference")
+    assert done.returncode == 0
+    assert done.stdout.startswith("reference kernels (numpy)")
+
+
+@needs_library
+def test_the_environment_forces_an_instruction_set():
+    code = "import kernels; print(kernels.build_info().isa)"
+    for isa in native.isas():
+        assert run(code, PERFUSE_ISA=isa).stdout.strip() == isa
+    done = run(code, PERFUSE_ISA="sse9")
+    assert done.returncode != 0 and "sse9" in done.stderr and "portable" in done.stderr
+
+
+@needs_library
+def test_unknown_instruction_sets_are_refused():
+    with pytest.raises(ValueError, match="sse9"):
+        native.force("sse9")
+
+
+@needs_library
+def test_calls_are_checked():
+    lib = native.lib
+    with pytest.raises(TypeError, match="takes 4 arguments"):
+        lib.nothing(1)
+    with pytest.raises(ValueError, match="64 bits"):
+        lib.set_num_threads(1 << 80)
+    with pytest.raises(ValueError, match="from 1 to 256"):
+        lib.set_num_threads(0)
+    with pytest.raises(ValueError, match="must be text"):
+        lib.force_isa(7)
+    with pytest.raises(ValueError, match="at most 4"):
+        lib.linear_pack(np.zeros((1, 1, 1, 1, 1), np.float32), "fp32")
+    with pytest.raises(ValueError, match="float16"):
+        lib.linear_pack(np.zeros((1, 1), np.float16), "fp32")
+    with pytest.raises(ValueError, match="handle must be of linear; it is of scan"):
+        lib.linear_bytes(lib.scan_create("int8", 1, 1))
+    with pytest.raises(TypeError):
+        lib.linear_pack(object(), "fp32")
+
+
+@needs_library
+def test_several_python_threads_call_at_once(rng):
+    """One has the pool, the others work alone; all are right."""
+    weights = linear.pack(normal(rng, 600, 256), "bf16")
+    inputs = [normal(rng, 3, 256) for _ in range(4)]
+    want = [linear.forward(weights, x) for x in inputs]
+    wrong = []
+
+    def work(index):
+        got = [linear.forward(weights, inputs[index]) for _ in range(50)]
+        wrong.extend(index for out in got if not np.array_equal(out, want[index]))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@needs_library
+def test_a_forked_child_has_threads_of_its_own():
+    code = """
+import os, sys
+import numpy as np
+from kernels import linear
+weights = linear.pack(np.ones((600, 256), np.float32), "bf16")
+x = np.ones((2, 256), np.float32)
+want = linear.forward(weights, x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.array_equal(linear.forward(weights, x), want) else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = run(code, PERFUSE_THREADS="2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_probes_measure(isa):
+    assert bandwidth.Region(1 << 20).read_ns() > 0
+    assert bandwidth.peak("fp32", 1000) > 1e6
+    with pytest.raises(ValueError, match="num_bytes"):
+        bandwidth.Region(1)
+    with pytest.raises(ValueError, match="fp8"):
+        bandwidth.peak("fp8")  # type: ignore[arg-type]
