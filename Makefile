@@ -44,6 +44,10 @@ check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tid
 .PHONY: venv
 venv: $(STAMP) ## Install everything into .venv (the other targets do it when needed)
 
+.PHONY: kernels
+kernels: $(STAMP) ## Build the native kernels again (installing builds them where g++ is)
+	@$(BIN)/python -m kernels.native.build
+
 .PHONY: format
 format: $(STAMP) ## Format the code and apply the safe lint fixes
 	@$(BIN)/ruff format .
@@ -56,7 +60,8 @@ verify: $(STAMP) ## Run every bar in full and show one table
 	@$(BIN)/python -m benchmarks.verify $(JSON_FLAG) $(ARGS)
 
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
-              bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual
+              bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
+              bench-kernels
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -69,6 +74,7 @@ bench-transport: ## Latency and bandwidth of each transport
 bench-cancel: ## What a cancelled request leaves behind: nothing
 bench-hashseed: ## Same trace hash under different PYTHONHASHSEED
 bench-virtual: ## The demo in the virtual world: its time, and what it does not import
+bench-kernels: ## Each kernel beside the measured memory bandwidth and beside torch
 $(BENCHMARKS): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
 
