@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Kind = Literal["fp32", "bf16", "int8", "int4"]
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Channels that share a scale: what DeepEP and SGLang use for activations, and wide enough that
 # int4's scale is 3 % of its bytes.
 GROUP = 128

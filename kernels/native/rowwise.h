@@ -154,12 +154,12 @@ double peak(Kind kind, long steps, float* sink) {
   alignas(64) uint32_t units[32 * perfuse::kRowsMax] = {};
   float scales[perfuse::kRowsMax] = {};
   int32_t sums[perfuse::kRowsMax] = {};
-  // Seen by nobody else, so a compiler may know that all is zero; after this it may not.
-  __asm__ volatile("" : : "r"(weights), "r"(units), "r"(scales), "r"(sums) : "memory");
   const Block block{units, scales, sums, kRows};
   float out[perfuse::kRowsMax * kColumns];
   double done = 0;
   for (long step = 0; step < steps; ++step) {
+    // All is zero, each step is the same and of its results one is used: a compiler must not know.
+    __asm__ volatile("" : : "r"(weights), "r"(units), "r"(scales), "r"(sums), "r"(out) : "memory");
     switch (kind) {
       case perfuse::F32: gemm_f32<kRows>(weights, &block, 32, 0, out, weights, 0); break;
       case perfuse::BF16: gemm_bf16<kRows>(weights, &block, 32, 0, out, weights, 0); break;
