@@ -36,6 +36,10 @@ UNITS = {
 X86_ONLY = ("isa_avx2.cpp", "isa_avx512.cpp", "isa_avx512_bf16.cpp")
 
 
+# A template's errors repeat themselves; the first ones say it.
+ERROR_CHARS = 4000
+
+
 class BuildError(Exception):
     """The library cannot be built here; says why."""
 
@@ -63,7 +67,7 @@ def sources(with_python: bool = True) -> list[tuple[Path, list[str]]]:
 def run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise BuildError(f"{' '.join(command)}\n{done.stderr.strip()}")
+        raise BuildError(f"{' '.join(command)}\n{done.stderr.strip()[:ERROR_CHARS]}")
 
 
 def compile_objects(

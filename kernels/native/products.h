@@ -12,21 +12,36 @@ using perfuse::kGroupUnits;
 
 #define PERFUSE_ROWS _Pragma("GCC unroll 12") for (int m = 0; m < M; ++m)
 
-// Two lines a k unit. Where ahead_step is 0 both hints name a line that is in the cache already.
-inline void ask(const char* ahead, long ahead_step) {
-  __builtin_prefetch(ahead, 0, 2);
-  __builtin_prefetch(ahead + (ahead_step >> 1), 0, 2);
-}
+// Two lines a k unit, or the same one twice: a hint for what is there costs next to nothing.
+template <int M>
+class Asking {
+ public:
+  explicit Asking(const perfuse::Ahead& ahead)
+      : at_(ahead.at), then_(ahead.then), left_(ahead.units), step_(ahead.step) {}
+  void ask() {
+    constexpr int kLevel = M <= perfuse::kNearRows ? 3 : 2;
+    __builtin_prefetch(at_, 0, kLevel);
+    __builtin_prefetch(at_ + (step_ >> 1), 0, kLevel);
+    at_ += step_;
+    if (--left_ == 0) at_ = then_;
+  }
+
+ private:
+  const char* at_;
+  const char* then_;
+  long left_, step_;
+};
 
 template <int M>
 void gemm_f32(const void* panel, const Block* block, long units, long, float* out,
-              const char* ahead, long ahead_step) {
+              const perfuse::Ahead& ahead) {
+  Asking<M> asking(ahead);
   const float* w = static_cast<const float*>(panel);
   const uint32_t* a = block->units;
   VF low[M], high[M];
   PERFUSE_ROWS low[m] = high[m] = splat(0);
-  for (long k = 0; k < units; ++k, w += kColumns, a += M, ahead += ahead_step) {
-    ask(ahead, ahead_step);
+  for (long k = 0; k < units; ++k, w += kColumns, a += M) {
+    asking.ask();
     const VF w0 = load(w), w1 = load(w + 16);
     PERFUSE_ROWS {
       float x;
@@ -44,13 +59,14 @@ void gemm_f32(const void* panel, const Block* block, long units, long, float* ou
 
 template <int M>
 void gemm_bf16(const void* panel, const Block* block, long units, long, float* out,
-               const char* ahead, long ahead_step) {
+              const perfuse::Ahead& ahead) {
+  Asking<M> asking(ahead);
   const char* w = static_cast<const char*>(panel);
   const uint32_t* a = block->units;
   VF low[M], high[M];
   PERFUSE_ROWS low[m] = high[m] = splat(0);
-  for (long k = 0; k < units; ++k, w += 128, a += M, ahead += ahead_step) {
-    ask(ahead, ahead_step);
+  for (long k = 0; k < units; ++k, w += 128, a += M) {
+    asking.ask();
     const BfWeights w0 = bf16_weights(w), w1 = bf16_weights(w + 64);
     PERFUSE_ROWS {
       const BfUnit unit = bf16_unit(a + m);
@@ -68,7 +84,8 @@ void gemm_bf16(const void* panel, const Block* block, long units, long, float* o
 // from -128 x the sum of its activations. After the lines come 32 fp32 scales, one a column.
 template <int M>
 void gemm_i8(const void* panel, const Block* block, long units, long group_units, float* out,
-             const char* ahead, long ahead_step) {
+              const perfuse::Ahead& ahead) {
+  Asking<M> asking(ahead);
   const char* w = static_cast<const char*>(panel);
   const uint32_t* a = block->units;
   const float* scales = block->scales;
@@ -81,11 +98,11 @@ void gemm_i8(const void* panel, const Block* block, long units, long group_units
     const long end = begin + group_units < units ? begin + group_units : units;
     VI low[M], high[M];
     PERFUSE_ROWS low[m] = high[m] = splat_int(-kInt8Zero * sums[m]);
-    for (long k = begin; k < end; ++k, w += 128, a += M, ahead += ahead_step) {
-      ask(ahead, ahead_step);
+    for (long k = begin; k < end; ++k, w += 128, a += M) {
+      asking.ask();
       const VI w0 = int8_weights(w), w1 = int8_weights(w + 64);
       PERFUSE_ROWS {
-        const VI unit = int_unit(a + m);
+        const IntUnit unit = int_unit(a + m);
         low[m] = int8_dot(low[m], w0, unit);
         high[m] = int8_dot(high[m], w1, unit);
       }
@@ -110,7 +127,8 @@ void gemm_i8(const void* panel, const Block* block, long units, long group_units
 // the first four of them in the low halves of the bytes. Values are 8 too large, as above.
 template <int M>
 void gemm_i4(const void* panel, const Block* block, long units, long, float* out,
-             const char* ahead, long ahead_step) {
+              const perfuse::Ahead& ahead) {
+  Asking<M> asking(ahead);
   const char* w = static_cast<const char*>(panel);
   const uint32_t* a = block->units;
   const float* scales = block->scales;
@@ -126,12 +144,12 @@ void gemm_i4(const void* panel, const Block* block, long units, long, float* out
     w += 64;
     VI low[M], high[M];
     PERFUSE_ROWS low[m] = high[m] = splat_int(-8 * sums[m]);
-    for (long k = begin; k < end; k += 2, w += 128, a += 2 * M, ahead += ahead_step) {
-      ask(ahead, ahead_step);
+    for (long k = begin; k < end; k += 2, w += 128, a += 2 * M) {
+      asking.ask();
       const VI w0 = int8_weights(w), w1 = int8_weights(w + 64);
       const VI w0a = int4_low(w0), w0b = int4_high(w0), w1a = int4_low(w1), w1b = int4_high(w1);
       PERFUSE_ROWS {
-        const VI first = int_unit(a + m), second = int_unit(a + M + m);
+        const IntUnit first = int_unit(a + m), second = int_unit(a + M + m);
         low[m] = int4_dot(int4_dot(low[m], w0a, first), w0b, second);
         high[m] = int4_dot(int4_dot(high[m], w1a, first), w1b, second);
       }

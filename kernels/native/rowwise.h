@@ -155,16 +155,17 @@ double peak(Kind kind, long steps, float* sink) {
   float scales[perfuse::kRowsMax] = {};
   int32_t sums[perfuse::kRowsMax] = {};
   const Block block{units, scales, sums, kRows};
+  const perfuse::Ahead ahead{weights, 0, 0, weights};
   float out[perfuse::kRowsMax * kColumns];
   double done = 0;
   for (long step = 0; step < steps; ++step) {
     // All is zero, each step is the same and of its results one is used: a compiler must not know.
     __asm__ volatile("" : : "r"(weights), "r"(units), "r"(scales), "r"(sums), "r"(out) : "memory");
     switch (kind) {
-      case perfuse::F32: gemm_f32<kRows>(weights, &block, 32, 0, out, weights, 0); break;
-      case perfuse::BF16: gemm_bf16<kRows>(weights, &block, 32, 0, out, weights, 0); break;
-      case perfuse::I8: gemm_i8<kRows>(weights, &block, 32, 32, out, weights, 0); break;
-      default: gemm_i4<kRows>(weights, &block, 32, 0, out, weights, 0); break;
+      case perfuse::F32: gemm_f32<kRows>(weights, &block, 32, 0, out, ahead); break;
+      case perfuse::BF16: gemm_bf16<kRows>(weights, &block, 32, 0, out, ahead); break;
+      case perfuse::I8: gemm_i8<kRows>(weights, &block, 32, 32, out, ahead); break;
+      default: gemm_i4<kRows>(weights, &block, 32, 0, out, ahead); break;
     }
     static const int channels[] = {1, 2, 4, 4};
     done += 2.0 * 32 * channels[kind] * kRows * kColumns;

@@ -130,6 +130,7 @@ inline VF bf16_dot(VF sum, const BfWeights& w, const BfUnit& a) {
   return fma(w.odd, a.odd, fma(w.even, a.even, sum));
 }
 
+using IntUnit = VI;
 inline VI int8_weights(const void* p) { return load_int(p); }
 inline VI int4_low(VI v) {
   const __m256i mask = _mm256_set1_epi8(15);

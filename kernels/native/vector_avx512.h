@@ -84,15 +84,19 @@ inline VF bf16_dot(VF sum, const BfWeights& w, const BfUnit& a) {
 #endif
 
 using IntWeights = VI;
-using IntUnit = VI;
+using IntUnit = const uint32_t*;  // broadcast by the dot product itself
 inline VI int8_weights(const void* p) { return _mm512_load_si512(p); }
 inline VI int4_low(VI v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline VI int4_high(VI v) {
   return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
 }
-inline VI int_unit(const uint32_t* p) { return splat_int(int32_t(*p)); }
-inline VI int8_dot(VI sum, VI w, VI a) { return _mm512_dpbusd_epi32(sum, w, a); }
-inline VI int4_dot(VI sum, VI w, VI a) { return _mm512_dpbusd_epi32(sum, w, a); }
+inline IntUnit int_unit(const uint32_t* p) { return p; }
+// Not the intrinsic: GCC 12 copies its accumulator before and after, and runs out of registers.
+inline VI int8_dot(VI sum, VI w, IntUnit a) {
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*a));
+  return sum;
+}
+inline VI int4_dot(VI sum, VI w, IntUnit a) { return int8_dot(sum, w, a); }
 
 inline void add_grid(const float* in, float weight, double* out) {  // 8 of float64
   const __m512d two32 = _mm512_set1_pd(4294967296.0), down = _mm512_set1_pd(1.0 / 4294967296.0);

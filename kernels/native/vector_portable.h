@@ -128,6 +128,7 @@ inline VF bf16_dot(const VF& sum, const BfWeights& w, const BfUnit& a) {
   return fma(w.odd, a.odd, fma(w.even, a.even, sum));
 }
 
+using IntUnit = VI;
 inline VI int8_weights(const void* p) { return load_int(p); }
 inline VI int4_low(const VI& v) { VI r; PERFUSE_LANES(v.v[i] & 0x0f0f0f0f); }
 inline VI int4_high(const VI& v) {

@@ -169,8 +169,7 @@ void top_k(const Argument* a, Result&) {
       const long id = panel * kColumns;
       const int width = int(std::min(long{kColumns}, shard.vectors - id));
       long q = 0;
-      // A panel is short here, so what is ahead is further than the next one.
-      const char* next = data + std::max(shard.stride, size_t{kAheadNear});
+      const char* next = data + shard.stride;
       times_blocks(table, shard.kind, data, shard.stride, next, activations.units,
                    activations.group_units, blocks, num, [&](long b, const float* product) {
                      for (int m = 0; m < blocks[b].rows; ++m, ++q) {
