@@ -2,10 +2,10 @@
 
     python -m benchmarks.kernels [--json FILE] [--only moe] [--rounds 9]
 
-Every case walks more than 1 GiB of distinct weights, so that caches hold none of them. Rounds are
-interleaved, and the read probe runs before and after each case: a fraction is of the mean of the
-two, and the median over rounds is shown. Bytes are those that the shapes imply, not those that the
-kernel happened to load.
+Every case has more than 1 GiB of distinct weights; where a pass needs fewer of them (one token
+names few experts), the read probe between passes has emptied the caches. The probe runs before and
+after each case in each interleaved round: a fraction is of the mean of the two, and the median over
+rounds is shown. Bytes are those that the shapes imply, not those that the kernel happened to load.
 """
 
 import os
@@ -81,7 +81,7 @@ def rate_of(once: Callable[[], int]) -> float:
 
 
 def moe_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Case]:
-    """Decode of 1, 4 and 16 tokens through layers of random experts, routed afresh each time."""
+    """Decode of 1, 4 and 16 tokens through layers of experts, routed at random in each."""
     for kind in ("bf16", "int8", "int4", "fp32"):
         if not chosen.search(f"moe {kind}"):
             continue
@@ -121,20 +121,15 @@ def moe_once(
 ) -> Callable[[], int]:
     dtype = np.float64 if layers[0].kind == "fp32" else np.float32
     out = np.empty(hidden.shape, dtype=dtype)
-    planned: list[np.ndarray] = []
+    planned = [routes(rng, len(hidden)) for _ in layers]
+    active = [len(np.unique(experts)) for experts in planned]
 
     def once() -> int:
-        active = 0
         for layer, experts in zip(layers, planned, strict=True):
             moe.forward(layer, hidden, experts, weights, out)
-            active += len(np.unique(experts))
-        return active * layers[0].expert_bytes
+        return sum(active) * layers[0].expert_bytes
 
-    def replan() -> int:
-        planned[:] = [routes(rng, len(hidden)) for _ in layers]
-        return once()
-
-    return replan
+    return once
 
 
 def torch_layers(num: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -149,11 +144,11 @@ def torch_moe_once(
 ) -> Callable[[], int]:
     """Hugging Face's loop over the experts that are hit."""
     x = torch.from_numpy(hidden).bfloat16()
+    planned = [torch.from_numpy(routes(rng, len(hidden))) for _ in layers]
 
     def once() -> int:
         moved = 0
-        for up, down in layers:
-            experts = torch.from_numpy(routes(rng, len(hidden)))
+        for (up, down), experts in zip(layers, planned, strict=True):
             out = torch.zeros_like(x)
             for expert in experts.unique().tolist():
                 rows = (experts == expert).nonzero()[:, 0]

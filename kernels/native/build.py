@@ -88,16 +88,17 @@ def compile_objects(
         return list(executor.map(compile_one, sources(with_python)))
 
 
-def build(library: Path = LIBRARY) -> Path:
+def build(library: Path = LIBRARY, extra: Sequence[str] = ()) -> Path:
     """Compile and link; the old library stays until the new one is whole.
 
     Raises BuildError with what the compiler said.
     """
     with tempfile.TemporaryDirectory() as folder:
-        objects = compile_objects(Path(folder))
+        objects = compile_objects(Path(folder), extra)
         partial = library.with_name(f".{library.name}.{os.getpid()}.partial")
         try:
-            run([*compiler(), "-shared", "-pthread", "-o", str(partial), *map(str, objects)])
+            link = [*compiler(), "-shared", "-pthread", *extra, "-o", str(partial)]
+            run([*link, *map(str, objects)])
             partial.replace(library)
         finally:
             partial.unlink(missing_ok=True)

@@ -130,3 +130,14 @@ def test_probes_measure(isa):
         bandwidth.Region(1)
     with pytest.raises(ValueError, match="fp8"):
         bandwidth.peak("fp8")  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sanitizers_find_nothing():
+    """Addresses and undefined behaviour, over all native tests on all instruction sets."""
+    if os.environ.get("PERFUSE_SANITIZE") != "1":
+        pytest.skip("takes minutes: PERFUSE_SANITIZE=1, or python -m kernels.native.check")
+    command = [sys.executable, "-m", "kernels.native.check", "-m", "not slow"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
