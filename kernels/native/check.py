@@ -20,9 +20,13 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-o
 
 
 def preload() -> str:
-    """The address sanitizer's run time, which the compiler knows."""
-    command = [*build.compiler(), "-print-file-name=libasan.so"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    """The sanitizer's run time, and the C++ one: it looks for the latter's throw when it starts."""
+    paths = []
+    for name in ("libasan.so", "libstdc++.so.6"):
+        command = [*build.compiler(), f"-print-file-name={name}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        paths.append(done.stdout.strip())
+    return " ".join(paths)
 
 
 def main(arguments: list[str]) -> int:
