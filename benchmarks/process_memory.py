@@ -6,9 +6,10 @@ process that was orphaned or put into a session of its own is counted.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
+
+from cluster.reports.footprint import pss_bytes
 
 # Put into the environment of a command; its descendants inherit it.
 MARK = "PERFUSE_MEASURED_COMMAND"
@@ -21,14 +22,6 @@ class ProcessMemory:
     pid: int
     command: str
     pss_bytes: int
-
-
-def _pss_bytes(pid: int) -> int:
-    """Raises OSError where the process is gone or not ours, ValueError for a kernel thread."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} has no memory of its own")
 
 
 def _belongs(process: psutil.Process, root: int, mark: str) -> bool:
@@ -55,7 +48,7 @@ def memory_of(root: int, mark: str) -> list[ProcessMemory]:
     for process in processes_of(root, mark):
         try:
             command = " ".join(process.cmdline())
-            found.append(ProcessMemory(process.pid, command, _pss_bytes(process.pid)))
-        except (psutil.Error, OSError, ValueError):
+            found.append(ProcessMemory(process.pid, command, pss_bytes(process)))
+        except psutil.Error:
             continue
     return found

@@ -22,12 +22,17 @@ def cluster_processes(driver_pid: int, session_folder: Path) -> list[psutil.Proc
     return [found[pid] for pid in sorted(found)]
 
 
+def pss_bytes(process: psutil.Process) -> int:
+    """Resident memory, where what n processes share counts an nth in each. Raises psutil.Error."""
+    return int(process.memory_full_info().pss)
+
+
 def resident_bytes(driver_pid: int, session_folder: Path) -> int:
     """Sum of PSS over `cluster_processes`."""
     total = 0
     for process in cluster_processes(driver_pid, session_folder):
         try:
-            total += process.memory_full_info().pss
+            total += pss_bytes(process)
         except psutil.Error:
             continue  # it ended meanwhile
     return total
