@@ -1,0 +1,1 @@
+"""The hot path beside the memory it reads, and beside torch."""

@@ -1,0 +1,96 @@
+"""Routed experts of the 0.7 B model that end-to-end runs use."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from benchmarks.kernels.case import DISTINCT_BYTES, Case
+from kernels import moe
+from kernels.numbers import Kind
+
+HIDDEN, INNER, EXPERTS, TOP_K = 1024, 512, 32, 4
+BARS = {"bf16": 85, "int8": 85, "int4": 70}
+
+
+def moe_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Case]:
+    """Decode of 1, 4 and 16 tokens through layers of experts, routed at random in each."""
+    for kind in ("bf16", "int8", "int4", "fp32"):
+        if not chosen.search(f"moe {kind}"):
+            continue
+        layers = moe_layers(rng, kind)
+        twins = torch_layers(len(layers)) if kind == "bf16" else []
+        for tokens in (1, 4, 16):
+            hidden = rng.standard_normal((tokens, HIDDEN)).astype(np.float32)
+            weights = np.full((tokens, TOP_K), 1 / TOP_K, dtype=np.float32)
+            yield Case(
+                f"MoE decode {kind}, {tokens} tokens",
+                moe_once(rng, layers, hidden, weights),
+                BARS.get(kind),
+                torch_moe_once(rng, twins, hidden) if twins else None,
+            )
+
+
+def moe_layers(rng: np.random.Generator, kind: Kind) -> list[moe.Experts]:
+    """Enough layers; values repeat from layer to layer, memory does not."""
+    wide, tall = (INNER, HIDDEN), (HIDDEN, INNER)
+    gate, up, down = (rng.standard_normal(s).astype(np.float32) / 32 for s in (wide, wide, tall))
+    layers: list[moe.Experts] = []
+    while not layers or len(layers) * EXPERTS * layers[0].expert_bytes < DISTINCT_BYTES:
+        layer = moe.Experts(kind, EXPERTS, HIDDEN, INNER)
+        for slot in range(EXPERTS):
+            layer.set(slot, gate, up, down)
+        layers.append(layer)
+    return layers
+
+
+def routes(rng: np.random.Generator, tokens: int) -> np.ndarray:
+    """[T, TOP_K]: distinct experts for each token."""
+    return np.argsort(rng.random((tokens, EXPERTS)), axis=1)[:, :TOP_K].astype(np.int32)
+
+
+def moe_once(
+    rng: np.random.Generator, layers: list[moe.Experts], hidden: np.ndarray, weights: np.ndarray
+) -> Callable[[], int]:
+    dtype = np.float64 if layers[0].kind == "fp32" else np.float32
+    out = np.empty(hidden.shape, dtype=dtype)
+    planned = [routes(rng, len(hidden)) for _ in layers]
+    active = [len(np.unique(experts)) for experts in planned]
+
+    def once() -> int:
+        for layer, experts in zip(layers, planned, strict=True):
+            moe.forward(layer, hidden, experts, weights, out)
+        return sum(active) * layers[0].expert_bytes
+
+    return once
+
+
+def torch_layers(num: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Gate and up side by side, and down, of all experts of a layer."""
+    up = torch.randn(EXPERTS, 2 * INNER, HIDDEN).bfloat16() / 32
+    down = torch.randn(EXPERTS, HIDDEN, INNER).bfloat16() / 32
+    return [(up.clone(), down.clone()) for _ in range(num)]
+
+
+def torch_moe_once(
+    rng: np.random.Generator, layers: list[tuple[torch.Tensor, torch.Tensor]], hidden: np.ndarray
+) -> Callable[[], int]:
+    """Hugging Face's loop over the experts that are hit."""
+    x = torch.from_numpy(hidden).bfloat16()
+    planned = [torch.from_numpy(routes(rng, len(hidden))) for _ in layers]
+
+    def once() -> int:
+        moved = 0
+        for (up, down), experts in zip(layers, planned, strict=True):
+            out = torch.zeros_like(x)
+            for expert in experts.unique().tolist():
+                rows = (experts == expert).nonzero()[:, 0]
+                gate, value = torch.nn.functional.linear(x[rows], up[expert]).chunk(2, dim=-1)
+                inner = torch.nn.functional.silu(gate) * value
+                share = torch.nn.functional.linear(inner, down[expert]) * (1 / TOP_K)
+                out.index_add_(0, rows, share)
+                moved += 3 * HIDDEN * INNER * 2
+        return moved
+
+    return once
