@@ -22,7 +22,6 @@ namespace perfuse {
 namespace {
 
 constexpr int kThreadsMax = 256;
-constexpr int kPhasesMax = 4;
 // A wake-up through the kernel costs 5-50 us in a virtual machine: about what one core needs to
 // read this much.
 constexpr size_t kSerialBytes = size_t{256} << 10;
@@ -102,91 +101,80 @@ struct alignas(64) Signal {
   }
 };
 
-struct alignas(64) Slice {
-  std::atomic<long> next{0};
-  long end = 0;
+// Both words hold a phase's number and a count, so that none needs to be cleared: a word of an
+// earlier phase counts as zero, one of a later phase says that this one is over.
+constexpr int kCountBits = 24;
+constexpr uint64_t kCountMask = (uint64_t{1} << kCountBits) - 1;
+
+struct alignas(64) Word {
+  std::atomic<uint64_t> value{0};
 };
+
+}  // namespace
 
 class Pool {
  public:
-  explicit Pool(int threads) : threads_(threads), slices_(size_t(threads) * kPhasesMax) {
+  explicit Pool(int threads) : threads_(threads), taken_(size_t(threads)) {
     for (int index = 1; index < threads; ++index) {
       workers_.emplace_back([this, index] { serve(index); });
     }
   }
 
-  ~Pool() {
-    stopping_.store(true, std::memory_order_seq_cst);
-    posted_.notify();
-    for (std::thread& worker : workers_) worker.join();
-  }
-
-  int threads() const { return threads_; }
   void set_spin_ns(int64_t spin_ns) { spin_wanted_ns_.store(spin_ns); }
 
-  bool try_run(const Job& job) {
+  bool try_run(const Region& region) {
     if (!owner_.try_lock()) return false;
     adapt();
-    for (int phase = 0; phase < job.num_phases; ++phase) {
-      const long items = job.num_items[phase];
-      for (int t = 0; t < threads_; ++t) {
-        Slice& slice = slices_[size_t(phase) * threads_ + t];
-        slice.next.store(items * t / threads_, std::memory_order_relaxed);
-        slice.end = items * (t + 1) / threads_;
-      }
-      done_[phase].store(0, std::memory_order_relaxed);
-    }
-    job_.store(&job, std::memory_order_seq_cst);
+    region_.store(&region, std::memory_order_seq_cst);
     posted_.notify();
-    work(job, 0);
-    // Nobody enters from here on; those inside hold the job until they leave.
-    job_.store(nullptr, std::memory_order_seq_cst);
-    left_.wait(barrier_spin_ns(), [this] { return inside_.load(std::memory_order_seq_cst) == 0; });
+    const uint64_t last = work(region, 0);
+    // Nobody enters from here on; those inside hold the region until they leave.
+    region_.store(nullptr, std::memory_order_seq_cst);
+    left_.wait(spin_ns(), [this] { return inside_.load(std::memory_order_seq_cst) == 0; });
+    first_phase_.store(last, std::memory_order_seq_cst);
     owner_.unlock();
     return true;
   }
 
+  // Items taken of a slice so far, by phase; items done, by phase.
+  std::atomic<uint64_t>& taken(int slice) { return taken_[size_t(slice)].value; }
+  std::atomic<uint64_t>& done() { return done_.value; }
+  void announce() { finished_.notify(); }
+
+  void wait_for(uint64_t phase, long count) {
+    const uint64_t wanted = phase << kCountBits | uint64_t(count);
+    finished_.wait(spin_ns(), [this, wanted] {
+      return done_.value.load(std::memory_order_seq_cst) >= wanted;
+    });
+  }
+
  private:
-  void work(const Job& job, int me) {
-    for (int phase = 0; phase < job.num_phases; ++phase) {
-      const long items = job.num_items[phase];
-      long mine = 0;
-      for (int step = 0; step < threads_; ++step) {
-        Slice& slice = slices_[size_t(phase) * threads_ + (me + step) % threads_];
-        for (;;) {
-          const long item = slice.next.fetch_add(1, std::memory_order_relaxed);
-          if (item >= slice.end) break;
-          job.work(job.context, phase, item);
-          ++mine;
-        }
-      }
-      // acq_rel: what the items wrote is seen by all that pass this barrier.
-      if (mine && done_[phase].fetch_add(mine, std::memory_order_acq_rel) + mine == items) {
-        finished_.notify();
-      }
-      finished_.wait(barrier_spin_ns(), [this, phase, items] {
-        return done_[phase].load(std::memory_order_acquire) == items;
-      });
-    }
+  uint64_t work(const Region& region, int me) {
+    Team team;
+    team.pool_ = this;
+    team.phase_ = first_phase_.load(std::memory_order_seq_cst);
+    team.thread_ = me;
+    team.threads_ = threads_;
+    region.body(region.context, team);
+    return team.phase_;
   }
 
   void serve(int me) {
     uint32_t seen = 0;
     for (;;) {
-      posted_.wait(spin_ns_.load(std::memory_order_relaxed), [this, seen] {
+      posted_.wait(spin_ns(), [this, seen] {
         return posted_.word.load(std::memory_order_seq_cst) != seen;
       });
       seen = posted_.word.load(std::memory_order_seq_cst);
-      if (stopping_.load(std::memory_order_seq_cst)) return;
-      // In before the look at the job: the caller looks the other way round.
+      // In before the look at the region: the caller looks the other way round.
       inside_.fetch_add(1, std::memory_order_seq_cst);
-      if (const Job* job = job_.load(std::memory_order_seq_cst)) work(*job, me);
+      if (const Region* region = region_.load(std::memory_order_seq_cst)) work(*region, me);
       if (inside_.fetch_sub(1, std::memory_order_seq_cst) == 1) left_.notify();
     }
   }
 
-  // Others finish an item within microseconds, unless they were descheduled.
-  int64_t barrier_spin_ns() const { return spin_ns_.load(std::memory_order_relaxed); }
+  // At a barrier as well: others finish an item within microseconds, unless descheduled.
+  int64_t spin_ns() const { return spin_ns_.load(std::memory_order_relaxed); }
 
   void adapt() {
     const int64_t wanted = spin_wanted_ns_.load(std::memory_order_relaxed);
@@ -201,18 +189,55 @@ class Pool {
   }
 
   const int threads_;
-  std::vector<Slice> slices_;
+  std::vector<Word> taken_;
+  Word done_;
   std::vector<std::thread> workers_;
   std::mutex owner_;
   Signal posted_, finished_, left_;
-  std::atomic<const Job*> job_{nullptr};
+  std::atomic<const Region*> region_{nullptr};
   std::atomic<int> inside_{0};
-  std::atomic<bool> stopping_{false};
-  std::atomic<long> done_[kPhasesMax] = {};
+  std::atomic<uint64_t> first_phase_{0};
   std::atomic<int64_t> spin_ns_{0};
   std::atomic<int64_t> spin_wanted_ns_{-1};
   int64_t look_again_ns_ = 0;
 };
+
+bool Team::enter() {
+  ++phase_;
+  // The caller's reads of what the count depends on come before this look (see the rule in
+  // pool.h).
+  std::atomic_thread_fence(std::memory_order_acq_rel);
+  return pool_->done().load(std::memory_order_acquire) >> kCountBits <= phase_;
+}
+
+long Team::take(int slice, long count) {
+  const long begin = (count * slice + threads_ - 1) / threads_;
+  const long size = (count * (slice + 1) + threads_ - 1) / threads_ - begin;
+  std::atomic<uint64_t>& word = pool_->taken(slice);
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  for (;;) {
+    if (seen >> kCountBits > phase_) return -1;
+    const long taken = seen >> kCountBits == phase_ ? long(seen & kCountMask) : 0;
+    if (taken >= size) return -1;
+    const uint64_t next = phase_ << kCountBits | uint64_t(taken + 1);
+    if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return begin + taken;
+  }
+}
+
+void Team::leave(long count, long mine) {
+  if (mine) {
+    std::atomic<uint64_t>& word = pool_->done();
+    uint64_t seen = word.load(std::memory_order_relaxed), next;
+    do {
+      next = (seen >> kCountBits == phase_ ? seen : phase_ << kCountBits) + uint64_t(mine);
+      // Release: what the items wrote is seen by all that pass this barrier.
+    } while (!word.compare_exchange_weak(seen, next, std::memory_order_acq_rel));
+    if (long(next & kCountMask) == count) pool_->announce();
+  }
+  if (count > 0) pool_->wait_for(phase_, count);
+}
+
+namespace {
 
 int first_num_threads() {
   const char* text = std::getenv("PERFUSE_THREADS");
@@ -253,7 +278,7 @@ int wanted_threads(State& s) {
 
 }  // namespace
 
-void run(const Job& job, size_t bytes) {
+void Region::run(size_t bytes) const {
   if (bytes >= kSerialBytes) {
     State& s = *state();
     Pool* pool = nullptr;
@@ -267,11 +292,10 @@ void run(const Job& job, size_t bytes) {
         pool = s.pool;
       }
     }
-    if (pool && pool->try_run(job)) return;
+    if (pool && pool->try_run(*this)) return;
   }
-  for (int phase = 0; phase < job.num_phases; ++phase) {
-    for (long item = 0; item < job.num_items[phase]; ++item) job.work(job.context, phase, item);
-  }
+  Team alone;
+  body(context, alone);
 }
 
 int num_threads() {
@@ -288,7 +312,7 @@ void set_num_threads(int threads) {
   State& s = *state();
   std::lock_guard<std::mutex> lock(s.mutex);
   if (threads == wanted_threads(s)) return;
-  // Another thread may be inside run() with the old pool: it is left to sleep, not deleted.
+  // Another thread may be inside a region with the old pool: it is left to sleep, not deleted.
   s.pool = nullptr;
   s.threads = threads;
 }

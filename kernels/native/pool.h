@@ -1,31 +1,88 @@
 // Threads that wait for work: the caller works too, nobody spins where processes outnumber cores.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 namespace perfuse {
 
-// A job is a few phases of independent items. A phase begins when all items of the one before are
-// done. Each thread walks its own contiguous slice of a phase, then helps with the others' slices.
-struct Job {
-  void (*work)(void* context, int phase, long item);
-  void* context;
-  int num_phases;
-  long num_items[4];
+class Pool;
+
+// One thread's view of a region that all threads of the pool run together. Each of them runs the
+// same body and calls `each` and `once` in the same order; what stands between must only read.
+//
+// Nobody waits for a thread that is not there: a thread that comes late finds its share done by
+// the others and runs through the body until it meets them. On that way it may read numbers of a
+// later phase, so: a count given to `each` must not be changed by the phase that follows.
+class Team {
+ public:
+  // work(i) for i from 0 to count - 1, each by one thread; returns when all are done. Threads walk
+  // contiguous slices, then help with the others'.
+  template <class F>
+  void each(long count, const F& work) {
+    if (!pool_) {
+      for (long i = 0; i < count; ++i) work(i);
+      return;
+    }
+    for (long first = 0; first < count || first == 0; first += kItemsMax) {
+      const long part = count - first < kItemsMax ? count - first : kItemsMax;
+      if (!enter()) continue;
+      long mine = 0;
+      for (int step = 0; step < threads_; ++step) {
+        for (long item; (item = take((thread_ + step) % threads_, part)) >= 0; ++mine) {
+          work(first + item);
+        }
+      }
+      leave(part, mine);
+    }
+  }
+  template <class F>
+  void once(const F& work) {
+    each(1, [&work](long) { work(); });
+  }
+  int thread() const { return thread_; }  // 0 is the caller
+  int threads() const { return threads_; }
+
+ private:
+  friend class Pool;
+  friend struct Region;
+  static constexpr long kItemsMax = long{1} << 23;
+
+  bool enter();  // the next phase; false where it is over already
+  long take(int slice, long count);
+  void leave(long count, long mine);
+
+  Pool* pool_ = nullptr;
+  uint64_t phase_ = 0;
+  int thread_ = 0, threads_ = 1;
 };
 
-// Runs the job; returns when it is done. Serial where `bytes`, what the job will read, is small,
-// where the pool has one thread, or while another caller has the pool.
-void run(const Job& job, size_t bytes);
+struct Region {
+  void (*body)(void* context, Team& team);
+  void* context;
+
+  // Returns when all is done. Serial where `bytes`, what the region will read, is small, where the
+  // pool has one thread, or while another caller has the pool.
+  void run(size_t bytes) const;
+};
 
 template <class F>
-void run_phases(int num_phases, const long* num_items, size_t bytes, F& body) {
-  Job job{[](void* context, int phase, long item) { (*static_cast<F*>(context))(phase, item); },
-          &body, num_phases, {0, 0, 0, 0}};
-  for (int phase = 0; phase < num_phases; ++phase) job.num_items[phase] = num_items[phase];
-  run(job, bytes);
+void together(size_t bytes, const F& body) {
+  Region{[](void* context, Team& team) { (*static_cast<const F*>(context))(team); },
+         const_cast<F*>(&body)}
+      .run(bytes);
 }
 
-// Threads that work on a job, the caller's included. At first PERFUSE_THREADS, or the cores that
+// A few phases of independent items.
+template <class F>
+void run_phases(int num_phases, const long* num_items, size_t bytes, const F& body) {
+  together(bytes, [&](Team& team) {
+    for (int phase = 0; phase < num_phases; ++phase) {
+      team.each(num_items[phase], [&body, phase](long item) { body(phase, item); });
+    }
+  });
+}
+
+// Threads that work on a region, the caller's included. At first PERFUSE_THREADS, or the cores that
 // this process may use.
 int num_threads();
 // Throws std::invalid_argument unless 1 <= threads <= 256.
