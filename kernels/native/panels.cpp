@@ -143,6 +143,30 @@ void read_floats(const Array& array, long row, long channels, float* out) {
   for (long k = 0; k < channels; ++k) std::memcpy(out + k, in + k * array.strides[1], 4);
 }
 
+namespace {
+bool lies_whole(const Array& array) {
+  return array.rows_are_whole(4) && array.strides[0] % 4 == 0 &&
+         reinterpret_cast<uintptr_t>(array.data) % 4 == 0;
+}
+}  // namespace
+
+size_t whole_rows_bytes(const Array& array) {
+  return lies_whole(array) ? 0 : Scratch::round_up(size_t(array.count()) * 4);
+}
+
+const float* whole_rows(const Array& array, Scratch& scratch, long& stride) {
+  if (lies_whole(array)) {
+    stride = array.strides[0] / 4;
+    return reinterpret_cast<const float*>(array.data);
+  }
+  stride = array.shape[1];
+  float* copy = scratch.take<float>(size_t(array.count()));
+  for (long row = 0; row < array.shape[0]; ++row) {
+    read_floats(array, row, stride, copy + row * stride);
+  }
+  return copy;
+}
+
 size_t Activations::bytes(Kind kind, long rows, long channels) {
   const size_t groups = size_t(num_groups(channels));
   return Scratch::round_up(size_t(rows * num_units(kind, channels)) * 4) +

@@ -37,6 +37,11 @@ class Rows {
 // Rows of fp32 input at any stride and alignment.
 void read_floats(const Array& array, long row, long channels, float* out);
 
+// Rows of fp32 that lie without gaps and aligned, `stride` apart (in floats): the array's own where
+// they do, else a copy in scratch, which must have room for whole_rows_bytes.
+size_t whole_rows_bytes(const Array& array);
+const float* whole_rows(const Array& array, Scratch& scratch, long& stride);
+
 // Activations of a call: rows converted once, then gathered into blocks.
 struct Activations {
   Kind kind;

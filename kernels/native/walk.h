@@ -14,16 +14,17 @@ constexpr long kFarBytes = long{256} << 10;
 
 // While a panel is multiplied, what comes after it is fetched: a stream never stops at the end of a
 // panel or page, and where several blocks take turns on one panel, memory is busy during all of
-// them. `emit(block, product)` gets 32 fp32 a row.
-template <class Emit>
+// them. `block_at(b)` is a Block; `emit(b, product)` gets 32 fp32 a row.
+template <class BlockAt, class Emit>
 inline void times_blocks(const Table& table, Kind kind, const char* panel, size_t bytes,
-                         const char* next, long units, long group_units, const Block* blocks,
-                         long count, Emit emit) {
+                         const char* next, long units, long group_units, long count,
+                         BlockAt block_at, Emit emit) {
   alignas(64) float product[kRowsMax * kColumns];
   const long size = long(bytes);
   for (long b = 0; b < count; ++b) {
+    const Block block = block_at(b);
     Ahead ahead{panel, 0, 0, panel};
-    if (count == 1 && (blocks[0].rows <= kNearRows || size > kFarBytes)) {
+    if (count == 1 && (block.rows <= kNearRows || size > kFarBytes)) {
       const long near = std::min(kNearBytes, size);
       ahead = {near < size ? panel + near : next, 128, (size - near) / 128, next};
     } else if (count == 1) {
@@ -31,7 +32,7 @@ inline void times_blocks(const Table& table, Kind kind, const char* panel, size_
     } else if (b < 2) {
       ahead = {next + b * (size / 2), 64, 0, next};
     }
-    table.gemm[kind][blocks[b].rows](panel, &blocks[b], units, group_units, product, ahead);
+    table.gemm[kind][block.rows](panel, &block, units, group_units, product, ahead);
     emit(b, product);
   }
 }

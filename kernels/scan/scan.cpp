@@ -171,7 +171,8 @@ void top_k(const Argument* a, Result&) {
       long q = 0;
       const char* next = data + shard.stride;
       times_blocks(table, shard.kind, data, shard.stride, next, activations.units,
-                   activations.group_units, blocks, num, [&](long b, const float* product) {
+                   activations.group_units, num, [&](long b) { return blocks[b]; },
+                   [&](long b, const float* product) {
                      for (int m = 0; m < blocks[b].rows; ++m, ++q) {
                        heaps[size_t(item * count + q)].offer(table, product + m * kColumns, width,
                                                              id, size_t(top), bounds[size_t(q)]);

@@ -1,0 +1,258 @@
+// The phases of a layer:
+//
+//   route    tokens converted; pairs (token, expert) sorted by expert
+//   gather   rows of the experts that have several, interleaved into blocks
+//   up       items are panels of gate and up: products, activation, and at once the blocks that
+//            `down` reads; where 128 channels share a scale, the last of their panels writes them
+//   down     items are 32 columns of the output, for all active experts one after another: nobody
+//            else adds to these columns, and each sum has one order, by expert
+#include <algorithm>
+#include <atomic>
+
+#include "../native/blocks.h"
+#include "../native/walk.h"
+#include "moe.h"
+
+namespace perfuse {
+namespace {
+
+// An expert that some token names; its pairs are neighbours.
+struct Active {
+  int32_t expert, first_pair, num_pairs, num_blocks;
+};
+
+// Pairs that form a block of several rows.
+struct Span {
+  int32_t first_pair, rows;
+};
+
+struct Counts {
+  long active, spans;
+};
+
+// A layer's call with views of its room. Each thread has its own; what they point to is shared.
+class Layer {
+ public:
+  Layer(const Moe& moe, const MoeCall& call, char* room)
+      : moe_(moe), call_(call), table_(kernels()), pieces_(pieces(moe)),
+        tokens_(moe.kind, moe.hidden, call.tokens, take(room, token_bytes(moe, call.tokens))),
+        pairs_(moe.kind, moe.hidden, num_pairs(),
+               take(room, Blocks::bytes(moe.kind, moe.hidden, num_pairs()))),
+        inner_(moe.kind, moe.inner, num_pairs(),
+               take(room, Blocks::bytes(moe.kind, moe.inner, num_pairs()))),
+        counts_(reinterpret_cast<Counts*>(take(room, sizeof(Counts)))),
+        ends_(reinterpret_cast<int32_t*>(take(room, size_t(moe.experts) * 4))),
+        pair_tokens_(reinterpret_cast<int32_t*>(take(room, size_t(num_pairs()) * 4))),
+        pair_weights_(reinterpret_cast<float*>(take(room, size_t(num_pairs()) * 4))),
+        active_(reinterpret_cast<Active*>(take(room, size_t(num_pairs()) * sizeof(Active)))),
+        spans_(reinterpret_cast<Span*>(take(room, size_t(num_pairs()) * sizeof(Span)))),
+        missing_(reinterpret_cast<std::atomic<int32_t>*>(
+            take(room, size_t(num_pairs() * pieces_) * sizeof(std::atomic<int32_t>)))),
+        values_(reinterpret_cast<float*>(room)) {}
+
+  static size_t bytes(const Moe& moe, long tokens, long top) {
+    const long pairs = tokens * top;
+    const auto up = [](size_t bytes) { return Scratch::round_up(bytes); };
+    return token_bytes(moe, tokens) + Blocks::bytes(moe.kind, moe.hidden, pairs) +
+           Blocks::bytes(moe.kind, moe.inner, pairs) + up(sizeof(Counts)) +
+           up(size_t(moe.experts) * 4) + 2 * up(size_t(pairs) * 4) +
+           up(size_t(pairs) * sizeof(Active)) + up(size_t(pairs) * sizeof(Span)) +
+           up(size_t(pairs * pieces(moe)) * 4) +
+           (scaled(moe) ? up(size_t(pairs * moe.inner) * 4) : 0);
+  }
+
+  void run(Team& team) const {
+    team.each(1 + call_.tokens, [&](long item) {
+      if (item == 0) return route();
+      convert(item - 1);
+    });
+    team.each(counts_->spans, [&](long item) {
+      const Span& span = spans_[item];
+      pairs_.gather(pairs_.at(span.first_pair, span.rows), tokens_, pair_tokens_ + span.first_pair);
+    });
+    team.each(counts_->active * moe_.up_panels,
+              [&](long item) { up(item / moe_.up_panels, item % moe_.up_panels); });
+    team.each(moe_.down_panels, [&](long item) { down(item); });
+  }
+
+ private:
+  static bool scaled(const Moe& moe) { return moe.kind == I8 || moe.kind == I4; }
+  static long pieces(const Moe& moe) { return scaled(moe) ? num_groups(moe.inner) : 0; }
+  static size_t token_bytes(const Moe& moe, long tokens) {
+    return Blocks::bytes(moe.kind, moe.hidden, tokens);
+  }
+  static char* take(char*& room, size_t bytes) {
+    char* piece = room;
+    room += Scratch::round_up(bytes);
+    return piece;
+  }
+  long num_pairs() const { return call_.tokens * call_.top; }
+
+  int32_t expert_of(long place) const {
+    const int32_t id = call_.experts_TK[place];
+    if (id < 0 || id >= call_.num_ids) return -1;
+    return call_.slots ? call_.slots[id] : id;
+  }
+
+  void route() const {
+    std::fill_n(ends_, moe_.experts, 0);
+    for (long place = 0; place < num_pairs(); ++place) {
+      const int32_t expert = expert_of(place);
+      if (expert >= 0) ++ends_[expert];
+    }
+    int32_t pair = 0;
+    Counts counts{};
+    for (long e = 0; e < moe_.experts; ++e) {
+      const int32_t count = ends_[e];
+      ends_[e] = pair;
+      if (count == 0) continue;
+      const long blocks = num_blocks(count, table_.rows_max[moe_.kind]);
+      const Active active{int32_t(e), pair, count, int32_t(blocks)};
+      for (long b = 0; b < blocks; ++b) {
+        const Span span = span_of(active, b);
+        if (span.rows > 1) spans_[counts.spans++] = span;
+      }
+      for (long piece = 0; piece < pieces_; ++piece) {
+        missing_[counts.active * pieces_ + piece].store(panels_in(piece),
+                                                        std::memory_order_relaxed);
+      }
+      active_[counts.active++] = active;
+      pair += count;
+    }
+    for (long place = 0; place < num_pairs(); ++place) {
+      const int32_t expert = expert_of(place);
+      if (expert < 0) continue;
+      const int32_t at = ends_[expert]++;
+      pair_tokens_[at] = int32_t(place / call_.top);
+      pair_weights_[at] = call_.weights_TK[place];
+    }
+    *counts_ = counts;
+  }
+
+  Span span_of(const Active& active, long b) const {
+    const long begin = long{active.num_pairs} * b / active.num_blocks;
+    const long end = long{active.num_pairs} * (b + 1) / active.num_blocks;
+    return {int32_t(active.first_pair + begin), int32_t(end - begin)};
+  }
+
+  // Panels of gate and up whose channels share a scale.
+  int32_t panels_in(long piece) const {
+    const long size = std::min(long{kGroup}, moe_.inner - piece * kGroup);
+    return int32_t((size + kLanes - 1) / kLanes);
+  }
+
+  void convert(long token) const {
+    const float* row = call_.hidden_TH + token * call_.hidden_stride;
+    const Block block = tokens_.at(token, 1);
+    for (long at = 0; at < moe_.hidden; at += kGroup) {
+      tokens_.write(table_, block, row + at, 0, at, std::min(long{kGroup}, moe_.hidden - at));
+    }
+  }
+
+  void up(long i, long panel) const {
+    const Active& e = active_[i];
+    const long column = panel * kLanes, width = std::min(long{kLanes}, moe_.inner - column);
+    const char* data = moe_.up(e.expert) + size_t(panel) * moe_.up_stride;
+    const char* next = panel + 1 < moe_.up_panels ? data + moe_.up_stride
+                       : i + 1 < counts_->active  ? moe_.up(active_[i + 1].expert)
+                                                  : moe_.down(active_[0].expert);
+    times_blocks(
+        table_, moe_.kind, data, moe_.up_stride, next, tokens_.units, kGroupUnits, e.num_blocks,
+        [&](long b) {
+          const Span span = span_of(e, b);
+          return span.rows == 1 ? tokens_.at(pair_tokens_[span.first_pair], 1)
+                                : pairs_.at(span.first_pair, span.rows);
+        },
+        [&](long b, const float* product) {
+          const Span span = span_of(e, b);
+          alignas(64) float values[kRowsMax * kLanes];
+          table_.silu_product(product, span.rows, values, kLanes);
+          if (!scaled(moe_)) {
+            inner_.write(table_, inner_.at(span.first_pair, span.rows), values, kLanes, column,
+                         width);
+            return;
+          }
+          float* to = values_ + long{span.first_pair} * moe_.inner + column;
+          for (int m = 0; m < span.rows; ++m, to += moe_.inner) {
+            std::memcpy(to, values + m * kLanes, size_t(width) * 4);
+          }
+        });
+    if (!scaled(moe_)) return;
+    const long piece = column / kGroup, begin = piece * kGroup;
+    // The last one sees what the others wrote.
+    if (missing_[i * pieces_ + piece].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+    for (long b = 0; b < e.num_blocks; ++b) {
+      const Span span = span_of(e, b);
+      inner_.write(table_, inner_.at(span.first_pair, span.rows),
+                   values_ + long{span.first_pair} * moe_.inner + begin, moe_.inner, begin,
+                   std::min(long{kGroup}, moe_.inner - begin));
+    }
+  }
+
+  void down(long panel) const {
+    const long column = panel * kColumns, width = std::min(long{kColumns}, moe_.hidden - column);
+    const size_t item = moe_.kind == F32 ? 8 : 4;
+    for (long t = 0; t < call_.tokens; ++t) {
+      std::memset(static_cast<char*>(call_.sums_TH) + size_t(t * moe_.hidden + column) * item, 0,
+                  size_t(width) * item);
+    }
+    for (long i = 0; i < counts_->active; ++i) {
+      const Active& e = active_[i];
+      const char* data = moe_.down(e.expert) + size_t(panel) * moe_.down_stride;
+      const bool last = i + 1 == counts_->active;
+      const char* next = moe_.down(active_[last ? 0 : i + 1].expert) +
+                         size_t(last ? panel + 1 : panel) * moe_.down_stride;
+      times_blocks(
+          table_, moe_.kind, data, moe_.down_stride, next, inner_.units, kGroupUnits, e.num_blocks,
+          [&](long b) {
+            const Span span = span_of(e, b);
+            return inner_.at(span.first_pair, span.rows);
+          },
+          [&](long b, const float* product) {
+            const Span span = span_of(e, b);
+            for (int m = 0; m < span.rows; ++m) {
+              add(product + m * kColumns, span.first_pair + m, column, width);
+            }
+          });
+    }
+  }
+
+  void add(const float* product, long pair, long column, long width) const {
+    const long at = long{pair_tokens_[pair]} * moe_.hidden + column;
+    if (moe_.kind == F32) {
+      table_.add_on_grid(product, pair_weights_[pair], width,
+                         static_cast<double*>(call_.sums_TH) + at);
+    } else {
+      table_.add_scaled(product, pair_weights_[pair], width,
+                        static_cast<float*>(call_.sums_TH) + at);
+    }
+  }
+
+  const Moe& moe_;
+  const MoeCall& call_;
+  const Table& table_;
+  const long pieces_;      // groups of inner channels that share a scale
+  const Blocks tokens_;    // each token's hidden state, a block of its own
+  const Blocks pairs_;     // the same, by pair, in blocks of several rows
+  const Blocks inner_;     // between the products, by pair
+  Counts* counts_;
+  int32_t* ends_;          // by expert: where its next pair goes
+  int32_t* pair_tokens_;   // by pair
+  float* pair_weights_;    // by pair
+  Active* active_;
+  Span* spans_;
+  std::atomic<int32_t>* missing_;  // by active expert and group of inner channels: panels to come
+  float* values_;          // by pair: inner channels in fp32 until their group is whole
+};
+
+}  // namespace
+
+size_t moe_room_bytes(const Moe& moe, long tokens, long top) {
+  return Layer::bytes(moe, tokens, top);
+}
+
+void run_moe(Team& team, const Moe& moe, char* room, const MoeCall& call) {
+  Layer(moe, call, room).run(team);
+}
+
+}  // namespace perfuse
