@@ -66,12 +66,15 @@ struct Sequences {
   const int32_t* blocks = nullptr;
 };
 
-// The query rows of one KV head for some tokens of one sequence, over some spans of its keys.
+// Some query heads of one KV head for some tokens of one sequence, over some spans of its keys.
 struct AttentionItem {
   int32_t sequence, kv_head;
-  int32_t first_token, num_tokens;  // of the sequence's new tokens
-  int32_t first_span, num_spans;
+  int32_t first_head, num_heads;    // query heads, all of kv_head's group
+  int64_t first_token, num_tokens;  // of the sequence's new tokens
+  int64_t first_span, num_spans;    // span s holds positions s kSpan .. s kSpan + kSpan - 1
   int64_t partial;                  // where partial results begin, in floats; -1: none, out at once
+
+  long num_rows() const { return num_heads * num_tokens; }  // [token][head]
 };
 
 // What is done once a step for all layers of one window: which items there are. Holds copies of the
@@ -90,14 +93,24 @@ class AttentionPlan : public Owned {
   struct Sequence {
     int64_t start, count, first_key, end_key, first_row;
     const int32_t* blocks;
+
+    // Positions of the keys that the token at `position` sees; none where end <= begin.
+    int64_t begin_of(int64_t position, long window) const {
+      return std::max(first_key, window > 0 ? position - window + 1 : 0);
+    }
+    int64_t end_of(int64_t position) const { return std::min(end_key, position + 1); }
   };
   long num_heads, group, window, num_rows = 0, num_partials = 0;
-  long block_size, num_kv_heads, head_dim;  // of the cache that it was made for
+  long num_blocks, block_size, num_kv_heads, head_dim;  // of the cache that it was made for
   size_t kv_bytes = 0;                      // that a layer reads, at least
   std::vector<Sequence> sequences;
   std::vector<AttentionItem> items, merges;
 
+  // Of a row in a span: its sums, the largest score, the sum of weights; a multiple of 16.
+  long partial_floats() const { return head_dim + 16; }
+
  private:
+  void add_sequence(const KvCache& cache, long s);
   std::vector<int32_t> blocks_;
 };
 
@@ -117,6 +130,10 @@ struct AttentionCall {
 // Strides are in floats, from token to token. Slots must be within the cache, and distinct.
 void write_rows(const KvCache& cache, long layer, const int32_t* blocks, const int32_t* offsets,
                 const float* k, long k_stride, const float* v, long v_stride, long begin, long end);
+
+// One slot of one KV head as fp32, head_dim each: for tests and tools.
+void read_slot(const KvCache& cache, long layer, long block, long offset, long head, float* k,
+               float* v);
 
 // Item 0 .. num_items - 1; the keys are written.
 void attend_item(const KvCache& cache, long layer, const AttentionPlan& plan, long item,

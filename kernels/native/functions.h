@@ -7,6 +7,7 @@
 namespace perfuse {
 
 using Functions = std::vector<Function>;
+Functions attention_functions();
 Functions bandwidth_functions();
 Functions codec_functions();
 Functions linear_functions();

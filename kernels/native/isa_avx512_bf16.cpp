@@ -1,6 +1,7 @@
 #include "vector_avx512.h"
 // The vectors first: what follows is written in them.
 #include "products.h"
+#include "../attention/inner.h"
 #include "rowwise.h"
 
 namespace perfuse {

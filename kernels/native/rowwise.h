@@ -189,6 +189,8 @@ Table make_table(const char* name) {
   table.add_on_grid = add_on_grid;
   table.above = above;
   table.add = add_rows;
+  fill_attention<kRows>(table);
+  table.attend_rows_max = kRows;
   return table;
 }
 

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../attention/chunk.h"
+
 namespace perfuse {
 
 enum Kind { F32 = 0, BF16 = 1, I8 = 2, I4 = 3, NUM_KINDS = 4 };
@@ -77,6 +79,8 @@ struct Table {
   void (*from_int8)(const int8_t* codes, const float* scales, long count, float* out);
   // out[i] += in[i]
   void (*add)(const float* in, long count, float* out);
+  AttendChunk attend_chunk[3][kRowsMax + 1];  // fp32, bf16, int8; by rows, 1 .. attend_rows_max
+  int attend_rows_max;
 };
 
 const Table& table_portable();

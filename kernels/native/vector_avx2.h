@@ -158,6 +158,25 @@ inline VI int4_dot(VI sum, VI w, VI a) {
   return {fours(sum.a, w.a, a.a), fours(sum.b, w.b, a.b)};
 }
 
+// Unsigned bytes p, broadcast, times signed bytes v. In two halves of p: 16 bits hold a pair each.
+inline __m256i unsigned_fours(__m256i sum, __m256i p, __m256i v) {
+  const __m256i half = _mm256_and_si256(_mm256_srli_epi16(p, 1), _mm256_set1_epi8(127));
+  return fours(fours(sum, half, v), _mm256_sub_epi8(p, half), v);
+}
+inline VI uint8_dot(VI sum, VI v, const uint32_t* p) {
+  const VI unit = splat_int(int32_t(*p));
+  return {unsigned_fours(sum.a, unit.a, v.a), unsigned_fours(sum.b, unit.b, v.b)};
+}
+inline void store_uint8(uint32_t* p, VF v) {  // v is within 0 .. 255; rounds to nearest
+  int32_t lanes[16];
+  const VI whole = to_int(v);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), whole.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes + 8), whole.b);
+  uint8_t bytes[16];
+  for (int i = 0; i < 16; ++i) bytes[i] = uint8_t(lanes[i]);
+  __builtin_memcpy(p, bytes, 16);
+}
+
 inline void add_grid4(const float* in, float weight, double* out) {
   const __m256d two32 = _mm256_set1_pd(4294967296.0), down = _mm256_set1_pd(1.0 / 4294967296.0);
   __m256d v = _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(in)), _mm256_set1_pd(weight));

@@ -98,6 +98,16 @@ inline VI int8_dot(VI sum, VI w, IntUnit a) {
 }
 inline VI int4_dot(VI sum, VI w, IntUnit a) { return int8_dot(sum, w, a); }
 
+// Unsigned bytes p, broadcast, times signed bytes v; the same for not copying accumulators.
+inline VI uint8_dot(VI sum, VI v, const uint32_t* p) {
+  const VI unit = splat_int(int32_t(*p));
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unit), "v"(v));
+  return sum;
+}
+inline void store_uint8(uint32_t* p, VF v) {  // v is within 0 .. 255; rounds to nearest
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
 inline void add_grid(const float* in, float weight, double* out) {  // 8 of float64
   const __m512d two32 = _mm512_set1_pd(4294967296.0), down = _mm512_set1_pd(1.0 / 4294967296.0);
   __m512d v = _mm512_mul_pd(_mm512_cvtps_pd(_mm256_loadu_ps(in)), _mm512_set1_pd(weight));

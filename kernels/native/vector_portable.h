@@ -153,6 +153,26 @@ inline VI fours(const VI& sum, const VI& w, const VI& a) {
 inline VI int8_dot(const VI& sum, const VI& w, const VI& a) { return fours<128>(sum, w, a); }
 inline VI int4_dot(const VI& sum, const VI& w, const VI& a) { return fours<0>(sum, w, a); }
 
+// Unsigned bytes p, broadcast, times signed bytes v.
+inline VI uint8_dot(const VI& sum, const VI& v, const uint32_t* p) {
+  uint8_t pb[4];
+  int8_t vb[64];
+  memcpy(pb, p, 4);
+  memcpy(vb, v.v, 64);
+  VI r;
+  for (int i = 0; i < 16; ++i) {
+    int32_t total = sum.v[i];
+    for (int j = 0; j < 4; ++j) total += int32_t(pb[j]) * vb[4 * i + j];
+    r.v[i] = total;
+  }
+  return r;
+}
+inline void store_uint8(uint32_t* p, const VF& a) {  // within 0 .. 255; rounds to nearest
+  uint8_t bytes[16];
+  for (int i = 0; i < 16; ++i) bytes[i] = uint8_t(whole(a.v[i]));
+  memcpy(p, bytes, 16);
+}
+
 inline void add_grid(const float* in, float weight, double* out) {
   for (int i = 0; i < 8; ++i) {
     const double term = double(in[i]) * double(weight);

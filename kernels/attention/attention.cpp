@@ -1,0 +1,319 @@
+// An item of attention: query rows walk over the chunks that they see, span by span.
+//
+// A span is one chain of chunks at fixed positions, in the kind's arithmetic; spans merge in order,
+// in float64. Chunks and spans that a row does not see leave its bits alone. So they depend on its
+// position, its query and the bytes of its keys and values, on nothing else.
+#include "attention.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "../native/cpu.h"
+
+namespace perfuse {
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+constexpr double kLn2 = 0.693147180559945309;
+constexpr long kChunksMax = kSpan / kChunkTokens;
+static_assert(kSpan % kChunkTokens == 0, "chunks do not cross spans");
+
+// What a tile outside of the keys points at: zeros, as long as the largest K or V of a tile.
+alignas(64) const char kNothing[kTileTokens * kHeadDimMax * 4] = {};
+
+// Where the tiles of one sequence's keys in one layer and head lie.
+struct Keys {
+  const KvCache& cache;
+  const AttentionPlan::Sequence& sequence;
+  long layer, head;
+
+  // Of the tile that begins at this position, nullptr where it holds no key.
+  const char* tile(int64_t position) const {
+    if (position < sequence.first_key || position >= sequence.end_key) return nullptr;
+    const int64_t slot = position - sequence.first_key;
+    const int32_t block = sequence.blocks[slot / cache.block_size];
+    return cache.tile(block, layer, head, slot % cache.block_size / kTileTokens);
+  }
+};
+
+// A copy of the last tile's values, zeros in its unused slots: whatever lies there, times a weight
+// of zero, may be NaN.
+struct CleanValues {
+  alignas(64) char values[kTileTokens * kHeadDimMax * 4];
+  alignas(64) float scales[kTileTokens];
+
+  void copy(const KvCache& cache, const char* tile, long used) {
+    const long channels = cache.head_dim;
+    const char* from = tile + cache.half_bytes;
+    if (cache.kind == I8) {  // any code is finite; a scale may not be
+      std::memcpy(values, from, cache.half_bytes);
+      std::memset(scales, 0, sizeof scales);
+      std::memcpy(scales, tile + 2 * cache.half_bytes + sizeof scales, size_t(used) * 4);
+      return;
+    }
+    const long per = cache.kind == F32 ? 1 : 2;
+    std::memset(values, 0, cache.half_bytes);
+    std::memcpy(values, from, size_t(used / per * channels * 4));
+    if (used % per) {  // the first of two tokens
+      const uint32_t* pairs = reinterpret_cast<const uint32_t*>(from) + used / per * channels;
+      uint32_t* out = reinterpret_cast<uint32_t*>(values) + used / per * channels;
+      for (long c = 0; c < channels; ++c) out[c] = pairs[c] & 0xffff;
+    }
+  }
+};
+
+// The query rows of an item, in the kind's numbers, and what they have seen of the present span.
+struct Rows {
+  alignas(64) uint32_t units[kQueryRowsMax * kHeadDimMax];  // by block: [unit][row of the block]
+  alignas(64) float sums[kQueryRowsMax * kHeadDimMax];
+  alignas(64) float lanes[kQueryRowsMax * 16];
+  float most[kQueryRowsMax], factors[kQueryRowsMax];
+  int32_t code_sums[kQueryRowsMax];
+  // In float64, over the spans so far.
+  double total_most[kQueryRowsMax], total[kQueryRowsMax];
+  alignas(64) double out[kQueryRowsMax * kHeadDimMax];
+};
+
+// One row's merge of spans, in order.
+struct Merge {
+  double& most;
+  double& total;
+  double* out;
+  long dim;
+
+  void begin() {
+    most = -std::numeric_limits<double>::infinity();
+    total = 0;
+    for (long c = 0; c < dim; ++c) out[c] = 0;
+  }
+  void add(const float* sums, float span_most, float weight) {
+    if (weight == 0) return;  // the row sees no key of this span
+    if (total == 0) {
+      most = span_most;
+      total = weight;
+      for (long c = 0; c < dim; ++c) out[c] = sums[c];
+      return;
+    }
+    const double now = std::max(most, double{span_most});
+    const double before = std::exp2(most - now), scale = std::exp2(span_most - now);
+    most = now;
+    total = total * before + weight * scale;
+    for (long c = 0; c < dim; ++c) out[c] = out[c] * before + sums[c] * scale;
+  }
+  void finish(float* result, float* lse) const {
+    const double inverse = total == 0 ? 0 : 1 / total;
+    for (long c = 0; c < dim; ++c) result[c] = float(out[c] * inverse);
+    if (lse) {
+      *lse = total == 0 ? -std::numeric_limits<float>::infinity()
+                        : float((most + std::log2(total)) * kLn2);
+    }
+  }
+};
+
+float sum_of(const float* lanes) {
+  float total[16];
+  std::memcpy(total, lanes, sizeof total);
+  for (int width = 8; width; width /= 2) {
+    for (int i = 0; i < width; ++i) total[i] += total[i + width];
+  }
+  return total[0];
+}
+
+class Item {
+ public:
+  Item(const KvCache& cache, long layer, const AttentionPlan& plan, long index,
+       const AttentionCall& call)
+      : cache_(cache), plan_(plan), item_(plan.items[size_t(index)]), call_(call),
+        sequence_(plan.sequences[size_t(item_.sequence)]),
+        keys_{cache, sequence_, layer, item_.kv_head}, table_(kernels()),
+        num_rows_(item_.num_rows()),
+        num_blocks_((num_rows_ + table_.attend_rows_max - 1) / table_.attend_rows_max) {
+    const bool last = index + 1 == plan.num_items();
+    const AttentionItem& next = last ? item_ : plan.items[size_t(index) + 1];
+    const auto& after = plan.sequences[size_t(next.sequence)];
+    const int64_t begin = std::max(after.begin_of(after.start + next.first_token, plan.window),
+                                   next.first_span * kSpan);
+    chunk_tiles(Keys{cache, after, layer, next.kv_head}, begin / kChunkTokens * kChunkTokens,
+                next_tiles_);
+  }
+
+  void run() {
+    convert_queries();
+    const long dim = plan_.head_dim;
+    if (item_.partial < 0) {
+      for (long row = 0; row < num_rows_; ++row) merge(row).begin();
+    }
+    for (int64_t i = 0; i < item_.num_spans; ++i) {
+      walk_span(item_.first_span + i);
+      for (long row = 0; row < num_rows_; ++row) {
+        const float* sums = rows_.sums + row * dim;
+        const float weight = sum_of(rows_.lanes + row * 16);
+        if (item_.partial < 0) {
+          merge(row).add(sums, rows_.most[row], weight);
+        } else {
+          float* out = call_.partials + item_.partial + row * plan_.partial_floats();
+          std::memcpy(out, sums, size_t(dim) * 4);
+          out[dim] = rows_.most[row];
+          out[dim + 1] = weight;
+        }
+      }
+    }
+    if (item_.partial >= 0) return;
+    for (long row = 0; row < num_rows_; ++row) {
+      const long token = sequence_.first_row + item_.first_token + row / item_.num_heads;
+      const long head = item_.first_head + row % item_.num_heads;
+      merge(row).finish(call_.out + token * call_.out_stride + head * dim,
+                        call_.lse ? call_.lse + token * plan_.num_heads + head : nullptr);
+    }
+  }
+
+ private:
+  long block_begin(long b) const { return num_rows_ * b / num_blocks_; }
+  Merge merge(long row) {
+    return {rows_.total_most[row], rows_.total[row], rows_.out + row * plan_.head_dim,
+            plan_.head_dim};
+  }
+  static void chunk_tiles(const Keys& keys, int64_t position, const char** tiles) {
+    for (int t = 0; t < kChunkTiles; ++t) {
+      const char* tile = keys.tile(position + t * kTileTokens);
+      tiles[t] = tile ? tile : kNothing;
+    }
+  }
+
+  void convert_queries() {
+    const long dim = plan_.head_dim, per = cache_.kind == F32 ? 1 : cache_.kind == BF16 ? 2 : 4;
+    const long units = dim / per;
+    alignas(64) uint32_t row[kHeadDimMax];
+    uint32_t* out = rows_.units;
+    for (long b = 0; b < num_blocks_; ++b) {
+      const long begin = block_begin(b), size = block_begin(b + 1) - begin;
+      for (long m = 0; m < size; ++m) {
+        const long at = begin + m;
+        const long token = sequence_.first_row + item_.first_token + at / item_.num_heads;
+        const float* q = call_.q + token * call_.q_stride +
+                         (item_.first_head + at % item_.num_heads) * dim;
+        float scale = 1;
+        if (cache_.kind == F32) {
+          std::memcpy(row, q, size_t(dim) * 4);
+        } else if (cache_.kind == BF16) {
+          table_.to_bf16(q, dim, reinterpret_cast<uint16_t*>(row));
+        } else {
+          table_.to_int8(q, dim, dim, reinterpret_cast<int8_t*>(row), &scale,
+                         rows_.code_sums + at);
+        }
+        rows_.factors[at] = call_.scale * kLog2E * scale;
+        for (long u = 0; u < units; ++u) out[u * size + m] = row[u];
+      }
+      out += units * size;
+    }
+  }
+
+  void walk_span(int64_t span) {
+    const long dim = plan_.head_dim;
+    std::memset(rows_.sums, 0, size_t(num_rows_ * dim) * 4);
+    std::memset(rows_.lanes, 0, size_t(num_rows_) * 64);
+    for (long row = 0; row < num_rows_; ++row) rows_.most[row] = kUnseen;
+    const int64_t first = sequence_.start + item_.first_token;
+    const int64_t begin = std::max(sequence_.begin_of(first, plan_.window), span * kSpan);
+    const int64_t end =
+        std::min(sequence_.end_of(first + item_.num_tokens - 1), (span + 1) * kSpan);
+    const bool last = span + 1 == item_.first_span + item_.num_spans;
+    for (int64_t at = begin / kChunkTokens * kChunkTokens; at < end; at += kChunkTokens) {
+      walk_chunk(at, !last || at + kChunkTokens < end);
+    }
+  }
+
+  // The keys at positions `at` to `at` + kChunkTokens - 1, for all rows that see some.
+  void walk_chunk(int64_t at, bool more) {
+    const char* tiles[kChunkTiles];
+    chunk_tiles(keys_, at, tiles);
+    Chunk chunk;
+    chunk.head_dim = plan_.head_dim;
+    for (int t = 0; t < kChunkTiles; ++t) {
+      const bool held = tiles[t] != kNothing;
+      const int64_t used = sequence_.end_key - at - t * kTileTokens;
+      chunk.keys[t] = tiles[t];
+      chunk.values[t] = held ? tiles[t] + cache_.half_bytes : kNothing;
+      const char* scales = held ? tiles[t] + 2 * cache_.half_bytes : kNothing;
+      chunk.key_scales[t] = reinterpret_cast<const float*>(scales);
+      chunk.value_scales[t] = reinterpret_cast<const float*>(held ? scales + 64 : scales);
+      if (held && used < kTileTokens) {
+        clean_.copy(cache_, tiles[t], used);
+        chunk.values[t] = clean_.values;
+        chunk.value_scales[t] = clean_.scales;
+      }
+    }
+    if (more) {
+      chunk_tiles(keys_, at + kChunkTokens, tiles);
+    } else {
+      std::memcpy(tiles, next_tiles_, sizeof tiles);
+    }
+    std::memcpy(chunk.next, tiles, sizeof tiles);
+
+    const int64_t first = sequence_.start + item_.first_token;
+    const uint32_t* units = rows_.units;
+    const long row_units = long(cache_.half_bytes) / 64;
+    for (long b = 0; b < num_blocks_; ++b) {
+      const long begin = block_begin(b), size = block_begin(b + 1) - begin;
+      int32_t begins[kRowsMax], ends[kRowsMax];
+      bool seen = false;
+      for (long m = 0; m < size; ++m) {
+        const int64_t position = first + (begin + m) / item_.num_heads;
+        const int64_t from = sequence_.begin_of(position, plan_.window) - at;
+        const int64_t to = sequence_.end_of(position) - at;
+        begins[m] = int32_t(std::clamp(from, int64_t{0}, int64_t{kChunkTokens}));
+        ends[m] = int32_t(std::clamp(to, int64_t{0}, int64_t{kChunkTokens}));
+        if (ends[m] <= begins[m]) begins[m] = ends[m] = 0;
+        seen = seen || ends[m] > 0;
+      }
+      if (seen) {
+        const QueryBlock block{units, rows_.code_sums + begin, rows_.factors + begin, begins, ends,
+                               rows_.most + begin, rows_.lanes + begin * 16,
+                               rows_.sums + begin * plan_.head_dim};
+        table_.attend_chunk[cache_.kind][size](chunk, block);
+      }
+      units += row_units * size;
+    }
+  }
+
+  const KvCache& cache_;
+  const AttentionPlan& plan_;
+  const AttentionItem& item_;
+  const AttentionCall& call_;
+  const AttentionPlan::Sequence& sequence_;
+  const Keys keys_;
+  const Table& table_;
+  const long num_rows_, num_blocks_;
+  const char* next_tiles_[kChunkTiles];
+  CleanValues clean_;
+  Rows rows_;
+};
+
+}  // namespace
+
+void attend_item(const KvCache& cache, long layer, const AttentionPlan& plan, long item,
+                 const AttentionCall& call) {
+  Item(cache, layer, plan, item, call).run();
+}
+
+void merge_item(const AttentionPlan& plan, long index, const AttentionCall& call) {
+  const AttentionItem& item = plan.merges[size_t(index)];
+  const AttentionPlan::Sequence& sequence = plan.sequences[size_t(item.sequence)];
+  const long dim = plan.head_dim, rows = item.num_rows(), size = plan.partial_floats();
+  double most, total, out[kHeadDimMax];
+  Merge merge{most, total, out, dim};
+  for (long row = 0; row < rows; ++row) {
+    const float* partial = call.partials + item.partial + row * size;
+    merge.begin();
+    for (int64_t span = 0; span < item.num_spans; ++span, partial += rows * size) {
+      merge.add(partial, partial[dim], partial[dim + 1]);
+    }
+    const long token = sequence.first_row + item.first_token + row / item.num_heads;
+    const long head = item.first_head + row % item.num_heads;
+    merge.finish(call.out + token * call.out_stride + head * dim,
+                 call.lse ? call.lse + token * plan.num_heads + head : nullptr);
+  }
+}
+
+}  // namespace perfuse
