@@ -47,8 +47,9 @@ Functions collect() {
       {"set_spin_us", set_spin, 1, true},
       {"nothing", nothing, 4, false},
   };
-  for (const Functions& more : {attention_functions(), bandwidth_functions(), codec_functions(),
-                                linear_functions(), moe_functions(), scan_functions()}) {
+  for (const Functions& more :
+       {attention_functions(), bandwidth_functions(), codec_functions(), linear_functions(),
+        mla_functions(), moe_functions(), scan_functions()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;

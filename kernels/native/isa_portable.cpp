@@ -3,6 +3,7 @@
 #include "products.h"
 #include "../attention/inner.h"
 #include "rowwise.h"
+#include "../mla/inner.h"
 
 namespace perfuse {
 

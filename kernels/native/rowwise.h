@@ -174,6 +174,8 @@ double peak(Kind kind, long steps, float* sink) {
   return done;
 }
 
+void fill_latent(perfuse::LatentTable& table);  // in mla/inner.h, which needs exponential()
+
 Table make_table(const char* name) {
   Table table = {};
   table.name = name;
@@ -191,6 +193,7 @@ Table make_table(const char* name) {
   table.add = add_rows;
   fill_attention<kRows>(table);
   table.attend_rows_max = kRows;
+  fill_latent(table.latent);
   return table;
 }
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "../attention/chunk.h"
+#include "../mla/latent_table.h"
 
 namespace perfuse {
 
@@ -81,6 +82,7 @@ struct Table {
   void (*add)(const float* in, long count, float* out);
   AttendChunk attend_chunk[3][kRowsMax + 1];  // fp32, bf16, int8; by rows, 1 .. attend_rows_max
   int attend_rows_max;
+  LatentTable latent;
 };
 
 const Table& table_portable();

@@ -73,6 +73,14 @@ inline VI load_int(const void* p) {
 inline VI add_int(VI x, VI y) {
   return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
 }
+inline VI and_int(VI x, VI y) {
+  return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)};
+}
+inline void store_int(void* p, VI v) {
+  __m256i* q = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(q, v.a);
+  _mm256_storeu_si256(q + 1, v.b);
+}
 inline VI xor_int(VI x, VI y) { return {_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)}; }
 inline VF to_float(VI v) { return {_mm256_cvtepi32_ps(v.a), _mm256_cvtepi32_ps(v.b)}; }
 inline VI to_int(VF v) { return {_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b)}; }
@@ -100,6 +108,13 @@ inline void store_bf16(uint16_t* p, VF v) {
   const __m256i packed = _mm256_packus_epi32(round_bf16(v.a), round_bf16(v.b));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                       _mm256_permute4x64_epi64(packed, 0b11011000));
+}
+// Sixteen bf16 of one row below sixteen of the next: a line whose units are pairs of rows.
+inline VI pair_line(const uint16_t* first, const uint16_t* second) {
+  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(first));
+  const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second));
+  const __m256i low = _mm256_unpacklo_epi16(x, y), high = _mm256_unpackhi_epi16(x, y);
+  return {_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)};
 }
 inline void store_int8(int8_t* p, VF v) {
   int32_t lanes[16];

@@ -36,6 +36,8 @@ inline uint32_t above_mask(VF a, VF b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT
 inline VI splat_int(int32_t x) { return _mm512_set1_epi32(x); }
 inline VI load_int(const void* p) { return _mm512_loadu_si512(p); }
 inline VI add_int(VI a, VI b) { return _mm512_add_epi32(a, b); }
+inline VI and_int(VI a, VI b) { return _mm512_and_si512(a, b); }
+inline void store_int(void* p, VI v) { _mm512_storeu_si512(p, v); }
 inline VI xor_int(VI a, VI b) { return _mm512_xor_si512(a, b); }
 inline VF to_float(VI a) { return _mm512_cvtepi32_ps(a); }
 inline int32_t sum_int(VI a) { return _mm512_reduce_add_epi32(a); }
@@ -52,6 +54,12 @@ inline void store_bf16(uint16_t* p, VF v) {
   rounded = _mm512_mask_or_epi32(rounded, nan, bits, splat_int(0x400000));
   const __m256i h = _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), h);
+}
+// Sixteen bf16 of one row below sixteen of the next: a line whose units are pairs of rows.
+inline VI pair_line(const uint16_t* first, const uint16_t* second) {
+  const __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)first));
+  const __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)second));
+  return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 inline void store_int8(int8_t* p, VF v) {  // v is whole numbers within int8
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));

@@ -70,6 +70,8 @@ inline VI add_int(const VI& a, const VI& b) {
   VI r;
   PERFUSE_LANES(int32_t(uint32_t(a.v[i]) + uint32_t(b.v[i])));
 }
+inline VI and_int(const VI& a, const VI& b) { VI r; PERFUSE_LANES(a.v[i] & b.v[i]); }
+inline void store_int(void* p, const VI& a) { memcpy(p, a.v, sizeof a.v); }
 inline VI xor_int(const VI& a, const VI& b) { VI r; PERFUSE_LANES(a.v[i] ^ b.v[i]); }
 inline VF to_float(const VI& a) { VF r; PERFUSE_LANES(float(a.v[i])); }
 // Out of range and NaN become INT_MIN, as the instructions have it.
@@ -107,6 +109,11 @@ inline void store_bf16(uint16_t* p, const VF& a) {
 }
 inline void store_int8(int8_t* p, const VF& a) {
   for (int i = 0; i < 16; ++i) p[i] = int8_t(whole(a.v[i]));
+}
+// Sixteen bf16 of one row below sixteen of the next: a line whose units are pairs of rows.
+inline VI pair_line(const uint16_t* first, const uint16_t* second) {
+  VI r;
+  PERFUSE_LANES(int32_t(uint32_t(first[i]) | uint32_t(second[i]) << 16));
 }
 inline VI load_int8(const int8_t* p) { VI r; PERFUSE_LANES(p[i]); }
 
