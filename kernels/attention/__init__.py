@@ -70,6 +70,11 @@ class KvCache:
         )  # fmt: skip
 
     @property
+    def stored(self) -> object:
+        """The library's handle: for ops that attend as one of their parts."""
+        return self._handle
+
+    @property
     def block_bytes(self) -> int:
         if self._plain is not None:
             return self._plain.data[0].nbytes

@@ -55,6 +55,11 @@ class Experts:
             self._handle = lib.moe_create(kind, num_experts, hidden, inner)
 
     @property
+    def stored(self) -> object:
+        """The library's handle: for ops that run experts as one of their parts."""
+        return self._handle
+
+    @property
     def expert_bytes(self) -> int:
         """What a call reads of each active expert."""
         if lib is not None:

@@ -80,7 +80,7 @@ def compile_objects(
 
     def compile_one(source: tuple[Path, list[str]]) -> Path:
         file, flags = source
-        target = folder / f"{file.stem}.o"
+        target = folder / f"{file.parent.name}_{file.stem}.o"
         run([*command, *FLAGS, *flags, *extra, f"-I{include}", "-c", str(file), "-o", str(target)])
         return target
 

@@ -48,8 +48,8 @@ Functions collect() {
       {"nothing", nothing, 4, false},
   };
   for (const Functions& more :
-       {attention_functions(), bandwidth_functions(), codec_functions(), linear_functions(),
-        mla_functions(), moe_functions(), scan_functions()}) {
+       {attention_functions(), bandwidth_functions(), codec_functions(), decoder_functions(),
+        linear_functions(), mla_functions(), moe_functions(), scan_functions()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;

@@ -10,6 +10,7 @@ using Functions = std::vector<Function>;
 Functions attention_functions();
 Functions bandwidth_functions();
 Functions codec_functions();
+Functions decoder_functions();
 Functions linear_functions();
 Functions mla_functions();
 Functions moe_functions();

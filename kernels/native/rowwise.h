@@ -174,6 +174,11 @@ double peak(Kind kind, long steps, float* sink) {
   return done;
 }
 
+}  // namespace
+
+#include "../decoder/inner.h"
+
+namespace {
 void fill_latent(perfuse::LatentTable& table);  // in mla/inner.h, which needs exponential()
 
 Table make_table(const char* name) {
@@ -194,6 +199,10 @@ Table make_table(const char* name) {
   fill_attention<kRows>(table);
   table.attend_rows_max = kRows;
   fill_latent(table.latent);
+  table.rms_norm = rms_norm;
+  table.rotate = rotate;
+  table.softmax = softmax;
+  table.sigmoid = sigmoid;
   return table;
 }
 

@@ -83,6 +83,13 @@ struct Table {
   AttendChunk attend_chunk[3][kRowsMax + 1];  // fp32, bf16, int8; by rows, 1 .. attend_rows_max
   int attend_rows_max;
   LatentTable latent;
+  // out = in / sqrt(mean(in^2) + eps) * weight
+  void (*rms_norm)(const float* in, const float* weight, float eps, long count, float* out);
+  // In place: x[i] and x[half + i] turn by the angle of (cosines[i], sines[i]).
+  void (*rotate)(float* x, const float* cosines, const float* sines, long half);
+  // In place, over `count` values.
+  void (*softmax)(float* x, long count);
+  void (*sigmoid)(float* x, long count);
 };
 
 const Table& table_portable();
