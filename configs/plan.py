@@ -40,7 +40,9 @@ class WorkerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ChipPlan(WorkerPlan):
-    """A prefill or decode chip. Weights (all but the experts) and KV are in `tier`."""
+    """A prefill chip, a decode chip, or one that does both (role `chip`). Weights (all but the
+    experts) and KV are in `tier`.
+    """
 
     tier: str
     weights_bytes: int
@@ -216,9 +218,10 @@ def _role_problems(scenario: Scenario, sites: tuple[_Site, ...]) -> list[str]:
             )
     problems += [
         f"cluster.nodes: no {role} chip: add a group, e.g. "
-        f"{role}: {{workers: [{role}], device: h100-sxm, link: lowlat-2us}}"
-        for role in CHIP_ROLES
-        if not _named(sites, role)
+        f"{role}: {{workers: [{role}], device: h100-sxm, link: lowlat-2us}}, or one with workers: "
+        "[chip], which does both"
+        for role in ("prefill", "decode")
+        if not _named(sites, role, "chip")
     ]
     if not _named(sites, "experts"):
         problems.append(

@@ -4,6 +4,7 @@ What it is told, and by whom:
 
     router ── reserve ───▶ room for a sequence whose KV will come
     router ── prefill ───▶ compute a prompt and its first token
+    router ── generate ──▶ compute a prompt and all its tokens, in place
     chip   ── kv_blocks ─▶ here is some of a sequence's KV
     chip   ── start ─────▶ all of it is there: decode
     router ── abort ─────▶ forget it, whatever its state
@@ -79,6 +80,7 @@ class Chip:
         )
         self._port.on("reserve", self._reserve)
         self._port.on("prefill", self._prefill)
+        self._port.on("generate", self._generate)
         self._port.on("kv_blocks", self._kv_blocks)
         self._port.on("start", self._start)
         self._port.on("abort", self._abort)
@@ -110,33 +112,41 @@ class Chip:
         """Compute a prompt and its first token; its KV goes to "decode_chip" from block
         "first_block" on.
         """
-        self._check_wanted(message)
         body = message.body
-        seq = self._new_sequence(message, 1)
-        job = Job(
-            seq, SamplingParams.from_body(body["sampling"]), "prefill", self._node.clock.now()
-        )
+        job = await self._accept(message, "prefill")
+        if job is not None:
+            seq_id = job.seq.seq_id
+            destination = Destination(body["decode_chip"], body["first_block"])
+            job.handover = Handover(
+                self._node, self._port, self._model, seq_id, destination, self._timeout_ns
+            )
+            job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
+            self._wake.put(None)
+        return Reply()
+
+    async def _generate(self, message: Message) -> Reply:
+        """Compute a prompt and all its tokens here: its KV stays where it is."""
+        if await self._accept(message, "both") is not None:
+            self._wake.put(None)
+        return Reply()
+
+    async def _accept(self, message: Message, stage: str) -> Job | None:
+        """Queue a prompt up, with what the pool has of it; None if it was aborted meanwhile."""
+        self._check_wanted(message)
+        sampling = SamplingParams.from_body(message.body["sampling"])
+        seq = self._new_sequence(message, 1 if stage == "prefill" else sampling.max_tokens)
+        job = Job(seq, sampling, stage, self._node.clock.now())
         self._jobs[seq.seq_id] = job
         try:
             if self._pool is not None:
                 await self._pool.fetch(self._scheduler, seq)
-            if seq.seq_id not in self._jobs:  # aborted meanwhile
-                return Reply()
+            if seq.seq_id not in self._jobs:
+                return None
             self._scheduler.add(seq)
         except ValueError as error:
             self._forget(seq.seq_id)
             raise InvalidRequest(str(error)) from error
-        job.handover = Handover(
-            self._node,
-            self._port,
-            self._model,
-            seq.seq_id,
-            Destination(body["decode_chip"], body["first_block"]),
-            self._timeout_ns,
-        )
-        job.task = self._node.spawn(self._hand_over(job), f"handover {seq.seq_id}")
-        self._wake.put(None)
-        return Reply()
+        return job
 
     async def _hand_over(self, job: Job) -> None:
         assert job.handover is not None

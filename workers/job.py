@@ -19,7 +19,7 @@ from workers.sequence import Sequence as TokenSequence
 class Job:
     """One sequence on this chip and what it has cost so far.
 
-    stage      "prefill" here and decode elsewhere, or "decode" of KV that came
+    stage      "prefill" here and decode elsewhere, "decode" of KV that came, or "both" here
     times_ns   phase -> emulated nanoseconds
     """
 

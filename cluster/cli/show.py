@@ -46,6 +46,7 @@ _ROLE_COLOURS = {
     "gateway": "bold white",
     "prefill": "bold green",
     "decode": "bold blue",
+    "chip": "bold cyan",
     "experts": "bold magenta",
     "memory": "bold yellow",
 }

@@ -27,8 +27,8 @@ from workers.rng import Rng
 
 # Every kind of message that workers send; a test compares it with what a whole cluster handles.
 KINDS = (
-    "abort", "cancel", "dispatch", "drain", "error", "held", "kv_blocks", "models", "outputs",
-    "pool_get", "pool_put", "prefill", "reply", "reserve", "search", "start", "state",
+    "abort", "cancel", "dispatch", "drain", "error", "generate", "held", "kv_blocks", "models",
+    "outputs", "pool_get", "pool_put", "prefill", "reply", "reserve", "search", "start", "state",
     "store_add", "store_create", "store_delete", "store_list", "store_search", "submit", "tokens",
 )  # fmt: skip
 

@@ -47,6 +47,7 @@ def kv_room(chip: ChipState, _: RequestState, __: Sequence[ChipState]) -> float:
 # tuned by sweeps.
 PREFILL_SCORERS: tuple[tuple[Scorer, float], ...] = ((prefix_hit, 2.0), (short_queue, 1.0))
 DECODE_SCORERS: tuple[tuple[Scorer, float], ...] = ((few_requests, 1.0), (kv_room, 1.0))
+CHIP_SCORERS = PREFILL_SCORERS + DECODE_SCORERS
 
 
 def pick(
@@ -65,11 +66,17 @@ def pick(
 
 
 def place(state: RouterState, request: RequestState) -> tuple[str, str] | None:
-    """(prefill chip, decode chip), or None while no decode chip has room."""
+    """(prefill chip, decode chip), or None while no decode chip has room.
+
+    A chip that does both goes first, and is named twice: then no KV travels.
+    """
     by_role = {
         role: [chip for chip in state.chips.values() if chip.role == role]
-        for role in ("prefill", "decode")
+        for role in ("prefill", "decode", "chip")
     }
+    both = pick(by_role["chip"], request, (alive, has_room), CHIP_SCORERS)
+    if both is not None:
+        return both.name, both.name
     source = pick(by_role["prefill"], request, (alive,), PREFILL_SCORERS)
     target = pick(by_role["decode"], request, (alive, has_room), DECODE_SCORERS)
     return (source.name, target.name) if source and target else None

@@ -4,6 +4,7 @@
                                                      │
                     place: reserve on a decode chip ◀┘  (in line while no chip has room)
                     prefill on a prefill chip ─▶ first token; its KV goes to the decode chip
+                    or generate on a chip that does both: nothing is reserved, no KV travels
     gateway ◀─ outputs ── text ◀ tokens ◀── decode chip, a token a step
                     end: everything that was held is let go
 
@@ -182,11 +183,11 @@ class Router:
         )
         try:
             async with self._node.clock.deadline(deadline_ns):
-                body = await self._place(stream)
+                kind, body = await self._place(stream)
                 stream.spend({"queue": self._node.clock.now() - begun_ns})
                 await self._port.call(
                     self.state.requests[request_id].prefill_chip,
-                    "prefill",
+                    kind,
                     deadline_ns=self._deadline_ns(),
                     request_id=request_id,
                     body=body,
@@ -202,9 +203,9 @@ class Router:
         finally:
             self._let_go(stream)
 
-    async def _place(self, stream: Stream) -> dict[str, Any]:
-        """Choose chips and reserve room, in line while there is none; returns what the prefill
-        chip is told.
+    async def _place(self, stream: Stream) -> tuple[str, dict[str, Any]]:
+        """Choose chips and reserve room, in line while there is none; returns what the chip that
+        prefills is told: "prefill" or "generate", and the body.
         """
         request_id = stream.request.request_id
         body: dict[str, Any] = {
@@ -218,6 +219,9 @@ class Router:
             if choice is not None:
                 source, target = choice
                 self.state.apply(RequestPlaced(request_id, source, target))
+                if source == target:
+                    self._step_out(request_id)
+                    return "generate", body
                 reply = await self._port.call(
                     target,
                     "reserve",
@@ -227,14 +231,15 @@ class Router:
                 )
                 if reply.body["room"]:
                     self._step_out(request_id)
-                    return {**body, "decode_chip": target, "first_block": reply.body["first_block"]}
+                    more = {"decode_chip": target, "first_block": reply.body["first_block"]}
+                    return "prefill", {**body, **more}
                 self.state.apply(PlacementRefused(request_id))
             self._check_chips()
             await self._wait_in_line(request_id)
 
     def _check_chips(self) -> None:
         for role in ("prefill", "decode"):
-            if not any(c.alive for c in self.state.chips.values() if c.role == role):
+            if not any(c.alive and c.role in (role, "chip") for c in self.state.chips.values()):
                 raise PeerDead(f"no {role} chip is left: nothing can be placed")
 
     def _is_next(self, request_id: str) -> bool:
@@ -260,7 +265,7 @@ class Router:
     def _let_go(self, stream: Stream) -> None:
         request_id = stream.request.request_id
         request = self.state.requests[request_id]
-        for chip in (request.prefill_chip, request.decode_chip):
+        for chip in dict.fromkeys((request.prefill_chip, request.decode_chip)):
             if chip and chip not in stream.finished_on and self.state.chips[chip].alive:
                 self._node.spawn(self._abort(chip, request_id), f"abort {request_id}")
         self._leave(request_id)
@@ -315,11 +320,13 @@ class Router:
             if stream is None:
                 continue  # it ended here first: cancelled, stopped or out of time
             # What is told again, because the first answer was lost, counts once.
-            if body["stages"][index] == "prefill" and chip not in stream.finished_on:
+            stage = body["stages"][index]
+            if stage != "decode" and self.state.requests[request_id].prefilling:
                 stream.num_cached = body["cached"][index]
-                stream.spend(body["times_ns"][request_id])
-                stream.finished_on.append(chip)
                 self.state.apply(FirstTokenSampled(request_id))
+                if stage == "prefill":
+                    stream.spend(body["times_ns"][request_id])
+                    stream.finished_on.append(chip)
             finished = body["finished"].get(request_id)
             if finished is not None:
                 self._chip_finished(stream, chip, finished)

@@ -10,10 +10,11 @@ from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from configs.schema.section import Name, Section
 
-Role = Literal["router", "gateway", "prefill", "decode", "experts", "memory"]
+Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
 # There is one of each in a cluster, and its worker carries the plain role as its name.
 SINGLE_ROLES: tuple[Role, ...] = ("router", "gateway")
-CHIP_ROLES: tuple[Role, ...] = ("prefill", "decode")
+# A `chip` is given both: a request that it prefills it also decodes, in place.
+CHIP_ROLES: tuple[Role, ...] = ("prefill", "decode", "chip")
 
 
 def _expand_device(value: Any) -> Any:

@@ -104,7 +104,8 @@ def test_kv_gets_what_weights_leave() -> None:
 
 
 def test_workers_of_one_node_share_its_memory() -> None:
-    made = plan({"model.num_kv_blocks": None}, scenario="single")
+    two = {"cluster.nodes.chip.workers": ["prefill", "decode", "experts"]}
+    made = plan({"model.num_kv_blocks": None, **two}, scenario="single")
     prefill, decode, shard = made.node("chip-0").workers
     assert isinstance(prefill, ChipPlan)
     assert isinstance(decode, ChipPlan)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.router.placement import (
+    CHIP_SCORERS,
     DECODE_SCORERS,
     PREFILL_SCORERS,
     few_requests,
@@ -81,6 +82,21 @@ def test_roles_the_dead_and_the_full_are_filtered() -> None:
     assert place(state, REQUEST) is None
 
 
+def test_a_chip_that_does_both_goes_first_and_is_named_twice() -> None:
+    chips = [
+        chip("p0"), chip("d0", "decode"), chip("c0", "chip", num_requests=3),
+        chip("c1", "chip", blocks_taken=20),
+    ]  # fmt: skip
+    state = RouterState(chips, 16)
+    assert place(state, REQUEST) == ("c1", "c1")
+    state.chips["c0"].prefixes.update((content, None) for content in HASHES)
+    assert place(state, REQUEST) == ("c0", "c0")
+    state.chips["c0"].alive, state.chips["c1"].blocks_taken = False, 96
+    assert place(state, REQUEST) == ("p0", "d0")
+    del state.chips["d0"]
+    assert place(state, REQUEST) is None
+
+
 @given(
     st.lists(
         st.builds(
@@ -95,7 +111,7 @@ def test_roles_the_dead_and_the_full_are_filtered() -> None:
     )
 )  # fmt: skip
 def test_scores_stay_between_0_and_1_and_the_pick_is_the_best(chips: list[ChipState]) -> None:
-    for scorers in (PREFILL_SCORERS, DECODE_SCORERS):
+    for scorers in (PREFILL_SCORERS, DECODE_SCORERS, CHIP_SCORERS):
         for scorer, _ in scorers:
             assert all(0.0 <= scorer(c, REQUEST, chips) <= 1.0 for c in chips)
         best = pick(chips, REQUEST, (has_room,), scorers)

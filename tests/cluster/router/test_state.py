@@ -19,7 +19,7 @@ from cluster.router.events import (
 from cluster.router.state import ChipState, RouterState
 
 BLOCK = 16
-CHIPS = (("p0", "prefill"), ("p1", "prefill"), ("d0", "decode"), ("d1", "decode"))
+CHIPS = (("p0", "prefill"), ("p1", "prefill"), ("d0", "decode"), ("d1", "decode"), ("c0", "chip"))
 
 
 def fresh() -> RouterState:
@@ -46,9 +46,9 @@ def histories(draw: st.DrawFn) -> list[Event]:
             events.append(RequestPrepared(name, *sizes, hashes))
             where[name] = "prepared"
         elif stage == "prepared":
-            events.append(
-                RequestPlaced(name, f"p{draw(st.integers(0, 1))}", f"d{draw(st.integers(0, 1))}")
-            )
+            apart = f"p{draw(st.integers(0, 1))}", f"d{draw(st.integers(0, 1))}"
+            chips = ("c0", "c0") if draw(st.booleans()) else apart
+            events.append(RequestPlaced(name, *chips))
             where[name] = "placed"
         elif draw(st.booleans()):
             events.append(PlacementRefused(name))
