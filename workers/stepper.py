@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from workers.errors import PerfuseError
 from workers.exchange import DispatchSide, Tokens, request_number
-from workers.model.base import ChipModel, Hidden, MoeInput, StepLayout, StepSequence
+from workers.model.base import (
+    ChipModel,
+    Hidden,
+    MoeInput,
+    StepLayout,
+    StepSequence,
+    WholeModel,
+)
 from workers.model.sampling import Choice, choose
 from workers.node import Node
 from workers.request import SamplingParams
@@ -23,7 +30,8 @@ class StepResult:
 
     choices         seq_id -> the sampled token with its log-probabilities
     logits          seq_id -> its row of logits, where it asked for them
-    attention_ns    emulated time in attention over all layers
+    attention_ns    emulated time in attention over all layers; with the experts where the step
+                    is one call
     expert_wait_ns  from dispatch to combine
     sampling_ns     vocabulary projection and choice
     """
@@ -43,6 +51,13 @@ class Stepper:
     ) -> None:
         self._node, self._model, self._exchange = node, model, exchange
         self._timeout_ns = exchange_timeout_ns
+        # Emulated work is declared before it runs, and which experts a layer asks for shows only
+        # there: so a whole step is for clocks without emulation.
+        self._whole = (
+            model
+            if isinstance(model, WholeModel) and model.steps_whole and not node.clock.emulated
+            else None
+        )
 
     async def run(self, step: Step, sampling: Mapping[str, SamplingParams]) -> StepResult:
         """Raises PeerDead or DeadlineExceeded if experts do not answer; then nothing of the step
@@ -50,6 +65,8 @@ class Stepper:
         """
         clock, run, model = self._node.clock, self._node.hardware.run, self._model
         batch = _Batch(step.items)
+        if self._whole is not None:
+            return await self._node.hardware.compute(self._step, self._whole, batch, sampling)
         x: Hidden = None
         sums_TH: NDArray[np.float64] | None = None
         attention_ns = expert_wait_ns = 0
@@ -85,7 +102,22 @@ class Stepper:
         if not batch.sampled:
             return {}, {}
         assert sums_TH is not None, "a model has at least one layer"
-        logits_RV = self._model.logits(self._model.merge(x, sums_TH), batch.rows_R)
+        return self._choose(self._model.merge(x, sums_TH), batch, sampling)
+
+    def _step(
+        self, model: WholeModel, batch: "_Batch", sampling: Mapping[str, SamplingParams]
+    ) -> StepResult:
+        begun_ns = self._node.clock.wall_now()
+        x = model.step(model.embed(batch.token_ids_T), batch.layout)
+        stepped_ns = self._node.clock.wall_now()
+        choices, logits = self._choose(x, batch, sampling) if batch.sampled else ({}, {})
+        sampling_ns = self._node.clock.wall_now() - stepped_ns
+        return StepResult(choices, logits, stepped_ns - begun_ns, 0, sampling_ns)
+
+    def _choose(
+        self, x: Hidden, batch: "_Batch", sampling: Mapping[str, SamplingParams]
+    ) -> tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]:
+        logits_RV = self._model.logits(x, batch.rows_R)
         choices: dict[str, Choice] = {}
         wanted: dict[str, NDArray[np.float32]] = {}
         for item, logits_V in zip(batch.sampled, logits_RV, strict=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cluster.faults.rules import rules_for
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from workers.node import Node
 
@@ -27,6 +28,7 @@ class Crew:
     def __init__(self, blueprint: Blueprint, plan: NodePlan, node: Node) -> None:
         self.blueprint, self.plan, self.node = blueprint, plan, node
         self.client: MessageRouterClient | None = None
+        self._models = NodeModels(blueprint, plan)
         self._stores: Stores | None = None
         faults = rules_for(blueprint.scenario, plan.name, blueprint.plan.directory, node.rng)
         node.endpoint.rules.update(faults)
@@ -37,7 +39,8 @@ class Crew:
         if isinstance(worker, ChipPlan):
             self._build_chip(worker)
         elif isinstance(worker, ShardPlan):
-            self._build_shard(worker)
+            if not self._models.whole:
+                self._build_shard(worker)
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)
         elif worker.role == "router":
@@ -51,19 +54,12 @@ class Crew:
         from workers.blocks import BlockManager
         from workers.chip import Chip
         from workers.exchange import DispatchSide
-        from workers.model.torch.chip_model import TorchChipModel
-        from workers.model.work import WorkModel
         from workers.pool_client import PoolClient
         from workers.scheduler import Scheduler
 
         blueprint, node = self.blueprint, self.node
         section, plan = blueprint.scenario.model, blueprint.plan
-        model = TorchChipModel(
-            blueprint.folder,
-            worker.num_kv_blocks,
-            section.block_size,
-            WorkModel(blueprint.model, tier=worker.tier, kv_tier=worker.tier),
-        )
+        model = self._models.chip(worker)
         blocks = BlockManager(
             worker.num_kv_blocks, section.block_size, section.enable_prefix_caching
         )
@@ -93,12 +89,8 @@ class Crew:
 
     def _build_shard(self, worker: ShardPlan) -> None:
         from workers.expert_shard import ExpertShard
-        from workers.model.torch.expert_model import TorchExpertModel
-        from workers.model.work import WorkModel
 
-        work = WorkModel(self.blueprint.model, tier=worker.tier)
-        experts = TorchExpertModel(self.blueprint.folder, worker.expert_ids, work)
-        shard = ExpertShard(self.node, worker.name, experts)
+        shard = ExpertShard(self.node, worker.name, self._models.experts(worker))
         self.node.spawn(shard.serve(), worker.name)
 
     def _build_memory(self, worker: MemoryPlan) -> None:

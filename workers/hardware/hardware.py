@@ -100,6 +100,13 @@ class Hardware:
         self._trace.ran(work, start_ns, due_ns, late_ns)
         return result
 
+    async def compute(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute beside the event loop, and return its result. It declares no work, so it is for
+        clocks without emulation alone.
+        """
+        assert not self._clock.emulated, "emulated work is declared"
+        return await self._on_thread(kernel, *args, **kwargs)
+
     def reserve(self, work: Work, start_ns: int) -> int:
         """Take the resources for `work`; returns when it is done. Counts its energy."""
         ends_ns = [start_ns]
@@ -142,5 +149,8 @@ class Hardware:
     ) -> R:
         if self._thread is None or sum(work.flops.values()) < IN_LINE_FLOPS_MAX:
             return kernel(*args, **kwargs)
+        return await self._on_thread(kernel, *args, **kwargs)
+
+    async def _on_thread(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: kernel(*args, **kwargs))

@@ -5,7 +5,7 @@ V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,22 @@ class ChipModel(Protocol):
     def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
 
     def logits_work(self, num_rows: int) -> Work: ...
+
+
+@runtime_checkable
+class WholeModel(ChipModel, Protocol):
+    """A ChipModel that may hold all experts too, and then runs all layers as one call."""
+
+    @property
+    def steps_whole(self) -> bool:
+        """Whether `step` can be used."""
+        ...
+
+    def step(self, x: Hidden, layout: StepLayout) -> Hidden:
+        """All layers of the embedded tokens, experts included; the new tokens' KV into their
+        blocks.
+        """
+        ...
 
 
 class ExpertModel(Protocol):
