@@ -149,6 +149,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     problems += _world_problems(scenario)
     problems += _fault_problems(scenario, sites)
     problems += _dtype_problems(scenario)
+    problems += _batch_problems(scenario)
 
     max_model_len = scenario.model.max_model_len or model_config.max_context
     if max_model_len > model_config.max_context:
@@ -248,12 +249,12 @@ def _world_problems(scenario: Scenario) -> list[str]:
     if cluster.world == "virtual" and not cluster.emulation:
         return [
             "cluster.emulation: is off in the virtual world, where no time passes but emulated "
-            "time: leave it on, or use world: local"
+            "time: leave it on, or use world: process or local"
         ]
-    if cluster.world != "virtual" and cluster.frames_by == "memory":
+    if cluster.world == "local" and cluster.frames_by == "memory":
         return [
-            f"cluster.transport: is 'memory' in world {cluster.world!r}, where nodes are "
-            "processes: use 'grpc', or world: virtual"
+            "cluster.transport: is 'memory' in world 'local', where nodes are processes: use "
+            "'grpc', or world: process"
         ]
     return []
 
@@ -278,6 +279,17 @@ def _dtype_problems(scenario: Scenario) -> list[str]:
         for name, group in scenario.cluster.nodes.items()
         if dtype not in group.device.compute
         and any(role not in SINGLE_ROLES for role in group.workers)
+    ]
+
+
+def _batch_problems(scenario: Scenario) -> list[str]:
+    """Every decoding sequence has one token in each step, so a step must hold that many."""
+    seqs, tokens = scenario.model.max_num_seqs, scenario.model.max_num_batched_tokens
+    if seqs <= tokens:
+        return []
+    return [
+        f"model.max_num_seqs: is {seqs}, and model.max_num_batched_tokens {tokens}: a step has a "
+        f"token of each decoding sequence, so lower the first to {tokens} or raise the second"
     ]
 
 

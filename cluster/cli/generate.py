@@ -107,7 +107,7 @@ def _through_cluster(
     scenario: str | None,
 ) -> list[Generated]:
     """The scenario's cluster (the demo's where none is named) around this checkpoint."""
-    from cluster.cli.runs import run_in_local, run_in_virtual
+    from cluster.cli.runs import run_in_virtual, run_live
 
     changes: dict[str, object] = {"model.path": str(folder), "model.served_name": "generated"}
     if scenario is None:
@@ -127,7 +127,7 @@ def _through_cluster(
     if blueprint.scenario.cluster.world == "virtual":
         answers = run_in_virtual(blueprint, workload, _ignore).answers
     else:
-        answers = run_in_local(blueprint, workload, _ignore, _ignore).answers
+        answers = run_live(blueprint, workload, _ignore, _ignore).answers
     return [_generated(answer, blueprint.model.vocab) for answer in answers]
 
 

@@ -1,6 +1,4 @@
-"""`perfuse run SCENARIO`: its workload in the virtual or the local world, and what users would
-have seen.
-"""
+"""`perfuse run SCENARIO`: its workload in any world, and what users would have seen."""
 
 import json
 import time
@@ -11,7 +9,7 @@ from typing import Any
 from rich.progress import Progress
 
 from cluster.cli.console import console
-from cluster.cli.runs import Run, run_in_local, run_in_virtual
+from cluster.cli.runs import Run, run_in_virtual, run_live
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
 from cluster.workload.build import build_workload
@@ -39,7 +37,7 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
         if world == "virtual":
             run = run_in_virtual(blueprint, workload, advance)
         else:
-            run = run_in_local(blueprint, workload, advance, step)
+            run = run_live(blueprint, workload, advance, step)
     summary = summarise(run.answers, blueprint.scenario.slo)
     _show(blueprint, run, summary, time.monotonic() - begun_s)
     if json_file is not None:

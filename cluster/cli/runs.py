@@ -1,4 +1,4 @@
-"""Running a scenario's workload in either world: what several commands share."""
+"""Running a scenario's workload in any world: what several commands share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.live import live_world
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 
 OnAnswer = Callable[[Answer], None]
@@ -37,16 +38,13 @@ def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer
     return run_virtual(blueprint, job)
 
 
-def run_in_local(
+def run_live(
     blueprint: Blueprint, workload: Workload, on_answer: OnAnswer, on_step: Callable[[str], None]
 ) -> Run:
-    """In processes of this machine, on the wall clock; the workload enters at the gateway's
-    node.
+    """On the wall clock, in the live world that the scenario names; the workload enters at the
+    gateway's node.
     """
-    # Only live runs need Ray: the virtual world must not even import it.
-    from cluster.worlds.local import local_world
-
-    with local_world(blueprint, on_step) as world:
+    with live_world(blueprint, on_step) as world:
         world.ask_all("reset_trace")
         answers = world.run(workload, on_answer)
         lateness = [record for records in world.ask_all("lateness").values() for record in records]

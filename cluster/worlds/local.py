@@ -14,59 +14,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cluster.workload.build import Workload
-from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.live import LiveWorld, Progress, quiet
 from cluster.worlds.ray_session import ray, start_ray
 from workers.actors import host_actor
 from workers.transport.base import Transport
 
 START_TIMEOUT_S = 120
-PROGRESS_EVERY_S = 0.5
-Progress = Callable[[str], None]
 
 
-def _quiet(step: str) -> None:
-    """Nobody watches."""
-
-
-class LocalWorld:
+class LocalWorld(LiveWorld):
     """A cluster that stands on this machine. Use `local_world`.
 
     folder   holds everything that the session writes, Ray's files included; goes with it
     """
 
     def __init__(self, blueprint: Blueprint, hosts: dict[str, Any], folder: Path) -> None:
-        self.blueprint, self.folder = blueprint, folder
+        super().__init__(blueprint)
+        self.folder = folder
         self._hosts = hosts
 
-    def ask(self, node: str, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
-        """One question to one node; waits for the answer."""
-        return ray.get(self._hosts[node].ask.remote(question, *arguments), timeout=timeout_s)
+    def begin(self, node: str, question: str, *arguments: Any) -> Any:
+        return self._hosts[node].ask.remote(question, *arguments)
 
-    def ask_gateway(self, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
-        return self.ask(
-            self.blueprint.node_of("gateway").name, question, *arguments, timeout_s=timeout_s
-        )
+    def is_answered(self, begun: Any, timeout_s: float) -> bool:
+        return bool(ray.wait([begun], timeout=timeout_s)[0])
 
-    def run(self, workload: Workload, on_answer: Callable[[Answer], None]) -> list[Answer]:
-        """Put a workload to the cluster from the gateway's node; tells of answers as they come."""
-        host = self._hosts[self.blueprint.node_of("gateway").name]
-        pending = host.ask.remote("run", workload)
-        num_told = 0
-        while not ray.wait([pending], timeout=PROGRESS_EVERY_S)[0]:
-            for answer in self.ask_gateway("progress", num_told):
-                on_answer(answer)
-                num_told += 1
-        answers: list[Answer] = ray.get(pending)
-        for answer in answers[num_told:]:
-            on_answer(answer)
-        return answers
-
-    def ask_all(self, question: str, *arguments: Any) -> dict[str, Any]:
-        """One question to every node at once."""
-        references = [host.ask.remote(question, *arguments) for host in self._hosts.values()]
-        return dict(zip(self._hosts, ray.get(references), strict=True))
+    def result(self, begun: Any, timeout_s: float | None = None) -> Any:
+        return ray.get(begun, timeout=timeout_s)
 
     def kill(self, node: str) -> None:
         """The node's process dies without a word."""
@@ -84,16 +59,17 @@ def _make_transport(node: str, token: str, folder: Path) -> Callable[[], Transpo
 
 def _build(blueprint: Blueprint, node: str, disk_folder: Path) -> Any:
     async def build(transport: Transport, origin_ns: int) -> Any:
-        from cluster.worlds.standing import StandingNode
+        from cluster.worlds.standing import Host, StandingNode
 
         plan = blueprint.plan.node(node)
-        return StandingNode(blueprint, plan, transport, origin_ns, disk_folder)
+        host = Host.begin(blueprint.scenario.cluster, origin_ns)
+        return StandingNode(blueprint, plan, transport, host, disk_folder, alone=True)
 
     return build
 
 
 @contextmanager
-def local_world(blueprint: Blueprint, progress: Progress = _quiet) -> Iterator[LocalWorld]:
+def local_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[LocalWorld]:
     """Start the cluster, and take it down again whatever happens; leaves no process and no file.
 
     Raises TimeoutError if it does not stand within START_TIMEOUT_S.

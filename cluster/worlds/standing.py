@@ -4,6 +4,7 @@ import asyncio
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from configs.plan import NodePlan
+from configs.schema import ClusterSection
 from workers.clock.live import LiveClock
 from workers.disk import FolderDisk
 from workers.endpoint import Endpoint
@@ -28,8 +30,30 @@ if TYPE_CHECKING:
     from cluster.gateway.settings import GatewaySettings
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the nodes of one process share: the wall clock, and the thread that computes."""
+
+    clock: LiveClock
+    thread: ThreadPoolExecutor
+
+    @classmethod
+    def begin(cls, cluster: ClusterSection, origin_ns: int) -> "Host":
+        """Inside the event loop in which the nodes will live."""
+        clock = LiveClock(origin_ns, cluster.dilation, emulated=cluster.emulation)
+        return cls(clock, ThreadPoolExecutor(1, "compute"))
+
+    def close(self) -> None:
+        """When no node stands on it any more."""
+        self.thread.shutdown(wait=False, cancel_futures=True)
+        self.clock.close()
+
+
 class StandingNode:
-    """One node of a live world. `ask` calls one of the methods named in QUESTIONS."""
+    """One node of a live world. `ask` calls one of the methods named in QUESTIONS.
+
+    alone   no other node stands on this host, which ends with the node
+    """
 
     QUESTIONS = (
         "preload", "held", "run", "progress", "lateness", "reset_trace", "serve_http", "stop_http",
@@ -41,18 +65,17 @@ class StandingNode:
         blueprint: Blueprint,
         plan: NodePlan,
         transport: Transport,
-        origin_ns: int,
+        host: Host,
         disk_folder: Path,
+        *,
+        alone: bool = False,
     ) -> None:
-        cluster = blueprint.scenario.cluster
-        self._blueprint = blueprint
+        self._host, self._alone = host, alone
         self._failures: list[str] = []
-        self._clock = LiveClock(origin_ns, cluster.dilation, emulated=cluster.emulation)
-        self._thread = ThreadPoolExecutor(1, f"{plan.name}-compute")
         self._node = Node(
             plan.name,
             epoch=1,
-            clock=self._clock,
+            clock=host.clock,
             device=plan.device,
             link=plan.link,
             transport=transport,
@@ -62,7 +85,7 @@ class StandingNode:
             rng=Rng(blueprint.scenario.seed),
             trace=Trace(),
             on_failure=self._failed,
-            compute_thread=self._thread,
+            compute_thread=host.thread,
         )
         self._crew = Crew(blueprint, plan, self._node)
         self._server: GatewayServer | None = None
@@ -132,5 +155,5 @@ class StandingNode:
     async def stop(self) -> None:
         await self.stop_http()
         await self._node.crash()
-        self._thread.shutdown(wait=False, cancel_futures=True)
-        self._clock.close()
+        if self._alone:
+            self._host.close()

@@ -58,16 +58,16 @@ class NodeGroup(Section):
 
 
 class ClusterSection(Section):
-    """world      "virtual": one process, the clock jumps; "local": processes here, wall clock
+    """world      "virtual": one process, the clock jumps; "process": one process, wall clock;
+               "local": a process a node on this machine, wall clock
     emulation  off: everything costs nothing but what it really takes, and dilation is 1
     dilation   wall time for one unit of emulated time in a live world: at 1000 a 2 us link takes
                2 ms
-    transport  how frames move in a live world; the virtual one, whose clock jumps, has only
-               "memory"
+    transport  how frames move between processes; within one there is only "memory"
     nodes      group name -> nodes that are alike; the order numbers the workers
     """
 
-    world: Literal["virtual", "local"] = "virtual"
+    world: Literal["virtual", "process", "local"] = "virtual"
     emulation: bool = True
     dilation: float = Field(default=1.0, ge=1)
     transport: Literal["grpc", "memory"] | None = None
@@ -80,5 +80,5 @@ class ClusterSection(Section):
 
     @property
     def frames_by(self) -> Literal["grpc", "memory"]:
-        """The transport, chosen or by default; with a clock that jumps it can only be memory."""
-        return "memory" if self.world == "virtual" else self.transport or "grpc"
+        """The transport, chosen or by default; within one process it can only be memory."""
+        return self.transport or "grpc" if self.world == "local" else "memory"

@@ -162,10 +162,14 @@ def test_the_large_model_fits_where_there_is_room() -> None:
         ({"model.max_model_len": 1025}, "so at most 1024"),
         ({"model.num_kv_blocks": 63}, "lower model.max_model_len to 1008"),
         ({"model.num_kv_blocks": 10**9}, "has room for 2197"),
+        (
+            {"model.max_num_seqs": 300},
+            "lower the first to 256 or raise the second",
+        ),
         ({"cluster.emulation": False}, "cluster.emulation: is off in the virtual world"),
         (
             {"cluster.world": "local", "cluster.transport": "memory"},
-            "use 'grpc', or world: virtual",
+            "use 'grpc', or world: process",
         ),
         (
             {"faults": [{"type": "drop", "source": "decode-3"}]},

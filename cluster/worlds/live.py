@@ -1,0 +1,90 @@
+"""What the live worlds have in common: a cluster on the wall clock, asked from outside."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from cluster.workload.build import Workload
+from cluster.workload.driver import Answer
+from cluster.worlds.blueprint import Blueprint
+
+PROGRESS_EVERY_S = 0.5
+Progress = Callable[[str], None]
+
+
+def quiet(step: str) -> None:
+    """Nobody watches."""
+
+
+class LiveWorld(ABC):
+    """A cluster that stands. Its questions are `StandingNode`'s."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self.blueprint = blueprint
+
+    @abstractmethod
+    def begin(self, node: str, question: str, *arguments: Any) -> Any:
+        """Put a question to a node; `result` has the answer."""
+
+    @abstractmethod
+    def is_answered(self, begun: Any, timeout_s: float) -> bool:
+        """Whether there is an answer; waits for it as long as that."""
+
+    @abstractmethod
+    def result(self, begun: Any, timeout_s: float | None = None) -> Any:
+        """The answer, or what was raised instead; TimeoutError if neither comes in time."""
+
+    @abstractmethod
+    def kill(self, node: str) -> None:
+        """The node dies without a word."""
+
+    def ask(self, node: str, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+        """One question to one node; waits for the answer."""
+        return self.result(self.begin(node, question, *arguments), timeout_s)
+
+    def ask_gateway(self, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+        return self.ask(self._gateway, question, *arguments, timeout_s=timeout_s)
+
+    def ask_all(self, question: str, *arguments: Any) -> dict[str, Any]:
+        """One question to every node at once."""
+        names = [node.name for node in self.blueprint.plan.nodes]
+        begun = {name: self.begin(name, question, *arguments) for name in names}
+        return {name: self.result(one) for name, one in begun.items()}
+
+    def run(self, workload: Workload, on_answer: Callable[[Answer], None]) -> list[Answer]:
+        """Put a workload to the cluster from the gateway's node; tells of answers as they come."""
+        begun = self.begin(self._gateway, "run", workload)
+        num_told = 0
+        while not self.is_answered(begun, PROGRESS_EVERY_S):
+            for answer in self.ask_gateway("progress", num_told):
+                on_answer(answer)
+                num_told += 1
+        answers: list[Answer] = self.result(begun)
+        for answer in answers[num_told:]:
+            on_answer(answer)
+        return answers
+
+    @property
+    def _gateway(self) -> str:
+        return self.blueprint.node_of("gateway").name
+
+
+def live_world(
+    blueprint: Blueprint, progress: Progress = quiet
+) -> AbstractContextManager[LiveWorld]:
+    """The world that the scenario names: `process` or `local`.
+
+    Raises ValueError for the virtual one, which has no wall clock.
+    """
+    world = blueprint.scenario.cluster.world
+    if world == "process":
+        from cluster.worlds.process import process_world
+
+        return process_world(blueprint, progress)
+    if world == "local":
+        # Only here: whoever serves from one process need not even have Ray.
+        from cluster.worlds.local import local_world
+
+        return local_world(blueprint, progress)
+    raise ValueError(f"cluster.world is {world!r}: a live world is 'process' or 'local'")
