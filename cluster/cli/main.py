@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.cli import serve_options
 from cluster.cli.console import clear_errors, console, overrides
 
 app = typer.Typer(
@@ -19,7 +20,8 @@ Set = Annotated[
     ),
 ]
 World = Annotated[
-    str | None, typer.Option(help="virtual or local; left out, the scenario's", show_default=False)
+    str | None,
+    typer.Option(help="virtual, process or local; left out, the scenario's", show_default=False),
 ]
 
 
@@ -61,32 +63,47 @@ def run(
 
 @app.command()
 def serve(
-    scenario: Scenario = "demo",
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
-    emulation: Annotated[
-        bool,
-        typer.Option(help="emulate the scenario's hardware; off: as fast as this machine goes"),
-    ] = True,
-    dilation: Annotated[
-        float | None,
-        typer.Option(
-            help="wall time per emulated time; left out, the scenario's", show_default=False
-        ),
-    ] = None,
+    scenario: serve_options.Scenario = None,
+    model: serve_options.Model = None,
+    host: serve_options.Host = "127.0.0.1",
+    port: serve_options.Port = 8000,
+    served_model_name: serve_options.Key[str] = None,
+    dtype: serve_options.Key[str] = None,
+    max_model_len: serve_options.Key[int] = None,
+    max_num_seqs: serve_options.Key[int] = None,
+    max_num_batched_tokens: serve_options.Key[int] = None,
+    block_size: serve_options.Key[int] = None,
+    gpu_memory_utilization: serve_options.Key[float] = None,
+    num_gpu_blocks_override: serve_options.Key[int] = None,
+    enable_prefix_caching: serve_options.Key[bool] = None,
+    seed: serve_options.Key[int] = None,
+    world: serve_options.World = None,
+    emulation: serve_options.Emulation = None,
+    dilation: serve_options.Dilation = None,
     set_: Set = None,
 ) -> None:
-    """Serve an OpenAI-compatible endpoint from a cluster of processes on this machine."""
+    """Serve an OpenAI-compatible endpoint: one model from one process, or a scenario's cluster."""
     from cluster.cli.serve import serve_http
 
     with clear_errors():
         changes = overrides(set_ or ())
-        changes["cluster.world"] = "local"
-        if not emulation:
-            changes |= {"cluster.emulation": False, "cluster.dilation": 1}
-        elif dilation is not None:
-            changes["cluster.dilation"] = dilation
-        serve_http(scenario, changes, host, port)
+        changes |= serve_options.changed_keys(
+            model=model,
+            served_model_name=served_model_name,
+            dtype=dtype,
+            max_model_len=max_model_len,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            block_size=block_size,
+            gpu_memory_utilization=gpu_memory_utilization,
+            num_gpu_blocks_override=num_gpu_blocks_override,
+            enable_prefix_caching=enable_prefix_caching,
+            seed=seed,
+            world=world,
+            emulation=emulation,
+            dilation=dilation,
+        )
+        serve_http(scenario or ("server" if model else "demo"), changes, host, port)
 
 
 @app.command()

@@ -91,6 +91,13 @@ def test_a_token_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
         (("show", "demo", "--set", "cluster.nodes.experts.count=9"), "experts"),
         (("ask", "x", "--scenario", "single"), "vector store"),
         (("index", "nowhere-at-all"), "nowhere-at-all"),
+        (("serve", "--model", "nowhere/at/all"), "nowhere/at/all"),
+        (("serve", "--model", "perfuse-tiny", "--world", "virtual"), "process"),
+        (("serve", "--model", "perfuse-tiny", "--dtype", "fp3"), "model.dtype"),
+        (("serve", "server", "--max-num-seqs", "1000"), "max_num_batched_tokens"),
+        (("serve", "server", "--max-model-len", "4096"), "model.max_model_len"),
+        (("serve", "server", "--num-gpu-blocks-override", "3"), "model.num_kv_blocks"),
+        (("serve", "server", "--host", "no.such.host.invalid"), "no.such.host.invalid"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_starts(arguments: tuple[str, ...], named: str) -> None:

@@ -14,10 +14,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
-    command = [
-        sys.executable, "-m", "cluster.cli.main", "serve", "demo", "--no-emulation", "--port", "0",
-    ]  # fmt: skip
+@pytest.mark.parametrize("what", [("demo", "--no-emulation"), ("--model", "perfuse-tiny")])
+def test_a_signal_ends_it_cleanly(what: tuple[str, ...], number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "cluster.cli.main", "serve", *what, "--port", "0"]
     # A short path of its own: sockets live in it, and what is left behind shows.
     with tempfile.TemporaryDirectory(prefix="pf-") as folder:
         environment = {**psutil.Process().environ(), "TMPDIR": folder}
@@ -39,3 +38,32 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
         assert "draining" in out
         assert not psutil.wait_procs(started, timeout=20)[1], "processes were left behind"
         assert not list(Path(folder).glob("perfuse-*")), "files were left behind"
+
+
+def test_one_process_loads_neither_ray_nor_grpc_nor_torch() -> None:
+    """And flags replace the scenario's keys."""
+    code = (
+        "import sys; sys.argv = ['perfuse', 'serve', '--model', 'perfuse-tiny', '--port', '0',"
+        " '--max-model-len', '256', '--served-model-name', 'mine']\n"
+        "from cluster.cli.main import app\n"
+        "try: app()\n"
+        "finally: print('loaded', sorted({'ray', 'grpc', 'torch'} & set(sys.modules)))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        lines = iter(process.stdout.readline, "")
+        line = next(line for line in lines if "http://" in line)
+        url = line[line.index("http://") :].split("/v1")[0]
+        model = httpx.get(f"{url}/v1/models").json()["data"][0]
+        assert (model["id"], model["max_model_len"]) == ("mine", 256)
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+        assert process.wait(20) == 0, rest
+        assert "loaded []" in rest
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,67 @@
+"""The options of `perfuse serve`, under vLLM's names where vLLM has them, and what they replace."""
+
+from typing import Annotated, TypeVar
+
+import typer
+
+T = TypeVar("T")
+
+_PANEL = "Keys of the scenario"
+
+Scenario = Annotated[
+    str | None,
+    typer.Argument(
+        help="a scenario file, or the name of a shipped one; left out, `server` with --model and "
+        "`demo` without",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Hugging Face folder, or perfuse-tiny", show_default=False)
+]
+Host = Annotated[str, typer.Option(help="address to listen on")]
+Port = Annotated[int, typer.Option(help="port; 0 takes a free one")]
+World = Annotated[
+    str | None,
+    typer.Option(
+        help="process or local; left out, the scenario's (local where that is virtual)",
+        show_default=False,
+    ),
+]
+Emulation = Annotated[
+    bool | None,
+    typer.Option(
+        "--emulation/--no-emulation",
+        help="emulate the scenario's hardware; off: as fast as this machine goes",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
+Dilation = Annotated[
+    float | None,
+    typer.Option(help="wall time per emulated time", show_default=False, rich_help_panel=_PANEL),
+]
+# Replaces the key that KEYS names; left out, the scenario's value stays.
+Key = Annotated[T | None, typer.Option(show_default=False, rich_help_panel=_PANEL)]
+
+KEYS = {
+    "model": "model.path",
+    "served_model_name": "model.served_name",
+    "dtype": "model.dtype",
+    "max_model_len": "model.max_model_len",
+    "max_num_seqs": "model.max_num_seqs",
+    "max_num_batched_tokens": "model.max_num_batched_tokens",
+    "block_size": "model.block_size",
+    "gpu_memory_utilization": "model.gpu_memory_utilization",
+    "num_gpu_blocks_override": "model.num_kv_blocks",
+    "enable_prefix_caching": "model.enable_prefix_caching",
+    "seed": "seed",
+    "world": "cluster.world",
+    "emulation": "cluster.emulation",
+    "dilation": "cluster.dilation",
+}
+
+
+def changed_keys(**options: object) -> dict[str, object]:
+    """The keys that the options given replace; None is an option left out."""
+    return {KEYS[name]: value for name, value in options.items() if value is not None}
