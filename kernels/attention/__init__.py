@@ -77,7 +77,7 @@ class KvCache:
     @property
     def block_bytes(self) -> int:
         if self._plain is not None:
-            return self._plain.data[0].nbytes
+            return int(self._plain.data[0].nbytes)
         return int(lib.attention_block_bytes(self._handle))
 
     def read_blocks(self, ids: NDArray[Any]) -> NDArray[np.uint8]:
@@ -85,7 +85,8 @@ class KvCache:
         ids = np.asarray(ids, dtype=np.int64)
         if self._plain is not None:
             self._check_ids(ids)
-            return self._plain.data[ids].reshape(len(ids), -1)
+            held: NDArray[np.uint8] = self._plain.data[ids].reshape(len(ids), self.block_bytes)
+            return held
         out = np.empty((len(ids), self.block_bytes), dtype=np.uint8)
         lib.attention_read_blocks(self._handle, ids, out)
         return out
@@ -119,7 +120,7 @@ class KvCache:
         """
         if self._plain is None:
             k, v = _rows(k_THD), _rows(v_THD)
-            lib.attention_write(self._handle, layer, blocks_T, offsets_T, k, v)
+            lib.attention_write(self._handle, int(layer), blocks_T, offsets_T, k, v)
             return
         self._check_layer(layer)
         for name, x in (("k_THD", k_THD), ("v_THD", v_THD)):
@@ -133,7 +134,7 @@ class KvCache:
         if self._plain is None:
             shape = (self.block_size, self.num_kv_heads, self.head_dim)
             k, v = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-            lib.attention_read(self._handle, layer, block, k, v)
+            lib.attention_read(self._handle, int(layer), int(block), k, v)
             return k, v
         self._check_layer(layer)
         self._check_ids(np.array([block]))
@@ -228,7 +229,7 @@ def forward(
     if out_TND is None:
         out_TND = np.empty(q_TND.shape, dtype=np.float32)
     cache.run(
-        layer, q_TND, layout, window,
+        int(layer), q_TND, layout, int(window),
         cache.head_dim**-0.5 if scale is None else float(scale), out_TND, lse_TN,
     )  # fmt: skip
     return out_TND

@@ -16,25 +16,49 @@ namespace {
 
 constexpr float kLog2E = 1.44269504f;
 constexpr double kLn2 = 0.693147180559945309;
-constexpr long kChunksMax = kSpan / kChunkTokens;
+
 static_assert(kSpan % kChunkTokens == 0, "chunks do not cross spans");
 
 // What a tile outside of the keys points at: zeros, as long as the largest K or V of a tile.
 alignas(64) const char kNothing[kTileTokens * kHeadDimMax * 4] = {};
 
-// Where the tiles of one sequence's keys in one layer and head lie.
-struct Keys {
-  const KvCache& cache;
-  const AttentionPlan::Sequence& sequence;
-  long layer, head;
-
-  // Of the tile that begins at this position, nullptr where it holds no key.
-  const char* tile(int64_t position) const {
-    if (position < sequence.first_key || position >= sequence.end_key) return nullptr;
-    const int64_t slot = position - sequence.first_key;
-    const int32_t block = sequence.blocks[slot / cache.block_size];
-    return cache.tile(block, layer, head, slot % cache.block_size / kTileTokens);
+// Walks over the tiles of one sequence's keys in one layer and head.
+class Tiles {
+ public:
+  // From the tile that begins at this position on.
+  Tiles(const KvCache& cache, const AttentionPlan::Sequence& sequence, long layer, long head,
+        int64_t position)
+      : base_(cache.tile(0, layer, head, 0)), block_bytes_(long(cache.block_bytes)),
+        tile_bytes_(long(cache.tile_bytes)), per_block_(cache.block_size / kTileTokens),
+        before_((sequence.first_key - position) / kTileTokens),
+        left_((sequence.end_key - std::max(position, sequence.first_key) + kTileTokens - 1) /
+              kTileTokens) {
+    const int64_t first = std::max<int64_t>(0, -before_);
+    block_ = sequence.blocks + first / per_block_;
+    tile_ = first % per_block_;
   }
+
+  // The next chunk's; kNothing where a tile holds no key.
+  void next(const char** tiles) {
+    for (int t = 0; t < kChunkTiles; ++t) {
+      if (before_ > 0) {
+        --before_;
+        tiles[t] = kNothing;
+      } else if (left_ <= 0) {
+        tiles[t] = kNothing;
+      } else {
+        --left_;
+        tiles[t] = base_ + *block_ * block_bytes_ + tile_ * tile_bytes_;
+        if (++tile_ == per_block_) tile_ = 0, ++block_;
+      }
+    }
+  }
+
+ private:
+  const char* base_;
+  const int32_t* block_;
+  long block_bytes_, tile_bytes_, per_block_, tile_;
+  int64_t before_, left_;  // tiles before the first key, and with keys
 };
 
 // A copy of the last tile's values, zeros in its unused slots: whatever lies there, times a weight
@@ -124,18 +148,19 @@ class Item {
  public:
   Item(const KvCache& cache, long layer, const AttentionPlan& plan, long index,
        const AttentionCall& call)
-      : cache_(cache), plan_(plan), item_(plan.items[size_t(index)]), call_(call),
-        sequence_(plan.sequences[size_t(item_.sequence)]),
-        keys_{cache, sequence_, layer, item_.kv_head}, table_(kernels()),
+      : cache_(cache), layer_(layer), plan_(plan), item_(plan.items[size_t(index)]), call_(call),
+        sequence_(plan.sequences[size_t(item_.sequence)]), table_(kernels()),
         num_rows_(item_.num_rows()),
         num_blocks_((num_rows_ + table_.attend_rows_max - 1) / table_.attend_rows_max) {
     const bool last = index + 1 == plan.num_items();
     const AttentionItem& next = last ? item_ : plan.items[size_t(index) + 1];
-    const auto& after = plan.sequences[size_t(next.sequence)];
-    const int64_t begin = std::max(after.begin_of(after.start + next.first_token, plan.window),
-                                   next.first_span * kSpan);
-    chunk_tiles(Keys{cache, after, layer, next.kv_head}, begin / kChunkTokens * kChunkTokens,
-                next_tiles_);
+    tiles_of(next, first_chunk(next)).next(after_);
+    const int64_t first = sequence_.start + item_.first_token;
+    for (long row = 0; row < num_rows_; ++row) {
+      const int64_t position = first + row / item_.num_heads;
+      begins_[row] = sequence_.begin_of(position, plan.window);
+      ends_[row] = sequence_.end_of(position);
+    }
   }
 
   void run() {
@@ -144,8 +169,18 @@ class Item {
     if (item_.partial < 0) {
       for (long row = 0; row < num_rows_; ++row) merge(row).begin();
     }
-    for (int64_t i = 0; i < item_.num_spans; ++i) {
-      walk_span(item_.first_span + i);
+    int64_t at = first_chunk(item_);
+    Tiles tiles = tiles_of(item_, at);
+    tiles.next(next_);
+    const int64_t last_span = item_.first_span + item_.num_spans;
+    const int64_t end = std::min(ends_[num_rows_ - 1], last_span * kSpan);
+    for (int64_t span = item_.first_span; at < end; ++span) {
+      begin_span();
+      for (; at < std::min(end, (span + 1) * kSpan); at += kChunkTokens) {
+        std::memcpy(tiles_, next_, sizeof tiles_);
+        tiles.next(next_);
+        walk_chunk(at, at + kChunkTokens < end ? next_ : after_);
+      }
       for (long row = 0; row < num_rows_; ++row) {
         const float* sums = rows_.sums + row * dim;
         const float weight = sum_of(rows_.lanes + row * 16);
@@ -174,11 +209,14 @@ class Item {
     return {rows_.total_most[row], rows_.total[row], rows_.out + row * plan_.head_dim,
             plan_.head_dim};
   }
-  static void chunk_tiles(const Keys& keys, int64_t position, const char** tiles) {
-    for (int t = 0; t < kChunkTiles; ++t) {
-      const char* tile = keys.tile(position + t * kTileTokens);
-      tiles[t] = tile ? tile : kNothing;
-    }
+  Tiles tiles_of(const AttentionItem& item, int64_t position) const {
+    return Tiles(cache_, plan_.sequences[size_t(item.sequence)], layer_, item.kv_head, position);
+  }
+  // Where the first chunk that an item sees begins.
+  int64_t first_chunk(const AttentionItem& item) const {
+    const AttentionPlan::Sequence& sequence = plan_.sequences[size_t(item.sequence)];
+    const int64_t begin = sequence.begin_of(sequence.start + item.first_token, plan_.window);
+    return std::max(begin, item.first_span * kSpan) / kChunkTokens * kChunkTokens;
   }
 
   void convert_queries() {
@@ -209,49 +247,33 @@ class Item {
     }
   }
 
-  void walk_span(int64_t span) {
-    const long dim = plan_.head_dim;
-    std::memset(rows_.sums, 0, size_t(num_rows_ * dim) * 4);
+  void begin_span() {
+    std::memset(rows_.sums, 0, size_t(num_rows_ * plan_.head_dim) * 4);
     std::memset(rows_.lanes, 0, size_t(num_rows_) * 64);
     for (long row = 0; row < num_rows_; ++row) rows_.most[row] = kUnseen;
-    const int64_t first = sequence_.start + item_.first_token;
-    const int64_t begin = std::max(sequence_.begin_of(first, plan_.window), span * kSpan);
-    const int64_t end =
-        std::min(sequence_.end_of(first + item_.num_tokens - 1), (span + 1) * kSpan);
-    const bool last = span + 1 == item_.first_span + item_.num_spans;
-    for (int64_t at = begin / kChunkTokens * kChunkTokens; at < end; at += kChunkTokens) {
-      walk_chunk(at, !last || at + kChunkTokens < end);
-    }
   }
 
   // The keys at positions `at` to `at` + kChunkTokens - 1, for all rows that see some.
-  void walk_chunk(int64_t at, bool more) {
-    const char* tiles[kChunkTiles];
-    chunk_tiles(keys_, at, tiles);
+  void walk_chunk(int64_t at, const char* const* next) {
     Chunk chunk;
     chunk.head_dim = plan_.head_dim;
     for (int t = 0; t < kChunkTiles; ++t) {
-      const bool held = tiles[t] != kNothing;
+      const bool held = tiles_[t] != kNothing;
       const int64_t used = sequence_.end_key - at - t * kTileTokens;
-      chunk.keys[t] = tiles[t];
-      chunk.values[t] = held ? tiles[t] + cache_.half_bytes : kNothing;
-      const char* scales = held ? tiles[t] + 2 * cache_.half_bytes : kNothing;
+      chunk.keys[t] = tiles_[t];
+      chunk.values[t] = held ? tiles_[t] + cache_.half_bytes : kNothing;
+      const char* scales = held ? tiles_[t] + 2 * cache_.half_bytes : kNothing;
       chunk.key_scales[t] = reinterpret_cast<const float*>(scales);
       chunk.value_scales[t] = reinterpret_cast<const float*>(held ? scales + 64 : scales);
       if (held && used < kTileTokens) {
-        clean_.copy(cache_, tiles[t], used);
+        clean_.copy(cache_, tiles_[t], used);
         chunk.values[t] = clean_.values;
         chunk.value_scales[t] = clean_.scales;
       }
+      // Into the second cache, half a chunk ahead: two chunks at once would crowd out the first.
+      chunk.ask_keys[t] = chunk.values[t];
+      chunk.ask_values[t] = next[t];
     }
-    if (more) {
-      chunk_tiles(keys_, at + kChunkTokens, tiles);
-    } else {
-      std::memcpy(tiles, next_tiles_, sizeof tiles);
-    }
-    std::memcpy(chunk.next, tiles, sizeof tiles);
-
-    const int64_t first = sequence_.start + item_.first_token;
     const uint32_t* units = rows_.units;
     const long row_units = long(cache_.half_bytes) / 64;
     for (long b = 0; b < num_blocks_; ++b) {
@@ -259,9 +281,7 @@ class Item {
       int32_t begins[kRowsMax], ends[kRowsMax];
       bool seen = false;
       for (long m = 0; m < size; ++m) {
-        const int64_t position = first + (begin + m) / item_.num_heads;
-        const int64_t from = sequence_.begin_of(position, plan_.window) - at;
-        const int64_t to = sequence_.end_of(position) - at;
+        const int64_t from = begins_[begin + m] - at, to = ends_[begin + m] - at;
         begins[m] = int32_t(std::clamp(from, int64_t{0}, int64_t{kChunkTokens}));
         ends[m] = int32_t(std::clamp(to, int64_t{0}, int64_t{kChunkTokens}));
         if (ends[m] <= begins[m]) begins[m] = ends[m] = 0;
@@ -278,14 +298,18 @@ class Item {
   }
 
   const KvCache& cache_;
+  const long layer_;
   const AttentionPlan& plan_;
   const AttentionItem& item_;
   const AttentionCall& call_;
   const AttentionPlan::Sequence& sequence_;
-  const Keys keys_;
   const Table& table_;
   const long num_rows_, num_blocks_;
-  const char* next_tiles_[kChunkTiles];
+  int64_t begins_[kQueryRowsMax], ends_[kQueryRowsMax];  // positions that each row sees
+  // Keys of this chunk, of the next one, and of the next item's first.
+  const char* tiles_[kChunkTiles];
+  const char* next_[kChunkTiles];
+  const char* after_[kChunkTiles];
   CleanValues clean_;
   Rows rows_;
 };

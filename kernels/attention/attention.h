@@ -2,7 +2,7 @@
 //
 //   KvCache cache(BF16, blocks, 16, layers, kv_heads, head_dim);       // once
 //   AttentionPlan plan(cache, heads, sequences, window);               // once a step
-//   write_rows(cache, layer, ..., begin, end);                         // phase 1: any split of rows
+//   write_rows(cache, layer, ..., begin, end);                    // phase 1: any split of rows
 //   attend_item(cache, layer, plan, item, call);                       // phase 2: plan.items
 //   merge_item(plan, item, call);                                      // phase 3: plan.merges
 //

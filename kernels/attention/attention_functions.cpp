@@ -92,13 +92,14 @@ void write(const Argument* a, Result&) {
   const Array& offsets = array(a[3], "offsets_T", 1, {"int32", "int64"});
   const long tokens = blocks.shape[0];
   expect(offsets, "offsets_T", 0, tokens);
-  const Array& k = rows_of(a[4], "k_TND", tokens, cache.num_kv_heads, cache.head_dim);
-  const Array& v = rows_of(a[5], "v_TND", tokens, cache.num_kv_heads, cache.head_dim);
+  const Array& k = rows_of(a[4], "k_THD", tokens, cache.num_kv_heads, cache.head_dim);
+  const Array& v = rows_of(a[5], "v_THD", tokens, cache.num_kv_heads, cache.head_dim);
   std::vector<int32_t> slots(size_t(2 * tokens));
   for (long t = 0; t < tokens; ++t) {
     const int64_t block = whole_number(blocks, t), offset = whole_number(offsets, t);
     if (block < 0 || block >= cache.num_blocks || offset < 0 || offset >= cache.block_size) {
-      refuse("token " + std::to_string(t) + " goes to block " + std::to_string(block) + ", offset " +
+      refuse("token " + std::to_string(t) + " goes to block " + std::to_string(block) +
+             ", offset " +
              std::to_string(offset) + "; there are " + std::to_string(cache.num_blocks) +
              " blocks of " + std::to_string(cache.block_size));
     }

@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kPositionMax = int64_t{1} << 40;
 constexpr int64_t kRowsLimit = int64_t{1} << 31;
 
-[[noreturn]] void refuse_sequence(long s, const char* name, int64_t value, const std::string& must) {
+[[noreturn]] void refuse_sequence(long s, const char* name, int64_t value,
+                                  const std::string& must) {
   refuse("sequence " + std::to_string(s) + ": " + name + " is " + std::to_string(value) +
          "; it must be " + must);
 }
@@ -44,7 +45,8 @@ void check(const KvCache& cache, const Sequences& all, long s) {
 AttentionPlan::AttentionPlan(const KvCache& cache, long num_heads_, const Sequences& all,
                              long window_)
     : num_heads(num_heads_), group(num_heads_ / cache.num_kv_heads), window(window_),
-      num_blocks(cache.num_blocks), block_size(cache.block_size), num_kv_heads(cache.num_kv_heads), head_dim(cache.head_dim) {
+      num_blocks(cache.num_blocks), block_size(cache.block_size),
+      num_kv_heads(cache.num_kv_heads), head_dim(cache.head_dim) {
   if (num_heads < 1 || num_heads % num_kv_heads != 0) {
     refuse("num_heads is " + std::to_string(num_heads) + "; it must be a multiple of the cache's " +
            std::to_string(num_kv_heads) + " KV heads");
@@ -83,25 +85,31 @@ void AttentionPlan::add_sequence(const KvCache& cache, long s) {
     const int64_t end_key = sequence.end_of(sequence.start + end - 1);
     const int64_t span = begin_key / kSpan;
     const int64_t spans = end_key > begin_key ? (end_key - 1) / kSpan + 1 - span : 0;
+    const bool split = tiles == 1 && spans > 1;
     for (long part = 0; part < num_kv_heads * parts; ++part) {
       const long head = part / parts, begin = group * (part % parts) / parts;
       const long heads = group * (part % parts + 1) / parts - begin;
       AttentionItem item{int32_t(s), int32_t(head), int32_t(head * group + begin), int32_t(heads),
                          first, end - first, span, spans, -1};
-      if (tiles == 1 && spans > 1) {
+      if (split) {
         item.partial = num_partials;
-        merges.push_back(item);
-        item.num_spans = 1;
-        for (int64_t i = 0; i < spans; ++i, ++item.first_span) {
-          items.push_back(item);
-          item.partial += item.num_rows() * partial_floats();
-        }
-        num_partials = item.partial;
-      } else {
-        items.push_back(item);
+        num_partials += spans * item.num_rows() * partial_floats();
       }
+      (split ? merges : items).push_back(item);
       kv_bytes += size_t(std::max(int64_t{0}, end_key - begin_key) / kTileTokens) *
                   cache.tile_bytes;
+    }
+    if (!split) continue;
+    // All heads of a span one after another: they lie side by side in each block.
+    const size_t last = merges.size();
+    for (int64_t i = 0; i < spans; ++i) {
+      for (size_t m = last - size_t(num_kv_heads * parts); m < last; ++m) {
+        AttentionItem item = merges[m];
+        item.first_span += i;
+        item.num_spans = 1;
+        item.partial += i * item.num_rows() * partial_floats();
+        items.push_back(item);
+      }
     }
   }
 }

@@ -15,7 +15,8 @@ struct Chunk {
   const char* values[kChunkTiles];
   const float* key_scales[kChunkTiles];    // int8 only: 16 each
   const float* value_scales[kChunkTiles];
-  const char* next[kChunkTiles];           // keys of the next chunk, to ask for
+  const char* ask_keys[kChunkTiles];       // what to ask for while keys are read, half a tile each
+  const char* ask_values[kChunkTiles];     // and while values are
   long head_dim;                           // a multiple of 16
 };
 

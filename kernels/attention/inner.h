@@ -12,8 +12,8 @@ using perfuse::kChunkTokens;
 
 #define PERFUSE_EACH(i, count) _Pragma("GCC unroll 24") for (int i = 0; i < count; ++i)
 
-// 2^x for x <= 0, and the roundings above it: exactly 1 at 0, exactly 0 from -150 on. The polynomial
-// is a fit of least relative error on [-1/2, 1/2], 2e-9. NaN stays NaN.
+// 2^x for x <= 0, and the roundings above it: exactly 1 at 0, exactly 0 from -150 on. The
+// polynomial is a fit of least relative error on [-1/2, 1/2], 2e-9. NaN stays NaN.
 inline VF power_of_two(VF x) {
   const VF bounded = max(splat(-150.0f), x);
   const VF n = round(bounded);
@@ -75,18 +75,18 @@ struct Numbers<perfuse::I8> {
   static VI value(VI sum, Line v, const uint32_t* p) { return uint8_dot(sum, v, p); }
 };
 
-// Scores of T tiles from the first on: M x T chains along the channels. Meanwhile asks for the same
-// tiles' values.
+// Scores of T tiles from the first on: M x T chains along the channels. Meanwhile asks for what
+// comes next.
 template <perfuse::Kind K, int M, int T>
 inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, float* scores) {
   using N = Numbers<K>;
   const long units = chunk.head_dim / N::kPer;
   const char* keys[T];
-  const char* values[T];
+  const char* ask[T];
   typename N::Sum sums[M][T];
   PERFUSE_EACH(t, T) {
     keys[t] = chunk.keys[first + t];
-    values[t] = chunk.values[first + t];
+    ask[t] = chunk.ask_keys[first + t];
   }
   PERFUSE_EACH(m, M) {
     PERFUSE_EACH(t, T) {
@@ -101,7 +101,7 @@ inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, fl
   for (long at = 0; at < units * 64; at += 64, q += M) {
     typename N::Line lines[T];
     PERFUSE_EACH(t, T) {
-      __builtin_prefetch(values[t] + at, 0, 2);
+      __builtin_prefetch(ask[t] + at, 0, 2);
       lines[t] = N::line(keys[t] + at);
     }
     PERFUSE_EACH(m, M) {
@@ -121,7 +121,7 @@ inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, fl
 }
 
 // Adds the values of the whole chunk, L lines of channels from `at` on, to M rows. Meanwhile asks
-// for the next chunk's keys.
+// for what comes next.
 template <perfuse::Kind K, int M, int L>
 inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32_t* weights,
                        const float* shrink, const float* steps, long at) {
@@ -141,11 +141,11 @@ inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32
   }
   for (int t = 0; t < kChunkTiles; ++t, weights += kUnits) {
     const char* values = chunk.values[t] + at * 64;
-    const char* next = chunk.next[t] + at * kUnits * 64;
-    for (int u = 0; u < kUnits; ++u, values += row, next += L * 64) {
+    const char* ask = chunk.ask_values[t] + at * kUnits * 64;
+    for (int u = 0; u < kUnits; ++u, values += row, ask += L * 64) {
       typename N::Line lines[L];
       PERFUSE_EACH(l, L) {
-        __builtin_prefetch(next + l * 64, 0, 2);
+        __builtin_prefetch(ask + l * 64, 0, 2);
         lines[l] = N::line(values + l * 64);
       }
       PERFUSE_EACH(m, M) {

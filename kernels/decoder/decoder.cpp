@@ -8,8 +8,8 @@ namespace {
 // Tokens whose heads one item turns: a few hundred nanoseconds each.
 constexpr long kTokensAnItem = 4;
 
-// x += what the experts gave: in float64 where they did, and then rounded once, as where the sums of
-// several shards come together.
+// x += what the experts gave: in float64 where they did, and then rounded once, as where the sums
+// of several shards come together.
 void add_sums(const Table& table, const Moe& experts, const float* sums, long count, float* x) {
   if (experts.kind != F32) return table.add(sums, count, x);
   const double* exact = reinterpret_cast<const double*>(sums);

@@ -195,7 +195,8 @@ def check(shape: Shape, gate: Gate, cosines: Floats, sines: Floats) -> None:
 def rms_norm(x: Floats, weight: Floats, eps: float) -> Floats:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension."""
     mean = np.mean(x.astype(np.float64) ** 2, axis=-1, keepdims=True)
-    return (x / np.sqrt(mean + eps) * weight).astype(np.float32)
+    out: Floats = (x / np.sqrt(mean + eps) * weight).astype(np.float32)
+    return out
 
 
 def choose(

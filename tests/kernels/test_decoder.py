@@ -51,10 +51,10 @@ class Model:
         layers = [
             {
                 "norms": LayerNorms(
-                    *(1 + normal(rng, n, scale=0.2) for n in (hidden,)),
-                    (1 + normal(rng, shape.head_dim, scale=0.2)) * shape.head_dim**-0.5,
-                    1 + normal(rng, shape.head_dim, scale=0.2),
-                    1 + normal(rng, hidden, scale=0.2),
+                    input=1 + normal(rng, hidden, scale=0.2),
+                    q=(1 + normal(rng, shape.head_dim, scale=0.2)) * shape.head_dim**-0.5,
+                    k=1 + normal(rng, shape.head_dim, scale=0.2),
+                    post=1 + normal(rng, hidden, scale=0.2),
                 ),
                 "qkv": weight(wide, hidden),
                 "out": weight(hidden, queries),
@@ -257,10 +257,10 @@ def test_what_does_not_fit_is_refused(isa, rng):
         decoder.plan(cache, [0], [17], [[1]])
     with pytest.raises(ValueError, match="40"):
         decoder.plan(cache, [0], [1], [[40]])
+    wrong = Decoder(model.shape, model.gate, model.cosines, model.sines)
+    layer = model.layers[0]
+    qkv, out = linear.pack(layer["qkv"], "fp32"), linear.pack(layer["out"], "fp32")
     with pytest.raises(ValueError, match="gate"):
-        wrong = Decoder(model.shape, model.gate, model.cosines, model.sines)
-        layer = model.layers[0]
-        qkv, out = linear.pack(layer["qkv"], "fp32"), linear.pack(layer["out"], "fp32")
         wrong.add_layer(layer["norms"], qkv, out, linear.pack(layer["gate"], "bf16"))
     with pytest.raises(ValueError, match="qkv"):
         wrong.add_layer(layer["norms"], out, out, out)
