@@ -78,6 +78,11 @@ bench-kernels: ## Each kernel beside the measured memory bandwidth and beside to
 $(BENCHMARKS): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## Beside vLLM and llama.cpp (installs them first: minutes, network, 8 GB)
+	@$(BIN)/python -m benchmarks.peers.setup
+	@$(BIN)/python -m benchmarks.peers $(JSON_FLAG) $(ARGS)
+
 ##@ Tidy up
 
 .PHONY: clean
