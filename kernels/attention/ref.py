@@ -74,7 +74,8 @@ class Cache:
             v = v.view(np.int8).astype(np.float32) * scales[..., 1, :, :]
         heads = k.shape[1]
         rows = (len(blocks) * self.block_size, heads, self.dim)
-        return tuple(x.transpose(0, 2, 3, 1, 4).reshape(rows) for x in (k, v))  # type: ignore[return-value]
+        keys, values = (x.transpose(0, 2, 3, 1, 4).reshape(rows) for x in (k, v))
+        return keys, values
 
     def write(
         self, layer: int, blocks: NDArray[Any], offsets: NDArray[Any], k: Floats, v: Floats

@@ -31,6 +31,7 @@ MADE_BY_READERS = (
     ".venv/",
     ".venv/bin",
     "bursts.yaml",
+    "build/peers/",
     "checkpoints/qwen3-moe",
     "notes.index",
     "out/demo",
