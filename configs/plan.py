@@ -305,7 +305,6 @@ def _fill_site(
     """A node with its workers' shares of its memory."""
     device, dtype_bytes = site.group.device, DTYPE_BYTES[scenario.model.dtype]
     chip_bytes = config.chip_bytes(dtype_bytes)
-    expert_bytes = config.num_layers * config.expert_bytes(dtype_bytes)
     held = {
         name: tuple(sorted(placed.get(name, ())))
         for name, role in site.workers
@@ -318,7 +317,7 @@ def _fill_site(
         experts_tier=scenario.placement.experts_tier,
         chip_bytes=chip_bytes,
         chips=tuple(name for name, role in site.workers if role in CHIP_ROLES),
-        shards={name: len(experts) * expert_bytes for name, experts in held.items()},
+        shards={name: config.shard_bytes(len(ids), dtype_bytes) for name, ids in held.items()},
         kv_block_bytes=kv_block_bytes,
         max_model_len=max_model_len,
         has_pool=scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers),
@@ -328,7 +327,7 @@ def _fill_site(
         if role in CHIP_ROLES:
             workers.append(_chip(name, role, site, fit, chip_bytes, kv_block_bytes))
         elif role == "experts":
-            size = len(held[name]) * expert_bytes
+            size = config.shard_bytes(len(held[name]), dtype_bytes)
             workers.append(ShardPlan(name, role, site.name, fit.experts_tier, size, held[name]))
         elif role == "memory":
             stores = tuple(scenario.placement.collections)

@@ -75,9 +75,12 @@ class Stepper:
             work = model.attend_work(layer, batch.layout)
             x, moe = await run(work, self._attend, layer, x, sums_TH, batch)
             attended_ns = clock.now()
+            attention_ns += attended_ns - begun_ns
+            sums_TH = None
+            if moe is None:  # a dense layer: nobody else has a share
+                continue
             handle = await self._exchange.dispatch_send(batch.tokens(layer, moe), self._timeout_ns)
             sums_TH = await self._exchange.combine_receive(handle)
-            attention_ns += attended_ns - begun_ns
             expert_wait_ns += clock.now() - attended_ns
         begun_ns = clock.now()
         choices, logits = await run(
@@ -87,10 +90,13 @@ class Stepper:
 
     def _attend(
         self, layer: int, x: Hidden, sums_TH: NDArray[np.float64] | None, batch: "_Batch"
-    ) -> tuple[Hidden, MoeInput]:
-        model = self._model
-        x = model.embed(batch.token_ids_T) if sums_TH is None else model.merge(x, sums_TH)
-        return model.attend(layer, x, batch.layout)
+    ) -> tuple[Hidden, MoeInput | None]:
+        x = self._model.embed(batch.token_ids_T) if layer == 0 else self._merge(x, sums_TH)
+        return self._model.attend(layer, x, batch.layout)
+
+    def _merge(self, x: Hidden, sums_TH: NDArray[np.float64] | None) -> Hidden:
+        """What a layer left: with the experts' share, if they had one."""
+        return x if sums_TH is None else self._model.merge(x, sums_TH)
 
     def _sample(
         self,
@@ -101,8 +107,7 @@ class Stepper:
     ) -> tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]:
         if not batch.sampled:
             return {}, {}
-        assert sums_TH is not None, "a model has at least one layer"
-        return self._choose(self._model.merge(x, sums_TH), batch, sampling)
+        return self._choose(self._merge(x, sums_TH), batch, sampling)
 
     def _step(
         self, model: WholeModel, batch: "_Batch", sampling: Mapping[str, SamplingParams]

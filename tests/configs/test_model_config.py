@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from configs.model_config import CheckpointError, ModelConfig
 from tests.workers.model.models import write_config
-from workers.model.checkpoint import chip_shapes, expert_shapes, tensor_shapes
+from workers.model.tensors import chip_shapes, expert_shapes, tensor_shapes
 
 
 def test_reads_every_size(tmp_path: Path) -> None:
@@ -84,6 +85,9 @@ def _product(shape: tuple[int, ...]) -> int:
     ("changes", "words"),
     [
         ({"architectures": ["LlamaForCausalLM"]}, ["LlamaForCausalLM", "Qwen3MoeForCausalLM"]),
+        ({"architectures": [["Qwen3MoeForCausalLM"]]}, ["architectures", "Qwen3MoeForCausalLM"]),
+        ({"rope_parameters": 3}, ["rope_parameters", "3", "object"]),
+        ({"rope_theta": float("inf")}, ["rope_theta", "inf", "above 0"]),
         ({"architectures": ...}, ["architectures", "Qwen3MoeForCausalLM"]),
         ({"attention_bias": True}, ["attention_bias", "false"]),
         ({"sliding_window": 4096, "use_sliding_window": True}, ["sliding_window", "4096"]),
@@ -108,7 +112,7 @@ def _product(shape: tuple[int, ...]) -> int:
     ],
 )
 def test_refuses_with_file_key_and_what_would_be_right(
-    tmp_path: Path, changes: dict[str, object], words: list[str]
+    tmp_path: Path, changes: dict[str, Any], words: list[str]
 ) -> None:
     folder = write_config(tmp_path, **changes)
     with pytest.raises(CheckpointError) as caught:

@@ -69,8 +69,12 @@ class ChipModel(Protocol):
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Hidden: ...
 
-    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput]:
-        """Attention with residual, the new tokens' KV into their blocks, then norm and gate."""
+    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput | None]:
+        """Attention with residual, the new tokens' KV into their blocks, then norm and gate.
+
+        Shared experts are in the hidden states already. None of a dense layer: no expert has a
+        share, and what is returned goes into the next layer as it is, without `merge`.
+        """
         ...
 
     def merge(self, x: Hidden, sums_TH: NDArray[np.float64]) -> Hidden:
@@ -82,7 +86,7 @@ class ChipModel(Protocol):
         ...
 
     def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
-        """Copies of KV blocks: [block, layer, 2 (k, v), block_size, kv_head, head_dim]."""
+        """Copies of KV blocks, [block, layer, ...]: what follows is the model's own layout."""
         ...
 
     def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
@@ -111,7 +115,7 @@ class WholeModel(ChipModel, Protocol):
 
 
 class ExpertModel(Protocol):
-    """Some experts of every layer."""
+    """Some experts of every sparse layer."""
 
     config: ModelConfig
     expert_ids: tuple[int, ...]

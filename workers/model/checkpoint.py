@@ -6,7 +6,6 @@ wrong is a CheckpointError that names file, tensor, found and expected.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from configs.model_config import CheckpointError, ModelConfig, read_json
+from workers.model.tensors import Shape, tensor_shapes
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 DTYPES = ("F32", "BF16", "F16")
 # A header is JSON of names, shapes and offsets; the format itself caps it at 100 MB.
 HEADER_BYTES_MAX = 100_000_000
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,43 +90,6 @@ def _entries(path: Path, values: Any) -> dict[str, Entry]:
         }
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its header is corrupt: {error!r}") from error
-
-
-def tensor_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
-    """Name and shape of every tensor of the model, in the order of computation."""
-    yield from chip_shapes(config)
-    for layer in range(config.num_layers):
-        for expert in range(config.num_experts):
-            yield from expert_shapes(config, layer, expert)
-
-
-def chip_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
-    """Everything but the experts."""
-    hidden, queries, kv = config.hidden, config.query_width, config.kv_width
-    yield "model.embed_tokens.weight", (config.vocab, hidden)
-    for layer in range(config.num_layers):
-        prefix = f"model.layers.{layer}."
-        yield prefix + "input_layernorm.weight", (hidden,)
-        yield prefix + "self_attn.q_proj.weight", (queries, hidden)
-        yield prefix + "self_attn.k_proj.weight", (kv, hidden)
-        yield prefix + "self_attn.v_proj.weight", (kv, hidden)
-        yield prefix + "self_attn.q_norm.weight", (config.head_dim,)
-        yield prefix + "self_attn.k_norm.weight", (config.head_dim,)
-        yield prefix + "self_attn.o_proj.weight", (hidden, queries)
-        yield prefix + "post_attention_layernorm.weight", (hidden,)
-        yield prefix + "mlp.gate.weight", (config.num_experts, hidden)
-    yield "model.norm.weight", (hidden,)
-    if not config.tie_embeddings:
-        yield "lm_head.weight", (config.vocab, hidden)
-
-
-def expert_shapes(config: ModelConfig, layer: int, expert: int) -> Iterator[tuple[str, Shape]]:
-    """Gate, up and down projection of one expert of one layer."""
-    prefix = f"model.layers.{layer}.mlp.experts.{expert}."
-    inner = config.moe_intermediate
-    yield prefix + "gate_proj.weight", (inner, config.hidden)
-    yield prefix + "up_proj.weight", (inner, config.hidden)
-    yield prefix + "down_proj.weight", (config.hidden, inner)
 
 
 class Checkpoint:

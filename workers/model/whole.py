@@ -31,6 +31,8 @@ class JoinedModel:
         """All layers, experts included."""
         for layer in range(self.config.num_layers):
             x, moe = self._chip.attend(layer, x, layout)
+            if moe is None:  # a dense layer
+                continue
             sums_TH = self._experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
             x = self._chip.merge(x, sums_TH)
         return x
@@ -46,7 +48,7 @@ class JoinedModel:
     def embed(self, token_ids_T: NDArray[np.int64]) -> Hidden:
         return self._chip.embed(token_ids_T)
 
-    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput]:
+    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput | None]:
         return self._chip.attend(layer, x, layout)
 
     def merge(self, x: Hidden, sums_TH: NDArray[np.float64]) -> Hidden:

@@ -31,22 +31,22 @@ class WorkModel:
     kv_tier: str = "hbm"
     dtype: str = "fp32"
 
-    def attend(self, layout: StepLayout) -> Work:
-        """One layer's projections, attention and gate for a step's tokens."""
+    def attend(self, layer: int, layout: StepLayout) -> Work:
+        """All that a chip does in one layer for a step's tokens: projections, attention, and the
+        gate with the shared experts or a dense network.
+        """
         config, tokens = self.config, layout.num_tokens
-        kv_token_bytes = 2 * config.kv_width * self.kv_bytes
+        kv_token_bytes = config.attention.cache_width * self.kv_bytes
         # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
         pairs = sum(s.count * s.start + s.count * (s.count + 1) // 2 for s in layout.sequences)
         context = sum(s.start + s.count for s in layout.sequences)
-        projections = 2 * config.hidden * (2 * config.query_width + 2 * config.kv_width)
-        gate = 2 * config.hidden * config.num_experts
-        attention = 4 * config.query_width  # a pair's score and its share of the values
+        products = tokens * config.layer_weights(layer) + pairs * config.attention.pair_products
         reads: dict[str, int] = {}
-        _add(reads, self.tier, config.attention_bytes(self.weight_bytes))
+        _add(reads, self.tier, config.layer_bytes(layer, self.weight_bytes))
         _add(reads, self.kv_tier, context * kv_token_bytes)
         return Work(
             name="attention",
-            flops={self.dtype: tokens * (projections + gate) + pairs * attention},
+            flops={self.dtype: 2 * products},
             reads=reads,
             writes={self.kv_tier: tokens * kv_token_bytes},
         )

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,25 +15,34 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch_file
 
 from configs.model_config import CheckpointError, ModelConfig
-from tests.workers.model.models import random_weights, write_config, write_model, write_shards
+from tests.workers.model.models import (
+    DEEPSEEK_V2,
+    DEEPSEEK_V3,
+    SIZES,
+    random_weights,
+    write_config,
+    write_model,
+    write_shards,
+)
 from workers.model.checkpoint import (
     INDEX_FILE,
     SINGLE_FILE,
     Checkpoint,
     read_header,
-    tensor_shapes,
     verify,
 )
+from workers.model.tensors import tensor_shapes
 from workers.model.torch.expert_model import TorchExpertModel
 
 DOWN = "model.layers.1.mlp.experts.2.down_proj.weight"
 
 
-def test_one_file_and_shards_hold_the_same(tmp_path: Path) -> None:
-    one = write_model(tmp_path / "one")
+@pytest.mark.parametrize("sizes", [SIZES, DEEPSEEK_V2, DEEPSEEK_V3])
+def test_one_file_and_shards_hold_the_same(tmp_path: Path, sizes: dict[str, Any]) -> None:
+    one = write_model(tmp_path / "one", sizes=sizes)
     config = ModelConfig.load(one)
     weights = random_weights(config)
-    many = write_shards(write_config(tmp_path / "many"), weights)
+    many = write_shards(write_config(tmp_path / "many", sizes), weights)
     for folder in (one, many):
         verify(folder, config)
         with Checkpoint(folder) as checkpoint:

@@ -14,23 +14,36 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
-from tests.workers.model.models import write_model
+from configs.model_config import ModelConfig
+from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
 from workers.model.base import StepLayout, StepSequence
 from workers.model.torch.chip_model import TorchChipModel
 from workers.model.torch.expert_model import TorchExpertModel
 from workers.model.torch.reference import Reference
-from workers.model.torch.rows import check_tiles, linear, rms_norm, silu_product, softmax_in_place
+from workers.model.torch.rows import (
+    check_tiles,
+    linear,
+    linear_heads,
+    rms_norm,
+    silu_product,
+    softmax_in_place,
+)
 from workers.request import SamplingParams
 
 # Odd widths on purpose: nothing is a multiple of a vector register or a tile.
-ODD: dict[str, Any] = {"hidden_size": 36, "moe_intermediate_size": 20, "num_attention_heads": 6}
+ODD: dict[str, dict[str, Any]] = {
+    "Qwen3-MoE": SIZES | {"num_attention_heads": 6},
+    "DeepSeek-V2": DEEPSEEK_V2 | {"num_attention_heads": 3, "num_key_value_heads": 3},
+    "DeepSeek-V3": DEEPSEEK_V3 | {"q_lora_rank": 19, "kv_lora_rank": 17, "v_head_dim": 7},
+}
+WIDTHS = {"hidden_size": 36, "moe_intermediate_size": 20}
 TOKENS = 150  # three attention spans, the last one in part
 IDS = np.random.default_rng(5).integers(0, 61, TOKENS)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("exact"), **ODD)
+@pytest.fixture(scope="module", params=ODD)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("exact"), sizes=ODD[request.param], **WIDTHS)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +64,23 @@ def test_rows_do_not_see_each_other(count: int, place: int, seed: int) -> None:
     x_TH = rng.normal(size=(count, 36)).astype(np.float32) * 10 ** rng.uniform(-3, 3)
     weight = rng.normal(size=(36, 41)).astype(np.float32)
     alone = x_TH[place : place + 1].copy()
-    gain = weight[:, 0].copy()
+    gain, by_head = weight[:, 0].copy(), weight.reshape(3, 12, 41)
     for kernel in (
         lambda x: linear(x, weight),
+        lambda x: linear_heads(x.reshape(-1, 3, 12), by_head),
         lambda x: rms_norm(x, gain, 1e-6),
         lambda x: softmax_in_place(x.copy()),
         lambda x: silu_product(x, x),
     ):
         assert_array_equal(kernel(x_TH)[place], kernel(alone)[0])
+
+
+def test_each_head_has_its_own_matrix() -> None:
+    rng = np.random.default_rng(3)
+    x_TNH = rng.normal(size=(11, 3, 5)).astype(np.float32)
+    weight_NHD = rng.normal(size=(3, 5, 7)).astype(np.float32)
+    want = [[x_TNH[t, n] @ weight_NHD[n] for n in range(3)] for t in range(11)]
+    np.testing.assert_allclose(linear_heads(x_TNH, weight_NHD), want, rtol=1e-5, atol=1e-5)
 
 
 def test_tiles_are_checked_on_the_machine_at_hand() -> None:
@@ -76,6 +98,8 @@ def test_tiles_are_checked_on_the_machine_at_hand() -> None:
     check_tiles([straight])
     with pytest.raises(RuntimeError, match="row 5"):
         check_tiles([straight.view(Crooked)])
+    with pytest.raises(RuntimeError, match="row 5"):
+        check_tiles([np.ones((2, 9, 3), dtype=np.float32).view(Crooked)])
 
 
 def test_products_run_on_one_thread(folder: Path) -> None:
@@ -126,7 +150,7 @@ def test_batches_equal_sequences_alone(
     chip = TorchChipModel(folder, num_blocks=60, block_size=size)
     free = rng.permutation(60).tolist()
     tables = [tuple(free.pop() for _ in range(-(-len(ids) // size))) for ids in prompts]
-    owner = rng.integers(0, 3, 4)
+    owner = rng.integers(0, 3, chip.config.num_experts)
     shards = [
         TorchExpertModel(folder, tuple(np.flatnonzero(owner == s).tolist()))
         for s in range(3)
@@ -148,6 +172,9 @@ def test_batches_equal_sequences_alone(
         x = chip.embed(ids)
         for layer in range(chip.config.num_layers):
             x, moe = chip.attend(layer, x, layout)
+            assert (moe is None) == chip.config.is_dense(layer)
+            if moe is None:
+                continue
             sums = np.zeros(x.shape)
             for shard in rng.permutation(len(shards)).tolist():
                 sums += shards[shard].forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
@@ -166,22 +193,26 @@ def test_blocks_that_moved_to_another_chip_go_on_there(
     reference.hidden(IDS[:140].tolist(), 0)
     there = TorchChipModel(folder, num_blocks=40)
     everything = tuple(range(40))
-    there.write_blocks(everything, np.full((40, 2, 2, 16, 2, 8), 1e30, dtype=np.float32))
+    stale = np.full_like(there.read_blocks(everything), 1e30)
+    there.write_blocks(everything, stale)
     table = tuple(range(30, 20, -1))
     there.write_blocks(table[:9], reference.chip.read_blocks(tuple(range(9))))
     layout = StepLayout((StepSequence(table, 140, 1),))
     x = there.embed(IDS[140:141])
-    for layer in range(2):
+    for layer in range(there.config.num_layers):
         x, moe = there.attend(layer, x, layout)
-        x = there.merge(
-            x, reference.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
-        )
+        if moe is not None:
+            x = there.merge(
+                x, reference.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
+            )
     assert_array_equal(there.logits(x, np.array([0]))[0], whole[140])
 
 
 def test_blocks_are_copies_in_the_order_asked_for(folder: Path) -> None:
     chip = TorchChipModel(folder, num_blocks=5)
-    blocks = np.random.default_rng(0).normal(size=(2, 2, 2, 16, 2, 8)).astype(np.float32)
+    shape = chip.read_blocks((3, 1)).shape
+    blocks = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    assert blocks[0].nbytes == chip.block_bytes == 16 * chip.config.kv_bytes_per_token(4)
     chip.write_blocks((3, 1), blocks)
     assert_array_equal(chip.read_blocks((1, 3)), blocks[::-1])
     chip.read_blocks((1,))[:] = 0
@@ -194,22 +225,16 @@ def test_blocks_are_copies_in_the_order_asked_for(folder: Path) -> None:
 
 def test_ids_of_others_add_nothing(folder: Path) -> None:
     shard = TorchExpertModel(folder, (1, 2))
+    layer = shard.config.num_layers - 1
     hidden = np.random.default_rng(0).normal(size=(3, 36)).astype(np.float32)
     weights = np.array([[0.5, 0.5], [1.0, 0.0], [0.3, 0.7]], dtype=np.float32)
-    sums = shard.forward(0, hidden, np.array([[1, 0], [-1, 3], [-1, 1]], dtype=np.int32), weights)
-    only = shard.forward(
-        0, hidden[[0, 2]], np.array([[1], [1]], dtype=np.int32), weights[[0, 2], [0, 1], None]
-    )
+    ids = np.array([[1, 0], [-1, 3], [-1, 1]], dtype=np.int32)
+    sums = shard.forward(layer, hidden, ids, weights)
+    mine = np.array([[1], [1]], dtype=np.int32)
+    only = shard.forward(layer, hidden[[0, 2]], mine, weights[[0, 2], [0, 1], None])
     assert sums.dtype == np.float64
     assert_array_equal(sums[[0, 2]], only)
     assert_array_equal(sums[1], np.zeros(36))
-
-
-def test_equal_probabilities_choose_the_lowest_ids(folder: Path, tmp_path: Path) -> None:
-    chip = TorchChipModel(folder, num_blocks=1)
-    experts, weights = chip._route(np.zeros((1, 36), np.float32), np.zeros((36, 4), np.float32))
-    assert experts.tolist() == [[0, 1]]
-    assert weights.tolist() == [[0.5, 0.5]]
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
@@ -224,8 +249,14 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
             chip.attend(0, x, StepLayout((sequence,)))
     with pytest.raises(ValueError, match="from 0 to 60"):
         chip.embed(np.array([61]))
-    with pytest.raises(ValueError, match="from 0 to 3"):
-        TorchExpertModel(folder, (0, 4))
+    config = ModelConfig.load(folder)
+    with pytest.raises(ValueError, match=f"from 0 to {config.num_experts - 1}"):
+        TorchExpertModel(folder, (0, config.num_experts))
+    x_TH, one = np.zeros((1, 36), np.float32), np.zeros((1, 1), np.int32)
+    for layer in (-1, config.dense_layers - 1, config.num_layers):
+        words = f"layer {layer} has no experts; it must be from {config.dense_layers} to "
+        with pytest.raises(ValueError, match=words):
+            TorchExpertModel(folder, (0,)).forward(layer, x_TH, one, one.astype(np.float32))
 
 
 def test_a_sampled_answer_repeats_itself(reference: Reference) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs.model_config import ModelConfig
-from tests.workers.model.models import write_model
+from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
 from workers.model.base import ChipModel, StepLayout, StepSequence, WholeModel
 from workers.model.torch.chip_model import TorchChipModel
 from workers.model.torch.expert_model import TorchExpertModel
@@ -14,9 +14,9 @@ from workers.model.torch.reference import Reference
 from workers.model.whole import JoinedModel
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("whole"))
+@pytest.fixture(scope="module", params=[SIZES, DEEPSEEK_V2, DEEPSEEK_V3])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("whole"), sizes=request.param)
 
 
 def joined(folder: Path) -> JoinedModel:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.model_config import ModelConfig
-from tests.workers.model.models import write_config
+from tests.workers.model.models import DEEPSEEK_V3, write_config
 from workers.model.base import StepLayout, StepSequence
 from workers.model.work import WorkModel
 
@@ -16,10 +16,17 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     return ModelConfig.load(write_config(tmp_path_factory.mktemp("work")))
 
 
+@pytest.fixture(scope="module")
+def deepseek(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    return ModelConfig.load(write_config(tmp_path_factory.mktemp("work"), DEEPSEEK_V3))
+
+
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5))
 def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> None:
     layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
-    work = WorkModel(config, weight_bytes=2, kv_bytes=1, tier="hbf", kv_tier="hbm").attend(layout)
+    work = WorkModel(config, weight_bytes=2, kv_bytes=1, tier="hbf", kv_tier="hbm").attend(
+        1, layout
+    )
     flops = keys = 0
     for start, count in sequences:
         for position in range(start, start + count):
@@ -32,10 +39,32 @@ def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> Non
     assert work.writes == {"hbm": layout.num_tokens * 2 * 16}
 
 
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5), st.integers(0, 2))
+def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]], layer: int):
+    """A token leaves one latent and one rotated key; a dense layer has neither gate nor bias."""
+    layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
+    work = WorkModel(deepseek, weight_bytes=2, kv_bytes=1, tier="hbf", kv_tier="hbm").attend(
+        layer, layout
+    )
+    # Queries down and up, latent and rotated key, keys and values up, out.
+    projections = 32 * 20 + 20 * 4 * 12 + 32 * (16 + 4) + 4 * (8 + 12) * 16 + 4 * 12 * 32
+    network = 3 * 32 * 44 if layer == 0 else 32 * 8 + 3 * 32 * 24
+    gains = 2 * 32 + 20 + 16 + (0 if layer == 0 else 8)
+    flops = keys = 0
+    for start, count in sequences:
+        for position in range(start, start + count):
+            pair = 4 * (16 + 4) + 4 * 16  # four heads' scores over a row, then its latent
+            flops += 2 * (projections + network) + (position + 1) * 2 * pair
+        keys += start + count
+    assert work.flops == {"fp32": flops}
+    assert work.reads == {"hbf": 2 * (projections + network + gains), "hbm": keys * 20}
+    assert work.writes == {"hbm": layout.num_tokens * 20}
+
+
 def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
     layout = StepLayout((StepSequence((0,), 3, 1),))
-    work = WorkModel(config).attend(layout)
-    assert work.reads == {"hbm": config.attention_bytes(4) + 4 * 2 * 16 * 4}
+    work = WorkModel(config).attend(0, layout)
+    assert work.reads == {"hbm": config.layer_bytes(0, 4) + 4 * 2 * 16 * 4}
 
 
 def test_logits(config: ModelConfig) -> None:

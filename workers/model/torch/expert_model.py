@@ -1,9 +1,8 @@
-"""Some experts of every layer of a Qwen3-MoE model, in exact mode.
+"""Some experts of every sparse layer of a model, in exact mode.
 
-Letters: T tokens, H hidden, K experts a token, I inner width.
+Letters: T tokens, H hidden, K experts a token.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +10,22 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.hardware.work import Work
-from workers.model.checkpoint import Checkpoint, expert_shapes
+from workers.model.checkpoint import Checkpoint
+from workers.model.tensors import expert_shapes
+from workers.model.torch.dense import GatedMlp
 from workers.model.torch.rows import (
     Floats,
     check_tiles,
-    linear,
     on_grid,
     one_thread,
-    silu_product,
-    transposed,
 )
 from workers.model.work import WorkModel
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertWeights:
-    """One expert of one layer as [in, out]: gate and up side by side, [H, 2I], and down, [I, H]."""
-
-    gate_up: Floats
-    down: Floats
 
 
 class TorchExpertModel:
     """ExpertModel for one Hugging Face folder, fp32. Reads the weights of its own experts only.
 
-    expert_ids   which experts, of every layer; kept in ascending order
+    expert_ids   which experts, of every sparse layer; kept in ascending order
     work         how work is counted; fp32 in "hbm" where left out
 
     Raises CheckpointError where the folder does not fit, ValueError on ids that the model has not.
@@ -58,11 +48,11 @@ class TorchExpertModel:
         self._ids = np.array(self.expert_ids, dtype=np.int32)
         self._work = work or WorkModel(config)
         with Checkpoint(folder) as checkpoint:
-            self._layers = tuple(
-                tuple(_read_expert(checkpoint, config, layer, e) for e in self.expert_ids)
-                for layer in range(config.num_layers)
-            )
-        check_tiles(w for expert in self._layers[0][:1] for w in (expert.gate_up, expert.down))
+            self._layers = {
+                layer: tuple(_read_expert(checkpoint, config, layer, e) for e in self.expert_ids)
+                for layer in range(config.dense_layers, config.num_layers)
+            }
+        check_tiles(w for experts in self._layers.values() for e in experts[:1] for w in e.matrices)
 
     def forward(
         self,
@@ -74,8 +64,12 @@ class TorchExpertModel:
         """Weighted sum over the experts held, [T, H]; all other ids add nothing.
 
         The sum is a multiple of 1 / GRID (rows.py): adding the sums of several shards is exact in
-        any order, so the result does not depend on how experts are placed.
+        any order, so the result does not depend on how experts are placed. Raises ValueError on a
+        layer that has no experts.
         """
+        if layer not in self._layers:
+            first, last = self.config.dense_layers, self.config.num_layers - 1
+            raise ValueError(f"layer {layer} has no experts; it must be from {first} to {last}")
         sums_TH = np.zeros(hidden_TH.shape, dtype=np.float64)
         flat = experts_TK.ravel()
         order = np.argsort(flat, kind="stable")
@@ -87,9 +81,7 @@ class TorchExpertModel:
             if begin == end:
                 continue
             rows = tokens[begin:end]
-            product = linear(hidden_TH[rows], expert.gate_up)
-            inner = expert.down.shape[0]
-            out = linear(silu_product(product[:, :inner], product[:, inner:]), expert.down)
+            out = expert.forward(hidden_TH[rows])
             share = np.multiply(out, weights[begin:end, None], dtype=np.float64)
             # A token names an expert once, so no row occurs twice and the addition is complete.
             sums_TH[rows] += on_grid(share)
@@ -100,13 +92,7 @@ class TorchExpertModel:
         return self._work.experts(experts_TK, self.expert_ids)
 
 
-def _read_expert(
-    checkpoint: Checkpoint, config: ModelConfig, layer: int, expert: int
-) -> ExpertWeights:
-    gate, up, down = (
-        checkpoint.read(name, shape) for name, shape in expert_shapes(config, layer, expert)
-    )
-    return ExpertWeights(
-        gate_up=transposed(np.concatenate([gate, up])),
-        down=transposed(down),
-    )
+def _read_expert(checkpoint: Checkpoint, config: ModelConfig, layer: int, expert: int) -> GatedMlp:
+    shapes = dict(expert_shapes(config, layer, expert))
+    prefix = f"model.layers.{layer}.mlp.experts.{expert}."
+    return GatedMlp.read(lambda name: checkpoint.read(name, shapes[name]), prefix)

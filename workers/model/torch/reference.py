@@ -108,8 +108,9 @@ class Reference:
         x = self.chip.embed(np.asarray(token_ids, dtype=np.int64))
         for layer in range(self.config.num_layers):
             x, moe = self.chip.attend(layer, x, layout)
-            sums = self.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
-            x = self.chip.merge(x, sums)
+            if moe is not None:
+                sums = self.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
+                x = self.chip.merge(x, sums)
         return np.asarray(x)
 
     def _check(

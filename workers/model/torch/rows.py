@@ -15,6 +15,7 @@ Letters: T rows, H width in, N width out.
 """
 
 from collections.abc import Iterable
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,16 @@ def linear(x_TH: Floats, weight_HN: Floats) -> Floats:
     """x @ weight, [T, N], tile by tile."""
     product = np.matmul(padded(x_TH), weight_HN)
     rows: Floats = product.reshape(-1, weight_HN.shape[1])[: x_TH.shape[0]]
+    return rows
+
+
+def linear_heads(x_TNH: Floats, weight_NHD: Floats) -> Floats:
+    """Each head's rows times its own matrix: [T, N, H] x [N, H, D] -> [T, N, D], tile by tile."""
+    tokens, heads, width = x_TNH.shape
+    tiles = padded(x_TNH.reshape(tokens, heads * width))
+    by_head = tiles.reshape(-1, ROW_TILE, heads, width).swapaxes(1, 2)
+    product = np.matmul(by_head, weight_NHD).swapaxes(1, 2)
+    rows: Floats = product.reshape(-1, heads, weight_NHD.shape[2])[:tokens]
     return rows
 
 
@@ -101,27 +112,29 @@ def on_grid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def check_tiles(weights: Iterable[Floats]) -> None:
     """Verify, once for each shape among the weights, that a row's place in its tile changes no bit.
 
-    Raises RuntimeError where this machine's BLAS does not keep that: exact mode would not be exact.
+    Weights are matrices (`linear`) or a matrix for each head (`linear_heads`). Raises RuntimeError
+    where this machine's BLAS does not keep that: exact mode would not be exact.
     """
     checked: list[tuple[int, ...]] = []
-    for weight_HN in weights:
-        if weight_HN.shape in checked:
+    for weight in weights:
+        if weight.shape in checked:
             continue
-        checked.append(weight_HN.shape)
-        width = weight_HN.shape[0]
+        checked.append(weight.shape)
+        product, shape = linear if weight.ndim == 2 else linear_heads, weight.shape[:-1]
+        width = prod(shape)
         # Any row with varied magnitudes will do; the sine of a ramp needs no generator.
         ramp = np.arange(ROW_TILE * width, dtype=np.float32)
-        tile = np.sin(ramp * ramp).reshape(ROW_TILE, width)
-        row = np.sin(ramp[:width] + 0.5)
+        tile = np.sin(ramp * ramp).reshape(ROW_TILE, *shape)
+        row = np.sin(ramp[:width] + 0.5).reshape(shape)
         want: Floats | None = None
         for place in range(ROW_TILE):
             mixed = tile.copy()
             mixed[place] = row
-            got = linear(mixed, weight_HN)[place]
+            got = product(mixed, weight)[place]
             want = got if want is None else want
             if not np.array_equal(got, want):
                 raise RuntimeError(
                     f"numpy's BLAS rounds row {place} of a {ROW_TILE} x {width} tile times "
-                    f"{weight_HN.shape} unlike row 0: exact mode cannot be exact on this machine; "
+                    f"{weight.shape} unlike row 0: exact mode cannot be exact on this machine; "
                     f"numpy from PyPI (OpenBLAS) is known to work"
                 )
