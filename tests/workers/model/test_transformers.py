@@ -6,42 +6,67 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import Qwen3MoeForCausalLM
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from benchmarks.logits import (
-    DIFFERENCE_MAX,
-    NUM_TOKENS,
-    compare,
-    random_config,
-    rows,
-    save_random_model,
-    their_logits,
-)
+from benchmarks.logits import DIFFERENCE_MAX, NUM_TOKENS, compare, rows, their_logits
+from benchmarks.random_models import FAMILIES, save_random_model
 from configs.model_config import CheckpointError, ModelConfig
 from workers.model.checkpoint import verify
 from workers.model.torch.reference import Reference
+
+# Even seeds are written to one file, odd ones to shards.
+SEEDS = {"Qwen3-MoE": range(100, 106), "DeepSeek-V2": range(12), "DeepSeek-V3": range(12)}
+COMPARED = [(family, seed) for family, seeds in SEEDS.items() for seed in seeds]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet() -> None:
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
-@pytest.mark.parametrize("seed", range(100, 106))
-def test_logits_and_greedy_tokens(tmp_path: Path, seed: int) -> None:
-    """Even seeds are written to one file, odd ones to shards."""
-    result = compare(seed, tmp_path)
+@pytest.mark.parametrize(("family", "seed"), COMPARED)
+def test_logits_and_greedy_tokens(tmp_path: Path, family: str, seed: int) -> None:
+    result = compare(family, seed, tmp_path)
     assert result.difference <= DIFFERENCE_MAX
     assert result.ours == result.theirs
     assert len(result.ours) == NUM_TOKENS
-    assert all(row.holds for row in rows([result]))
+    assert all(row.holds for row in rows(family, [result]))
 
 
+@pytest.mark.parametrize("family", ["DeepSeek-V2", "DeepSeek-V3"])
+def test_what_is_compared_has_every_feature(tmp_path: Path, family: str) -> None:
+    """Each feature on and off among the models above: their equality says something of it."""
+    found = []
+    for seed in SEEDS[family]:
+        FAMILIES[family](seed).save_pretrained(tmp_path)
+        values = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+        values["architectures"] = [family.replace("DeepSeek-", "Deepseek") + "ForCausalLM"]
+        (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
+        found.append(ModelConfig.load(tmp_path))
+    mlas = [c.mla for c in found if c.mla is not None]
+    yarns = [c.yarn for c in found if c.yarn is not None]
+    assert len(mlas) == len(found)
+    assert {m.q_rank is None for m in mlas} == {True, False}
+    assert {c.shared_intermediate // c.moe_intermediate for c in found} == {0, 1, 2}
+    assert {c.dense_layers > 0 for c in found} == {True, False}
+    assert {c.gate.groups_kept < c.gate.num_groups for c in found} == {True, False}
+    assert {c.gate.scaling > 1 for c in found} == {True, False}
+    assert len({c.rms_eps for c in found}) == 2
+    assert 0 < len(yarns) < len(found)
+    assert {y.mscale is None for y in yarns} == {True, False}
+    if family == "DeepSeek-V3":
+        assert {m.interleaved for m in mlas} == {True, False}
+        assert {c.norm_topk_prob for c in found} == {True, False}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # no shared experts
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_checkpoints(tmp_path: Path, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_checkpoints(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
     """Weights as stored, arithmetic in fp32: what transformers does with dtype=float32."""
-    model = save_random_model(random_config(7), 7, tmp_path / "fp32", shards=False)
+    model = save_random_model(FAMILIES[family](7), 7, tmp_path / "fp32", shards=False)
     model.to(dtype).save_pretrained(tmp_path / "half", max_shard_size="40KB")
     config = ModelConfig.load(tmp_path / "half")
     assert config.dtype == str(dtype).removeprefix("torch.")
@@ -49,12 +74,12 @@ def test_half_precision_checkpoints(tmp_path: Path, dtype: torch.dtype) -> None:
     ids = np.random.default_rng(7).integers(0, config.vocab, 70).tolist()
     ours = Reference(tmp_path / "half").all_logits(ids)
     # Read anew: `model` has rounded its rotary frequencies, too, which no file holds.
-    theirs = Qwen3MoeForCausalLM.from_pretrained(tmp_path / "half", dtype=torch.float32).eval()
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "half", dtype=torch.float32).eval()
     assert np.abs(ours - their_logits(theirs, ids)).max() <= DIFFERENCE_MAX
 
 
 def test_broken_checkpoints_are_refused_before_anything_starts(tmp_path: Path) -> None:
-    save_random_model(random_config(1), 1, tmp_path, shards=True)
+    save_random_model(FAMILIES["Qwen3-MoE"](1), 1, tmp_path, shards=True)
     config = ModelConfig.load(tmp_path)
     verify(tmp_path, config)
     shard = min(tmp_path.glob("model-*.safetensors"))
