@@ -46,12 +46,11 @@ void forward(const Argument* a, Result&) {
   expect(out, "out_TN", 1, linear.outputs);
   if (rows == 0) return;
 
-  Scratch& scratch = Scratch::begin(Input::bytes(linear.kind, linear.channels, rows) +
-                                    whole_rows_bytes(x));
+  const size_t input_bytes = Input::bytes(linear.kind, linear.channels, rows);
+  Scratch& scratch = Scratch::begin(input_bytes + whole_rows_bytes(x));
   long stride = 0;
   const float* in = whole_rows(x, scratch, stride);
-  const Input input(linear.kind, linear.channels, rows,
-                    scratch.take<char>(Input::bytes(linear.kind, linear.channels, rows)));
+  const Input input(linear.kind, linear.channels, rows, scratch.take<char>(input_bytes));
   float* const sums = reinterpret_cast<float*>(out.data);
   together(linear.memory.bytes(), [&](Team& team) {
     team.each(input.num_items(), [&](long item) { input.prepare(item, in, stride); });

@@ -1,7 +1,7 @@
 // Dense linear layers at few rows, as phases of a region: weights are read once, whatever the
 // number of rows.
 //
-//   const Input input(kind, channels, rows, room);                       // in each thread
+//   const Input input(kind, channels, rows, room);           // Input::bytes(...) of room
 //   team.each(input.num_items(), [&](long i) { input.prepare(i, x, stride); });
 //   team.each(linear_items(q), [&](long i) { linear_item(q, input, i, out, out_stride); });
 #pragma once

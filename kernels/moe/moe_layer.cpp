@@ -4,8 +4,12 @@
 //   gather   rows of the experts that have several, interleaved into blocks
 //   up       items are panels of gate and up: products, activation, and at once the blocks that
 //            `down` reads; where 128 channels share a scale, the last of their panels writes them
-//   down     items are 32 columns of the output, for all active experts one after another: nobody
-//            else adds to these columns, and each sum has one order, by expert
+//   down     few pairs: items are panels of an expert, their products are kept by pair; memory is
+//            read in long runs (a jump costs a core 0.5 to 1 us)
+//   sum      each token's products, in order of its experts
+//
+//   down     many pairs: items are 32 columns of the output, for all active experts one after
+//            another: nobody else adds to these columns, in the same order, and nothing is kept
 #include <algorithm>
 #include <atomic>
 
@@ -15,6 +19,12 @@
 
 namespace perfuse {
 namespace {
+
+// Beyond this much of kept products the second way of `down`: they should stay in a second-level
+// cache, and products of that many rows take longer than a jump.
+constexpr size_t kKeptBytesMax = size_t{1} << 20;
+// Panels of the output that an item of `sum` adds up: 1 KiB of each product.
+constexpr long kSumPanels = 8;
 
 // An expert that some token names; its pairs are neighbours.
 struct Active {
@@ -33,33 +43,27 @@ struct Counts {
 // A layer's call with views of its room. Each thread has its own; what they point to is shared.
 class Layer {
  public:
-  Layer(const Moe& moe, const MoeCall& call, char* room)
-      : moe_(moe), call_(call), table_(kernels()), pieces_(pieces(moe)),
-        tokens_(moe.kind, moe.hidden, call.tokens, take(room, token_bytes(moe, call.tokens))),
-        pairs_(moe.kind, moe.hidden, num_pairs(),
-               take(room, Blocks::bytes(moe.kind, moe.hidden, num_pairs()))),
-        inner_(moe.kind, moe.inner, num_pairs(),
-               take(room, Blocks::bytes(moe.kind, moe.inner, num_pairs()))),
-        counts_(reinterpret_cast<Counts*>(take(room, sizeof(Counts)))),
-        ends_(reinterpret_cast<int32_t*>(take(room, size_t(moe.experts) * 4))),
-        pair_tokens_(reinterpret_cast<int32_t*>(take(room, size_t(num_pairs()) * 4))),
-        pair_weights_(reinterpret_cast<float*>(take(room, size_t(num_pairs()) * 4))),
-        active_(reinterpret_cast<Active*>(take(room, size_t(num_pairs()) * sizeof(Active)))),
-        spans_(reinterpret_cast<Span*>(take(room, size_t(num_pairs()) * sizeof(Span)))),
-        missing_(reinterpret_cast<std::atomic<int32_t>*>(
-            take(room, size_t(num_pairs() * pieces_) * sizeof(std::atomic<int32_t>)))),
-        values_(reinterpret_cast<float*>(room)) {}
+  Layer(const Moe& moe, const MoeCall& call, Room room)
+      : moe_(moe), call_(call), table_(kernels()), num_pairs_(call.tokens * call.top),
+        scaled_(moe.kind == I8 || moe.kind == I4), pieces_(scaled_ ? num_groups(moe.inner) : 0),
+        keeps_(size_t(num_pairs_ * moe.down_panels) * kColumns * 4 <= kKeptBytesMax),
+        tokens_(moe.kind, moe.hidden, call.tokens, room),
+        pairs_(moe.kind, moe.hidden, num_pairs_, room),
+        inner_(moe.kind, moe.inner, num_pairs_, room), counts_(room.take<Counts>(1)),
+        ends_(room.take<int32_t>(size_t(moe.experts))),
+        pair_tokens_(room.take<int32_t>(size_t(num_pairs_))),
+        pair_weights_(room.take<float>(size_t(num_pairs_))),
+        active_(room.take<Active>(size_t(std::min(num_pairs_, moe.experts)))),
+        spans_(room.take<Span>(size_t(num_pairs_))),
+        token_pairs_(room.take<int32_t>(size_t(num_pairs_))),
+        token_counts_(room.take<int32_t>(size_t(call.tokens))),
+        missing_(room.take<std::atomic<int32_t>>(
+            size_t(std::min(num_pairs_, moe.experts) * pieces_))),
+        values_(room.take<float>(scaled_ ? size_t(num_pairs_ * moe.inner) : 0)),
+        products_(room.take<float>(keeps_ ? size_t(num_pairs_ * moe.down_panels) * kColumns : 0)),
+        bytes_(room.used()) {}
 
-  static size_t bytes(const Moe& moe, long tokens, long top) {
-    const long pairs = tokens * top;
-    const auto up = [](size_t bytes) { return Scratch::round_up(bytes); };
-    return token_bytes(moe, tokens) + Blocks::bytes(moe.kind, moe.hidden, pairs) +
-           Blocks::bytes(moe.kind, moe.inner, pairs) + up(sizeof(Counts)) +
-           up(size_t(moe.experts) * 4) + 2 * up(size_t(pairs) * 4) +
-           up(size_t(pairs) * sizeof(Active)) + up(size_t(pairs) * sizeof(Span)) +
-           up(size_t(pairs * pieces(moe)) * 4) +
-           (scaled(moe) ? up(size_t(pairs * moe.inner) * 4) : 0);
-  }
+  size_t bytes() const { return bytes_; }
 
   void run(Team& team) const {
     team.each(1 + call_.tokens, [&](long item) {
@@ -72,21 +76,19 @@ class Layer {
     });
     team.each(counts_->active * moe_.up_panels,
               [&](long item) { up(item / moe_.up_panels, item % moe_.up_panels); });
-    team.each(moe_.down_panels, [&](long item) { down(item); });
+    if (!keeps_) {
+      team.each(moe_.down_panels, [&](long item) { down_columns(item); });
+      return;
+    }
+    team.each(counts_->active * moe_.down_panels,
+              [&](long item) { down(item / moe_.down_panels, item % moe_.down_panels); });
+    team.each(call_.tokens * num_sums(),
+              [&](long item) { sum(item / num_sums(), item % num_sums()); });
   }
 
  private:
-  static bool scaled(const Moe& moe) { return moe.kind == I8 || moe.kind == I4; }
-  static long pieces(const Moe& moe) { return scaled(moe) ? num_groups(moe.inner) : 0; }
-  static size_t token_bytes(const Moe& moe, long tokens) {
-    return Blocks::bytes(moe.kind, moe.hidden, tokens);
-  }
-  static char* take(char*& room, size_t bytes) {
-    char* piece = room;
-    room += Scratch::round_up(bytes);
-    return piece;
-  }
-  long num_pairs() const { return call_.tokens * call_.top; }
+  // Pieces of a token's sum; one cache line or more apart.
+  long num_sums() const { return (moe_.down_panels + kSumPanels - 1) / kSumPanels; }
 
   int32_t expert_of(long place) const {
     const int32_t id = call_.experts_TK[place];
@@ -96,7 +98,7 @@ class Layer {
 
   void route() const {
     std::fill_n(ends_, moe_.experts, 0);
-    for (long place = 0; place < num_pairs(); ++place) {
+    for (long place = 0; place < num_pairs_; ++place) {
       const int32_t expert = expert_of(place);
       if (expert >= 0) ++ends_[expert];
     }
@@ -119,12 +121,18 @@ class Layer {
       active_[counts.active++] = active;
       pair += count;
     }
-    for (long place = 0; place < num_pairs(); ++place) {
+    for (long place = 0; place < num_pairs_; ++place) {
       const int32_t expert = expert_of(place);
       if (expert < 0) continue;
       const int32_t at = ends_[expert]++;
       pair_tokens_[at] = int32_t(place / call_.top);
       pair_weights_[at] = call_.weights_TK[place];
+    }
+    // By token, in order of its experts: a sum's order must not depend on what is beside it.
+    std::fill_n(token_counts_, call_.tokens, 0);
+    for (int32_t at = 0; at < pair; ++at) {
+      const long token = pair_tokens_[at];
+      token_pairs_[token * call_.top + token_counts_[token]++] = at;
     }
     *counts_ = counts;
   }
@@ -167,7 +175,7 @@ class Layer {
           const Span span = span_of(e, b);
           alignas(64) float values[kRowsMax * kLanes];
           table_.silu_product(product, span.rows, values, kLanes);
-          if (!scaled(moe_)) {
+          if (!scaled_) {
             inner_.write(table_, inner_.at(span.first_pair, span.rows), values, kLanes, column,
                          width);
             return;
@@ -177,7 +185,7 @@ class Layer {
             std::memcpy(to, values + m * kLanes, size_t(width) * 4);
           }
         });
-    if (!scaled(moe_)) return;
+    if (!scaled_) return;
     const long piece = column / kGroup, begin = piece * kGroup;
     // The last one sees what the others wrote.
     if (missing_[i * pieces_ + piece].fetch_sub(1, std::memory_order_acq_rel) > 1) return;
@@ -189,13 +197,43 @@ class Layer {
     }
   }
 
-  void down(long panel) const {
-    const long column = panel * kColumns, width = std::min(long{kColumns}, moe_.hidden - column);
-    const size_t item = moe_.kind == F32 ? 8 : 4;
-    for (long t = 0; t < call_.tokens; ++t) {
-      std::memset(static_cast<char*>(call_.sums_TH) + size_t(t * moe_.hidden + column) * item, 0,
-                  size_t(width) * item);
+  Block inner_block(const Active& e, long b) const {
+    const Span span = span_of(e, b);
+    return inner_.at(span.first_pair, span.rows);
+  }
+
+  void down(long i, long panel) const {
+    const Active& e = active_[i];
+    const char* data = moe_.down(e.expert) + size_t(panel) * moe_.down_stride;
+    const char* next = panel + 1 < moe_.down_panels ? data + moe_.down_stride
+                       : i + 1 < counts_->active    ? moe_.down(active_[i + 1].expert)
+                                                    : data;
+    const long stride = moe_.down_panels * kColumns;
+    times_blocks(
+        table_, moe_.kind, data, moe_.down_stride, next, inner_.units, kGroupUnits, e.num_blocks,
+        [&](long b) { return inner_block(e, b); },
+        [&](long b, const float* product) {
+          const Span span = span_of(e, b);
+          float* to = products_ + span.first_pair * stride + panel * kColumns;
+          for (int m = 0; m < span.rows; ++m) {
+            std::memcpy(to + m * stride, product + m * kColumns, kColumns * 4);
+          }
+        });
+  }
+
+  void sum(long token, long piece) const {
+    const long begin = piece * kSumPanels * kColumns;
+    const long size = std::min(kSumPanels * kColumns, moe_.hidden - begin);
+    clear(token, begin, size);
+    const int32_t* pairs = token_pairs_ + token * call_.top;
+    for (int32_t k = 0; k < token_counts_[token]; ++k) {
+      add(products_ + pairs[k] * moe_.down_panels * kColumns + begin, pairs[k], begin, size);
     }
+  }
+
+  void down_columns(long panel) const {
+    const long column = panel * kColumns, width = std::min(long{kColumns}, moe_.hidden - column);
+    for (long t = 0; t < call_.tokens; ++t) clear(t, column, width);
     for (long i = 0; i < counts_->active; ++i) {
       const Active& e = active_[i];
       const char* data = moe_.down(e.expert) + size_t(panel) * moe_.down_stride;
@@ -204,10 +242,7 @@ class Layer {
                          size_t(last ? panel + 1 : panel) * moe_.down_stride;
       times_blocks(
           table_, moe_.kind, data, moe_.down_stride, next, inner_.units, kGroupUnits, e.num_blocks,
-          [&](long b) {
-            const Span span = span_of(e, b);
-            return inner_.at(span.first_pair, span.rows);
-          },
+          [&](long b) { return inner_block(e, b); },
           [&](long b, const float* product) {
             const Span span = span_of(e, b);
             for (int m = 0; m < span.rows; ++m) {
@@ -215,6 +250,12 @@ class Layer {
             }
           });
     }
+  }
+
+  void clear(long token, long column, long width) const {
+    const size_t item = moe_.kind == F32 ? 8 : 4;
+    std::memset(static_cast<char*>(call_.sums_TH) + size_t(token * moe_.hidden + column) * item, 0,
+                size_t(width) * item);
   }
 
   void add(const float* product, long pair, long column, long width) const {
@@ -231,7 +272,10 @@ class Layer {
   const Moe& moe_;
   const MoeCall& call_;
   const Table& table_;
-  const long pieces_;      // groups of inner channels that share a scale
+  const long num_pairs_;
+  const bool scaled_;      // int8 and int4: kGroup channels share a scale
+  const long pieces_;      // of the inner channels, where they have scales
+  const bool keeps_;       // the first way of `down`
   const Blocks tokens_;    // each token's hidden state, a block of its own
   const Blocks pairs_;     // the same, by pair, in blocks of several rows
   const Blocks inner_;     // between the products, by pair
@@ -241,18 +285,25 @@ class Layer {
   float* pair_weights_;    // by pair
   Active* active_;
   Span* spans_;
+  int32_t* token_pairs_;   // by token: its pairs, by expert
+  int32_t* token_counts_;  // by token: how many
   std::atomic<int32_t>* missing_;  // by active expert and group of inner channels: panels to come
   float* values_;          // by pair: inner channels in fp32 until their group is whole
+  float* products_;        // by pair, kept for `sum`
+  const size_t bytes_;     // of room taken
 };
 
 }  // namespace
 
 size_t moe_room_bytes(const Moe& moe, long tokens, long top) {
-  return Layer::bytes(moe, tokens, top);
+  MoeCall call{};
+  call.tokens = tokens;
+  call.top = top;
+  return Layer(moe, call, Room(nullptr)).bytes();
 }
 
 void run_moe(Team& team, const Moe& moe, char* room, const MoeCall& call) {
-  Layer(moe, call, room).run(team);
+  Layer(moe, call, Room(room)).run(team);
 }
 
 }  // namespace perfuse

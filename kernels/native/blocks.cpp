@@ -4,20 +4,12 @@
 
 namespace perfuse {
 
-Blocks::Blocks(Kind kind_, long channels_, long rows, char* room)
+Blocks::Blocks(Kind kind_, long channels_, long rows, Room& room)
     : kind(kind_), channels(channels_), units(perfuse::num_units(kind_, channels_)),
-      groups(perfuse::num_groups(channels_)) {
-  units_ = reinterpret_cast<uint32_t*>(room);
-  room += Scratch::round_up(size_t(rows * units) * 4);
-  scales_ = reinterpret_cast<float*>(room);
-  room += Scratch::round_up(size_t(rows * groups) * 4);
-  sums_ = reinterpret_cast<int32_t*>(room);
-}
-
-size_t Blocks::bytes(Kind kind, long channels, long rows) {
-  return Scratch::round_up(size_t(rows * perfuse::num_units(kind, channels)) * 4) +
-         2 * Scratch::round_up(size_t(rows * perfuse::num_groups(channels)) * 4);
-}
+      groups(kind_ == I8 || kind_ == I4 ? perfuse::num_groups(channels_) : 0),
+      units_(room.take<uint32_t>(size_t(rows * units))),
+      scales_(room.take<float>(size_t(rows * groups))),
+      sums_(room.take<int32_t>(size_t(rows * groups))) {}
 
 void Blocks::write(const Table& table, const Block& block, const float* values, long stride,
                    long begin, long size) const {
@@ -55,10 +47,8 @@ void Blocks::gather(const Block& block, const Blocks& from, const int32_t* rows)
     }
   };
   interleave(const_cast<uint32_t*>(block.units), from.units_, units);
-  if (kind == I8 || kind == I4) {
-    interleave(const_cast<float*>(block.scales), from.scales_, groups);
-    interleave(const_cast<int32_t*>(block.sums), from.sums_, groups);
-  }
+  interleave(const_cast<float*>(block.scales), from.scales_, groups);
+  interleave(const_cast<int32_t*>(block.sums), from.sums_, groups);
 }
 
 void Input::prepare(long item, const float* x, long stride) const {

@@ -11,8 +11,7 @@ namespace perfuse {
 // Room for `rows` rows, of which any neighbours may form a block.
 class Blocks {
  public:
-  Blocks(Kind kind, long channels, long rows, char* room);
-  static size_t bytes(Kind kind, long channels, long rows);
+  Blocks(Kind kind, long channels, long rows, Room& room);
 
   Block at(long first_row, int rows) const {
     return {units_ + first_row * units, scales_ + first_row * groups, sums_ + first_row * groups,
@@ -40,10 +39,9 @@ class Blocks {
 class Input {
  public:
   Input(Kind kind, long channels, long rows, char* room)
-      : rows(rows), num_blocks(perfuse::num_blocks(rows, kernels().rows_max[kind])),
-        blocks(kind, channels, rows, room) {}
+      : Input(kind, channels, rows, Room(room)) {}
   static size_t bytes(Kind kind, long channels, long rows) {
-    return Blocks::bytes(kind, channels, rows);
+    return Input(kind, channels, rows, nullptr).bytes_;
   }
   Block block(long b) const {
     const long begin = rows * b / num_blocks;
@@ -57,9 +55,15 @@ class Input {
   const Blocks blocks;
 
  private:
+  Input(Kind kind, long channels, long rows, Room room)
+      : rows(rows), num_blocks(perfuse::num_blocks(rows, kernels().rows_max[kind])),
+        blocks(kind, channels, rows, room), bytes_(room.used()) {}
+
   // Channels that one item converts: large enough to be worth taking.
   static constexpr long kPiece = 4 * kGroup;
   long num_pieces() const { return (blocks.channels + kPiece - 1) / kPiece; }
+
+  const size_t bytes_;
 };
 
 }  // namespace perfuse

@@ -1,6 +1,7 @@
 // Memory for weights and scratch: aligned to huge pages or cache lines, owned here.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace perfuse {
@@ -48,6 +49,25 @@ class Scratch {
 
  private:
   Memory memory_;
+  size_t used_ = 0;
+};
+
+// Pieces of memory that the caller owns, one after another, each aligned to 64 bytes as it is. At
+// nullptr it only counts: a view that takes its pieces in its constructor is also what says how
+// much room it needs.
+class Room {
+ public:
+  explicit Room(char* base) : base_(reinterpret_cast<uintptr_t>(base)) {}
+  template <class T>
+  T* take(size_t count) {
+    T* piece = reinterpret_cast<T*>(base_ + used_);
+    used_ += Scratch::round_up(count * sizeof(T));
+    return piece;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  uintptr_t base_;
   size_t used_ = 0;
 };
 

@@ -90,10 +90,8 @@ void gemm_i8(const void* panel, const Block* block, long units, long group_units
   const uint32_t* a = block->units;
   const float* scales = block->scales;
   const int32_t* sums = block->sums;
-  PERFUSE_ROWS {
-    store(out + m * kColumns, splat(0));
-    store(out + m * kColumns + 16, splat(0));
-  }
+  VF total_low[M], total_high[M];
+  PERFUSE_ROWS total_low[m] = total_high[m] = splat(0);
   for (long begin = 0; begin < units; begin += group_units, scales += M, sums += M) {
     const long end = begin + group_units < units ? begin + group_units : units;
     VI low[M], high[M];
@@ -108,58 +106,81 @@ void gemm_i8(const void* panel, const Block* block, long units, long group_units
       }
     }
     PERFUSE_ROWS {
-      float* o = out + m * kColumns;
       const VF scale = splat(scales[m]);
-      store(o, fma(to_float(low[m]), scale, load(o)));
-      store(o + 16, fma(to_float(high[m]), scale, load(o + 16)));
+      total_low[m] = fma(to_float(low[m]), scale, total_low[m]);
+      total_high[m] = fma(to_float(high[m]), scale, total_high[m]);
     }
   }
   const float* columns = reinterpret_cast<const float*>(w);
   const VF s0 = load(columns), s1 = load(columns + 16);
   PERFUSE_ROWS {
-    float* o = out + m * kColumns;
-    store(o, mul(load(o), s0));
-    store(o + 16, mul(load(o + 16), s1));
+    store(out + m * kColumns, mul(total_low[m], s0));
+    store(out + m * kColumns + 16, mul(total_high[m], s1));
   }
 }
 
 // Each group of 128 channels: 32 bf16 scales, then its lines; a line is 16 columns x 8 channels,
 // the first four of them in the low halves of the bytes. Values are 8 too large, as above.
+//
+// Few rows have registers for sums of the high halves where they stand, 16 times too large: one
+// operation less for each line, and two short chains of additions instead of a long one. Sums are
+// whole numbers: both ways have the same bits.
 template <int M>
 void gemm_i4(const void* panel, const Block* block, long units, long, float* out,
               const perfuse::Ahead& ahead) {
+  constexpr bool kInPlace = kHighInPlace && M <= 5;
   Asking<M> asking(ahead);
   const char* w = static_cast<const char*>(panel);
   const uint32_t* a = block->units;
   const float* scales = block->scales;
   const int32_t* sums = block->sums;
-  PERFUSE_ROWS {
-    store(out + m * kColumns, splat(0));
-    store(out + m * kColumns + 16, splat(0));
-  }
+  VF total_low[M], total_high[M];
+  PERFUSE_ROWS total_low[m] = total_high[m] = splat(0);
   for (long begin = 0; begin < units; begin += kGroupUnits, scales += M, sums += M) {
     const long end = begin + kGroupUnits < units ? begin + kGroupUnits : units;
     const uint16_t* columns = reinterpret_cast<const uint16_t*>(w);
     const VF s0 = load_bf16(columns), s1 = load_bf16(columns + 16);
     w += 64;
-    VI low[M], high[M];
-    PERFUSE_ROWS low[m] = high[m] = splat_int(-8 * sums[m]);
+    VI low[M], high[M], low_16[M], high_16[M];
+    PERFUSE_ROWS {
+      low[m] = high[m] = splat_int(-8 * sums[m]);
+      low_16[m] = high_16[m] = splat_int(0);
+    }
     for (long k = begin; k < end; k += 2, w += 128, a += 2 * M) {
       asking.ask();
       const VI w0 = int8_weights(w), w1 = int8_weights(w + 64);
-      const VI w0a = int4_low(w0), w0b = int4_high(w0), w1a = int4_low(w1), w1b = int4_high(w1);
-      PERFUSE_ROWS {
-        const IntUnit first = int_unit(a + m), second = int_unit(a + M + m);
-        low[m] = int4_dot(int4_dot(low[m], w0a, first), w0b, second);
-        high[m] = int4_dot(int4_dot(high[m], w1a, first), w1b, second);
+      const VI w0a = int4_low(w0), w1a = int4_low(w1);
+      if constexpr (kInPlace) {
+        const VI w0b = int4_high_in_place(w0), w1b = int4_high_in_place(w1);
+        PERFUSE_ROWS {
+          const IntUnit first = int_unit(a + m), second = int_unit(a + M + m);
+          low[m] = int4_dot(low[m], w0a, first);
+          high[m] = int4_dot(high[m], w1a, first);
+          low_16[m] = int4_dot(low_16[m], w0b, second);
+          high_16[m] = int4_dot(high_16[m], w1b, second);
+        }
+      } else {
+        const VI w0b = int4_high(w0), w1b = int4_high(w1);
+        PERFUSE_ROWS {
+          const IntUnit first = int_unit(a + m), second = int_unit(a + M + m);
+          low[m] = int4_dot(int4_dot(low[m], w0a, first), w0b, second);
+          high[m] = int4_dot(int4_dot(high[m], w1a, first), w1b, second);
+        }
       }
     }
     PERFUSE_ROWS {
-      float* o = out + m * kColumns;
+      if constexpr (kInPlace) {
+        low[m] = add_int(low[m], sixteenth(low_16[m]));
+        high[m] = add_int(high[m], sixteenth(high_16[m]));
+      }
       const VF scale = splat(scales[m]);
-      store(o, fma(mul(to_float(low[m]), scale), s0, load(o)));
-      store(o + 16, fma(mul(to_float(high[m]), scale), s1, load(o + 16)));
+      total_low[m] = fma(mul(to_float(low[m]), scale), s0, total_low[m]);
+      total_high[m] = fma(mul(to_float(high[m]), scale), s1, total_high[m]);
     }
+  }
+  PERFUSE_ROWS {
+    store(out + m * kColumns, total_low[m]);
+    store(out + m * kColumns + 16, total_high[m]);
   }
 }
 

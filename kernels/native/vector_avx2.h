@@ -156,6 +156,9 @@ inline VI int4_high(VI v) {
   return {_mm256_and_si256(_mm256_srli_epi16(v.a, 4), mask),
           _mm256_and_si256(_mm256_srli_epi16(v.b, 4), mask)};
 }
+constexpr bool kHighInPlace = false;  // 16 x 15 x 127 twice does not fit 16 bits
+inline VI int4_high_in_place(VI v) { return v; }
+inline VI sixteenth(VI v) { return v; }
 inline VI int_unit(const uint32_t* p) { return splat_int(int32_t(*p)); }
 inline __m256i fours(__m256i sum, __m256i w_unsigned, __m256i a) {
   const __m256i pairs = _mm256_maddubs_epi16(w_unsigned, a);

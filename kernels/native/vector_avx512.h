@@ -98,6 +98,9 @@ inline VI int4_low(VI v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline VI int4_high(VI v) {
   return _mm512_and_si512(_mm512_srli_epi16(v, 4), _mm512_set1_epi8(15));
 }
+constexpr bool kHighInPlace = true;
+inline VI int4_high_in_place(VI v) { return _mm512_and_si512(v, _mm512_set1_epi8(char(0xf0))); }
+inline VI sixteenth(VI v) { return _mm512_srai_epi32(v, 4); }
 inline IntUnit int_unit(const uint32_t* p) { return p; }
 // Not the intrinsic: GCC 12 copies its accumulator before and after, and runs out of registers.
 inline VI int8_dot(VI sum, VI w, IntUnit a) {

@@ -142,6 +142,9 @@ inline VI int4_high(const VI& v) {
   VI r;
   PERFUSE_LANES(int32_t(uint32_t(v.v[i]) >> 4 & 0x0f0f0f0fu));
 }
+constexpr bool kHighInPlace = false;  // 16 x 15 x 127 twice does not fit 16 bits
+inline VI int4_high_in_place(VI v) { return v; }
+inline VI sixteenth(VI v) { return v; }
 inline VI int_unit(const uint32_t* p) { return splat_int(int32_t(*p)); }
 template <int kZero>
 inline VI fours(const VI& sum, const VI& w, const VI& a) {

@@ -108,6 +108,28 @@ def test_a_token_has_the_same_bits_in_every_batch(isa, kind, rng):
         assert np.array_equal(one[0], whole[t])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_has_the_same_bits_in_a_prefill(isa, kind, rng):
+    """So many pairs that the second product walks columns of all experts, not expert by expert."""
+    if isa == native.REFERENCE:
+        pytest.skip("one way for all sizes")
+    case = Case(rng, kind, tokens=1100, experts=5, hidden=40, inner=20, top=4)
+    whole = case.forward()
+    few = slice(1050, 1070)
+    part = moe.forward(case.native, case.hidden_TH[few], case.experts_TK[few], case.weights_TK[few])
+    assert np.array_equal(part, whole[few])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_expert_that_all_tokens_name_is_shared(isa, kind, rng):
+    """One more column of ids, with a weight of one; also an expert that a token names twice."""
+    case = Case(rng, kind, experts=5, tokens=17, top=3)
+    case.experts_TK[:, 2] = 4
+    case.weights_TK[:, 2] = 1
+    case.experts_TK[3, :2] = 4
+    case.check()
+
+
 def test_exact_sums_do_not_depend_on_where_experts_are(isa, rng):
     """fp32: shards of some experts each add up to the bits of one shard with all."""
     case = Case(rng, "fp32", experts=6)
