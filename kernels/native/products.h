@@ -17,16 +17,33 @@ template <int M>
 class Asking {
  public:
   explicit Asking(const perfuse::Ahead& ahead)
-      : at_(ahead.at), then_(ahead.then), left_(ahead.units), step_(ahead.step) {}
+      : at_(ahead.at), then_(ahead.then), left_(ahead.bytes > 0 ? ahead.bytes : kEndless),
+        step_(ahead.step) {}
+  // For 128 bytes of weights.
   void ask() {
-    constexpr int kLevel = M <= perfuse::kNearRows ? 3 : 2;
-    __builtin_prefetch(at_, 0, kLevel);
-    __builtin_prefetch(at_ + (step_ >> 1), 0, kLevel);
-    at_ += step_;
-    if (--left_ == 0) at_ = then_;
+    hint(at_);
+    hint(at_ + (step_ >> 1));
+    pass(step_);
+  }
+  // For 64 bytes: scales. Left out, they and what the stream is then behind would be waited for.
+  void ask_half() {
+    hint(at_);
+    pass(step_ >> 1);
   }
 
  private:
+  static void hint(const char* p) {
+    __builtin_prefetch(p, 0, M <= perfuse::kNearRows ? 3 : 2);
+  }
+  void pass(long bytes) {
+    at_ += bytes;
+    left_ -= bytes;
+    if (left_ > 0) return;
+    at_ = then_;
+    left_ = kEndless;
+  }
+
+  static constexpr long kEndless = 0x7fffffff;
   const char* at_;
   const char* then_;
   long left_, step_;
@@ -111,6 +128,7 @@ void gemm_i8(const void* panel, const Block* block, long units, long group_units
       total_high[m] = fma(to_float(high[m]), scale, total_high[m]);
     }
   }
+  asking.ask();
   const float* columns = reinterpret_cast<const float*>(w);
   const VF s0 = load(columns), s1 = load(columns + 16);
   PERFUSE_ROWS {
@@ -141,6 +159,7 @@ void gemm_i4(const void* panel, const Block* block, long units, long, float* out
     const uint16_t* columns = reinterpret_cast<const uint16_t*>(w);
     const VF s0 = load_bf16(columns), s1 = load_bf16(columns + 16);
     w += 64;
+    asking.ask_half();
     VI low[M], high[M], low_16[M], high_16[M];
     PERFUSE_ROWS {
       low[m] = high[m] = splat_int(-8 * sums[m]);

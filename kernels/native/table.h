@@ -43,11 +43,11 @@ struct Block {
 constexpr int kNearRows = 5;
 
 // What a product asks for while it runs: `step` bytes for each 128 bytes of weights, from `at` on
-// for `units` such steps, then from `then` on.
+// for `bytes`, a multiple of 64, then from `then` on. 0 bytes: no end.
 struct Ahead {
   const char* at;
   long step;
-  long units;
+  long bytes;
   const char* then;
 };
 

@@ -26,7 +26,7 @@ inline void times_blocks(const Table& table, Kind kind, const char* panel, size_
     Ahead ahead{panel, 0, 0, panel};
     if (count == 1 && (block.rows <= kNearRows || size > kFarBytes)) {
       const long near = std::min(kNearBytes, size);
-      ahead = {near < size ? panel + near : next, 128, (size - near) / 128, next};
+      ahead = {near < size ? panel + near : next, 128, size - near, next};
     } else if (count == 1) {
       ahead = {next, 128, 0, next};
     } else if (b < 2) {
