@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 
 from benchmarks.peers.paths import MODEL
 from configs.model_config import ModelConfig
-from workers.model.checkpoint import INDEX_FILE, Shape, tensor_shapes, verify
+from workers.model.checkpoint import INDEX_FILE, verify
+from workers.model.tensors import Shape, tensor_shapes
 
 CONFIG = {
     "architectures": ["Qwen3MoeForCausalLM"],

@@ -54,6 +54,8 @@ class Oracle:
         experts = []
         for layer in range(self.config.num_layers):
             x, moe = reference.chip.attend(layer, x, layout)
+            if moe is None:
+                continue  # a dense layer
             experts.append(np.asarray(moe.experts_TK)[len(prompt) :])
             sums = reference.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
             x = reference.chip.merge(x, sums)
@@ -78,7 +80,8 @@ def step_bytes(config: ModelConfig, sequences: int, experts: float, context: flo
     Every layer's attention, norms and gate, the distinct experts, the final norm and the head, and
     of each sequence a row of the embedding and its cached keys and values.
     """
-    layer = config.attention_bytes(BF16_BYTES) + experts * config.expert_bytes(BF16_BYTES)
+    layers = sum(config.layer_bytes(layer, BF16_BYTES) for layer in range(config.num_layers))
+    visited = config.num_sparse_layers * experts * config.expert_bytes(BF16_BYTES)
     ends = config.head_bytes(BF16_BYTES) + config.hidden * BF16_BYTES
     rows = config.hidden * BF16_BYTES + context * config.kv_bytes_per_token(BF16_BYTES)
-    return config.num_layers * layer + ends + sequences * rows
+    return layers + visited + ends + sequences * rows

@@ -19,7 +19,8 @@ from benchmarks.peers.process import EngineFailed, EngineProcess
 from benchmarks.peers.results import Checked, all_rows
 from benchmarks.peers.rounds import CASES, Case, Sample, Session, run_round
 from configs.model_config import ModelConfig
-from workers.model.checkpoint import Checkpoint, tensor_shapes
+from workers.model.checkpoint import Checkpoint
+from workers.model.tensors import tensor_shapes
 from workers.model.torch.reference import Reference
 from workers.request import SamplingParams
 
@@ -46,7 +47,7 @@ def folder(tmp_path_factory):
 
 def test_the_checkpoint_has_the_asked_size():
     assert CONFIG["vocab_size"] == 32_000
-    shapes = ModelConfig(**{**dataclasses.asdict(small_config()), **sizes_of(CONFIG)})
+    shapes = dataclasses.replace(small_config(), **sizes_of(CONFIG))
     assert 0.65e9 < shapes.total_bytes(1) < 0.75e9
 
 
