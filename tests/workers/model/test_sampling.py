@@ -93,3 +93,31 @@ def test_refuses_broken_logits_and_chance() -> None:
         choose(logits_V, SamplingParams(), 0.0)
     with pytest.raises(ValueError, match="uniform"):
         choose(np.zeros(3, np.float32), SamplingParams(temperature=1.0), 1.0)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.1, 1.0, 3.0, 30.0]),
+    st.sampled_from([0.05, 0.5, 0.95, 0.9999, 1.0]),
+    st.sampled_from([0.1, 1.0, 8.0]),
+    st.one_of(UNIFORM, st.sampled_from([0.0, 1 - 2**-53])),
+)
+def test_a_part_that_is_sorted_gives_what_sorting_all_gives(
+    seed: int, temperature: float, top_p: float, spread: float, uniform: float
+) -> None:
+    """A large vocabulary, peaked and flat, with ties and with tokens that cannot be."""
+    rng = np.random.default_rng(seed)
+    logits_V = (rng.normal(size=5_003) * spread).round(2).astype(np.float32)
+    logits_V[rng.integers(0, logits_V.size, 9)] = -np.inf
+    order = np.argsort(-logits_V, kind="stable")
+    weights_V = np.exp((lambda x: x - x.max())(logits_V.astype(np.float64) / temperature))
+    cumulative, total = np.cumsum(weights_V[order]), float(weights_V.sum())
+    if top_p < 1:
+        kept = int(np.searchsorted(cumulative, top_p * total)) + 1
+        cumulative = cumulative[:kept]
+        total = float(cumulative[-1])
+    index = int(np.searchsorted(cumulative, uniform * total, side="right"))
+    expected = int(order[min(index, cumulative.size - 1)])
+    params = SamplingParams(temperature=temperature, top_p=top_p)
+    assert choose(logits_V, params, uniform).token_id == expected
+    assert choose(logits_V.copy(), params, uniform).token_id == expected
