@@ -1,7 +1,7 @@
 """What a user asks for, and what comes back: plain data that all sides share."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -144,8 +144,6 @@ class Output:
     times          at the end: emulated nanoseconds by phase (queue, retrieval, prefill,
                    kv_transfer, attention, expert_wait, sampling ...) for the breakdown
     passages       at the end: retrieved passage texts, in rank order
-    logits         [tokens, V] float32 where SamplingParams.return_logits asked for them; travels
-                   beside the body
     logits         [tokens, V] float32 where return_logits asked for them; travels beside the body
     approximate    positions whose token is approximate (a straggler's share replaced), flagged by
                    law 5
@@ -167,16 +165,34 @@ class Output:
     logits: "NDArray[np.float32] | None" = None
 
     def to_body(self) -> dict[str, Any]:
-        return asdict(replace(self, logits=None))
+        """All but the logits; what is empty stays out, since there is one of these a token."""
+        body: dict[str, Any] = {
+            "request_id": self.request_id,
+            "position": self.position,
+            "token_ids": list(self.token_ids),
+            "text": self.text,
+            "num_prompt_tokens": self.num_prompt_tokens,
+            "num_cached_tokens": self.num_cached_tokens,
+            "num_output_tokens": self.num_output_tokens,
+        }
+        if self.logprobs:
+            body["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
+        for name in ("finish_reason", "error", "times", "passages", "approximate"):
+            if value := getattr(self, name):
+                body[name] = value
+        return body
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Output":
         known = dict(body)
-        known["token_ids"] = tuple(known.get("token_ids", ()))
-        known["passages"] = tuple(known.get("passages", ()))
-        known["approximate"] = tuple(known.get("approximate", ()))
-        known["logprobs"] = tuple(
-            TokenLogprob(p["token_id"], p["text"], p["logprob"], tuple(tuple(t) for t in p["top"]))
-            for p in known.get("logprobs", ())
-        )
+        for name in ("token_ids", "passages", "approximate"):
+            if name in known:
+                known[name] = tuple(known[name])
+        if "logprobs" in known:
+            known["logprobs"] = tuple(
+                TokenLogprob(
+                    p["token_id"], p["text"], p["logprob"], tuple(tuple(t) for t in p["top"])
+                )
+                for p in known["logprobs"]
+            )
         return cls(**known)
