@@ -47,6 +47,7 @@ BARS = (
     Bar("benchmarks.cancel"),
     Bar("benchmarks.footprint"),
     Bar("benchmarks.throughput"),
+    Bar("benchmarks.serve"),
     Bar("benchmarks.worlds"),
 )
 
