@@ -30,8 +30,8 @@ from cluster.workload.build import TimedRequest, Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.presets import corpus_folder
+from workers.model.reference import Reference
 from workers.model.text import Tokenizer
-from workers.model.torch.reference import Reference
 from workers.request import Retrieval
 from workers.retrieval.collection import open_collection
 from workers.retrieval.embedder import make_embedder

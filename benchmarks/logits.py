@@ -19,7 +19,7 @@ from transformers.utils import logging
 
 from benchmarks.random_models import FAMILIES, save_random_model
 from benchmarks.rows import Row, arguments, report
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 from workers.request import SamplingParams
 
 DIFFERENCE_MAX = 1e-4

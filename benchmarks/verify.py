@@ -44,6 +44,7 @@ BARS = (
     Bar("benchmarks.virtual"),
     Bar("benchmarks.recall"),
     Bar("benchmarks.answers"),
+    Bar("benchmarks.precision"),
     Bar("benchmarks.cancel"),
     Bar("benchmarks.footprint"),
     Bar("benchmarks.throughput"),

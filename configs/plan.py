@@ -13,6 +13,7 @@ from configs.fitting import Fill, Fit, fit_node
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.placing import place_experts
+from configs.precision import kernels_hindrance
 from configs.schema import (
     CHIP_ROLES,
     SINGLE_ROLES,
@@ -24,9 +25,6 @@ from configs.schema import (
     ScenarioError,
 )
 from configs.schema.faults import ANYONE
-
-# Exact mode keeps weights, activations and KV in fp32.
-DTYPE_BYTES: Mapping[str, int] = {"fp32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +146,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     problems += _role_problems(scenario, sites)
     problems += _world_problems(scenario)
     problems += _fault_problems(scenario, sites)
-    problems += _dtype_problems(scenario)
+    problems += _dtype_problems(scenario, model_config)
     problems += _batch_problems(scenario)
 
     max_model_len = scenario.model.max_model_len or model_config.max_context
@@ -161,9 +159,8 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     placed, wrong = place_experts(scenario.placement.experts, shards, model_config.num_experts)
     problems += wrong
 
-    kv_block_bytes = scenario.model.block_size * model_config.kv_bytes_per_token(
-        DTYPE_BYTES[scenario.model.dtype]
-    )
+    precision = scenario.model.precision
+    kv_block_bytes = scenario.model.block_size * precision.kv_bytes_per_token(model_config)
     servers = _named(sites, "memory")
     nodes = []
     for site in sites:
@@ -270,12 +267,15 @@ def _fault_problems(scenario: Scenario, sites: tuple[_Site, ...]) -> list[str]:
     ]
 
 
-def _dtype_problems(scenario: Scenario) -> list[str]:
-    """A machine that computes must be able to in the model's dtype."""
-    dtype = scenario.model.dtype
-    return [
+def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """A machine that computes must be able to in the model's dtype, and we must too."""
+    precision = scenario.model.precision
+    dtype = precision.arithmetic
+    hindrance = None if precision.exact else kernels_hindrance(config, scenario.model.block_size)
+    problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
+    return problems + [
         f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and the "
-        f"model is {dtype}: it has {', '.join(group.device.compute)}"
+        f"model is computed in {dtype}: it has {', '.join(group.device.compute)}"
         for name, group in scenario.cluster.nodes.items()
         if dtype not in group.device.compute
         and any(role not in SINGLE_ROLES for role in group.workers)
@@ -303,8 +303,8 @@ def _fill_site(
     max_model_len: int,
 ) -> tuple[NodePlan, list[str]]:
     """A node with its workers' shares of its memory."""
-    device, dtype_bytes = site.group.device, DTYPE_BYTES[scenario.model.dtype]
-    chip_bytes = config.chip_bytes(dtype_bytes)
+    device, precision = site.group.device, scenario.model.precision
+    chip_bytes = precision.chip_bytes(config)
     held = {
         name: tuple(sorted(placed.get(name, ())))
         for name, role in site.workers
@@ -317,7 +317,7 @@ def _fill_site(
         experts_tier=scenario.placement.experts_tier,
         chip_bytes=chip_bytes,
         chips=tuple(name for name, role in site.workers if role in CHIP_ROLES),
-        shards={name: config.shard_bytes(len(ids), dtype_bytes) for name, ids in held.items()},
+        shards={name: precision.shard_bytes(config, len(ids)) for name, ids in held.items()},
         kv_block_bytes=kv_block_bytes,
         max_model_len=max_model_len,
         has_pool=scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers),
@@ -327,7 +327,7 @@ def _fill_site(
         if role in CHIP_ROLES:
             workers.append(_chip(name, role, site, fit, chip_bytes, kv_block_bytes))
         elif role == "experts":
-            size = config.shard_bytes(len(held[name]), dtype_bytes)
+            size = precision.shard_bytes(config, len(held[name]))
             workers.append(ShardPlan(name, role, site.name, fit.experts_tier, size, held[name]))
         elif role == "memory":
             stores = tuple(scenario.placement.collections)

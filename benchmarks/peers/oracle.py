@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.model.base import StepLayout, StepSequence
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 
 BF16_BYTES = 2
 BLOCK_SIZE = 16

@@ -14,7 +14,7 @@ from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 from workers.errors import from_body
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 from workers.request import Request, SamplingParams
 
 Generated = tuple[list[int], NDArray[np.float32]]

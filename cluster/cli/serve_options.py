@@ -48,6 +48,8 @@ KEYS = {
     "model": "model.path",
     "served_model_name": "model.served_name",
     "dtype": "model.dtype",
+    "quantization": "model.quantization",
+    "kv_cache_dtype": "model.kv_cache_dtype",
     "max_model_len": "model.max_model_len",
     "max_num_seqs": "model.max_num_seqs",
     "max_num_batched_tokens": "model.max_num_batched_tokens",

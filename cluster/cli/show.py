@@ -82,7 +82,7 @@ def _head(plan: Plan, scenario: Scenario) -> Text:
     text.append(f"{cluster.frames_by}\n")
     text.append(f"model {model.name}", style="bold")
     text.append(
-        f" {model.dtype} · context {plan.max_model_len:,} tokens · KV block {model.block_size} "
+        f" {model.precision} · context {plan.max_model_len:,} tokens · KV block {model.block_size} "
         f"tokens = {rough(plan.kv_block_bytes)} · {len(plan.experts)} experts on "
         f"{len(plan.names('experts'))} shard{_s(len(plan.names('experts')))}\n"
     )

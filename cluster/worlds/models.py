@@ -10,6 +10,7 @@ from configs.plan import ChipPlan, NodePlan, ShardPlan
 
 if TYPE_CHECKING:
     from workers.model.base import ChipModel, ExpertModel
+    from workers.model.work import WorkModel
 
 
 class NodeModels:
@@ -31,29 +32,32 @@ class NodeModels:
             and chips[0].node == plan.name
             and [len(shard.expert_ids) for shard in shards] == [blueprint.model.num_experts]
         )
-        self._experts_here = shards[0] if self.whole else None
 
     def chip(self, worker: ChipPlan) -> "ChipModel":
         """Raises CheckpointError where the folder does not fit."""
-        from workers.model.torch.chip_model import TorchChipModel
-        from workers.model.whole import JoinedModel
-        from workers.model.work import WorkModel
+        from workers.model.factory import open_chip, open_whole
 
-        blueprint = self._blueprint
-        model = TorchChipModel(
-            blueprint.folder,
+        section = self._blueprint.scenario.model
+        open_model = open_whole if self.whole else open_chip
+        return open_model(
+            self._blueprint.folder,
             worker.num_kv_blocks,
-            blueprint.scenario.model.block_size,
-            WorkModel(blueprint.model, tier=worker.tier, kv_tier=worker.tier),
+            section.block_size,
+            section.precision,
+            self._work(worker),
         )
-        if self._experts_here is None:
-            return model
-        return JoinedModel(model, self.experts(self._experts_here))
 
     def experts(self, worker: ShardPlan) -> "ExpertModel":
         """Raises CheckpointError where the folder does not fit."""
-        from workers.model.torch.expert_model import TorchExpertModel
+        from workers.model.factory import open_experts
+
+        precision = self._blueprint.scenario.model.precision
+        return open_experts(
+            self._blueprint.folder, worker.expert_ids, precision, self._work(worker)
+        )
+
+    def _work(self, worker: ChipPlan | ShardPlan) -> "WorkModel":
         from workers.model.work import WorkModel
 
-        work = WorkModel(self._blueprint.model, tier=worker.tier)
-        return TorchExpertModel(self._blueprint.folder, worker.expert_ids, work)
+        precision = self._blueprint.scenario.model.precision
+        return WorkModel(self._blueprint.model, precision, worker.tier, worker.tier)

@@ -1,10 +1,11 @@
 """What is served, and how much of it at once. Names and defaults are vLLM's where it has them."""
 
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from configs.precision import Precision
 from configs.presets import TINY_MODEL
 from configs.schema.section import Section
 from configs.units import Ratio
@@ -14,7 +15,9 @@ class ModelSection(Section):
     """path           Hugging Face checkpoint folder, or "perfuse-tiny" for the shipped model
     served_name    what requests call it; left out, the folder's name
     numerics       "torch": real activations
-    dtype          "fp32": exact mode
+    dtype          "fp32": exact mode. "bf16": weights, activations' products and KV in bf16
+    quantization   "int8" or "int4" weights, made at load; with dtype bf16
+    kv_cache_dtype   "auto": the dtype's; "int8" has a scale for each head's key and value
     max_model_len  longest prompt plus answer in tokens; left out, the model's own context
     block_size     tokens in a KV block
     max_num_seqs, max_num_batched_tokens   of one step of one chip
@@ -25,7 +28,9 @@ class ModelSection(Section):
     path: str = TINY_MODEL
     served_name: str | None = None
     numerics: Literal["torch"] = "torch"
-    dtype: Literal["fp32"] = "fp32"
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    quantization: Literal["int8", "int4"] | None = None
+    kv_cache_dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     max_model_len: int | None = Field(default=None, ge=1)
     block_size: int = Field(default=16, ge=1)
     max_num_seqs: int = Field(default=256, ge=1)
@@ -33,6 +38,27 @@ class ModelSection(Section):
     gpu_memory_utilization: Ratio = Field(default=0.9, gt=0, le=1)
     num_kv_blocks: int | None = Field(default=None, ge=1)
     enable_prefix_caching: bool = True
+
+    @property
+    def precision(self) -> Precision:
+        """In what numbers the model is held and computed."""
+        kv = self.dtype if self.kv_cache_dtype == "auto" else self.kv_cache_dtype
+        return Precision(self.quantization or self.dtype, kv)
+
+    @model_validator(mode="after")
+    def _exact_is_exact(self) -> Self:
+        if self.dtype != "fp32":
+            return self
+        for key, value, exact in (
+            ("quantization", self.quantization, (None,)),
+            ("kv_cache_dtype", self.kv_cache_dtype, ("auto", "fp32")),
+        ):
+            if value not in exact:
+                raise ValueError(
+                    f"{key} is {value!r} and dtype fp32, which is exact mode: set dtype: bf16, or "
+                    f"leave {key} out"
+                )
+        return self
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from benchmarks.random_models import qwen3_moe, save_random_model
 from benchmarks.runs import demo, questions, sampled
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 
 
 def failed(rows):

@@ -20,8 +20,8 @@ from benchmarks.peers.results import Checked, all_rows
 from benchmarks.peers.rounds import CASES, Case, Sample, Session, run_round
 from configs.model_config import ModelConfig
 from workers.model.checkpoint import Checkpoint
+from workers.model.reference import Reference
 from workers.model.tensors import tensor_shapes
-from workers.model.torch.reference import Reference
 from workers.request import SamplingParams
 
 SMALL = CONFIG | {

@@ -18,7 +18,7 @@ from tests.cluster.worlds.cluster import (
     workers_of,
 )
 from workers.chip import Chip
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 from workers.request import SamplingParams
 from workers.scheduler import Scheduler, Step
 

@@ -70,14 +70,15 @@ class ChipModel(Protocol):
     def embed(self, token_ids_T: NDArray[np.int64]) -> Hidden: ...
 
     def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput | None]:
-        """Attention with residual, the new tokens' KV into their blocks, then norm and gate.
+        """Attention with residual, the new tokens' KV into their blocks, then norm and gate. May
+        overwrite x.
 
         Shared experts are in the hidden states already. None of a dense layer: no expert has a
         share, and what is returned goes into the next layer as it is, without `merge`.
         """
         ...
 
-    def merge(self, x: Hidden, sums_TH: NDArray[np.float64]) -> Hidden:
+    def merge(self, x: Hidden, sums_TH: NDArray[Any]) -> Hidden:
         """Add the experts' summed contribution to the residual stream."""
         ...
 
@@ -126,8 +127,8 @@ class ExpertModel(Protocol):
         hidden_TH: NDArray[np.float32],
         experts_TK: NDArray[np.int32],
         weights_TK: NDArray[np.float32],
-    ) -> NDArray[np.float64]:
-        """Weighted sum over this shard's experts, [T, H].
+    ) -> NDArray[Any]:
+        """Weighted sum over this shard's experts, [T, H]: float64 in exact mode, else float32.
 
         An expert id of -1 (or of another shard) adds nothing.
         """

@@ -1,8 +1,7 @@
 """What a step of the model asks of a machine, counted from its sizes: no constant is fitted.
 
 Weights are read once a step, however many tokens share them; KV is read once for every sequence.
-`dtype` names the arithmetic for the chip's flops table, `weight_bytes` and `kv_bytes` are sizes of
-one number.
+`precision` gives the bytes of stored numbers and names the arithmetic for the chip's flops table.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
+from configs.precision import EXACT, Precision
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
 
@@ -19,34 +19,30 @@ from workers.model.base import StepLayout
 class WorkModel:
     """Counts for one model held in one memory tier.
 
-    weight_bytes, kv_bytes   bytes of one stored number (4 for fp32)
-    tier, kv_tier            memory tier of the weights and of the KV cache
-    dtype                    arithmetic of the multiply-adds ("fp32", "bf16", "int8")
+    tier, kv_tier   memory tier of the weights and of the KV cache
     """
 
     config: ModelConfig
-    weight_bytes: int = 4
-    kv_bytes: int = 4
+    precision: Precision = EXACT
     tier: str = "hbm"
     kv_tier: str = "hbm"
-    dtype: str = "fp32"
 
     def attend(self, layer: int, layout: StepLayout) -> Work:
         """All that a chip does in one layer for a step's tokens: projections, attention, and the
         gate with the shared experts or a dense network.
         """
         config, tokens = self.config, layout.num_tokens
-        kv_token_bytes = config.attention.cache_width * self.kv_bytes
+        kv_token_bytes = self.precision.kv_layer_bytes(config)
         # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
         pairs = sum(s.count * s.start + s.count * (s.count + 1) // 2 for s in layout.sequences)
         context = sum(s.start + s.count for s in layout.sequences)
         products = tokens * config.layer_weights(layer) + pairs * config.attention.pair_products
         reads: dict[str, int] = {}
-        _add(reads, self.tier, config.layer_bytes(layer, self.weight_bytes))
+        _add(reads, self.tier, self.precision.layer_bytes(config, layer))
         _add(reads, self.kv_tier, context * kv_token_bytes)
         return Work(
             name="attention",
-            flops={self.dtype: 2 * products},
+            flops={self.precision.arithmetic: 2 * products},
             reads=reads,
             writes={self.kv_tier: tokens * kv_token_bytes},
         )
@@ -58,8 +54,8 @@ class WorkModel:
         config = self.config
         return Work(
             name="logits",
-            flops={self.dtype: 2 * num_rows * config.hidden * config.vocab},
-            reads={self.tier: config.head_bytes(self.weight_bytes)},
+            flops={self.precision.arithmetic: 2 * num_rows * config.hidden * config.vocab},
+            reads={self.tier: self.precision.head_bytes(config)},
         )
 
     def experts(self, experts_TK: NDArray[np.int32], held: tuple[int, ...]) -> Work:
@@ -69,8 +65,8 @@ class WorkModel:
         flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
         return Work(
             name="experts",
-            flops={self.dtype: sum(counts) * flops},
-            reads={self.tier: sum(map(bool, counts)) * config.expert_bytes(self.weight_bytes)},
+            flops={self.precision.arithmetic: sum(counts) * flops},
+            reads={self.tier: sum(map(bool, counts)) * self.precision.expert_bytes(config)},
         )
 
     def expert_tokens(

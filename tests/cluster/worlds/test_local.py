@@ -18,8 +18,8 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import LocalWorld, local_world
 from configs.perfuse_tiny import load_questions
 from configs.schema import load_scenario
+from workers.model.reference import Reference
 from workers.model.text import Tokenizer
-from workers.model.torch.reference import Reference
 from workers.request import SamplingParams
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]

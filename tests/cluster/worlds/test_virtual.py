@@ -25,7 +25,7 @@ from tests.cluster.worlds.cluster import (
     with_cards,
     workers_of,
 )
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 from workers.request import Request
 from workers.rng import Rng
 

@@ -3,6 +3,7 @@
 Every comparison here is of bits, never within a tolerance.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from configs.model_config import ModelConfig
+from kernels import build_info
 from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
 from workers.model.base import StepLayout, StepSequence
-from workers.model.torch.chip_model import TorchChipModel
+from workers.model.factory import open_chip, open_experts
+from workers.model.reference import Reference
 from workers.model.torch.expert_model import TorchExpertModel
-from workers.model.torch.reference import Reference
 from workers.model.torch.rows import (
     check_tiles,
     linear,
@@ -30,9 +32,11 @@ from workers.model.torch.rows import (
 )
 from workers.request import SamplingParams
 
-# Odd widths on purpose: nothing is a multiple of a vector register or a tile.
+# Odd widths on purpose: nothing is a multiple of a vector register or a tile. Kernels want heads of
+# whole registers.
 ODD: dict[str, dict[str, Any]] = {
     "Qwen3-MoE": SIZES | {"num_attention_heads": 6},
+    "Qwen3-MoE on kernels": SIZES | {"num_attention_heads": 6, "head_dim": 48},
     "DeepSeek-V2": DEEPSEEK_V2 | {"num_attention_heads": 3, "num_key_value_heads": 3},
     "DeepSeek-V3": DEEPSEEK_V3 | {"q_lora_rank": 19, "kv_lora_rank": 17, "v_head_dim": 7},
 }
@@ -42,13 +46,31 @@ IDS = np.random.default_rng(5).integers(0, 61, TOKENS)
 
 
 @pytest.fixture(scope="module", params=ODD)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("exact"), sizes=ODD[request.param], **WIDTHS)
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A model; while it is used, it is computed on kernels or it is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "kernels" not in request.param:
+            patch.setattr("workers.model.factory.lib", None)
+        elif not build_info().native:
+            pytest.skip("without the native library the kernels are no part of exact mode")
+        yield write_model(tmp_path_factory.mktemp("exact"), sizes=ODD[request.param], **WIDTHS)
 
 
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> Reference:
     return Reference(folder)
+
+
+def on_kernels(reference: Reference) -> bool:
+    return type(reference.chip).__name__ == "NativeChipModel"
+
+
+def test_each_model_is_computed_as_its_name_says(
+    request: pytest.FixtureRequest, reference: Reference
+) -> None:
+    assert on_kernels(reference) == ("kernels" in request.node.callspec.params["folder"])
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +149,14 @@ def test_decode_token_by_token_equals_the_whole(reference: Reference, whole: np.
     assert_array_equal(np.stack(steps), whole)
 
 
-@pytest.mark.parametrize("block_size", [1, 8, 32, 64])
-def test_block_size_changes_nothing(folder: Path, whole: np.ndarray, block_size: int) -> None:
-    """Windows are whole spans of 64 tokens, however many blocks make one."""
+@pytest.mark.parametrize("factor", [1, 8, 32, 64])
+def test_block_size_changes_nothing(
+    folder: Path, reference: Reference, whole: np.ndarray, factor: int
+) -> None:
+    """Windows are whole spans of 64 tokens, however many blocks make one; kernels take spans of 16
+    and more.
+    """
+    block_size = max(factor, 16) if on_kernels(reference) else factor
     assert_array_equal(Reference(folder, block_size).all_logits(IDS.tolist()), whole)
 
 
@@ -147,12 +174,12 @@ def test_batches_equal_sequences_alone(
     ]
     alone = [reference.all_logits(ids.tolist()) for ids in prompts]
     size = 16
-    chip = TorchChipModel(folder, num_blocks=60, block_size=size)
+    chip = open_chip(folder, num_blocks=60, block_size=size)
     free = rng.permutation(60).tolist()
     tables = [tuple(free.pop() for _ in range(-(-len(ids) // size))) for ids in prompts]
     owner = rng.integers(0, 3, chip.config.num_experts)
     shards = [
-        TorchExpertModel(folder, tuple(np.flatnonzero(owner == s).tolist()))
+        open_experts(folder, tuple(np.flatnonzero(owner == s).tolist()))
         for s in range(3)
         if (owner == s).any()
     ]
@@ -191,10 +218,11 @@ def test_blocks_that_moved_to_another_chip_go_on_there(
 ) -> None:
     """Prefill here, copy the blocks elsewhere, decode there; stale blocks all around."""
     reference.hidden(IDS[:140].tolist(), 0)
-    there = TorchChipModel(folder, num_blocks=40)
+    there = open_chip(folder, num_blocks=40)
     everything = tuple(range(40))
-    stale = np.full_like(there.read_blocks(everything), 1e30)
-    there.write_blocks(everything, stale)
+    zeros = there.read_blocks(everything)
+    stale = np.full(zeros.nbytes // 4, 1e30, np.float32).view(zeros.dtype)
+    there.write_blocks(everything, stale.reshape(zeros.shape))
     table = tuple(range(30, 20, -1))
     there.write_blocks(table[:9], reference.chip.read_blocks(tuple(range(9))))
     layout = StepLayout((StepSequence(table, 140, 1),))
@@ -209,9 +237,10 @@ def test_blocks_that_moved_to_another_chip_go_on_there(
 
 
 def test_blocks_are_copies_in_the_order_asked_for(folder: Path) -> None:
-    chip = TorchChipModel(folder, num_blocks=5)
-    shape = chip.read_blocks((3, 1)).shape
-    blocks = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    chip = open_chip(folder, num_blocks=5)
+    zeros = chip.read_blocks((3, 1))
+    numbers = np.random.default_rng(0).normal(size=zeros.nbytes // 4).astype(np.float32)
+    blocks = numbers.view(zeros.dtype).reshape(zeros.shape)
     assert blocks[0].nbytes == chip.block_bytes == 16 * chip.config.kv_bytes_per_token(4)
     chip.write_blocks((3, 1), blocks)
     assert_array_equal(chip.read_blocks((1, 3)), blocks[::-1])
@@ -224,7 +253,7 @@ def test_blocks_are_copies_in_the_order_asked_for(folder: Path) -> None:
 
 
 def test_ids_of_others_add_nothing(folder: Path) -> None:
-    shard = TorchExpertModel(folder, (1, 2))
+    shard = open_experts(folder, (1, 2))
     layer = shard.config.num_layers - 1
     hidden = np.random.default_rng(0).normal(size=(3, 36)).astype(np.float32)
     weights = np.array([[0.5, 0.5], [1.0, 0.0], [0.3, 0.7]], dtype=np.float32)
@@ -238,10 +267,10 @@ def test_ids_of_others_add_nothing(folder: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
-    chip = TorchChipModel(folder, num_blocks=3)
+    chip = open_chip(folder, num_blocks=3)
     x = chip.embed(np.array([1]))
     for sequence, words in (
-        (StepSequence((0,), 16, 1), "1 blocks; it needs 2"),
+        (StepSequence((0,), 16, 1), "1 blocks.*; it needs "),
         (StepSequence((7,), 0, 1), "from 0 to 2"),
         (StepSequence((0, 1, 2, 0), 48, 1), "past the context of 48"),
     ):
@@ -251,12 +280,12 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
         chip.embed(np.array([61]))
     config = ModelConfig.load(folder)
     with pytest.raises(ValueError, match=f"from 0 to {config.num_experts - 1}"):
-        TorchExpertModel(folder, (0, config.num_experts))
+        open_experts(folder, (0, config.num_experts))
     x_TH, one = np.zeros((1, 36), np.float32), np.zeros((1, 1), np.int32)
     for layer in (-1, config.dense_layers - 1, config.num_layers):
         words = f"layer {layer} has no experts; it must be from {config.dense_layers} to "
         with pytest.raises(ValueError, match=words):
-            TorchExpertModel(folder, (0,)).forward(layer, x_TH, one, one.astype(np.float32))
+            open_experts(folder, (0,)).forward(layer, x_TH, one, one.astype(np.float32))
 
 
 def test_a_sampled_answer_repeats_itself(reference: Reference) -> None:

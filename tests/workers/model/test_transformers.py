@@ -13,7 +13,7 @@ from benchmarks.logits import DIFFERENCE_MAX, NUM_TOKENS, compare, rows, their_l
 from benchmarks.random_models import FAMILIES, save_random_model
 from configs.model_config import CheckpointError, ModelConfig
 from workers.model.checkpoint import verify
-from workers.model.torch.reference import Reference
+from workers.model.reference import Reference
 
 # Even seeds are written to one file, odd ones to shards.
 SEEDS = {"Qwen3-MoE": range(100, 106), "DeepSeek-V2": range(12), "DeepSeek-V3": range(12)}

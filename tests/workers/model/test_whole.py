@@ -1,5 +1,6 @@
 """A chip's part and all experts joined: the same bits as apart."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,19 @@ import pytest
 from configs.model_config import ModelConfig
 from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
 from workers.model.base import ChipModel, StepLayout, StepSequence, WholeModel
+from workers.model.reference import Reference
 from workers.model.torch.chip_model import TorchChipModel
 from workers.model.torch.expert_model import TorchExpertModel
-from workers.model.torch.reference import Reference
 from workers.model.whole import JoinedModel
 
 
 @pytest.fixture(scope="module", params=[SIZES, DEEPSEEK_V2, DEEPSEEK_V3])
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("whole"), sizes=request.param)
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workers.model.factory.lib", None)  # the reference is of the same kind
+        yield write_model(tmp_path_factory.mktemp("whole"), sizes=request.param)
 
 
 def joined(folder: Path) -> JoinedModel:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.model_config import ModelConfig
+from configs.precision import Precision
 from tests.workers.model.models import DEEPSEEK_V3, write_config
 from workers.model.base import StepLayout, StepSequence
 from workers.model.work import WorkModel
@@ -24,41 +25,41 @@ def deepseek(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5))
 def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> None:
     layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
-    work = WorkModel(config, weight_bytes=2, kv_bytes=1, tier="hbf", kv_tier="hbm").attend(
-        1, layout
-    )
+    work = WorkModel(config, Precision("bf16", "int8"), tier="hbf", kv_tier="hbm").attend(1, layout)
     flops = keys = 0
     for start, count in sequences:
         for position in range(start, start + count):
             # q, k, v and o projections, gate, then scores and values over all keys up to this one.
             flops += 2 * 32 * (32 + 16 + 16 + 32) + 2 * 32 * 4 + (position + 1) * 2 * 2 * 32
         keys += start + count
-    assert work.flops == {"fp32": flops}
-    weights = 32 * (32 + 16 + 16 + 32) + 2 * 32 + 2 * 8 + 4 * 32
-    assert work.reads == {"hbf": 2 * weights, "hbm": keys * 2 * 16}
-    assert work.writes == {"hbm": layout.num_tokens * 2 * 16}
+    assert work.flops == {"bf16": flops}
+    weights, kept = 32 * (32 + 16 + 16 + 32), 2 * 32 + 2 * 8 + 4 * 32
+    row = 2 * (16 + 2 * 4)  # key and value of two heads, and each head's two scales
+    assert work.reads == {"hbf": 2 * weights + 4 * kept, "hbm": keys * row}
+    assert work.writes == {"hbm": layout.num_tokens * row}
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5), st.integers(0, 2))
 def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]], layer: int):
     """A token leaves one latent and one rotated key; a dense layer has neither gate nor bias."""
     layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
-    work = WorkModel(deepseek, weight_bytes=2, kv_bytes=1, tier="hbf", kv_tier="hbm").attend(
+    work = WorkModel(deepseek, Precision("bf16", "bf16"), tier="hbf", kv_tier="hbm").attend(
         layer, layout
     )
     # Queries down and up, latent and rotated key, keys and values up, out.
     projections = 32 * 20 + 20 * 4 * 12 + 32 * (16 + 4) + 4 * (8 + 12) * 16 + 4 * 12 * 32
-    network = 3 * 32 * 44 if layer == 0 else 32 * 8 + 3 * 32 * 24
+    network, gate = (3 * 32 * 44, 0) if layer == 0 else (3 * 32 * 24, 32 * 8)
     gains = 2 * 32 + 20 + 16 + (0 if layer == 0 else 8)
     flops = keys = 0
     for start, count in sequences:
         for position in range(start, start + count):
             pair = 4 * (16 + 4) + 4 * 16  # four heads' scores over a row, then its latent
-            flops += 2 * (projections + network) + (position + 1) * 2 * pair
+            flops += 2 * (projections + network + gate) + (position + 1) * 2 * pair
         keys += start + count
-    assert work.flops == {"fp32": flops}
-    assert work.reads == {"hbf": 2 * (projections + network + gains), "hbm": keys * 20}
-    assert work.writes == {"hbm": layout.num_tokens * 20}
+    assert work.flops == {"bf16": flops}
+    stored = 2 * (projections + network) + 4 * (gate + gains)
+    assert work.reads == {"hbf": stored, "hbm": 2 * keys * 20}
+    assert work.writes == {"hbm": layout.num_tokens * 2 * 20}
 
 
 def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
@@ -68,7 +69,7 @@ def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
 
 
 def test_logits(config: ModelConfig) -> None:
-    work = WorkModel(config, dtype="bf16", weight_bytes=2).logits(3)
+    work = WorkModel(config, Precision("bf16", "bf16")).logits(3)
     assert (work.flops, work.reads) == ({"bf16": 3 * 2 * 32 * 61}, {"hbm": 2 * 32 * 61})
     assert WorkModel(config).logits(0).reads == {}
 

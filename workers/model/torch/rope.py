@@ -16,7 +16,10 @@ from workers.model.torch.rows import Floats
 
 
 class Rope:
-    """Angles of `width` rotated numbers for all positions from 0 to positions - 1."""
+    """Angles of `width` rotated numbers for all positions from 0 to positions - 1.
+
+    cosines, sines   [positions, width / 2] float32, YaRN's factor included
+    """
 
     def __init__(self, config: ModelConfig, width: int, positions: int) -> None:
         self.positions = positions
@@ -27,14 +30,14 @@ class Rope:
             scale = config.yarn.rotated_scale
         # Angles are fp32 as in training; their cosines are taken in float64 and then rounded.
         angles = np.arange(positions, dtype=np.float32)[:, None] * frequencies
-        wide = angles.astype(np.float64)[:, None, :]
-        # [positions, 1, width / 2]: the same for all heads.
-        self._cos = (np.cos(wide) * scale).astype(np.float32)
-        self._sin = (np.sin(wide) * scale).astype(np.float32)
+        wide = angles.astype(np.float64)
+        self.cosines: Floats = (np.cos(wide) * scale).astype(np.float32)
+        self.sines: Floats = (np.sin(wide) * scale).astype(np.float32)
 
     def rotate(self, x_TND: Floats, positions_T: Indices) -> Floats:
         """[T, heads, width], turned by each token's position."""
-        cos, sin = self._cos[positions_T], self._sin[positions_T]
+        # The same for all heads.
+        cos, sin = (x[positions_T][:, None] for x in (self.cosines, self.sines))
         half = cos.shape[-1]
         first, second = x_TND[..., :half], x_TND[..., half:]
         out = np.empty(x_TND.shape, dtype=np.float32)

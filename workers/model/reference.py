@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
+from configs.precision import EXACT, Precision
 from workers.errors import ContextTooLong, InvalidRequest
 from workers.model.base import StepLayout, StepSequence
+from workers.model.factory import open_chip, open_experts
 from workers.model.sampling import Choice, choose
-from workers.model.torch.chip_model import TorchChipModel
-from workers.model.torch.expert_model import TorchExpertModel
 from workers.request import SamplingParams
 
 # Index of a generated token (the first is 0) -> a number in [0, 1), as a chip's node.rng draws it.
@@ -40,17 +40,22 @@ class GenerateResult:
 class Reference:
     """Greedy or sampled generation, one request at a time, by the chip's and the shards' own code.
 
+    block_size, precision   as in the cluster: both may decide which code computes, so its bits
     max_context   longest prompt and answer in tokens; the model's own where left out
     """
 
     def __init__(
-        self, folder: str | Path, block_size: int = 16, max_context: int | None = None
+        self,
+        folder: str | Path,
+        block_size: int = 16,
+        max_context: int | None = None,
+        precision: Precision = EXACT,
     ) -> None:
         config = ModelConfig.load(folder)
         self.max_context = min(max_context or config.max_context, config.max_context)
         self._num_blocks = -(-self.max_context // block_size)
-        self.chip = TorchChipModel(folder, self._num_blocks, block_size)
-        self.experts = TorchExpertModel(folder, tuple(range(config.num_experts)))
+        self.chip = open_chip(folder, self._num_blocks, block_size, precision)
+        self.experts = open_experts(folder, tuple(range(config.num_experts)), precision)
         self.config = config
 
     def generate(

@@ -1,0 +1,80 @@
+"""What bf16, int8 and int4 lose beside exact mode: `python -m benchmarks.precision`.
+
+perfuse-tiny reads random prompts of its own vocabulary and continues them; at every position the
+logits of each precision stand beside those of exact mode, after the same tokens.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.rows import Row, arguments, report
+from configs.precision import Precision
+from configs.presets import TINY_MODEL, model_folder
+from workers.model.reference import Reference
+from workers.request import SamplingParams
+
+PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 24, 16, 112
+# Precision -> least share of positions whose most likely token is that of exact mode.
+BARS = {
+    Precision("bf16", "bf16"): 98.5,
+    Precision("bf16", "int8"): 98.0,
+    Precision("int8", "bf16"): 97.0,
+    Precision("int8", "int8"): 97.0,
+    Precision("int4", "bf16"): 80.0,
+}
+
+
+def sequences(exact: Reference, seed: int) -> list[list[int]]:
+    """Prompts with the answers that exact mode samples: text as the model writes it."""
+    rng = np.random.default_rng(seed)
+    params = SamplingParams(max_tokens=ANSWER_TOKENS, temperature=0.8, ignore_eos=True)
+    made = []
+    for _ in range(PROMPTS):
+        prompt = rng.integers(3, exact.config.vocab, PROMPT_TOKENS).tolist()
+        answer = exact.generate(prompt, params, uniform=lambda _: float(rng.random()))
+        made.append([*prompt, *answer.token_ids])
+    return made
+
+
+def log_softmax(logits_TV: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = logits_TV.astype(np.float64) - logits_TV.max(axis=1, keepdims=True)
+    normal: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normal
+
+
+def rows(seed: int) -> Iterator[Row]:
+    folder = model_folder(TINY_MODEL)
+    exact = Reference(folder)
+    texts = sequences(exact, seed)
+    wanted = np.concatenate([exact.all_logits(text) for text in texts])
+    expected = log_softmax(wanted)
+    for precision, bar in BARS.items():
+        model = Reference(folder, precision=precision)
+        logits = np.concatenate([model.all_logits(text) for text in texts])
+        same = 100 * float((logits.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+        found = log_softmax(logits)
+        divergence = float((np.exp(expected) * (expected - found)).sum(axis=1).mean())
+        size = precision.total_bytes(model.config) / exact.config.total_bytes(4)
+        yield Row(
+            f"{precision}: positions with exact mode's most likely token",
+            round(same, 2),
+            "%",
+            f">= {bar:g} %",
+            same >= bar,
+            f"measured: {len(wanted):,} positions of perfuse-tiny, seed {seed}; KL divergence "
+            f"{divergence:.2g} nats; weights take {size:.0%}",
+        )
+
+
+def main() -> int:
+    parser = arguments("What bf16, int8 and int4 lose beside exact mode.")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    return report(list(rows(options.seed)), options.json, "precision")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

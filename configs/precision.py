@@ -1,0 +1,130 @@
+"""In what numbers a model is held and computed, and how many bytes that makes.
+
+`dtype` decides exactness: fp32 weights, activations and KV are exact mode, all else is a speed mode
+with a tolerance.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from configs.attention import Gqa
+from configs.gate import PLAIN_GATE
+from configs.model_config import ModelConfig
+
+WeightKind = Literal["fp32", "bf16", "int8", "int4"]
+KvKind = Literal["fp32", "bf16", "int8"]
+Arithmetic = Literal["fp32", "bf16", "int8"]
+
+# Bits of one stored weight, scales included: int8 has one fp32 scale a row (nothing beside a row of
+# hundreds), int4 one bf16 scale for 128 weights.
+_WEIGHT_BITS: dict[WeightKind, float] = {"fp32": 32, "bf16": 16, "int8": 8, "int4": 4.125}
+_KV_BYTES: dict[KvKind, int] = {"fp32": 4, "bf16": 2, "int8": 1}
+_FP32_BYTES = 4
+# What attention on the kernels asks of blocks and heads: whole registers, and offsets in a byte.
+_UNIT, _MOST = 16, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Kinds of stored numbers; gates and norms are fp32 always: a wrong expert costs more than all
+    their bytes.
+
+    weights   of projections and experts        kv   of the KV cache
+    """
+
+    weights: WeightKind = "fp32"
+    kv: KvKind = "fp32"
+
+    @property
+    def exact(self) -> bool:
+        """The same bits under every batch, chunking and placement, and no approximation."""
+        return self.weights == "fp32" and self.kv == "fp32"
+
+    @property
+    def head(self) -> WeightKind:
+        """Of the vocabulary projection: 4 bits cost more there than elsewhere, so 8 at least."""
+        return "int8" if self.weights == "int4" else self.weights
+
+    @property
+    def embedding(self) -> Literal["fp32", "bf16"]:
+        """Of the embedding, of which a step reads single rows."""
+        return "fp32" if self.weights == "fp32" else "bf16"
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What the multiply-adds of a step are done in: a device's rate of that name."""
+        return "int8" if self.weights == "int4" else self.weights
+
+    # Bytes of a model's parts. What a device has to hold and what a step has to read is the same.
+
+    def kv_bytes_per_token(self, config: ModelConfig) -> int:
+        """What one token leaves in the KV cache of all layers."""
+        return config.num_layers * self.kv_layer_bytes(config)
+
+    def kv_layer_bytes(self, config: ModelConfig) -> int:
+        """The same of one layer. int8 has an fp32 scale for each head's key and for its value."""
+        attention = config.attention
+        scales = 2 * attention.num_kv_heads if isinstance(attention, Gqa) else 1
+        scale_bytes = scales * _FP32_BYTES if self.kv == "int8" else 0
+        return attention.cache_width * _KV_BYTES[self.kv] + scale_bytes
+
+    def expert_bytes(self, config: ModelConfig) -> int:
+        """Gate, up and down projection of one expert of one layer."""
+        return _bytes(config.expert_bytes(1), self.weights)
+
+    def layer_bytes(self, config: ModelConfig, layer: int) -> int:
+        """What a chip reads for one layer: matrices; gate, norms and bias in fp32."""
+        gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
+        matrices = config.layer_weights(layer) - gate
+        kept = config.layer_bytes(layer, 1) - matrices
+        return _bytes(matrices, self.weights) + kept * _FP32_BYTES
+
+    def head_bytes(self, config: ModelConfig) -> int:
+        """The vocabulary projection (whether or not it is the embedding)."""
+        return _bytes(config.head_bytes(1), self.head)
+
+    def chip_bytes(self, config: ModelConfig) -> int:
+        """All that a chip owns: layers without experts, embedding, final norm and head. In exact
+        mode a tied head is the embedding; else each is stored in its own way.
+        """
+        shared = config.tie_embeddings and self.head == self.embedding
+        embedding = 0 if shared else _bytes(config.head_bytes(1), self.embedding)
+        layers = sum(self.layer_bytes(config, layer) for layer in range(config.num_layers))
+        return layers + embedding + self.head_bytes(config) + config.hidden * _FP32_BYTES
+
+    def shard_bytes(self, config: ModelConfig, num_experts: int) -> int:
+        """So many experts of every sparse layer."""
+        return num_experts * config.num_sparse_layers * self.expert_bytes(config)
+
+    def total_bytes(self, config: ModelConfig) -> int:
+        """All weights: chip and every expert of every layer."""
+        return self.chip_bytes(config) + self.shard_bytes(config, config.num_experts)
+
+    def __str__(self) -> str:
+        if self.exact:
+            return "fp32 (exact)"
+        return self.weights if self.weights == self.kv else f"{self.weights}, KV {self.kv}"
+
+
+EXACT = Precision()
+
+
+def _bytes(numbers: int, kind: WeightKind) -> int:
+    return math.ceil(numbers * _WEIGHT_BITS[kind] / 8)
+
+
+def kernels_hindrance(config: ModelConfig, block_size: int) -> str | None:
+    """Why the kernels cannot compute a chip's part of this model, and what would do; None if they
+    can. What they cannot, plain arrays compute, in fp32 alone.
+    """
+    if config.mla is not None or config.dense_layers or config.gate != PLAIN_GATE:
+        return f"{config.architecture} is computed in fp32 only: set dtype: fp32"
+    if block_size % _UNIT or block_size > _MOST:
+        return f"block_size is {block_size}: it must be a multiple of {_UNIT} up to {_MOST}"
+    if config.head_dim % _UNIT or config.head_dim > _MOST:
+        return (
+            f"the model's head_dim is {config.head_dim}: it must be a multiple of {_UNIT} up to "
+            f"{_MOST}; set dtype: fp32"
+        )
+    return None

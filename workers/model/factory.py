@@ -1,0 +1,85 @@
+"""Which code computes a model: the kernels wherever they can, else the plain arrays of
+`workers/model/torch`.
+
+All chips and shards of a cluster, and the reference beside it, come from here with the same folder,
+block size and precision: so they are of one kind, and equal bits are a matter of course.
+"""
+
+from pathlib import Path
+
+from configs.model_config import ModelConfig
+from configs.precision import EXACT, Precision, kernels_hindrance
+from kernels.native import lib
+from workers.model.base import ChipModel, ExpertModel, WholeModel
+from workers.model.work import WorkModel
+
+
+class UnfitPrecision(ValueError):
+    """No code here computes this model in these numbers; says why, and what would be right."""
+
+
+def open_chip(
+    folder: str | Path,
+    num_blocks: int,
+    block_size: int = 16,
+    precision: Precision = EXACT,
+    work: WorkModel | None = None,
+) -> ChipModel:
+    """A chip's part. Raises CheckpointError where the folder does not fit, UnfitPrecision."""
+    if _on_kernels(ModelConfig.load(folder), block_size, precision):
+        from workers.model.native.chip_model import NativeChipModel
+
+        return NativeChipModel(folder, num_blocks, block_size, work, precision)
+    from workers.model.torch.chip_model import TorchChipModel
+
+    return TorchChipModel(folder, num_blocks, block_size, work)
+
+
+def open_experts(
+    folder: str | Path,
+    expert_ids: tuple[int, ...],
+    precision: Precision = EXACT,
+    work: WorkModel | None = None,
+) -> ExpertModel:
+    """Some experts of every sparse layer. Raises CheckpointError where the folder does not fit."""
+    if lib is not None or not precision.exact:
+        from workers.model.native.expert_model import NativeExpertModel
+
+        return NativeExpertModel(folder, expert_ids, work, precision)
+    from workers.model.torch.expert_model import TorchExpertModel
+
+    return TorchExpertModel(folder, expert_ids, work)
+
+
+def open_whole(
+    folder: str | Path,
+    num_blocks: int,
+    block_size: int = 16,
+    precision: Precision = EXACT,
+    work: WorkModel | None = None,
+) -> WholeModel:
+    """A chip's part and all experts: a step is one call. Raises as `open_chip` does."""
+    config = ModelConfig.load(folder)
+    all_ids = tuple(range(config.num_experts))
+    if _on_kernels(config, block_size, precision):
+        from workers.model.native.chip_model import NativeChipModel
+        from workers.model.native.expert_model import NativeExpertModel
+
+        experts = NativeExpertModel(folder, all_ids, work, precision)
+        return NativeChipModel(folder, num_blocks, block_size, work, precision, experts)
+    from workers.model.whole import JoinedModel
+
+    chip = open_chip(folder, num_blocks, block_size, precision, work)
+    return JoinedModel(chip, open_experts(folder, all_ids, precision, work))
+
+
+def _on_kernels(config: ModelConfig, block_size: int, precision: Precision) -> bool:
+    """Whether a chip runs on the kernels. Without the library they are references in numpy: slower
+    in fp32 than `torch/`, but all there is for other numbers.
+    """
+    hindrance = kernels_hindrance(config, block_size)
+    if precision.exact:
+        return lib is not None and hindrance is None
+    if hindrance is not None:
+        raise UnfitPrecision(f"model.dtype: {precision} is asked for, and {hindrance}")
+    return True

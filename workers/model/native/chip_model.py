@@ -1,0 +1,180 @@
+"""A chip's part of a model on the kernels: embedding, attention, gate and logits.
+
+One native call does a layer, or a whole step where the experts are here too. A row's bits do not
+depend on batch, chunking or blocks; in fp32 (exact mode) not on the placement of experts either.
+
+Letters: T tokens of the step, H hidden, R rows wanted, V vocabulary.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.model_config import ModelConfig
+from configs.precision import EXACT, Precision
+from kernels import attention, linear
+from kernels.decoder import Decoder, Gate, LayerNorms, Plan, Shape
+from kernels.numbers import from_bf16, to_bf16
+from workers.hardware.work import Work
+from workers.model.base import MoeInput, StepLayout
+from workers.model.checkpoint import Checkpoint
+from workers.model.native.expert_model import NativeExpertModel
+from workers.model.tensors import chip_shapes
+from workers.model.torch.rope import Rope
+from workers.model.work import WorkModel
+
+Floats = NDArray[np.float32]
+
+
+class NativeChipModel:
+    """ChipModel for one Hugging Face folder. Hidden states are [T, H] float32 arrays.
+
+    num_blocks   KV blocks of this chip        block_size   tokens in a block, a multiple of 16
+    work         how work is counted; in "hbm" where left out
+    experts      all experts of the model, where they stand on this chip: `step` needs them
+
+    Raises CheckpointError where the folder does not fit, ValueError on sizes that no kernel takes.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        num_blocks: int,
+        block_size: int = 16,
+        work: WorkModel | None = None,
+        precision: Precision = EXACT,
+        experts: NativeExpertModel | None = None,
+    ) -> None:
+        self.config = config = ModelConfig.load(folder)
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._work = work or WorkModel(config, precision)
+        self._cache = attention.KvCache(
+            precision.kv,
+            num_blocks,
+            block_size,
+            config.num_layers,
+            config.num_kv_heads,
+            config.head_dim,
+        )
+        self._planned: tuple[StepLayout, Plan] | None = None
+        with Checkpoint(folder) as checkpoint:
+            shapes = dict(chip_shapes(config))
+
+            def read(name: str) -> Floats:
+                return checkpoint.read(name, shapes[name])
+
+            embedding = read("model.embed_tokens.weight")
+            head = embedding if config.tie_embeddings else read("lm_head.weight")
+            self._embedding: NDArray[Any] = embedding if precision.exact else to_bf16(embedding)
+            self._decoder = _decoder(config, min(config.max_context, num_blocks * block_size))
+            for layer in range(config.num_layers):
+                self._add_layer(layer, read, precision, experts)
+            norm = read("model.norm.weight")
+            self._decoder.set_head(norm, linear.pack(head, precision.head))
+        self._has_experts = experts is not None
+
+    def _add_layer(
+        self, layer: int, read: Any, precision: Precision, experts: NativeExpertModel | None
+    ) -> None:
+        prefix = f"model.layers.{layer}."
+
+        def get(name: str) -> Floats:
+            tensor: Floats = read(f"{prefix}{name}.weight")
+            return tensor
+
+        projections = [get(f"self_attn.{name}_proj") for name in ("q", "k", "v")]
+        scale = np.float32(self.config.head_dim**-0.5)
+        self._decoder.add_layer(
+            LayerNorms(
+                get("input_layernorm"),
+                get("self_attn.q_norm") * scale,
+                get("self_attn.k_norm"),
+                get("post_attention_layernorm"),
+            ),
+            linear.pack(np.concatenate(projections), precision.weights),
+            linear.pack(get("self_attn.o_proj"), precision.weights),
+            linear.pack(get("mlp.gate"), "fp32"),
+            experts=None if experts is None else experts.layers.get(layer),
+        )
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one KV block over all layers."""
+        return self._cache.block_bytes
+
+    @property
+    def kv_tier(self) -> str:
+        return self._work.kv_tier
+
+    def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
+        """[T, H]. Raises ValueError on ids outside the vocabulary."""
+        if token_ids_T.size and not 0 <= token_ids_T.min() <= token_ids_T.max() < self.config.vocab:
+            raise ValueError(
+                f"token ids span {token_ids_T.min()} .. {token_ids_T.max()}; "
+                f"they must be from 0 to {self.config.vocab - 1}"
+            )
+        rows = self._embedding[token_ids_T]
+        return rows if rows.dtype == np.float32 else from_bf16(rows)
+
+    def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput]:
+        """Writes the new tokens' KV, then attention with residual, norm and gate. Overwrites x."""
+        chosen = self._decoder.attend(self._cache, self._plan(layout), layer, x)
+        return x, MoeInput(*chosen)
+
+    def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
+        """Residual plus the experts' sum: one rounding."""
+        merged: Floats = (x + sums_TH).astype(np.float32, copy=False)
+        return merged
+
+    def step(self, x: Floats, layout: StepLayout) -> Floats:
+        """All layers, experts included. Overwrites x. Raises ValueError without experts here."""
+        self._decoder.forward(self._cache, self._plan(layout), x)
+        return x
+
+    @property
+    def steps_whole(self) -> bool:
+        """Whether `step` can be used."""
+        return self._has_experts
+
+    def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
+        """[R, V] float32."""
+        return self._decoder.logits(x, rows_R)
+
+    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Copies: [block, block_bytes] uint8, the same in every cache of this model's kind."""
+        return self._cache.read_blocks(np.array(block_ids, dtype=np.int64))
+
+    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
+        """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
+        self._cache.write_blocks(np.array(block_ids, dtype=np.int64), blocks)
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work:
+        return self._work.attend(layer, layout)
+
+    def logits_work(self, num_rows: int) -> Work:
+        return self._work.logits(num_rows)
+
+    def _plan(self, layout: StepLayout) -> Plan:
+        """Layouts are immutable, so the object that the layer before used has the same plan."""
+        if self._planned is None or self._planned[0] is not layout:
+            sequences = layout.sequences
+            plan = self._decoder.plan(
+                self._cache,
+                [s.start for s in sequences],
+                [s.count for s in sequences],
+                [s.block_ids for s in sequences],
+            )
+            self._planned = (layout, plan)
+        return self._planned[1]
+
+
+def _decoder(config: ModelConfig, positions: int) -> Decoder:
+    gate = Gate(config.num_experts, config.top_k, normalise=config.norm_topk_prob)
+    shape = Shape(
+        config.hidden, config.num_heads, config.num_kv_heads, config.head_dim, config.rms_eps
+    )
+    rope = Rope(config, config.head_dim, positions)
+    return Decoder(shape, gate, rope.cosines, rope.sines)
