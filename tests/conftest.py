@@ -11,6 +11,10 @@ from hypothesis import settings
 # everything that a live test starts, and one thread gives the same sums everywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Before triton is loaded, by whatever: its interpreter needs no GPU. TRITON_INTERPRET=0 runs the
+# twins on the GPU that is here.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # "ci" tries the same examples every time; `pytest --hypothesis-profile explore` looks for new ones.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("explore", deadline=None, print_blob=True, max_examples=1000)
