@@ -6,11 +6,13 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:  # a machine that only measures a GPU may lack rich: see `report`
+    from rich.console import Console
+    from rich.table import Table
 
 # A row's evidence begins with one: ran here, fitted to public measurements, from a specification.
 EVIDENCE = ("measured", "calibrated", "projection")
@@ -109,8 +111,11 @@ def shown(value: float | str) -> str:
     return f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.4g}"
 
 
-def table(rows: Sequence[Row], title: str = "") -> Table:
+def table(rows: Sequence[Row], title: str = "") -> "Table":
     """The rows as a rich table; text is taken literally, brackets are no markup."""
+    from rich.table import Table
+    from rich.text import Text
+
     result = Table(title=title or None, title_justify="left")
     result.add_column("what", overflow="fold")
     result.add_column("value", justify="right")
@@ -128,8 +133,20 @@ def table(rows: Sequence[Row], title: str = "") -> Table:
     return result
 
 
-def wide_console() -> Console:
+def plain(rows: Sequence[Row], title: str = "") -> str:
+    """The rows where rich is not: a line each."""
+    lines = [title] if title else []
+    for row in rows:
+        value = f"{shown(row.value)} {row.unit}".rstrip()
+        verdict = "yes" if row.holds else "NO"
+        lines.append(f"{row.name}: {value} (bar: {row.bar}, holds: {verdict}) {row.evidence}")
+    return "\n".join(lines)
+
+
+def wide_console() -> "Console":
     """A console as wide as its terminal, or LOG_COLUMNS where the output is a file or a pipe."""
+    from rich.console import Console
+
     console = Console()
     return console if console.is_terminal else Console(width=LOG_COLUMNS)
 
@@ -138,13 +155,16 @@ def report(
     rows: Sequence[Row],
     json_path: Path | None = None,
     title: str = "",
-    console: Console | None = None,
+    console: "Console | None" = None,
 ) -> int:
     """Show the rows and write them where asked.
 
     Returns the exit code: 0 if there are rows and all of them hold, else 1.
     """
-    (console or wide_console()).print(table(rows, title))
+    if console is None and find_spec("rich") is None:
+        print(plain(rows, title))
+    else:
+        (console or wide_console()).print(table(rows, title))
     if json_path is not None:
         write_rows(rows, json_path)
     return 0 if rows and all(row.holds for row in rows) else 1

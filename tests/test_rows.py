@@ -1,6 +1,7 @@
 """A number that is shown has a bar and evidence, and a bar that crashed does not hold."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -202,3 +203,16 @@ def test_each_bar_is_a_module_with_a_make_target() -> None:
     for bar in verify.BARS:
         assert (ROOT / f"{bar.module.replace('.', '/')}.py").is_file(), f"{bar.module} is missing"
         assert f"bench-{bar.name}" in makefile, f"make bench-{bar.name} is missing"
+
+
+def test_where_rich_is_not_rows_are_lines() -> None:
+    """In a process that cannot import it, so that nothing else of ours asks for it either."""
+    code = (
+        "import sys; sys.modules['rich'] = None; from benchmarks.rows import Row, report; "
+        "sys.exit(report([Row('a [b]', 1.5, 's', '<= 1 s', False, 'measured: once')], title='t'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1 and done.stderr == ""
+    assert done.stdout == "t\na [b]: 1.5 s (bar: <= 1 s, holds: NO) measured: once\n"
