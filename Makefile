@@ -61,7 +61,7 @@ verify: $(STAMP) ## Run every bar in full and show one table
 
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
-              bench-kernels bench-serve bench-precision
+              bench-kernels bench-serve bench-precision bench-triton
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -77,6 +77,7 @@ bench-virtual: ## The demo in the virtual world: its time, and what it does not 
 bench-precision: ## What bf16, int8 and int4 lose beside exact mode
 bench-serve: ## Tokens a second of one process over HTTP at 1, 4 and 16 streams
 bench-kernels: ## Each kernel beside the measured memory bandwidth and beside torch
+bench-triton: ## The kernels' GPU twins beside the chip's copy bandwidth (needs a GPU and Triton)
 $(BENCHMARKS): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
 

@@ -1,0 +1,1 @@
+"""GPU twins of the kernels beside the chip's own copy bandwidth."""
