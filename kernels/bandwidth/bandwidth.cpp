@@ -48,6 +48,25 @@ void read(const Argument* a, Result& result) {
   result.set(std::max(int64_t{1}, now_ns() - start));
 }
 
+// Weights that stay in the first cache, and a block of as many rows as there can be. Returns the
+// operations done.
+double multiply(const Table& table, Kind kind, long steps) {
+  constexpr long kUnits = 4 * kGroupUnits;
+  alignas(64) static const char weights[128 * (kUnits + 1)] = {};
+  alignas(64) static const uint32_t units[kUnits * kBlockRowsMax] = {};
+  static const float scales[kUnits / kGroupUnits * kBlockRowsMax] = {};
+  static const int32_t sums[kUnits / kGroupUnits * kBlockRowsMax] = {};
+  alignas(64) float out[kBlockRowsMax * kColumns];
+  const Block block{units, scales, sums, table.rows_max[kind]};
+  const Ahead ahead{weights, 0, 0, weights};
+  const Gemm gemm = table.gemm[kind][block.rows];
+  for (long step = 0; step < steps; ++step) {
+    gemm(weights, &block, kUnits, kGroupUnits, out, ahead);
+  }
+  const int channels[] = {1, 2, 4, 4};
+  return 2.0 * double(steps * kUnits) * channels[kind] * block.rows * kColumns;
+}
+
 // Operations per second (a multiplication and an addition are two) of the largest block's inner
 // loop.
 void peak(const Argument* a, Result& result) {
@@ -57,17 +76,17 @@ void peak(const Argument* a, Result& result) {
   int kind = 0;
   while (kind < NUM_KINDS && name != names[kind]) ++kind;
   if (kind == NUM_KINDS) refuse("kind is '" + name + "'; it must be fp32, bf16, int8 or int4");
-  const long rounds = integer(a[1], "rounds", 1, int64_t{1} << 32);
+  const long rounds = integer(a[1], "rounds", 1, int64_t{1} << 32);  // of 32 k units
   const Table& table = kernels();
   const int threads = num_threads();
   std::vector<double> done(size_t(threads), 0.0);
-  std::vector<float> sinks(size_t(threads), 0.0f);
-  const long items[] = {threads};
-  auto body = [&](int, long item) {
-    done[size_t(item)] = table.peak(Kind(kind), rounds, &sinks[size_t(item)]);
-  };
   const int64_t start = now_ns();
-  run_phases(1, items, size_t{1} << 30, body);
+  together(size_t{1} << 30, [&](Team& team) {
+    const Multiplying multiplying;
+    team.each(threads, [&](long item) {
+      done[size_t(item)] = multiply(table, Kind(kind), std::max(1L, rounds / 4));
+    });
+  });
   const double seconds = double(std::max(int64_t{1}, now_ns() - start)) * 1e-9;
   double operations = 0;
   for (double part : done) operations += part;

@@ -33,8 +33,7 @@ void turn_heads(const Table& table, const Decoder& decoder, const DecoderLayer& 
 template <class F>
 void each_block(Team& team, const Input& input, const F& work) {
   team.each(input.num_blocks, [&](long b) {
-    const long begin = input.rows * b / input.num_blocks;
-    work(b, begin, input.rows * (b + 1) / input.num_blocks);
+    work(b, input.begin(b), input.begin(b + 1));
   });
 }
 
@@ -49,7 +48,7 @@ void route_block(const Table& table, const Decoder& decoder, const DecoderLayer&
                  float* weights) {
   const Linear& gate = *layer.gate;
   const Block rows = input.block(block);
-  const long begin = input.rows * block / input.num_blocks, experts = decoder.gate.experts;
+  const long begin = input.begin(block), experts = decoder.gate.experts;
   for (long panel = 0; panel < gate.panels; ++panel) {
     const char* data = gate.memory.data() + size_t(panel) * gate.stride;
     const long column = panel * kColumns, width = std::min(long{kColumns}, experts - column);

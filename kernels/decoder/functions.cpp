@@ -212,6 +212,7 @@ void attend_layer(const Argument* a, Result&) {
   Scratch& scratch = Scratch::begin(StepRoom::bytes(decoder, step.plan));
   const StepRoom room(decoder, step.plan, scratch);
   together(attend_bytes(decoder, layer, step.plan), [&](Team& team) {
+    const Multiplying multiplying;
     attend(team, decoder, step.cache, layer, step.plan, room, step.values,
            reinterpret_cast<float*>(hidden.data), reinterpret_cast<int32_t*>(ids.data),
            reinterpret_cast<float*>(weights.data));
@@ -232,6 +233,7 @@ void forward(const Argument* a, Result&) {
       decoder.layers.front().experts->expert_bytes * size_t(decoder.gate.top_k);
   together(size_t(layers) * (attend_bytes(decoder, 0, step.plan) + expert_bytes),
            [&](Team& team) {
+             const Multiplying multiplying;
              for (long layer = 0; layer < layers; ++layer) {
                attend(team, decoder, step.cache, layer, step.plan, room, step.values, room.hidden,
                       room.ids, room.weights);
@@ -265,6 +267,7 @@ void logits(const Argument* a, Result&) {
   char* room = scratch.take<char>(Input::bytes(head.kind, hidden, rows));
   float* const values = reinterpret_cast<float*>(out.data);
   together(head.memory.bytes(), [&](Team& team) {
+    const Multiplying multiplying;
     const Input input(head.kind, hidden, rows, room);
     team.each(rows, [&](long r) {
       float* row = normed + r * hidden;

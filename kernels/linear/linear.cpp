@@ -53,6 +53,7 @@ void forward(const Argument* a, Result&) {
   const Input input(linear.kind, linear.channels, rows, scratch.take<char>(input_bytes));
   float* const sums = reinterpret_cast<float*>(out.data);
   together(linear.memory.bytes(), [&](Team& team) {
+    const Multiplying multiplying;
     team.each(input.num_items(), [&](long item) { input.prepare(item, in, stride); });
     team.each(linear_items(linear),
               [&](long item) { linear_item(linear, input, item, sums, linear.outputs); });

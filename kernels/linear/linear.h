@@ -54,7 +54,7 @@ inline void linear_item_to(const Linear& linear, const Input& input, long item, 
                  input.blocks.units, kGroupUnits, input.num_blocks,
                  [&](long b) { return input.block(b); },
                  [&](long b, const float* product) {
-                   const long rows_end = input.rows * (b + 1) / input.num_blocks;
+                   const long rows_end = input.begin(b + 1);
                    for (; row < rows_end; ++row, product += kColumns) {
                      emit(row, column, width, product);
                    }

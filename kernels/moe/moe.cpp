@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "../native/cpu.h"
 #include "../native/functions.h"
 
 namespace perfuse {
@@ -115,7 +116,10 @@ void forward(const Argument* a, Result&) {
   for (long t = 0; t < tokens; ++t, shares += top) read_floats(weights, t, top, shares);
   call.sums_TH = out.data;
   char* room = scratch.take<char>(room_bytes);
-  together(bytes, [&](Team& team) { run_moe(team, moe, room, call); });
+  together(bytes, [&](Team& team) {
+    const Multiplying multiplying;
+    run_moe(team, moe, room, call);
+  });
 }
 
 void weight_bytes(const Argument* a, Result& result) {

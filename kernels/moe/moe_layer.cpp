@@ -108,7 +108,7 @@ class Layer {
       const int32_t count = ends_[e];
       ends_[e] = pair;
       if (count == 0) continue;
-      const long blocks = num_blocks(count, table_.rows_max[moe_.kind]);
+      const long blocks = Split::of(table_, moe_.kind, count).count;
       const Active active{int32_t(e), pair, count, int32_t(blocks)};
       for (long b = 0; b < blocks; ++b) {
         const Span span = span_of(active, b);
@@ -138,9 +138,10 @@ class Layer {
   }
 
   Span span_of(const Active& active, long b) const {
-    const long begin = long{active.num_pairs} * b / active.num_blocks;
-    const long end = long{active.num_pairs} * (b + 1) / active.num_blocks;
-    return {int32_t(active.first_pair + begin), int32_t(end - begin)};
+    const Split split{active.num_pairs, active.num_blocks, table_.rows_max[moe_.kind],
+                      table_.has_tiles(moe_.kind)};
+    const long begin = split.begin(b);
+    return {int32_t(active.first_pair + begin), int32_t(split.begin(b + 1) - begin)};
   }
 
   // Panels of gate and up whose channels share a scale.
@@ -173,7 +174,7 @@ class Layer {
         },
         [&](long b, const float* product) {
           const Span span = span_of(e, b);
-          alignas(64) float values[kRowsMax * kLanes];
+          alignas(64) float values[kBlockRowsMax * kLanes];
           table_.silu_product(product, span.rows, values, kLanes);
           if (!scaled_) {
             inner_.write(table_, inner_.at(span.first_pair, span.rows), values, kLanes, column,

@@ -14,7 +14,7 @@ class Blocks {
   Blocks(Kind kind, long channels, long rows, Room& room);
 
   Block at(long first_row, int rows) const {
-    return {units_ + first_row * units, scales_ + first_row * groups, sums_ + first_row * groups,
+    return {units_ + first_row * words, scales_ + first_row * groups, sums_ + first_row * groups,
             rows};
   }
   // Channels begin .. begin + size - 1 of a block's rows, of which row m lies at values + m *
@@ -27,6 +27,7 @@ class Blocks {
 
   const Kind kind;
   const long channels, units, groups;
+  const long words;  // units of a row, and zeros up to a whole tile
 
  private:
   uint32_t* units_;
@@ -43,20 +44,23 @@ class Input {
   static size_t bytes(Kind kind, long channels, long rows) {
     return Input(kind, channels, rows, nullptr).bytes_;
   }
-  Block block(long b) const {
-    const long begin = rows * b / num_blocks;
-    return blocks.at(begin, int(rows * (b + 1) / num_blocks - begin));
-  }
+  // First row of a block; of num_blocks, the number of rows.
+  long begin(long b) const { return split_.begin(b); }
+  Block block(long b) const { return blocks.at(begin(b), int(begin(b + 1) - begin(b))); }
   long num_items() const { return num_blocks * num_pieces(); }
   // x: fp32, row t at x + t * stride.
   void prepare(long item, const float* x, long stride) const;
 
+ private:
+  const Split split_;
+
+ public:
   const long rows, num_blocks;
   const Blocks blocks;
 
  private:
   Input(Kind kind, long channels, long rows, Room room)
-      : rows(rows), num_blocks(perfuse::num_blocks(rows, kernels().rows_max[kind])),
+      : split_(Split::of(kernels(), kind, rows)), rows(rows), num_blocks(split_.count),
         blocks(kind, channels, rows, room), bytes_(room.used()) {}
 
   // Channels that one item converts: large enough to be worth taking.

@@ -169,7 +169,8 @@ const float* whole_rows(const Array& array, Scratch& scratch, long& stride) {
 
 size_t Activations::bytes(Kind kind, long rows, long channels) {
   const size_t groups = size_t(num_groups(channels));
-  return Scratch::round_up(size_t(rows * num_units(kind, channels)) * 4) +
+  const long words = kernels().row_words(kind, num_units(kind, channels));
+  return Scratch::round_up(size_t(rows * words) * 4) +
          2 * Scratch::round_up(size_t(rows) * groups * 4);
 }
 
@@ -178,26 +179,26 @@ Activations Activations::in(Scratch& scratch, Kind kind, long rows, long channel
   a.kind = kind;
   a.channels = channels;
   a.units = num_units(kind, channels);
+  a.words = kernels().row_words(kind, a.units);
   a.groups = num_groups(channels);
   a.group_units = kGroupUnits;
-  a.rows = scratch.take<uint32_t>(size_t(rows * a.units));
+  a.rows = scratch.take<uint32_t>(size_t(rows * a.words));
   a.scales = scratch.take<float>(size_t(rows * a.groups));
   a.sums = scratch.take<int32_t>(size_t(rows * a.groups));
   return a;
 }
 
 void Activations::convert(const float* in, long row) const {
-  uint32_t* out = rows + row * units;
+  uint32_t* out = rows + row * words;
   if (kind == F32) {
     std::memcpy(out, in, size_t(channels) * 4);
     return;
   }
-  out[units - 1] = 0;  // the channels past the end
+  std::fill(out + std::max(0L, units - 2), out + words, 0u);  // the channels past the end
   if (kind == BF16) {
     kernels().to_bf16(in, channels, reinterpret_cast<uint16_t*>(out));
     return;
   }
-  if (units > 1) out[units - 2] = 0;
   kernels().to_int8(in, channels, group_units * 4, reinterpret_cast<int8_t*>(out),
                     scales + row * groups, sums + row * groups);
 }
@@ -210,24 +211,25 @@ Block Activations::gather(const int32_t* index, int count, char* room) const {
   Block block{};
   block.rows = count;
   if (count == 1) {
-    block.units = rows + index[0] * units;
+    block.units = rows + index[0] * words;
     block.scales = scales + index[0] * groups;
     block.sums = sums + index[0] * groups;
     return block;
   }
-  const auto interleave = [&](const auto* from, long length) {
+  const int run = kernels().run(kind, count);
+  const auto interleave = [&](const auto* from, long length, int run) {
     auto* to = reinterpret_cast<std::remove_const_t<std::remove_pointer_t<decltype(from)>>*>(room);
     for (int m = 0; m < count; ++m) {
       const auto* row = from + index[m] * length;
-      for (long k = 0; k < length; ++k) to[k * count + m] = row[k];
+      for (long k = 0; k < length; ++k) to[k / run * run * count + m * run + k % run] = row[k];
     }
     room += Scratch::round_up(size_t(length * count) * 4);
     return to;
   };
-  block.units = interleave(rows, units);
+  block.units = interleave(rows, words, run);
   if (kind == I8 || kind == I4) {
-    block.scales = interleave(scales, groups);
-    block.sums = interleave(sums, groups);
+    block.scales = interleave(scales, groups, 1);
+    block.sums = interleave(sums, groups, 1);
   }
   return block;
 }

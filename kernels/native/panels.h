@@ -1,5 +1,6 @@
 // Packing weights into panels and activations into blocks; see table.h for the layouts.
 #pragma once
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
@@ -46,21 +47,33 @@ const float* whole_rows(const Array& array, Scratch& scratch, long& stride);
 struct Activations {
   Kind kind;
   long channels, units, groups;
+  long words;        // units of a row, and zeros up to a whole tile
   long group_units;  // units that share a scale; groups follow from it
-  uint32_t* rows;    // [row][unit]
+  uint32_t* rows;    // [row][words]
   float* scales;     // [row][group]
   int32_t* sums;     // [row][group]
 
   static size_t bytes(Kind kind, long rows, long channels);
   static Activations in(Scratch& scratch, Kind kind, long rows, long channels);
   void convert(const float* in, long row) const;
-  // Interleaves rows[index[0 .. count-1]]; a single row needs no copy.
+  // Interleaves rows[index[0 .. count-1]] as table.h says; a single row needs no copy.
   static size_t block_bytes(Kind kind, long rows, long channels);
   Block gather(const int32_t* index, int count, char* room) const;
 };
 
-// The evenest split of `rows` into blocks of at most `most` rows: sizes of the first and of the
-// others.
-inline long num_blocks(long rows, long most) { return (rows + most - 1) / most; }
+// Rows in as few blocks as can be. Vectors take time by the row: blocks are as even as can be.
+// Tiles take time by 16 rows, and must be set up anew for another number of rows: all blocks but
+// the last are whole.
+struct Split {
+  long rows, count, most;
+  bool whole;
+
+  static Split of(const Table& table, Kind kind, long rows) {
+    const long most = table.rows_max[kind];
+    return {rows, (rows + most - 1) / most, most, table.has_tiles(kind)};
+  }
+  // First row of block b; of b = count, the number of rows.
+  long begin(long b) const { return whole ? std::min(b * most, rows) : rows * b / count; }
+};
 
 }  // namespace perfuse

@@ -148,32 +148,6 @@ uint64_t read_all(const void* data, size_t bytes) {
   return total;
 }
 
-// The inner loop of the largest block on weights that stay in the first cache.
-double peak(Kind kind, long steps, float* sink) {
-  alignas(64) char weights[128 * 34] = {};
-  alignas(64) uint32_t units[32 * perfuse::kRowsMax] = {};
-  float scales[perfuse::kRowsMax] = {};
-  int32_t sums[perfuse::kRowsMax] = {};
-  const Block block{units, scales, sums, kRows};
-  const perfuse::Ahead ahead{weights, 0, 0, weights};
-  float out[perfuse::kRowsMax * kColumns];
-  double done = 0;
-  for (long step = 0; step < steps; ++step) {
-    // All is zero, each step is the same and of its results one is used: a compiler must not know.
-    __asm__ volatile("" : : "r"(weights), "r"(units), "r"(scales), "r"(sums), "r"(out) : "memory");
-    switch (kind) {
-      case perfuse::F32: gemm_f32<kRows>(weights, &block, 32, 0, out, ahead); break;
-      case perfuse::BF16: gemm_bf16<kRows>(weights, &block, 32, 0, out, ahead); break;
-      case perfuse::I8: gemm_i8<kRows>(weights, &block, 32, 32, out, ahead); break;
-      default: gemm_i4<kRows>(weights, &block, 32, 0, out, ahead); break;
-    }
-    static const int channels[] = {1, 2, 4, 4};
-    done += 2.0 * 32 * channels[kind] * kRows * kColumns;
-    *sink += out[0];
-  }
-  return done;
-}
-
 }  // namespace
 
 #include "../decoder/inner.h"
@@ -185,9 +159,9 @@ Table make_table(const char* name) {
   Table table = {};
   table.name = name;
   for (int& rows : table.rows_max) rows = kRows;
+  for (int& rows : table.tile_rows) rows = perfuse::kBlockRowsMax + 1;
   fill_products<kRows>(table);
   table.read = read_all;
-  table.peak = peak;
   table.to_bf16 = to_bf16;
   table.to_int8 = to_int8;
   table.from_int8 = from_int8;

@@ -8,6 +8,10 @@
 // line)
 //   block   [k unit][row][4 bytes]
 //
+// Where tiles multiply, the units of a tile's row lie together instead:
+//
+//   block   [16 k units][row][16 units][4 bytes]   zeros past the last unit
+//
 // Each output has one chain of accumulation along k, whatever the number of rows beside it: a row's
 // bits do not depend on the batch, in every kind.
 #pragma once
@@ -25,7 +29,10 @@ constexpr int kLanes = 16;         // outputs in a line
 constexpr int kColumns = 32;       // outputs in a panel
 constexpr int kGroup = 128;        // channels that share a scale
 constexpr int kGroupUnits = 32;    // the same in units of four int8
-constexpr int kRowsMax = 12;       // rows in the largest block of any instruction set
+constexpr int kRowsMax = 12;       // rows in the largest block that vectors multiply
+constexpr int kTileUnits = 16;     // units of a row that a tile takes, lines of weights in a tile
+constexpr int kTileRows = 32;      // rows in the largest block that tiles multiply: two tiles
+constexpr int kBlockRowsMax = kRowsMax > kTileRows ? kRowsMax : kTileRows;
 
 // Rows of activations as the products read them. scales and sums exist for int8 and int4 only, one
 // for each group of kGroup channels and row: [group][row].
@@ -39,7 +46,7 @@ struct Block {
 // Blocks of up to this many rows are done with a line before the next one comes: the hint is for
 // the first cache, a little ahead. Larger ones compute meanwhile: for the second, a panel ahead.
 // On Zen 4, one thread: 1 row 104 % of the read probe near, 80 % far; 4 rows 91 and 77; 8 rows 76
-// and 88.
+// and 88. Tiles are always done: at most 64 cycles for 2 KiB.
 constexpr int kNearRows = 5;
 
 // What a product asks for while it runs: `step` bytes for each 128 bytes of weights, from `at` on
@@ -58,11 +65,22 @@ using Gemm = void (*)(const void* panel, const Block* block, long units, long gr
 struct Table {
   const char* name;
   int rows_max[NUM_KINDS];
-  Gemm gemm[NUM_KINDS][kRowsMax + 1];  // by rows, 1 .. rows_max
+  // Tiles multiply blocks of this many rows and more; above rows_max where there are none.
+  int tile_rows[NUM_KINDS];
+  Gemm gemm[NUM_KINDS][kBlockRowsMax + 1];  // by rows, 1 .. rows_max
+  // Gives back what products set up in this thread (tiles); nullptr where it is nothing.
+  void (*release)();
+
+  bool has_tiles(Kind kind) const { return tile_rows[kind] <= rows_max[kind]; }
+  // Units of a row that lie together in a block.
+  int run(Kind kind, int rows) const { return rows >= tile_rows[kind] ? kTileUnits : 1; }
+  // Words that a row of `units` takes in a block.
+  long row_words(Kind kind, long units) const {
+    return has_tiles(kind) ? (units + kTileUnits - 1) / kTileUnits * kTileUnits : units;
+  }
+
   // Sum of all bytes' bits, in a way that no load can be left out; several accumulators.
   uint64_t (*read)(const void* data, size_t bytes);
-  // `steps` dependent-free rounds of 16 dot products; returns the floating point operations done.
-  double (*peak)(Kind kind, long steps, float* sink);
   // fp32 to bf16, round to nearest even, NaN stays NaN; count elements.
   void (*to_bf16)(const float* in, long count, uint16_t* out);
   // Symmetric int8 with one scale for each `group` channels; sums are of the codes.

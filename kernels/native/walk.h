@@ -19,12 +19,13 @@ template <class BlockAt, class Emit>
 inline void times_blocks(const Table& table, Kind kind, const char* panel, size_t bytes,
                          const char* next, long units, long group_units, long count,
                          BlockAt block_at, Emit emit) {
-  alignas(64) float product[kRowsMax * kColumns];
+  alignas(64) float product[kBlockRowsMax * kColumns];
   const long size = long(bytes);
   for (long b = 0; b < count; ++b) {
     const Block block = block_at(b);
     Ahead ahead{panel, 0, 0, panel};
-    if (count == 1 && (block.rows <= kNearRows || size > kFarBytes)) {
+    const bool soon = block.rows <= kNearRows || block.rows >= table.tile_rows[kind];
+    if (count == 1 && (soon || size > kFarBytes)) {
       const long near = std::min(kNearBytes, size);
       ahead = {near < size ? panel + near : next, 128, size - near, next};
     } else if (count == 1) {

@@ -134,7 +134,8 @@ void top_k(const Argument* a, Result&) {
   if (count == 0) return;
 
   const Table& table = kernels();
-  const long num = num_blocks(count, table.rows_max[shard.kind]);
+  const Split split = Split::of(table, shard.kind, count);
+  const long num = split.count;
   Scratch& scratch =
       Scratch::begin(Activations::bytes(shard.kind, count, shard.dim) +
                      Activations::block_bytes(shard.kind, count, shard.dim) + size_t(num) * 256 +
@@ -152,19 +153,19 @@ void top_k(const Argument* a, Result&) {
     index[q] = int32_t(q);
   }
   for (long b = 0; b < num; ++b) {
-    const long begin = count * b / num, size = count * (b + 1) / num - begin;
+    const long begin = split.begin(b), size = split.begin(b + 1) - begin;
     char* room = scratch.take<char>(Activations::block_bytes(shard.kind, size, shard.dim));
     blocks[b] = activations.gather(index + begin, int(size), room);
   }
 
   const long wanted = long(shard.memory.bytes() / kItemBytes) + 1;
-  const long items[] = {std::min({wanted, kItemsMax, shard.panels})};
-  std::vector<Heap> heaps(size_t(items[0] * count));
+  const long num_items = std::min({wanted, kItemsMax, shard.panels});
+  std::vector<Heap> heaps(size_t(num_items * count));
   const auto bounds = std::make_unique<std::atomic<float>[]>(size_t(count));
   for (long q = 0; q < count; ++q) bounds[size_t(q)] = -std::numeric_limits<float>::infinity();
-  auto body = [&](int, long item) {
-    const long end = shard.panels * (item + 1) / items[0];
-    for (long panel = shard.panels * item / items[0]; panel < end; ++panel) {
+  const auto body = [&](long item) {
+    const long end = shard.panels * (item + 1) / num_items;
+    for (long panel = shard.panels * item / num_items; panel < end; ++panel) {
       const char* data = shard.memory.data() + size_t(panel) * shard.stride;
       const long id = panel * kColumns;
       const int width = int(std::min(long{kColumns}, shard.vectors - id));
@@ -180,12 +181,15 @@ void top_k(const Argument* a, Result&) {
                    });
     }
   };
-  run_phases(1, items, shard.memory.bytes(), body);
+  together(shard.memory.bytes(), [&](Team& team) {
+    const Multiplying multiplying;
+    team.each(num_items, body);
+  });
 
   std::vector<Entry> all;
   for (long q = 0; q < count; ++q) {
     all.clear();
-    for (long item = 0; item < items[0]; ++item) {
+    for (long item = 0; item < num_items; ++item) {
       const std::vector<Entry>& found = heaps[size_t(item * count + q)].entries();
       all.insert(all.end(), found.begin(), found.end());
     }
