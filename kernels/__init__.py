@@ -13,7 +13,7 @@ class BuildInfo:
 
     native        whether the native library is used; else the numpy references are
     isa           the instruction set in use; "reference" without the library
-    isas          instruction sets that could be forced
+    isas          instruction sets that could be forced, slowest first; amx-emulated is for tests
     cpu_features  of this processor, as far as kernels care; "" without the library
     threads       that work on one call
     why           why there is no library; "" where there is

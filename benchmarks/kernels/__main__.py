@@ -78,11 +78,20 @@ def probe_rows(region: bandwidth.Region, threads: int) -> Iterator[Row]:
         name = f"read bandwidth, {count} threads, {region.num_bytes >> 20} MiB"
         best = f"measured: median of 7; best {max(rates):.1f}"
         yield Row(name, round(statistics.median(rates), 2), "GB/s", "none", True, best)
+        yield from peak_rows(count)
+    native.set_num_threads(threads)
+
+
+def peak_rows(threads: int) -> Iterator[Row]:
+    """The inner loops in use; beside tiles, those of the vectors that they stand on."""
+    chosen = native.lib.isa()
+    for isa in (chosen, "avx512_bf16") if chosen == "amx" else (chosen,):
+        native.force(isa)
         for kind in KINDS:
             value = max(bandwidth.peak(kind) for _ in range(5)) / 1e9
-            name = f"peak of the {kind} inner loop, {count} threads"
+            name = f"peak of the {kind} inner loop, {isa}, {threads} threads"
             yield Row(name, round(value), "Gop/s", "none", True, "measured: best of 5, cached")
-    native.set_num_threads(threads)
+    native.force(chosen)
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
 """The native library, where it is built: which one runs, and how to force another.
 
-PERFUSE_ISA names an instruction set (portable, avx2, avx512, avx512_bf16) or "reference", which
-leaves the library aside. PERFUSE_THREADS and PERFUSE_SPIN_US set the thread pool's size and how
-long an idle thread looks for work before it sleeps.
+PERFUSE_ISA names an instruction set (portable, avx2, avx512, avx512_bf16, amx; amx-emulated, which
+is for tests and never chosen by itself) or "reference", which leaves the library aside.
+PERFUSE_THREADS and PERFUSE_SPIN_US set the thread pool's size and how long an idle thread looks for
+work before it sleeps.
 """
 
 import os
@@ -28,7 +29,7 @@ lib, missing = _load()
 
 
 def isas() -> tuple[str, ...]:
-    """Instruction sets that this machine can run, weakest first; empty without the library."""
+    """Instruction sets that this machine can run, slowest first; empty without the library."""
     return tuple(lib.isas().split()) if lib is not None else ()
 
 

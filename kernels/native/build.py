@@ -27,13 +27,16 @@ _AVX2 = "-mavx2 -mfma -mf16c".split()
 _AVX512 = [*_AVX2, *"-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vnni".split()]
 # GCC 12 takes its own intrinsics' undefined registers for ours (PR 105593).
 _QUIET = ["-Wno-maybe-uninitialized", "-Wno-uninitialized"]
+_AVX512_BF16 = [*_AVX512, "-mavx512bf16", *_QUIET]
 UNITS = {
+    "isa_amx_emulated.cpp": [],
     "isa_portable.cpp": [],
     "isa_avx2.cpp": _AVX2,
     "isa_avx512.cpp": [*_AVX512, *_QUIET],
-    "isa_avx512_bf16.cpp": [*_AVX512, "-mavx512bf16", *_QUIET],
+    "isa_avx512_bf16.cpp": _AVX512_BF16,
+    "isa_amx.cpp": [*_AVX512_BF16, *"-mamx-tile -mamx-bf16 -mamx-int8".split()],
 }
-X86_ONLY = ("isa_avx2.cpp", "isa_avx512.cpp", "isa_avx512_bf16.cpp")
+X86_ONLY = ("isa_avx2.cpp", "isa_avx512.cpp", "isa_avx512_bf16.cpp", "isa_amx.cpp")
 
 
 # A template's errors repeat themselves; the first ones say it.

@@ -3,8 +3,13 @@
 #include <atomic>
 #include <cstdlib>
 #include <stdexcept>
+#include <utility>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#endif
+#if defined(__linux__) && defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace perfuse {
@@ -38,8 +43,36 @@ Features detect() {
   return f;
 }
 
+// Linux gives a process tiles only where it asks, once, for all threads that it has or will have
+// (Documentation/arch/x86/xstate.rst; kernels before 5.16 do not know the question).
+bool may_use_tiles() {
+#if defined(__linux__) && defined(__x86_64__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
+// What keeps tiles from being used here, "" where nothing does.
+std::string amx_lacks() {
+  const Features f = detect();
+  const std::pair<bool, const char*> needed[] = {
+      {f.avx2 && f.fma && f.avx512 && f.vnni && f.bf16, "AVX-512 with VNNI and BF16"},
+      {f.amx_tile, "amx_tile"},
+      {f.amx_bf16, "amx_bf16"},
+      {f.amx_int8, "amx_int8"}};
+  std::string lacks;
+  for (const auto& [has, name] : needed) {
+    if (!has) lacks += (lacks.empty() ? "" : ", ") + std::string(name);
+  }
+  if (lacks.empty() && !may_use_tiles()) lacks = "the kernel's permission to use tiles";
+  return lacks;
+}
+
 std::vector<const Table*> find() {
-  std::vector<const Table*> found{&table_portable()};
+  std::vector<const Table*> found{&table_amx_emulated(), &table_portable()};
 #if defined(__x86_64__)
   const Features f = detect();
   if (f.avx2 && f.fma) found.push_back(&table_avx2());
@@ -47,6 +80,7 @@ std::vector<const Table*> find() {
     found.push_back(&table_avx512());
     if (f.bf16) found.push_back(&table_avx512_bf16());
   }
+  if (amx_lacks().empty()) found.push_back(&table_amx());
 #endif
   return found;
 }
@@ -57,8 +91,9 @@ const Table* named(const std::string& name) {
     if (name == table->name) return table;
     names += (names.empty() ? "" : ", ") + std::string(table->name);
   }
-  throw std::invalid_argument("instruction set '" + name + "' is not one that this machine has: " +
-                              names);
+  const std::string lacks = name == "amx" ? " (it lacks " + amx_lacks() + ")" : "";
+  throw std::invalid_argument("instruction set '" + name + "' is not one that this machine has" +
+                              lacks + ": " + names);
 }
 
 std::atomic<const Table*>& current() {

@@ -7,7 +7,8 @@
 
 namespace perfuse {
 
-// Weakest first; the last one is the default.
+// Slowest first; the last one is the default. The emulation of tiles comes before all others: it is
+// for tests and never the default.
 const std::vector<const Table*>& supported();
 // In use: the strongest, the one named by PERFUSE_ISA, or the one last forced.
 const Table& kernels();
@@ -25,7 +26,7 @@ class Multiplying {
  private:
   const Table& table_;
 };
-// Throws std::invalid_argument where this machine lacks it.
+// Throws std::invalid_argument where this machine lacks it; says what it lacks.
 void force(const std::string& name);
 // Names of the features that matter here, for every line of a benchmark.
 std::string cpu_features();

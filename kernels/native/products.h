@@ -25,6 +25,11 @@ class Asking {
     hint(at_ + (step_ >> 1));
     pass(step_);
   }
+  // For all lines of a tile and those beside it.
+  void ask_tile() {
+    if (step_ == 0) return;
+    for (int line = 0; line < perfuse::kTileUnits; ++line) ask();
+  }
   // For 64 bytes: scales. Left out, they and what the stream is then behind would be waited for.
   void ask_half() {
     hint(at_);

@@ -110,11 +110,13 @@ struct Table {
   void (*sigmoid)(float* x, long count);
 };
 
+const Table& table_amx_emulated();
 const Table& table_portable();
 #if defined(__x86_64__)
 const Table& table_avx2();
 const Table& table_avx512();
 const Table& table_avx512_bf16();
+const Table& table_amx();
 #endif
 
 }  // namespace perfuse
