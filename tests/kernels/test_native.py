@@ -141,3 +141,14 @@ def test_sanitizers_find_nothing():
     command = [sys.executable, "-m", "kernels.native.check", "-m", "not slow"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_machine_code_for_amx_is_right():
+    """Its instructions are carried out one by one where they trap, on a processor without them."""
+    if os.environ.get("PERFUSE_AMX_TRAPS") != "1" or "amx" in native.isas():
+        pytest.skip("takes minutes: PERFUSE_AMX_TRAPS=1, or python -m kernels.native.check")
+    command = [sys.executable, "-m", "kernels.native.check", "--amx-traps", "-m", "not slow"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
