@@ -7,7 +7,7 @@
 namespace {
 
 // Last rows that this thread's tiles are set up for; 0: they are not. Setting up clears all tiles
-// and costs about 200 cycles (Intel's optimization manual), so it is left in place from product to
+// and costs more than a product of one row (expected, not measured), so it stays from product to
 // product.
 thread_local int tiles_set_up = 0;
 
