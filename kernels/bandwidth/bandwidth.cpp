@@ -12,6 +12,7 @@ namespace perfuse {
 namespace {
 
 constexpr size_t kItemBytes = size_t{256} << 10;
+constexpr long kPeakRounds = 1000;  // of an item: 0.1 to 0.3 ms
 
 class Region : public Owned {
  public:
@@ -68,7 +69,8 @@ double multiply(const Table& table, Kind kind, long steps) {
 }
 
 // Operations per second (a multiplication and an addition are two) of the largest block's inner
-// loop.
+// loop. In items that threads take from each other, as kernels do: where another process has one of
+// the cores for a while, both then lose the same.
 void peak(const Argument* a, Result& result) {
   if (a[0].type != Argument::TEXT) refuse("kind must be text");
   const std::string name = a[0].text;
@@ -78,13 +80,14 @@ void peak(const Argument* a, Result& result) {
   if (kind == NUM_KINDS) refuse("kind is '" + name + "'; it must be fp32, bf16, int8 or int4");
   const long rounds = integer(a[1], "rounds", 1, int64_t{1} << 32);  // of 32 k units
   const Table& table = kernels();
-  const int threads = num_threads();
-  std::vector<double> done(size_t(threads), 0.0);
+  const long items = (rounds + kPeakRounds - 1) / kPeakRounds * num_threads();
+  std::vector<double> done(size_t(items), 0.0);
   const int64_t start = now_ns();
   together(size_t{1} << 30, [&](Team& team) {
     const Multiplying multiplying;
-    team.each(threads, [&](long item) {
-      done[size_t(item)] = multiply(table, Kind(kind), std::max(1L, rounds / 4));
+    team.each(items, [&](long item) {
+      const long steps = std::max(1L, std::min(rounds, kPeakRounds) / 4);
+      done[size_t(item)] = multiply(table, Kind(kind), steps);
     });
   });
   const double seconds = double(std::max(int64_t{1}, now_ns() - start)) * 1e-9;
