@@ -2,10 +2,12 @@
 
     python -m benchmarks.kernels [--json FILE] [--only moe] [--rounds 9]
 
-Every case has more than 1 GiB of distinct weights; where a pass needs fewer of them (one token
-names few experts), the read probe between passes has emptied the caches. The probe runs before and
-after each case in each interleaved round: a fraction is of the mean of the two, and the median over
-rounds is shown. Bytes are those that the shapes imply, not those that the kernel happened to load.
+A case that reading bounds has more than 1 GiB of distinct weights, or keys; where a pass needs
+fewer of them (one token names few experts), the read probe between passes has emptied the caches.
+A case that products bound is beside the peak of their inner loop on cached weights. The probe runs
+before and after each case in each interleaved round: a fraction is of the mean of the two, and the
+median over rounds is shown. Bytes and operations are those that the shapes imply, not those that
+the kernel happened to do.
 """
 
 import os
@@ -21,15 +23,19 @@ import numpy as np
 import torch
 
 import kernels
+from benchmarks.kernels.attention import attention_cases
 from benchmarks.kernels.case import DISTINCT_BYTES, Case, rate_of
 from benchmarks.kernels.linear import linear_cases
+from benchmarks.kernels.mla import mla_cases
 from benchmarks.kernels.moe import moe_cases
 from benchmarks.kernels.scan import scan_cases
 from benchmarks.rows import Row, arguments, report
 from kernels import bandwidth, linear, native
 from kernels.numbers import KINDS
 
-CASES = (linear_cases, moe_cases, scan_cases)
+CASES = (linear_cases, moe_cases, attention_cases, mla_cases, scan_cases)
+# Of the peak beside a case: about 10 ms, as short as a region is on threads that are there already.
+PEAK_ROUNDS = 100_000
 # torch's OpenMP threads look for work for some milliseconds after each call, on our cores.
 SETTLE_S = 0.02
 
@@ -53,16 +59,24 @@ def overhead_row() -> Row:
     )
 
 
+def machine_rate(case: Case, region: bandwidth.Region) -> float:
+    """What bounds the case, in its unit: bytes read, or operations, a nanosecond."""
+    if case.peak is None:
+        return region.num_bytes / region.read_ns()
+    return bandwidth.peak(case.peak, PEAK_ROUNDS) / 1e9
+
+
 def measure(cases: list[Case], region: bandwidth.Region, rounds: int) -> list[float]:
     """Fills in the cases' numbers; returns the read bandwidths, GB/s."""
     reads = []
     for _ in range(rounds):
         for case in cases:
-            # Read before and after: what else runs here meanwhile slows both alike.
-            before = region.num_bytes / region.read_ns()
+            # Probed before and after: what else runs here meanwhile slows both alike.
+            before = machine_rate(case, region)
             rate = rate_of(case.once)
-            after = region.num_bytes / region.read_ns()
-            reads += [before, after]
+            after = machine_rate(case, region)
+            if case.peak is None:
+                reads += [before, after]
             case.rates.append(rate)
             case.fractions.append(2 * rate / (before + after))
             if case.twin is not None:

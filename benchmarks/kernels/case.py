@@ -1,4 +1,4 @@
-"""One op at one shape: what it reads, how fast, and how fast torch is."""
+"""One op at one shape: how near it comes to what the machine can do, and how fast torch is."""
 
 import statistics
 import time
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmarks.rows import Row
+from kernels.numbers import Kind
 
 DISTINCT_BYTES = 5 << 28  # 1.25 GiB: no cache holds it
 
@@ -16,9 +17,11 @@ DISTINCT_BYTES = 5 << 28  # 1.25 GiB: no cache holds it
 class Case:
     """One op at one shape.
 
-    once   runs over its distinct weights, some or all, and returns the bytes that it had to read
-    bar    percent of the read bandwidth, None where none was asked
-    twin   the same in torch; both return bytes, so that they compare by rate
+    once   runs over its distinct data, some or all, and returns what that had to take: the bytes to
+           read or, where `peak` names a kind, the operations (a multiply-add is two)
+    bar    percent of the read bandwidth, or of that peak; None where none was asked
+    twin   the same in torch; both return the same measure, so that they compare by rate
+    peak   the kind of numbers whose inner loop's peak bounds the op; None: reading does
     """
 
     name: str
@@ -26,15 +29,28 @@ class Case:
     bar: int | None
     twin: Callable[[], int] | None = None
     twin_bar: float | None = None
+    peak: Kind | None = None
     fractions: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     twin_rates: list[float] = field(default_factory=list)
 
+    @property
+    def unit(self) -> str:
+        """Of rates: a billion a second is one a nanosecond."""
+        return "GB/s" if self.peak is None else "Gop/s"
+
+    @property
+    def bound(self) -> str:
+        if self.peak is None:
+            return "read bandwidth"
+        return f"the peak of the {self.peak} inner loop"
+
     def rows(self) -> Iterator[Row]:
         fraction = 100 * statistics.median(self.fractions)
         rate = statistics.median(self.rates)
-        evidence = f"measured: {rate:.1f} GB/s of weights, median of {len(self.rates)} rounds"
-        bar = "none" if self.bar is None else f">= {self.bar} % of read bandwidth"
+        rounds = f"median of {len(self.rates)} rounds"
+        evidence = f"measured: {rate:.1f} {self.unit}, share of {self.bound}, {rounds}"
+        bar = "none" if self.bar is None else f">= {self.bar} % of {self.bound}"
         yield Row(self.name, round(fraction, 1), "%", bar, fraction >= (self.bar or 0), evidence)
         if self.twin_rates:
             speedup = rate / statistics.median(self.twin_rates)
@@ -45,12 +61,12 @@ class Case:
                 "x",
                 twin_bar,
                 speedup >= (self.twin_bar or 0),
-                f"measured: torch {statistics.median(self.twin_rates):.1f} GB/s",
+                f"measured: torch {statistics.median(self.twin_rates):.1f} {self.unit}",
             )
 
 
 def rate_of(once: Callable[[], int]) -> float:
-    """Bytes a nanosecond."""
+    """Bytes, or operations, a nanosecond."""
     start = time.perf_counter_ns()
-    moved = once()
-    return moved / (time.perf_counter_ns() - start)
+    done = once()
+    return done / (time.perf_counter_ns() - start)

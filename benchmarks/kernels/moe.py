@@ -1,4 +1,4 @@
-"""Routed experts of the 0.7 B model that end-to-end runs use."""
+"""Routed experts of the 0.7 B model that end-to-end runs use: decode, and prefill of a chunk."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +12,8 @@ from kernels.numbers import Kind
 
 HIDDEN, INNER, EXPERTS, TOP_K = 1024, 512, 32, 4
 BARS = {"bf16": 85, "int8": 85, "int4": 70}
+CHUNK, PREFILL_BARS = 512, {"bf16": 50, "int8": 50}
+PREFILL_LAYERS = 4  # tens of milliseconds; each expert sees 64 rows, and reading bounds nothing
 
 
 def moe_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Case]:
@@ -23,13 +25,23 @@ def moe_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Cas
         twins = torch_layers(len(layers)) if kind == "bf16" else []
         for tokens in (1, 4, 16):
             hidden = rng.standard_normal((tokens, HIDDEN)).astype(np.float32)
-            weights = np.full((tokens, TOP_K), 1 / TOP_K, dtype=np.float32)
             yield Case(
                 f"MoE decode {kind}, {tokens} tokens",
-                moe_once(rng, layers, hidden, weights),
+                moe_once(rng, layers, hidden),
                 BARS.get(kind),
                 torch_moe_once(rng, twins, hidden) if twins else None,
             )
+        hidden = rng.standard_normal((CHUNK, HIDDEN)).astype(np.float32)
+        few = layers[:PREFILL_LAYERS]
+        yield Case(
+            f"MoE prefill {kind}, {CHUNK} tokens",
+            prefill_once(moe_once(rng, few, hidden), len(few)),
+            PREFILL_BARS.get(kind),
+            prefill_once(torch_moe_once(rng, twins[: len(few)], hidden), len(few))
+            if twins
+            else None,
+            peak=kind,
+        )
 
 
 def moe_layers(rng: np.random.Generator, kind: Kind) -> list[moe.Experts]:
@@ -51,8 +63,9 @@ def routes(rng: np.random.Generator, tokens: int) -> np.ndarray:
 
 
 def moe_once(
-    rng: np.random.Generator, layers: list[moe.Experts], hidden: np.ndarray, weights: np.ndarray
+    rng: np.random.Generator, layers: list[moe.Experts], hidden: np.ndarray
 ) -> Callable[[], int]:
+    weights = np.full((len(hidden), TOP_K), 1 / TOP_K, dtype=np.float32)
     dtype = np.float64 if layers[0].kind == "fp32" else np.float32
     out = np.empty(hidden.shape, dtype=dtype)
     planned = [routes(rng, len(hidden)) for _ in layers]
@@ -64,6 +77,17 @@ def moe_once(
         return sum(active) * layers[0].expert_bytes
 
     return once
+
+
+def prefill_once(once: Callable[[], int], layers: int) -> Callable[[], int]:
+    """The same pass, told by its operations instead of its bytes."""
+    operations = layers * 2 * CHUNK * TOP_K * 3 * HIDDEN * INNER
+
+    def counted() -> int:
+        once()
+        return operations
+
+    return counted
 
 
 def torch_layers(num: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
