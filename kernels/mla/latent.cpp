@@ -18,6 +18,7 @@
 namespace perfuse {
 namespace {
 
+constexpr int64_t kStepsAhead = 4;  // of 16 rows of codes: 37 KiB
 constexpr float kNoScore = -std::numeric_limits<float>::infinity();
 
 // Keys begin .. end - 1 of a tile, or of a sequence.
@@ -215,9 +216,15 @@ class Item {
     const long width = cache_.width();
     for (int64_t step = keys.begin / kStepKeys * kStepKeys; step < keys.end; step += kStepKeys) {
       const char* row = row_at(tile + step);
+      // Codes are read here, those of others by the scores, which ask for them.
+      const int64_t later = std::min(tile + step + kStepsAhead * kStepKeys, item_.end_key - 1);
+      const char* ahead = cache_.kind == I8 ? row_at(later / kStepKeys * kStepKeys) : nullptr;
       for (int64_t key = step; key < step + kStepKeys; ++key, row += cache_.row_bytes) {
         rows_[key] = row;
         if (cache_.kind != I8) continue;
+        for (size_t at = 0; at < cache_.row_bytes; at += 64, ahead += 64) {
+          __builtin_prefetch(ahead, 0, 2);
+        }
         uint16_t* out = expanded_ + key * width;
         const int8_t* codes = reinterpret_cast<const int8_t*>(row);
         const float* scales = reinterpret_cast<const float*>(row + width);
