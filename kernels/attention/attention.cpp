@@ -270,9 +270,7 @@ class Item {
         chunk.values[t] = clean_.values;
         chunk.value_scales[t] = clean_.scales;
       }
-      // Into the second cache, half a chunk ahead: two chunks at once would crowd out the first.
-      chunk.ask_keys[t] = chunk.values[t];
-      chunk.ask_values[t] = next[t];
+      chunk.next[t] = next[t];
     }
     const uint32_t* units = rows_.units;
     const long row_units = long(cache_.half_bytes) / 64;

@@ -15,8 +15,7 @@ struct Chunk {
   const char* values[kChunkTiles];
   const float* key_scales[kChunkTiles];    // int8 only: 16 each
   const float* value_scales[kChunkTiles];
-  const char* ask_keys[kChunkTiles];       // what to ask for while keys are read, half a tile each
-  const char* ask_values[kChunkTiles];     // and while values are
+  const char* next[kChunkTiles];           // tiles that come after these: to be asked for
   long head_dim;                           // a multiple of 16
 };
 

@@ -75,18 +75,26 @@ struct Numbers<perfuse::I8> {
   static VI value(VI sum, Line v, const uint32_t* p) { return uint8_dot(sum, v, p); }
 };
 
-// Scores of T tiles from the first on: M x T chains along the channels. Meanwhile asks for what
-// comes next.
+// Each line is asked for twice, a chunk ahead and half a chunk ahead: a hint is dropped where the
+// processor has too many under way, and memory would then be waited for. Many rows need a line more
+// rarely than it comes.
+template <int M>
+constexpr bool kAskTwice = M <= 8;
+
+// Scores of T tiles from the first on: M x T chains along the channels. Meanwhile asks for this
+// chunk's values, and for the next one's keys.
 template <perfuse::Kind K, int M, int T>
 inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, float* scores) {
   using N = Numbers<K>;
   const long units = chunk.head_dim / N::kPer;
   const char* keys[T];
   const char* ask[T];
+  const char* next[T];
   typename N::Sum sums[M][T];
   PERFUSE_EACH(t, T) {
     keys[t] = chunk.keys[first + t];
-    ask[t] = chunk.ask_keys[first + t];
+    ask[t] = chunk.values[first + t];
+    next[t] = chunk.next[first + t];
   }
   PERFUSE_EACH(m, M) {
     PERFUSE_EACH(t, T) {
@@ -102,6 +110,7 @@ inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, fl
     typename N::Line lines[T];
     PERFUSE_EACH(t, T) {
       __builtin_prefetch(ask[t] + at, 0, 2);
+      if constexpr (kAskTwice<M>) __builtin_prefetch(next[t] + at, 0, 2);
       lines[t] = N::line(keys[t] + at);
     }
     PERFUSE_EACH(m, M) {
@@ -121,13 +130,13 @@ inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, fl
 }
 
 // Adds the values of the whole chunk, L lines of channels from `at` on, to M rows. Meanwhile asks
-// for what comes next.
+// for the next one's keys and values.
 template <perfuse::Kind K, int M, int L>
 inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32_t* weights,
                        const float* shrink, const float* steps, long at) {
   using N = Numbers<K>;
   constexpr int kUnits = 16 / N::kPer, kStride = kChunkTokens / N::kPer;
-  const long row = chunk.head_dim * 4;
+  const long row = chunk.head_dim * 4, half = chunk.head_dim / N::kPer * 64;
   typename N::Sum sums[M][L];
   PERFUSE_EACH(m, M) {
     PERFUSE_EACH(l, L) {
@@ -141,11 +150,12 @@ inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32
   }
   for (int t = 0; t < kChunkTiles; ++t, weights += kUnits) {
     const char* values = chunk.values[t] + at * 64;
-    const char* ask = chunk.ask_values[t] + at * kUnits * 64;
+    const char* ask = chunk.next[t] + at * kUnits * 64;
     for (int u = 0; u < kUnits; ++u, values += row, ask += L * 64) {
       typename N::Line lines[L];
       PERFUSE_EACH(l, L) {
         __builtin_prefetch(ask + l * 64, 0, 2);
+        if constexpr (kAskTwice<M>) __builtin_prefetch(ask + half + l * 64, 0, 2);
         lines[l] = N::line(values + l * 64);
       }
       PERFUSE_EACH(m, M) {
@@ -211,6 +221,13 @@ void attend_chunk(const Chunk& chunk, const QueryBlock& block) {
   static_assert(kChunkTiles % kTiles == 0, "whole steps");
   alignas(64) float scores[M * kChunkTokens];
   for (int t = 0; t < kChunkTiles; t += kTiles) scores_of<K, M, kTiles>(chunk, block, t, scores);
+  if constexpr (K == perfuse::I8) {
+    const long scales = chunk.head_dim * 32;  // after codes of K and V
+    PERFUSE_EACH(t, kChunkTiles) {
+      __builtin_prefetch(chunk.next[t] + scales, 0, 2);
+      __builtin_prefetch(chunk.next[t] + scales + 64, 0, 2);
+    }
+  }
 
   // Rows below the largest score so far are multiplied by shrink, all rows' in one vector.
   alignas(64) float shrink[16] = {}, steps[16] = {};
