@@ -151,6 +151,7 @@ uint64_t read_all(const void* data, size_t bytes) {
 }  // namespace
 
 #include "../decoder/inner.h"
+#include "../sampling/inner.h"
 
 namespace {
 void fill_latent(perfuse::LatentTable& table);  // in mla/inner.h, which needs exponential()
@@ -177,6 +178,7 @@ Table make_table(const char* name) {
   table.rotate = rotate;
   table.softmax = softmax;
   table.sigmoid = sigmoid;
+  fill_sampling(table.sampling);
   return table;
 }
 

@@ -20,6 +20,7 @@
 
 #include "../attention/chunk.h"
 #include "../mla/latent_table.h"
+#include "../sampling/weights.h"
 
 namespace perfuse {
 
@@ -108,6 +109,7 @@ struct Table {
   // In place, over `count` values.
   void (*softmax)(float* x, long count);
   void (*sigmoid)(float* x, long count);
+  SamplingTable sampling;
 };
 
 const Table& table_amx_emulated();

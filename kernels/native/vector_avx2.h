@@ -64,6 +64,10 @@ inline uint32_t above_mask(VF x, VF y) {
   return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_GT_OQ))) |
          uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_GT_OQ))) << 8;
 }
+inline uint32_t has_nan(VF v) {
+  return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(v.a, v.a, _CMP_UNORD_Q))) |
+         uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(v.b, v.b, _CMP_UNORD_Q))) << 8;
+}
 
 inline VI splat_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 inline VI load_int(const void* p) {

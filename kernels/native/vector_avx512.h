@@ -32,6 +32,7 @@ inline float sum(VF a) {
 }
 inline float maximum(VF a) { return _mm512_reduce_max_ps(a); }
 inline uint32_t above_mask(VF a, VF b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+inline uint32_t has_nan(VF a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
 
 inline VI splat_int(int32_t x) { return _mm512_set1_epi32(x); }
 inline VI load_int(const void* p) { return _mm512_loadu_si512(p); }

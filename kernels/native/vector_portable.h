@@ -59,6 +59,11 @@ inline uint32_t above_mask(const VF& a, const VF& b) {
   for (int i = 0; i < 16; ++i) mask |= uint32_t(a.v[i] > b.v[i]) << i;
   return mask;
 }
+inline uint32_t has_nan(const VF& a) {
+  uint32_t any = 0;
+  for (int i = 0; i < 16; ++i) any |= uint32_t(a.v[i] != a.v[i]);
+  return any;
+}
 
 inline VI splat_int(int32_t x) { VI r; PERFUSE_LANES(x); }
 inline VI load_int(const void* p) {
