@@ -18,7 +18,7 @@ from workers.model.base import (
     StepSequence,
     WholeModel,
 )
-from workers.model.sampling import Choice, choose
+from workers.model.sampling import Choice, choose_all
 from workers.node import Node
 from workers.request import SamplingParams
 from workers.scheduler import Item, Step
@@ -123,19 +123,22 @@ class Stepper:
         self, x: Hidden, batch: "_Batch", sampling: Mapping[str, SamplingParams]
     ) -> tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]:
         logits_RV = self._model.logits(x, batch.rows_R)
-        choices: dict[str, Choice] = {}
-        wanted: dict[str, NDArray[np.float32]] = {}
-        for item, logits_V in zip(batch.sampled, logits_RV, strict=True):
-            params = sampling[item.seq.seq_id]
-            uniform = 0.0
-            if params.temperature > 0:
-                uniform = self._node.rng.uniform("sample", params.seed, item.seq.num_outputs)
-            try:
-                choices[item.seq.seq_id] = choose(logits_V, params, uniform)
-            except ValueError as error:  # a broken model must not end the chip's loop
-                raise PerfuseError(str(error)) from error
-            if params.return_logits:
-                wanted[item.seq.seq_id] = logits_V
+        params = [sampling[item.seq.seq_id] for item in batch.sampled]
+        uniforms = [
+            self._node.rng.uniform("sample", p.seed, item.seq.num_outputs) if p.temperature else 0.0
+            for item, p in zip(batch.sampled, params, strict=True)
+        ]
+        try:
+            chosen = choose_all(logits_RV, params, uniforms)
+        except ValueError as error:  # a broken model must not end the chip's loop
+            raise PerfuseError(str(error)) from error
+        ids = [item.seq.seq_id for item in batch.sampled]
+        choices = dict(zip(ids, chosen, strict=True))
+        wanted = {
+            seq_id: logits_V
+            for seq_id, p, logits_V in zip(ids, params, logits_RV, strict=True)
+            if p.return_logits
+        }
         return choices, wanted
 
 

@@ -11,7 +11,7 @@ from configs.precision import Precision
 from kernels import native
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_whole
-from workers.model.sampling import choose
+from workers.model.sampling import choose_all
 from workers.request import SamplingParams
 
 MAX_SEQUENCES = 16
@@ -72,7 +72,8 @@ class Engine:
     ) -> list[int]:
         """One token for each sequence, chosen as the chip chooses."""
         logits_RV = self._logits(rows, starts, blocks)
-        return [choose(logits_V, GREEDY, 0.0).token_id for logits_V in logits_RV]
+        num = len(logits_RV)
+        return [choice.token_id for choice in choose_all(logits_RV, [GREEDY] * num, [0.0] * num)]
 
     def _logits(
         self, rows: list[list[int]], starts: list[int], blocks: list[tuple[int, ...]]

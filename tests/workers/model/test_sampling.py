@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from workers.model.sampling import choose
+from kernels.sampling import ref
+from workers.model.sampling import choose, choose_all
 from workers.request import SamplingParams
 
 # Quarters make ties common.
@@ -51,15 +52,17 @@ def test_sampling_equals_the_definition(
     if top_k:
         ranked = ranked[:top_k]
     best = float(logits_V[ranked[0]])
-    weights = [math.exp((float(logits_V[i]) - best) / temperature) for i in ranked]
-    total, kept, mass = math.fsum(weights), 0, 0.0
+    weights = [
+        math.floor(math.exp((float(logits_V[i]) - best) / temperature) * 2**44) for i in ranked
+    ]
+    total, kept, mass = sum(weights), 0, 0
     while kept < len(ranked) and (kept == 0 or mass < top_p * total * (1 - 1e-12)):
         mass += weights[kept]
         kept += 1
     allowed = ranked[:kept]
     assert choice.token_id in [*allowed, *ranked[kept : kept + 1]]
     # Away from the borders between tokens, the very token.
-    running, target = 0.0, uniform * math.fsum(weights[:kept])
+    running, target = 0, uniform * sum(weights[:kept])
     for token, weight in zip(allowed, weights, strict=False):
         if running + 1e-9 * total < target < running + weight - 1e-9 * total:
             assert choice.token_id == token
@@ -93,6 +96,29 @@ def test_refuses_broken_logits_and_chance() -> None:
         choose(logits_V, SamplingParams(), 0.0)
     with pytest.raises(ValueError, match="uniform"):
         choose(np.zeros(3, np.float32), SamplingParams(temperature=1.0), 1.0)
+    rows = np.array([[0, 1, 2], [3, 4, np.nan]], dtype=np.float32)
+    with pytest.raises(ValueError, match="row 1, token 2"):
+        choose_all(rows, [SamplingParams()] * 2, [0.0, 0.0])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6))
+def test_rows_of_a_batch_are_chosen_as_if_alone(seed: int, rows: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits_RV = rng.normal(size=(rows, 300)).round(1).astype(np.float32)
+    params = [
+        SamplingParams(
+            temperature=float(rng.choice([0.0, 0.5, 1.5])),
+            top_k=int(rng.choice([0, 7])),
+            top_p=float(rng.choice([0.6, 1.0])),
+            logprobs=None if rng.random() < 0.5 else 2,
+        )
+        for _ in range(rows)
+    ]
+    uniforms = rng.random(rows).tolist()
+    alone = [choose(*row) for row in zip(logits_RV, params, uniforms, strict=True)]
+    assert choose_all(logits_RV, params, uniforms) == alone
+    # As models give them: rows in other memory orders and gaps are taken too.
+    assert choose_all(np.asfortranarray(logits_RV), params, uniforms) == alone
 
 
 @given(
@@ -110,14 +136,17 @@ def test_a_part_that_is_sorted_gives_what_sorting_all_gives(
     logits_V = (rng.normal(size=5_003) * spread).round(2).astype(np.float32)
     logits_V[rng.integers(0, logits_V.size, 9)] = -np.inf
     order = np.argsort(-logits_V, kind="stable")
-    weights_V = np.exp((lambda x: x - x.max())(logits_V.astype(np.float64) / temperature))
-    cumulative, total = np.cumsum(weights_V[order]), float(weights_V.sum())
+    weights_V = ref.weights(logits_V, float(logits_V.max()), temperature)
+    exact_V = np.exp((lambda x: x - x.max())(logits_V.astype(np.float64) / temperature))
+    assert np.abs(weights_V * 2.0**-44 - exact_V).max() < 2.0**-43
+    cumulative = np.cumsum(weights_V[order])
+    total = int(cumulative[-1])
     if top_p < 1:
-        kept = int(np.searchsorted(cumulative, top_p * total)) + 1
-        cumulative = cumulative[:kept]
-        total = float(cumulative[-1])
-    index = int(np.searchsorted(cumulative, uniform * total, side="right"))
-    expected = int(order[min(index, cumulative.size - 1)])
+        wanted = math.ceil(top_p * float(total))
+        cumulative = cumulative[: int((cumulative < wanted).sum()) + 1]
+        total = int(cumulative[-1])
+    target = min(int(uniform * float(total)), total - 1)
+    expected = int(order[int((cumulative <= target).sum())])
     params = SamplingParams(temperature=temperature, top_p=top_p)
     assert choose(logits_V, params, uniform).token_id == expected
     assert choose(logits_V.copy(), params, uniform).token_id == expected
