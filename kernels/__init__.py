@@ -1,5 +1,5 @@
-"""The hot path: dense linear, experts, dispatch codec, vector scan. Each op is a folder with one
-signature, a plain reference in numpy, and native code where the library is built.
+"""The hot path: dense linear, experts, dispatch codec, vector scan, sampling. Each op is a folder
+with one signature, a plain reference in numpy, and native code where the library is built.
 """
 
 from dataclasses import dataclass

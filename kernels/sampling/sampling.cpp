@@ -24,7 +24,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kInverseMax = 1e300;  // see ref.py
 // Bars in temperatures below the largest logit: each region holds a few times the tokens of the one
 // before and weighs about as much, for logits as models give them. They decide speed alone.
-constexpr double kDepths[kBars] = {1, 2, 3, 4, 5.5, 7.5, 11, 32};
+constexpr double kDepths[kBars] = {2.5, 4.5, 6, 7.5, 9, 11, 14, 32};
 // What a weight costs, as bytes that are read in the same time.
 constexpr size_t kWeightBytes = 32;
 
