@@ -28,6 +28,7 @@ from benchmarks.kernels.case import DISTINCT_BYTES, Case, rate_of
 from benchmarks.kernels.linear import linear_cases
 from benchmarks.kernels.mla import mla_cases
 from benchmarks.kernels.moe import moe_cases
+from benchmarks.kernels.sampling import sampling_rows
 from benchmarks.kernels.scan import scan_cases
 from benchmarks.rows import Row, arguments, report
 from kernels import bandwidth, linear, native
@@ -130,6 +131,7 @@ def main() -> int:
         cases = list(make(rng, chosen))
         reads += measure(cases, region, options.rounds)
         rows += [row for case in cases for row in case.rows()]
+    rows += sampling_rows(rng, chosen, options.rounds)
     if reads:
         spread = f"measured: {min(reads):.1f} .. {max(reads):.1f} GB/s over {len(reads)} passes"
         name = f"read bandwidth among the cases, {options.threads} threads"
