@@ -73,7 +73,8 @@ void weigh(const float* logits, long count, const perfuse::Heat& heat, uint64_t*
     __builtin_memcpy(weights + i, &w, sizeof w);
   }
   if (i == count) return;
-  float padded[kWide] = {};
+  float padded[kWide];
+  for (float& x : padded) x = -__builtin_inff();  // a 0 may be far above the largest logit
   __builtin_memcpy(padded, logits + i, size_t(count - i) * 4);
   const Words w = weights_of(widened(padded), heat);
   __builtin_memcpy(weights + i, &w, size_t(count - i) * 8);

@@ -57,7 +57,8 @@ def exponential(x_N: Doubles) -> Doubles:
 
 def weights(logits_N: Floats, most: float, temperature: float) -> NDArray[np.uint64]:
     """Weights as integers: floor(exp((logit - most) / temperature) * 2^44)."""
-    x_N = (logits_N.astype(np.float64) - most) * inverse_of(temperature)
+    with np.errstate(over="ignore"):  # to -infinity, which weighs 0
+        x_N = (logits_N.astype(np.float64) - most) * inverse_of(temperature)
     y_N = np.ldexp(exponential(np.maximum(x_N, LEAST)), WEIGHT_BITS)
     return np.floor(y_N).astype(np.uint64)
 
