@@ -3,12 +3,15 @@
 from pathlib import PurePath
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.precision import Precision
 from configs.presets import TINY_MODEL
 from configs.schema.section import Section
 from configs.units import Ratio
+
+# As torch and vLLM call them.
+_LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
 
 
 class ModelSection(Section):
@@ -38,6 +41,11 @@ class ModelSection(Section):
     gpu_memory_utilization: Ratio = Field(default=0.9, gt=0, le=1)
     num_kv_blocks: int | None = Field(default=None, ge=1)
     enable_prefix_caching: bool = True
+
+    @field_validator("dtype", "kv_cache_dtype", mode="before")
+    @classmethod
+    def _long_names(cls, value: object) -> object:
+        return _LONG_NAMES.get(value, value) if isinstance(value, str) else value
 
     @property
     def precision(self) -> Precision:
