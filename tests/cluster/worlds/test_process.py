@@ -207,13 +207,15 @@ def threads_beyond(before: list[threading.Thread]) -> list[threading.Thread]:
     return [thread for thread in new if thread.is_alive()]
 
 
-def test_it_leaves_no_thread_and_no_file() -> None:
-    before, files = threading.enumerate(), set(Path(tempfile.gettempdir()).glob("perfuse-*"))
+def test_it_leaves_no_thread_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others make files meanwhile
+    before = threading.enumerate()
     with process_world(drawn()) as world:
         world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
         assert [thread for thread in threading.enumerate() if thread not in before]
+        assert list(tmp_path.iterdir())
     assert threads_beyond(before) == []
-    assert set(Path(tempfile.gettempdir()).glob("perfuse-*")) <= files
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_world_that_cannot_stand_raises_and_leaves_nothing(
