@@ -6,8 +6,8 @@
 
 namespace perfuse {
 
-// Zeroed, aligned to 64 bytes (2 MiB and asked to be huge pages from 2 MiB on). Throws
-// std::bad_alloc.
+// Zeroed, aligned to 64 bytes; from 1 MiB on to 2 MiB, and asked to be huge pages to the end: up to
+// 2 MiB more than bytes() may be resident. Throws std::bad_alloc.
 class Memory {
  public:
   Memory() = default;

@@ -120,8 +120,7 @@ struct alignas(64) Word {
 
 class Pool {
  public:
-  explicit Pool(int threads)
-      : threads_(threads), taken_(size_t(threads)), allowed_(allowed_cpus()) {
+  explicit Pool(int threads) : threads_(threads), taken_(size_t(threads)) {
     for (int index = 1; index < threads; ++index) {
       workers_.emplace_back([this, index] { serve(index); });
     }
@@ -202,9 +201,11 @@ class Pool {
   void keep_workers_off(int cpu) {
     if (cpu == avoided_) return;
     avoided_ = cpu;
-    cpu_set_t set = allowed_;
+    // Asked anew: it may have been changed since the pool began (taskset -a). A caller on one CPU
+    // alone does not take the workers there.
+    cpu_set_t set = allowed_cpus();
+    if (CPU_COUNT(&set) < 2) return;
     if (cpu >= 0) CPU_CLR(cpu, &set);
-    if (CPU_COUNT(&set) == 0) return;
     for (std::thread& worker : workers_) {
       pthread_setaffinity_np(worker.native_handle(), sizeof set, &set);
     }
@@ -213,7 +214,6 @@ class Pool {
   static constexpr int kAnywhere = -1;
   const int threads_;
   std::vector<Word> taken_;
-  const cpu_set_t allowed_;
   int avoided_ = kAnywhere;
   Word done_;
   std::vector<std::thread> workers_;

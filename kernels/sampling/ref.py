@@ -106,6 +106,15 @@ def choose(
     top_ps_R: Doubles,
     uniforms_R: Doubles,
 ) -> tuple[NDArray[np.int64], Doubles]:
+    for name, array, dtype in (
+        ("logits_RV", logits_RV, "float32"),
+        ("temperatures_R", temperatures_R, "float64"),
+        ("top_ks_R", top_ks_R, "int64"),
+        ("top_ps_R", top_ps_R, "float64"),
+        ("uniforms_R", uniforms_R, "float64"),
+    ):
+        if array.dtype != dtype:
+            raise ValueError(f"{name} has dtype {array.dtype}; it must be {dtype}")
     check(logits_RV.shape, temperatures_R, top_ks_R, top_ps_R, uniforms_R)
     ids = np.empty(len(logits_RV), dtype=np.int64)
     margins = np.empty(len(logits_RV), dtype=np.float64)

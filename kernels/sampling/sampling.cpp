@@ -37,11 +37,14 @@ float narrowed(double x) { return x < -double(FLT_MAX) ? -kInfinity : float(x); 
 
 class Row {
  public:
-  Row(const Table& table, const float* logits, long vocab)
+  static size_t bytes(long vocab) {
+    const size_t room = size_t(vocab), chunks = (room + kChunk - 1) / kChunk;
+    return 4 * Scratch::round_up(room * 4) + 2 * Scratch::round_up(room * 8) +
+           2 * Scratch::round_up(chunks * 4);
+  }
+  Row(const Table& table, const float* logits, long vocab, Scratch& scratch)
       : table_(table), logits_(logits), vocab_(vocab), chunks_((vocab + kChunk - 1) / kChunk) {
-    const size_t room = size_t(vocab), bytes = Scratch::round_up(room * 4) * 2 +
-                                               Scratch::round_up(room * 8);
-    Scratch& scratch = Scratch::begin(2 * bytes + 2 * Scratch::round_up(size_t(chunks_) * 4));
+    const size_t room = size_t(vocab);
     maxima_ = scratch.take<float>(size_t(chunks_));
     sorted_ = scratch.take<float>(size_t(chunks_));
     for (Candidates* c : {&found_, &room_}) {
@@ -244,13 +247,20 @@ void choose(const Argument* a, Result&) {
     return reinterpret_cast<const float*>(logits.data + row * logits.strides[0]);
   };
   // An item must not throw: what is wrong with a row is kept for the end.
-  enum Verdict : char { GOOD, NOT_A_NUMBER, NOT_FINITE };
+  enum Verdict : char { GOOD, NOT_A_NUMBER, NOT_FINITE, NO_MEMORY };
   std::vector<Verdict> verdicts(size_t(rows), GOOD);
   const long items[] = {rows};
   run_phases(1, items, cost, [&](int, long item) {
-    Row row(table, row_of(item), vocab);
-    const Parameters& p = parameters[size_t(item)];
     Verdict& verdict = verdicts[size_t(item)];
+    Scratch* scratch = nullptr;
+    try {
+      scratch = &Scratch::begin(Row::bytes(vocab));
+    } catch (const std::bad_alloc&) {
+      verdict = NO_MEMORY;
+      return;
+    }
+    Row row(table, row_of(item), vocab, *scratch);
+    const Parameters& p = parameters[size_t(item)];
     if (row.nan()) {
       verdict = NOT_A_NUMBER;
       return;
@@ -264,6 +274,7 @@ void choose(const Argument* a, Result&) {
         p.temperature > 0.0 ? row.sample(p) : row.best();
   });
   for (long row = 0; row < rows; ++row) {
+    if (verdicts[size_t(row)] == NO_MEMORY) throw std::bad_alloc();
     const float* values = row_of(row);
     if (verdicts[size_t(row)] == NOT_A_NUMBER) {
       const long token = long(std::find_if(values, values + vocab, [](float x) {
