@@ -13,7 +13,7 @@ from configs.fitting import Fill, Fit, fit_node
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.placing import place_experts
-from configs.precision import kernels_hindrance
+from configs.precision import Precision, kernels_hindrance
 from configs.schema import (
     CHIP_ROLES,
     SINGLE_ROLES,
@@ -268,18 +268,29 @@ def _fault_problems(scenario: Scenario, sites: tuple[_Site, ...]) -> list[str]:
 
 
 def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
-    """A machine that computes must be able to in the model's dtype, and we must too."""
+    """A machine must compute in the dtypes in which its workers declare work, and we must too."""
     precision = scenario.model.precision
-    dtype = precision.arithmetic
     hindrance = None if precision.exact else kernels_hindrance(config, scenario.model.block_size)
     problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
     return problems + [
-        f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and the "
-        f"model is computed in {dtype}: it has {', '.join(group.device.compute)}"
+        f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and {what} "
+        f"in {dtype}: it has {', '.join(group.device.compute)}"
         for name, group in scenario.cluster.nodes.items()
+        for dtype, what in _rates(group, precision).items()
         if dtype not in group.device.compute
-        and any(role not in SINGLE_ROLES for role in group.workers)
     ]
+
+
+def _rates(group: NodeGroup, precision: Precision) -> dict[str, str]:
+    """Dtypes in which a group's workers declare work, and what that work is."""
+    rates: dict[str, str] = {}
+    if "memory" in group.workers:
+        rates["fp32"] = "vectors are compared"
+    if any(role in CHIP_ROLES for role in group.workers):
+        rates |= {"fp32": "gates are computed", precision.kv: "attention is computed"}
+    if any(role in CHIP_ROLES or role == "experts" for role in group.workers):
+        rates[precision.arithmetic] = "the model is computed"
+    return rates
 
 
 def _batch_problems(scenario: Scenario) -> list[str]:

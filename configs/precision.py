@@ -85,8 +85,8 @@ class Precision:
         return _bytes(config.head_bytes(1), self.head)
 
     def chip_bytes(self, config: ModelConfig) -> int:
-        """All that a chip owns: layers without experts, embedding, final norm and head. In exact
-        mode a tied head is the embedding; else each is stored in its own way.
+        """All that a chip owns: layers without experts, embedding, final norm and head. Where both
+        are stored alike, a tied head is the embedding; else each is there in its own way.
         """
         shared = config.tie_embeddings and self.head == self.embedding
         embedding = 0 if shared else _bytes(config.head_bytes(1), self.embedding)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import ray
 
+from kernels import native
 from workers.transport.base import Transport
 
 
@@ -33,6 +34,8 @@ class NodeHost:
     def __init__(self, name: str, make_transport: MakeTransport, build: Build) -> None:
         # A frame that cannot be delivered is the peer's death, which the transport reports itself.
         logging.getLogger("grpc").setLevel(logging.ERROR)
+        # One of many processes: more threads would compete where a paced run must not be late.
+        native.set_num_threads(1)
         self._name, self._build = name, build
         self._transport = make_transport()
         self._receive: Callable[[Any], None] | None = None

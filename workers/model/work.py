@@ -36,13 +36,18 @@ class WorkModel:
         # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
         pairs = sum(s.count * s.start + s.count * (s.count + 1) // 2 for s in layout.sequences)
         context = sum(s.start + s.count for s in layout.sequences)
-        products = tokens * config.layer_weights(layer) + pairs * config.attention.pair_products
+        gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
+        flops: dict[str, int] = {}
+        _add(flops, self.precision.arithmetic, 2 * tokens * (config.layer_weights(layer) - gate))
+        _add(flops, "fp32", 2 * tokens * gate)
+        # Queries meet keys, and weights values, in the cache's own numbers.
+        _add(flops, self.precision.kv, 2 * pairs * config.attention.pair_products)
         reads: dict[str, int] = {}
         _add(reads, self.tier, self.precision.layer_bytes(config, layer))
         _add(reads, self.kv_tier, context * kv_token_bytes)
         return Work(
             name="attention",
-            flops={self.precision.arithmetic: 2 * products},
+            flops={dtype: count for dtype, count in flops.items() if count},
             reads=reads,
             writes={self.kv_tier: tokens * kv_token_bytes},
         )
@@ -78,5 +83,5 @@ class WorkModel:
         return tuple(int(counts[e]) for e in held)
 
 
-def _add(amounts: dict[str, int], tier: str, amount: int) -> None:
-    amounts[tier] = amounts.get(tier, 0) + amount
+def _add(amounts: dict[str, int], what: str, amount: int) -> None:
+    amounts[what] = amounts.get(what, 0) + amount

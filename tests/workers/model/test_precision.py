@@ -118,3 +118,15 @@ def test_bytes_of_a_model(folder: Path) -> None:
     assert int4.expert_bytes(config) == 3 * 144 * 72 * 33 // 64
     assert int4.head_bytes(config) == table
     assert int4.kv_bytes_per_token(config) == 3 * 2 * (2 * 32 + 2 * 4)
+
+
+@pytest.mark.parametrize("chosen", [EXACT, Precision("bf16", "int8")], ids=str)
+def test_a_cache_beyond_this_machine_is_refused(folder: Path, chosen: Precision) -> None:
+    """An emulated device may have more memory than we do."""
+    with pytest.raises(ValueError, match=r"num_kv_blocks: \d+ KV blocks take .* set it lower"):
+        open_chip(folder, 1 << 30, 16, chosen)
+
+
+def test_plain_arrays_beyond_this_machine_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="set it lower"):
+        open_chip(folder, 1 << 40, 8)

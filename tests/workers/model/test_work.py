@@ -1,5 +1,7 @@
 """Declared work equals what counting one by one gives."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,13 +28,15 @@ def deepseek(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
 def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> None:
     layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
     work = WorkModel(config, Precision("bf16", "int8"), tier="hbf", kv_tier="hbm").attend(1, layout)
-    flops = keys = 0
+    flops, keys = Counter[str](), 0
     for start, count in sequences:
         for position in range(start, start + count):
             # q, k, v and o projections, gate, then scores and values over all keys up to this one.
-            flops += 2 * 32 * (32 + 16 + 16 + 32) + 2 * 32 * 4 + (position + 1) * 2 * 2 * 32
+            flops["bf16"] += 2 * 32 * (32 + 16 + 16 + 32)
+            flops["fp32"] += 2 * 32 * 4
+            flops["int8"] += (position + 1) * 2 * 2 * 32
         keys += start + count
-    assert work.flops == {"bf16": flops}
+    assert work.flops == +flops
     weights, kept = 32 * (32 + 16 + 16 + 32), 2 * 32 + 2 * 8 + 4 * 32
     row = 2 * (16 + 2 * 4)  # key and value of two heads, and each head's two scales
     assert work.reads == {"hbf": 2 * weights + 4 * kept, "hbm": keys * row}
@@ -50,13 +54,14 @@ def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]
     projections = 32 * 20 + 20 * 4 * 12 + 32 * (16 + 4) + 4 * (8 + 12) * 16 + 4 * 12 * 32
     network, gate = (3 * 32 * 44, 0) if layer == 0 else (3 * 32 * 24, 32 * 8)
     gains = 2 * 32 + 20 + 16 + (0 if layer == 0 else 8)
-    flops = keys = 0
+    flops, keys = Counter[str](), 0
     for start, count in sequences:
         for position in range(start, start + count):
             pair = 4 * (16 + 4) + 4 * 16  # four heads' scores over a row, then its latent
-            flops += 2 * (projections + network + gate) + (position + 1) * 2 * pair
+            flops["bf16"] += 2 * (projections + network) + (position + 1) * 2 * pair
+            flops["fp32"] += 2 * gate
         keys += start + count
-    assert work.flops == {"bf16": flops}
+    assert work.flops == +flops
     stored = 2 * (projections + network) + 4 * (gate + gains)
     assert work.reads == {"hbf": stored, "hbm": 2 * keys * 20}
     assert work.writes == {"hbm": layout.num_tokens * 2 * 20}

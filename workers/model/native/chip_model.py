@@ -21,6 +21,7 @@ from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
 from workers.model.native.expert_model import NativeExpertModel
+from workers.model.no_memory import no_memory
 from workers.model.tensors import chip_shapes
 from workers.model.torch.rope import Rope
 from workers.model.work import WorkModel
@@ -51,14 +52,12 @@ class NativeChipModel:
         self.num_blocks = num_blocks
         self.block_size = block_size
         self._work = work or WorkModel(config, precision)
-        self._cache = attention.KvCache(
-            precision.kv,
-            num_blocks,
-            block_size,
-            config.num_layers,
-            config.num_kv_heads,
-            config.head_dim,
-        )
+        sizes = (block_size, config.num_layers, config.num_kv_heads, config.head_dim)
+        try:
+            self._cache = attention.KvCache(precision.kv, num_blocks, *sizes)
+        except MemoryError:
+            num_bytes = num_blocks * block_size * precision.kv_bytes_per_token(config)
+            raise no_memory(num_blocks, num_bytes) from None
         self._planned: tuple[StepLayout, Plan] | None = None
         with Checkpoint(folder) as checkpoint:
             shapes = dict(chip_shapes(config))

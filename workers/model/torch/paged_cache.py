@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.model.no_memory import no_memory
 from workers.model.torch.plan import Indices
 from workers.model.torch.rows import Floats
 
@@ -32,7 +33,11 @@ class PagedCache:
         self.planes_a_block = prod(planes)
         self.row_width = prod(row)
         self._row = row
-        self._blocks: Floats = np.zeros((num_blocks, *planes, block_size, *row), dtype=np.float32)
+        shape = (num_blocks, *planes, block_size, *row)
+        try:
+            self._blocks: Floats = np.zeros(shape, dtype=np.float32)
+        except MemoryError:
+            raise no_memory(num_blocks, 4 * prod(shape)) from None
         # The same memory as rows: of a token, and of a plane.
         self._token_rows = self._blocks.reshape(-1, self.row_width)
         self._plane_rows = self._blocks.reshape(-1, block_size * self.row_width)
