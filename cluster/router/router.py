@@ -181,7 +181,10 @@ class Router:
         deadline_ns = stream.submitted_ns + (
             stream.request.deadline_ns or self.settings.deadline_ns
         )
+        stream.begun = True
         try:
+            if stream.cancelled:
+                raise asyncio.CancelledError
             async with self._node.clock.deadline(deadline_ns):
                 kind, body = await self._place(stream)
                 stream.spend({"queue": self._node.clock.now() - begun_ns})
@@ -295,11 +298,12 @@ class Router:
 
     def _cancel(self, message: Message) -> Reply:
         task = self._tasks.get(message.request_id)
-        if task is not None:
-            task.cancel()
         stream = self._streams.get(message.request_id)
         if stream is not None:
-            stream.cancelled = True  # it may still be in preparation
+            stream.cancelled = True  # it may still be in preparation, or about to begin
+            # A task that is cancelled before its first step never runs, not even to let go.
+            if task is not None and stream.begun:
+                task.cancel()
         return Reply(body={"known": stream is not None})
 
     # -- what chips say ----------------------------------------------------------------------------

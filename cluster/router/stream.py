@@ -31,7 +31,7 @@ class Stream:
         self.passages: tuple[str, ...] = ()
         # Tokens that came before one that is still missing, by position.
         self._early: dict[int, _Token] = {}
-        self.cancelled = False
+        self.begun = self.cancelled = False
         self.submitted_ns = 0
         self.num_tokens = 0
         self.num_cached = 0

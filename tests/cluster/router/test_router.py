@@ -1,5 +1,9 @@
 """The life of requests: who is refused, who waits, how each ends, and that nothing stays behind."""
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from cluster.router.router import Router
@@ -202,6 +206,29 @@ def test_a_cancel_during_retrieval_is_heard() -> None:
         assert not prefilled
 
     run(with_cards(NO_POOL), job)
+
+
+def test_a_cancel_before_its_first_step_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes in the same turn of the loop in which the request was accepted."""
+
+    async def job(world: VirtualWorld) -> None:
+        (router,) = workers_of(world, Router).values()
+        spawn, replies = router._node.spawn, []
+
+        def spawn_and_cancel(coroutine: Any, name: str) -> Any:
+            if name == "request r":
+                cancel: Any = SimpleNamespace(request_id="r")
+                loop = asyncio.get_running_loop()
+                loop.call_soon(lambda: replies.append(router._cancel(cancel)))
+            return spawn(coroutine, name)
+
+        monkeypatch.setattr(router._node, "spawn", spawn_and_cancel)
+        heard = await ask(world, request("r"))
+        assert [reply.body for reply in replies] == [{"known": True}]
+        assert heard.last.finish_reason == "cancelled" and not heard.tokens
+        await settle(world)
+
+    run(blueprint(NO_POOL), job)
 
 
 @pytest.mark.parametrize("victim", ["prefill-0", "decode-0", "experts-1", "router"])
