@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from benchmarks.process_memory import MARK, memory_of, processes_of
@@ -46,4 +48,7 @@ def test_children_and_orphans_count_and_strangers_do_not():
         assert os.getpid() not in found
     finally:
         process.communicate("")  # its stdin ends, so all three do
+    for pid in (child, orphan):
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).wait(timeout=20)
     assert not list(processes_of(process.pid, "test-mark"))
