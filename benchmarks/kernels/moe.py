@@ -17,7 +17,11 @@ PREFILL_LAYERS = 4  # tens of milliseconds; each expert sees 64 rows, and readin
 
 
 def moe_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Case]:
-    """Decode of 1, 4 and 16 tokens through layers of experts, routed at random in each."""
+    """Decode of 1, 4 and 16 tokens through layers of experts, routed at random in each.
+
+    A pass of one token is as many steps as read every expert of every layer once. A single step of
+    it, few experts, is over in milliseconds, before a machine with other guests has settled.
+    """
     for kind in ("bf16", "int8", "int4", "fp32"):
         if not chosen.search(f"moe {kind}"):
             continue
@@ -62,18 +66,29 @@ def routes(rng: np.random.Generator, tokens: int) -> np.ndarray:
     return np.argsort(rng.random((tokens, EXPERTS)), axis=1)[:, :TOP_K].astype(np.int32)
 
 
+def steps_of_routes(rng: np.random.Generator, tokens: int, layers: int) -> list[list[np.ndarray]]:
+    """[step][layer][T, TOP_K]: one token's steps share out a layer's experts, none named twice."""
+    if tokens > 1:
+        return [[routes(rng, tokens) for _ in range(layers)]]
+    shared = [
+        rng.permutation(EXPERTS).astype(np.int32).reshape(-1, 1, TOP_K) for _ in range(layers)
+    ]
+    return [list(step) for step in zip(*shared, strict=True)]
+
+
 def moe_once(
     rng: np.random.Generator, layers: list[moe.Experts], hidden: np.ndarray
 ) -> Callable[[], int]:
     weights = np.full((len(hidden), TOP_K), 1 / TOP_K, dtype=np.float32)
     dtype = np.float64 if layers[0].kind == "fp32" else np.float32
     out = np.empty(hidden.shape, dtype=dtype)
-    planned = [routes(rng, len(hidden)) for _ in layers]
-    active = [len(np.unique(experts)) for experts in planned]
+    steps = steps_of_routes(rng, len(hidden), len(layers))
+    active = [len(np.unique(experts)) for step in steps for experts in step]
 
     def once() -> int:
-        for layer, experts in zip(layers, planned, strict=True):
-            moe.forward(layer, hidden, experts, weights, out)
+        for step in steps:
+            for layer, experts in zip(layers, step, strict=True):
+                moe.forward(layer, hidden, experts, weights, out)
         return sum(active) * layers[0].expert_bytes
 
     return once
