@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # a machine that only measures a GPU may lack rich: see `repo
 
 # A row's evidence begins with one: ran here, fitted to public measurements, from a specification.
 EVIDENCE = ("measured", "calibrated", "projection")
+# The exit code of a benchmark that this machine has not the means for (EX_UNAVAILABLE of
+# sysexits.h): a GPU, another engine's environment.
+UNAVAILABLE = 69
 # Logs have no width of their own; rich would take 80 and fold every name.
 LOG_COLUMNS = 160
 

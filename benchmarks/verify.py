@@ -2,7 +2,8 @@
 
 A bar is a command that takes `--json FILE`, writes its rows there and exits 0 if all of them hold.
 One that crashes, hangs or writes no rows is itself a row that does not hold, so nothing can go
-missing silently.
+missing silently. One that this machine has not the means for (it exits with 69) is a row that says
+what is missing.
 """
 
 import os
@@ -17,9 +18,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.rows import Row, arguments, read_rows, report, wide_console
+from benchmarks.rows import UNAVAILABLE, Row, arguments, read_rows, report, wide_console
 
-# A bar that takes longer than this hangs: the longest takes a few minutes on two cores.
+# A bar that takes longer than this hangs: the longest takes ten minutes on two cores.
 TIMEOUT_S = 1800
 # How much of a failed command's output is shown.
 TAIL_LINES = 30
@@ -50,6 +51,10 @@ BARS = (
     Bar("benchmarks.throughput"),
     Bar("benchmarks.serve"),
     Bar("benchmarks.worlds"),
+    Bar("benchmarks.transport"),
+    Bar("benchmarks.kernels"),
+    Bar("benchmarks.peers", ("--only", "ours", "vllm", "llama")),
+    Bar("benchmarks.triton"),
 )
 
 
@@ -86,6 +91,12 @@ def run_command(command: Sequence[str], output: Path, timeout_s: float) -> Finis
     return Finished(exit_code, "\n".join(lines[-TAIL_LINES:]), time.monotonic() - started)
 
 
+def left_out(bar: Bar, finished: Finished) -> Row:
+    """The row of a bar that cannot be measured on this machine."""
+    last = finished.tail.splitlines()[-1] if finished.tail else "it does not say why"
+    return Row(f"{bar.name}: the command", "left out", "", "none", True, f"measured: {last}")
+
+
 def failure(bar: Bar, finished: Finished, rows: Sequence[Row], problem: str) -> Row | None:
     """The row that says why this bar cannot be believed, or None where its own rows say it all."""
     if finished.exit_code is None:
@@ -103,10 +114,13 @@ def failure(bar: Bar, finished: Finished, rows: Sequence[Row], problem: str) -> 
 
 
 def run_bar(bar: Bar, folder: Path, timeout_s: float) -> tuple[list[Row], Finished]:
-    """Run one bar; its rows, with one that does not hold added where the command failed."""
+    """Run one bar; its rows, with one that does not hold added where the command failed. Where the
+    machine has not the means, one row says so."""
     rows_path = folder / f"{bar.name}.json"
     command = (sys.executable, "-m", bar.module, *bar.args, "--json", str(rows_path))
     finished = run_command(command, folder / f"{bar.name}.log", timeout_s)
+    if finished.exit_code == UNAVAILABLE and not rows_path.exists():
+        return [left_out(bar, finished)], finished
     rows: list[Row] = []
     problem = ""
     try:
@@ -130,6 +144,8 @@ def run_bars(bars: Sequence[Bar], timeout_s: float, console: Console) -> list[Ro
                 new_rows, finished = run_bar(bar, Path(folder), timeout_s)
             missed = sum(not row.holds for row in new_rows)
             verdict = "all hold" if not missed else f"{missed} of {len(new_rows)} do not hold"
+            if finished.exit_code == UNAVAILABLE:
+                verdict = "left out"
             console.print(f"{place}: {verdict}, {finished.elapsed_s:.0f} s", highlight=False)
             if any(row.name == f"{bar.name}: the command" for row in new_rows):
                 console.print(finished.tail, style="dim", markup=False, highlight=False)

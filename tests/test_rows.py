@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmarks import verify
-from benchmarks.rows import Row, arguments, read_rows, report, shown, wide_console, write_rows
+from benchmarks.rows import (
+    UNAVAILABLE,
+    Row,
+    arguments,
+    read_rows,
+    report,
+    shown,
+    wide_console,
+    write_rows,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -162,6 +171,22 @@ def test_a_bar_that_failed_is_a_row_that_does_not_hold(
     assert [r.holds for r in rows] == holds
 
 
+def test_a_bar_that_this_machine_has_not_the_means_for_says_what_is_missing(
+    program, tmp_path: Path
+) -> None:
+    source = f"import sys; sys.stderr.write('no GPU here\\n'); sys.exit({UNAVAILABLE})"
+    rows, _ = verify.run_bar(program(source), tmp_path, timeout_s=60)
+    assert [(r.value, r.bar, r.holds) for r in rows] == [("left out", "none", True)]
+    assert "no GPU here" in rows[0].evidence
+
+
+def test_rows_that_were_written_count_whatever_the_exit_code(program, tmp_path: Path) -> None:
+    rows, _ = verify.run_bar(
+        program(WRITES.format(text=GOOD, code=UNAVAILABLE)), tmp_path, timeout_s=60
+    )
+    assert [r.holds for r in rows] == [True, False]
+
+
 def test_a_crashed_bar_shows_its_last_words(program, tmp_path: Path) -> None:
     _, finished = verify.run_bar(program("raise RuntimeError('it broke')"), tmp_path, timeout_s=60)
     assert finished.exit_code == 1
@@ -201,7 +226,9 @@ def test_command_line_refuses_an_unknown_bar(
 def test_each_bar_is_a_module_with_a_make_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for bar in verify.BARS:
-        assert (ROOT / f"{bar.module.replace('.', '/')}.py").is_file(), f"{bar.module} is missing"
+        path = ROOT / bar.module.replace(".", "/")
+        program = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        assert program.is_file(), f"{bar.module} is missing"
         assert f"bench-{bar.name}" in makefile, f"make bench-{bar.name} is missing"
 
 

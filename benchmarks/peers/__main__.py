@@ -23,16 +23,20 @@ from benchmarks.peers.paths import BUILD, MODEL
 from benchmarks.peers.process import EngineFailed, EngineProcess
 from benchmarks.peers.results import Checked, all_rows
 from benchmarks.peers.rounds import Session, run_round, warm_up
-from benchmarks.rows import arguments, report
+from benchmarks.rows import UNAVAILABLE, arguments, report
 from configs.model_config import ModelConfig
 from kernels import bandwidth, native
 
 PROBE_BYTES = 1 << 30  # no cache holds it
 
 
+class Unavailable(Exception):
+    """No engine, or not one that was asked for, can start here; says why."""
+
+
 def chosen(names: list[str] | None, threads: int) -> list[Spec]:
-    """The engines asked for, or all that can start. Raises ValueError where none, or one of those
-    asked for, can."""
+    """The engines asked for, or all that can start. Raises ValueError on a name that is none, and
+    Unavailable."""
     known = specs(threads)
     unknown = [name for name in names or () if name not in known]
     if unknown:
@@ -40,11 +44,11 @@ def chosen(names: list[str] | None, threads: int) -> list[Spec]:
     problems = {name: problem for name, spec in known.items() if (problem := spec.problem())}
     for name in names or ():
         if name in problems:
-            raise ValueError(problems[name])
+            raise Unavailable(problems[name])
     usable = [spec for name, spec in known.items() if name in (names or known)]
     usable = [spec for spec in usable if spec.name not in problems]
     if not usable:
-        raise ValueError("; ".join(problems.values()))
+        raise Unavailable("; ".join(problems.values()))
     for problem in problems.values():
         print(f"left out: {problem}" if not names else "", end="\n" if not names else "")
     return usable
@@ -85,6 +89,9 @@ def main() -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except Unavailable as error:
+        sys.stderr.write(f"{error}\n")
+        return UNAVAILABLE
     config = ModelConfig.load(MODEL)
     native.set_num_threads(options.threads)
     load = Path("/proc/loadavg").read_text(encoding="ascii").split()[0]

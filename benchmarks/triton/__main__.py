@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import torch
 
-from benchmarks.rows import Row, arguments, report
+from benchmarks.rows import UNAVAILABLE, Row, arguments, report
 from benchmarks.triton.case import Case
 
 COPY_BYTES = 1 << 29  # read once and written once
@@ -132,7 +132,7 @@ def main(given: list[str] | None = None) -> int:
     why = missing()
     if why:
         sys.stderr.write(f"Nothing to measure: {why}.\n")
-        return 1
+        return UNAVAILABLE
     torch.set_grad_enabled(False)
     device = torch.device("cuda", torch.cuda.current_device())
     rows = all_rows(device, re.compile(options.only, re.IGNORECASE), options.rounds)

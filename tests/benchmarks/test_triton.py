@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.rows import UNAVAILABLE
 from benchmarks.triton import __main__ as benchmark
 from benchmarks.triton.case import Case, differs, unequal
 
 
 def test_without_a_gpu_there_is_nothing_to_measure(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert benchmark.main([]) == 1
+    assert benchmark.main([]) == UNAVAILABLE
     assert "no GPU" in capsys.readouterr().err
 
 
