@@ -8,15 +8,15 @@ message.
 
 import argparse
 import asyncio
-import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
 from statistics import median
 from time import perf_counter_ns, process_time_ns
 
 import numpy as np
 
+from benchmarks.rows import Row, arguments, report
 from workers.message import Array, Message
 from workers.transport.base import Transport
 from workers.transport.frame import decode, encode
@@ -27,17 +27,6 @@ PAYLOADS = (
     1024,
     64 * 1024,
 )  # bytes: one token's hidden state, and a KV block or a prefill chunk's share
-
-
-@dataclass(frozen=True)
-class Row:
-    wire: str
-    payload_bytes: int
-    round_trip_us_p50: float
-    round_trip_us_p99: float
-    round_trip_cpu_us_per_message: float
-    one_way_per_s: float
-    one_way_cpu_us_per_message: float
 
 
 class Peer:
@@ -103,7 +92,7 @@ async def echo(wire: str) -> None:
     await transport.close()
 
 
-async def measure(wire: str, payload_bytes: int, number: int) -> Row:
+async def measure(wire: str, payload_bytes: int, number: int) -> list[Row]:
     command = [sys.executable, "-m", "benchmarks.transport", "--echo", wire]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
@@ -122,11 +111,23 @@ async def measure(wire: str, payload_bytes: int, number: int) -> Row:
         child.stdin.close()
         child.wait()
     p99 = sorted(times)[len(times) * 99 // 100]
-    return Row(wire, payload_bytes, median(times) / 1e3, p99 / 1e3, cpu_us, per_s, one_way_cpu_us)
+    case, cpu = f"{wire}, {payload_bytes // 1024} KiB", f"CPU {cpu_us:.0f} us a message"
+    one_way_cpu = f"CPU {one_way_cpu_us:.0f} us a message"
+    return [
+        figure(
+            f"round trip, {case}, median", median(times) / 1e3, "us", f"{number} one by one; {cpu}"
+        ),
+        figure(f"round trip, {case}, p99", p99 / 1e3, "us", f"{number} one by one"),
+        figure(f"one way, {case}", per_s, "messages/s", f"{number} in a row; {one_way_cpu}"),
+    ]
 
 
-def codec_us(number: int) -> dict[str, float]:
-    """Microseconds to encode and to decode a dispatch of four tokens with 128 fp32 each."""
+def figure(name: str, value: float, unit: str, how: str) -> Row:
+    return Row(name, round(value, 1), unit, "none", True, f"measured: {how}")
+
+
+def codec_rows(number: int) -> Iterator[Row]:
+    """Encoding and decoding a dispatch of four tokens with 128 fp32 each."""
     columns: dict[str, Array] = {
         "request": np.arange(4, dtype=np.int64),
         "position": np.arange(4, dtype=np.int32),
@@ -143,35 +144,25 @@ def codec_us(number: int) -> dict[str, float]:
     for _ in range(number):
         decode(frame)
     end = perf_counter_ns()
-    return {
-        "encode_us": (middle - start) / 1e3 / number,
-        "decode_us": (end - middle) / 1e3 / number,
-    }
+    what = f"mean of {number}; 4 tokens of 128 fp32, 8 experts each"
+    yield figure("encode a dispatch", (middle - start) / 1e3 / number, "us", what)
+    yield figure("decode a dispatch", (end - middle) / 1e3 / number, "us", what)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.transport", description=__doc__)
-    parser.add_argument("--json", metavar="FILE", help="write the numbers there as well")
-    parser.add_argument("--messages", type=int, default=2000, help="of each kind (default 2000)")
+def main() -> int:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--messages", type=int, default=2000, help="of each kind")
     parser.add_argument("--echo", metavar="WIRE", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.echo:
         asyncio.run(echo(chosen.echo))
-        return
-    codec = codec_us(chosen.messages)
-    print("  ".join(f"{name} {value:.1f}" for name, value in codec.items()))
-    rows = []
-    print("  ".join(f"{field.name:>{len(field.name)}}" for field in fields(Row)))
+        return 0
+    rows = list(codec_rows(chosen.messages))
     for wire in ("tcp", "unix"):
         for payload_bytes in PAYLOADS:
-            row = asyncio.run(measure(wire, payload_bytes, chosen.messages))
-            rows.append(row)
-            cells = (v if isinstance(v, str) else f"{v:.0f}" for v in asdict(row).values())
-            print("  ".join(f"{c:>{len(f.name)}}" for c, f in zip(cells, fields(Row), strict=True)))
-    if chosen.json:
-        with open(chosen.json, "w", encoding="utf-8") as file:
-            json.dump({"codec": codec, "wires": [asdict(row) for row in rows]}, file, indent=2)
+            rows += asyncio.run(measure(wire, payload_bytes, chosen.messages))
+    return report(rows, chosen.json, "Messages between two processes, gRPC")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
