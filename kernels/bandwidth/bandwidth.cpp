@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <ctime>
+#include <mutex>
 
 #include "../native/cpu.h"
 #include "../native/functions.h"
@@ -12,17 +13,10 @@ namespace perfuse {
 namespace {
 
 constexpr size_t kItemBytes = size_t{256} << 10;
+// Of a trial of the ways to read: beyond what caches hold, and short.
+constexpr size_t kTrialBytes = size_t{128} << 20;
+constexpr int kTrialRounds = 5;
 constexpr long kPeakRounds = 1000;  // of an item: 0.1 to 0.3 ms
-
-class Region : public Owned {
- public:
-  explicit Region(size_t bytes) : memory(bytes) {
-    // Touched, so that each page is its own memory and not the kernel's one page of zeros.
-    for (size_t at = 0; at < bytes; at += 64) memory.data()[at] = char(at >> 6);
-  }
-  const char* what() const override { return "bandwidth"; }
-  const Memory memory;
-};
 
 int64_t now_ns() {
   timespec t;
@@ -30,23 +24,62 @@ int64_t now_ns() {
   return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
 
+class Region : public Owned {
+ public:
+  explicit Region(size_t bytes) : memory_(bytes) {
+    // Touched, so that each page is its own memory and not the kernel's one page of zeros.
+    for (size_t at = 0; at < bytes; at += 64) memory_.data()[at] = char(at >> 6);
+  }
+  const char* what() const override { return "bandwidth"; }
+  // Nanoseconds to read all of it once, on all threads, in the way that is the fastest for them.
+  int64_t read_ns() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (threads_ != num_threads()) {
+      threads_ = num_threads();
+      way_ = fastest_way();
+    }
+    return pass_ns(way_, memory_.bytes());
+  }
+
+ private:
+  int64_t pass_ns(int way, size_t bytes) const {
+    const auto read = kernels().read[way];
+    std::atomic<uint64_t> total{0};
+    const long items[] = {long((bytes + kItemBytes - 1) / kItemBytes)};
+    auto body = [&](int, long item) {
+      const size_t begin = size_t(item) * kItemBytes;
+      total += read(memory_.data() + begin, std::min(kItemBytes, bytes - begin));
+    };
+    const int64_t start = now_ns();
+    run_phases(1, items, bytes, body);
+    return std::max(int64_t{1}, now_ns() - start);
+  }
+  // By medians of passes in turn: what else runs here meanwhile slows all of them.
+  int fastest_way() const {
+    const size_t bytes = std::min(kTrialBytes, memory_.bytes());
+    int64_t times[kReadWays][kTrialRounds];
+    for (int round = 0; round < kTrialRounds; ++round) {
+      for (int way = 0; way < kReadWays; ++way) times[way][round] = pass_ns(way, bytes);
+    }
+    int best = 0;
+    for (int way = 0; way < kReadWays; ++way) {
+      std::sort(times[way], times[way] + kTrialRounds);
+      if (times[way][kTrialRounds / 2] < times[best][kTrialRounds / 2]) best = way;
+    }
+    return best;
+  }
+
+  const Memory memory_;
+  std::mutex mutex_;
+  int threads_ = 0, way_ = 0;
+};
+
 void create(const Argument* a, Result& result) {
   result.give(new Region(size_t(integer(a[0], "num_bytes", 1, int64_t{1} << 40))));
 }
 
-// Nanoseconds to read all of it once, on all threads.
 void read(const Argument* a, Result& result) {
-  const Memory& memory = owned<Region>(a[0], "bandwidth").memory;
-  const Table& table = kernels();
-  std::atomic<uint64_t> total{0};
-  const long items[] = {long((memory.bytes() + kItemBytes - 1) / kItemBytes)};
-  auto body = [&](int, long item) {
-    const size_t begin = size_t(item) * kItemBytes;
-    total += table.read(memory.data() + begin, std::min(kItemBytes, memory.bytes() - begin));
-  };
-  const int64_t start = now_ns();
-  run_phases(1, items, memory.bytes(), body);
-  result.set(std::max(int64_t{1}, now_ns() - start));
+  result.set(owned<Region>(a[0], "bandwidth").read_ns());
 }
 
 // Weights that stay in the first cache, and a block of as many rows as there can be. Returns the

@@ -129,20 +129,21 @@ uint32_t above(const float* in, float threshold) {
   return above_mask(load(in), t) | above_mask(load(in + 16), t) << 16;
 }
 
-// One accumulator would wait for itself; eight keep enough lines in flight. Prefetching a few lines
-// ahead gains where the hardware's own prefetcher stops, at the end of each page.
+// Reads lines, U of them at a time: one accumulator would wait for itself. Asks for what comes
+// AHEAD bytes later, into the first cache or the second; 0: not at all.
+template <int U, long AHEAD, int CACHE>
 uint64_t read_all(const void* data, size_t bytes) {
   const char* p = static_cast<const char*>(data);
-  VI sums[8];
+  VI sums[U];
   for (VI& s : sums) s = splat_int(0);
   size_t at = 0;
-  for (; at + 512 <= bytes; at += 512) {
-    _Pragma("GCC unroll 8") for (int i = 0; i < 8; ++i) {
-      __builtin_prefetch(p + at + 2048 + 64 * i, 0, 3);
+  for (; at + 64 * U <= bytes; at += 64 * U) {
+    _Pragma("GCC unroll 8") for (int i = 0; i < U; ++i) {
+      if constexpr (AHEAD > 0) __builtin_prefetch(p + at + AHEAD + 64 * i, 0, CACHE == 1 ? 3 : 2);
       sums[i] = xor_int(sums[i], load_int(p + at + 64 * i));
     }
   }
-  for (int i = 1; i < 8; ++i) sums[0] = xor_int(sums[0], sums[i]);
+  for (int i = 1; i < U; ++i) sums[0] = xor_int(sums[0], sums[i]);
   uint64_t total = uint32_t(sum_int(sums[0]));
   for (; at < bytes; ++at) total += uint8_t(p[at]);
   return total;
@@ -162,7 +163,10 @@ Table make_table(const char* name) {
   for (int& rows : table.rows_max) rows = kRows;
   for (int& rows : table.tile_rows) rows = perfuse::kBlockRowsMax + 1;
   fill_products<kRows>(table);
-  table.read = read_all;
+  table.read[0] = read_all<8, 0, 0>;
+  table.read[1] = read_all<2, 4096, 1>;
+  table.read[2] = read_all<2, 8192, 2>;
+  table.read[3] = read_all<8, 32768, 2>;
   table.to_bf16 = to_bf16;
   table.to_int8 = to_int8;
   table.from_int8 = from_int8;

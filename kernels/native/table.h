@@ -49,6 +49,7 @@ struct Block {
 // On Zen 4, one thread: 1 row 104 % of the read probe near, 80 % far; 4 rows 91 and 77; 8 rows 76
 // and 88. Tiles are always done: at most 64 cycles for 2 KiB.
 constexpr int kNearRows = 5;
+constexpr int kReadWays = 4;
 
 // What a product asks for while it runs: `step` bytes for each 128 bytes of weights, from `at` on
 // for `bytes`, a multiple of 64, then from `then` on. 0 bytes: no end.
@@ -80,8 +81,9 @@ struct Table {
     return has_tiles(kind) ? (units + kTileUnits - 1) / kTileUnits * kTileUnits : units;
   }
 
-  // Sum of all bytes' bits, in a way that no load can be left out; several accumulators.
-  uint64_t (*read)(const void* data, size_t bytes);
+  // Loads all bytes, none of which can be left out, with different hints: which is the fastest
+  // differs by machine, and by what its other guests do.
+  uint64_t (*read[kReadWays])(const void* data, size_t bytes);
   // fp32 to bf16, round to nearest even, NaN stays NaN; count elements.
   void (*to_bf16)(const float* in, long count, uint16_t* out);
   // Symmetric int8 with one scale for each `group` channels; sums are of the codes.
