@@ -133,3 +133,62 @@ def test_what_does_not_fit_is_refused(native_isa):
             linear.forward(weights, x, out)
     with pytest.raises(ValueError, match="handle"):
         native.lib.linear_forward(None, x, np.zeros((2, 3), np.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("heads", "shape"), [(1, (1, 1, 1)), (3, (2, 33, 127)), (4, (13, 70, 20)), (2, (29, 32, 257))]
+)
+def test_heads_have_the_bits_of_a_layer_each(isa, kind, heads, shape, rng):
+    """Read from wide rows and written into a part of wide rows: what lies between stays."""
+    rows, outputs, channels = shape
+    weight = normal(rng, heads, outputs, channels)
+    x = normal(rng, rows, heads, channels + 5)[..., 2 : channels + 2]
+    wide = np.full((rows, heads, outputs + 3), 7.0, dtype=np.float32)
+    wide[..., :outputs] = np.nan
+    packed = linear.pack_heads(weight, kind)
+    linear.forward_heads(packed, x, wide[..., :outputs])
+    for head in range(heads):
+        want = linear.forward(linear.pack(weight[head], kind), x[:, head])
+        assert np.array_equal(wide[:, head, :outputs], want)
+    assert (wide[..., outputs:] == 7.0).all()
+    assert np.array_equal(linear.forward_heads(packed, misaligned(x)), wide[..., :outputs])
+    assert np.array_equal(linear.forward_heads(packed, strided(x)), wide[..., :outputs])
+
+
+def test_heads_on_several_threads(native_isa, rng):
+    """Beyond the size up to which a call is serial."""
+    weight, x = normal(rng, 6, 200, 150), normal(rng, 9, 6, 150)
+    packed = linear.pack_heads(weight, "fp32")
+    threads = native.lib.num_threads()
+    results = []
+    for count in (1, 2, 3):
+        native.set_num_threads(count)
+        results.append(linear.forward_heads(packed, x, poisoned(9, 6, 200)))
+    native.set_num_threads(threads)
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+def test_heads_of_no_rows_are_nothing(isa):
+    packed = linear.pack_heads(np.zeros((2, 3, 4), np.float32), "int8")
+    assert linear.forward_heads(packed, np.empty((0, 2, 4), np.float32)).shape == (0, 2, 3)
+
+
+def test_heads_that_do_not_fit_are_refused(native_isa):
+    for wrong in (np.zeros((4, 4), np.float32), np.zeros((0, 4, 4), np.float32)):
+        with pytest.raises(ValueError, match="weight_HNK"):
+            linear.pack_heads(wrong)
+    with pytest.raises(ValueError, match="3 heads must have as many rows each"):
+        native.lib.linear_pack_heads(np.zeros((4, 4), np.float32), "bf16", 3)
+    packed = linear.pack_heads(np.zeros((2, 3, 4), np.float32), "bf16")
+    x = np.zeros((5, 2, 4), np.float32)
+    wrong: list[Any] = [x[:, :1], x[..., :3], x.astype(np.float64), x[0]]
+    for rows in wrong:
+        with pytest.raises(ValueError, match="x_THK"):
+            linear.forward_heads(packed, rows)
+    good = np.zeros((5, 2, 3), np.float32)
+    wrong = [good[:4], good.astype(np.float64), read_only(good), misaligned(good), strided(good)]
+    for out in wrong:
+        with pytest.raises(ValueError, match="out_THN"):
+            linear.forward_heads(packed, x, out)
