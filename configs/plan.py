@@ -276,18 +276,19 @@ def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
         f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and {what} "
         f"in {dtype}: it has {', '.join(group.device.compute)}"
         for name, group in scenario.cluster.nodes.items()
-        for dtype, what in _rates(group, precision).items()
+        for dtype, what in _rates(group, precision, config).items()
         if dtype not in group.device.compute
     ]
 
 
-def _rates(group: NodeGroup, precision: Precision) -> dict[str, str]:
+def _rates(group: NodeGroup, precision: Precision, config: ModelConfig) -> dict[str, str]:
     """Dtypes in which a group's workers declare work, and what that work is."""
     rates: dict[str, str] = {}
     if "memory" in group.workers:
         rates["fp32"] = "vectors are compared"
     if any(role in CHIP_ROLES for role in group.workers):
-        rates |= {"fp32": "gates are computed", precision.kv: "attention is computed"}
+        rates["fp32"] = "gates are computed"
+        rates[precision.pair_arithmetic(config)] = "attention is computed"
     if any(role in CHIP_ROLES or role == "experts" for role in group.workers):
         rates[precision.arithmetic] = "the model is computed"
     return rates

@@ -22,7 +22,7 @@ _WEIGHT_BITS: dict[WeightKind, float] = {"fp32": 32, "bf16": 16, "int8": 8, "int
 _KV_BYTES: dict[KvKind, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 _FP32_BYTES = 4
 # What attention on the kernels asks of blocks and heads: whole registers, and offsets in a byte.
-_UNIT, _MOST = 16, 256
+_UNIT, _MOST, _MOST_LATENT = 16, 256, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,12 @@ class Precision:
         """What the multiply-adds of a step are done in: a device's rate of that name."""
         return "int8" if self.weights == "int4" else self.weights
 
+    def pair_arithmetic(self, config: ModelConfig) -> Arithmetic:
+        """The same where queries meet keys: the cache's numbers. A latent in int8 is widened to
+        bf16 first: it is the key and the value of all heads.
+        """
+        return "bf16" if config.mla is not None and self.kv == "int8" else self.kv
+
     # Bytes of a model's parts. What a device has to hold and what a step has to read is the same.
 
     def kv_bytes_per_token(self, config: ModelConfig) -> int:
@@ -63,9 +69,11 @@ class Precision:
         return config.num_layers * self.kv_layer_bytes(config)
 
     def kv_layer_bytes(self, config: ModelConfig) -> int:
-        """The same of one layer. int8 has an fp32 scale for each head's key and for its value."""
+        """The same of one layer. int8 has an fp32 scale for each head's key and for its value, or
+        for the latent and for the rotated key.
+        """
         attention = config.attention
-        scales = 2 * attention.num_kv_heads if isinstance(attention, Gqa) else 1
+        scales = 2 * attention.num_kv_heads if isinstance(attention, Gqa) else 2
         scale_bytes = scales * _FP32_BYTES if self.kv == "int8" else 0
         return attention.cache_width * _KV_BYTES[self.kv] + scale_bytes
 
@@ -118,13 +126,19 @@ def kernels_hindrance(config: ModelConfig, block_size: int) -> str | None:
     """Why the kernels cannot compute a chip's part of this model, and what would do; None if they
     can. What they cannot, plain arrays compute, in fp32 alone.
     """
-    if config.mla is not None or config.dense_layers or config.gate != PLAIN_GATE:
+    mla = config.mla
+    if mla is None and (config.dense_layers or config.gate != PLAIN_GATE):
         return f"{config.architecture} is computed in fp32 only: set dtype: fp32"
     if block_size % _UNIT or block_size > _MOST:
         return f"block_size is {block_size}: it must be a multiple of {_UNIT} up to {_MOST}"
-    if config.head_dim % _UNIT or config.head_dim > _MOST:
-        return (
-            f"the model's head_dim is {config.head_dim}: it must be a multiple of {_UNIT} up to "
-            f"{_MOST}; set dtype: fp32"
-        )
+    widths = {"head_dim": config.head_dim}
+    if mla is not None:
+        widths = {"kv_lora_rank": mla.kv_rank, "qk_rope_head_dim": mla.rope_dim}
+    most = _MOST if mla is None else _MOST_LATENT
+    for name, width in widths.items():
+        if width % _UNIT or width > most:
+            return (
+                f"the model's {name} is {width}: it must be a multiple of {_UNIT} up to {most}; "
+                "set dtype: fp32"
+            )
     return None

@@ -26,7 +26,12 @@ def open_chip(
     work: WorkModel | None = None,
 ) -> ChipModel:
     """A chip's part. Raises CheckpointError where the folder does not fit, UnfitPrecision."""
-    if _on_kernels(ModelConfig.load(folder), block_size, precision):
+    config = ModelConfig.load(folder)
+    if _on_kernels(config, block_size, precision):
+        if config.mla is not None:
+            from workers.model.native.latent_chip_model import LatentChipModel
+
+            return LatentChipModel(folder, num_blocks, block_size, work, precision)
         from workers.model.native.chip_model import NativeChipModel
 
         return NativeChipModel(folder, num_blocks, block_size, work, precision)
@@ -61,7 +66,7 @@ def open_whole(
     """A chip's part and all experts: a step is one call. Raises as `open_chip` does."""
     config = ModelConfig.load(folder)
     all_ids = tuple(range(config.num_experts))
-    if _on_kernels(config, block_size, precision):
+    if config.mla is None and _on_kernels(config, block_size, precision):
         from workers.model.native.chip_model import NativeChipModel
         from workers.model.native.expert_model import NativeExpertModel
 
@@ -75,11 +80,12 @@ def open_whole(
 
 def _on_kernels(config: ModelConfig, block_size: int, precision: Precision) -> bool:
     """Whether a chip runs on the kernels. Without the library they are references in numpy: slower
-    in fp32 than `torch/`, but all there is for other numbers.
+    in fp32 than `torch/`, but all there is for other numbers. Latent attention in exact mode stays
+    with `torch/`, whose bits are its own.
     """
     hindrance = kernels_hindrance(config, block_size)
     if precision.exact:
-        return lib is not None and hindrance is None
+        return lib is not None and hindrance is None and config.mla is None
     if hindrance is not None:
         raise UnfitPrecision(f"model.dtype: {precision} is asked for, and {hindrance}")
     return True

@@ -40,8 +40,8 @@ class WorkModel:
         flops: dict[str, int] = {}
         _add(flops, self.precision.arithmetic, 2 * tokens * (config.layer_weights(layer) - gate))
         _add(flops, "fp32", 2 * tokens * gate)
-        # Queries meet keys, and weights values, in the cache's own numbers.
-        _add(flops, self.precision.kv, 2 * pairs * config.attention.pair_products)
+        pair_flops = 2 * pairs * config.attention.pair_products
+        _add(flops, self.precision.pair_arithmetic(config), pair_flops)
         reads: dict[str, int] = {}
         _add(reads, self.tier, self.precision.layer_bytes(config, layer))
         _add(reads, self.kv_tier, context * kv_token_bytes)

@@ -20,7 +20,7 @@ GATES = st.builds(
 
 
 def router(gate: Gate, bias_E: np.ndarray | None, top_k: int, normed: bool) -> Router:
-    return Router(gate, np.zeros((1, 1), np.float32), bias_E, top_k, normed)
+    return Router(gate, bias_E, top_k, normed)
 
 
 def plain(logits: np.ndarray, gate: Gate, bias: np.ndarray | None, top_k: int, normed: bool):

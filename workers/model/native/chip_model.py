@@ -16,10 +16,10 @@ from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
 from kernels import attention, linear
 from kernels.decoder import Decoder, Gate, LayerNorms, Plan, Shape
-from kernels.numbers import from_bf16, to_bf16
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
+from workers.model.native.embedding import Embedding
 from workers.model.native.expert_model import NativeExpertModel
 from workers.model.no_memory import no_memory
 from workers.model.tensors import chip_shapes
@@ -67,7 +67,7 @@ class NativeChipModel:
 
             embedding = read("model.embed_tokens.weight")
             head = embedding if config.tie_embeddings else read("lm_head.weight")
-            self._embedding: NDArray[Any] = embedding if precision.exact else to_bf16(embedding)
+            self._embedding = Embedding(embedding, precision)
             self._decoder = _decoder(config, min(config.max_context, num_blocks * block_size))
             for layer in range(config.num_layers):
                 self._add_layer(layer, read, precision, experts)
@@ -110,13 +110,7 @@ class NativeChipModel:
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
-        if token_ids_T.size and not 0 <= token_ids_T.min() <= token_ids_T.max() < self.config.vocab:
-            raise ValueError(
-                f"token ids span {token_ids_T.min()} .. {token_ids_T.max()}; "
-                f"they must be from 0 to {self.config.vocab - 1}"
-            )
-        rows = self._embedding[token_ids_T]
-        return rows if rows.dtype == np.float32 else from_bf16(rows)
+        return self._embedding.rows(token_ids_T)
 
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput]:
         """Writes the new tokens' KV, then attention with residual, norm and gate. Overwrites x."""

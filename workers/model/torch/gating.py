@@ -1,6 +1,6 @@
 """The router's gate: which experts each token visits, and with what weight.
 
-Letters: T tokens, H hidden, E experts, K experts a token.
+Letters: T tokens, E experts, K experts a token.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.gate import Gate
-from workers.model.torch.rows import Floats, linear, softmax_in_place
+from workers.model.torch.rows import Floats, softmax_in_place
 
 # Weights that sum to less than this are as good as none; the value is transformers' and DeepSeek's.
 # It is far below what a sum of softmax's K largest can be, so it changes no bit of those.
@@ -18,25 +18,21 @@ NO_WEIGHT = np.float32(1e-20)
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """One layer's gate.
+    """One layer's choice, from its experts' logits.
 
-    weight_HE   projection to the experts' logits
     bias_E      added to the scores for the choice alone; None where there is none
     normed      the chosen weights are scaled to sum to one, before the gate's own scaling
     """
 
     gate: Gate
-    weight_HE: Floats
     bias_E: Floats | None
     top_k: int
     normed: bool
 
-    def route(self, hidden_TH: Floats) -> tuple[NDArray[np.int32], Floats]:
-        """Experts [T, K] int32, best first and lowest id first on ties, and weights [T, K]."""
-        return self.choose(linear(hidden_TH, self.weight_HE))
-
     def choose(self, logits_TE: Floats) -> tuple[NDArray[np.int32], Floats]:
-        """As `route`, from the experts' logits; these are overwritten."""
+        """Experts [T, K] int32, best first and lowest id first on ties, and weights [T, K]. The
+        logits are overwritten.
+        """
         scores_TE = _sigmoid(logits_TE) if self.gate.has_bias else softmax_in_place(logits_TE)
         choice_TE = scores_TE if self.bias_E is None else scores_TE + self.bias_E
         if self.gate.groups_kept < self.gate.num_groups:

@@ -15,7 +15,7 @@ from workers.model.torch.gating import Router
 from workers.model.torch.paged_cache import PagedCache
 from workers.model.torch.plan import StepPlan
 from workers.model.torch.rope import Rope
-from workers.model.torch.rows import Floats, rms_norm, transposed
+from workers.model.torch.rows import Floats, linear, rms_norm, transposed
 
 
 class Attention(Protocol):
@@ -64,20 +64,20 @@ class SparseNetwork:
     def __init__(self, config: ModelConfig, read: Read) -> None:
         has_bias = config.gate.has_bias
         bias_E = read("mlp.gate.e_score_correction_bias") if has_bias else None
-        weight_HE = transposed(read("mlp.gate.weight"))
-        self._router = Router(config.gate, weight_HE, bias_E, config.top_k, config.norm_topk_prob)
+        self._gate_HE = transposed(read("mlp.gate.weight"))
+        self._router = Router(config.gate, bias_E, config.top_k, config.norm_topk_prob)
         has_shared = config.shared_intermediate > 0
         self._shared = GatedMlp.read(read, "mlp.shared_experts.") if has_shared else None
 
     @property
     def matrices(self) -> tuple[Floats, ...]:
         shared = () if self._shared is None else self._shared.matrices
-        return self._router.weight_HE, *shared
+        return self._gate_HE, *shared
 
     def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, MoeInput]:
         if self._shared is not None:
             x_TH = x_TH + self._shared.forward(hidden_TH)
-        return x_TH, MoeInput(hidden_TH, *self._router.route(hidden_TH))
+        return x_TH, MoeInput(hidden_TH, *self._router.choose(linear(hidden_TH, self._gate_HE)))
 
 
 class Layer:

@@ -45,7 +45,7 @@ class MlaAttention:
     ) -> None:
         self._mla, self._layer, self._cache, self._rope = mla, layer, cache, rope
         down = read("self_attn.kv_a_proj_with_mqa.weight")
-        down[mla.kv_rank :] = down[mla.kv_rank :][_halves(mla)]
+        down[mla.kv_rank :] = down[mla.kv_rank :][halves(mla)]
         self._q_norm: Floats | None = None
         self._q_up: Floats | None = None
         if mla.q_rank is None:
@@ -115,19 +115,26 @@ class MlaAttention:
         return found
 
 
-def _halves(mla: Mla) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def halves(mla: Mla) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Order of the rotated numbers with each pair's first in the first half, as `Rope` turns."""
     order = np.arange(mla.rope_dim, dtype=np.int64)
     return order.reshape(-1, 2).T.ravel() if mla.interleaved else order
 
 
-def _queries(config: ModelConfig, mla: Mla, weight: Floats) -> Floats:
-    """The queries' projection, [N * D, in], with the rotated rows in halves and the factor of the
-    scores: 1 / sqrt(D), and YaRN's.
-    """
+def queries_in_halves(mla: Mla, weight: Floats) -> Floats:
+    """The queries' projection, [N * D, in], with the rotated rows in halves; overwritten."""
     heads = weight.reshape(mla.num_heads, mla.head_dim, -1)
     rotated = heads[:, mla.nope_dim :]
-    heads[:, mla.nope_dim :] = rotated[:, _halves(mla)]
-    scale = mla.head_dim**-0.5 * (config.yarn.score_scale if config.yarn is not None else 1.0)
-    scaled: Floats = weight * np.float32(scale)
+    heads[:, mla.nope_dim :] = rotated[:, halves(mla)]
+    return weight
+
+
+def score_scale(config: ModelConfig, mla: Mla) -> float:
+    """Factor of the scores: 1 / sqrt(D), and YaRN's."""
+    return mla.head_dim**-0.5 * (config.yarn.score_scale if config.yarn is not None else 1.0)
+
+
+def _queries(config: ModelConfig, mla: Mla, weight: Floats) -> Floats:
+    """The queries' projection, in halves, with the factor of the scores."""
+    scaled: Floats = queries_in_halves(mla, weight) * np.float32(score_scale(config, mla))
     return scaled

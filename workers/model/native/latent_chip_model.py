@@ -1,0 +1,192 @@
+"""A chip's part of a model with latent attention (DeepSeek) on the kernels.
+
+Each product is a kernel's call; norms, rotation and the choice of experts are numpy's, as in exact
+mode. A row's bits do not depend on batch, chunking or blocks.
+
+Letters: T tokens of the step, H hidden, R rows wanted, V vocabulary.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.attention import Mla
+from configs.model_config import ModelConfig
+from configs.precision import Precision, WeightKind
+from kernels import linear, mla, moe
+from kernels.numbers import Floats
+from workers.hardware.work import Work
+from workers.model.base import MoeInput, StepLayout
+from workers.model.checkpoint import Checkpoint
+from workers.model.native.embedding import Embedding
+from workers.model.native.latent_attention import LatentAttention, LatentStep, plan_step
+from workers.model.no_memory import no_memory
+from workers.model.tensors import chip_shapes, layer_shapes
+from workers.model.torch.dense import Read
+from workers.model.torch.gating import Router
+from workers.model.torch.rope import Rope
+from workers.model.torch.rows import rms_norm
+from workers.model.work import WorkModel
+
+
+class LatentChipModel:
+    """ChipModel for one Hugging Face folder. Hidden states are [T, H] float32 arrays.
+
+    num_blocks   KV blocks of this chip        block_size   tokens in a block, a multiple of 16
+    work         how work is counted; in "hbm" where left out
+
+    Raises CheckpointError where the folder does not fit, ValueError on sizes that no kernel takes.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        num_blocks: int,
+        block_size: int,
+        work: WorkModel | None,
+        precision: Precision,
+    ) -> None:
+        self.config = config = ModelConfig.load(folder)
+        if config.mla is None:
+            raise ValueError(f"{config.architecture} has no latent attention")
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._work = work or WorkModel(config, precision)
+        self._query_width = config.num_heads * config.mla.cache_width
+        sizes = (block_size, config.num_layers, config.mla.kv_rank, config.mla.rope_dim)
+        try:
+            self._cache = mla.LatentCache(precision.kv, num_blocks, *sizes)
+        except MemoryError:
+            num_bytes = num_blocks * block_size * precision.kv_bytes_per_token(config)
+            raise no_memory(num_blocks, num_bytes) from None
+        positions = min(config.max_context, num_blocks * block_size)
+        self._rope = Rope(config, config.mla.rope_dim, positions)
+        self._planned: tuple[StepLayout, LatentStep] | None = None
+        with Checkpoint(folder) as checkpoint:
+            shapes = dict(chip_shapes(config))
+
+            def read(name: str) -> Floats:
+                return checkpoint.read(name, shapes[name])
+
+            embedding = read("model.embed_tokens.weight")
+            self._embedding = Embedding(embedding, precision)
+            head = embedding if config.tie_embeddings else read("lm_head.weight")
+            self._head = linear.pack(head, precision.head)
+            self._norm = read("model.norm.weight")
+            del embedding, head  # not held twice while the layers are read
+            self._layers = tuple(
+                _Layer(checkpoint, config, config.mla, layer, precision, self._cache, self._rope)
+                for layer in range(config.num_layers)
+            )
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one KV block over all layers."""
+        return self._cache.block_bytes
+
+    @property
+    def kv_tier(self) -> str:
+        return self._work.kv_tier
+
+    def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
+        """[T, H]. Raises ValueError on ids outside the vocabulary."""
+        return self._embedding.rows(token_ids_T)
+
+    def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
+        """Writes the new tokens' KV, then attention with residual, norm, and the gate with shared
+        experts or a dense network. Overwrites x.
+        """
+        return self._layers[layer].forward(x, self._plan(layout))
+
+    def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
+        """Residual plus the experts' sum: one rounding."""
+        merged: Floats = (x + sums_TH).astype(np.float32, copy=False)
+        return merged
+
+    def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
+        """[R, V] float32."""
+        return linear.forward(self._head, rms_norm(x[rows_R], self._norm, self.config.rms_eps))
+
+    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Copies: [block, block_bytes] uint8, the same in every cache of this model's kind."""
+        return self._cache.read_blocks(np.array(block_ids, dtype=np.int64))
+
+    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
+        """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
+        self._cache.write_blocks(np.array(block_ids, dtype=np.int64), blocks)
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work:
+        return self._work.attend(layer, layout)
+
+    def logits_work(self, num_rows: int) -> Work:
+        return self._work.logits(num_rows)
+
+    def _plan(self, layout: StepLayout) -> LatentStep:
+        """Layouts are immutable, so the object that the layer before used has the same plan."""
+        if self._planned is None or self._planned[0] is not layout:
+            step = plan_step(layout, self.block_size, self._query_width, self._rope.positions)
+            self._planned = (layout, step)
+        return self._planned[1]
+
+
+class _Layer:
+    """The chip's part of one layer: attention, then a dense network, or a gate and the experts
+    that every token visits.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        config: ModelConfig,
+        sizes: Mla,
+        layer: int,
+        precision: Precision,
+        cache: mla.LatentCache,
+        rope: Rope,
+    ) -> None:
+        shapes = dict(layer_shapes(config, layer))
+
+        def read(name: str) -> Floats:
+            return checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
+
+        self._eps = config.rms_eps
+        self._input_norm = read("input_layernorm.weight")
+        self._attention = LatentAttention(config, sizes, layer, read, precision, cache, rope)
+        self._post_norm = read("post_attention_layernorm.weight")
+        self._router: Router | None = None
+        self._network: _Network | None = None
+        if config.is_dense(layer):
+            self._network = _Network(read, "mlp.", precision.weights)
+            return
+        self._gate = linear.pack(read("mlp.gate.weight"), "fp32")
+        bias_E = read("mlp.gate.e_score_correction_bias") if config.gate.has_bias else None
+        self._router = Router(config.gate, bias_E, config.top_k, config.norm_topk_prob)
+        if config.shared_intermediate:
+            self._network = _Network(read, "mlp.shared_experts.", precision.weights)
+
+    def forward(self, x_TH: Floats, step: LatentStep) -> tuple[Floats, MoeInput | None]:
+        x_TH += self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), step)
+        hidden_TH = rms_norm(x_TH, self._post_norm, self._eps)
+        if self._network is not None:
+            x_TH += self._network.forward(hidden_TH)
+        if self._router is None:
+            return x_TH, None
+        chosen = self._router.choose(linear.forward(self._gate, hidden_TH))
+        return x_TH, MoeInput(hidden_TH, *chosen)
+
+
+class _Network:
+    """A gated network for all tokens: an expert that each of them visits, with weight one."""
+
+    def __init__(self, read: Read, prefix: str, kind: WeightKind) -> None:
+        gate, up, down = (read(f"{prefix}{name}_proj.weight") for name in ("gate", "up", "down"))
+        inner, hidden = gate.shape
+        self._experts = moe.Experts(kind, 1, hidden, inner)
+        self._experts.set(0, gate, up, down)
+
+    def forward(self, x_TH: Floats) -> NDArray[Any]:
+        """[T, H] -> [T, H], float32; float64 of fp32 weights."""
+        experts_T1 = np.zeros((len(x_TH), 1), dtype=np.int32)
+        return moe.forward(self._experts, x_TH, experts_T1, np.ones(experts_T1.shape, np.float32))
