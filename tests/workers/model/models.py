@@ -84,6 +84,28 @@ DEEPSEEK_V2: dict[str, Any] = DEEPSEEK_V3 | {
     "rope_scaling": None,
 }
 
+# Sizes off the kernels' edges, and those that they ask for: latent and rotated width.
+KERNEL_QWEN: dict[str, Any] = SIZES | {
+    "hidden_size": 144,
+    "head_dim": 32,
+    "num_hidden_layers": 3,
+    "num_experts": 6,
+    "moe_intermediate_size": 72,
+    "vocab_size": 203,
+}
+_KERNEL_LATENT: dict[str, Any] = {
+    "hidden_size": 144,
+    "intermediate_size": 100,
+    "moe_intermediate_size": 72,
+    "kv_lora_rank": 48,
+    "qk_rope_head_dim": 16,
+    "qk_nope_head_dim": 24,
+    "v_head_dim": 20,
+    "vocab_size": 203,
+}
+KERNEL_V2: dict[str, Any] = DEEPSEEK_V2 | _KERNEL_LATENT
+KERNEL_V3: dict[str, Any] = DEEPSEEK_V3 | _KERNEL_LATENT
+
 
 def write_config(folder: Path, sizes: Mapping[str, Any] = SIZES, **changes: Any) -> Path:
     """config.json with some keys changed; a key changed to `...` is left out."""

@@ -67,6 +67,14 @@ def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]
     assert work.writes == {"hbm": layout.num_tokens * 2 * 20}
 
 
+def test_latents_in_int8_meet_queries_in_bf16(deepseek: ModelConfig) -> None:
+    """They are widened first; the row has a scale each of latent and rotated key."""
+    layout = StepLayout((StepSequence((), 6, 1),))
+    work = WorkModel(deepseek, Precision("int8", "int8"), kv_tier="hbf").attend(0, layout)
+    assert work.flops["bf16"] == 2 * 7 * (4 * (16 + 4) + 4 * 16)
+    assert (work.reads["hbf"], work.writes) == (7 * 28, {"hbf": 28})
+
+
 def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
     layout = StepLayout((StepSequence((0,), 3, 1),))
     work = WorkModel(config).attend(0, layout)
