@@ -21,6 +21,9 @@ class Heads : public Owned {
         panels((outputs + kColumns - 1) / kColumns), stride(panel_bytes(kind, channels)),
         memory(size_t(heads * panels) * stride) {}
   const char* what() const override { return "linear heads"; }
+  char* at(long head, long panel) const {
+    return memory.data() + size_t(head * panels + panel) * stride;
+  }
 
   const Kind kind;
   const long heads, outputs, channels, panels;  // of a head
@@ -75,7 +78,7 @@ void pack_heads(const Argument* a, Result& result) {
   auto heads = std::make_unique<Heads>(kind, count, weight.shape[0] / count, weight.shape[1]);
   for (long head = 0; head < count; ++head) {
     pack_rows(kind, rows, head * heads->outputs, heads->outputs, heads->channels, heads->stride,
-              heads->memory.data() + size_t(head * heads->panels) * heads->stride);
+              heads->at(head, 0));
   }
   result.give(heads.release());
 }
@@ -149,7 +152,7 @@ void forward_heads(const Argument* a, Result&) {
       const long head = item / items, first = item % items * an_item;
       const Input input = input_of(head);
       for (long panel = first; panel < std::min(first + an_item, heads.panels); ++panel) {
-        const char* data = heads.memory.data() + size_t(head * heads.panels + panel) * heads.stride;
+        const char* data = heads.at(head, panel);
         const long column = panel * kColumns;
         const size_t width = size_t(std::min(long{kColumns}, heads.outputs - column)) * 4;
         char* to = out.data + head * out.strides[1] + column * 4;
