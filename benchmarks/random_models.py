@@ -77,6 +77,38 @@ def deepseek_v3(seed: int) -> PretrainedConfig:
     )
 
 
+def deepseek_v3_on_kernels() -> PretrainedConfig:
+    """A DeepSeek-V3 of some 4 M parameters, of widths that the kernels take."""
+    return DeepseekV3Config(
+        vocab_size=512,
+        hidden_size=256,
+        intermediate_size=512,
+        moe_intermediate_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        q_lora_rank=96,
+        kv_lora_rank=128,
+        qk_nope_head_dim=64,
+        qk_rope_head_dim=32,
+        v_head_dim=64,
+        n_routed_experts=16,
+        n_group=4,
+        topk_group=2,
+        num_experts_per_tok=4,
+        n_shared_experts=1,
+        first_k_dense_replace=1,
+        routed_scaling_factor=2.5,
+        norm_topk_prob=True,
+        max_position_embeddings=MAX_CONTEXT,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        initializer_range=0.1,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+
+
 def _picker(seed: int) -> Pick:
     # Of the streams tried, 6 has no two tokens so close that arithmetic could swap them among the
     # first 20 seeds: equal tokens then say that logits are right, unequal ones that they are not.
