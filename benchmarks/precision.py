@@ -1,9 +1,9 @@
 """What bf16, int8 and int4 lose beside exact mode: `python -m benchmarks.precision`.
 
 perfuse-tiny reads random prompts of its own vocabulary and continues them; at every position the
-logits of each precision stand beside those of exact mode, after the same tokens. A small DeepSeek-V3
-of random weights, the hardest case, reads random tokens: where a gate's choice flips, other experts
-answer.
+logits of each precision stand beside those of exact mode, after the same tokens. A small
+DeepSeek-V3 of random weights, the hardest case, reads random tokens: where a gate's choice flips,
+other experts answer.
 """
 
 import sys

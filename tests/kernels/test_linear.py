@@ -176,9 +176,9 @@ def test_heads_of_no_rows_are_nothing(isa):
 
 
 def test_heads_that_do_not_fit_are_refused(native_isa):
-    for wrong in (np.zeros((4, 4), np.float32), np.zeros((0, 4, 4), np.float32)):
+    for shape in ((4, 4), (0, 4, 4)):
         with pytest.raises(ValueError, match="weight_HNK"):
-            linear.pack_heads(wrong)
+            linear.pack_heads(np.zeros(shape, np.float32))
     with pytest.raises(ValueError, match="3 heads must have as many rows each"):
         native.lib.linear_pack_heads(np.zeros((4, 4), np.float32), "bf16", 3)
     packed = linear.pack_heads(np.zeros((2, 3, 4), np.float32), "bf16")

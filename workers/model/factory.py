@@ -80,12 +80,11 @@ def open_whole(
 
 def _on_kernels(config: ModelConfig, block_size: int, precision: Precision) -> bool:
     """Whether a chip runs on the kernels. Without the library they are references in numpy: slower
-    in fp32 than `torch/`, but all there is for other numbers. Latent attention in exact mode stays
-    with `torch/`, whose bits are its own.
+    in fp32 than `torch/`, but all there is for other numbers.
     """
     hindrance = kernels_hindrance(config, block_size)
     if precision.exact:
-        return lib is not None and hindrance is None and config.mla is None
+        return lib is not None and hindrance is None
     if hindrance is not None:
         raise UnfitPrecision(f"model.dtype: {precision} is asked for, and {hindrance}")
     return True

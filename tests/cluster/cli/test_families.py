@@ -11,10 +11,15 @@ from typer.testing import CliRunner
 
 from cluster.cli.main import app
 from configs.perfuse_tiny import MODEL_DIR
-from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
+from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, KERNEL_V3, SIZES, write_model
 
 runner = CliRunner()
-FAMILIES = {"Qwen3-MoE": SIZES, "DeepSeek-V2": DEEPSEEK_V2, "DeepSeek-V3": DEEPSEEK_V3}
+FAMILIES = {
+    "Qwen3-MoE": SIZES,
+    "DeepSeek-V2": DEEPSEEK_V2,
+    "DeepSeek-V3": DEEPSEEK_V3,
+    "DeepSeek-V3 on kernels": KERNEL_V3,
+}
 
 LARGER = {"vocab_size": 512, "max_position_embeddings": 1024}
 

@@ -32,13 +32,16 @@ from workers.model.torch.rows import (
 )
 from workers.request import SamplingParams
 
-# Odd widths on purpose: nothing is a multiple of a vector register or a tile. Kernels want heads of
-# whole registers.
+# Odd widths on purpose: nothing is a multiple of a vector register or a tile. Kernels want
+# heads, or latents and rotated keys, of whole registers.
 ODD: dict[str, dict[str, Any]] = {
     "Qwen3-MoE": SIZES | {"num_attention_heads": 6},
     "Qwen3-MoE on kernels": SIZES | {"num_attention_heads": 6, "head_dim": 48},
     "DeepSeek-V2": DEEPSEEK_V2 | {"num_attention_heads": 3, "num_key_value_heads": 3},
+    "DeepSeek-V2 on kernels": DEEPSEEK_V2 | {"kv_lora_rank": 48, "qk_rope_head_dim": 16},
     "DeepSeek-V3": DEEPSEEK_V3 | {"q_lora_rank": 19, "kv_lora_rank": 17, "v_head_dim": 7},
+    "DeepSeek-V3 on kernels": DEEPSEEK_V3
+    | {"q_lora_rank": 19, "kv_lora_rank": 32, "qk_rope_head_dim": 16, "v_head_dim": 7},
 }
 WIDTHS = {"hidden_size": 36, "moe_intermediate_size": 20}
 TOKENS = 150  # three attention spans, the last one in part
@@ -64,7 +67,7 @@ def reference(folder: Path) -> Reference:
 
 
 def on_kernels(reference: Reference) -> bool:
-    return type(reference.chip).__name__ == "NativeChipModel"
+    return type(reference.chip).__name__ in ("NativeChipModel", "LatentChipModel")
 
 
 def test_each_model_is_computed_as_its_name_says(
@@ -271,7 +274,7 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
     x = chip.embed(np.array([1]))
     for sequence, words in (
         (StepSequence((0,), 16, 1), "1 blocks.*; it needs "),
-        (StepSequence((7,), 0, 1), "from 0 to 2"),
+        (StepSequence((7,), 0, 1), "from 0 to 2|there are 3 blocks"),
         (StepSequence((0, 1, 2, 0), 48, 1), "past the context of 48"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -16,8 +16,14 @@ from workers.model.native import latent_attention
 from workers.model.native.latent_attention import plan_step
 from workers.model.native.latent_chip_model import LatentChipModel
 from workers.model.reference import Reference
+from workers.model.torch.chip_model import TorchChipModel
 
-SPEEDS = [Precision("bf16", "bf16"), Precision("bf16", "int8"), Precision("int8", "bf16")]
+PRECISIONS = [
+    EXACT,
+    Precision("bf16", "bf16"),
+    Precision("bf16", "int8"),
+    Precision("int8", "bf16"),
+]
 
 
 @pytest.fixture(scope="module", params=[KERNEL_V2, KERNEL_V3], ids=["V2", "V3"])
@@ -40,15 +46,15 @@ def logits_of(
 def test_fp32_gives_what_plain_arrays_give(folder: Path) -> None:
     """So what a speed mode adds is rounding, and nothing else."""
     rng = np.random.default_rng()
-    reference = Reference(folder)
-    ids = rng.integers(0, reference.config.vocab, 100).tolist()
-    chip = LatentChipModel(folder, 7, 16, None, EXACT)
+    plain, chip = TorchChipModel(folder, 7), LatentChipModel(folder, 7, 16, None, EXACT)
+    experts = open_experts(folder, tuple(range(8)))
+    ids = rng.integers(0, chip.config.vocab, 100).tolist()
     layout = StepLayout((StepSequence((4, 1, 0, 6, 5, 2, 3), 0, 100),))
-    want = reference.all_logits(ids)
-    np.testing.assert_allclose(logits_of(chip, reference.experts, ids, layout), want, atol=2e-4)
+    want, got = (logits_of(model, experts, ids, layout) for model in (plain, chip))
+    np.testing.assert_allclose(got, want, atol=2e-4)
 
 
-@pytest.mark.parametrize("precision", SPEEDS, ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
 def test_pieces_and_chunks_change_no_bit(
     folder: Path, precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +73,7 @@ def test_pieces_and_chunks_change_no_bit(
     np.testing.assert_array_equal(got, want)
 
 
-@pytest.mark.parametrize("precision", SPEEDS, ids=str)
+@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
 def test_blocks_go_from_chip_to_chip(folder: Path, precision: Precision) -> None:
     """A prefill's blocks, at other places in a chip with another number of them."""
     rng = np.random.default_rng()
@@ -79,7 +85,9 @@ def test_blocks_go_from_chip_to_chip(folder: Path, precision: Precision) -> None
     assert blocks.shape == (3, 16 * precision.kv_bytes_per_token(prefill.config))
     decode.write_blocks((8, 2, 6), blocks)
     got = logits_of(decode, experts, ids[39:], StepLayout((StepSequence((8, 2, 6), 39, 1),)))
-    np.testing.assert_array_equal(got[0], Reference(folder, precision=precision).all_logits(ids)[-1])
+    np.testing.assert_array_equal(
+        got[0], Reference(folder, precision=precision).all_logits(ids)[-1]
+    )
     with pytest.raises(ValueError, match="data has shape"):
         decode.write_blocks((1,), blocks)
 
@@ -98,8 +106,8 @@ def test_a_plan_covers_each_token_once() -> None:
 @pytest.mark.parametrize(
     ("sequence", "named"),
     [
-        (StepSequence((0, 1), 20, 13), "has 2 blocks of 16"),
-        (StepSequence((0, 1, 2), 20, 0), "at least one must be new"),
+        (StepSequence((0, 1), 20, 13), "has 2 blocks; it needs 3"),
+        (StepSequence((0, 1, 2), 20, 0), "at least one new token"),
         (StepSequence((0, 1, 2), 40, 2), "position 41 is past the context of 41 tokens"),
     ],
 )
@@ -110,7 +118,7 @@ def test_a_plan_that_cannot_be_is_refused(sequence: StepSequence, named: str) ->
 
 def test_blocks_and_tokens_that_are_not_there_are_refused(folder: Path) -> None:
     chip = open_chip(folder, 3, 16, Precision("bf16", "bf16"))
-    with pytest.raises(ValueError, match="token ids span 7 .. 203; they must be from 0 to 202"):
+    with pytest.raises(ValueError, match=r"token ids span 7 \.\. 203; they must be from 0 to 202"):
         chip.embed(np.array([7, 203]))
     x = chip.embed(np.array([7]))
     with pytest.raises(ValueError, match="block 3"):

@@ -67,9 +67,7 @@ def test_a_mixed_step_equals_sequences_alone(folder: Path, precision: Precision)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_errors_are_those_of_the_numbers(
-    tmp_path: Path, family: str, precision: Precision
-) -> None:
+def test_errors_are_those_of_the_numbers(tmp_path: Path, family: str, precision: Precision) -> None:
     """Small, and not zero: a speed mode that has no error at all computes something else."""
     sizes, all_experts = FAMILIES[family]
     folder = write_model(tmp_path, sizes=sizes | all_experts)
@@ -113,7 +111,7 @@ def test_models_that_the_kernels_do_not_take_are_refused(tmp_path: Path) -> None
     with pytest.raises(UnfitPrecision, match="qk_rope_head_dim is 4: it must be a multiple of 16"):
         open_whole(deepseek, 3, 16, bf16)
     wide = write_model(tmp_path / "wide", sizes=KERNEL_V3, kv_lora_rank=24)
-    with pytest.raises(UnfitPrecision, match="kv_lora_rank is 24: it must .* set dtype: fp32"):
+    with pytest.raises(UnfitPrecision, match=r"kv_lora_rank is 24: it must .* set dtype: fp32"):
         open_chip(wide, 3, 16, bf16)
 
 

@@ -25,7 +25,7 @@ from kernels.numbers import Floats
 from workers.model.base import StepLayout, StepSequence
 from workers.model.torch.dense import Read
 from workers.model.torch.mla import LATENT_EPS, halves, queries_in_halves, score_scale
-from workers.model.torch.plan import Indices
+from workers.model.torch.plan import Indices, check_sequence
 from workers.model.torch.rope import Rope
 from workers.model.torch.rows import rms_norm
 
@@ -62,11 +62,7 @@ def plan_step(layout: StepLayout, block_size: int, query_width: int, positions: 
     context.
     """
     for s in layout.sequences:
-        if s.start < 0 or s.count < 1 or len(s.block_ids) * block_size < s.start + s.count:
-            raise ValueError(
-                f"sequence at {s.start} with {s.count} new tokens has {len(s.block_ids)} blocks of "
-                f"{block_size}; they must hold all its tokens, and at least one must be new"
-            )
+        check_sequence(s, block_size)
         if s.start + s.count > positions:
             raise ValueError(
                 f"position {s.start + s.count - 1} is past the context of {positions} tokens"

@@ -131,7 +131,8 @@ def queries_in_halves(mla: Mla, weight: Floats) -> Floats:
 
 def score_scale(config: ModelConfig, mla: Mla) -> float:
     """Factor of the scores: 1 / sqrt(D), and YaRN's."""
-    return mla.head_dim**-0.5 * (config.yarn.score_scale if config.yarn is not None else 1.0)
+    scale: float = mla.head_dim**-0.5
+    return scale if config.yarn is None else scale * config.yarn.score_scale
 
 
 def _queries(config: ModelConfig, mla: Mla, weight: Floats) -> Floats:

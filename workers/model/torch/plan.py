@@ -68,7 +68,7 @@ def plan_step(layout: StepLayout, block_size: int, kv_width: int) -> StepPlan:
     singles: dict[int, list[tuple[int, StepSequence]]] = {}
     row = 0
     for sequence in layout.sequences:
-        _check(sequence, block_size)
+        check_sequence(sequence, block_size)
         mine = np.arange(sequence.start, sequence.start + sequence.count)
         positions.append(mine)
         tables.append(np.asarray(sequence.block_ids, dtype=np.int64)[mine // block_size])
@@ -87,7 +87,8 @@ def plan_step(layout: StepLayout, block_size: int, kv_width: int) -> StepPlan:
     return StepPlan(positions_T, blocks_T, positions_T % block_size, tuple(groups))
 
 
-def _check(sequence: StepSequence, block_size: int) -> None:
+def check_sequence(sequence: StepSequence, block_size: int) -> None:
+    """Raises ValueError where blocks do not cover a sequence's tokens, or none is new."""
     needed = -(-(sequence.start + sequence.count) // block_size)
     if sequence.count < 1 or sequence.start < 0 or len(sequence.block_ids) < needed:
         raise ValueError(
