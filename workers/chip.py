@@ -256,7 +256,10 @@ class Chip:
         sampling = {i.seq.seq_id: self._sampling_of(i) for i in step.items if i.samples}
         try:
             result = await self._stepper.run(step, sampling)
-        except PerfuseError as error:
+        except Exception as error:
+            if not isinstance(error, PerfuseError):
+                # A bug. It must not end the loop: whoever comes next would wait for nobody.
+                self._node.failed(f"{self._name} step", error)
             self._scheduler.abandon(step)
             for item in step.items:
                 self._fail(item.seq.seq_id, error)
@@ -335,7 +338,7 @@ class Chip:
             first_token = None if choice is None else choice.token_id
             job.handover.computed(seq.block_ids, seq.num_computed, first_token)
 
-    def _fail(self, seq_id: str, error: PerfuseError) -> None:
+    def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
             self._reports.put({"body": {"failed": {seq_id: to_body(error)}}})

@@ -30,8 +30,8 @@ class Node:
 
     directory   worker name -> node name, for the whole cluster
     peers       node name -> what is known of it, this node included
-    on_failure  told of a task that ended with an error nobody waited for; a bug, not a request's
-                fault
+    on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
+                request's fault
     """
 
     def __init__(
@@ -84,6 +84,10 @@ class Node:
         self._tasks.pop(key, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_failure(task.get_name(), error)
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Tell of an error nobody expected, after which its worker goes on."""
+        self._on_failure(f"{self.name}/{what}", error)
 
     def num_tasks(self) -> int:
         return len(self._tasks)

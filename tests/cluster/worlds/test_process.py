@@ -22,6 +22,7 @@ from configs.schema import load_scenario
 from tests.cluster.worlds.cluster import prompt
 from workers.chip import Chip
 from workers.expert_shard import ExpertShard
+from workers.model.native.chip_model import NativeChipModel
 from workers.model.reference import Reference
 from workers.request import SamplingParams
 
@@ -197,6 +198,22 @@ def test_a_node_that_dies_ends_its_requests_with_a_clear_error() -> None:
             told = [json.loads(x[6:]) for x in lines if x.startswith("data: {")]
         assert "c-0" in next(t for t in told if "error" in t)["error"]["message"]
         assert httpx.post(f"{url}/v1/completions", json=body, timeout=30).status_code == 503
+
+
+def test_an_error_nobody_expected_ends_its_step_s_requests_and_not_the_chip(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = {"model": MODEL, "prompt": "For the", "max_tokens": 8, "ignore_eos": True}
+    with process_world(drawn()) as world:
+        url = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
+        with monkeypatch.context() as broken:
+            broken.setattr(NativeChipModel, "embed", lambda *_: 1 // 0)
+            told = httpx.post(f"{url}/v1/completions", json=body, timeout=20)
+        assert told.status_code == 500
+        [failure] = [one for some in world.ask_all("failures").values() for one in some]
+        assert "chip-0 step: ZeroDivisionError" in failure
+        assert httpx.post(f"{url}/v1/completions", json=body, timeout=20).status_code == 200
+        assert_lets_go(world)
 
 
 def threads_beyond(before: list[threading.Thread]) -> list[threading.Thread]:
