@@ -81,7 +81,7 @@ class OneProcess:
         request, passages = timed.request, list[str]()
         if request.retrieval is not None:
             passages = self._passages(retrieval_query(request), request.retrieval)
-        prompt = prompt_ids(request, passages, self._tokenizer)
+        prompt = prompt_ids(request, passages, self._tokenizer, self._reference.config.vocab)
         result = self._reference.generate(prompt, request.sampling, want_logits=True)
         exact_TV = self._exact.logits([*prompt, *result.token_ids[:-1]])[len(prompt) - 1 :]
         error = float(np.abs(result.logits - exact_TV).max())

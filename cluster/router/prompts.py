@@ -19,20 +19,19 @@ def retrieval_query(request: Request) -> str:
     return request.prompt
 
 
-def prompt_ids(request: Request, passages: Sequence[str], tokenizer: Tokenizer) -> list[int]:
+def prompt_ids(
+    request: Request, passages: Sequence[str], tokenizer: Tokenizer, vocab: int
+) -> list[int]:
     """Passages go first, best first, a line each: as a system message of a chat, as lines before a
     prompt.
 
-    Raises InvalidRequest where nothing is left to compute, or the chat template refuses the
-    messages.
+    `vocab` is the model's, which may be larger than the tokenizer's (rows that pad it) or smaller
+    (tokens added, but no rows for them). Raises InvalidRequest where nothing is left to compute, an
+    id has no row, or the chat template refuses the messages.
     """
     context = "\n".join(passages)
     if request.prompt_ids:
         ids = list(request.prompt_ids)
-        if not all(0 <= i < tokenizer.vocab_size for i in ids):
-            raise InvalidRequest(
-                f"prompt has token ids outside 0 to {tokenizer.vocab_size - 1}", param="prompt"
-            )
     elif request.prompt is not None:
         ids = tokenizer.encode(f"{context}\n{request.prompt}" if context else request.prompt)
     else:
@@ -40,6 +39,12 @@ def prompt_ids(request: Request, passages: Sequence[str], tokenizer: Tokenizer) 
         ids = tokenizer.encode(tokenizer.render_chat([*head, *request.messages]))
     if not ids:
         raise InvalidRequest("the prompt is empty: it needs at least 1 token", param="prompt")
+    wrong = next((i for i in ids if not 0 <= i < vocab), None)
+    if wrong is not None:
+        raise InvalidRequest(
+            f"the prompt has token id {wrong}: the model's go from 0 to {vocab - 1}",
+            param="messages" if request.messages else "prompt",
+        )
     return ids
 
 

@@ -57,11 +57,13 @@ from workers.request import Output, Request
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
     """model         served name                             max_model_len, block_size   in tokens
+    vocab         token ids that the model has
     max_queue     requests inside at once; the next is refused with QueueFull
     deadline_ns   of a request that names none            timeout_ns   of one call to a worker
     """
 
     model: str
+    vocab: int
     max_model_len: int
     block_size: int
     max_queue: int
@@ -163,7 +165,8 @@ class Router:
             )
             stream.passages = tuple(hit.text for hit in hits)
             stream.spend({"retrieval": self._node.clock.now() - begun_ns})
-        stream.prompt_ids = tuple(prompt_ids(request, stream.passages, self._tokenizer))
+        ids = prompt_ids(request, stream.passages, self._tokenizer, self.settings.vocab)
+        stream.prompt_ids = tuple(ids)
         check_length(request, len(stream.prompt_ids), self.settings.max_model_len)
         hashes: list[bytes] = []
         self._hasher.extend_hashes(hashes, stream.prompt_ids)

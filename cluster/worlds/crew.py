@@ -122,6 +122,7 @@ class Crew:
         )
         settings = RouterSettings(
             model=scenario.model.name,
+            vocab=blueprint.model.vocab,
             max_model_len=plan.max_model_len,
             block_size=scenario.model.block_size,
             max_queue=scenario.slo.admission.max_queue,

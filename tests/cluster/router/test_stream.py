@@ -21,6 +21,9 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.load(Path(model_folder("perfuse-tiny")))
 
 
+VOCAB = 512  # of perfuse-tiny
+
+
 def stream(**sampling: object) -> Stream:
     params = SamplingParams(max_tokens=64, **sampling)  # type: ignore[arg-type]
     return Stream(Request("r", "m", params, prompt="x"), "gateway", tokenizer())
@@ -83,22 +86,33 @@ def asked(**fields: object) -> Request:
 
 
 def test_passages_go_before_the_prompt() -> None:
-    ids = prompt_ids(asked(prompt="Q"), ("one", "two"), tokenizer())
+    ids = prompt_ids(asked(prompt="Q"), ("one", "two"), tokenizer(), VOCAB)
     assert tokenizer().decode(ids) == "one\ntwo\nQ"
-    assert tokenizer().decode(prompt_ids(asked(prompt="Q"), (), tokenizer())) == "Q"
+    assert tokenizer().decode(prompt_ids(asked(prompt="Q"), (), tokenizer(), VOCAB)) == "Q"
     chat = [{"role": "user", "content": "Q"}]
-    ids = prompt_ids(asked(messages=tuple(chat)), ("one",), tokenizer())
+    ids = prompt_ids(asked(messages=tuple(chat)), ("one",), tokenizer(), VOCAB)
     system = {"role": "system", "content": "one"}
     assert ids == tokenizer().encode(tokenizer().render_chat([system, *chat]))
 
 
 def test_token_ids_are_taken_as_they_are_and_checked() -> None:
-    assert prompt_ids(asked(prompt_ids=(5, 6)), (), tokenizer()) == [5, 6]
-    for wrong in (-1, tokenizer().vocab_size):
-        with pytest.raises(InvalidRequest, match="outside 0 to"):
-            prompt_ids(asked(prompt_ids=(5, wrong)), (), tokenizer())
+    assert prompt_ids(asked(prompt_ids=(5, 6)), (), tokenizer(), 7) == [5, 6]
+    for wrong in (-1, 7):
+        with pytest.raises(InvalidRequest, match=f"token id {wrong}: the model's go from 0 to 6"):
+            prompt_ids(asked(prompt_ids=(5, wrong)), (), tokenizer(), 7)
     with pytest.raises(InvalidRequest, match="empty"):
-        prompt_ids(asked(prompt=""), (), tokenizer())
+        prompt_ids(asked(prompt=""), (), tokenizer(), VOCAB)
+
+
+def test_the_model_decides_which_ids_there_are_and_not_its_tokenizer() -> None:
+    """Embeddings are often padded beyond the tokenizer; tokens added to it may have no row."""
+    padded = VOCAB + 64
+    last = (5, padded - 1)
+    assert prompt_ids(asked(prompt_ids=last), (), tokenizer(), padded) == list(last)
+    text = "Q"
+    (known,) = tokenizer().encode(text)
+    with pytest.raises(InvalidRequest, match=f"token id {known}"):
+        prompt_ids(asked(prompt=text), (), tokenizer(), known)
 
 
 def test_what_is_looked_for() -> None:
