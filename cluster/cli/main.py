@@ -1,5 +1,7 @@
 """`perfuse`: an LLM inference cluster whose hardware is a parameter."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,12 @@ World = Annotated[
     str | None,
     typer.Option(help="virtual, process or local; left out, the scenario's", show_default=False),
 ]
+
+
+@app.callback()
+def _ended_by_signal() -> None:
+    """SIGTERM unwinds as Ctrl-C does: processes, sockets and files go."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 @app.command()
@@ -88,8 +96,8 @@ def serve(
     from cluster.cli.serve import serve_http
 
     with clear_errors():
-        changes = overrides(set_ or ())
-        changes |= serve_options.changed_keys(
+        changes = serve_options.changed_keys(
+            overrides(set_ or ()),
             model=model,
             served_model_name=served_model_name,
             dtype=dtype,

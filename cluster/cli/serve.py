@@ -1,9 +1,11 @@
 """`perfuse serve`: an OpenAI-compatible endpoint before a cluster on this machine."""
 
+import asyncio
 import signal
 import threading
 
 from cluster.cli.console import console
+from cluster.gateway.http.listening import listen
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.live import live_world
@@ -11,23 +13,31 @@ from configs.schema import Scenario, load_scenario
 
 
 def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM, then drain and stop everything.
+    """Serve until SIGINT or SIGTERM, then drain and stop everything; a second one does not wait.
 
     Raises ScenarioError, CheckpointError, or ValueError where the address cannot be had.
     """
     scenario = load_scenario(name, changes)
     if scenario.cluster.world == "virtual" and "cluster.world" not in changes:
         scenario = load_scenario(name, {**changes, "cluster.world": "local"})
+    if "cluster.dilation" in changes and not scenario.cluster.emulation:
+        raise ValueError(
+            f"cluster.dilation: is {changes['cluster.dilation']}, and emulation is off, where "
+            "nothing is dilated: leave it out, or add --emulation"
+        )
     blueprint = Blueprint.draw(scenario)
+    _check_address(host, port)
     with live_world(blueprint, lambda step: console.print(f"[dim]{step}[/]")) as world:
         # Only now: Ray sets its own handlers when it starts.
         ended = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
+        replaced = {
+            number: signal.signal(number, lambda *_: ended.set())
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             url = world.ask_gateway("serve_http", host, port, GatewaySettings())
         except OSError as error:
-            raise ValueError(f"--host {host} --port {port}: {error}") from error
+            raise _no_address(host, port, error) from error
         console.print(
             f"serving [bold]{scenario.model.name}[/] at [bold]{url}/v1[/]; stop with Ctrl-C"
         )
@@ -35,7 +45,21 @@ def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> N
         # Waits in slices: a wait without end would keep Python from running the signal handler.
         while not ended.wait(0.5):
             continue
-        console.print("draining")
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        console.print("draining; once more ends it at once")
+
+
+def _check_address(host: str, port: int) -> None:
+    """Before anything starts: a model may load for minutes."""
+    try:
+        asyncio.run(listen(host, port)).close()
+    except OSError as error:
+        raise _no_address(host, port, error) from error
+
+
+def _no_address(host: str, port: int, error: OSError) -> ValueError:
+    return ValueError(f"--host {host} --port {port}: {error}")
 
 
 def _explain(scenario: Scenario) -> None:

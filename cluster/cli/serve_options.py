@@ -64,6 +64,16 @@ KEYS = {
 }
 
 
-def changed_keys(**options: object) -> dict[str, object]:
-    """The keys that the options given replace; None is an option left out."""
-    return {KEYS[name]: value for name, value in options.items() if value is not None}
+def changed_keys(set_keys: dict[str, object], **options: object) -> dict[str, object]:
+    """The keys that `--set` and the options given replace; None is an option left out.
+
+    Raises ValueError where both replace one key.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if KEYS[name] in set_keys:
+            raise ValueError(
+                f"--set {KEYS[name]}={set_keys[KEYS[name]]}: --{name.replace('_', '-')} replaces "
+                "that key too: give one of them"
+            )
+    return set_keys | {KEYS[name]: value for name, value in given.items()}

@@ -77,8 +77,8 @@ def local_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[Lo
     folder = Path(tempfile.mkdtemp(prefix="perfuse-"))
     try:
         progress("starting Ray")
-        start_ray(folder / "ray")
         try:
+            start_ray(folder / "ray")
             hosts = _start_hosts(blueprint, folder, progress)
             world = LocalWorld(blueprint, hosts, folder)
             try:

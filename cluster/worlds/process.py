@@ -23,6 +23,9 @@ from cluster.worlds.live import LiveWorld, Progress, quiet
 from cluster.worlds.standing import Host, StandingNode
 from workers.transport.memory import MemoryNetwork, MemoryTransport
 
+# The event loop gets so long to end when it is asked to; longer only while a model is loading.
+LEAVE_S = 2
+
 
 class ProcessWorld(LiveWorld):
     """A cluster that stands in this process. Use `process_world`.
@@ -37,7 +40,10 @@ class ProcessWorld(LiveWorld):
         self._nodes: dict[str, StandingNode] = {}
         self._host: Host | None = None
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="event loop")
+        # A daemon: whoever is told to end while a model loads need not wait for it.
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="event loop", daemon=True
+        )
 
     def begin(self, node: str, question: str, *arguments: Any) -> "Future[Any]":
         coroutine = self._nodes[node].ask(question, *arguments)
@@ -63,7 +69,11 @@ class ProcessWorld(LiveWorld):
     def start(self, progress: Progress) -> None:
         """Build all nodes, connect them, bring the collections."""
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(progress), self._loop).result()
+        started = asyncio.run_coroutine_threadsafe(self._start(progress), self._loop)
+        try:
+            started.result()
+        finally:
+            started.cancel()  # where a signal came first; else it is done
 
     async def _start(self, progress: Progress) -> None:
         blueprint, addresses, transports = self.blueprint, {}, []
@@ -84,21 +94,27 @@ class ProcessWorld(LiveWorld):
 
     def stop(self) -> None:
         """Take it down, also one that never quite stood."""
-        if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        try:
+            if self._thread.is_alive():
+                asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
+            if self._thread.is_alive():
+                self._thread.join(LEAVE_S)
+            if not self._thread.is_alive():
+                self._loop.close()
 
     async def _stop(self) -> None:
-        # All HTTP servers first: what they drain still needs every other node.
-        for node in self._nodes.values():
-            await node.stop_http()
-        for node in self._nodes.values():
-            await node.stop()
-        if self._host is not None:
-            self._host.close()
-        await self._loop.shutdown_asyncgens()
+        try:
+            # All HTTP servers first: what they drain still needs every other node.
+            for node in self._nodes.values():
+                await node.stop_http()
+            for node in self._nodes.values():
+                await node.stop()
+        finally:
+            if self._host is not None:
+                self._host.close()
+            await self._loop.shutdown_asyncgens()
 
 
 @contextmanager

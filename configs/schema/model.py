@@ -34,7 +34,7 @@ class ModelSection(Section):
     dtype: Literal["fp32", "bf16"] = "fp32"
     quantization: Literal["int8", "int4"] | None = None
     kv_cache_dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    max_model_len: int | None = Field(default=None, ge=1)
+    max_model_len: int | None = Field(default=None, ge=2)  # one token in, one out
     block_size: int = Field(default=16, ge=1)
     max_num_seqs: int = Field(default=256, ge=1)
     max_num_batched_tokens: int = Field(default=2048, ge=1)

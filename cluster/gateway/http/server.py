@@ -10,12 +10,12 @@ import uvicorn
 from cluster.gateway.client import RouterClient
 from cluster.gateway.desk import Desk
 from cluster.gateway.http.app import make_app
+from cluster.gateway.http.listening import listen, notice_the_dead
 from cluster.gateway.settings import GatewaySettings
 
 _TICK_S = 1.0  # uvicorn renews its Date header at this pace
 # Streams are drained before uvicorn shuts down; what is left are answers being written.
 _CLOSE_S = 2
-_BACKLOG = 2048
 
 
 class GatewayServer:
@@ -54,10 +54,10 @@ class GatewayServer:
         return f"http://{host}:{self.port}"
 
     async def start(self) -> None:
-        """Returns once connections are accepted; else raises OSError naming the address."""
+        """Returns once connections are accepted; else raises as `listen` does."""
         assert self._serving is None, "started twice"
-        listening = await _listen(self.host, self._wanted_port)
-        _notice_the_dead(listening, self.desk.settings.stall_timeout_s)
+        listening = await listen(self.host, self._wanted_port)
+        notice_the_dead(listening, self.desk.settings.stall_timeout_s)
         self._port = int(listening.getsockname()[1])
         self._serving = asyncio.create_task(self._server.serve([listening]), name="gateway")
         up = asyncio.create_task(self._server.up.wait())
@@ -118,42 +118,3 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._end.wait(), _TICK_S)
             except TimeoutError:
                 continue
-
-
-def _notice_the_dead(listening: socket.socket, timeout_s: float) -> None:
-    """Have the kernel end connections whose peer lost power or its network, and says nothing.
-
-    Accepted sockets inherit all of it on Linux; elsewhere, what is missing is left out. Without it
-    such a peer shows only when TCP gives up retransmitting, after a quarter of an hour.
-    """
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    values = {
-        "TCP_KEEPIDLE": max(1, round(timeout_s / 2)),
-        "TCP_KEEPINTVL": max(1, round(timeout_s / 4)),
-        "TCP_USER_TIMEOUT": max(1, round(timeout_s * 1000)),  # milliseconds, unlike the others
-    }
-    for name, value in values.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            listening.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-async def _listen(host: str, port: int) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, address = found[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(_BACKLOG)
-            listening.setblocking(False)
-        except BaseException:
-            listening.close()
-            raise
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-    return listening

@@ -97,13 +97,18 @@ def test_a_token_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
         (("serve", "server", "--max-num-seqs", "1000"), "max_num_batched_tokens"),
         (("serve", "server", "--max-model-len", "4096"), "model.max_model_len"),
         (("serve", "server", "--num-gpu-blocks-override", "3"), "model.num_kv_blocks"),
+        (("serve", "server", "--max-model-len", "1"), "model.max_model_len"),
         (("serve", "server", "--host", "no.such.host.invalid"), "no.such.host.invalid"),
+        (("serve", "server", "--port", "99999"), "port is 99999"),
+        (("serve", "server", "--port", "-1"), "port is -1"),
+        (("serve", "server", "--dilation", "5"), "cluster.dilation"),
+        (("serve", "--model", "perfuse-tiny", "--set", "model.path=x"), "--model replaces"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_starts(arguments: tuple[str, ...], named: str) -> None:
     output = run(*arguments, code=2)
     assert named in output.replace("\n", " ")
-    assert "Traceback" not in output
+    assert "Traceback" not in output and "loading" not in output
 
 
 def test_an_index_is_made_and_served(tmp_path: Path) -> None:

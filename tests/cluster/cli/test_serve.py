@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -38,6 +40,74 @@ def test_a_signal_ends_it_cleanly(what: tuple[str, ...], number: signal.Signals)
         assert "draining" in out
         assert not psutil.wait_procs(started, timeout=20)[1], "processes were left behind"
         assert not list(Path(folder).glob("perfuse-*")), "files were left behind"
+
+
+SLOW_START = """
+import asyncio
+from cluster.worlds.process import ProcessWorld
+start = ProcessWorld._start
+
+async def slow(self, progress):
+    await start(self, progress)
+    print("all but there", flush=True)
+    await asyncio.sleep(100)
+
+ProcessWorld._start = slow
+from cluster.cli.main import app
+app(["serve", "--model", "perfuse-tiny", "--port", "0"])
+"""
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Python with these arguments, its output, and a folder of its own for temporary files."""
+    with tempfile.TemporaryDirectory(prefix="pf-") as folder:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**psutil.Process().environ(), "TMPDIR": folder},
+        )
+        assert process.stdout is not None
+        try:
+            yield process, Path(folder)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_it_starts_leaves_no_file(number: signal.Signals, code: int) -> None:
+    with started("-c", SLOW_START) as (process, folder):
+        assert process.stdout is not None
+        assert any("all but there" in line for line in iter(process.stdout.readline, ""))
+        assert list(folder.glob("perfuse-*"))
+        process.send_signal(number)
+        rest = process.communicate(timeout=20)[0]
+        assert process.returncode == code and "Traceback" not in rest, rest
+        assert not list(folder.glob("perfuse-*"))
+
+
+def test_a_second_signal_does_not_wait_for_running_streams() -> None:
+    """An emulated token takes tenths of a second here, and there are hundreds to come."""
+    model = ("--model", "perfuse-tiny", "--emulation", "--dilation", "2000", "--port", "0")
+    body = {"model": "perfuse-tiny", "prompt": "x", "max_tokens": 900, "ignore_eos": True}
+    with started("-m", "cluster.cli.main", "serve", *model) as (process, folder):
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        line = next(line for line in lines if "http://" in line)
+        url = line[line.index("http://") :].split("/v1")[0]
+        with httpx.stream(
+            "POST", f"{url}/v1/completions", json={**body, "stream": True}, timeout=30
+        ) as stream:
+            next(stream.iter_lines())
+            process.send_signal(signal.SIGTERM)
+            assert any("draining" in line for line in lines)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 143
+        assert not list(folder.glob("perfuse-*"))
 
 
 def test_one_process_loads_neither_ray_nor_grpc_nor_torch() -> None:
