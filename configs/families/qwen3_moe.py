@@ -1,6 +1,7 @@
 """Qwen3-MoE: every layer sparse, grouped-query attention with normed queries and keys."""
 
 from configs.families.keys import Keys
+from configs.families.yarn import read_kind, read_theta
 from configs.model_config import ModelConfig
 
 
@@ -62,13 +63,12 @@ def _head_dim(keys: Keys, hidden: int, num_heads: int) -> int:
 def _rope_theta(keys: Keys) -> float:
     """The base of the rotary angles: a key of its own, or inside rope_parameters."""
     parameters = keys.inside("rope_parameters")
-    if parameters is None:
-        return keys.number("rope_theta", 10_000.0)
-    kind = parameters.values.get("rope_type", "default")
-    if kind != "default":
-        right = 'it must be "default": rotary positions are not scaled'
-        raise parameters.error("rope_type", kind, right)
-    return parameters.number("rope_theta", 10_000.0)
+    if parameters is not None:
+        name, kind = read_kind(parameters)
+        if kind != "default":
+            right = 'it must be "default": rotary positions are not scaled'
+            raise parameters.error(name, kind, right)
+    return read_theta(keys, parameters)
 
 
 def _check_sizes(keys: Keys, config: ModelConfig) -> None:

@@ -21,19 +21,32 @@ _KNOWN = (
 
 def read_rope(keys: Keys) -> tuple[float, Yarn | None]:
     """Base of the angles, and the stretching if there is any."""
-    parameters = keys.inside("rope_parameters")
-    scaling = parameters or keys.inside("rope_scaling")
-    if scaling is None:
-        return keys.number("rope_theta", 10_000.0), None
-    holds_theta = scaling if "rope_theta" in scaling.values else keys
-    theta = holds_theta.number("rope_theta", 10_000.0)
-    name = "rope_type" if "rope_type" in scaling.values else "type"
-    kind = scaling.values.get(name, "default")
+    parameters, scaling = keys.inside("rope_parameters"), keys.inside("rope_scaling")
+    if parameters is not None and scaling is not None:
+        right = "it must be absent beside rope_parameters: readers disagree on which of them counts"
+        raise keys.error("rope_scaling", scaling.values, right)
+    inner = parameters if parameters is not None else scaling
+    theta = read_theta(keys, inner)
+    if inner is None:
+        return theta, None
+    name, kind = read_kind(inner)
     if kind == "default":
         return theta, None
     if kind != "yarn":
-        raise scaling.error(name, kind, 'it must be "yarn", or "default" for no scaling')
-    return theta, _yarn(scaling, keys)
+        raise inner.error(name, kind, 'it must be "yarn", or "default" for no scaling')
+    return theta, _yarn(inner, keys)
+
+
+def read_theta(keys: Keys, inner: Keys | None) -> float:
+    """Base of the angles: inside rope_parameters or rope_scaling, or beside them."""
+    holder = inner if inner is not None and "rope_theta" in inner.values else keys
+    return holder.number("rope_theta", 10_000.0)
+
+
+def read_kind(inner: Keys) -> tuple[str, object]:
+    """The key that says how positions are scaled, older files have another, and what it says."""
+    name = "rope_type" if "rope_type" in inner.values else "type"
+    return name, inner.values.get(name, "default")
 
 
 def _yarn(scaling: Keys, keys: Keys) -> Yarn:

@@ -132,6 +132,7 @@ def test_yarns_defaults(tmp_path: Path) -> None:
         ({"rope_interleave": "yes"}, ["rope_interleave", "yes", "true or false"]),
         ({"quantization_config": {"quant_method": "fp8"}}, ["quantization_config", "absent"]),
         ({"rope_scaling": "yarn"}, ["rope_scaling", "yarn", "object"]),
+        ({"rope_parameters": YARN}, ["rope_scaling is", "absent beside rope_parameters"]),
         ({"rope_scaling": {"type": "linear"}}, ["rope_scaling.type", "linear", "yarn"]),
         ({"rope_scaling": {"type": "yarn"}}, ["rope_scaling.factor is missing"]),
         ({"rope_scaling": YARN | {"factor": 0.5}}, ["rope_scaling.factor", "0.5", "at least 1"]),

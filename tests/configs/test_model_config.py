@@ -49,6 +49,15 @@ def test_reads_the_newer_spelling(tmp_path: Path) -> None:
     assert (config.num_experts, config.rope_theta, config.dtype) == (4, 5e5, "bfloat16")
 
 
+def test_the_base_of_the_angles_counts_where_it_stands(tmp_path: Path) -> None:
+    """transformers takes one beside rope_parameters that has none inside."""
+    plain = {"rope_type": "default"}
+    folder = write_config(tmp_path, rope_theta=7e5, rope_parameters=plain)
+    assert ModelConfig.load(folder).rope_theta == 7e5
+    folder = write_config(tmp_path, rope_theta=7e5, rope_parameters=plain | {"rope_theta": 3e4})
+    assert ModelConfig.load(folder).rope_theta == 3e4
+
+
 def test_head_dim_follows_from_hidden_where_left_out(tmp_path: Path) -> None:
     assert ModelConfig.load(write_config(tmp_path, head_dim=...)).head_dim == 8
 
@@ -95,6 +104,7 @@ def _product(shape: tuple[int, ...]) -> int:
         ({"decoder_sparse_step": 2}, ["decoder_sparse_step", "1"]),
         ({"rope_scaling": {"type": "yarn"}}, ["rope_scaling", "null"]),
         ({"rope_parameters": {"rope_type": "yarn"}}, ["rope_parameters.rope_type", "yarn"]),
+        ({"rope_parameters": {"type": "linear"}}, ["rope_parameters.type", "linear"]),
         ({"hidden_act": "gelu"}, ["hidden_act", "silu"]),
         ({"quantization_config": {"bits": 4}}, ["quantization_config", "absent"]),
         ({"num_key_value_heads": 3}, ["num_key_value_heads", "3", "divide", "4"]),
