@@ -117,19 +117,31 @@ def torch_moe_once(
 ) -> Callable[[], int]:
     """Hugging Face's loop over the experts that are hit."""
     x = torch.from_numpy(hidden).bfloat16()
-    planned = [torch.from_numpy(routes(rng, len(hidden))) for _ in layers]
+    steps = [
+        [torch.from_numpy(experts) for experts in step]
+        for step in steps_of_routes(rng, len(hidden), len(layers))
+    ]
 
     def once() -> int:
         moved = 0
-        for (up, down), experts in zip(layers, planned, strict=True):
-            out = torch.zeros_like(x)
-            for expert in experts.unique().tolist():
-                rows = (experts == expert).nonzero()[:, 0]
-                gate, value = torch.nn.functional.linear(x[rows], up[expert]).chunk(2, dim=-1)
-                inner = torch.nn.functional.silu(gate) * value
-                share = torch.nn.functional.linear(inner, down[expert]) * (1 / TOP_K)
-                out.index_add_(0, rows, share)
-                moved += 3 * HIDDEN * INNER * 2
+        for step in steps:
+            for (up, down), experts in zip(layers, step, strict=True):
+                moved += torch_layer(x, up, down, experts)
         return moved
 
     return once
+
+
+def torch_layer(
+    x: torch.Tensor, up: torch.Tensor, down: torch.Tensor, experts: torch.Tensor
+) -> int:
+    """One layer of one step; returns the bytes of the weights that it had to read."""
+    out = torch.zeros_like(x)
+    hit = experts.unique().tolist()
+    for expert in hit:
+        rows = (experts == expert).nonzero()[:, 0]
+        gate, value = torch.nn.functional.linear(x[rows], up[expert]).chunk(2, dim=-1)
+        inner = torch.nn.functional.silu(gate) * value
+        share = torch.nn.functional.linear(inner, down[expert]) * (1 / TOP_K)
+        out.index_add_(0, rows, share)
+    return len(hit) * 3 * HIDDEN * INNER * 2

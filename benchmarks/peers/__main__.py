@@ -49,8 +49,9 @@ def chosen(names: list[str] | None, threads: int) -> list[Spec]:
     usable = [spec for spec in usable if spec.name not in problems]
     if not usable:
         raise Unavailable("; ".join(problems.values()))
-    for problem in problems.values():
-        print(f"left out: {problem}" if not names else "", end="\n" if not names else "")
+    if not names:
+        for problem in problems.values():
+            print(f"left out: {problem}")
     return usable
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import threading
 
+import kernels
 from cluster.cli.console import console
 from cluster.gateway.http.listening import listen
 from cluster.gateway.settings import GatewaySettings
@@ -28,7 +29,6 @@ def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> N
     blueprint = Blueprint.draw(scenario)
     _check_address(host, port)
     with live_world(blueprint, lambda step: console.print(f"[dim]{step}[/]")) as world:
-        # Only now: Ray sets its own handlers when it starts.
         ended = threading.Event()
         replaced = {
             number: signal.signal(number, lambda *_: ended.set())
@@ -64,6 +64,8 @@ def _no_address(host: str, port: int, error: OSError) -> ValueError:
 
 def _explain(scenario: Scenario) -> None:
     """What a user should know of this endpoint."""
+    if scenario.cluster.world == "process":
+        console.print(f"[dim]{kernels.build_info()}[/]")  # what computes: without them it is slow
     if scenario.cluster.emulation:
         dilation = scenario.cluster.dilation
         console.print(

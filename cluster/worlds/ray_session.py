@@ -7,6 +7,8 @@ from nowhere else in this folder.
 import logging
 import os
 import secrets
+import signal
+import threading
 from pathlib import Path
 
 # Nobody else on this machine may talk to the session, and nothing is reported to anybody.
@@ -25,12 +27,13 @@ OBJECT_STORE_BYTES = 80 << 20
 
 def start_ray(folder: Path) -> None:
     """Start Ray's processes; their files go to `folder`, which the caller removes after
-    `ray.shutdown`.
+    `ray.shutdown`. SIGTERM stays the caller's: Ray's own handler ends the process where it stands.
     """
     # Every process is one machine of the emulated cluster: its libraries must not take each other's
     # cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(
         address="local",
         _node_ip_address="127.0.0.1",
@@ -42,3 +45,5 @@ def start_ray(folder: Path) -> None:
         log_to_driver=True,
         configure_logging=False,
     )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
