@@ -3,9 +3,12 @@
 What a role needs is imported only where that role stands, so that a router never loads a model.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
+from configs.fitting import rough
 from configs.plan import ChipPlan, NodePlan, ShardPlan
 
 if TYPE_CHECKING:
@@ -34,27 +37,42 @@ class NodeModels:
         )
 
     def chip(self, worker: ChipPlan) -> "ChipModel":
-        """Raises CheckpointError where the folder does not fit."""
+        """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""
         from workers.model.factory import open_chip, open_whole
 
         section = self._blueprint.scenario.model
         open_model = open_whole if self.whole else open_chip
-        return open_model(
-            self._blueprint.folder,
-            worker.num_kv_blocks,
-            section.block_size,
-            section.precision,
-            self._work(worker),
-        )
+        with self._enough_memory():
+            return open_model(
+                self._blueprint.folder,
+                worker.num_kv_blocks,
+                section.block_size,
+                section.precision,
+                self._work(worker),
+            )
 
     def experts(self, worker: ShardPlan) -> "ExpertModel":
-        """Raises CheckpointError where the folder does not fit."""
+        """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""
         from workers.model.factory import open_experts
 
         precision = self._blueprint.scenario.model.precision
-        return open_experts(
-            self._blueprint.folder, worker.expert_ids, precision, self._work(worker)
-        )
+        with self._enough_memory():
+            return open_experts(
+                self._blueprint.folder, worker.expert_ids, precision, self._work(worker)
+            )
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """An emulated device may have more than this machine; of KV the model itself says so."""
+        try:
+            yield
+        except MemoryError as error:
+            section, model = self._blueprint.scenario.model, self._blueprint.model
+            raise ValueError(
+                f"model.path: {section.path} has {rough(section.precision.total_bytes(model))} of "
+                f"weights in {section.precision}, for which this machine's own memory ended: use a "
+                "smaller model or smaller numbers (model.dtype, model.quantization)"
+            ) from error
 
     def _work(self, worker: ChipPlan | ShardPlan) -> "WorkModel":
         from workers.model.work import WorkModel

@@ -250,6 +250,23 @@ def test_a_world_that_cannot_stand_raises_and_leaves_nothing(
     assert threads_beyond(before) == []
 
 
+def test_weights_beyond_this_machine_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise MemoryError
+
+    for what, changes in (("open_whole", {}), ("open_experts", {"cluster.emulation": True})):
+        with monkeypatch.context() as full:
+            full.setattr(f"workers.model.factory.{what}", no_room)
+            told = r"model.path: perfuse-tiny has 5 MB of weights in fp32 \(exact\)"
+            with pytest.raises(ValueError, match=told), process_world(drawn(changes)):
+                raise AssertionError("it stood")
+
+
+def test_a_server_s_answers_may_take_long() -> None:
+    """A queue of long answers on two cores is more than the two minutes of other scenarios."""
+    assert drawn().deadline_ns == 3600 * 10**9
+
+
 def test_the_virtual_world_is_not_live() -> None:
     with pytest.raises(ValueError, match="'process' or 'local'"):
         live_world(drawn(scenario="demo"))
