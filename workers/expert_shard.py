@@ -16,7 +16,7 @@ class ExpertShard:
     """A loop, not a handler, because weights are read once for all who wait."""
 
     def __init__(self, node: Node, name: str, experts: ExpertModel) -> None:
-        self._node, self._experts = node, experts
+        self._node, self._name, self._experts = node, name, experts
         self._exchange = CombineSide(node.port(name), node.clock)
         self.num_tokens = 0
         self.num_batches = 0
@@ -27,7 +27,13 @@ class ExpertShard:
             # One launch a layer: tokens of different layers share no weights. Layers go in the
             # order of first arrival.
             for batch in _by_layer(waiting):
-                sums = await self._node.hardware.run(self._work(batch), self._forward, batch)
+                try:
+                    sums = await self._node.hardware.run(self._work(batch), self._forward, batch)
+                except Exception as error:
+                    # A bug. It must not end the loop: whoever comes next would wait for nobody.
+                    self._node.failed(f"{self._name} batch", error)
+                    await self._exchange.refuse(batch, error)
+                    continue
                 await self._exchange.combine_send(batch, sums)
 
     def backlog(self) -> int:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from workers.calls import Handler, Pending, Reply
+from workers.errors import to_body
 from workers.message import Array, Body, Message
 
 if TYPE_CHECKING:
@@ -55,3 +56,7 @@ class Port:
     async def reply(self, message: Message, reply: Reply) -> None:
         """Answer a call whose handler returned Handled.LATER."""
         await self.endpoint.reply(message, reply)
+
+    async def refuse(self, message: Message, error: Exception) -> None:
+        """Answer it with an error instead."""
+        await self.endpoint.reply(message, Reply(body=to_body(error)), kind="error")

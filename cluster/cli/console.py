@@ -14,7 +14,16 @@ from workers.errors import PerfuseError
 
 console = Console()
 # What a user can mend: bad scenarios, checkpoints, indexes, files and requests.
-USER_ERRORS = (PerfuseError, ScenarioError, ValueError, FileNotFoundError, PermissionError)
+USER_ERRORS = (
+    PerfuseError,
+    ScenarioError,
+    ValueError,
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
 
 
 @contextmanager

@@ -38,6 +38,9 @@ def generate_ids(
     [tokens, V] for one prompt; for several [prompts, most tokens, V], filled up with NaN.
     """
     prompts = read_prompts(ids_file)
+    for path in (logits_file, out):  # now: all would be computed before it could not be written
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     params = SamplingParams(
         max_tokens=max_tokens, ignore_eos=ignore_eos, return_logits=logits_file is not None
     )

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from cluster.worlds.virtual import VirtualWorld
+from cluster.worlds.virtual import VirtualWorld, WorkerFailed
 from tests.cluster.worlds.cluster import (
     Heard,
     ask,
@@ -184,3 +184,26 @@ def test_a_lost_chip_ends_its_requests_with_a_clear_error() -> None:
         await settle(world, dead=("chip-0",))
 
     run(blueprint(IN_PLACE), job)
+
+
+@pytest.mark.parametrize("broken", ["NativeChipModel.attend", "NativeExpertModel.forward"])
+def test_an_error_nobody_expected_is_told_and_the_next_request_is_served(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not when the deadline has passed; and the world says afterwards that it failed."""
+    module = {"NativeChipModel": "chip_model", "NativeExpertModel": "expert_model"}
+    path = f"workers.model.native.{module[broken.split('.')[0]]}.{broken}"
+
+    async def job(world: VirtualWorld) -> None:
+        begun_ns = world.clock.now()
+        with monkeypatch.context() as spoilt:
+            spoilt.setattr(path, lambda *_: 1 // 0)
+            heard = await ask(world, request("first", prompt_ids=prompt(0, 40)))
+        assert heard.code == "internal_error" and not heard.tokens
+        assert heard.ended_ns - begun_ns < world.blueprint.timeout_ns // 10
+        again = await ask(world, request("second", prompt_ids=prompt(0, 40)))
+        assert again.tokens == expected(0, 40, 8)
+        await settle(world)
+
+    with pytest.raises(WorkerFailed, match="ZeroDivisionError"):
+        run(blueprint(IN_PLACE), job)

@@ -73,6 +73,17 @@ def test_generate_refuses_what_are_no_token_ids(tmp_path: Path, text: str) -> No
     assert str(ids) in output.replace("\n", "")
 
 
+def test_generate_looks_for_its_files_first(tmp_path: Path) -> None:
+    ids, out, blocked = tmp_path / "ids", tmp_path / "new" / "ids.json", tmp_path / "file"
+    ids.write_text("1 2 3")
+    blocked.touch()
+    common = ("generate", str(MODEL_DIR), "--ids", str(ids), "--max-tokens", "2")
+    run(*common, "--out", str(out))
+    assert len(json.loads(out.read_text())) == 2
+    told = run(*common, "--logits", str(blocked / "x.npy"), code=2)
+    assert told.startswith("error:") and str(blocked) in told.replace("\n", "")
+
+
 def test_a_token_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
     ids = tmp_path / "ids"
     ids.write_text("99999")
