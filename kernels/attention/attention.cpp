@@ -3,6 +3,10 @@
 // A span is one chain of chunks at fixed positions, in the kind's arithmetic; spans merge in order,
 // in float64. Chunks and spans that a row does not see leave its bits alone. So they depend on its
 // position, its query and the bytes of its keys and values, on nothing else.
+//
+// What no row of an item sees lies in blocks that need not be there: they are not read. What lies
+// beside seen keys in a tile has weight zero, which is nothing unless it is NaN or infinite: where
+// results are so, the item is done again, token by token, with zeros in place of what is not seen.
 #include "attention.h"
 
 #include <cmath>
@@ -22,23 +26,35 @@ static_assert(kSpan % kChunkTokens == 0, "chunks do not cross spans");
 // What a tile outside of the keys points at: zeros, as long as the largest K or V of a tile.
 alignas(64) const char kNothing[kTileTokens * kHeadDimMax * 4] = {};
 
+// Positions of keys begin .. end - 1.
+struct Range {
+  int64_t begin, end;
+};
+
+// What any of an item's rows sees, in all spans.
+Range seen_by(const AttentionPlan& plan, const AttentionItem& item) {
+  const AttentionPlan::Sequence& sequence = plan.sequences[size_t(item.sequence)];
+  const int64_t first = sequence.start + item.first_token;
+  return {sequence.begin_of(first, plan.window), sequence.end_of(first + item.num_tokens - 1)};
+}
+
 // Walks over the tiles of one sequence's keys in one layer and head.
 class Tiles {
  public:
   // From the tile that begins at this position on.
   Tiles(const KvCache& cache, const AttentionPlan::Sequence& sequence, long layer, long head,
-        int64_t position)
+        int64_t position, const Range& seen)
       : base_(cache.tile(0, layer, head, 0)), block_bytes_(long(cache.block_bytes)),
-        tile_bytes_(long(cache.tile_bytes)), per_block_(cache.block_size / kTileTokens),
-        before_((sequence.first_key - position) / kTileTokens),
-        left_((sequence.end_key - std::max(position, sequence.first_key) + kTileTokens - 1) /
-              kTileTokens) {
-    const int64_t first = std::max<int64_t>(0, -before_);
-    block_ = sequence.blocks + first / per_block_;
-    tile_ = first % per_block_;
+        tile_bytes_(long(cache.tile_bytes)), per_block_(cache.block_size / kTileTokens) {
+    const int64_t first = std::max(position, seen.begin) / kTileTokens;
+    before_ = first - position / kTileTokens;
+    left_ = (seen.end + kTileTokens - 1) / kTileTokens - first;
+    const int64_t place = first - sequence.first_key / kTileTokens;
+    block_ = sequence.blocks + place / per_block_;
+    tile_ = place % per_block_;
   }
 
-  // The next chunk's; kNothing where a tile holds no key.
+  // The next chunk's; kNothing where no key of a tile is seen.
   void next(const char** tiles) {
     for (int t = 0; t < kChunkTiles; ++t) {
       if (before_ > 0) {
@@ -58,31 +74,34 @@ class Tiles {
   const char* base_;
   const int32_t* block_;
   long block_bytes_, tile_bytes_, per_block_, tile_;
-  int64_t before_, left_;  // tiles before the first key, and with keys
+  int64_t before_, left_;  // tiles before the first key that is seen, and with such keys
 };
 
-// A copy of the last tile's values, zeros in its unused slots: whatever lies there, times a weight
-// of zero, may be NaN.
+// A copy of a tile's values, zeros but in slots begin .. end - 1: whatever lies in the others,
+// times a weight of zero, may be NaN.
 struct CleanValues {
   alignas(64) char values[kTileTokens * kHeadDimMax * 4];
   alignas(64) float scales[kTileTokens];
 
-  void copy(const KvCache& cache, const char* tile, long used) {
-    const long channels = cache.head_dim;
+  void copy(const KvCache& cache, const char* tile, long begin, long end) {
     const char* from = tile + cache.half_bytes;
     if (cache.kind == I8) {  // any code is finite; a scale may not be
       std::memcpy(values, from, cache.half_bytes);
       std::memset(scales, 0, sizeof scales);
-      std::memcpy(scales, tile + 2 * cache.half_bytes + sizeof scales, size_t(used) * 4);
+      std::memcpy(scales + begin, tile + 2 * cache.half_bytes + sizeof scales + begin * 4,
+                  size_t(end - begin) * 4);
       return;
     }
-    const long per = cache.kind == F32 ? 1 : 2;
     std::memset(values, 0, cache.half_bytes);
-    std::memcpy(values, from, size_t(used / per * channels * 4));
-    if (used % per) {  // the first of two tokens
-      const uint32_t* pairs = reinterpret_cast<const uint32_t*>(from) + used / per * channels;
-      uint32_t* out = reinterpret_cast<uint32_t*>(values) + used / per * channels;
-      for (long c = 0; c < channels; ++c) out[c] = pairs[c] & 0xffff;
+    const long per = cache.kind == F32 ? 1 : 2, channels = cache.head_dim;  // tokens of a unit
+    for (long unit = begin / per; unit * per < end; ++unit) {
+      uint32_t mask = per == 1 ? ~0u : 0;
+      for (long i = 0; i < 2 && per == 2; ++i) {
+        if (begin <= 2 * unit + i && 2 * unit + i < end) mask |= 0xffffu << 16 * i;
+      }
+      const uint32_t* in = reinterpret_cast<const uint32_t*>(from) + unit * channels;
+      uint32_t* out = reinterpret_cast<uint32_t*>(values) + unit * channels;
+      for (long c = 0; c < channels; ++c) out[c] = in[c] & mask;
     }
   }
 };
@@ -135,6 +154,17 @@ struct Merge {
   }
 };
 
+bool all_finite(const float* values, long count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t any = 0;
+  for (long i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, values + i, 4);
+    any |= uint32_t((bits & kExponent) == kExponent);
+  }
+  return any == 0;
+}
+
 float sum_of(const float* lanes) {
   float total[16];
   std::memcpy(total, lanes, sizeof total);
@@ -146,14 +176,16 @@ float sum_of(const float* lanes) {
 
 class Item {
  public:
-  Item(const KvCache& cache, long layer, const AttentionPlan& plan, long index,
-       const AttentionCall& call)
-      : cache_(cache), layer_(layer), plan_(plan), item_(plan.items[size_t(index)]), call_(call),
+  // `next` is what this thread is likely to do afterwards. The item has one token where it is to be
+  // exact, whatever the values are that it does not see.
+  Item(const KvCache& cache, long layer, const AttentionPlan& plan, const AttentionItem& item,
+       const AttentionItem& next, bool exact, const AttentionCall& call)
+      : cache_(cache), layer_(layer), plan_(plan), item_(item), call_(call),
         sequence_(plan.sequences[size_t(item_.sequence)]), table_(kernels()),
         num_rows_(item_.num_rows()),
-        num_blocks_((num_rows_ + table_.attend_rows_max - 1) / table_.attend_rows_max) {
-    const bool last = index + 1 == plan.num_items();
-    const AttentionItem& next = last ? item_ : plan.items[size_t(index) + 1];
+        num_blocks_((num_rows_ + table_.attend_rows_max - 1) / table_.attend_rows_max),
+        values_(exact ? seen_by(plan, item)
+                      : Range{sequence_.first_key, sequence_.end_key}) {
     tiles_of(next, first_chunk(next)).next(after_);
     const int64_t first = sequence_.start + item_.first_token;
     for (long row = 0; row < num_rows_; ++row) {
@@ -163,8 +195,10 @@ class Item {
     }
   }
 
-  void run() {
+  // Returns whether all results are finite.
+  bool run() {
     convert_queries();
+    bool finite = true;
     const long dim = plan_.head_dim;
     if (item_.partial < 0) {
       for (long row = 0; row < num_rows_; ++row) merge(row).begin();
@@ -191,16 +225,19 @@ class Item {
           std::memcpy(out, sums, size_t(dim) * 4);
           out[dim] = rows_.most[row];
           out[dim + 1] = weight;
+          finite = finite && all_finite(out, dim);
         }
       }
     }
-    if (item_.partial >= 0) return;
+    if (item_.partial >= 0) return finite;
     for (long row = 0; row < num_rows_; ++row) {
       const long token = sequence_.first_row + item_.first_token + row / item_.num_heads;
       const long head = item_.first_head + row % item_.num_heads;
-      merge(row).finish(call_.out + token * call_.out_stride + head * dim,
-                        call_.lse ? call_.lse + token * plan_.num_heads + head : nullptr);
+      float* out = call_.out + token * call_.out_stride + head * dim;
+      merge(row).finish(out, call_.lse ? call_.lse + token * plan_.num_heads + head : nullptr);
+      finite = finite && all_finite(out, dim);
     }
+    return finite;
   }
 
  private:
@@ -210,13 +247,13 @@ class Item {
             plan_.head_dim};
   }
   Tiles tiles_of(const AttentionItem& item, int64_t position) const {
-    return Tiles(cache_, plan_.sequences[size_t(item.sequence)], layer_, item.kv_head, position);
+    return Tiles(cache_, plan_.sequences[size_t(item.sequence)], layer_, item.kv_head, position,
+                 seen_by(plan_, item));
   }
   // Where the first chunk that an item sees begins.
   int64_t first_chunk(const AttentionItem& item) const {
-    const AttentionPlan::Sequence& sequence = plan_.sequences[size_t(item.sequence)];
-    const int64_t begin = sequence.begin_of(sequence.start + item.first_token, plan_.window);
-    return std::max(begin, item.first_span * kSpan) / kChunkTokens * kChunkTokens;
+    return std::max(seen_by(plan_, item).begin, item.first_span * kSpan) / kChunkTokens *
+           kChunkTokens;
   }
 
   void convert_queries() {
@@ -259,16 +296,19 @@ class Item {
     chunk.head_dim = plan_.head_dim;
     for (int t = 0; t < kChunkTiles; ++t) {
       const bool held = tiles_[t] != kNothing;
-      const int64_t used = sequence_.end_key - at - t * kTileTokens;
+      const int64_t first = at + t * kTileTokens;
+      const long begin = long(std::max(int64_t{0}, values_.begin - first));
+      const long end = long(std::min(int64_t{kTileTokens}, values_.end - first));
       chunk.keys[t] = tiles_[t];
       chunk.values[t] = held ? tiles_[t] + cache_.half_bytes : kNothing;
       const char* scales = held ? tiles_[t] + 2 * cache_.half_bytes : kNothing;
       chunk.key_scales[t] = reinterpret_cast<const float*>(scales);
       chunk.value_scales[t] = reinterpret_cast<const float*>(held ? scales + 64 : scales);
-      if (held && used < kTileTokens) {
-        clean_.copy(cache_, tiles_[t], used);
-        chunk.values[t] = clean_.values;
-        chunk.value_scales[t] = clean_.scales;
+      if (held && end - begin < kTileTokens) {
+        CleanValues& clean = clean_[begin > 0 ? 0 : 1];  // where they begin, where they end
+        clean.copy(cache_, tiles_[t], begin, end);
+        chunk.values[t] = clean.values;
+        chunk.value_scales[t] = clean.scales;
       }
       chunk.next[t] = next[t];
     }
@@ -303,12 +343,13 @@ class Item {
   const AttentionPlan::Sequence& sequence_;
   const Table& table_;
   const long num_rows_, num_blocks_;
+  const Range values_;  // what is outside of it is taken for zeros: slots that hold no key at least
   int64_t begins_[kQueryRowsMax], ends_[kQueryRowsMax];  // positions that each row sees
   // Keys of this chunk, of the next one, and of the next item's first.
   const char* tiles_[kChunkTiles];
   const char* next_[kChunkTiles];
   const char* after_[kChunkTiles];
-  CleanValues clean_;
+  CleanValues clean_[2];
   Rows rows_;
 };
 
@@ -316,7 +357,15 @@ class Item {
 
 void attend_item(const KvCache& cache, long layer, const AttentionPlan& plan, long item,
                  const AttentionCall& call) {
-  Item(cache, layer, plan, item, call).run();
+  const AttentionItem& all = plan.items[size_t(item)];
+  const AttentionItem& next = plan.items[size_t(std::min(item + 1, plan.num_items() - 1))];
+  if (Item(cache, layer, plan, all, next, false, call).run()) return;
+  AttentionItem one = all;
+  one.num_tokens = 1;
+  for (int64_t t = 0; t < all.num_tokens; ++t, ++one.first_token) {
+    if (all.partial >= 0) one.partial = all.partial + t * all.num_heads * plan.partial_floats();
+    Item(cache, layer, plan, one, next, true, call).run();
+  }
 }
 
 void merge_item(const AttentionPlan& plan, long index, const AttentionCall& call) {

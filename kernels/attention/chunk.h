@@ -8,8 +8,8 @@ constexpr int kChunkTiles = 4;                  // tiles of 16 tokens that share
 constexpr int kChunkTokens = 16 * kChunkTiles;   // at positions that are multiples of it
 constexpr float kUnseen = -3.0e38f;              // a score below all others, and finite
 
-// Keys and values of the chunk's tiles. A tile that is not seen points at any that is whole; values
-// are finite wherever they are not seen.
+// Keys and values of the chunk's tiles. A tile that is not seen points at any that is whole. Values
+// (for int8 their scales) that are NaN or infinite make results NaN, of rows that do not see them too.
 struct Chunk {
   const char* keys[kChunkTiles];
   const char* values[kChunkTiles];

@@ -252,6 +252,12 @@ void attend_chunk(const Chunk& chunk, const QueryBlock& block) {
                   block.factors[m], block.most[m], shrink[m], block.lanes + 16 * m,
                   weights + m * kChunkTiles * kUnits, steps + m);
   }
+  if constexpr (K == perfuse::I8) {
+    // Comparisons lose a NaN, and codes cannot hold one: no row may take its values for numbers.
+    uint32_t nan = 0;
+    PERFUSE_EACH(t, kChunkTiles) nan |= has_nan(load(chunk.value_scales[t]));
+    if (nan) store(steps, splat(__builtin_nanf("")));
+  }
   const long lines = chunk.head_dim / 16;
   long at = 0;
   for (; at + kLines <= lines; at += kLines) {

@@ -242,13 +242,41 @@ def test_inputs_of_any_layout(isa, shape, rng):
     assert np.array_equal(attention.forward(case.cache, 1, shape(q), layout), want)
 
 
-def test_blocks_that_no_query_sees_may_be_missing(isa, rng):
-    case = Case(rng, "bf16", [300])
-    want = case.forward([(0, 299, 1)], window=40)[0]
-    case.tables[0] = np.where(np.arange(19) < 16, -1, case.tables[0])
-    assert np.array_equal(case.forward([(0, 299, 1)], window=40)[0], want)
-    with pytest.raises(ValueError, match="a block is -1"):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("window", [0, 20, 100])
+def test_what_a_row_does_not_see_does_not_reach_it(isa, kind, window, rng):
+    """NaN or infinity in one token's values: in decode, and in the middle of a prefill."""
+    case = Case(rng, kind, [700])
+    want = case.forward([(0, 0, 700)], window=window)[0]
+    bad = int(rng.integers(600, 690))
+    slot = [x[bad : bad + 1] for x in Layout([Span(0, 700, case.tables[0])]).slots(16)]
+    values = np.full((1, 2, 32), rng.choice([np.nan, np.inf]), dtype=np.float32)
+    keys = case.keys[0][bad : bad + 1] if rng.random() < 0.5 else values
+    with np.errstate(invalid="ignore", over="ignore"):
+        for cache in (case.cache, case.plain):
+            cache.write(1, *slot, keys, values)
+    for start, count in ((0, 700), (bad - 50, 60), (bad - 3, 9), (bad - 1, 1), (bad, 1), (bad, 10)):
+        with np.errstate(invalid="ignore"):
+            out = case.forward([(0, start, count)], window=window)[0]
+        positions = np.arange(start, start + count)
+        sees = (positions >= bad) & ((positions - bad < window) | (window == 0))
+        assert np.array_equal(out[~sees], want[start : start + count][~sees])
+        assert not np.isfinite(out[sees]).any()
+
+
+@pytest.mark.parametrize(("window", "first"), [(40, 16), (20, 17), (1, 18)])
+def test_blocks_that_no_query_sees_may_be_missing(isa, window, first, rng):
+    """Those before the window, and those after the last query."""
+    case, nowhere = Case(rng, "bf16", [300]), -(2**30)
+    want = case.forward([(0, 299, 1)], window=window)[0]
+    early, table = case.forward([(0, 100, 1)])[0], case.tables[0]
+    case.tables[0] = np.where(np.arange(19) < first, nowhere, table)
+    assert np.array_equal(case.forward([(0, 299, 1)], window=window)[0], want)
+    with pytest.raises(ValueError, match="a block is -1073741824"):
         case.forward([(0, 299, 1)])
+    layout = Layout([Span(100, 1, np.where(np.arange(19) < 7, table, nowhere), end_key=300)])
+    q = case.queries[0][100:101]
+    assert np.array_equal(attention.forward(case.cache, 1, q, layout), early)
 
 
 def test_nothing_to_do(isa, rng):
