@@ -2,8 +2,8 @@
 
 PERFUSE_ISA names an instruction set (portable, avx2, avx512, avx512_bf16, amx; amx-emulated, which
 is for tests and never chosen by itself) or "reference", which leaves the library aside.
-PERFUSE_THREADS and PERFUSE_SPIN_US set the thread pool's size and how long an idle thread looks for
-work before it sleeps.
+PERFUSE_THREADS (1 .. 256) and PERFUSE_SPIN_US (-1 .. 1000000) set the thread pool's size and how
+long an idle thread looks for work before it sleeps.
 """
 
 import os
@@ -21,7 +21,9 @@ def _load() -> tuple[Any, str]:
         library = import_module("kernels.native._lib")
     except ImportError as error:
         return None, f"not built ({error}): run `python -m kernels.native.build`"
-    library.isa()  # an instruction set in PERFUSE_ISA that is not here fails now, not in mid-step
+    # What the environment asks for and cannot be fails now, not in mid-step.
+    library.isa()
+    library.num_threads()
     return library, ""
 
 
@@ -34,7 +36,10 @@ def isas() -> tuple[str, ...]:
 
 
 def force(isa: str) -> None:
-    """Use this instruction set from now on. Raises ValueError where it is not one of `isas()`."""
+    """Use this instruction set from now on, while no kernel runs.
+
+    Raises ValueError where it is not one of `isas()`.
+    """
     if lib is None:
         raise ValueError(f"instruction set {isa!r}: the native library is {missing}")
     lib.force_isa(isa)

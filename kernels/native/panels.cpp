@@ -99,7 +99,6 @@ size_t panel_bytes(Kind kind, long channels) {
 }
 
 void pack_panel(Kind kind, const float* const* rows, long channels, char* panel) {
-  static const std::vector<float> none;
   const long units = num_units(kind, channels);
   std::vector<float> zeros;
   for (int column = 0; column < kColumns; ++column) {

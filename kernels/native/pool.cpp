@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -15,6 +16,8 @@
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -108,9 +111,11 @@ struct alignas(64) Signal {
 };
 
 // Both words hold a phase's number and a count, so that none needs to be cleared: a word of an
-// earlier phase counts as zero, one of a later phase says that this one is over.
+// earlier phase counts as zero, one of a later phase says that this one is over. Numbers start over
+// between two regions, long before they need more bits than are left: some months of small phases.
 constexpr int kCountBits = 24;
 constexpr uint64_t kCountMask = (uint64_t{1} << kCountBits) - 1;
+constexpr uint64_t kPhasesMax = uint64_t{1} << (63 - kCountBits);
 
 struct alignas(64) Word {
   std::atomic<uint64_t> value{0};
@@ -121,8 +126,13 @@ struct alignas(64) Word {
 class Pool {
  public:
   explicit Pool(int threads) : threads_(threads), taken_(size_t(threads)) {
-    for (int index = 1; index < threads; ++index) {
-      workers_.emplace_back([this, index] { serve(index); });
+    workers_.reserve(size_t(threads));
+    try {
+      for (int index = 1; index < threads; ++index) {
+        workers_.emplace_back([this, index] { serve(index); });
+      }
+    } catch (const std::system_error&) {
+      // No more threads are to be had. What is theirs the others do: nobody waits for a thread.
     }
   }
 
@@ -138,7 +148,11 @@ class Pool {
     // Nobody enters from here on; those inside hold the region until they leave.
     region_.store(nullptr, std::memory_order_seq_cst);
     left_.wait(spin_ns(), [this] { return inside_.load(std::memory_order_seq_cst) == 0; });
-    first_phase_.store(last, std::memory_order_seq_cst);
+    if (last >= kPhasesMax) {
+      for (Word& word : taken_) word.value.store(0, std::memory_order_relaxed);
+      done_.value.store(0, std::memory_order_relaxed);
+    }
+    first_phase_.store(last < kPhasesMax ? last : 0, std::memory_order_seq_cst);
     owner_.unlock();
     return true;
   }
@@ -264,24 +278,34 @@ void Team::leave(long count, long mine) {
 
 namespace {
 
-int first_num_threads() {
-  const char* text = std::getenv("PERFUSE_THREADS");
-  const int wanted = text && *text ? std::atoi(text) : cores();
-  return wanted < 1 ? 1 : wanted > kThreadsMax ? kThreadsMax : wanted;
+// A whole number from the environment; `otherwise` where there is none.
+int from_environment(const char* name, int least, int most, int otherwise) {
+  const char* text = std::getenv(name);
+  if (!text || !*text) return otherwise;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  if (*end || value < least || value > most) {
+    throw std::invalid_argument(std::string(name) + " is '" + text + "'; it must be from " +
+                                std::to_string(least) + " to " + std::to_string(most));
+  }
+  return int(value);
 }
 
-// The pool lives as long as the process: workers may sleep in it while statics are destroyed, and a
-// child after fork has the object but not its threads, so it starts over. Both leak one small
-// object.
+// Pools live as long as the process: workers may sleep in them while statics are destroyed, and a
+// child after fork has the objects but not their threads, so it starts over. Both leak them. There
+// is one for each number of threads that was ever asked for.
 struct State {
   std::mutex mutex;
-  Pool* pool = nullptr;
-  int threads = 0;
+  Pool* pools[kThreadsMax + 1] = {};
+  int threads = 1;
   int64_t spin_ns = -1;
 };
 
 State*& state() {
   static State* current = [] {
+    const int few = std::min(cores(), kThreadsMax);
+    const int threads = from_environment("PERFUSE_THREADS", 1, kThreadsMax, few);
+    const int spin_us = from_environment("PERFUSE_SPIN_US", -1, 1'000'000, -1);
     pthread_atfork(nullptr, nullptr, [] {
       State* fresh = new State;
       fresh->threads = state()->threads;
@@ -289,16 +313,11 @@ State*& state() {
       state() = fresh;
     });
     State* first = new State;
-    const char* spin = std::getenv("PERFUSE_SPIN_US");
-    first->spin_ns = spin && *spin ? int64_t{std::atoi(spin)} * 1000 : -1;
+    first->threads = threads;
+    first->spin_ns = spin_us < 0 ? -1 : int64_t{spin_us} * 1000;
     return first;
   }();
   return current;
-}
-
-int wanted_threads(State& s) {
-  if (s.threads == 0) s.threads = first_num_threads();
-  return s.threads;
 }
 
 }  // namespace
@@ -309,12 +328,13 @@ void Region::run(size_t bytes) const {
     Pool* pool = nullptr;
     {
       std::lock_guard<std::mutex> lock(s.mutex);
-      if (wanted_threads(s) > 1) {
-        if (!s.pool) {
-          s.pool = new Pool(s.threads);
-          s.pool->set_spin_ns(s.spin_ns);
+      if (s.threads > 1) {
+        Pool*& held = s.pools[s.threads];
+        if (!held) {
+          held = new Pool(s.threads);
+          held->set_spin_ns(s.spin_ns);
         }
-        pool = s.pool;
+        pool = held;
       }
     }
     if (pool && pool->try_run(*this)) return;
@@ -326,7 +346,7 @@ void Region::run(size_t bytes) const {
 int num_threads() {
   State& s = *state();
   std::lock_guard<std::mutex> lock(s.mutex);
-  return wanted_threads(s);
+  return s.threads;
 }
 
 void set_num_threads(int threads) {
@@ -336,9 +356,7 @@ void set_num_threads(int threads) {
   }
   State& s = *state();
   std::lock_guard<std::mutex> lock(s.mutex);
-  if (threads == wanted_threads(s)) return;
   // Another thread may be inside a region with the old pool: it is left to sleep, not deleted.
-  s.pool = nullptr;
   s.threads = threads;
 }
 
@@ -346,7 +364,9 @@ void set_spin_us(int microseconds) {
   State& s = *state();
   std::lock_guard<std::mutex> lock(s.mutex);
   s.spin_ns = microseconds < 0 ? -1 : int64_t{microseconds} * 1000;
-  if (s.pool) s.pool->set_spin_ns(s.spin_ns);
+  for (Pool* pool : s.pools) {
+    if (pool) pool->set_spin_ns(s.spin_ns);
+  }
 }
 
 }  // namespace perfuse

@@ -13,6 +13,8 @@ class Pool;
 // Nobody waits for a thread that is not there: a thread that comes late finds its share done by
 // the others and runs through the body until it meets them. On that way it may read numbers of a
 // later phase, so: a count given to `each` must not be changed by the phase that follows.
+//
+// Work must not throw: in a worker that would end the process.
 class Team {
  public:
   // work(i) for i from 0 to count - 1, each by one thread; returns when all are done. Threads walk
@@ -83,7 +85,8 @@ void run_phases(int num_phases, const long* num_items, size_t bytes, const F& bo
 }
 
 // Threads that work on a region, the caller's included. At first PERFUSE_THREADS, or the cores that
-// this process may use.
+// this process may use. The first call throws std::invalid_argument where PERFUSE_THREADS or
+// PERFUSE_SPIN_US cannot be.
 int num_threads();
 // Throws std::invalid_argument unless 1 <= threads <= 256.
 void set_num_threads(int threads);

@@ -59,6 +59,21 @@ def test_the_environment_forces_an_instruction_set():
 
 
 @needs_library
+@pytest.mark.parametrize(
+    ("name", "right"), [("PERFUSE_THREADS", "1 to 256"), ("PERFUSE_SPIN_US", "-1 to 1000000")]
+)
+def test_the_environment_is_read_strictly(name, right):
+    code = "from kernels import native; print(native.lib.num_threads())"
+    for value in ("two", "2x", "-2", "1000001", "99999999999999999999"):
+        done = run(code, **{name: value})
+        assert done.returncode != 0
+        assert (
+            f"ValueError: num_threads: {name} is '{value}'; it must be from {right}" in done.stderr
+        )
+    assert run(code, PERFUSE_THREADS="7", PERFUSE_SPIN_US="0").stdout.strip() == "7"
+
+
+@needs_library
 def test_unknown_instruction_sets_are_refused():
     with pytest.raises(ValueError, match="sse9"):
         native.force("sse9")
@@ -105,21 +120,40 @@ def test_several_python_threads_call_at_once(rng):
     assert not wrong
 
 
+# A product that is large enough for the pool; `right()` compares with what one thread computes.
+PRODUCT = """
+import os, sys
+import numpy as np
+from kernels import linear, native
+weights = linear.pack(np.ones((600, 256), np.float32), "bf16")
+x = np.ones((2, 256), np.float32)
+def right():
+    return (linear.forward(weights, x) == 256).all()
+"""
+
+
+@needs_library
+def test_changing_the_number_of_threads_does_not_gather_them():
+    code = """
+for threads in [2, 3, 1, 4] * 10:
+    native.set_num_threads(threads)
+    assert right()
+assert len(os.listdir("/proc/self/task")) == 1 + 1 + 2 + 3
+"""
+    done = run(PRODUCT + code, PERFUSE_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+
+
 @needs_library
 def test_a_forked_child_has_threads_of_its_own():
     code = """
-import os, sys
-import numpy as np
-from kernels import linear
-weights = linear.pack(np.ones((600, 256), np.float32), "bf16")
-x = np.ones((2, 256), np.float32)
-want = linear.forward(weights, x)
+assert right()
 child = os.fork()
 if child == 0:
-    os._exit(0 if np.array_equal(linear.forward(weights, x), want) else 3)
+    os._exit(0 if right() else 3)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = run(code, PERFUSE_THREADS="2")
+    done = run(PRODUCT + code, PERFUSE_THREADS="2")
     assert done.returncode == 0, done.stderr
 
 
