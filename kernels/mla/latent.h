@@ -135,7 +135,8 @@ void write_latents(const LatentCache& cache, long layer, const int32_t* blocks,
 void read_latent(const LatentCache& cache, long layer, long block, long slot, float* latent,
                  float* rope);
 
-// Item 0 .. num_items - 1; the keys are written.
+// Item 0 .. num_items - 1; the keys are written. Throws std::bad_alloc, before it writes anything,
+// where the thread's workspace cannot be had.
 void attend_latents(const LatentCache& cache, long layer, const LatentPlan& plan, long item,
                     const LatentCall& call);
 

@@ -1,5 +1,7 @@
 // Latent attention as Python calls it: arguments checked here, so that the inner code need not.
+#include <atomic>
 #include <cstring>
+#include <new>
 #include <string>
 
 #include "../native/functions.h"
@@ -202,14 +204,21 @@ void forward(const Argument* a, Result&) {
   if (plan.num_partials > 0) {
     call.partials = Scratch::begin(plan.partial_bytes()).take<float>(size_t(plan.num_partials));
   }
+  // An item must not throw: that a thread has no memory is kept for the end.
+  std::atomic<bool> no_memory{false};
   auto body = [&](int phase, long item) {
-    if (phase == 0) return attend_latents(cache, layer, plan, item, call);
-    merge_latents(plan, item, call);
+    if (phase == 1) return merge_latents(plan, item, call);
+    try {
+      attend_latents(cache, layer, plan, item, call);
+    } catch (const std::bad_alloc&) {
+      no_memory = true;
+    }
   };
   const long items[] = {plan.num_items(), plan.num_merges()};
   // Mostly computes: an operation takes as long as reading a fifth of a byte, or longer.
   const size_t bytes = plan.kv_bytes + size_t(plan.operations / 8);
   run_phases(items[1] > 0 ? 2 : 1, items, bytes, body);
+  if (no_memory) throw std::bad_alloc();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <new>
 
 #include "../native/functions.h"
 #include "../native/pool.h"
@@ -163,7 +164,7 @@ void top_k(const Argument* a, Result&) {
   std::vector<Heap> heaps(size_t(num_items * count));
   const auto bounds = std::make_unique<std::atomic<float>[]>(size_t(count));
   for (long q = 0; q < count; ++q) bounds[size_t(q)] = -std::numeric_limits<float>::infinity();
-  const auto body = [&](long item) {
+  const auto walk = [&](long item) {
     const long end = shard.panels * (item + 1) / num_items;
     for (long panel = shard.panels * item / num_items; panel < end; ++panel) {
       const char* data = shard.memory.data() + size_t(panel) * shard.stride;
@@ -181,10 +182,19 @@ void top_k(const Argument* a, Result&) {
                    });
     }
   };
+  // An item must not throw: that a heap has no memory is kept for the end.
+  std::atomic<bool> no_memory{false};
   together(shard.memory.bytes(), [&](Team& team) {
     const Multiplying multiplying;
-    team.each(num_items, body);
+    team.each(num_items, [&](long item) {
+      try {
+        walk(item);
+      } catch (const std::bad_alloc&) {
+        no_memory = true;
+      }
+    });
   });
+  if (no_memory) throw std::bad_alloc();
 
   std::vector<Entry> all;
   for (long q = 0; q < count; ++q) {
