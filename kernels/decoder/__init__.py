@@ -51,8 +51,9 @@ class Decoder:
 
     def __init__(self, shape: Shape, gate: Gate, cosines: Floats, sines: Floats) -> None:
         self.shape, self.gate = shape, gate
-        # What the native object points to stays alive with this list.
+        # What the native object points to stays alive with these.
         self._owned: list[object] = []
+        self._head: linear.Weights | None = None
         self._reference: ref.Decoder | None = None
         self._handle: object = None
         if lib is None:
@@ -114,7 +115,7 @@ class Decoder:
             self._reference.set_head(norm, head)
             return
         lib.decoder_set_head(self._handle, norm, head.stored)
-        self._owned.append(head)
+        self._head = head
 
     def plan(
         self,
@@ -164,8 +165,7 @@ class Decoder:
         """Final norm and vocabulary projection of some rows: [R, V] float32."""
         if self._reference is not None:
             return self._reference.logits(x_TH, rows_R)
-        head = self._owned[-1]
-        assert isinstance(head, linear.Weights), "the head is set last"
-        out_RV = np.empty((len(rows_R), head.outputs), dtype=np.float32)
+        outputs = self._head.outputs if self._head is not None else 0
+        out_RV = np.empty((len(rows_R), outputs), dtype=np.float32)
         lib.decoder_logits(self._handle, x_TH, rows_R, out_RV)
         return out_RV

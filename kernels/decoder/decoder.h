@@ -47,6 +47,7 @@ class StepPlan : public Owned {
   const char* what() const override { return "step plan"; }
 
   const AttentionPlan attention;
+  const long context;                  // positions of the decoder that it was made for
   std::vector<int64_t> positions;      // [T]
   std::vector<int32_t> blocks, slots;  // [T] where each token's KV goes
   long tokens() const { return long(positions.size()); }

@@ -1,5 +1,6 @@
 // What Python calls: a decoder is made layer by layer, then a step is one call a layer where the
 // experts live elsewhere, and one call in all where they are here.
+#include <algorithm>
 #include <memory>
 
 #include "../native/functions.h"
@@ -111,8 +112,9 @@ void add_layer(const Argument* a, Result&) {
 void set_head(const Argument* a, Result&) {
   Decoder& decoder = owned<Decoder>(a[0], "decoder");
   const Linear& head = owned<Linear>(a[2], "linear");
-  decoder.norm = vector_of(a[1], "norm", decoder.hidden);
+  std::vector<float> norm = vector_of(a[1], "norm", decoder.hidden);
   decoder.head = &linear_of(a[2], "head", head.outputs, decoder.hidden);
+  decoder.norm = std::move(norm);
 }
 
 // starts, counts [S], block_offsets [S + 1], block ids: as AttentionPlan takes them.
@@ -121,7 +123,14 @@ std::vector<T> whole_numbers(const Argument& argument, const char* name, long co
   const Array& a = array(argument, name, 1, {"int32", "int64"});
   if (count >= 0) expect(a, name, 0, count);
   std::vector<T> values(static_cast<size_t>(a.shape[0]));
-  for (long i = 0; i < a.shape[0]; ++i) values[size_t(i)] = T(whole_number(a, i));
+  for (long i = 0; i < a.shape[0]; ++i) {
+    const int64_t value = whole_number(a, i);
+    values[size_t(i)] = T(value);
+    if (values[size_t(i)] != value) {
+      refuse(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(value) +
+             "; it must fit " + std::to_string(8 * sizeof(T)) + " bits");
+    }
+  }
   return values;
 }
 
@@ -179,12 +188,17 @@ struct Step {
     const AttentionPlan& made = plan.attention;
     if (made.block_size != cache.block_size || made.num_kv_heads != cache.num_kv_heads ||
         made.head_dim != cache.head_dim || cache.num_kv_heads != decoder.num_kv_heads ||
-        made.num_heads != decoder.num_heads ||
+        made.num_heads != decoder.num_heads || made.window != decoder.window ||
         cache.num_layers < long(decoder.layers.size())) {
       refuse("decoder, KV cache and plan do not belong together");
     }
-    for (int32_t block : plan.blocks) {
-      if (block >= cache.num_blocks) refuse("the plan was made for a larger KV cache");
+    if (made.num_blocks > cache.num_blocks) {
+      refuse("the plan was made for a KV cache of " + std::to_string(made.num_blocks) +
+             " blocks; this one has " + std::to_string(cache.num_blocks));
+    }
+    if (plan.context > decoder.positions) {
+      refuse("the plan was made for a context of " + std::to_string(plan.context) +
+             " tokens; the decoder's is " + std::to_string(decoder.positions));
     }
   }
   const Decoder& decoder;
@@ -224,6 +238,14 @@ void forward(const Argument* a, Result&) {
   const Decoder& decoder = step.decoder;
   if (decoder.layers.empty() || !decoder.layers.front().experts) {
     refuse("the decoder's experts live elsewhere: take it layer by layer");
+  }
+  for (const DecoderLayer& layer : decoder.layers) {
+    const std::vector<char>& filled = layer.experts->filled;
+    const auto missing = std::find(filled.begin(), filled.end(), 0);
+    if (missing != filled.end()) {
+      refuse("expert " + std::to_string(missing - filled.begin()) + " of layer " +
+             std::to_string(&layer - decoder.layers.data()) + " has no weights yet");
+    }
   }
   if (step.plan.tokens() == 0) return;
   Scratch& scratch = Scratch::begin(StepRoom::bytes(decoder, step.plan));

@@ -41,7 +41,8 @@ void Gate::choose(const Table& table, const std::vector<float>& correction, floa
     table.softmax(logits, experts);
   }
   for (long e = 0; e < experts; ++e) {
-    choice[e] = correction.empty() ? logits[e] : logits[e] + correction[size_t(e)];
+    const float score = correction.empty() ? logits[e] : logits[e] + correction[size_t(e)];
+    choice[e] = score == score ? score : kNone;  // nothing is larger than NaN: it would stay first
   }
   if (groups > 1 && groups_kept < groups) {
     const long size = experts / groups;

@@ -20,7 +20,7 @@ struct Gate {
   float scaling = 1.0f;
 
   // correction[experts], or none; logits[experts] are overwritten; choice[experts] is room. Best
-  // first, lowest id on ties; NaN is never better than another.
+  // first, lowest id on ties; NaN comes after all others.
   void choose(const Table& table, const std::vector<float>& correction, float* logits,
               float* choice, int32_t* ids, float* weights) const;
 };

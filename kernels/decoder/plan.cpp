@@ -14,7 +14,7 @@ std::vector<int64_t> token_positions(const Sequences& sequences) {
 }  // namespace
 
 StepPlan::StepPlan(const Decoder& decoder, const KvCache& cache, const Sequences& sequences)
-    : attention(cache, decoder.num_heads, sequences, decoder.window),
+    : attention(cache, decoder.num_heads, sequences, decoder.window), context(decoder.positions),
       positions(token_positions(sequences)) {
   if (cache.num_kv_heads != decoder.num_kv_heads || cache.head_dim != decoder.head_dim) {
     refuse("the cache has " + std::to_string(cache.num_kv_heads) + " KV heads of " +

@@ -184,6 +184,13 @@ def check(shape: Shape, gate: Gate, cosines: Floats, sines: Floats) -> None:
         raise ValueError(
             f"cosines have shape {cosines.shape}, sines {sines.shape}; both must be {angles}"
         )
+    for name, value, most in (
+        ("groups", gate.groups, gate.num_experts),
+        ("groups_kept", gate.groups_kept, gate.groups),
+        ("group_best", gate.group_best, 2),
+    ):
+        if not 1 <= value <= most:
+            raise ValueError(f"{name} is {value}; it must be from 1 to {most}")
     if gate.num_experts % gate.groups:
         raise ValueError(f"groups is {gate.groups}; it must divide {gate.num_experts} experts")
     if not 1 <= gate.top_k <= gate.num_experts // gate.groups * gate.groups_kept:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from kernels import attention, linear, moe
+from kernels import attention, linear, moe, native
 from kernels.decoder import Decoder, Gate, LayerNorms, Shape, ref
 from tests.kernels.data import normal
 
@@ -188,6 +188,31 @@ def test_bits_do_not_depend_on_chunks_batch_or_blocks(native_isa, rng, kind):
         np.testing.assert_array_equal(np.concatenate(parts[i]), whole[i])
 
 
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8", "int4"])
+def test_threads_change_no_bit(native_isa, rng, kind):
+    """Decode beside a prefill: attention in spans and in tiles, experts by panel and by block."""
+    model = Model.random(rng, gate=Gate(6, 3))
+    decoder, results = model.decoder(kind), []
+    start, x = POSITIONS - 60, normal(rng, 70, model.shape.hidden)
+    before = native.lib.num_threads()
+    for threads in (1, 2, 3):
+        native.set_num_threads(threads)
+        cache, out = model.cache(kind if kind != "int4" else "int8"), []
+        for spans in ([(0, start)], [(start, 60), (0, 9)], [(start + 60 - 1, 1), (9, 1)]):
+            plan = decoder.plan(
+                cache,
+                [first for first, _ in spans],
+                [count for _, count in spans],
+                [list(range(10)), list(range(20, 30))][: len(spans)],
+            )
+            rows = np.resize(x, (plan.num_tokens, x.shape[1]))
+            decoder.forward(cache, plan, rows)
+            out.append(rows)
+        results.append(np.concatenate(out))
+    native.set_num_threads(before)
+    assert np.array_equal(results[0], results[1]) and np.array_equal(results[0], results[2])
+
+
 def test_experts_elsewhere_give_the_same_bits(isa, rng):
     model = Model.random(rng)
     length = int(rng.integers(1, 40))
@@ -255,8 +280,9 @@ def test_what_does_not_fit_is_refused(isa, rng):
         decoder.plan(cache, [155], [10], [list(range(11))])
     with pytest.raises(ValueError, match="blocks"):
         decoder.plan(cache, [0], [17], [[1]])
-    with pytest.raises(ValueError, match="40"):
-        decoder.plan(cache, [0], [1], [[40]])
+    for block in (40, -1, 2**32, -(2**40)):
+        with pytest.raises(ValueError, match=str(block)):
+            decoder.plan(cache, [0], [1], [[block]])
     wrong = Decoder(model.shape, model.gate, model.cosines, model.sines)
     layer = model.layers[0]
     qkv, out = linear.pack(layer["qkv"], "fp32"), linear.pack(layer["out"], "fp32")
@@ -266,10 +292,57 @@ def test_what_does_not_fit_is_refused(isa, rng):
         wrong.add_layer(layer["norms"], out, out, out)
     with pytest.raises(ValueError, match="divide"):
         Decoder(model.shape, Gate(10, 2, groups=3), model.cosines, model.sines)
+    for gate, named in (
+        (Gate(8, 2, groups=0), "groups is 0"),
+        (Gate(8, 2, groups=2, groups_kept=3), "groups_kept is 3"),
+        (Gate(8, 2, group_best=3), "group_best is 3"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            Decoder(model.shape, gate, model.cosines, model.sines)
     with pytest.raises(ValueError, match="groups kept"):
         Decoder(model.shape, Gate(8, 5, groups=4, groups_kept=2), model.cosines, model.sines)
     with pytest.raises(ValueError, match="cosines"):
         Decoder(model.shape, model.gate, model.cosines[:, :-1], model.sines)
+
+
+def test_a_plan_serves_what_it_was_made_for(native_isa, rng):
+    model = Model.random(rng)
+    decoder, cache = model.decoder(), model.cache()
+    x = normal(rng, 1, model.shape.hidden)
+    plan = decoder.plan(cache, [100], [1], [[39, *range(1, 7)]])
+    with pytest.raises(ValueError, match="cache of 40 blocks; this one has 30"):
+        decoder.forward(model.cache(num_blocks=30), plan, x)
+    model.cosines, model.sines = model.cosines[:50], model.sines[:50]
+    with pytest.raises(ValueError, match="context of 160 tokens; the decoder's is 50"):
+        model.decoder().forward(cache, plan, x)
+    decoder.forward(cache, plan, x)
+
+
+def test_parts_that_are_missing_are_named(isa, rng):
+    model = Model.random(rng)
+    x = normal(rng, 1, model.shape.hidden)
+    headless = Decoder(model.shape, model.gate, model.cosines, model.sines)
+    with pytest.raises(ValueError, match="no head"):
+        headless.logits(x, np.zeros(1, dtype=np.int64))
+    headless.set_head(model.norm, linear.pack(model.head, "fp32"))
+    layer = model.layers[0]
+    inner = layer["experts"][0][0].shape[0]
+    experts = moe.Experts("fp32", model.gate.num_experts, model.shape.hidden, inner)
+    qkv, out, gate = (linear.pack(layer[name], "fp32") for name in ("qkv", "out", "gate"))
+    headless.add_layer(layer["norms"], qkv, out, gate, layer["correction"], experts)
+    assert headless.logits(x, np.zeros(1, dtype=np.int64)).shape == (1, len(model.head))
+    cache = model.cache()
+    with pytest.raises(ValueError, match="no weights yet"):
+        headless.forward(cache, headless.plan(cache, [0], [1], [[0]]), x)
+
+
+def test_a_score_of_nan_comes_last(isa, rng):
+    model = Model.random(rng, num_layers=1, gate=Gate(8, 3, sigmoid=True))
+    model.layers[0]["gate"][:2] = np.nan
+    decoder, cache = model.decoder(local=False), model.cache()
+    x = normal(rng, 4, model.shape.hidden)
+    _, ids, weights = decoder.attend(cache, decoder.plan(cache, [0], [4], [[0]]), 0, x)
+    assert (ids >= 2).all() and np.isfinite(weights).all()
 
 
 def test_nothing_to_do_is_fine(isa, rng):
