@@ -9,7 +9,8 @@ constexpr int kChunkTokens = 16 * kChunkTiles;   // at positions that are multip
 constexpr float kUnseen = -3.0e38f;              // a score below all others, and finite
 
 // Keys and values of the chunk's tiles. A tile that is not seen points at any that is whole. Values
-// (for int8 their scales) that are NaN or infinite make results NaN, of rows that do not see them too.
+// (for int8 their scales) that are NaN or infinite make results NaN, also of rows that do not see
+// them.
 struct Chunk {
   const char* keys[kChunkTiles];
   const char* values[kChunkTiles];

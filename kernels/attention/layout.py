@@ -29,7 +29,10 @@ class Span:
 
 
 class Layout:
-    """The sequences of a step. `plans` is the kernel's: what it has worked out for this step."""
+    """The sequences of a step. `plans` is the kernel's: what it has worked out for this step.
+
+    Raises ValueError on a block id that does not fit 32 bits.
+    """
 
     __slots__ = (
         "block_offsets", "blocks", "counts_S", "end_keys_S", "first_keys_S", "plans", "starts_S"
@@ -44,8 +47,12 @@ class Layout:
         self.end_keys_S = np.array(ends, dtype=np.int64)
         sizes = [len(s.blocks) for s in listed]
         self.block_offsets = np.cumsum([0, *sizes], dtype=np.int64)
-        tables = [np.asarray(s.blocks, dtype=np.int32) for s in listed]
-        self.blocks = np.concatenate([np.empty(0, dtype=np.int32), *tables])
+        tables = [np.asarray(s.blocks, dtype=np.int64) for s in listed]
+        blocks = np.concatenate([np.empty(0, dtype=np.int64), *tables])
+        self.blocks = blocks.astype(np.int32)
+        if (self.blocks != blocks).any():
+            wrong = blocks[self.blocks != blocks][0]
+            raise ValueError(f"blocks hold {wrong}; an id must fit 32 bits")
         self.plans: dict[object, Any] = {}
 
     @property

@@ -24,11 +24,17 @@ def row_bytes(hidden: int) -> int:
     return ref.row_bytes(hidden)
 
 
+def _check_matrix(name: str, array: NDArray[Any]) -> None:
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}; it must have 2 dimensions")
+
+
 def encode(x_TH: Floats) -> tuple[NDArray[np.int8], Floats]:
     """int8 codes [T, H] and scales [T, G] float32; a group of zeros has scale 0.
 
     NaN or infinity make their group's scale so, and the decoded group with it.
     """
+    _check_matrix("x_TH", x_TH)
     if lib is None:
         return ref.encode(x_TH)
     tokens, hidden = x_TH.shape
@@ -56,6 +62,7 @@ def pack(
     begin: offsets [num_destinations + 1]. Rows are by destination, then token; naming one twice
     sends once. Raises ValueError on destinations past the end.
     """
+    _check_matrix("x_TH", x_TH)
     if num_destinations < 1:
         raise ValueError(f"num_destinations is {num_destinations}; it must be at least 1")
     if lib is None:
@@ -93,6 +100,7 @@ def reduce(
     The same bits in whatever order the rows arrived. Token -1 marks an unused row, which may hold
     NaN. Raises ValueError where a rank sends a token twice: then the order would be chance.
     """
+    _check_matrix("rows_RH", rows_RH)
     if lib is None:
         used = np.asarray(tokens_R) >= 0
         pairs = list(zip(tokens_R[used].tolist(), ranks_R[used].tolist(), strict=True))

@@ -112,7 +112,8 @@ class Experts:
 
 def _slots(expert_ids: Sequence[int], num_experts: int) -> NDArray[np.int32]:
     """By id, the slot; -1 where an id is not held."""
-    if len(dict.fromkeys(expert_ids)) != num_experts or min(expert_ids) < 0:
+    distinct = len(dict.fromkeys(expert_ids)) == len(expert_ids) == num_experts
+    if not distinct or min(expert_ids) < 0:
         raise ValueError(
             f"expert_ids are {tuple(expert_ids)}; they must be {num_experts} distinct ids from 0 on"
         )

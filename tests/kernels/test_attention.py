@@ -254,7 +254,7 @@ def test_what_a_row_does_not_see_does_not_reach_it(isa, kind, window, rng):
     keys = case.keys[0][bad : bad + 1] if rng.random() < 0.5 else values
     with np.errstate(invalid="ignore", over="ignore"):
         for cache in (case.cache, case.plain):
-            cache.write(1, *slot, keys, values)
+            cache.write(1, slot[0], slot[1], keys, values)
     for start, count in ((0, 700), (bad - 50, 60), (bad - 3, 9), (bad - 1, 1), (bad, 1), (bad, 10)):
         with np.errstate(invalid="ignore"):
             out = case.forward([(0, start, count)], window=window)[0]
@@ -355,6 +355,8 @@ def test_refuses_what_does_not_fit(isa, rng):
         (lambda: case.cache.read(0, 99), "99"),
         (lambda: layout.slots(8), "new tokens"),
         (lambda: attention.merge(q[None], q), "outs_PTND"),
+        (lambda: Layout([Span(0, 1, np.array([1, 2**32]))]), "blocks hold 4294967296"),
+        (lambda: Layout([Span(0, 1, [-(2**31) - 1])]), "blocks hold -2147483649"),
     ):
         with pytest.raises(ValueError, match=name):
             call()

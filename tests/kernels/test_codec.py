@@ -110,3 +110,10 @@ def test_what_does_not_fit_is_refused(isa, rng):
         codec.reduce(x, np.array([0, 0]), np.array([1, 1]), 1)
     with pytest.raises(ValueError, match="hidden"):
         codec.row_bytes(0)
+    for call in (
+        lambda: codec.encode(x[0]),
+        lambda: codec.pack(x[0], np.zeros((2, 1), np.int32), 1),
+        lambda: codec.reduce(x[0], np.array([0]), np.array([0]), 1),
+    ):
+        with pytest.raises(ValueError, match=r"shape \(64,\); it must have 2 dimensions"):
+            call()

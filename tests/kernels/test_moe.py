@@ -211,8 +211,9 @@ def test_what_does_not_fit_is_refused(isa, rng):
     for sizes in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
         with pytest.raises(ValueError, match="at least 1"):
             moe.Experts("fp32", *sizes)
-    with pytest.raises(ValueError, match="distinct"):
-        moe.Experts("fp32", 2, 4, 4, expert_ids=(3, 3))
+    for ids in ((3, 3), (3, 3, 4), (3,), (-1, 3), ()):
+        with pytest.raises(ValueError, match="distinct"):
+            moe.Experts("fp32", 2, 4, 4, expert_ids=ids)
 
 
 def test_dtypes_are_refused_by_name(native_isa, rng):
