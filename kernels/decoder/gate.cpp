@@ -50,10 +50,9 @@ void Gate::choose(const Table& table, const std::vector<float>& correction, floa
     bool kept[kGateExpertsMax] = {};
     for (long g = 0; g < groups; ++g) scores[g] = group_score(choice + g * size, size, group_best);
     for (long n = 0; n < groups_kept; ++n) kept[best(scores, kept, groups)] = true;
-    // A group that is left out has no member above zero: with a negative correction an expert of a
-    // kept group may stand lower, as in the models' own code.
+    // Below all others: with a negative correction an expert of a kept group may stand below zero.
     for (long g = 0; g < groups; ++g) {
-      if (!kept[g]) std::fill_n(choice + g * size, size, 0.0f);
+      if (!kept[g]) std::fill_n(choice + g * size, size, kNone);
     }
   }
   float total = 0;

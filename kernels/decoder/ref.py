@@ -225,7 +225,7 @@ def choose(
         kept = np.argsort(-best, axis=-1, kind="stable")[:, : gate.groups_kept]
         stays = np.zeros(best.shape, dtype=bool)
         np.put_along_axis(stays, kept, True, axis=-1)
-        choice = np.where(stays[..., None], grouped, np.float32(0)).reshape(choice.shape)
+        choice = np.where(stays[..., None], grouped, np.float32(-np.inf)).reshape(choice.shape)
     ids = np.argsort(-choice, axis=-1, kind="stable")[:, : gate.top_k]
     weights = np.take_along_axis(scores, ids, axis=-1)
     if gate.normalise:

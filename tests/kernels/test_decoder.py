@@ -263,6 +263,19 @@ def test_gates_choose_as_the_reference(native_isa, rng, gate):
         np.testing.assert_allclose(np.sort(weights[row]), np.sort(want_weights[row]), rtol=1e-3)
 
 
+def test_experts_of_groups_left_out_are_not_chosen_even_where_all_scores_are_below_zero(isa, rng):
+    gate = Gate(24, 6, sigmoid=True, groups=4, groups_kept=2, group_best=2)
+    model = Model.random(rng, num_layers=1, gate=gate)
+    model.layers[0]["correction"] = np.full(24, -3.0, dtype=np.float32)
+    decoder, cache = model.decoder(local=False), model.cache()
+    x = normal(rng, 30, model.shape.hidden)
+    hidden, ids, _ = decoder.attend(cache, decoder.plan(cache, [0], [30], [[0, 1]]), 0, x)
+    logits = hidden.astype(np.float64) @ model.layers[0]["gate"].T.astype(np.float64)
+    scores = np.sort(1 / (1 + np.exp(-logits)).reshape(30, 4, 6), axis=-1)[..., -2:].sum(axis=-1)
+    kept = np.argsort(-scores, axis=-1)[:, :2]
+    assert all(set(row // 6) <= set(best) for row, best in zip(ids, kept, strict=True))
+
+
 def test_equal_scores_go_to_the_lowest_ids(isa, rng):
     model = Model.random(rng, num_layers=1, gate=Gate(8, 3))
     model.layers[0]["gate"] = np.zeros_like(model.layers[0]["gate"])
