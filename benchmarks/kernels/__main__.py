@@ -24,7 +24,8 @@ import torch
 
 import kernels
 from benchmarks.kernels.attention import attention_cases
-from benchmarks.kernels.case import DISTINCT_BYTES, Case, rate_of
+from benchmarks.kernels.case import DISTINCT_BYTES, Case, timed
+from benchmarks.kernels.codec import codec_cases
 from benchmarks.kernels.linear import linear_cases
 from benchmarks.kernels.mla import mla_cases
 from benchmarks.kernels.moe import moe_cases
@@ -34,7 +35,7 @@ from benchmarks.rows import Row, arguments, report
 from kernels import bandwidth, linear, native
 from kernels.numbers import KINDS
 
-CASES = (linear_cases, moe_cases, attention_cases, mla_cases, scan_cases)
+CASES = (linear_cases, moe_cases, attention_cases, mla_cases, codec_cases, scan_cases)
 # Of the peak beside a case: about 10 ms, as short as a region is on threads that are there already.
 PEAK_ROUNDS = 100_000
 # torch's OpenMP threads look for work for some milliseconds after each call, on our cores.
@@ -74,14 +75,14 @@ def measure(cases: list[Case], region: bandwidth.Region, rounds: int) -> list[fl
         for case in cases:
             # Probed before and after: what else runs here meanwhile slows both alike.
             before = machine_rate(case, region)
-            rate = rate_of(case.once)
+            case.amount, rate = timed(case.once)
             after = machine_rate(case, region)
             if case.peak is None:
                 reads += [before, after]
             case.rates.append(rate)
             case.fractions.append(2 * rate / (before + after))
             if case.twin is not None:
-                case.twin_rates.append(rate_of(case.twin))
+                case.twin_rates.append(timed(case.twin)[1])
                 time.sleep(SETTLE_S)
     return reads
 

@@ -30,6 +30,7 @@ class Case:
     twin: Callable[[], int] | None = None
     twin_bar: float | None = None
     peak: Kind | None = None
+    amount: int = 0  # what a pass took: bytes, or operations
     fractions: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     twin_rates: list[float] = field(default_factory=list)
@@ -49,7 +50,8 @@ class Case:
         fraction = 100 * statistics.median(self.fractions)
         rate = statistics.median(self.rates)
         rounds = f"median of {len(self.rates)} rounds"
-        evidence = f"measured: {rate:.1f} {self.unit}, share of {self.bound}, {rounds}"
+        took = f"{self.amount / 1e9:.2f} {self.unit[:-2]} in {self.amount / rate / 1e6:.1f} ms"
+        evidence = f"measured: {took}, {rate:.1f} {self.unit}, share of {self.bound}, {rounds}"
         bar = "none" if self.bar is None else f">= {self.bar} % of {self.bound}"
         yield Row(self.name, round(fraction, 1), "%", bar, fraction >= (self.bar or 0), evidence)
         if self.twin_rates:
@@ -65,8 +67,8 @@ class Case:
             )
 
 
-def rate_of(once: Callable[[], int]) -> float:
-    """Bytes, or operations, a nanosecond."""
+def timed(once: Callable[[], int]) -> tuple[int, float]:
+    """What a pass took, bytes or operations, and how many of them a nanosecond."""
     start = time.perf_counter_ns()
-    done = once()
-    return done / (time.perf_counter_ns() - start)
+    amount = once()
+    return amount, amount / (time.perf_counter_ns() - start)
