@@ -33,9 +33,8 @@ def codec_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[C
             codec.pack(x_TH, destinations, DESTINATIONS)
         return len(many) * (block.nbytes + TOKENS * TOP_K * row)
 
-    yield Case(
-        f"codec pack, {shape} to {TOP_K} of {DESTINATIONS}", pack_once, None, torch_pack(many)
-    )
+    name = f"codec pack, {shape} to {TOP_K} of {DESTINATIONS}"
+    yield Case(name, pack_once, None, torch_pack(many, destinations))
 
     tokens = np.tile(np.arange(TOKENS, dtype=np.int32), TOP_K)
     ranks = np.repeat(np.arange(TOP_K, dtype=np.int32), TOKENS)
@@ -54,22 +53,30 @@ def codec_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[C
     )
 
 
-def torch_pack(many: list[np.ndarray]) -> Callable[[], int]:
-    """The same codes and scales by torch's operations; they are not copied to destinations."""
-    tensors = [torch.from_numpy(x).view(TOKENS, -1, CHANNELS) for x in many[:8]]
+def _visits(destinations: np.ndarray) -> np.ndarray:
+    """[destination, token]: whether the token goes there."""
+    named: np.ndarray = destinations[None] == np.arange(DESTINATIONS)[:, None, None]
+    return np.asarray(named.any(axis=-1))
+
+
+def torch_pack(many: list[np.ndarray], destinations: np.ndarray) -> Callable[[], int]:
+    """The same codes and scales by torch's operations, copied in order of destinations."""
+    tensors = [torch.from_numpy(x).view(TOKENS, -1, CHANNELS) for x in many]
+    rows = torch.from_numpy(np.nonzero(_visits(destinations))[1])
 
     def once() -> int:
         for x in tensors:
             scales = x.abs().amax(dim=-1, keepdim=True) / 127
-            (x / scales).round_().to(torch.int8)
-        return len(tensors) * (tensors[0].nbytes + TOKENS * HIDDEN)
+            codes = (x / scales).round_().to(torch.int8)
+            codes.view(TOKENS, -1)[rows], scales[rows]
+        return len(tensors) * (tensors[0].nbytes + len(rows) * codec.row_bytes(HIDDEN))
 
     return once
 
 
 def torch_reduce(rows: list[np.ndarray], tokens: np.ndarray) -> Callable[[], int]:
     """Rows added in the order in which they lie."""
-    tensors = [torch.from_numpy(part) for part in rows[:8]]
+    tensors = [torch.from_numpy(part) for part in rows]
     index = torch.from_numpy(tokens)
 
     def once() -> int:
