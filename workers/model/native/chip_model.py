@@ -16,12 +16,11 @@ from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
 from kernels import attention, linear
 from kernels.decoder import Decoder, Gate, LayerNorms, Plan, Shape
-from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
-from workers.model.native.embedding import Embedding
+from workers.model.embedding import Embedding
 from workers.model.native.expert_model import NativeExpertModel
-from workers.model.no_memory import no_memory
+from workers.model.native.kernel_chip import KernelChip
 from workers.model.tensors import chip_shapes
 from workers.model.torch.rope import Rope
 from workers.model.work import WorkModel
@@ -29,7 +28,7 @@ from workers.model.work import WorkModel
 Floats = NDArray[np.float32]
 
 
-class NativeChipModel:
+class NativeChipModel(KernelChip[attention.KvCache, Plan]):
     """ChipModel for one Hugging Face folder. Hidden states are [T, H] float32 arrays.
 
     num_blocks   KV blocks of this chip        block_size   tokens in a block, a multiple of 16
@@ -48,17 +47,16 @@ class NativeChipModel:
         precision: Precision = EXACT,
         experts: NativeExpertModel | None = None,
     ) -> None:
-        self.config = config = ModelConfig.load(folder)
-        self.num_blocks = num_blocks
-        self.block_size = block_size
-        self._work = work or WorkModel(config, precision)
+        config = ModelConfig.load(folder)
         sizes = (block_size, config.num_layers, config.num_kv_heads, config.head_dim)
-        try:
-            self._cache = attention.KvCache(precision.kv, num_blocks, *sizes)
-        except MemoryError:
-            num_bytes = num_blocks * block_size * precision.kv_bytes_per_token(config)
-            raise no_memory(num_blocks, num_bytes) from None
-        self._planned: tuple[StepLayout, Plan] | None = None
+        super().__init__(
+            config,
+            num_blocks,
+            block_size,
+            work,
+            precision,
+            lambda: attention.KvCache(precision.kv, num_blocks, *sizes),
+        )
         with Checkpoint(folder) as checkpoint:
             shapes = dict(chip_shapes(config))
 
@@ -99,15 +97,6 @@ class NativeChipModel:
             experts=None if experts is None else experts.layers.get(layer),
         )
 
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of one KV block over all layers."""
-        return self._cache.block_bytes
-
-    @property
-    def kv_tier(self) -> str:
-        return self._work.kv_tier
-
     def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
         return self._embedding.rows(token_ids_T)
@@ -116,11 +105,6 @@ class NativeChipModel:
         """Writes the new tokens' KV, then attention with residual, norm and gate. Overwrites x."""
         chosen = self._decoder.attend(self._cache, self._plan(layout), layer, x)
         return x, MoeInput(*chosen)
-
-    def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
-        """Residual plus the experts' sum: one rounding."""
-        merged: Floats = (x + sums_TH).astype(np.float32, copy=False)
-        return merged
 
     def step(self, x: Floats, layout: StepLayout) -> Floats:
         """All layers, experts included. Overwrites x. Raises ValueError without experts here."""
@@ -136,32 +120,14 @@ class NativeChipModel:
         """[R, V] float32."""
         return self._decoder.logits(x, rows_R)
 
-    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Copies: [block, block_bytes] uint8, the same in every cache of this model's kind."""
-        return self._cache.read_blocks(np.array(block_ids, dtype=np.int64))
-
-    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
-        """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
-        self._cache.write_blocks(np.array(block_ids, dtype=np.int64), blocks)
-
-    def attend_work(self, layer: int, layout: StepLayout) -> Work:
-        return self._work.attend(layer, layout)
-
-    def logits_work(self, num_rows: int) -> Work:
-        return self._work.logits(num_rows)
-
-    def _plan(self, layout: StepLayout) -> Plan:
-        """Layouts are immutable, so the object that the layer before used has the same plan."""
-        if self._planned is None or self._planned[0] is not layout:
-            sequences = layout.sequences
-            plan = self._decoder.plan(
-                self._cache,
-                [s.start for s in sequences],
-                [s.count for s in sequences],
-                [s.block_ids for s in sequences],
-            )
-            self._planned = (layout, plan)
-        return self._planned[1]
+    def _new_plan(self, layout: StepLayout) -> Plan:
+        sequences = layout.sequences
+        return self._decoder.plan(
+            self._cache,
+            [s.start for s in sequences],
+            [s.count for s in sequences],
+            [s.block_ids for s in sequences],
+        )
 
 
 def _decoder(config: ModelConfig, positions: int) -> Decoder:

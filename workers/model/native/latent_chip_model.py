@@ -17,12 +17,11 @@ from configs.model_config import ModelConfig
 from configs.precision import Precision, WeightKind
 from kernels import linear, mla, moe
 from kernels.numbers import Floats
-from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
-from workers.model.native.embedding import Embedding
+from workers.model.embedding import Embedding
+from workers.model.native.kernel_chip import KernelChip
 from workers.model.native.latent_attention import LatentAttention, LatentStep, plan_step
-from workers.model.no_memory import no_memory
 from workers.model.tensors import chip_shapes, layer_shapes
 from workers.model.torch.dense import Read
 from workers.model.torch.gating import Router
@@ -31,7 +30,7 @@ from workers.model.torch.rows import rms_norm
 from workers.model.work import WorkModel
 
 
-class LatentChipModel:
+class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
     """ChipModel for one Hugging Face folder. Hidden states are [T, H] float32 arrays.
 
     num_blocks   KV blocks of this chip        block_size   tokens in a block, a multiple of 16
@@ -48,22 +47,21 @@ class LatentChipModel:
         work: WorkModel | None,
         precision: Precision,
     ) -> None:
-        self.config = config = ModelConfig.load(folder)
+        config = ModelConfig.load(folder)
         if config.mla is None:
             raise ValueError(f"{config.architecture} has no latent attention")
-        self.num_blocks = num_blocks
-        self.block_size = block_size
-        self._work = work or WorkModel(config, precision)
-        self._query_width = config.num_heads * config.mla.cache_width
         sizes = (block_size, config.num_layers, config.mla.kv_rank, config.mla.rope_dim)
-        try:
-            self._cache = mla.LatentCache(precision.kv, num_blocks, *sizes)
-        except MemoryError:
-            num_bytes = num_blocks * block_size * precision.kv_bytes_per_token(config)
-            raise no_memory(num_blocks, num_bytes) from None
+        super().__init__(
+            config,
+            num_blocks,
+            block_size,
+            work,
+            precision,
+            lambda: mla.LatentCache(precision.kv, num_blocks, *sizes),
+        )
+        self._query_width = config.num_heads * config.mla.cache_width
         positions = min(config.max_context, num_blocks * block_size)
         self._rope = Rope(config, config.mla.rope_dim, positions)
-        self._planned: tuple[StepLayout, LatentStep] | None = None
         with Checkpoint(folder) as checkpoint:
             shapes = dict(chip_shapes(config))
 
@@ -81,15 +79,6 @@ class LatentChipModel:
                 for layer in range(config.num_layers)
             )
 
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of one KV block over all layers."""
-        return self._cache.block_bytes
-
-    @property
-    def kv_tier(self) -> str:
-        return self._work.kv_tier
-
     def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
         return self._embedding.rows(token_ids_T)
@@ -100,35 +89,12 @@ class LatentChipModel:
         """
         return self._layers[layer].forward(x, self._plan(layout))
 
-    def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
-        """Residual plus the experts' sum: one rounding."""
-        merged: Floats = (x + sums_TH).astype(np.float32, copy=False)
-        return merged
-
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
         """[R, V] float32."""
         return linear.forward(self._head, rms_norm(x[rows_R], self._norm, self.config.rms_eps))
 
-    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Copies: [block, block_bytes] uint8, the same in every cache of this model's kind."""
-        return self._cache.read_blocks(np.array(block_ids, dtype=np.int64))
-
-    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
-        """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
-        self._cache.write_blocks(np.array(block_ids, dtype=np.int64), blocks)
-
-    def attend_work(self, layer: int, layout: StepLayout) -> Work:
-        return self._work.attend(layer, layout)
-
-    def logits_work(self, num_rows: int) -> Work:
-        return self._work.logits(num_rows)
-
-    def _plan(self, layout: StepLayout) -> LatentStep:
-        """Layouts are immutable, so the object that the layer before used has the same plan."""
-        if self._planned is None or self._planned[0] is not layout:
-            step = plan_step(layout, self.block_size, self._query_width, self._rope.positions)
-            self._planned = (layout, step)
-        return self._planned[1]
+    def _new_plan(self, layout: StepLayout) -> LatentStep:
+        return plan_step(layout, self.block_size, self._query_width, self._rope.positions)
 
 
 class _Layer:

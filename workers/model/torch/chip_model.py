@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
+from configs.precision import EXACT
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
+from workers.model.embedding import Embedding
 from workers.model.tensors import chip_shapes
 from workers.model.torch.layer import Layer, make_cache, make_rope
 from workers.model.torch.plan import StepPlan, plan_step
@@ -64,9 +66,10 @@ class TorchChipModel:
             def read(name: str) -> Floats:
                 return checkpoint.read(name, shapes[name])
 
-            self._embedding = read("model.embed_tokens.weight")
+            embedding = read("model.embed_tokens.weight")
+            self._embedding = Embedding(embedding, EXACT)
             self._norm = read("model.norm.weight")
-            head = self._embedding if config.tie_embeddings else read("lm_head.weight")
+            head = embedding if config.tie_embeddings else read("lm_head.weight")
             self._head = transposed(head)
             self._layers = tuple(
                 Layer(checkpoint, config, layer, self._cache, self._rope)
@@ -86,12 +89,7 @@ class TorchChipModel:
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
-        if token_ids_T.size and not 0 <= token_ids_T.min() <= token_ids_T.max() < self.config.vocab:
-            raise ValueError(
-                f"token ids span {token_ids_T.min()} .. {token_ids_T.max()}; "
-                f"they must be from 0 to {self.config.vocab - 1}"
-            )
-        return self._embedding[token_ids_T]
+        return self._embedding.rows(token_ids_T)
 
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
         """Writes the new tokens' KV, then attention with residual, norm, and the gate or a dense

@@ -1,0 +1,89 @@
+"""What chips on the kernels have in common: blocks of a cache, declared work, a plan for each step.
+
+Letters: T tokens of the step, H hidden.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.model_config import ModelConfig
+from configs.precision import Precision
+from kernels import attention, mla
+from kernels.numbers import Floats
+from workers.hardware.work import Work
+from workers.model.base import StepLayout
+from workers.model.no_memory import no_memory
+from workers.model.work import WorkModel
+
+Cache = TypeVar("Cache", attention.KvCache, mla.LatentCache)
+Plan = TypeVar("Plan")
+
+
+class KernelChip(ABC, Generic[Cache, Plan]):
+    """The part of a ChipModel that does not depend on the kind of attention.
+
+    make_cache   makes the KV blocks; raises MemoryError where they are too many
+    work         how work is counted; in "hbm" where left out
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        num_blocks: int,
+        block_size: int,
+        work: WorkModel | None,
+        precision: Precision,
+        make_cache: Callable[[], Cache],
+    ) -> None:
+        self.config = config
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._work = work or WorkModel(config, precision)
+        self._planned: tuple[StepLayout, Plan] | None = None
+        try:
+            self._cache: Cache = make_cache()
+        except MemoryError:
+            num_bytes = num_blocks * block_size * precision.kv_bytes_per_token(config)
+            raise no_memory(num_blocks, num_bytes) from None
+
+    @abstractmethod
+    def _new_plan(self, layout: StepLayout) -> Plan:
+        """Where a step's tokens stand. Raises ValueError where blocks do not cover them."""
+
+    def _plan(self, layout: StepLayout) -> Plan:
+        """Layouts are immutable, so the object that the layer before used has the same plan."""
+        if self._planned is None or self._planned[0] is not layout:
+            self._planned = (layout, self._new_plan(layout))
+        return self._planned[1]
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one KV block over all layers."""
+        return self._cache.block_bytes
+
+    @property
+    def kv_tier(self) -> str:
+        return self._work.kv_tier
+
+    def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
+        """Residual plus the experts' sum: one rounding."""
+        merged: Floats = (x + sums_TH).astype(np.float32, copy=False)
+        return merged
+
+    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Copies: [block, block_bytes] uint8, the same in every cache of this model's kind."""
+        return self._cache.read_blocks(np.array(block_ids, dtype=np.int64))
+
+    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
+        """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
+        self._cache.write_blocks(np.array(block_ids, dtype=np.int64), blocks)
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work:
+        return self._work.attend(layer, layout)
+
+    def logits_work(self, num_rows: int) -> Work:
+        return self._work.logits(num_rows)
