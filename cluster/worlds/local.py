@@ -20,7 +20,7 @@ from cluster.worlds.ray_session import ray, start_ray
 from workers.actors import host_actor
 from workers.transport.base import Transport
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 180
 
 
 class LocalWorld(LiveWorld):
@@ -72,13 +72,14 @@ def _build(blueprint: Blueprint, node: str, disk_folder: Path) -> Any:
 def local_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[LocalWorld]:
     """Start the cluster, and take it down again whatever happens; leaves no process and no file.
 
-    Raises TimeoutError if it does not stand within START_TIMEOUT_S.
+    Raises RuntimeError if Ray does not start, TimeoutError if a step of the start takes longer than
+    START_TIMEOUT_S.
     """
     folder = Path(tempfile.mkdtemp(prefix="perfuse-"))
     try:
         progress("starting Ray")
         try:
-            start_ray(folder / "ray")
+            start_ray(folder)
             hosts = _start_hosts(blueprint, folder, progress)
             world = LocalWorld(blueprint, hosts, folder)
             try:
@@ -102,22 +103,31 @@ def _start_hosts(blueprint: Blueprint, folder: Path, progress: Progress) -> dict
         for name in names
     }
 
-    def everywhere(references: list[Any]) -> list[Any]:
-        return ray.get(references, timeout=START_TIMEOUT_S)
-
-    addresses = dict(
-        zip(names, everywhere([h.listen.remote() for h in hosts.values()]), strict=True)
-    )
+    addresses = _wait({name: host.listen.remote() for name, host in hosts.items()})
     progress("loading workers")
     origin_ns = time.monotonic_ns()
-    everywhere([host.build.remote(origin_ns) for host in hosts.values()])
+    _wait({name: host.build.remote(origin_ns) for name, host in hosts.items()})
     progress("connecting")
-    everywhere([host.connect.remote(addresses) for host in hosts.values()])
+    _wait({name: host.connect.remote(addresses) for name, host in hosts.items()})
     if blueprint.scenario.placement.collections:
         progress("loading collections")
         router = blueprint.node_of("router").name
-        everywhere([hosts[router].ask.remote("preload")])
+        _wait({router: hosts[router].ask.remote("preload")})
     return hosts
+
+
+def _wait(begun: dict[str, Any]) -> dict[str, Any]:
+    """What each node answers; the nodes that do not are named."""
+    references = list(begun.values())
+    try:
+        return dict(zip(begun, ray.get(references, timeout=START_TIMEOUT_S), strict=True))
+    except ray.exceptions.GetTimeoutError:
+        _, missing = ray.wait(references, num_returns=len(references), timeout=0)
+        late = ", ".join(name for name, reference in begun.items() if reference in missing)
+        raise TimeoutError(
+            f"the cluster did not start: no answer in {START_TIMEOUT_S} s from {late}; "
+            "is this machine short of cores or memory?"
+        ) from None
 
 
 def _stop_hosts(hosts: dict[str, Any]) -> None:

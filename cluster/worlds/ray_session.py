@@ -9,7 +9,10 @@ import os
 import secrets
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 # Nobody else on this machine may talk to the session, and nothing is reported to anybody.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -24,16 +27,53 @@ __all__ = ["ray", "start_ray"]
 # What a Ray session may take for objects; only questions and answers of the driver pass through it.
 OBJECT_STORE_BYTES = 80 << 20
 
+# Ray's own workers are nice (15): beside anything else that computes here they would get a
+# thirtieth of a core, and a cluster that stands after 15 s would not after 150. All processes are
+# on this machine: one that does not answer for a while is waiting for a core, not gone.
+SETTINGS = {"worker_niceness": 0, "health_check_failure_threshold": 100}
+
+
+# Ray gives its processes 30 s to find each other. A machine that was held up for as long deserves
+# another try; one on which two have failed needs its owner.
+ATTEMPTS = 2
+
+# How long processes that were killed may take to be gone, and what is shown of each log.
+END_S = 10
+LAST_LINES = 3
+
 
 def start_ray(folder: Path) -> None:
-    """Start Ray's processes; their files go to `folder`, which the caller removes after
+    """Start Ray's processes; their files go into `folder`, which the caller removes after
     `ray.shutdown`. SIGTERM stays the caller's: Ray's own handler ends the process where it stands.
+
+    Raises RuntimeError, with the last words of Ray's logs, if Ray does not start in ATTEMPTS tries;
+    what the tries had started is ended then.
     """
     # Every process is one machine of the emulated cluster: its libraries must not take each other's
     # cores.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     handler = signal.getsignal(signal.SIGTERM)
+    try:
+        for attempt in range(1, ATTEMPTS + 1):
+            # Short names: Ray puts sockets below, whose whole path may have 107 characters.
+            place = folder / f"ray{attempt}"
+            try:
+                _start(place)
+                return
+            except Exception as error:
+                _end_processes_of(place)
+                if attempt == ATTEMPTS:
+                    words = _last_words(place)
+                    raise RuntimeError(
+                        f"Ray did not start in {attempt} attempts: {error}{words}"
+                    ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _start(folder: Path) -> None:
     ray.init(
         address="local",
         _node_ip_address="127.0.0.1",
@@ -44,6 +84,31 @@ def start_ray(folder: Path) -> None:
         logging_level=logging.ERROR,
         log_to_driver=True,
         configure_logging=False,
+        _system_config=SETTINGS,
     )
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+
+
+def _end_processes_of(folder: Path) -> None:
+    """Ray forgets what it had started when it fails half-way; all have their folder's name among
+    their arguments, or a parent that has.
+    """
+    ray.shutdown()
+    ended = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if any(str(folder) in argument for argument in child.cmdline()):
+                ended += [*child.children(recursive=True), child]
+    for process in ended:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(ended, timeout=END_S)
+
+
+def _last_words(folder: Path) -> str:
+    """The end of the logs that say why Ray gave up, on lines of their own; empty without logs."""
+    words = ""
+    for path in sorted(folder.glob("session_2*/logs/*")):
+        if path.name in ("raylet.err", "raylet.out", "gcs_server.err", "gcs_server.out"):
+            lines = path.read_text(errors="replace").splitlines()[-LAST_LINES:]
+            words += "".join(f"\n{path.name}: {line}" for line in lines)
+    return words

@@ -1,0 +1,74 @@
+"""What becomes of a Ray that does not start. Ray itself is a stand-in here: it fails on demand."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.worlds import ray_session
+
+
+class HalfStartedRay:
+    """Starts a process, writes a log, and fails as often as it is told, as Ray does."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.settings: dict[str, Any] = {}
+
+    def init(self, **settings: Any) -> None:
+        self.settings = settings
+        folder = Path(settings["_temp_dir"])
+        logs = folder / "session_2026" / "logs"
+        logs.mkdir(parents=True)
+        (logs / "raylet.err").write_text("early\n" * 50 + "no room left\n")
+        wait = [sys.executable, "-c", "input()", str(folder / "socket")]
+        self.started.append(subprocess.Popen(wait, stdin=subprocess.PIPE))
+        if len(self.started) <= self.failures:
+            raise Exception("timed out during startup")  # Ray's own class for it
+
+    def shutdown(self) -> None: ...
+
+
+@pytest.fixture
+def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    stand_in = HalfStartedRay(request.param)
+    monkeypatch.setattr(ray_session, "ray", stand_in)
+    yield stand_in
+    for process in stand_in.started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("failing", [1], indirect=True)
+def test_a_second_try_follows_in_a_folder_of_its_own(
+    failing: HalfStartedRay, tmp_path: Path
+) -> None:
+    ray_session.start_ray(tmp_path)
+    first, second = failing.started
+    assert first.poll() is not None, "the first try's process was left"
+    assert second.poll() is None, "the second try's process was ended"
+    assert {path.name for path in tmp_path.iterdir()} == {"ray1", "ray2"}
+
+
+@pytest.mark.parametrize("failing", [9], indirect=True)
+def test_it_gives_up_with_ray_s_last_words_and_leaves_nothing(
+    failing: HalfStartedRay, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="2 attempts: timed out during startup") as caught:
+        ray_session.start_ray(tmp_path)
+    assert "raylet.err: no room left" in str(caught.value)
+    assert str(caught.value).count("\n") <= 12
+    assert not [p for p in failing.started if psutil.pid_exists(p.pid) and p.poll() is None]
+
+
+@pytest.mark.parametrize("failing", [0], indirect=True)
+def test_nodes_are_no_nicer_than_what_runs_beside_them(
+    failing: HalfStartedRay, tmp_path: Path
+) -> None:
+    """At Ray's own niceness of 15, three busy processes kept a cluster from standing at all."""
+    ray_session.start_ray(tmp_path)
+    assert failing.settings["_system_config"]["worker_niceness"] == 0
