@@ -25,7 +25,7 @@ demo: $(STAMP) ## Start a whole cluster here, ask it questions, show what happen
 
 .PHONY: test
 test: $(STAMP) ## Run all tests (two processes; those that start Ray one after another)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tidiness

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +24,17 @@ settings.load_profile("ci")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Live tests form one group, so that `-n 2 --dist loadgroup` never runs two of them at once."""
-    for item in items:
-        if item.get_closest_marker("live"):
-            item.add_marker(pytest.mark.xdist_group("live"))
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Live tests form one group, so that `-n 2 --dist loadgroup` never runs two of them at once.
+    They come last, whatever else the order is: the other process has little left by then that
+    could take the cores from a whole cluster.
+    """
+    live = {item for item in items if item.get_closest_marker("live")}
+    for item in live:
+        item.add_marker(pytest.mark.xdist_group("live"))
+    yield
+    items.sort(key=lambda item: item in live)
 
 
 @pytest.fixture(scope="session", autouse=True)
