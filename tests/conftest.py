@@ -2,9 +2,11 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -48,3 +50,15 @@ def one_torch_thread() -> None:
 def tiny_model_folder() -> Path:
     """The checkpoint folder of perfuse-tiny, in Hugging Face's layout."""
     return ROOT / "configs" / "perfuse_tiny" / "model"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int | pytest.ExitCode
+) -> None:
+    """What failed may have failed for want of this."""
+    if exitstatus:
+        memory, disk = psutil.virtual_memory(), psutil.disk_usage(tempfile.gettempdir())
+        terminalreporter.write_line(
+            f"machine: {os.cpu_count()} cores, a load of {os.getloadavg()[1]:.1f} over 5 minutes, "
+            f"{memory.available >> 20:,} MiB of memory free, {disk.free >> 20:,} MiB of disk"
+        )

@@ -9,7 +9,7 @@ import torch
 from kernels.numbers import to_bf16
 
 # 3.6's interpreter takes int() of arrays, which NumPy 2.4 refuses.
-NEEDED = "the GPU twins need Triton 3.7 or newer, which is not installed"
+NEEDED = "the GPU twins need Triton 3.7 or newer, which is not installed (extra [triton])"
 pytest.importorskip("triton", minversion="3.7", reason=NEEDED)
 
 # A GPU's own rounding and scheduling with TRITON_INTERPRET=0, numpy's without.
