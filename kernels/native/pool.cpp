@@ -29,7 +29,13 @@ constexpr int kThreadsMax = 256;
 // read this much.
 constexpr size_t kSerialBytes = size_t{256} << 10;
 constexpr int64_t kSpinDefaultNs = 20'000;
+// A run is at most this part of what is left of a slice: the last ones are single items, and nobody
+// waits long for the last.
+constexpr long kRunsLeft = 4;
 constexpr int64_t kLoadEveryNs = 250'000'000;
+// Some other thread runs for a moment on any machine: one look in twenty-five saw one on an idle
+// one, and a call of five barriers that sleeps at each takes twice as long.
+constexpr int kBusyLooks = 3;
 
 int64_t now_ns() {
   timespec t;
@@ -206,7 +212,8 @@ class Pool {
     const int64_t now = now_ns();
     if (now < look_again_ns_) return;
     look_again_ns_ = now + kLoadEveryNs;
-    spin_ns_.store(runnable() > cores() ? 0 : kSpinDefaultNs, std::memory_order_relaxed);
+    busy_looks_ = runnable() > cores() ? busy_looks_ + 1 : 0;
+    spin_ns_.store(busy_looks_ < kBusyLooks ? kSpinDefaultNs : 0, std::memory_order_relaxed);
   }
 
   // A woken thread is put where it slept last, or, by kernels that pack virtual CPUs, onto its
@@ -239,6 +246,7 @@ class Pool {
   std::atomic<int64_t> spin_ns_{0};
   std::atomic<int64_t> spin_wanted_ns_{-1};
   int64_t look_again_ns_ = 0;
+  int busy_looks_ = 0;
 };
 
 bool Team::enter() {
@@ -249,17 +257,20 @@ bool Team::enter() {
   return pool_->done().load(std::memory_order_acquire) >> kCountBits <= phase_;
 }
 
-long Team::take(int slice, long count) {
+Team::Run Team::take(int slice, long count, long run_max) {
   const long begin = (count * slice + threads_ - 1) / threads_;
   const long size = (count * (slice + 1) + threads_ - 1) / threads_ - begin;
   std::atomic<uint64_t>& word = pool_->taken(slice);
   uint64_t seen = word.load(std::memory_order_relaxed);
   for (;;) {
-    if (seen >> kCountBits > phase_) return -1;
+    if (seen >> kCountBits > phase_) return {0, 0};
     const long taken = seen >> kCountBits == phase_ ? long(seen & kCountMask) : 0;
-    if (taken >= size) return -1;
-    const uint64_t next = phase_ << kCountBits | uint64_t(taken + 1);
-    if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return begin + taken;
+    if (taken >= size) return {0, 0};
+    const long run = std::clamp((size - taken) / kRunsLeft, long{1}, run_max);
+    const uint64_t next = phase_ << kCountBits | uint64_t(taken + run);
+    if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) {
+      return {begin + taken, begin + taken + run};
+    }
   }
 }
 

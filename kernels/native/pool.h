@@ -21,21 +21,16 @@ class Team {
   // contiguous slices, then help with the others'.
   template <class F>
   void each(long count, const F& work) {
-    if (!pool_) {
-      for (long i = 0; i < count; ++i) work(i);
-      return;
-    }
-    for (long first = 0; first < count || first == 0; first += kItemsMax) {
-      const long part = count - first < kItemsMax ? count - first : kItemsMax;
-      if (!enter()) continue;
-      long mine = 0;
-      for (int step = 0; step < threads_; ++step) {
-        for (long item; (item = take((thread_ + step) % threads_, part)) >= 0; ++mine) {
-          work(first + item);
-        }
-      }
-      leave(part, mine);
-    }
+    walk(count, 1, [&work](long begin, long end) {
+      for (long i = begin; i < end; ++i) work(i);
+    });
+  }
+  // The same for short items: work(begin, end) for runs of them, which get shorter towards the end
+  // of a slice. To take one is a locked operation: it waits for all that was stored before, and on
+  // cores that do not share a cache that is 0.1 us or more of memory standing still.
+  template <class F>
+  void each_run(long count, const F& work) {
+    walk(count, kRunMax, work);
   }
   template <class F>
   void once(const F& work) {
@@ -48,9 +43,29 @@ class Team {
   friend class Pool;
   friend struct Region;
   static constexpr long kItemsMax = long{1} << 23;
+  static constexpr long kRunMax = 8;
 
+  struct Run {
+    long begin, end;
+  };
+  template <class F>
+  void walk(long count, long run_max, const F& work) {
+    if (!pool_) return work(0, count);
+    for (long first = 0; first < count || first == 0; first += kItemsMax) {
+      const long part = count - first < kItemsMax ? count - first : kItemsMax;
+      if (!enter()) continue;
+      long mine = 0;
+      for (int step = 0; step < threads_; ++step) {
+        for (Run run; (run = take((thread_ + step) % threads_, part, run_max)).begin < run.end;) {
+          work(first + run.begin, first + run.end);
+          mine += run.end - run.begin;
+        }
+      }
+      leave(part, mine);
+    }
+  }
   bool enter();  // the next phase; false where it is over already
-  long take(int slice, long count);
+  Run take(int slice, long count, long run_max);  // empty where all are taken
   void leave(long count, long mine);
 
   Pool* pool_ = nullptr;
@@ -90,8 +105,8 @@ void run_phases(int num_phases, const long* num_items, size_t bytes, const F& bo
 int num_threads();
 // Throws std::invalid_argument unless 1 <= threads <= 256.
 void set_num_threads(int threads);
-// Microseconds that an idle thread looks for work before it sleeps; -1: 20, or 0 whenever more
-// threads are runnable than there are cores.
+// Microseconds that an idle thread looks for work before it sleeps; -1: 20, or 0 while more threads
+// are runnable than there are cores, for most of a second already.
 void set_spin_us(int microseconds);
 
 }  // namespace perfuse
