@@ -174,8 +174,8 @@ class Layer {
     }
   }
 
-  // Panels begin to end of all active experts', one expert after another. Whoever multiplies the last
-  // panel of a group that shares a scale sees what the others wrote, and writes the group.
+  // Panels begin to end of all active experts, one expert after another. Whoever multiplies the
+  // last panel of a group that shares a scale sees what the others wrote, and writes the group.
   void up_run(long begin, long end) const {
     while (begin < end) {
       const long i = begin / moe_.up_panels, panel = begin % moe_.up_panels;

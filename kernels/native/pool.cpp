@@ -29,7 +29,7 @@ constexpr int kThreadsMax = 256;
 // read this much.
 constexpr size_t kSerialBytes = size_t{256} << 10;
 constexpr int64_t kSpinDefaultNs = 20'000;
-// A run is at most this part of what is left of a slice: the last ones are single items, and nobody
+// A run is at most this part of what is left of a slice: the last are single items, and nobody
 // waits long for the last.
 constexpr long kRunsLeft = 4;
 constexpr int64_t kLoadEveryNs = 250'000'000;
