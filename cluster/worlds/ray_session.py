@@ -84,7 +84,7 @@ def _start(folder: Path) -> None:
         logging_level=logging.ERROR,
         log_to_driver=True,
         configure_logging=False,
-        _system_config=SETTINGS,
+        _system_config=dict(SETTINGS),  # Ray adds its session's folder, for the next session too
     )
 
 

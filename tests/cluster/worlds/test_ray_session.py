@@ -21,6 +21,7 @@ class HalfStartedRay:
 
     def init(self, **settings: Any) -> None:
         self.settings = settings
+        settings["_system_config"]["object_spilling_config"] = "Ray adds this"
         folder = Path(settings["_temp_dir"])
         logs = folder / "session_2026" / "logs"
         logs.mkdir(parents=True)
@@ -72,3 +73,10 @@ def test_nodes_are_no_nicer_than_what_runs_beside_them(
     """At Ray's own niceness of 15, three busy processes kept a cluster from standing at all."""
     ray_session.start_ray(tmp_path)
     assert failing.settings["_system_config"]["worker_niceness"] == 0
+
+
+@pytest.mark.parametrize("failing", [0], indirect=True)
+def test_a_session_s_folder_is_not_the_next_one_s(failing: HalfStartedRay, tmp_path: Path) -> None:
+    """It would be made again, for good: the first session has removed it."""
+    ray_session.start_ray(tmp_path)
+    assert "object_spilling_config" not in ray_session.SETTINGS
