@@ -6,19 +6,14 @@ from pathlib import Path
 
 import psutil
 
+from cluster.session_processes import processes_of_session
+
 
 def cluster_processes(driver_pid: int, session_folder: Path) -> list[psutil.Process]:
     """The driver, its descendants, and every process that names the Ray session's folder."""
     driver = psutil.Process(driver_pid)
-    found = {process.pid: process for process in (driver, *driver.children(recursive=True))}
-    for process in psutil.process_iter():
-        try:
-            named = any(str(session_folder) in part for part in process.cmdline())
-            if named and process.pid not in found:
-                for member in (process, *process.children(recursive=True)):
-                    found[member.pid] = member
-        except psutil.Error:
-            continue
+    found = processes_of_session(session_folder, psutil.process_iter())
+    found |= {process.pid: process for process in (driver, *driver.children(recursive=True))}
     return [found[pid] for pid in sorted(found)]
 
 

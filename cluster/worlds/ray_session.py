@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from cluster.session_processes import processes_of_session
+
 # Nobody else on this machine may talk to the session, and nothing is reported to anybody.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -31,7 +33,6 @@ OBJECT_STORE_BYTES = 80 << 20
 # thirtieth of a core, and a cluster that stands after 15 s would not after 150. All processes are
 # on this machine: one that does not answer for a while is waiting for a core, not gone.
 SETTINGS = {"worker_niceness": 0, "health_check_failure_threshold": 100}
-
 
 # Ray gives its processes 30 s to find each other. A machine that was held up for as long deserves
 # another try; one on which two have failed needs its owner.
@@ -89,15 +90,9 @@ def _start(folder: Path) -> None:
 
 
 def _end_processes_of(folder: Path) -> None:
-    """Ray forgets what it had started when it fails half-way; all have their folder's name among
-    their arguments, or a parent that has.
-    """
+    """Ray forgets what it had started when it fails half-way."""
     ray.shutdown()
-    ended = []
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):
-            if any(str(folder) in argument for argument in child.cmdline()):
-                ended += [*child.children(recursive=True), child]
+    ended = processes_of_session(folder, psutil.Process().children()).values()
     for process in ended:
         with suppress(psutil.NoSuchProcess):
             process.kill()
