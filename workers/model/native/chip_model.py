@@ -97,10 +97,6 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
             experts=None if experts is None else experts.layers.get(layer),
         )
 
-    def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
-        """[T, H]. Raises ValueError on ids outside the vocabulary."""
-        return self._embedding.rows(token_ids_T)
-
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput]:
         """Writes the new tokens' KV, then attention with residual, norm and gate. Overwrites x."""
         chosen = self._decoder.attend(self._cache, self._plan(layout), layer, x)

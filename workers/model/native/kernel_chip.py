@@ -16,6 +16,7 @@ from kernels import attention, mla
 from kernels.numbers import Floats
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
+from workers.model.embedding import Embedding
 from workers.model.no_memory import no_memory
 from workers.model.work import WorkModel
 
@@ -29,6 +30,8 @@ class KernelChip(ABC, Generic[Cache, Plan]):
     make_cache   makes the KV blocks; raises MemoryError where they are too many
     work         how work is counted; in "hbm" where left out
     """
+
+    _embedding: Embedding  # set by each chip, from the checkpoint that it reads
 
     def __init__(
         self,
@@ -68,6 +71,10 @@ class KernelChip(ABC, Generic[Cache, Plan]):
     @property
     def kv_tier(self) -> str:
         return self._work.kv_tier
+
+    def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
+        """[T, H]. Raises ValueError on ids outside the vocabulary."""
+        return self._embedding.rows(token_ids_T)
 
     def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
         """Residual plus the experts' sum: one rounding."""

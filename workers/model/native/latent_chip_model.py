@@ -79,10 +79,6 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
                 for layer in range(config.num_layers)
             )
 
-    def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
-        """[T, H]. Raises ValueError on ids outside the vocabulary."""
-        return self._embedding.rows(token_ids_T)
-
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
         """Writes the new tokens' KV, then attention with residual, norm, and the gate with shared
         experts or a dense network. Overwrites x.
