@@ -12,9 +12,9 @@ import torch
 
 from benchmarks.kernels.case import DISTINCT_BYTES, Case
 from kernels import codec
+from kernels.numbers import GROUP
 
 TOKENS, HIDDEN, DESTINATIONS, TOP_K = 512, 4096, 8, 4
-CHANNELS = 128  # that share a scale
 
 
 def codec_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Case]:
@@ -61,7 +61,7 @@ def _visits(destinations: np.ndarray) -> np.ndarray:
 
 def torch_pack(many: list[np.ndarray], destinations: np.ndarray) -> Callable[[], int]:
     """The same codes and scales by torch's operations, copied in order of destinations."""
-    tensors = [torch.from_numpy(x).view(TOKENS, -1, CHANNELS) for x in many]
+    tensors = [torch.from_numpy(x).view(TOKENS, -1, GROUP) for x in many]
     rows = torch.from_numpy(np.nonzero(_visits(destinations))[1])
 
     def once() -> int:
