@@ -59,6 +59,7 @@ MAY_PRINT = (
     "cluster/cli/",
     "configs/perfuse_tiny/",
     "protos/generate.py",
+    "tests/golden/__main__.py",
     "tests/test_tidy.py",
 )
 # Files whose order of iteration reaches tokens, traces or messages.

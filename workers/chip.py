@@ -40,6 +40,7 @@ from workers.request import SamplingParams
 from workers.scheduler import Item, Scheduler, Step
 from workers.sequence import Sequence
 from workers.stepper import Stepper, StepResult
+from workers.trace import Sampled
 
 # Aborts that are remembered: far more than can be overtaken at once.
 ABORTED_MAX = 4096
@@ -309,8 +310,9 @@ class Chip:
 
     def _note(self, job: Job, choice: Choice) -> None:
         """Into the trace, so that its hash says whether two runs gave the same tokens."""
-        what = f"{job.seq.num_outputs - 1} {choice.token_id}"
-        self._node.trace.note(self._node.clock.now(), "token", what, self._name, job.seq.seq_id)
+        seq, now_ns = job.seq, self._node.clock.now()
+        position = seq.num_outputs - 1
+        self._node.trace.add(Sampled(now_ns, self._name, seq.seq_id, position, choice.token_id))
 
     def _finish_reason(self, job: Job, choice: Choice, at_end: bool) -> str:
         """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it

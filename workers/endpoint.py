@@ -33,7 +33,7 @@ from workers.hardware.hardware import Hardware
 from workers.link import Link, Peer, Rule, fate_of, flip_bit
 from workers.message import Message, frozen
 from workers.port import Port
-from workers.trace import Trace
+from workers.trace import Delivered, Trace
 from workers.transport.base import Transport
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
@@ -243,7 +243,7 @@ class Endpoint:
         if self._closed:
             return
         if self._clock.emulated:
-            self._trace.delivered(message, message.due_ns, self._clock.wall_now() - message.due_ns)
+            self._trace.add(_record(message, self._clock.wall_now() - message.due_ns))
         if message.reply_to:
             pending = self._pending.get(message.reply_to)
             if pending is not None:
@@ -337,3 +337,16 @@ class Endpoint:
                 pending.settle(PeerDead(f"{node} is gone: {reason}", node=node))
         for listener in self.on_peer_dead:
             listener(node, reason)
+
+
+def _record(message: Message, late_ns: int) -> Delivered:
+    return Delivered(
+        message.due_ns,
+        message.kind,
+        message.source,
+        message.destination,
+        message.declared_bytes,
+        message.checksum,
+        message.request_id,
+        late_ns,
+    )

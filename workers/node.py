@@ -57,7 +57,7 @@ class Node:
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
         self.link = Link(link)
-        self.hardware = Hardware(device, clock, trace, compute_thread)
+        self.hardware = Hardware(name, device, clock, trace, compute_thread)
         self.endpoint = Endpoint(
             name,
             epoch,

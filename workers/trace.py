@@ -1,4 +1,5 @@
-"""What happened, in one record type: trace hash, latency breakdown and overruns all come from here.
+"""What happened, as typed records: trace hash, latency breakdown, energy and overruns are all folds
+over them.
 
 In the virtual world one Trace serves all nodes, and its hash says whether two runs were the same.
 In a live world each node has its own, and the driver gathers them at the end.
@@ -6,30 +7,80 @@ In a live world each node has its own, and the driver gathers them at the end.
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
-
-from workers.hardware.work import Work
-from workers.message import Message
+from typing import NamedTuple
 
 # Enough for a demo's worth of events of one node; older records fall out, counters and hash go on.
 RECORDS_MAX = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One thing that happened.
+class Delivered(NamedTuple):
+    """A message reached the worker that it is for.
 
-    at_ns     when it was due           what     "message", "run" or a worker's own word
-    subject   kind or work name         detail   who, and to whom
-    late_ns   how long after its due time it really ended (negative: it was early and waited)
+    at_ns       when its last byte was due there
+    num_bytes   what the link charged
+    late_ns     how long after its due time it really came (negative: it was early and waited)
     """
+
+    at_ns: int
+    kind: str
+    source: str
+    destination: str
+    num_bytes: int
+    checksum: int
+    request_id: str
+    late_ns: int = 0
+
+    def line(self) -> str:
+        """All but the lateness, which says something of the host and nothing of the run."""
+        way = f"{self.source}>{self.destination}"
+        return (
+            f"{self.at_ns}|message|{self.kind}|{way} {self.num_bytes} {self.checksum}"
+            f"|{self.request_id}\n"
+        )
+
+
+class Ran(NamedTuple):
+    """A machine did declared work, which was due at `at_ns` and took `took_ns`."""
+
+    at_ns: int
+    node: str
+    work: str
+    took_ns: int
+    joules: float
+    late_ns: int = 0
+
+    def line(self) -> str:
+        return f"{self.at_ns}|run|{self.work}|{self.took_ns}|\n"
+
+
+class Sampled(NamedTuple):
+    """A chip chose the token at a position of a request's stream."""
+
+    at_ns: int
+    chip: str
+    request_id: str
+    position: int
+    token_id: int
+
+    def line(self) -> str:
+        token = f"{self.position} {self.token_id}"
+        return f"{self.at_ns}|token|{token}|{self.chip}|{self.request_id}\n"
+
+
+class Noted(NamedTuple):
+    """A worker's own word about something out of the ordinary."""
 
     at_ns: int
     what: str
     subject: str
-    detail: str
-    request_id: str
-    late_ns: int
+    detail: str = ""
+    request_id: str = ""
+
+    def line(self) -> str:
+        return f"{self.at_ns}|{self.what}|{self.subject}|{self.detail}|{self.request_id}\n"
+
+
+Record = Delivered | Ran | Sampled | Noted
 
 
 class Trace:
@@ -40,28 +91,16 @@ class Trace:
         self.num_records = 0
         self._hash = hashlib.blake2b(digest_size=16) if hashed else None
 
-    def note(
-        self,
-        at_ns: int,
-        what: str,
-        subject: str,
-        detail: str = "",
-        request_id: str = "",
-        late_ns: int = 0,
-    ) -> None:
+    def add(self, record: Record) -> None:
         self.num_records += 1
-        self.records.append(Record(at_ns, what, subject, detail, request_id, late_ns))
+        self.records.append(record)
         if self._hash is not None:
-            self._hash.update(f"{at_ns}|{what}|{subject}|{detail}|{request_id}\n".encode())
+            self._hash.update(record.line().encode())
 
-    def delivered(self, message: Message, due_ns: int, late_ns: int) -> None:
-        detail = (
-            f"{message.source}>{message.destination} {message.declared_bytes} {message.checksum}"
-        )
-        self.note(due_ns, "message", message.kind, detail, message.request_id, late_ns)
-
-    def ran(self, work: Work, start_ns: int, due_ns: int, late_ns: int) -> None:
-        self.note(due_ns, "run", work.name, str(due_ns - start_ns), "", late_ns)
+    def note(
+        self, at_ns: int, what: str, subject: str, detail: str = "", request_id: str = ""
+    ) -> None:
+        self.add(Noted(at_ns, what, subject, detail, request_id))
 
     def digest(self) -> str:
         """Hash over all records so far; only of a trace made with `hashed`."""

@@ -8,6 +8,7 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.live import live_world
 from cluster.worlds.virtual import VirtualWorld, run_virtual
+from workers.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 
@@ -29,13 +30,24 @@ class Run:
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
     """In this process, in exact virtual time."""
+    return run_virtual(blueprint, lambda world: _drive(world, workload, on_answer))
 
-    async def job(world: VirtualWorld) -> Run:
-        answers = await Driver(world.gateway, world.client, on_answer).run(workload)
-        held = await world.client.held_everywhere()
-        return Run(answers, held, world.trace.digest())
+
+def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Record]]:
+    """The same, and the records of the workload (those of the start left out)."""
+
+    async def job(world: VirtualWorld) -> tuple[Run, list[Record]]:
+        world.trace.records.clear()
+        run = await _drive(world, workload, lambda _: None)
+        return run, list(world.trace.records)
 
     return run_virtual(blueprint, job)
+
+
+async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
+    answers = await Driver(world.gateway, world.client, on_answer).run(workload)
+    held = await world.client.held_everywhere()
+    return Run(answers, held, world.trace.digest())
 
 
 def run_live(

@@ -19,11 +19,8 @@ from workers.disk import FolderDisk
 from workers.endpoint import Endpoint
 from workers.node import Node
 from workers.rng import Rng
-from workers.trace import Trace
+from workers.trace import Delivered, Ran, Trace
 from workers.transport.base import Transport
-
-# Records that have a due time and can be late.
-TIMED = ("run", "message")
 
 if TYPE_CHECKING:
     from cluster.gateway.http.server import GatewayServer
@@ -135,7 +132,12 @@ class StandingNode:
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""
-        return [(r.request_id, r.late_ns) for r in self._node.trace.records if r.what in TIMED]
+        records = self._node.trace.records
+        return [
+            (r.request_id if isinstance(r, Delivered) else "", r.late_ns)
+            for r in records
+            if isinstance(r, Delivered | Ran)
+        ]
 
     async def serve_http(self, host: str, port: int, settings: "GatewaySettings") -> str:
         """Listen; returns the URL."""

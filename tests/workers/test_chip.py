@@ -242,7 +242,7 @@ def test_an_abort_that_overtakes_what_it_aborts_still_holds(kind: str) -> None:
         await cancel_after(world, "r", prompt(0), 60_000)
         await settle(world)
         assert not any((await world.client.held_everywhere()).values())
-        refused = [r for r in world.trace.records if "was aborted before" in r.detail]
+        refused = [r for r in world.trace.records if "was aborted before" in r.line()]
         assert len(refused) == 1
 
     late = {"type": "latency", "kind": kind, "attributes": {"latency": "200 us"}}

@@ -21,6 +21,7 @@ from workers.chip import Chip
 from workers.model.reference import Reference
 from workers.request import SamplingParams
 from workers.scheduler import Scheduler, Step
+from workers.trace import Delivered
 
 CHIP = {"workers": ["chip"], "device": "h100-sxm", "link": "lowlat-2us"}
 IN_PLACE: dict[str, object] = {
@@ -63,7 +64,7 @@ def test_tokens_are_the_reference_s_when_prompts_and_answers_share_steps(steps: 
     async def job(world: VirtualWorld) -> list[list[int]]:
         wanted = [request(f"r{i}", prompt_ids=prompt(i, n), max_tokens=m) for i, n, m in sizes]
         heard = await ask_all(world, wanted, apart_ns=40_000)
-        kinds = {record.subject for record in world.trace.records if record.what == "message"}
+        kinds = {r.kind for r in world.trace.records if isinstance(r, Delivered)}
         assert "generate" in kinds and not kinds & set(TRAVELS)
         await settle(world)
         return [one.tokens for one in heard]
@@ -127,7 +128,7 @@ def test_the_pool_has_what_a_chip_that_does_both_forgot() -> None:
         await ask(world, request("other", prompt_ids=prompt(3, 110), max_tokens=18))
         again = await ask(world, request("again", prompt_ids=prompt(2, 70)))
         assert first.tokens == again.tokens == expected(2, 70, 8)
-        kinds = {r.subject for r in world.trace.records if r.what == "message"}
+        kinds = {r.kind for r in world.trace.records if isinstance(r, Delivered)}
         assert {"pool_get", "pool_put"} <= kinds
         assert again.last.num_cached_tokens == 64
         await settle(world)

@@ -11,11 +11,11 @@ from workers.clock.virtual import VirtualClock
 from workers.hardware.hardware import IN_LINE_FLOPS_MAX, Hardware
 from workers.hardware.resource import Resource
 from workers.hardware.work import Work
-from workers.trace import Trace
+from workers.trace import Ran, Trace
 
 
 def hardware(clock: VirtualClock, **changes: object) -> Hardware:
-    return Hardware(make_device(**changes), clock, Trace(), None)  # type: ignore[arg-type]
+    return Hardware("test", make_device(**changes), clock, Trace(), None)  # type: ignore[arg-type]
 
 
 def due_ns(work: Work, **changes: object) -> int:
@@ -103,7 +103,7 @@ def test_run_returns_the_kernel_s_result_when_it_is_due() -> None:
     trace = Trace()
 
     async def job(clock: VirtualClock) -> None:
-        machine = Hardware(make_device(), clock, trace, None)
+        machine = Hardware("test", make_device(), clock, trace, None)
         await clock.wait_until(40)
         work = Work("double", flops={"fp32": 100})
 
@@ -114,9 +114,7 @@ def test_run_returns_the_kernel_s_result_when_it_is_due() -> None:
         assert clock.now() == 140
 
     run_alone(job)
-    assert [(r.at_ns, r.what, r.subject, r.detail) for r in trace.records] == [
-        (140, "run", "double", "100")
-    ]
+    assert list(trace.records) == [Ran(140, "test", "double", 100, 100 * 0.5e-12, 0)]
 
 
 def test_concurrent_runs_overlap_in_time_as_their_resources_allow() -> None:
@@ -164,7 +162,7 @@ def test_small_kernels_stay_in_line_and_big_ones_go_to_the_thread() -> None:
     async def main() -> None:
         clock = LiveClock(time.monotonic_ns(), emulated=False)
         with ThreadPoolExecutor(1, thread_name_prefix="compute") as thread:
-            machine = Hardware(make_device(), clock, Trace(), thread)
+            machine = Hardware("test", make_device(), clock, Trace(), thread)
             name = lambda: threading.current_thread().name  # noqa: E731
             small = Work("small", flops={"fp32": IN_LINE_FLOPS_MAX - 1})
             big = Work("big", flops={"fp32": IN_LINE_FLOPS_MAX})

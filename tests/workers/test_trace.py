@@ -1,50 +1,47 @@
-"""One record type; the hash sees all that happened and nothing of how late the host was."""
+"""Typed records; the hash sees all that happened and nothing of how late the host was."""
 
 import pytest
 
-from workers.hardware.work import Work
-from workers.message import Message
-from workers.trace import Trace
+from workers.trace import Delivered, Noted, Ran, Record, Sampled, Trace
+
+TOLD = Delivered(70, "dispatch", "chip", "shard", 640, 0, "r1", 3)
+RAN = Ran(130, "decode-0", "experts", 30, 1e-6, -5)
+TOKEN = Sampled(131, "decode-0", "r1", 0, 42)
+NOTE = Noted(140, "abort failed", "decode-0", "no answer", "r1")
 
 
-def traced(*notes: tuple, late_ns: int = 0) -> str:
+def hashed(*records: Record) -> str:
     trace = Trace(hashed=True)
-    for at_ns, what, subject in notes:
-        trace.note(at_ns, what, subject, late_ns=late_ns)
+    for record in records:
+        trace.add(record)
     return trace.digest()
 
 
 def test_the_hash_depends_on_order_time_and_content() -> None:
-    base = traced((1, "run", "a"), (2, "run", "b"))
-    assert base == traced((1, "run", "a"), (2, "run", "b"))
+    base = hashed(TOLD, RAN, TOKEN, NOTE)
+    assert base == hashed(TOLD, RAN, TOKEN, NOTE)
     others = [
-        traced((2, "run", "b"), (1, "run", "a")),
-        traced((1, "run", "a"), (3, "run", "b")),
-        traced((1, "run", "a"), (2, "run", "c")),
-        traced((1, "run", "a")),
+        hashed(RAN, TOLD, TOKEN, NOTE),
+        hashed(TOLD, RAN, TOKEN),
+        hashed(TOLD._replace(at_ns=71), RAN, TOKEN, NOTE),
+        hashed(TOLD._replace(num_bytes=641), RAN, TOKEN, NOTE),
+        hashed(TOLD._replace(source="other"), RAN, TOKEN, NOTE),
+        hashed(TOLD, RAN._replace(took_ns=31), TOKEN, NOTE),
+        hashed(TOLD, RAN, TOKEN._replace(token_id=43), NOTE),
+        hashed(TOLD, RAN, TOKEN, NOTE._replace(detail="another")),
     ]
     assert base not in others and len(set(others)) == len(others)
 
 
 def test_lateness_is_kept_but_not_hashed() -> None:
-    assert traced((1, "run", "a")) == traced((1, "run", "a"), late_ns=99)
+    assert hashed(TOLD, RAN) == hashed(TOLD._replace(late_ns=99), RAN._replace(late_ns=99))
 
 
-def test_records_say_who_told_whom_what_and_when() -> None:
+def test_records_are_kept_in_order_and_counted() -> None:
     trace = Trace()
-    message = Message("dispatch", "chip", "shard", request_id="r1", declared_bytes=640)
-    trace.delivered(message, 70, 3)
-    trace.ran(Work("experts"), 100, 130, -5)
-    told, ran = trace.records
-    assert (told.at_ns, told.what, told.subject, told.request_id) == (
-        70,
-        "message",
-        "dispatch",
-        "r1",
-    )
-    assert told.detail.startswith("chip>shard 640") and told.late_ns == 3
-    assert (ran.at_ns, ran.subject, ran.detail, ran.late_ns) == (130, "experts", "30", -5)
-    assert trace.num_records == 2
+    trace.add(TOLD)
+    trace.note(140, "abort failed", "decode-0", "no answer", "r1")
+    assert list(trace.records) == [TOLD, NOTE] and trace.num_records == 2
 
 
 def test_an_unhashed_trace_has_no_hash() -> None:

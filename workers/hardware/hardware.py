@@ -19,7 +19,7 @@ from configs.schema.device import DeviceSpec, TierSpec
 from workers.clock.base import Clock
 from workers.hardware.resource import Resource
 from workers.hardware.work import Work
-from workers.trace import Trace
+from workers.trace import Ran, Trace
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,9 +74,10 @@ class Hardware:
     """Resources of one machine, shared by all workers that stand on its node."""
 
     def __init__(
-        self, spec: DeviceSpec, clock: Clock, trace: Trace, thread: Executor | None
+        self, node: str, spec: DeviceSpec, clock: Clock, trace: Trace, thread: Executor | None
     ) -> None:
-        self.spec, self._clock, self._trace, self._thread = spec, clock, trace, thread
+        self._node, self.spec, self._clock = node, spec, clock
+        self._trace, self._thread = trace, thread
         self._compute = {
             dtype: Resource(rate * spec.compute_efficiency) for dtype, rate in spec.compute.items()
         }
@@ -93,11 +94,14 @@ class Hardware:
         start_ns = self._clock.now()
         if not self._clock.emulated:
             return await self._compute_numbers(work, kernel, *args, **kwargs)
+        joules = self.joules
         due_ns = self.reserve(work, start_ns)
+        joules = self.joules - joules
         result = await self._compute_numbers(work, kernel, *args, **kwargs)
         late_ns = self._clock.wall_now() - due_ns
         await self._clock.wait_until(due_ns)
-        self._trace.ran(work, start_ns, due_ns, late_ns)
+        record = Ran(due_ns, self._node, work.name, due_ns - start_ns, joules, late_ns)
+        self._trace.add(record)
         return result
 
     async def compute(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -22,6 +22,7 @@ from tests.cluster.worlds.cluster import (
     workers_of,
 )
 from workers.chip import Chip
+from workers.trace import Delivered
 
 NO_POOL = {"placement.kv_pool": False}
 
@@ -202,7 +203,9 @@ def test_a_cancel_during_retrieval_is_heard() -> None:
         await world.clock.wait_until(world.clock.now() + 10_000)
         task.cancel()
         await settle(world)
-        prefilled = [r for r in world.trace.records if r.subject == "prefill"]
+        prefilled = [
+            r for r in world.trace.records if isinstance(r, Delivered) and r.kind == "prefill"
+        ]
         assert not prefilled
 
     run(with_cards(NO_POOL), job)

@@ -17,6 +17,7 @@ from tests.cluster.worlds.test_process import assert_lets_go, drawn, streamed, t
 from tests.workers.model.models import KERNEL_V2, KERNEL_V3, write_model
 from workers.model.reference import Reference
 from workers.request import SamplingParams
+from workers.trace import Delivered
 
 LARGER: dict[str, Any] = {"vocab_size": 512, "max_position_embeddings": 1024}
 
@@ -55,7 +56,7 @@ def test_kv_goes_from_chip_to_chip(folder: Path, kv: Any) -> None:
         ]
         heard = await ask_all(world, wanted, apart_ns=40_000)
         await settle(world)
-        kinds = {record.subject for record in world.trace.records if record.what == "message"}
+        kinds = {r.kind for r in world.trace.records if isinstance(r, Delivered)}
         assert {"kv_blocks", "dispatch"} <= kinds
         return [one.tokens for one in heard]
 
