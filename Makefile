@@ -48,6 +48,10 @@ venv: $(STAMP) ## Install everything into .venv (the other targets do it when ne
 kernels: $(STAMP) ## Build the native kernels again (installing builds them where g++ is)
 	@$(BIN)/python -m kernels.native.build
 
+.PHONY: golden
+golden: $(STAMP) ## Run the golden scenarios again, print which records changed, keep them
+	@$(BIN)/python -m tests.golden $(ARGS)
+
 .PHONY: format
 format: $(STAMP) ## Format the code and apply the safe lint fixes
 	@$(BIN)/ruff format .
