@@ -36,7 +36,7 @@ check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tid
 	run "mypy" $(BIN)/mypy --no-error-summary; \
 	run "lint-imports" $(BIN)/lint-imports --no-logo; \
 	run "protos" $(BIN)/python -m protos.generate --check; \
-	run "tidy" $(BIN)/python -m pytest -q -p no:randomly tests/test_tidy.py; \
+	run "tidy" $(BIN)/python -m pytest -q -p no:randomly tests/tidy; \
 	if [ $${#failed[@]} -gt 0 ]; then \
 	  printf '\nmake check failed:'; printf ' [%s]' "$${failed[@]}"; echo; exit 1; \
 	fi

@@ -25,17 +25,17 @@ from benchmarks.runs import (
     run_in_local,
     run_in_virtual,
 )
+from cluster.api.request import Retrieval
+from cluster.retrieval.collection import open_collection
+from cluster.retrieval.embedder import make_embedder
 from cluster.router.prompts import prompt_ids, retrieval_query
+from cluster.text.tokenizer import Tokenizer
 from cluster.workload.build import TimedRequest, Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.presets import corpus_folder
+from workers.memory.shard import RetrievalShard
 from workers.model.reference import Reference
-from workers.model.text import Tokenizer
-from workers.request import Retrieval
-from workers.retrieval.collection import open_collection
-from workers.retrieval.embedder import make_embedder
-from workers.retrieval.shard import RetrievalShard
 
 WORLDS = ("virtual", "local")
 SHARD_COUNTS = (1, 2, 3, 4, 5, 6, 7, 8)

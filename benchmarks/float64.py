@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from configs.model_config import ModelConfig
+from configs.families import load_model
 
 Float64 = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class Float64Model:
     """One forward pass over a whole sequence, without a cache."""
 
     def __init__(self, folder: Path) -> None:
-        self.config = ModelConfig.load(folder)
+        self.config = load_model(folder)
         self._weights: dict[str, Float64] = {}
         for path in sorted(folder.glob("*.safetensors")):
             for name, weight in load_file(path).items():

@@ -20,7 +20,7 @@ from transformers.utils import logging
 from benchmarks.random_models import FAMILIES, save_random_model
 from benchmarks.rows import Row, arguments, report
 from workers.model.reference import Reference
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 DIFFERENCE_MAX = 1e-4
 NUM_TOKENS = 64

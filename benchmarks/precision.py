@@ -18,7 +18,7 @@ from benchmarks.rows import Row, arguments, report
 from configs.precision import Precision
 from configs.presets import TINY_MODEL, model_folder
 from workers.model.reference import Reference
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 24, 16, 112
 # Precision -> least share of positions whose most likely token is that of exact mode.

@@ -8,12 +8,12 @@ of shards must give the same passages in the same order.
 from collections.abc import Sequence
 
 from benchmarks.rows import Row, arguments, report
-from cluster.router.retrieval import merge, partition
+from cluster.retrieval.collection import Collection, collection_from_texts
+from cluster.retrieval.embedder import EMBEDDERS, Embedder, make_embedder
+from cluster.retrieval.spread import merge, partition
 from configs.perfuse_tiny import load_corpus, load_questions
-from workers.retrieval.collection import Collection, collection_from_texts
-from workers.retrieval.embedder import EMBEDDERS, Embedder, make_embedder
-from workers.retrieval.hit import Hit
-from workers.retrieval.shard import RetrievalShard
+from workers.memory.hit import Hit
+from workers.memory.shard import RetrievalShard
 
 TOP_K = 3
 BAR = 0.99

@@ -8,8 +8,8 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import Progress
 
-from cluster.cli import runs
-from cluster.cli.runs import OnAnswer, Run
+from cluster.runs import run as runs
+from cluster.runs.run import OnAnswer, Run
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint

@@ -17,10 +17,10 @@ from time import perf_counter_ns, process_time_ns
 import numpy as np
 
 from benchmarks.rows import Row, arguments, report
-from workers.message import Array, Message
-from workers.transport.base import Transport
-from workers.transport.frame import decode, encode
-from workers.transport.grpc import GrpcTransport
+from workers.wire.message import Array, Message
+from workers.wire.transport.base import Transport
+from workers.wire.transport.frame import decode, encode
+from workers.wire.transport.grpc import GrpcTransport
 
 WARM_UP = 200  # messages: HTTP/2's windows and the allocator settle
 PAYLOADS = (

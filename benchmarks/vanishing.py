@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from cluster.api.request import Request
 from cluster.gateway.router_client import MessageRouterClient
 from workers.errors import DeadlineExceeded
 from workers.node import Node
-from workers.request import Request
 
 # SO_LINGER with no time: `close` resets the connection, as the kernel of a crashed client does.
 RESET = struct.pack("ii", 1, 0)

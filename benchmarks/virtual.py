@@ -22,7 +22,7 @@ app(["run", "demo", "--world", "virtual"], standalone_mode=False)
 LIGHT = {
     "router": "import cluster.router.router, cluster.router.control",
     "gateway": "import cluster.gateway.http.server, cluster.gateway.router_client",
-    "memory server": "import workers.memory_server",
+    "memory server": "import workers.memory.memory_server",
     "workload driver": "import cluster.workload.driver",
 }
 # Appended to a script: says on stderr's last line which of the named modules it has loaded.

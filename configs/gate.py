@@ -1,4 +1,4 @@
-"""How a router's gate chooses experts, as numbers; workers/model/torch/gating.py computes it."""
+"""How a router's gate chooses experts, as numbers; workers/model/plain/gating.py computes it."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -5,23 +5,16 @@ follows from the sizes. A configuration that asks for more than we compute is re
 nothing is ignored in silence that would change a token.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from configs.attention import Gqa, Mla
 from configs.gate import PLAIN_GATE, Gate
 from configs.rope import Yarn
 
 
-class CheckpointError(ValueError):
-    """A model folder cannot be used; says the file, the key and what would be right."""
-
-
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Sizes and constants of one mixture-of-experts model; `load` reads it from a folder.
+    """Sizes and constants of one mixture-of-experts model; `configs.families` reads it.
 
     architecture      class name in config.json, e.g. "Qwen3MoeForCausalLM"
     dtype             of the weights as stored ("float32", "bfloat16", "float16")
@@ -63,18 +56,6 @@ class ModelConfig:
     dense_layers: int = 0
     dense_intermediate: int = 0
     shared_intermediate: int = 0
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "ModelConfig":
-        """Read config.json (and generation_config.json where there is one).
-
-        Raises CheckpointError on a missing or malformed file, an unknown architecture, a feature
-        that is not computed, or sizes that fit no model.
-        """
-        from configs.families import read_config  # the families make ModelConfigs themselves
-
-        path = Path(folder) / "config.json"
-        return read_config(path, read_json(path))
 
     # Byte counts: pure arithmetic for placement, capacity checks and declared work.
 
@@ -143,23 +124,3 @@ class ModelConfig:
     def total_bytes(self, dtype_bytes: int) -> int:
         """All weights: chip and every expert of every layer."""
         return self.chip_bytes(dtype_bytes) + self.shard_bytes(self.num_experts, dtype_bytes)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; raises CheckpointError where that cannot be had."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        where = "the folder does not exist" if not path.parent.is_dir() else "the file is missing"
-        raise CheckpointError(
-            f"{path}: {where}; a Hugging Face model folder with {path.name} is needed"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: invalid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: holds a {type(value).__name__}; it must be a JSON object")
-    return value

@@ -1,6 +1,6 @@
 """YaRN: rotary positions stretched to a longer context (arXiv 2309.00071), as numbers.
 
-`workers/model/torch/rope.py` makes the tables.
+`workers/model/plain/rope.py` makes the tables.
 """
 
 import math

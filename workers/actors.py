@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import ray
 
 from kernels import native
-from workers.transport.base import Transport
+from workers.wire.transport.base import Transport
 
 
 class Standing(Protocol):

@@ -2,10 +2,9 @@
 
 
 class PerfuseError(Exception):
-    """Base of all errors that cross a wire: `code` is stable, `status` a fitting HTTP status."""
+    """Base of all errors that cross a wire: `code` is stable."""
 
     code = "internal_error"
-    status = 500
 
     def __init__(self, message: str, **facts: object) -> None:
         super().__init__(message)
@@ -16,55 +15,55 @@ class PerfuseError(Exception):
 class DeadlineExceeded(PerfuseError):
     """Emulated time passed the deadline before the answer came."""
 
-    code, status = "deadline_exceeded", 504
+    code = "deadline_exceeded"
 
 
 class PeerDead(PerfuseError):
     """The peer's node is gone, or is another incarnation by now."""
 
-    code, status = "peer_dead", 503
+    code = "peer_dead"
 
 
 class CorruptMessage(PerfuseError):
     """A frame's checksum does not fit what it carries, or it cannot be parsed."""
 
-    code, status = "corrupt_message", 502
+    code = "corrupt_message"
 
 
 class Cancelled(PerfuseError):
     """The user went away."""
 
-    code, status = "cancelled", 499
+    code = "cancelled"
 
 
 class InvalidRequest(PerfuseError):
     """A parameter is malformed or out of range."""
 
-    code, status = "invalid_request_error", 400
+    code = "invalid_request_error"
 
 
 class ContextTooLong(InvalidRequest):
     """Prompt and max_tokens do not fit the model's context."""
 
-    code, status = "context_length_exceeded", 400
+    code = "context_length_exceeded"
 
 
 class NotFound(PerfuseError):
     """No such model or vector store."""
 
-    code, status = "not_found", 404
+    code = "not_found"
 
 
 class QueueFull(PerfuseError):
     """Admission refused; facts carry `retry_after_s`."""
 
-    code, status = "queue_full", 429
+    code = "queue_full"
 
 
 class Draining(PerfuseError):
     """The cluster finishes what it has and takes nothing new."""
 
-    code, status = "draining", 503
+    code = "draining"
 
 
 def _subclasses(cls: type[PerfuseError]) -> list[type[PerfuseError]]:

@@ -11,16 +11,16 @@ from typing import Any
 
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
-from workers.clock.base import Clock
-from workers.disk import Disk
-from workers.endpoint import Endpoint
 from workers.hardware.hardware import Hardware
-from workers.link import Link, Peer
-from workers.mailbox import Mailbox
-from workers.port import Port
-from workers.rng import Rng
-from workers.trace import Trace
-from workers.transport.base import Transport
+from workers.host.clock.base import Clock
+from workers.host.disk import Disk
+from workers.host.mailbox import Mailbox
+from workers.host.rng import Rng
+from workers.host.trace import Trace
+from workers.wire.endpoint import Endpoint
+from workers.wire.link import Link, Peer
+from workers.wire.port import Port
+from workers.wire.transport.base import Transport
 
 OnFailure = Callable[[str, BaseException], None]
 
@@ -93,7 +93,10 @@ class Node:
         return len(self._tasks)
 
     def port(self, worker: str) -> Port:
-        return self.endpoint.port(worker)
+        """The endpoint as one worker of this node sees it."""
+        stands_on = self.endpoint.node_of(worker)
+        assert stands_on == self.name, f"{worker} does not stand on {self.name}"
+        return Port(self.endpoint, worker)
 
     def mailbox(self, capacity: int) -> Mailbox[Any]:
         """A bounded queue between tasks of this node that keeps emulated time."""

@@ -24,7 +24,7 @@ from benchmarks.peers.process import EngineFailed, EngineProcess
 from benchmarks.peers.results import Checked, all_rows
 from benchmarks.peers.rounds import Session, run_round, warm_up
 from benchmarks.rows import UNAVAILABLE, arguments, report
-from configs.model_config import ModelConfig
+from configs.families import load_model
 from kernels import bandwidth, native
 
 PROBE_BYTES = 1 << 30  # no cache holds it
@@ -93,7 +93,7 @@ def main() -> int:
     except Unavailable as error:
         sys.stderr.write(f"{error}\n")
         return UNAVAILABLE
-    config = ModelConfig.load(MODEL)
+    config = load_model(MODEL)
     native.set_num_threads(options.threads)
     load = Path("/proc/loadavg").read_text(encoding="ascii").split()[0]
     try:

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.peers.paths import MODEL
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from workers.model.checkpoint import INDEX_FILE, verify
 from workers.model.tensors import Shape, tensor_shapes
@@ -93,7 +94,7 @@ def make_model(folder: Path, seed: int, config: dict[str, object] = CONFIG) -> M
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX_FILE).unlink(missing_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    sizes = ModelConfig.load(folder)
+    sizes = load_model(folder)
     generator = torch.Generator().manual_seed(seed)
     weight_map: dict[str, str] = {}
     for file, shapes in shards(sizes):

@@ -12,7 +12,7 @@ from kernels import native
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_whole
 from workers.model.sampling import choose_all
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 MAX_SEQUENCES = 16
 DECODE_CONTEXT = 256  # of each sequence: 128 tokens in and 64 out

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from cluster.api.request import Request, Retrieval
 from cluster.cli.console import console
 from cluster.reports.summary import phases
 from cluster.reports.tables import PHASE_NAMES, duration
@@ -16,7 +17,7 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
 from workers.errors import from_body
-from workers.request import Request, Retrieval, SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 
 def ask_virtual(

@@ -19,12 +19,12 @@ from rich.table import Table
 
 from cluster.cli.console import console
 from cluster.cli.demo_client import ask_over_http
-from cluster.cli.runs import Run, run_in_virtual
 from cluster.cli.show import render
 from cluster.gateway.settings import GatewaySettings
 from cluster.reports.footprint import resident_bytes
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
+from cluster.runs.run import Run, run_in_virtual
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint

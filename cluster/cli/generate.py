@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.api.request import Request
 from cluster.cli.console import console
 from cluster.workload.build import TimedRequest, Workload
 from cluster.workload.driver import Answer
@@ -15,7 +16,7 @@ from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 from workers.errors import from_body
 from workers.model.reference import Reference
-from workers.request import Request, SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 Generated = tuple[list[int], NDArray[np.float32]]
 # Prompts in flight at once through a cluster: enough that they meet in batches.
@@ -110,7 +111,7 @@ def _through_cluster(
     scenario: str | None,
 ) -> list[Generated]:
     """The scenario's cluster (the demo's where none is named) around this checkpoint."""
-    from cluster.cli.runs import run_in_virtual, run_live
+    from cluster.runs.run import run_in_virtual, run_live
 
     changes: dict[str, object] = {"model.path": str(folder), "model.served_name": "generated"}
     if scenario is None:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.retrieval.collection import (
-    Progress,
+from cluster.retrieval.collection import (
+    OnPassages,
     build_collection,
     no_progress,
     write_collection,
 )
-from workers.retrieval.embedder import make_embedder
+from cluster.retrieval.embedder import make_embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def index_folder(
     folder: Path,
     out: Path | None = None,
     embedder: str = "hashing",
-    progress: Progress | None = None,
+    progress: OnPassages | None = None,
 ) -> IndexSummary:
     """Index a folder (or one file) of text; an earlier index at `out` is replaced.
 

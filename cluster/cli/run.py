@@ -9,9 +9,9 @@ from typing import Any
 from rich.progress import Progress
 
 from cluster.cli.console import console
-from cluster.cli.runs import Run, run_in_virtual, run_live
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
+from cluster.runs.run import Run, run_in_virtual, run_live
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario

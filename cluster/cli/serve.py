@@ -9,7 +9,7 @@ from cluster.cli.console import console
 from cluster.gateway.http.listening import listen
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import live_world
+from cluster.worlds.choice import live_world
 from configs.schema import Scenario, load_scenario
 
 

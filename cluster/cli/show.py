@@ -18,13 +18,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cluster.retrieval.embedder import HASHING_DIM
+from cluster.retrieval.passages import split_document
 from configs.fitting import rough
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
 from configs.presets import corpus_folder
 from configs.schema import DeviceSpec, LinkSpec, Scenario, TierSpec
 from configs.units import BANDWIDTH, COMPUTE, DURATION, SIZE
-from workers.retrieval.embedder import HASHING_DIM
-from workers.retrieval.passages import split_document
 
 _BAR_CELLS = 20
 _COLOURS = {

@@ -21,9 +21,9 @@ from configs.schema.faults import (
 )
 from configs.schema.link import LinkSpec
 from workers.hardware.resource import Resource
-from workers.link import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
-from workers.message import Message
-from workers.rng import Rng
+from workers.host.rng import Rng
+from workers.wire.message import Message
+from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
 
 # Every kind of message that workers send; a test compares it with what a whole cluster handles.
 KINDS = (

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from cluster.api.output import Output
 from cluster.gateway.generation import Generation
 from cluster.gateway.progress import Progress, usage
-from workers.request import Output
 
 DONE = b"data: [DONE]\n\n"
 

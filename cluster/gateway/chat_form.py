@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
+from cluster.api.output import Output, TokenLogprob
 from cluster.gateway.progress import Progress
-from workers.request import Output, TokenLogprob
 
 # OpenAI's stand-in for minus infinity, which JSON does not have.
 LOGPROB_MIN = -9999.0

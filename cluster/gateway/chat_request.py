@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from cluster.api.request import Request
 from cluster.gateway.fields import Fields
 from cluster.gateway.generation import Generation, fan_out, read_retrieval, sampling
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest
-from workers.request import Request
 
 # "developer" is what newer OpenAI models call the system message.
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}

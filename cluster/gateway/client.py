@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from workers.request import Output, Request
+from cluster.api.output import Output
+from cluster.api.request import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
+from cluster.api.output import Output, TokenLogprob
 from cluster.gateway.chat_form import LOGPROB_MIN
 from cluster.gateway.progress import Progress
-from workers.request import Output, TokenLogprob
 
 
 class CompletionForm:

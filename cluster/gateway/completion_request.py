@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from cluster.api.request import Request
 from cluster.gateway.fields import Fields
 from cluster.gateway.generation import (
     Generation,
@@ -13,7 +14,6 @@ from cluster.gateway.generation import (
 )
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
-from workers.request import Request
 
 # `echo` would need the prompt's text and logprobs back from the router: refused, as OpenAI's newer
 # models do.

@@ -8,7 +8,17 @@ from typing import Any
 
 import orjson
 
-from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
+from workers.errors import (
+    Cancelled,
+    CorruptMessage,
+    DeadlineExceeded,
+    Draining,
+    InvalidRequest,
+    NotFound,
+    PeerDead,
+    PerfuseError,
+    QueueFull,
+)
 
 # Status -> `type`. OpenAI documents the first four; clients branch on status, people read the type.
 _TYPES = {
@@ -24,25 +34,48 @@ _TYPES = {
 class BodyTooLarge(InvalidRequest):
     """More bytes than the gateway reads."""
 
-    code, status = "request_too_large", 413
+    code = "request_too_large"
 
 
 class BodyTimeout(PerfuseError):
     """The body did not arrive in time."""
 
-    code, status = "request_timeout", 408
+    code = "request_timeout"
 
 
 class UnknownRoute(PerfuseError):
     """No such path."""
 
-    code, status = "unknown_url", 404
+    code = "unknown_url"
 
 
 class WrongMethod(PerfuseError):
     """The path exists, the method does not."""
 
-    code, status = "method_not_allowed", 405
+    code = "method_not_allowed"
+
+
+# Error -> HTTP status; the nearest class that is named here counts. Everything else is a 500.
+_STATUSES: dict[type[PerfuseError], int] = {
+    PerfuseError: 500,
+    BodyTimeout: 408,
+    BodyTooLarge: 413,
+    Cancelled: 499,
+    CorruptMessage: 502,
+    DeadlineExceeded: 504,
+    Draining: 503,
+    InvalidRequest: 400,
+    NotFound: 404,
+    PeerDead: 503,
+    QueueFull: 429,
+    UnknownRoute: 404,
+    WrongMethod: 405,
+}
+
+
+def status_of(error: PerfuseError) -> int:
+    """The HTTP status that fits an error."""
+    return next(_STATUSES[cls] for cls in type(error).__mro__ if cls in _STATUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +95,12 @@ def reply(error: BaseException, request_id: str) -> ErrorReply:
     Exceptions that are not ours, and internal errors that crossed a wire, carry the innards of the
     cluster in their message: users get the request id to quote instead; the log has the rest.
     """
-    if not isinstance(error, PerfuseError) or error.status == 500:
+    if not isinstance(error, PerfuseError) or status_of(error) == 500:
         message = f"internal error; quote request id {request_id} when you report it"
         return ErrorReply(500, _body(message, 500, None, PerfuseError.code))
     # 499 is what proxies log for a vanished client. A client that reads this has not vanished: we
     # cancelled it.
-    status = 503 if isinstance(error, Cancelled) else error.status
+    status = 503 if isinstance(error, Cancelled) else status_of(error)
     param = error.facts.get("param")
     code = error.code
     if isinstance(error, NotFound) and param == "model":
@@ -84,7 +117,7 @@ def reply(error: BaseException, request_id: str) -> ErrorReply:
 
 def is_internal(error: BaseException) -> bool:
     """Whether the log should carry the traceback."""
-    return not isinstance(error, PerfuseError) or error.status == 500
+    return not isinstance(error, PerfuseError) or status_of(error) == 500
 
 
 def _retry_after_s(error: PerfuseError) -> int:

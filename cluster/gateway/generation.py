@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cluster.api.request import Request, Retrieval
 from cluster.gateway.fields import Fields
 from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest
-from workers.request import Request, Retrieval, SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 # OpenAI's limits: 50 results of a file search.
 TOP_K_MAX = 50

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from cluster.api.output import Output
+from cluster.api.request import Request
 from cluster.gateway.client import RouterClient
-from workers.request import Output, Request
 
 # Outputs of all choices that may wait for a slow reader; a full queue makes their generators wait,
 # too.

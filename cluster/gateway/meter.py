@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from cluster.api.output import Output
 from cluster.gateway.metrics import Metrics, ModelMetrics
-from workers.request import Output
 
 _S_PER_NS = 1e-9
 

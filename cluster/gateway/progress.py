@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cluster.api.output import Output, TokenLogprob
 from workers.errors import Cancelled, CorruptMessage, from_body
-from workers.request import Output, TokenLogprob
 
 
 class Progress:

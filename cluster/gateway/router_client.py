@@ -4,13 +4,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cluster.api.output import Output
+from cluster.api.request import Request
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
-from workers.calls import Reply
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
-from workers.mailbox import Mailbox
-from workers.message import Message
+from workers.host.mailbox import Mailbox
 from workers.node import Node
-from workers.request import Output, Request
+from workers.wire.calls import Reply
+from workers.wire.message import Message
 
 # Outputs of one request that its reader has not taken yet; a token each, so more than any answer
 # has.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.session_processes import processes_of_session
+from cluster.worlds.session_processes import processes_of_session
 
 
 def cluster_processes(driver_pid: int, session_folder: Path) -> list[psutil.Process]:

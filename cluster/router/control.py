@@ -1,11 +1,11 @@
 """What a router answers beside generating: models, state, draining, vector stores."""
 
 from cluster.router.router import Router
-from workers.calls import Pending, Reply
 from workers.errors import PerfuseError
-from workers.message import Body, Message
 from workers.node import Node
-from workers.port import Port
+from workers.wire.calls import Pending, Reply
+from workers.wire.message import Body, Message
+from workers.wire.port import Port
 
 # A chip's answer is waited for this share of a call's time.
 STATE_SHARE = 2

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from cluster.api.request import Request
+from cluster.text.tokenizer import Tokenizer
 from workers.errors import ContextTooLong, InvalidRequest
-from workers.model.text import Tokenizer
-from workers.request import Request
 
 
 def retrieval_query(request: Request) -> str:

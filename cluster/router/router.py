@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.api.output import Output
+from cluster.api.request import Request
 from cluster.router.events import (
     ChipLost,
     FirstTokenSampled,
@@ -27,14 +29,13 @@ from cluster.router.events import (
     RequestPlaced,
     RequestPrepared,
 )
-from cluster.router.outbox import Outbox, outbox
 from cluster.router.placement import place
 from cluster.router.prompts import check_length, prompt_ids, retrieval_query
+from cluster.router.reader_line import ReaderLine, reader_line
 from cluster.router.state import ChipState, RouterState
 from cluster.router.stores import Stores
 from cluster.router.stream import Stream
-from workers.blocks import BlockManager
-from workers.calls import Reply
+from cluster.text.tokenizer import Tokenizer
 from workers.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -47,11 +48,11 @@ from workers.errors import (
     from_body,
     to_body,
 )
-from workers.mailbox import Mailbox
-from workers.message import Message
-from workers.model.text import Tokenizer
+from workers.host.mailbox import Mailbox
+from workers.kv.blocks import BlockManager
 from workers.node import Node
-from workers.request import Output, Request
+from workers.wire.calls import Reply
+from workers.wire.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Router:
         self._ends: dict[str, Mailbox[PerfuseError | None]] = {}
         # waiting for room, oldest first
         self._line: OrderedDict[str, Mailbox[None]] = OrderedDict()
-        self._outboxes: dict[str, Outbox] = {}
+        self._outboxes: dict[str, ReaderLine] = {}
         self._port = node.port(name)
         self._port.on("submit", self._submit)
         self._port.on("cancel", self._cancel)
@@ -363,7 +364,7 @@ class Router:
 
     def _say(self, reader: str, outputs: Sequence[Output | None]) -> None:
         if reader not in self._outboxes:
-            self._outboxes[reader] = outbox(
+            self._outboxes[reader] = reader_line(
                 self._node, self._port, reader, self.settings.timeout_ns
             )
         real = [output for output in outputs if output is not None]

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.router.retrieval import merge, partition
-from workers.calls import Pending
+from cluster.retrieval.collection import Collection
+from cluster.retrieval.embedder import Embedder, make_embedder
+from cluster.retrieval.passages import Passage, split_document
+from cluster.retrieval.spread import merge, partition
 from workers.errors import InvalidRequest, NotFound
-from workers.message import HEADER_BYTES
+from workers.memory.hit import Hit
 from workers.node import Node
-from workers.port import Port
-from workers.retrieval.collection import Collection
-from workers.retrieval.embedder import Embedder, make_embedder
-from workers.retrieval.hit import Hit
-from workers.retrieval.passages import Passage, split_document
+from workers.wire.calls import Pending
+from workers.wire.message import HEADER_BYTES
+from workers.wire.port import Port
 
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
 PASSAGES_PER_MESSAGE = 1024

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.model.text import IncrementalDetokenizer, StopMatcher, Tokenizer
-from workers.request import Output, Request, TokenLogprob
+from cluster.api.output import Output, TokenLogprob
+from cluster.api.request import Request
+from cluster.text.detokenizer import IncrementalDetokenizer
+from cluster.text.stops import StopMatcher
+from cluster.text.tokenizer import Tokenizer
 
 # Token id, log-probabilities, why it is the last ("" if it is not), logits.
 _Token = tuple[int, Mapping[str, Any] | None, str, NDArray[np.float32] | None]

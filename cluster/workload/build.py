@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.api.request import Request, Retrieval
 from cluster.workload.arrivals import arriving
 from cluster.workload.prompts import (
     Prompt,
@@ -15,7 +16,7 @@ from cluster.workload.traces import TraceEntry, read_trace
 from configs.presets import questions_file
 from configs.schema import Scenario
 from configs.schema.workload import Sampling, WorkloadSection
-from workers.request import Request, Retrieval, SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)

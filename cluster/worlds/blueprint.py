@@ -5,12 +5,13 @@ anything starts.
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.plan import NodePlan, Plan, make_plan
 from configs.presets import model_folder
 from configs.schema import Scenario
-from workers.link import Peer
 from workers.model.checkpoint import verify
+from workers.wire.link import Peer
 
 # With emulation off nothing has an emulated duration, and a promise made in emulated time means
 # nothing: requests get this long on the wall instead.
@@ -36,7 +37,7 @@ class Blueprint:
         Raises CheckpointError for a broken checkpoint, ScenarioError for an impossible cluster.
         """
         folder = model_folder(scenario.model.path)
-        model = ModelConfig.load(folder)
+        model = load_model(folder)
         plan = make_plan(scenario, model)
         verify(folder, model)
         return cls(scenario, plan, model, folder)

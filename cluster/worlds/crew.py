@@ -51,11 +51,11 @@ class Crew:
             )
 
     def _build_chip(self, worker: ChipPlan) -> None:
-        from workers.blocks import BlockManager
-        from workers.chip import Chip
-        from workers.exchange import DispatchSide
-        from workers.pool_client import PoolClient
-        from workers.scheduler import Scheduler
+        from workers.chip.chip import Chip
+        from workers.chip.scheduler import Scheduler
+        from workers.experts.exchange import DispatchSide
+        from workers.kv.blocks import BlockManager
+        from workers.kv.pool_client import PoolClient
 
         blueprint, node = self.blueprint, self.node
         section, plan = blueprint.scenario.model, blueprint.plan
@@ -88,13 +88,13 @@ class Crew:
         node.spawn(chip.serve(), worker.name)
 
     def _build_shard(self, worker: ShardPlan) -> None:
-        from workers.expert_shard import ExpertShard
+        from workers.experts.expert_shard import ExpertShard
 
         shard = ExpertShard(self.node, worker.name, self._models.experts(worker))
         self.node.spawn(shard.serve(), worker.name)
 
     def _build_memory(self, worker: MemoryPlan) -> None:
-        from workers.memory_server import MemoryServer
+        from workers.memory.memory_server import MemoryServer
 
         MemoryServer(
             self.node,
@@ -109,7 +109,7 @@ class Crew:
         from cluster.router.router import Router, RouterSettings
         from cluster.router.state import ChipState
         from cluster.router.stores import Stores
-        from workers.model.text import open_tokenizer
+        from cluster.text.tokenizer import open_tokenizer
 
         blueprint, node = self.blueprint, self.node
         scenario, plan = blueprint.scenario, blueprint.plan
@@ -135,8 +135,8 @@ class Crew:
 
     async def preload(self) -> None:
         """On the router's node: bring the scenario's collections to the memory servers."""
+        from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
-        from workers.retrieval.collection import open_collection
 
         assert self._stores is not None, f"no router stands on {self.plan.name}"
         for name, placed in self.blueprint.scenario.placement.collections.items():

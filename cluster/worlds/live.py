@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 from cluster.workload.build import Workload
@@ -10,7 +9,8 @@ from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 
 PROGRESS_EVERY_S = 0.5
-Progress = Callable[[str], None]
+# Told of each step of a start.
+OnStep = Callable[[str], None]
 
 
 def quiet(step: str) -> None:
@@ -68,23 +68,3 @@ class LiveWorld(ABC):
     @property
     def _gateway(self) -> str:
         return self.blueprint.node_of("gateway").name
-
-
-def live_world(
-    blueprint: Blueprint, progress: Progress = quiet
-) -> AbstractContextManager[LiveWorld]:
-    """The world that the scenario names: `process` or `local`.
-
-    Raises ValueError for the virtual one, which has no wall clock.
-    """
-    world = blueprint.scenario.cluster.world
-    if world == "process":
-        from cluster.worlds.process import process_world
-
-        return process_world(blueprint, progress)
-    if world == "local":
-        # Only here: whoever serves from one process need not even have Ray.
-        from cluster.worlds.local import local_world
-
-        return local_world(blueprint, progress)
-    raise ValueError(f"cluster.world is {world!r}: a live world is 'process' or 'local'")

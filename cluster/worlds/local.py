@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import LiveWorld, Progress, quiet
+from cluster.worlds.live import LiveWorld, OnStep, quiet
 from cluster.worlds.ray_session import ray, start_ray
 from workers.actors import host_actor
-from workers.transport.base import Transport
+from workers.wire.transport.base import Transport
 
 START_TIMEOUT_S = 180
 
@@ -50,7 +50,7 @@ class LocalWorld(LiveWorld):
 
 def _make_transport(node: str, token: str, folder: Path) -> Callable[[], Transport]:
     def make() -> Transport:
-        from workers.transport.grpc import GrpcTransport
+        from workers.wire.transport.grpc import GrpcTransport
 
         return GrpcTransport(node, token=token, unix=True, folder=folder)
 
@@ -69,7 +69,7 @@ def _build(blueprint: Blueprint, node: str, disk_folder: Path) -> Any:
 
 
 @contextmanager
-def local_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[LocalWorld]:
+def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[LocalWorld]:
     """Start the cluster, and take it down again whatever happens; leaves no process and no file.
 
     Raises RuntimeError if Ray does not start, TimeoutError if a step of the start takes longer than
@@ -77,10 +77,10 @@ def local_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[Lo
     """
     folder = Path(tempfile.mkdtemp(prefix="perfuse-"))
     try:
-        progress("starting Ray")
+        on_step("starting Ray")
         try:
             start_ray(folder)
-            hosts = _start_hosts(blueprint, folder, progress)
+            hosts = _start_hosts(blueprint, folder, on_step)
             world = LocalWorld(blueprint, hosts, folder)
             try:
                 yield world
@@ -92,10 +92,10 @@ def local_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[Lo
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_hosts(blueprint: Blueprint, folder: Path, progress: Progress) -> dict[str, Any]:
+def _start_hosts(blueprint: Blueprint, folder: Path, on_step: OnStep) -> dict[str, Any]:
     names = [node.name for node in blueprint.plan.nodes]
     token = secrets.token_hex(16)
-    progress(f"starting {len(names)} nodes")
+    on_step(f"starting {len(names)} nodes")
     hosts = {
         name: host_actor(
             name, _make_transport(name, token, folder), _build(blueprint, name, folder)
@@ -104,13 +104,13 @@ def _start_hosts(blueprint: Blueprint, folder: Path, progress: Progress) -> dict
     }
 
     addresses = _wait({name: host.listen.remote() for name, host in hosts.items()})
-    progress("loading workers")
+    on_step("loading workers")
     origin_ns = time.monotonic_ns()
     _wait({name: host.build.remote(origin_ns) for name, host in hosts.items()})
-    progress("connecting")
+    on_step("connecting")
     _wait({name: host.connect.remote(addresses) for name, host in hosts.items()})
     if blueprint.scenario.placement.collections:
-        progress("loading collections")
+        on_step("loading collections")
         router = blueprint.node_of("router").name
         _wait({router: hosts[router].ask.remote("preload")})
     return hosts

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import LiveWorld, Progress, quiet
+from cluster.worlds.live import LiveWorld, OnStep, quiet
 from cluster.worlds.standing import Host, StandingNode
-from workers.transport.memory import MemoryNetwork, MemoryTransport
+from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
 # The event loop gets so long to end when it is asked to; longer only while a model is loading.
 LEAVE_S = 2
@@ -66,20 +66,20 @@ class ProcessWorld(LiveWorld):
 
         asyncio.run_coroutine_threadsafe(crash(), self._loop).result()
 
-    def start(self, progress: Progress) -> None:
+    def start(self, on_step: OnStep) -> None:
         """Build all nodes, connect them, bring the collections."""
         self._thread.start()
-        started = asyncio.run_coroutine_threadsafe(self._start(progress), self._loop)
+        started = asyncio.run_coroutine_threadsafe(self._start(on_step), self._loop)
         try:
             started.result()
         finally:
             started.cancel()  # where a signal came first; else it is done
 
-    async def _start(self, progress: Progress) -> None:
+    async def _start(self, on_step: OnStep) -> None:
         blueprint, addresses, transports = self.blueprint, {}, []
         self._host = Host.begin(blueprint.scenario.cluster, time.monotonic_ns())
         for plan in blueprint.plan.nodes:
-            progress(f"loading {', '.join(worker.name for worker in plan.workers)}")
+            on_step(f"loading {', '.join(worker.name for worker in plan.workers)}")
             transport = MemoryTransport(self._network, plan.name)
             node = StandingNode(blueprint, plan, transport, self._host, self._folder)
             self._nodes[plan.name] = node
@@ -89,7 +89,7 @@ class ProcessWorld(LiveWorld):
         for transport in transports:
             await transport.connect(addresses)
         if blueprint.scenario.placement.collections:
-            progress("loading collections")
+            on_step("loading collections")
             await self._nodes[blueprint.node_of("router").name].preload()
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ class ProcessWorld(LiveWorld):
 
 
 @contextmanager
-def process_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[ProcessWorld]:
+def process_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[ProcessWorld]:
     """Let the cluster stand in this process, and take it down whatever happens; leaves no thread
     and no file.
     """
@@ -126,7 +126,7 @@ def process_world(blueprint: Blueprint, progress: Progress = quiet) -> Iterator[
     try:
         world = ProcessWorld(blueprint, folder)
         try:
-            world.start(progress)
+            world.start(on_step)
             yield world
         finally:
             world.stop()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from cluster.session_processes import processes_of_session
+from cluster.worlds.session_processes import processes_of_session
 
 # Nobody else on this machine may talk to the session, and nothing is reported to anybody.
 os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -14,13 +14,13 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from configs.plan import NodePlan
 from configs.schema import ClusterSection
-from workers.clock.live import LiveClock
-from workers.disk import FolderDisk
-from workers.endpoint import Endpoint
+from workers.host.clock.live import LiveClock
+from workers.host.disk import FolderDisk
+from workers.host.rng import Rng
+from workers.host.trace import Delivered, Ran, Trace
 from workers.node import Node
-from workers.rng import Rng
-from workers.trace import Delivered, Ran, Trace
-from workers.transport.base import Transport
+from workers.wire.endpoint import Endpoint
+from workers.wire.transport.base import Transport
 
 if TYPE_CHECKING:
     from cluster.gateway.http.server import GatewayServer

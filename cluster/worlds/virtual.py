@@ -10,12 +10,12 @@ from typing import TypeVar
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
-from workers.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
-from workers.disk import MemoryDisk
+from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
+from workers.host.disk import MemoryDisk
+from workers.host.rng import Rng
+from workers.host.trace import Trace
 from workers.node import Node
-from workers.rng import Rng
-from workers.trace import Trace
-from workers.transport.memory import MemoryNetwork, MemoryTransport
+from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
 T = TypeVar("T")
 

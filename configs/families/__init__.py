@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from configs.checkpoint_files import read_json
 from configs.families import deepseek, qwen3_moe
 from configs.families.keys import Keys
 from configs.model_config import ModelConfig
@@ -15,8 +15,14 @@ READERS: dict[str, Callable[[Keys], ModelConfig]] = {
 }
 
 
-def read_config(path: Path, values: dict[str, Any]) -> ModelConfig:
-    """The model that the object in config.json describes; raises CheckpointError."""
+def load_model(folder: str | Path) -> ModelConfig:
+    """Read config.json (and generation_config.json where there is one).
+
+    Raises CheckpointError on a missing or malformed file, an unknown architecture, a feature that
+    is not computed, or sizes that fit no model.
+    """
+    path = Path(folder) / "config.json"
+    values = read_json(path)
     keys = Keys(path, values)
     found = values.get("architectures")
     name = found[0] if isinstance(found, list) and len(found) == 1 else None

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from configs.model_config import CheckpointError, read_json
+from configs.checkpoint_files import CheckpointError, read_json
 
 
 class Keys:

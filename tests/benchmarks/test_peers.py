@@ -21,8 +21,8 @@ from benchmarks.peers.rounds import CASES, Case, Sample, Session, run_round
 from configs.model_config import ModelConfig
 from workers.model.checkpoint import Checkpoint
 from workers.model.reference import Reference
+from workers.model.sampling_params import SamplingParams
 from workers.model.tensors import tensor_shapes
-from workers.request import SamplingParams
 
 SMALL = CONFIG | {
     "hidden_size": 48,

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from configs.attention import Mla
+from configs.checkpoint_files import CheckpointError
+from configs.families import load_model
 from configs.gate import Gate
-from configs.model_config import CheckpointError, ModelConfig
+from configs.model_config import ModelConfig
 from configs.rope import Yarn
 from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, write_config
 from workers.model.tensors import chip_shapes, expert_shapes, layer_shapes, tensor_shapes
@@ -18,7 +20,7 @@ YARN = DEEPSEEK_V3["rope_scaling"]
 
 
 def test_reads_every_size(tmp_path: Path) -> None:
-    assert ModelConfig.load(write_config(tmp_path, DEEPSEEK_V3)) == ModelConfig(
+    assert load_model(write_config(tmp_path, DEEPSEEK_V3)) == ModelConfig(
         architecture="DeepseekV3ForCausalLM",
         dtype="float32",
         hidden=32,
@@ -46,12 +48,12 @@ def test_reads_every_size(tmp_path: Path) -> None:
 
 def test_what_v2_leaves_out(tmp_path: Path) -> None:
     """No groups in a greedy choice, no shared experts, queries in one step."""
-    config = ModelConfig.load(write_config(tmp_path, DEEPSEEK_V2, first_k_dense_replace=0))
+    config = load_model(write_config(tmp_path, DEEPSEEK_V2, first_k_dense_replace=0))
     assert config.gate == Gate("softmax", scaling=2.5)
     assert config.mla == Mla(32, 4, None, 16, 8, 4, 12)
     assert (config.yarn, config.shared_intermediate, config.dense_intermediate) == (None, 0, 0)
     limited = {"topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2}
-    config = ModelConfig.load(write_config(tmp_path, DEEPSEEK_V2, **limited))
+    config = load_model(write_config(tmp_path, DEEPSEEK_V2, **limited))
     assert config.gate == Gate("softmax", 4, 2, group_best=1, scaling=2.5)
 
 
@@ -60,7 +62,7 @@ def test_what_v2_leaves_out(tmp_path: Path) -> None:
 def test_byte_counts_are_those_of_the_tensors(
     tmp_path: Path, sizes: dict[str, Any], tied: bool
 ) -> None:
-    config = ModelConfig.load(write_config(tmp_path, sizes, tie_word_embeddings=tied))
+    config = load_model(write_config(tmp_path, sizes, tie_word_embeddings=tied))
 
     def numbers(shapes: Any) -> int:
         return sum(prod(shape) for _, shape in shapes)
@@ -81,12 +83,12 @@ def test_rope_in_both_spellings(tmp_path: Path, name: str) -> None:
     inside = spelled | {"rope_theta": 5e4}
     new = {"rope_scaling": ..., "rope_theta": ..., "rope_parameters": inside}
     changes = {"rope_theta": 5e4} if name == "rope_scaling" else new
-    config = ModelConfig.load(write_config(tmp_path, DEEPSEEK_V3, **changes))
+    config = load_model(write_config(tmp_path, DEEPSEEK_V3, **changes))
     assert config.rope_theta == 5e4
     assert config.yarn == Yarn(4.0, 64, 32.0, 1.0, 1.0, 1.0)
     plain = {"rope_type": "default", "rope_theta": 7.0}
     changes = {"rope_scaling": ..., "rope_theta": ..., "rope_parameters": plain}
-    config = ModelConfig.load(write_config(tmp_path, DEEPSEEK_V3, **changes))
+    config = load_model(write_config(tmp_path, DEEPSEEK_V3, **changes))
     assert (config.rope_theta, config.yarn) == (7.0, None)
 
 
@@ -95,7 +97,7 @@ def test_yarns_defaults(tmp_path: Path) -> None:
     otherwise; a `mscale` of 1 without the other says nothing.
     """
     for scaling in ({"type": "yarn", "factor": 8}, {"type": "yarn", "factor": 8, "mscale": 1}):
-        config = ModelConfig.load(write_config(tmp_path, DEEPSEEK_V3, rope_scaling=scaling))
+        config = load_model(write_config(tmp_path, DEEPSEEK_V3, rope_scaling=scaling))
         assert config.yarn == Yarn(8.0, 256)
         assert config.yarn.rotated_scale == pytest.approx(1.2079442)
         assert config.yarn.score_scale == 1.0
@@ -148,7 +150,7 @@ def test_refuses_with_file_key_and_what_would_be_right(
 ) -> None:
     folder = write_config(tmp_path, DEEPSEEK_V3, **changes)
     with pytest.raises(CheckpointError) as caught:
-        ModelConfig.load(folder)
+        load_model(folder)
     for word in (str(folder / "config.json"), *words):
         assert word in str(caught.value)
 
@@ -167,7 +169,7 @@ def test_refuses_with_file_key_and_what_would_be_right(
 def test_what_v2_refuses(tmp_path: Path, changes: dict[str, Any], words: list[str]) -> None:
     folder = write_config(tmp_path, DEEPSEEK_V2, **changes)
     with pytest.raises(CheckpointError) as caught:
-        ModelConfig.load(folder)
+        load_model(folder)
     for word in (str(folder / "config.json"), *words):
         assert word in str(caught.value)
 
@@ -279,6 +281,6 @@ SHARED_KEYS = {
 def test_reads_published_configurations(tmp_path: Path, name: str) -> None:
     values, billions, kv = PUBLISHED[name]
     (tmp_path / "config.json").write_text(json.dumps(SHARED_KEYS | values), encoding="utf-8")
-    config = ModelConfig.load(tmp_path)
+    config = load_model(tmp_path)
     assert round(config.total_bytes(1) / 1e9, 1) == billions
     assert config.kv_bytes_per_token(1) == kv

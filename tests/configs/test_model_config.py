@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from configs.model_config import CheckpointError, ModelConfig
+from configs.checkpoint_files import CheckpointError
+from configs.families import load_model
+from configs.model_config import ModelConfig
 from tests.workers.model.models import write_config
 from workers.model.tensors import chip_shapes, expert_shapes, tensor_shapes
 
 
 def test_reads_every_size(tmp_path: Path) -> None:
-    config = ModelConfig.load(write_config(tmp_path, eos_token_id=[3, 5]))
+    config = load_model(write_config(tmp_path, eos_token_id=[3, 5]))
     assert config == ModelConfig(
         architecture="Qwen3MoeForCausalLM",
         dtype="float32",
@@ -45,7 +47,7 @@ def test_reads_the_newer_spelling(tmp_path: Path) -> None:
         torch_dtype=...,
         dtype="bfloat16",
     )
-    config = ModelConfig.load(folder)
+    config = load_model(folder)
     assert (config.num_experts, config.rope_theta, config.dtype) == (4, 5e5, "bfloat16")
 
 
@@ -53,27 +55,27 @@ def test_the_base_of_the_angles_counts_where_it_stands(tmp_path: Path) -> None:
     """transformers takes one beside rope_parameters that has none inside."""
     plain = {"rope_type": "default"}
     folder = write_config(tmp_path, rope_theta=7e5, rope_parameters=plain)
-    assert ModelConfig.load(folder).rope_theta == 7e5
+    assert load_model(folder).rope_theta == 7e5
     folder = write_config(tmp_path, rope_theta=7e5, rope_parameters=plain | {"rope_theta": 3e4})
-    assert ModelConfig.load(folder).rope_theta == 3e4
+    assert load_model(folder).rope_theta == 3e4
 
 
 def test_head_dim_follows_from_hidden_where_left_out(tmp_path: Path) -> None:
-    assert ModelConfig.load(write_config(tmp_path, head_dim=...)).head_dim == 8
+    assert load_model(write_config(tmp_path, head_dim=...)).head_dim == 8
 
 
 def test_generation_config_decides_the_end(tmp_path: Path) -> None:
     folder = write_config(tmp_path, eos_token_id=1)
-    assert ModelConfig.load(folder).eos_token_ids == (1,)
+    assert load_model(folder).eos_token_ids == (1,)
     (folder / "generation_config.json").write_text('{"eos_token_id": [7, 9, 7]}', encoding="utf-8")
-    assert ModelConfig.load(folder).eos_token_ids == (7, 9)
+    assert load_model(folder).eos_token_ids == (7, 9)
     (folder / "generation_config.json").write_text('{"do_sample": false}', encoding="utf-8")
-    assert ModelConfig.load(folder).eos_token_ids == (1,)
+    assert load_model(folder).eos_token_ids == (1,)
 
 
 def test_byte_counts_are_those_of_the_tensors(tmp_path: Path) -> None:
     for tied in (False, True):
-        config = ModelConfig.load(write_config(tmp_path, tie_word_embeddings=tied))
+        config = load_model(write_config(tmp_path, tie_word_embeddings=tied))
         sizes = [_product(shape) for _, shape in tensor_shapes(config)]
         chip = [_product(shape) for _, shape in chip_shapes(config)]
         expert = [_product(shape) for _, shape in expert_shapes(config, 0, 0)]
@@ -126,7 +128,7 @@ def test_refuses_with_file_key_and_what_would_be_right(
 ) -> None:
     folder = write_config(tmp_path, **changes)
     with pytest.raises(CheckpointError) as caught:
-        ModelConfig.load(folder)
+        load_model(folder)
     for word in (str(folder / "config.json"), *words):
         assert word in str(caught.value)
 
@@ -134,21 +136,21 @@ def test_refuses_with_file_key_and_what_would_be_right(
 def test_an_unused_window_is_no_window(tmp_path: Path) -> None:
     """Qwen's own files carry sliding_window beside use_sliding_window = false."""
     folder = write_config(tmp_path, sliding_window=4096, use_sliding_window=False)
-    assert ModelConfig.load(folder).num_layers == 2
+    assert load_model(folder).num_layers == 2
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
 def test_refuses_what_is_no_json_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(CheckpointError, match=r"config\.json"):
-        ModelConfig.load(tmp_path)
+        load_model(tmp_path)
 
 
 def test_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="file is missing"):
-        ModelConfig.load(tmp_path)
+        load_model(tmp_path)
     with pytest.raises(CheckpointError, match="folder does not exist"):
-        ModelConfig.load(tmp_path / "nowhere")
+        load_model(tmp_path / "nowhere")
 
 
 def test_reads_published_configurations(tmp_path: Path) -> None:
@@ -181,4 +183,4 @@ def test_reads_published_configurations(tmp_path: Path) -> None:
         "vocab_size": 151936,
     }
     (tmp_path / "config.json").write_text(json.dumps(published), encoding="utf-8")
-    assert round(ModelConfig.load(tmp_path).total_bytes(1) / 1e9, 1) == 30.5
+    assert round(load_model(tmp_path).total_bytes(1) / 1e9, 1) == 30.5

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.cli.runs import run_traced
+from cluster.runs.run import run_traced
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 from tests.golden.scenarios import SCENARIOS
-from workers.trace import Delivered, Noted, Ran, Record, Sampled
+from workers.host.trace import Delivered, Noted, Ran, Record, Sampled
 
 TRACES = Path(__file__).parent / "traces"
 Row = tuple[Any, ...]

@@ -5,14 +5,14 @@ from typing import TypeVar
 
 from configs.schema.device import DeviceSpec, TierSpec
 from configs.schema.link import LinkSpec
-from workers.clock.virtual import VirtualClock, virtual_loop
-from workers.disk import MemoryDisk
-from workers.link import Peer
+from workers.host.clock.virtual import VirtualClock, virtual_loop
+from workers.host.disk import MemoryDisk
+from workers.host.rng import Rng
+from workers.host.trace import Trace
 from workers.node import Node
-from workers.port import Port
-from workers.rng import Rng
-from workers.trace import Trace
-from workers.transport.memory import MemoryNetwork, MemoryTransport
+from workers.wire.link import Peer
+from workers.wire.port import Port
+from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
 from configs.schema.device import DeviceSpec, TierSpec
-from workers.clock.base import Clock
 from workers.hardware.resource import Resource
 from workers.hardware.work import Work
-from workers.trace import Ran, Trace
+from workers.host.clock.base import Clock
+from workers.host.trace import Ran, Trace
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from configs.model_config import CheckpointError, ModelConfig, read_json
+from configs.checkpoint_files import CheckpointError, read_json
+from configs.model_config import ModelConfig
 from workers.model.tensors import Shape, tensor_shapes
 
 SINGLE_FILE = "model.safetensors"

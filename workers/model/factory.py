@@ -1,5 +1,5 @@
 """Which code computes a model: the kernels wherever they can, else the plain arrays of
-`workers/model/torch`.
+`workers/model/plain`.
 
 All chips and shards of a cluster, and the reference beside it, come from here with the same folder,
 block size and precision: so they are of one kind, and equal bits are a matter of course.
@@ -7,6 +7,7 @@ block size and precision: so they are of one kind, and equal bits are a matter o
 
 from pathlib import Path
 
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision, kernels_hindrance
 from kernels.native import lib
@@ -26,7 +27,7 @@ def open_chip(
     work: WorkModel | None = None,
 ) -> ChipModel:
     """A chip's part. Raises CheckpointError where the folder does not fit, UnfitPrecision."""
-    config = ModelConfig.load(folder)
+    config = load_model(folder)
     if _on_kernels(config, block_size, precision):
         if config.mla is not None:
             from workers.model.native.latent_chip_model import LatentChipModel
@@ -35,9 +36,9 @@ def open_chip(
         from workers.model.native.chip_model import NativeChipModel
 
         return NativeChipModel(folder, num_blocks, block_size, work, precision)
-    from workers.model.torch.chip_model import TorchChipModel
+    from workers.model.plain.chip_model import PlainChipModel
 
-    return TorchChipModel(folder, num_blocks, block_size, work)
+    return PlainChipModel(folder, num_blocks, block_size, work)
 
 
 def open_experts(
@@ -51,9 +52,9 @@ def open_experts(
         from workers.model.native.expert_model import NativeExpertModel
 
         return NativeExpertModel(folder, expert_ids, work, precision)
-    from workers.model.torch.expert_model import TorchExpertModel
+    from workers.model.plain.expert_model import PlainExpertModel
 
-    return TorchExpertModel(folder, expert_ids, work)
+    return PlainExpertModel(folder, expert_ids, work)
 
 
 def open_whole(
@@ -64,7 +65,7 @@ def open_whole(
     work: WorkModel | None = None,
 ) -> WholeModel:
     """A chip's part and all experts: a step is one call. Raises as `open_chip` does."""
-    config = ModelConfig.load(folder)
+    config = load_model(folder)
     all_ids = tuple(range(config.num_experts))
     if config.mla is None and _on_kernels(config, block_size, precision):
         from workers.model.native.chip_model import NativeChipModel

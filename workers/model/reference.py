@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.model_config import ModelConfig
+from configs.families import load_model
 from configs.precision import EXACT, Precision
 from workers.errors import ContextTooLong, InvalidRequest
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip, open_experts
 from workers.model.sampling import Choice, choose
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 # Index of a generated token (the first is 0) -> a number in [0, 1), as a chip's node.rng draws it.
 Uniform = Callable[[int], float]
@@ -51,7 +51,7 @@ class Reference:
         max_context: int | None = None,
         precision: Precision = EXACT,
     ) -> None:
-        config = ModelConfig.load(folder)
+        config = load_model(folder)
         self.max_context = min(max_context or config.max_context, config.max_context)
         self._num_blocks = -(-self.max_context // block_size)
         self.chip = open_chip(folder, self._num_blocks, block_size, precision)

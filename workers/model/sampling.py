@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels import sampling
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from cluster.faults.rules import KINDS, rules_for
 from cluster.worlds.virtual import VirtualWorld
 from configs.schema import Scenario, ScenarioError, load_scenario
 from tests.cluster.worlds.cluster import SMALL, blueprint, run, with_cards
-from workers.link import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
-from workers.message import Message
-from workers.rng import Rng
+from workers.host.rng import Rng
+from workers.wire.message import Message
+from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
 
 DIRECTORY = blueprint().plan.directory
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 import httpx
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+from cluster.api.output import Output
+from cluster.api.request import Request
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
 from cluster.gateway.http.server import GatewayServer, serve
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import NotFound
-from workers.request import Output, Request
 
 MODEL = "perfuse-tiny"
 Step = Output | BaseException | asyncio.Event

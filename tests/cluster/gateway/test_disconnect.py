@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
+from cluster.api.output import Output
 from tests.cluster.gateway.fake_router import MODEL, FakeRouter, forever, world
-from workers.request import Output
 
 pytestmark = pytest.mark.live
 NUM_CLIENTS = 100

@@ -6,10 +6,11 @@ import json
 import openai
 import pytest
 
+from cluster.api.output import Output, TokenLogprob
+from cluster.api.request import Retrieval
 from tests.cluster.gateway.fake_router import MODEL, FakeRouter, forever, say, world
 from workers.errors import DeadlineExceeded, PeerDead
 from workers.errors import to_body as error_body
-from workers.request import Output, Retrieval, TokenLogprob
 
 pytestmark = pytest.mark.live
 HI = [{"role": "user", "content": "hi"}]

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cluster.api.output import Output
 from cluster.gateway.client import ClusterState
 from cluster.gateway.meter import Meter
 from cluster.gateway.metrics import PHASE_BUCKETS, TOKEN_BUCKETS, TTFT_BUCKETS, Metrics
 from tests.cluster.gateway.fake_router import MODEL, FakeRouter, forever, say, world
-from workers.request import Output
 
 LABELS = {"model_name": MODEL, "engine": "0"}
 S_NS = 10**9

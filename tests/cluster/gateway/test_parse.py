@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.api.output import Output
 from cluster.gateway.answer import Answer
 from cluster.gateway.chat_form import ChatForm
 from cluster.gateway.chat_request import parse_chat
@@ -20,7 +21,6 @@ from cluster.gateway.naming import SEED_MAX, Name, choice_seed
 from cluster.gateway.progress import Progress
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest
-from workers.request import Output
 
 NAME = Name("r", "r")
 SETTINGS = GatewaySettings()

@@ -21,8 +21,8 @@ from tests.cluster.worlds.cluster import (
     with_cards,
     workers_of,
 )
-from workers.chip import Chip
-from workers.trace import Delivered
+from workers.chip.chip import Chip
+from workers.host.trace import Delivered
 
 NO_POOL = {"placement.kv_pool": False}
 

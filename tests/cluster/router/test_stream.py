@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.api.request import Request
 from cluster.router.prompts import check_length, prompt_ids, retrieval_query
 from cluster.router.stream import Stream
+from cluster.text.tokenizer import Tokenizer
 from configs.presets import model_folder
 from workers.errors import ContextTooLong, InvalidRequest
-from workers.model.text import Tokenizer
-from workers.request import Request, SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 
 @cache

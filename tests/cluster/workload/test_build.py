@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from cluster.api.request import Request
 from cluster.workload import QuestionsError, Workload, build_workload
 from configs.schema import load_scenario
-from workers.request import Request
 
 VOCAB = 512
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
+from cluster.api.output import Output
+from cluster.api.request import Request, Retrieval
 from cluster.router.router import Router
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
-from workers.calls import CREDITS_PER_PEER
-from workers.chip import Chip
+from workers.chip.chip import Chip
 from workers.errors import PerfuseError
-from workers.memory_server import MemoryServer
-from workers.request import Output, Request, Retrieval, SamplingParams
+from workers.memory.memory_server import MemoryServer
+from workers.model.sampling_params import SamplingParams
+from workers.wire.calls import CREDITS_PER_PEER
 
 T = TypeVar("T")
 

@@ -13,14 +13,14 @@ import openai
 import pytest
 
 from cluster.gateway.settings import GatewaySettings
+from cluster.text.tokenizer import Tokenizer
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import LocalWorld, local_world
 from configs.perfuse_tiny import load_questions
 from configs.schema import load_scenario
 from workers.model.reference import Reference
-from workers.model.text import Tokenizer
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -201,7 +201,7 @@ def test_metrics_speak_vllm(client: openai.OpenAI, url: str) -> None:
 
 def test_the_workload_enters_where_http_does(world: LocalWorld) -> None:
     """`perfuse run` in the local world, and the same answers as the virtual world's."""
-    from cluster.cli.runs import run_in_virtual
+    from cluster.runs.run import run_in_virtual
 
     workload = build_workload(world.blueprint.scenario, world.blueprint.model.vocab)
     live = world.ask_gateway("run", workload, timeout_s=120)

@@ -12,19 +12,20 @@ import httpx
 import openai
 import pytest
 
-from cluster.cli.runs import run_in_virtual
 from cluster.gateway.settings import GatewaySettings
+from cluster.runs.run import run_in_virtual
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import LiveWorld, live_world
+from cluster.worlds.choice import live_world
+from cluster.worlds.live import LiveWorld
 from cluster.worlds.process import ProcessWorld, process_world
 from configs.schema import load_scenario
 from tests.cluster.worlds.cluster import prompt
-from workers.chip import Chip
-from workers.expert_shard import ExpertShard
+from workers.chip.chip import Chip
+from workers.experts.expert_shard import ExpertShard
 from workers.model.native.chip_model import NativeChipModel
 from workers.model.reference import Reference
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
@@ -81,7 +82,7 @@ async def streamed(url: str, sizes: list[tuple[int, int]], **options: Any) -> li
 
 
 def texts(world: ProcessWorld, reference: Reference, sizes: list[tuple[int, int]]) -> list[str]:
-    from workers.model.text import Tokenizer
+    from cluster.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(world.blueprint.folder)
     results = [

@@ -15,9 +15,9 @@ from configs.precision import Precision
 from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
 from tests.cluster.worlds.test_process import assert_lets_go, drawn, streamed, texts
 from tests.workers.model.models import KERNEL_V2, KERNEL_V3, write_model
+from workers.host.trace import Delivered
 from workers.model.reference import Reference
-from workers.request import SamplingParams
-from workers.trace import Delivered
+from workers.model.sampling_params import SamplingParams
 
 LARGER: dict[str, Any] = {"vocab_size": 512, "max_position_embeddings": 1024}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cluster.api.request import Request
 from cluster.router.router import Router
 from cluster.workload.build import build_workload
 from cluster.workload.driver import Answer, Driver
@@ -25,9 +26,8 @@ from tests.cluster.worlds.cluster import (
     with_cards,
     workers_of,
 )
+from workers.host.rng import Rng
 from workers.model.reference import Reference
-from workers.request import Request
-from workers.rng import Rng
 
 DROP = {"type": "drop", "toxicity": 0.05}
 TWICE = {"type": "duplicate", "toxicity": 0.05, "attributes": {"delay": "3 us"}}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from workers.model.checkpoint import INDEX_FILE, SINGLE_FILE
 from workers.model.tensors import tensor_shapes
@@ -135,7 +136,7 @@ def write_model(
 ) -> Path:
     """A model in one file."""
     write_config(folder, sizes, **changes)
-    save_file(random_weights(ModelConfig.load(folder), seed), folder / SINGLE_FILE)
+    save_file(random_weights(load_model(folder), seed), folder / SINGLE_FILE)
     return folder
 
 

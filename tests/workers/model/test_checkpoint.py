@@ -14,7 +14,8 @@ from numpy.testing import assert_array_equal
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch_file
 
-from configs.model_config import CheckpointError, ModelConfig
+from configs.checkpoint_files import CheckpointError
+from configs.families import load_model
 from tests.workers.model.models import (
     DEEPSEEK_V2,
     DEEPSEEK_V3,
@@ -31,8 +32,8 @@ from workers.model.checkpoint import (
     read_header,
     verify,
 )
+from workers.model.plain.expert_model import PlainExpertModel
 from workers.model.tensors import tensor_shapes
-from workers.model.torch.expert_model import TorchExpertModel
 
 DOWN = "model.layers.1.mlp.experts.2.down_proj.weight"
 
@@ -40,7 +41,7 @@ DOWN = "model.layers.1.mlp.experts.2.down_proj.weight"
 @pytest.mark.parametrize("sizes", [SIZES, DEEPSEEK_V2, DEEPSEEK_V3])
 def test_one_file_and_shards_hold_the_same(tmp_path: Path, sizes: dict[str, Any]) -> None:
     one = write_model(tmp_path / "one", sizes=sizes)
-    config = ModelConfig.load(one)
+    config = load_model(one)
     weights = random_weights(config)
     many = write_shards(write_config(tmp_path / "many", sizes), weights)
     for folder in (one, many):
@@ -64,20 +65,20 @@ def test_half_precision_becomes_fp32_without_loss(tmp_path: Path, dtype: torch.d
 
 def test_a_shard_reads_its_own_experts_only(tmp_path: Path) -> None:
     """With one file a tensor, all files but those of expert 2 can be gone."""
-    config = ModelConfig.load(write_config(tmp_path))
+    config = load_model(write_config(tmp_path))
     write_shards(tmp_path, random_weights(config))
     index = json.loads((tmp_path / INDEX_FILE).read_text(encoding="utf-8"))["weight_map"]
     for name, file in index.items():
         if ".experts.2." not in name:
             (tmp_path / file).unlink()
-    assert TorchExpertModel(tmp_path, (2,)).expert_ids == (2,)
+    assert PlainExpertModel(tmp_path, (2,)).expert_ids == (2,)
     first = index["model.layers.0.mlp.experts.3.gate_proj.weight"]
     with pytest.raises(CheckpointError, match=f"{first}: the file is missing"):
-        TorchExpertModel(tmp_path, (2, 3))
+        PlainExpertModel(tmp_path, (2, 3))
 
 
 def test_missing_tensor(tmp_path: Path) -> None:
-    config = ModelConfig.load(write_config(tmp_path))
+    config = load_model(write_config(tmp_path))
     weights = random_weights(config)
     del weights[DOWN]
     save_file(weights, tmp_path / SINGLE_FILE)
@@ -90,7 +91,7 @@ def test_missing_tensor(tmp_path: Path) -> None:
 
 
 def test_wrong_shape_and_dtype(tmp_path: Path) -> None:
-    config = ModelConfig.load(write_config(tmp_path))
+    config = load_model(write_config(tmp_path))
     weights = random_weights(config)
     right = weights[DOWN]
     save_file(weights | {DOWN: np.ascontiguousarray(right.T)}, tmp_path / SINGLE_FILE)
@@ -102,7 +103,7 @@ def test_wrong_shape_and_dtype(tmp_path: Path) -> None:
 
 
 def test_missing_files(tmp_path: Path) -> None:
-    config = ModelConfig.load(write_config(tmp_path))
+    config = load_model(write_config(tmp_path))
     with pytest.raises(CheckpointError, match=rf"{SINGLE_FILE}: the file is missing.*{INDEX_FILE}"):
         verify(tmp_path, config)
     write_shards(tmp_path, random_weights(config))

@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
-from configs.model_config import ModelConfig
+from configs.families import load_model
 from kernels import build_info
 from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip, open_experts
-from workers.model.reference import Reference
-from workers.model.torch.expert_model import TorchExpertModel
-from workers.model.torch.rows import (
+from workers.model.parts.rows import (
     check_tiles,
     linear,
     linear_heads,
@@ -30,7 +28,9 @@ from workers.model.torch.rows import (
     silu_product,
     softmax_in_place,
 )
-from workers.request import SamplingParams
+from workers.model.plain.expert_model import PlainExpertModel
+from workers.model.reference import Reference
+from workers.model.sampling_params import SamplingParams
 
 # Odd widths on purpose: nothing is a multiple of a vector register or a tile. Kernels want
 # heads, or latents and rotated keys, of whole registers.
@@ -130,7 +130,7 @@ def test_tiles_are_checked_on_the_machine_at_hand() -> None:
 def test_products_run_on_one_thread(folder: Path) -> None:
     """Threads would split a product otherwise on another machine. A model sees to it itself."""
     with threadpool_limits(limits=2, user_api="blas"):
-        TorchExpertModel(folder, (0,))
+        PlainExpertModel(folder, (0,))
         blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     assert blas
     assert [pool["num_threads"] for pool in blas] == [1] * len(blas)
@@ -281,7 +281,7 @@ def test_what_does_not_fit_is_refused(folder: Path) -> None:
             chip.attend(0, x, StepLayout((sequence,)))
     with pytest.raises(ValueError, match="from 0 to 60"):
         chip.embed(np.array([61]))
-    config = ModelConfig.load(folder)
+    config = load_model(folder)
     with pytest.raises(ValueError, match=f"from 0 to {config.num_experts - 1}"):
         open_experts(folder, (0, config.num_experts))
     x_TH, one = np.zeros((1, 36), np.float32), np.zeros((1, 1), np.int32)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from configs.gate import PLAIN_GATE, Gate
-from workers.model.torch.gating import Router
+from workers.model.parts.gating import Gating
 
 GATES = st.builds(
     Gate,
@@ -19,8 +19,8 @@ GATES = st.builds(
 )
 
 
-def router(gate: Gate, bias_E: np.ndarray | None, top_k: int, normed: bool) -> Router:
-    return Router(gate, bias_E, top_k, normed)
+def router(gate: Gate, bias_E: np.ndarray | None, top_k: int, normed: bool) -> Gating:
+    return Gating(gate, bias_E, top_k, normed)
 
 
 def plain(logits: np.ndarray, gate: Gate, bias: np.ndarray | None, top_k: int, normed: bool):

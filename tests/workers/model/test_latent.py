@@ -15,8 +15,8 @@ from workers.model.factory import open_chip, open_experts
 from workers.model.native import latent_attention
 from workers.model.native.latent_attention import plan_step
 from workers.model.native.latent_chip_model import LatentChipModel
+from workers.model.plain.chip_model import PlainChipModel
 from workers.model.reference import Reference
-from workers.model.torch.chip_model import TorchChipModel
 
 PRECISIONS = [
     EXACT,
@@ -46,7 +46,7 @@ def logits_of(
 def test_fp32_gives_what_plain_arrays_give(folder: Path) -> None:
     """So what a speed mode adds is rounding, and nothing else."""
     rng = np.random.default_rng()
-    plain, chip = TorchChipModel(folder, 7), LatentChipModel(folder, 7, 16, None, EXACT)
+    plain, chip = PlainChipModel(folder, 7), LatentChipModel(folder, 7, 16, None, EXACT)
     experts = open_experts(folder, tuple(range(8)))
     ids = rng.integers(0, chip.config.vocab, 100).tolist()
     layout = StepLayout((StepSequence((4, 1, 0, 6, 5, 2, 3), 0, 100),))

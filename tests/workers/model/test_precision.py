@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.model_config import ModelConfig
+from configs.families import load_model
 from configs.precision import EXACT, Precision
 from tests.workers.model.models import (
     DEEPSEEK_V3,
@@ -79,7 +79,7 @@ def test_errors_are_those_of_the_numbers(tmp_path: Path, family: str, precision:
 
 @pytest.mark.parametrize("chosen", [EXACT, *SPEEDS], ids=str)
 def test_a_cache_takes_what_was_planned(folder: Path, chosen: Precision) -> None:
-    config = ModelConfig.load(folder)
+    config = load_model(folder)
     chip = open_chip(folder, 3, 32, chosen)
     assert chip.block_bytes == 32 * chosen.kv_bytes_per_token(config)
     assert chip.read_blocks((0, 2)).nbytes == 2 * chip.block_bytes
@@ -118,7 +118,7 @@ def test_models_that_the_kernels_do_not_take_are_refused(tmp_path: Path) -> None
 def test_bytes_of_a_model(tmp_path: Path) -> None:
     """Gates and norms stay fp32; a tied head that is quantised is stored beside the embedding."""
     folder = write_model(tmp_path, sizes=KERNEL_QWEN)
-    config = ModelConfig.load(folder)
+    config = load_model(folder)
     numbers = config.chip_bytes(1)
     assert EXACT.chip_bytes(config) == 4 * numbers
     assert EXACT.shard_bytes(config, 3) == config.shard_bytes(3, 4)
@@ -145,7 +145,7 @@ def test_a_cache_beyond_this_machine_is_refused(folder: Path, chosen: Precision)
 
 def test_bytes_of_a_latent_model(tmp_path: Path) -> None:
     """The bias of the choice stays fp32 too; int8 KV has a scale each of latent and rotated key."""
-    config = ModelConfig.load(write_model(tmp_path, sizes=KERNEL_V3))
+    config = load_model(write_model(tmp_path, sizes=KERNEL_V3))
     numbers = config.chip_bytes(1)
     kept = 3 * (2 * 144 + 20 + 48) + 2 * (8 * 144 + 8) + 144
     assert Precision("bf16", "bf16").chip_bytes(config) == 2 * (numbers - kept) + 4 * kept

@@ -8,7 +8,7 @@ from transformers import DeepseekV3Config
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from configs.rope import Yarn
-from workers.model.torch.rope import yarn_frequencies
+from workers.model.parts.rope import yarn_frequencies
 
 V3: dict[str, Any] = {"factor": 40.0, "original": 4096, "mscale": 1.0, "all_dim": 1.0}
 

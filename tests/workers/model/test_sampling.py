@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from kernels.sampling import ref
 from workers.model.sampling import choose, choose_all
-from workers.request import SamplingParams
+from workers.model.sampling_params import SamplingParams
 
 # Quarters make ties common.
 LOGITS = arrays.arrays(

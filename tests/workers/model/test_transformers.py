@@ -11,7 +11,8 @@ from transformers.utils import logging
 
 from benchmarks.logits import DIFFERENCE_MAX, NUM_TOKENS, compare, rows, their_logits
 from benchmarks.random_models import FAMILIES, save_random_model
-from configs.model_config import CheckpointError, ModelConfig
+from configs.checkpoint_files import CheckpointError
+from configs.families import load_model
 from workers.model.checkpoint import verify
 from workers.model.reference import Reference
 
@@ -44,7 +45,7 @@ def test_what_is_compared_has_every_feature(tmp_path: Path, family: str) -> None
         values = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
         values["architectures"] = [family.replace("DeepSeek-", "Deepseek") + "ForCausalLM"]
         (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
-        found.append(ModelConfig.load(tmp_path))
+        found.append(load_model(tmp_path))
     mlas = [c.mla for c in found if c.mla is not None]
     yarns = [c.yarn for c in found if c.yarn is not None]
     assert len(mlas) == len(found)
@@ -68,7 +69,7 @@ def test_half_precision_checkpoints(tmp_path: Path, family: str, dtype: torch.dt
     """Weights as stored, arithmetic in fp32: what transformers does with dtype=float32."""
     model = save_random_model(FAMILIES[family](7), 7, tmp_path / "fp32", shards=False)
     model.to(dtype).save_pretrained(tmp_path / "half", max_shard_size="40KB")
-    config = ModelConfig.load(tmp_path / "half")
+    config = load_model(tmp_path / "half")
     assert config.dtype == str(dtype).removeprefix("torch.")
     verify(tmp_path / "half", config)
     ids = np.random.default_rng(7).integers(0, config.vocab, 70).tolist()
@@ -80,7 +81,7 @@ def test_half_precision_checkpoints(tmp_path: Path, family: str, dtype: torch.dt
 
 def test_broken_checkpoints_are_refused_before_anything_starts(tmp_path: Path) -> None:
     save_random_model(FAMILIES["Qwen3-MoE"](1), 1, tmp_path, shards=True)
-    config = ModelConfig.load(tmp_path)
+    config = load_model(tmp_path)
     verify(tmp_path, config)
     shard = min(tmp_path.glob("model-*.safetensors"))
     whole = shard.read_bytes()

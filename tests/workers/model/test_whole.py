@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.model_config import ModelConfig
+from configs.families import load_model
 from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
 from workers.model.base import ChipModel, StepLayout, StepSequence, WholeModel
+from workers.model.plain.chip_model import PlainChipModel
+from workers.model.plain.expert_model import PlainExpertModel
 from workers.model.reference import Reference
-from workers.model.torch.chip_model import TorchChipModel
-from workers.model.torch.expert_model import TorchExpertModel
 from workers.model.whole import JoinedModel
 
 
@@ -25,8 +25,8 @@ def folder(
 
 
 def joined(folder: Path) -> JoinedModel:
-    all_ids = tuple(range(ModelConfig.load(folder).num_experts))
-    return JoinedModel(TorchChipModel(folder, 64), TorchExpertModel(folder, all_ids))
+    all_ids = tuple(range(load_model(folder).num_experts))
+    return JoinedModel(PlainChipModel(folder, 64), PlainExpertModel(folder, all_ids))
 
 
 def test_a_mixed_step_has_the_reference_s_bits(folder: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_mixed_step_has_the_reference_s_bits(folder: Path) -> None:
 
 
 def test_it_is_known_for_a_whole_model_and_a_chip_is_not(folder: Path) -> None:
-    chip: ChipModel = TorchChipModel(folder, 8)
+    chip: ChipModel = PlainChipModel(folder, 8)
     assert isinstance(joined(folder), WholeModel) and joined(folder).steps_whole
     assert not isinstance(chip, WholeModel)
 
@@ -57,11 +57,11 @@ def test_blocks_and_work_are_the_chip_s(folder: Path) -> None:
     other = joined(folder)
     other.write_blocks((3, 2), blocks)
     assert np.array_equal(other.read_blocks((3, 2)), blocks) and blocks.any()
-    assert model.attend_work(0, layout) == TorchChipModel(folder, 8).attend_work(0, layout)
+    assert model.attend_work(0, layout) == PlainChipModel(folder, 8).attend_work(0, layout)
     assert model.logits_work(3).flops and model.block_bytes == blocks[0].nbytes
     assert model.kv_tier == "hbm"
 
 
 def test_a_step_needs_every_expert(folder: Path) -> None:
     with pytest.raises(ValueError, match="a whole step needs all of them"):
-        JoinedModel(TorchChipModel(folder, 8), TorchExpertModel(folder, (0, 1)))
+        JoinedModel(PlainChipModel(folder, 8), PlainExpertModel(folder, (0, 1)))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import Precision
 from tests.workers.model.models import DEEPSEEK_V3, write_config
@@ -16,12 +17,12 @@ from workers.model.work import WorkModel
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
-    return ModelConfig.load(write_config(tmp_path_factory.mktemp("work")))
+    return load_model(write_config(tmp_path_factory.mktemp("work")))
 
 
 @pytest.fixture(scope="module")
 def deepseek(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
-    return ModelConfig.load(write_config(tmp_path_factory.mktemp("work"), DEEPSEEK_V3))
+    return load_model(write_config(tmp_path_factory.mktemp("work"), DEEPSEEK_V3))
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
 from kernels import attention, linear
@@ -21,8 +22,8 @@ from workers.model.checkpoint import Checkpoint
 from workers.model.embedding import Embedding
 from workers.model.native.expert_model import NativeExpertModel
 from workers.model.native.kernel_chip import KernelChip
+from workers.model.parts.rope import Rope
 from workers.model.tensors import chip_shapes
-from workers.model.torch.rope import Rope
 from workers.model.work import WorkModel
 
 Floats = NDArray[np.float32]
@@ -47,7 +48,7 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
         precision: Precision = EXACT,
         experts: NativeExpertModel | None = None,
     ) -> None:
-        config = ModelConfig.load(folder)
+        config = load_model(folder)
         sizes = (block_size, config.num_layers, config.num_kv_heads, config.head_dim)
         super().__init__(
             config,

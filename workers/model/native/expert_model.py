@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.model_config import ModelConfig
+from configs.families import load_model
 from configs.precision import EXACT, Precision
 from kernels import moe
 from workers.hardware.work import Work
@@ -34,7 +34,7 @@ class NativeExpertModel:
         work: WorkModel | None = None,
         precision: Precision = EXACT,
     ) -> None:
-        self.config = config = ModelConfig.load(folder)
+        self.config = config = load_model(folder)
         self.expert_ids = checked_ids(expert_ids, config.num_experts)
         self._work = work or WorkModel(config, precision)
         with Checkpoint(folder) as checkpoint:

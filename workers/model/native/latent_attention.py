@@ -23,11 +23,11 @@ from configs.precision import Precision
 from kernels import linear, mla
 from kernels.numbers import Floats
 from workers.model.base import StepLayout, StepSequence
-from workers.model.torch.dense import Read
-from workers.model.torch.mla import LATENT_EPS, halves, queries_in_halves, score_scale
-from workers.model.torch.plan import Indices, check_sequence
-from workers.model.torch.rope import Rope
-from workers.model.torch.rows import rms_norm
+from workers.model.parts.dense import Read
+from workers.model.parts.latent import LATENT_EPS, halves, queries_in_halves, score_scale
+from workers.model.parts.positions import Indices, check_sequence
+from workers.model.parts.rope import Rope
+from workers.model.parts.rows import rms_norm
 
 # Numbers of absorbed queries at a time, and nearly as many of mixed latents: 16 MiB each. All of a
 # long prefill's at once would be hundreds of megabytes (128 heads of 576 a token).

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.attention import Mla
+from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import Precision, WeightKind
 from kernels import linear, mla, moe
@@ -22,11 +23,11 @@ from workers.model.checkpoint import Checkpoint
 from workers.model.embedding import Embedding
 from workers.model.native.kernel_chip import KernelChip
 from workers.model.native.latent_attention import LatentAttention, LatentStep, plan_step
+from workers.model.parts.dense import Read
+from workers.model.parts.gating import Gating
+from workers.model.parts.rope import Rope
+from workers.model.parts.rows import rms_norm
 from workers.model.tensors import chip_shapes, layer_shapes
-from workers.model.torch.dense import Read
-from workers.model.torch.gating import Router
-from workers.model.torch.rope import Rope
-from workers.model.torch.rows import rms_norm
 from workers.model.work import WorkModel
 
 
@@ -47,7 +48,7 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
         work: WorkModel | None,
         precision: Precision,
     ) -> None:
-        config = ModelConfig.load(folder)
+        config = load_model(folder)
         if config.mla is None:
             raise ValueError(f"{config.architecture} has no latent attention")
         sizes = (block_size, config.num_layers, config.mla.kv_rank, config.mla.rope_dim)
@@ -117,14 +118,14 @@ class _Layer:
         self._input_norm = read("input_layernorm.weight")
         self._attention = LatentAttention(config, sizes, layer, read, precision, cache, rope)
         self._post_norm = read("post_attention_layernorm.weight")
-        self._router: Router | None = None
+        self._router: Gating | None = None
         self._network: _Network | None = None
         if config.is_dense(layer):
             self._network = _Network(read, "mlp.", precision.weights)
             return
         self._gate = linear.pack(read("mlp.gate.weight"), "fp32")
         bias_E = read("mlp.gate.e_score_correction_bias") if config.gate.has_bias else None
-        self._router = Router(config.gate, bias_E, config.top_k, config.norm_topk_prob)
+        self._router = Gating(config.gate, bias_E, config.top_k, config.norm_topk_prob)
         if config.shared_intermediate:
             self._network = _Network(read, "mlp.shared_experts.", precision.weights)
 

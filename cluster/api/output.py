@@ -1,0 +1,89 @@
+"""What comes back of a request, a token or a few at a time."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Natural-log probability of one chosen token, and of the most likely ones.
+
+    top   (token_id, text, logprob) each, most likely first
+    """
+
+    token_id: int
+    text: str
+    logprob: float
+    top: tuple[tuple[int, str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One step of a stream: new tokens and the text that they complete (maybe none yet).
+
+    position       stream position of the first token in `token_ids`; positions are delivered once,
+                   in order
+    text           text newly safe to show (held back while a stop string or a UTF-8 character is
+                   incomplete)
+    finish_reason  "" while running; at the end "stop", "length", "cancelled" or "error"
+    num_prompt_tokens, num_cached_tokens   set in every output; cached = found in a KV cache, never
+                                           recomputed
+    times          at the end: emulated nanoseconds by phase (queue, retrieval, prefill,
+                   kv_transfer, attention, expert_wait, sampling ...) for the breakdown
+    passages       at the end: retrieved passage texts, in rank order
+    logits         [tokens, V] float32 where return_logits asked for them; travels beside the body
+    approximate    positions whose token is approximate (a straggler's share replaced), flagged by
+                   law 5
+    """
+
+    request_id: str
+    position: int
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    finish_reason: str = ""
+    error: Mapping[str, Any] | None = None
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_output_tokens: int = 0
+    times: Mapping[str, int] = field(default_factory=dict)
+    passages: tuple[str, ...] = ()
+    approximate: tuple[int, ...] = ()
+    logits: "NDArray[np.float32] | None" = None
+
+    def to_body(self) -> dict[str, Any]:
+        """All but the logits; what is empty stays out, since there is one of these a token."""
+        body: dict[str, Any] = {
+            "request_id": self.request_id,
+            "position": self.position,
+            "token_ids": list(self.token_ids),
+            "text": self.text,
+            "num_prompt_tokens": self.num_prompt_tokens,
+            "num_cached_tokens": self.num_cached_tokens,
+            "num_output_tokens": self.num_output_tokens,
+        }
+        if self.logprobs:
+            body["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
+        for name in ("finish_reason", "error", "times", "passages", "approximate"):
+            if value := getattr(self, name):
+                body[name] = value
+        return body
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> "Output":
+        known = dict(body)
+        for name in ("token_ids", "passages", "approximate"):
+            if name in known:
+                known[name] = tuple(known[name])
+        if "logprobs" in known:
+            known["logprobs"] = tuple(
+                TokenLogprob(
+                    p["token_id"], p["text"], p["logprob"], tuple(tuple(t) for t in p["top"])
+                )
+                for p in known["logprobs"]
+            )
+        return cls(**known)

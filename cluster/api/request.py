@@ -1,0 +1,63 @@
+"""What a user asks for."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workers.model.sampling_params import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """Ask for passages: `store` is the vector store, `top_k` how many join the prompt."""
+
+    store: str
+    top_k: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation. Exactly one of `messages`, `prompt` and `prompt_ids` is set.
+
+    request_id   unique; chosen by whoever submits
+    model        served model name; unknown names are refused by the router (NotFound)
+    messages     chat messages, each {"role", "content"}
+    prompt       raw text                     prompt_ids   token ids, taken as they are
+    retrieval    passages to fetch first (query = the last user message, or the prompt), or None
+    deadline_ns  emulated nanoseconds from submission, or 0 for the cluster's default
+    """
+
+    request_id: str
+    model: str
+    sampling: SamplingParams
+    messages: tuple[Mapping[str, str], ...] = ()
+    prompt: str | None = None
+    prompt_ids: tuple[int, ...] = ()
+    retrieval: Retrieval | None = None
+    deadline_ns: int = 0
+
+    def to_body(self) -> dict[str, Any]:
+        return {
+            "request_id": self.request_id,
+            "model": self.model,
+            "sampling": self.sampling.to_body(),
+            "messages": [dict(m) for m in self.messages],
+            "prompt": self.prompt,
+            "prompt_ids": list(self.prompt_ids),
+            "retrieval": asdict(self.retrieval) if self.retrieval else None,
+            "deadline_ns": self.deadline_ns,
+        }
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> "Request":
+        retrieval = body.get("retrieval")
+        return cls(
+            request_id=body["request_id"],
+            model=body["model"],
+            sampling=SamplingParams.from_body(body["sampling"]),
+            messages=tuple(body.get("messages", ())),
+            prompt=body.get("prompt"),
+            prompt_ids=tuple(body.get("prompt_ids", ())),
+            retrieval=Retrieval(**retrieval) if retrieval else None,
+            deadline_ns=body.get("deadline_ns", 0),
+        )

@@ -1,0 +1,1 @@
+"""Documents as passages and vectors, and which memory server holds which."""

@@ -1,0 +1,63 @@
+"""Running a scenario's workload in any world: what several commands share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster.workload.build import Workload
+from cluster.workload.driver import Answer, Driver
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.choice import live_world
+from cluster.worlds.virtual import VirtualWorld, run_virtual
+from workers.host.trace import Record
+
+OnAnswer = Callable[[Answer], None]
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a run.
+
+    lateness    (request id, nanoseconds late) of every run and delivery; empty in the virtual world
+    trace_hash  of the virtual world; "" elsewhere
+    held        what the cluster still holds for requests when idle: all zeros, or it leaks
+    """
+
+    answers: list[Answer]
+    held: dict[str, int]
+    trace_hash: str = ""
+    lateness: list[tuple[str, int]] = field(default_factory=list)
+
+
+def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
+    """In this process, in exact virtual time."""
+    return run_virtual(blueprint, lambda world: _drive(world, workload, on_answer))
+
+
+def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Record]]:
+    """The same, and the records of the workload (those of the start left out)."""
+
+    async def job(world: VirtualWorld) -> tuple[Run, list[Record]]:
+        world.trace.records.clear()
+        run = await _drive(world, workload, lambda _: None)
+        return run, list(world.trace.records)
+
+    return run_virtual(blueprint, job)
+
+
+async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
+    answers = await Driver(world.gateway, world.client, on_answer).run(workload)
+    held = await world.client.held_everywhere()
+    return Run(answers, held, world.trace.digest())
+
+
+def run_live(
+    blueprint: Blueprint, workload: Workload, on_answer: OnAnswer, on_step: Callable[[str], None]
+) -> Run:
+    """On the wall clock, in the live world that the scenario names; the workload enters at the
+    gateway's node.
+    """
+    with live_world(blueprint, on_step) as world:
+        world.ask_all("reset_trace")
+        answers = world.run(workload, on_answer)
+        lateness = [record for records in world.ask_all("lateness").values() for record in records]
+        return Run(answers, world.ask_gateway("held"), lateness=lateness)

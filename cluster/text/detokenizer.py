@@ -1,0 +1,29 @@
+"""Streaming text waits while a character's bytes are split over tokens; it adds up to exactly what
+decoding all tokens at once would give.
+"""
+
+import codecs
+from collections.abc import Iterable
+
+from cluster.text.tokenizer import Tokenizer
+
+
+class IncrementalDetokenizer:
+    """Text of a growing list of tokens: what it returns adds up to `Tokenizer.decode`.
+
+    Holds back the bytes of an incomplete UTF-8 character; leaves special tokens out.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token_ids: Iterable[int]) -> str:
+        """Text that these tokens complete; may be empty."""
+        special = self._tokenizer.special_ids
+        data = b"".join(self._tokenizer.token_bytes(i) for i in token_ids if i not in special)
+        return self._decoder.decode(data)
+
+    def flush(self) -> str:
+        """What is still held back, as U+FFFD; the stream is over."""
+        return self._decoder.decode(b"", final=True)

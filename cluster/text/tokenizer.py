@@ -1,0 +1,156 @@
+"""Between text and token ids, in both directions, without torch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import tokenizers
+
+from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
+from configs.checkpoint_files import CheckpointError, read_json
+from workers.errors import InvalidRequest
+
+
+def _byte_of_character() -> dict[str, int]:
+    """GPT-2's byte alphabet: printable bytes stand for themselves, the rest from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    others = (byte for byte in range(256) if chr(byte) not in table)
+    return table | {chr(0x100 + index): byte for index, byte in enumerate(list(others))}
+
+
+class Tokenizer:
+    """A byte-level tokenizer (tokenizer.json) and its chat template.
+
+    Raises CheckpointError from `load` where a file is missing, malformed or not byte-level.
+    """
+
+    def __init__(
+        self,
+        inner: tokenizers.Tokenizer,
+        template: jinja2.Template | None,
+        names: Mapping[str, str],
+    ) -> None:
+        self._inner = inner
+        self._template = template
+        self._names = dict(names)
+        added = inner.get_added_tokens_decoder()
+        self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self._bytes_by_id = self._table()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Tokenizer":
+        folder = Path(folder)
+        path = folder / "tokenizer.json"
+        decoder = read_json(path).get("decoder")
+        if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+            found = decoder.get("type") if isinstance(decoder, dict) else decoder
+            raise CheckpointError(f'{path}: decoder is {found!r}; it must be of type "ByteLevel"')
+        try:
+            inner = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise CheckpointError(f"{path}: is no tokenizer: {error}") from error
+        config_path = folder / CONFIG_FILE
+        config = read_json(config_path) if config_path.is_file() else {}
+        return cls(inner, load_template(folder, config), special_names(config))
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids from 0 to one less than this have a text."""
+        return len(self._bytes_by_id)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids; special tokens that are spelled out in the text become their ids."""
+        ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of all ids without special tokens; bytes that are no UTF-8 become U+FFFD."""
+        data = b"".join(self.token_bytes(i) for i in ids if i not in self.special_ids)
+        return data.decode("utf-8", errors="replace")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """What one token stands for; ids outside the vocabulary stand for nothing."""
+        return self._bytes_by_id[token_id] if 0 <= token_id < len(self._bytes_by_id) else b""
+
+    def token_text(self, token_id: int) -> str:
+        """One token by itself, special or not, as logprobs show it."""
+        return self.token_bytes(token_id).decode("utf-8", errors="replace")
+
+    def render_chat(
+        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
+    ) -> str:
+        """The prompt for a conversation.
+
+        Raises InvalidRequest where the template refuses the messages or the model has none.
+        """
+        if self._template is None:
+            raise InvalidRequest(
+                f"the model has no chat template (neither {TEMPLATE_FILE} nor chat_template in "
+                f"{CONFIG_FILE}): use a prompt instead of messages",
+                param="messages",
+            )
+        try:
+            return self._template.render(
+                messages=[dict(m) for m in messages],
+                add_generation_prompt=add_generation_prompt,
+                tools=None,
+                documents=None,
+                **self._names,
+            )
+        except (jinja2.TemplateError, TypeError, KeyError) as error:
+            raise InvalidRequest(
+                f"messages do not fit the model's chat template: {error}", param="messages"
+            ) from error
+
+    def _table(self) -> list[bytes]:
+        """Bytes of every id. Tokens outside the byte alphabet (added ones) are their own UTF-8."""
+        vocab = self._inner.get_vocab(with_added_tokens=True)
+        alphabet = _byte_of_character()
+        table = [b""] * (max(vocab.values(), default=-1) + 1)
+        for token, token_id in vocab.items():
+            known = all(character in alphabet for character in token)
+            table[token_id] = bytes(alphabet[c] for c in token) if known else token.encode()
+        return table
+
+
+class BareTokenizer(Tokenizer):
+    """Stands in where a model folder has no tokenizer: prompts are token ids, answers have no
+    text.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        self.special_ids = frozenset()
+        self._vocab_size = vocab_size
+
+    @property
+    def vocab_size(self) -> int:
+        return self._vocab_size
+
+    def encode(self, text: str) -> list[int]:
+        raise InvalidRequest(
+            "the model folder has no tokenizer.json: give the prompt as token ids", param="prompt"
+        )
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return ""
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return b""
+
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+    ) -> str:
+        raise InvalidRequest(
+            "the model folder has no tokenizer.json: give the prompt as token ids", param="messages"
+        )
+
+
+def open_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
+    """The folder's tokenizer, or a bare one where it has none. Raises CheckpointError if broken."""
+    if not (folder / "tokenizer.json").exists():
+        return BareTokenizer(vocab_size)
+    return Tokenizer.load(folder)

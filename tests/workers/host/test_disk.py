@@ -1,0 +1,76 @@
+"""What is synced survives a crash whole; what is not may be torn. Both disks, one contract."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.host.disk import Disk, FolderDisk, MemoryDisk
+
+
+@pytest.fixture(params=["memory", "folder"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
+    return MemoryDisk() if request.param == "memory" else FolderDisk(tmp_path / "disk")
+
+
+def test_what_was_written_is_read_and_named(disk: Disk) -> None:
+    disk.write("store/b/page-1", b"two")
+    disk.write("store/a", b"one")
+    disk.sync("store/a")
+    disk.write("store/a", b"newer")
+    assert disk.read("store/a") == b"newer"
+    assert disk.names() == ["store/a", "store/b/page-1"]
+    disk.delete("store/a")
+    disk.delete("store/a")  # twice is no error
+    assert disk.names() == ["store/b/page-1"]
+    with pytest.raises(FileNotFoundError):
+        disk.read("store/a")
+
+
+def test_a_written_array_does_not_change_with_its_source(disk: Disk) -> None:
+    data = bytearray(b"abc")
+    disk.write("x", memoryview(data))  # type: ignore[arg-type]
+    data[0] = 0
+    assert disk.read("x") == b"abc"
+
+
+def test_a_folder_is_not_left(tmp_path: Path) -> None:
+    disk = FolderDisk(tmp_path / "disk")
+    for name in ("../outside", "/etc/passwd", "a/../../outside"):
+        with pytest.raises(ValueError, match="leaves the disk's folder"):
+            disk.write(name, b"no")
+    assert not (tmp_path / "outside").exists()
+
+
+def always(share: float) -> Callable[[str], float]:
+    return lambda name: share
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50), st.floats(0, 1, exclude_max=True))
+def test_a_crash_keeps_what_was_synced_and_a_prefix_of_what_was_not(
+    synced: bytes, unsynced: bytes, share: float
+) -> None:
+    disk = MemoryDisk()
+    disk.write("safe", synced)
+    disk.sync("safe")
+    disk.write("torn", unsynced)
+    disk.crash(always(share))
+    assert disk.read("safe") == synced
+    left = disk.read("torn") if "torn" in disk.names() else b""
+    assert unsynced.startswith(left)
+    disk.crash(always(0.0))
+    assert (disk.read("torn") if "torn" in disk.names() else b"") == left, "it is on the disk now"
+
+
+def test_an_overwrite_that_was_not_synced_may_leave_old_new_or_torn() -> None:
+    kept = []
+    for share in (0.0, 0.5, 0.99):
+        disk = MemoryDisk()
+        disk.write("x", b"old!")
+        disk.sync("x")
+        disk.write("x", b"NEW!")
+        disk.crash(always(share))
+        kept.append(disk.read("x"))
+    assert kept == [b"old!", b"NE", b"NEW!"]

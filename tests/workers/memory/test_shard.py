@@ -1,0 +1,134 @@
+"""Search is exact, in one order only, whatever was added and removed before."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.memory.hit import Hit
+from workers.memory.shard import QUERIES_PER_CALL, RetrievalShard
+
+DIM = 4
+
+
+def vectors_of(rows: list[list[int]]) -> np.ndarray:
+    """Small integers: exact in float32, and full of ties."""
+    return np.asarray(rows, np.float32).reshape(-1, DIM)
+
+
+ROW = st.lists(st.integers(-2, 2), min_size=DIM, max_size=DIM)
+PASSAGES = st.lists(st.tuples(st.integers(0, 60), ROW), max_size=40, unique_by=lambda p: p[0])
+
+
+def filled(passages: list[tuple[int, list[int]]], num_files: int = 3) -> RetrievalShard:
+    shard = RetrievalShard(DIM)
+    ids = [i for i, _ in passages]
+    shard.add(
+        ids,
+        vectors_of([row for _, row in passages]),
+        [f"text {i}" for i in ids],
+        [f"file {i % num_files}" for i in ids],
+    )
+    return shard
+
+
+def naive(passages: list[tuple[int, list[int]]], query: list[int], top_k: int) -> list[Hit]:
+    scored = [
+        Hit(i, float(np.dot(row, query)), f"text {i}", f"file {i % 3}") for i, row in passages
+    ]
+    return sorted(scored, key=lambda hit: (-hit.score, hit.passage_id))[:top_k]
+
+
+@given(PASSAGES, st.lists(ROW, max_size=20), st.integers(1, 50))
+def test_search_equals_a_sort_of_all_scores(passages, queries, top_k):
+    found = filled(passages).search(vectors_of(queries), top_k)
+    assert found == [naive(passages, query, top_k) for query in queries]
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 5, 20])
+def test_ties_at_the_edge_go_to_the_lowest_ids_wherever_they_stand(top_k):
+    """Ids in random order and few distinct scores, so that nearly every edge has a tie."""
+    rng = np.random.default_rng(top_k)
+    for count in range(1, 60):
+        rows = rng.integers(-1, 2, (count, DIM)).tolist()
+        passages = list(zip(rng.permutation(count).tolist(), rows, strict=True))
+        found = filled(passages).search(np.ones((1, DIM), np.float32), top_k)
+        assert found == [naive(passages, [1] * DIM, top_k)]
+
+
+@given(PASSAGES, ROW, st.integers(0, 2))
+def test_a_removed_file_is_as_if_never_added(passages, query, file):
+    shard = filled(passages)
+    before = shard.bytes_held()
+    kept = [p for p in passages if p[0] % 3 != file]
+    assert shard.remove_file(f"file {file}") == len(passages) - len(kept)
+    assert shard.search(vectors_of([query]), 5) == [naive(kept, query, 5)]
+    assert shard.bytes_held() == filled(kept).bytes_held() <= before
+    assert shard.remove_file(f"file {file}") == 0
+    shard.add([1000], vectors_of([[1, 0, 0, 0]]), ["again"])
+    assert shard.num_passages == len(kept) + 1
+
+
+def test_a_score_depends_on_the_pair_alone():
+    """BLAS would round by batch and by number of vectors; then shards would disagree."""
+    rng = np.random.default_rng(7)
+    held = rng.standard_normal((300, 512)).astype(np.float32)
+    queries = rng.standard_normal((3 * QUERIES_PER_CALL, 512)).astype(np.float32)
+    whole = RetrievalShard(512)
+    whole.add(range(300), held, ["" for _ in held])
+    together = [{h.passage_id: h.score for h in hits} for hits in whole.search(queries, 300)]
+    for first, last in ((0, 1), (1, 8), (37, 254)):
+        part = RetrievalShard(512)
+        part.add(range(first, last), held[first:last], [""] * (last - first))
+        for query, scores in zip(queries, together, strict=True):
+            for hit in part.search(query[None], 300)[0]:
+                assert hit.score == scores[hit.passage_id]
+
+
+def test_an_empty_shard_finds_nothing():
+    assert RetrievalShard(DIM).search(np.zeros((2, DIM), np.float32), 3) == [[], []]
+
+
+def test_work_reads_each_vector_once_and_multiplies_each_pair():
+    shard = filled([(i, [1, 2, 3, 4]) for i in range(10)])
+    work = shard.scan_work(num_queries=3, tier="hbf")
+    assert work.name == "search"
+    assert dict(work.reads) == {"hbf": 10 * DIM * 4}
+    assert dict(work.flops) == {"fp32": 2 * 3 * 10 * DIM}
+    assert dict(work.writes) == {}
+
+
+@pytest.mark.parametrize(
+    ("ids", "rows", "texts", "what"),
+    [
+        ([1], [[1, 2, 3, 4]], ["a"], "already held"),
+        ([-1], [[1, 2, 3, 4]], ["a"], "negative"),
+        ([5, 5], [[1, 2, 3, 4]] * 2, ["a", "b"], "already held"),
+        ([5], [[1, 2, 3, 4]] * 2, ["a"], "shape"),
+        ([5], [[1, 2, 3, 4]], [], "one of each"),
+        ([5], [[1, 2, 3, float("nan")]], ["a"], "NaN"),
+    ],
+)
+def test_a_bad_addition_is_refused_and_changes_nothing(ids, rows, texts, what):
+    shard = filled([(1, [1, 1, 1, 1])])
+    with pytest.raises(ValueError, match=what):
+        shard.add(ids, np.asarray(rows, np.float32), texts)
+    assert shard.num_passages == 1
+    assert shard.search(np.ones((1, DIM), np.float32), 9) == [[Hit(1, 4.0, "text 1", "file 1")]]
+
+
+def test_bad_searches_are_refused():
+    shard = filled([(1, [1, 1, 1, 1])])
+    for queries, top_k, what in (
+        (np.ones((1, 3), np.float32), 1, "shape"),
+        (np.ones(DIM, np.float32), 1, "shape"),
+        (np.full((1, DIM), np.inf, np.float32), 1, "NaN"),
+        (np.ones((1, DIM), np.float32), 0, "top_k"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            shard.search(queries, top_k)
+
+
+def test_a_hit_survives_its_body():
+    hit = Hit(7, float(np.float32(0.1)), "text", "file")
+    assert Hit.from_body(hit.to_body()) == hit

@@ -1,0 +1,48 @@
+"""What tests of calls share: a rule that asks a function, an echo, and a look at what is open."""
+
+from collections.abc import Callable
+
+from tests.workers.bench import SECOND_NS, Bench
+from workers.wire.calls import CREDITS_PER_PEER, Reply
+from workers.wire.endpoint import Endpoint
+from workers.wire.message import Message
+from workers.wire.rules import Verdict
+
+
+class Each:
+    """A rule that asks a function about every message; keeps what it saw."""
+
+    def __init__(self, verdict: Callable[[int, Message], Verdict]) -> None:
+        self._verdict = verdict
+        self.seen: list[Message] = []
+
+    def judge(self, source: str, destination: str, message: Message) -> Verdict:
+        self.seen.append(message)
+        return self._verdict(len(self.seen), message)
+
+
+def assert_idle(bench: Bench) -> None:
+    for node in bench.nodes.values():
+        endpoint: Endpoint = node.endpoint
+        assert endpoint.in_flight() == 0, node.name
+        for peer, credits in endpoint._credits.items():
+            assert credits._value == CREDITS_PER_PEER, (node.name, peer)
+
+
+def echo(bench: Bench, worker: str = "b") -> list[int]:
+    """`worker` answers "double" with twice the number; returns what it was asked."""
+    asked: list[int] = []
+
+    def double(message: Message) -> Reply:
+        asked.append(message.body["x"])
+        return Reply(body={"x": 2 * message.body["x"]})
+
+    bench.port(worker).on("double", double)
+    return asked
+
+
+async def double(bench: Bench, x: int, within_ns: int = SECOND_NS, source: str = "a") -> int:
+    deadline_ns = bench.clock.now() + within_ns
+    reply = await bench.port(source).call("b", "double", deadline_ns=deadline_ns, body={"x": x})
+    answer: int = reply.body["x"]
+    return answer

@@ -1,0 +1,292 @@
+"""What every wire promises, whatever it is made of: `workers/wire/transport/base.py`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from tests.workers.wire.transport.messages import full_message, numbered, same
+from tests.workers.wire.transport.wires import (
+    KINDS,
+    OUTBOX_BYTES,
+    TIMEOUT_S,
+    Node,
+    Wires,
+    queued_bytes,
+)
+from workers.errors import PeerDead
+from workers.wire.message import Message
+
+Scenario = Callable[[Wires], Awaitable[None]]
+Run = Callable[[Scenario], None]
+
+
+@pytest.fixture(params=KINDS)
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a scenario on a fresh set of wires, and checks that closing leaves no task behind."""
+
+    async def alone(scenario: Scenario) -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires(request.param) as wires:
+            await scenario(wires)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:  # gRPC's own task of a call that failed ends after the call, of itself
+            _, left = await asyncio.wait(left, timeout=1)
+        assert not left, f"closing left {left}"
+
+    def run(scenario: Scenario) -> None:
+        asyncio.run(alone(scenario))
+
+    return run
+
+
+def ids(messages: list[Message]) -> list[int]:
+    return [message.message_id for message in messages]
+
+
+def test_messages_arrive_once_and_in_order_in_both_directions_at_once(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+
+        async def send_all(node: str, sender: Node) -> None:
+            for i in range(300):
+                size_bytes = 8 if i % 7 else 40_000  # some alone in their packet, most together
+                await sender.transport.send(node, numbered(i, size_bytes))
+
+        await asyncio.gather(send_all("b", a), send_all("a", b))
+        assert ids(await b.received(300)) == ids(await a.received(300)) == list(range(300))
+        assert all((m.tensors["t"] == m.message_id).all() for m in a.inbox + b.inbox)
+
+    run(scenario)
+
+
+def test_a_message_arrives_as_it_was_sent_and_arrays_are_read_only(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        sent = full_message()
+        await a.transport.send("b", sent)
+        (got,) = await b.received(1)
+        assert got is not sent
+        assert same(got, sent)
+        for array in (*got.columns.values(), *got.tensors.values()):
+            assert not array.flags.writeable
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 0
+
+    run(scenario)
+
+
+def test_the_sender_may_change_its_envelope_after_sending(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        sent = numbered(1)
+        await a.transport.send("b", sent)
+        sent.message_id, sent.tensors = 2, {}
+        (got,) = await b.received(1)
+        assert same(got, numbered(1))
+
+    run(scenario)
+
+
+def test_four_nodes_all_reach_each_other_and_themselves(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        nodes = await wires.connected("a", "b", "c", "d")
+        for i, sender in enumerate(nodes):
+            for receiver in nodes:
+                await sender.transport.send(receiver.name, numbered(i))
+        for node in nodes:
+            assert sorted(ids(await node.received(4))) == [0, 1, 2, 3]
+            assert not node.deaths
+
+    run(scenario)
+
+
+def test_one_side_that_connects_is_enough(run: Run) -> None:
+    """Nodes learn addresses one after the other; who was dialled can answer at once."""
+
+    async def scenario(wires: Wires) -> None:
+        a, b, c = await wires.start("a", "b", "c")
+        await b.transport.connect({"a": a.address, "c": c.address})
+        for node in (a, c):
+            await b.transport.send(node.name, numbered(1))
+            await node.received(1)
+            await node.transport.send("b", numbered(2))
+        assert ids(await b.received(2)) == [2, 2]
+
+    run(scenario)
+
+
+def test_a_sender_waits_while_the_wire_is_full(run: Run) -> None:
+    """What waits in the sender is bounded by its buffer and one message, however fast it sends."""
+
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        size_bytes, number = 32 * 1024, 100
+        for i in range(number):
+            await a.transport.send("b", numbered(i, size_bytes))
+            assert queued_bytes(a, "b") <= OUTBOX_BYTES + size_bytes + 1024
+        assert ids(await b.received(number)) == list(range(number))
+
+    run(scenario)
+
+
+def test_many_senders_to_one_full_wire_keep_their_turns(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        number = 60
+        sends = [a.transport.send("b", numbered(i, 32 * 1024)) for i in range(number)]
+        await asyncio.gather(*sends)
+        assert ids(await b.received(number)) == list(range(number))
+
+    run(scenario)
+
+
+def test_a_message_of_8_mb_arrives(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        tensor = np.arange(8 * 1024 * 1024 // 4, dtype=np.int32)
+        sent = Message("kv_blocks", "chip", "pool", tensors={"blocks": tensor})
+        await a.transport.send("b", sent)
+        await a.transport.send("b", numbered(1))
+        got = await b.received(2)
+        assert same(got[0], sent) and same(got[1], numbered(1))
+
+    run(scenario)
+
+
+def test_a_crash_is_reported_once_and_sends_raise(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, c = await wires.connected("a", "c")
+        address = await wires.start_mortal("b")
+        await asyncio.gather(
+            a.transport.connect({"b": address}), c.transport.connect({"b": address})
+        )
+        await a.transport.send("b", numbered(1))
+        wires.crash("b")
+        for node in (a, c):
+            assert await node.heard_of_deaths(1) == ["b"]
+            with pytest.raises(PeerDead, match="b"):
+                await node.transport.send("b", numbered(2))
+        await a.transport.send("c", numbered(3))
+        await c.received(1)
+        assert a.deaths == c.deaths == ["b"]
+
+    run(scenario)
+
+
+def test_a_node_that_closes_is_dead_to_its_peers(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b, c = await wires.connected("a", "b", "c")
+        await b.transport.close()
+        for node in (a, c):
+            assert await node.heard_of_deaths(1) == ["b"]
+            with pytest.raises(PeerDead):
+                await node.transport.send("b", numbered(1))
+        assert b.deaths == []  # it left them, not they it
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("closing", ["a", "b"])
+def test_what_was_sent_before_close_arrives(run: Run, closing: str) -> None:
+    """Either end of the stream may be the one that closes."""
+
+    async def scenario(wires: Wires) -> None:
+        nodes = {node.name: node for node in await wires.start("a", "b")}
+        await nodes["a"].transport.connect({"b": nodes["b"].address})
+        sender, receiver = nodes[closing], nodes["b" if closing == "a" else "a"]
+        for i in range(50):
+            await sender.transport.send(receiver.name, numbered(i, 16 * 1024))
+        await sender.transport.close()
+        assert ids(await receiver.received(50)) == list(range(50))
+
+    run(scenario)
+
+
+def test_after_close_sends_raise_and_close_may_be_repeated(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        await a.transport.close()
+        await a.transport.close()
+        for node in ("b", "a"):
+            with pytest.raises(PeerDead):
+                await a.transport.send(node, numbered(1))
+        assert not b.inbox
+
+    run(scenario)
+
+
+def test_an_unknown_node_is_dead(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, _ = await wires.connected("a", "b")
+        with pytest.raises(PeerDead, match="nobody"):
+            await a.transport.send("nobody", numbered(1))
+
+    run(scenario)
+
+
+def test_an_address_where_nobody_listens_raises_at_send_not_at_connect(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.start("a", "b")
+        await b.transport.close()
+        await a.transport.connect({"b": b.address})
+        with pytest.raises(PeerDead, match="b"):
+            await a.transport.send("b", numbered(1))
+        assert a.deaths == []  # it was never connected
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("who_connects", ["survivor", "newcomer", "both"])
+def test_a_peer_that_comes_back_elsewhere_is_reached_at_its_new_address(
+    run: Run, who_connects: str
+) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, old = await wires.connected("a", "b")
+        await old.transport.close()
+        await a.heard_of_deaths(1)
+        (new,) = await wires.start("b")
+        assert new.address != old.address
+        if who_connects != "newcomer":
+            await a.transport.connect({"a": a.address, "b": new.address})
+        if who_connects != "survivor":
+            await new.transport.connect({"a": a.address, "b": new.address})
+        await a.transport.send("b", numbered(1))
+        await new.received(1)
+        await new.transport.send("a", numbered(2))
+        assert ids(await a.received(1)) == [2]
+        assert a.deaths == ["b"] and not old.inbox
+
+    run(scenario)
+
+
+def test_connecting_again_to_the_same_address_changes_nothing(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        await a.transport.connect({"b": b.address})
+        await b.transport.connect({"a": a.address})
+        await a.transport.send("b", numbered(1))
+        await b.received(1)
+        assert a.deaths == b.deaths == []
+
+    run(scenario)
+
+
+def test_a_cancelled_sender_leaves_the_wire_in_order(run: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        sends = [
+            asyncio.ensure_future(a.transport.send("b", numbered(i, 64 * 1024))) for i in range(30)
+        ]
+        for send in sends[::3]:
+            send.cancel()
+        for send in sends:
+            with suppress(asyncio.CancelledError):
+                await send
+        await a.transport.send("b", numbered(99))
+        while not b.inbox or b.inbox[-1].message_id != 99:
+            await b.received(len(b.inbox) + 1)
+        assert ids(b.inbox) == [i for i in range(30) if i % 3] + [99]
+
+    run(scenario)

@@ -1,0 +1,141 @@
+"""The wires under test, each with the same handle: start nodes, crash one, look at its queue."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+
+from workers.wire.message import Message
+from workers.wire.transport.base import Transport
+from workers.wire.transport.grpc import GrpcTransport
+from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+
+KINDS = ("memory", "memory_through_frames", "grpc_tcp", "grpc_unix")
+OUTBOX_BYTES = 256 * 1024
+TIMEOUT_S = 30.0  # a hang fails by this; nothing here waits for it
+
+# A node in a process of its own, that answers every message with an equal one, until it is killed.
+ECHO = """
+import asyncio, sys
+from dataclasses import replace
+from pathlib import Path
+from workers.wire.transport.grpc import GrpcTransport
+
+async def main():
+    unix, folder = sys.argv[2] == "grpc_unix", Path(sys.argv[3])
+    transport = GrpcTransport(sys.argv[1], unix=unix, folder=folder)
+    tasks = []
+    def on_message(message):
+        tasks.append(asyncio.create_task(transport.send(message.source, replace(message))))
+    print(await transport.start(on_message, lambda node, reason: None), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await transport.close()
+
+asyncio.run(main())
+"""
+
+
+@dataclass
+class Node:
+    """A transport and what it reported."""
+
+    name: str
+    transport: Transport
+    address: str = ""
+    inbox: list[Message] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_message(self, message: Message) -> None:
+        self.inbox.append(message)
+        self.changed.set()
+
+    def on_peer_dead(self, node: str, reason: str) -> None:
+        assert reason
+        self.deaths.append(node)
+        self.changed.set()
+
+    async def received(self, number: int) -> list[Message]:
+        while len(self.inbox) < number:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.inbox
+
+    async def heard_of_deaths(self, number: int) -> list[str]:
+        while len(self.deaths) < number:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.deaths
+
+
+class Wires:
+    """All nodes of one test; `async with` closes what is left."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.network = MemoryNetwork()
+        self.nodes: list[Node] = []
+        self.folder = tempfile.TemporaryDirectory()  # of sockets that a crash leaves behind
+        self.process: subprocess.Popen[str] | None = None
+
+    async def __aenter__(self) -> "Wires":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for node in self.nodes:
+            await node.transport.close()
+        if self.process is not None:
+            assert self.process.stdin is not None and self.process.stdout is not None
+            self.process.stdin.close()
+            self.process.stdout.close()
+            self.process.wait()
+        self.folder.cleanup()
+
+    def transport(self, name: str) -> Transport:
+        if self.kind.startswith("memory"):
+            return MemoryTransport(self.network, name, through_frames="frames" in self.kind)
+        return GrpcTransport(name, unix=self.kind == "grpc_unix", outbox_bytes=OUTBOX_BYTES)
+
+    async def start(self, *names: str) -> list[Node]:
+        started = []
+        for name in names:
+            node = Node(name, self.transport(name))
+            node.address = await node.transport.start(node.on_message, node.on_peer_dead)
+            self.nodes.append(node)
+            started.append(node)
+        return started
+
+    async def connected(self, *names: str) -> list[Node]:
+        """Start nodes; all connect to all at once, so that their dials cross."""
+        nodes = await self.start(*names)
+        addresses = {node.name: node.address for node in nodes}
+        await asyncio.gather(*(node.transport.connect(addresses) for node in nodes))
+        return nodes
+
+    async def start_mortal(self, name: str) -> str:
+        """Start a node that `crash` can end as a crash does; returns its address.
+
+        It echoes where it is a process.
+        """
+        if self.kind.startswith("memory"):
+            return (await self.start(name))[0].address
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ECHO, name, self.kind, self.folder.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        return (await asyncio.to_thread(self.process.stdout.readline)).strip()
+
+    def crash(self, name: str) -> None:
+        if self.process is not None:
+            self.process.kill()
+        else:
+            self.network.kill(name)
+
+
+def queued_bytes(node: Node, peer: str) -> int:
+    """What waits in the sender; nothing ever does in memory."""
+    return node.transport.queued_bytes(peer) if isinstance(node.transport, GrpcTransport) else 0

@@ -1,0 +1,1 @@
+"""Prefill and decode: what a chip schedules, computes and reports."""

@@ -1,0 +1,62 @@
+"""Owns some experts of every layer; serves the tokens of all chips."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.experts.exchange import CombineSide, Dispatched
+from workers.hardware.work import Work
+from workers.model.base import ExpertModel
+from workers.node import Node
+
+
+class ExpertShard:
+    """A loop, not a handler, because weights are read once for all who wait."""
+
+    def __init__(self, node: Node, name: str, experts: ExpertModel) -> None:
+        self._node, self._name, self._experts = node, name, experts
+        self._exchange = CombineSide(node.port(name), node.clock)
+        self.num_tokens = 0
+        self.num_batches = 0
+
+    async def serve(self) -> None:
+        while True:
+            waiting = await self._exchange.dispatch_receive()
+            # One launch a layer: tokens of different layers share no weights. Layers go in the
+            # order of first arrival.
+            for batch in _by_layer(waiting):
+                try:
+                    sums = await self._node.hardware.run(self._work(batch), self._forward, batch)
+                except Exception as error:
+                    # A bug. It must not end the loop: whoever comes next would wait for nobody.
+                    self._node.failed(f"{self._name} batch", error)
+                    await self._exchange.refuse(batch, error)
+                    continue
+                await self._exchange.combine_send(batch, sums)
+
+    def backlog(self) -> int:
+        """Dispatches that wait: 0 when idle."""
+        return self._exchange.backlog()
+
+    def _work(self, batch: Sequence[Dispatched]) -> Work:
+        return self._experts.work(batch[0].layer, np.concatenate([d.experts_TK for d in batch]))
+
+    def _forward(self, batch: Sequence[Dispatched]) -> list[NDArray[np.float64]]:
+        sums_TH = self._experts.forward(
+            batch[0].layer,
+            np.concatenate([d.hidden_TH for d in batch]),
+            np.concatenate([d.experts_TK for d in batch]),
+            np.concatenate([d.weights_TK for d in batch]),
+        )
+        self.num_tokens += len(sums_TH)
+        self.num_batches += 1
+        ends = np.cumsum([len(d.hidden_TH) for d in batch])[:-1]
+        return np.split(sums_TH, ends)
+
+
+def _by_layer(waiting: Sequence[Dispatched]) -> list[list[Dispatched]]:
+    first = {d.layer: i for i, d in reversed(list(enumerate(waiting)))}
+    ordered = sorted(waiting, key=lambda d: first[d.layer])
+    return [list(group) for _, group in groupby(ordered, key=lambda d: d.layer)]

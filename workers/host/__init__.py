@@ -1,0 +1,1 @@
+"""What a node stands on: clock, mailboxes, disk, chance and trace."""

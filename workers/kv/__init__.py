@@ -1,0 +1,1 @@
+"""Where keys and values live, and how they travel: blocks of a chip, the pool, the handover."""

@@ -1,0 +1,146 @@
+"""A chip's way to the KV pool of the memory servers: shared prefixes are stored once and fetched
+instead of computed.
+
+A prefix lives on one server, chosen by the hash of its first block, so that one question tells how
+much is there.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence as Seq
+
+import numpy as np
+
+from workers.chip.scheduler import Scheduler
+from workers.chip.sequence import Sequence
+from workers.errors import PerfuseError
+from workers.kv.blocks import HASH_BYTES
+from workers.kv.handover import block_checksums, kv_work, verify_blocks
+from workers.model.base import ChipModel
+from workers.node import Node
+from workers.wire.message import Array
+from workers.wire.port import Port
+
+# Hashes that this chip remembers to have stored. A forgotten one is offered again, and the server
+# takes it once.
+STORED_MAX = 1 << 16
+# A fetch is given up after this share of a call's time: whoever asked for the prefill waits no
+# longer than a call.
+FETCH_SHARE = 4
+
+
+def hash_columns(hashes: Seq[bytes]) -> Array:
+    """Content hashes as a column: uint8 [block, 16]."""
+    return np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), HASH_BYTES)
+
+
+def hashes_of(column: Array) -> list[bytes]:
+    """The reverse of `hash_columns`."""
+    return [row.tobytes() for row in column]
+
+
+class PoolClient:
+    """Fetches before a prefill, stores after it. A pool that fails costs time, never a request."""
+
+    def __init__(
+        self,
+        node: Node,
+        port: Port,
+        model: ChipModel,
+        servers: tuple[str, ...],
+        timeout_ns: int,
+    ) -> None:
+        self._node, self._port, self._model = node, port, model
+        self._servers, self._timeout_ns = servers, timeout_ns
+        self._stored: OrderedDict[bytes, None] = OrderedDict()
+        self.num_failures = 0
+
+    def _server(self, first_hash: bytes) -> str:
+        return self._servers[int.from_bytes(first_hash[:8], "little") % len(self._servers)]
+
+    async def fetch(self, scheduler: Scheduler, seq: Sequence) -> int:
+        """Bring what the pool has of this sequence's prefix; returns how many blocks came."""
+        adoption = scheduler.take_external(seq)
+        if adoption is None:
+            return 0
+        first_missing = adoption.missing[0]
+        num_arrived = first_missing
+        try:
+            reply = await self._port.call(
+                self._server(adoption.hashes[0]),
+                "pool_get",
+                deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
+                request_id=seq.seq_id,
+                columns={"hash": hash_columns(adoption.hashes[first_missing:])},
+            )
+            num_found = len(reply.columns["index"])
+            if num_found:
+                verify_blocks(reply)
+                block_ids = adoption.block_ids[first_missing : first_missing + num_found]
+                work = kv_work(self._model, num_found, "kv_write")
+                await self._node.hardware.run(
+                    work, self._model.write_blocks, block_ids, reply.tensors["blocks"]
+                )
+                num_arrived += num_found
+        except PerfuseError as error:
+            self._failed("pool_get", error)
+        finally:
+            scheduler.blocks.install(adoption, num_arrived)
+        return num_arrived - first_missing
+
+    def store(self, scheduler: Scheduler, seq: Sequence) -> None:
+        """Offer the full blocks of this sequence that are not known to be there; does not wait."""
+        hashes = seq.full_block_hashes()
+        fresh = [i for i, content in enumerate(hashes) if content not in self._stored]
+        if not fresh:
+            return
+        for i in fresh:
+            self._stored[hashes[i]] = None
+        while len(self._stored) > STORED_MAX:
+            self._stored.popitem(last=False)
+        block_ids = tuple(seq.block_ids[i] for i in fresh)
+        scheduler.blocks.pin(block_ids)
+        coroutine = self._store(
+            scheduler, seq.seq_id, self._server(hashes[0]), block_ids, [hashes[i] for i in fresh]
+        )
+        self._node.spawn(coroutine, f"pool store {seq.seq_id}")
+
+    async def _store(
+        self,
+        scheduler: Scheduler,
+        request_id: str,
+        server: str,
+        block_ids: tuple[int, ...],
+        hashes: list[bytes],
+    ) -> None:
+        try:
+            work = kv_work(self._model, len(block_ids), "kv_read")
+            blocks = await self._node.hardware.run(work, self._model.read_blocks, block_ids)
+        finally:
+            scheduler.blocks.unpin(block_ids)
+        try:
+            reply = await self._port.call(
+                server,
+                "pool_put",
+                deadline_ns=self._node.clock.now() + self._timeout_ns,
+                request_id=request_id,
+                columns={
+                    "hash": hash_columns(hashes),
+                    "index": np.arange(len(hashes), dtype=np.int64),
+                    "checksum": block_checksums(blocks),
+                },
+                tensors={"blocks": blocks},
+            )
+            if reply.body["refused"]:
+                self._forget(hashes)
+        except PerfuseError as error:
+            self._forget(hashes)
+            self._failed("pool_put", error)
+
+    def _forget(self, hashes: list[bytes]) -> None:
+        """They are not there after all: offer them again another time."""
+        for content in hashes:
+            self._stored.pop(content, None)
+
+    def _failed(self, what: str, error: PerfuseError) -> None:
+        self.num_failures += 1
+        self._node.trace.note(self._node.clock.now(), "pool failed", what, error.message)

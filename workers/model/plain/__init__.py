@@ -1,0 +1,1 @@
+"""Models in numpy and torch, row by row. Exact mode: fp32, same bits whatever the batch."""

@@ -1,0 +1,134 @@
+"""The chip's part of one decoder layer: attention, then a dense network or a gate.
+
+Which attention and which network follows from the configuration, here and nowhere else.
+"""
+
+from typing import Protocol
+
+from configs.model_config import ModelConfig
+from workers.model.base import MoeInput
+from workers.model.checkpoint import Checkpoint
+from workers.model.parts.dense import GatedMlp, Read
+from workers.model.parts.gating import Gating
+from workers.model.parts.rope import Rope
+from workers.model.parts.rows import Floats, linear, rms_norm, transposed
+from workers.model.plain import gqa, mla
+from workers.model.plain.paged_cache import PagedCache
+from workers.model.plain.plan import StepPlan
+from workers.model.tensors import layer_shapes
+
+
+class Attention(Protocol):
+    """One layer's attention."""
+
+    @property
+    def matrices(self) -> tuple[Floats, ...]:
+        """Weights of all products that `forward` computes in tiles."""
+        ...
+
+    def forward(self, x_TH: Floats, plan: StepPlan) -> Floats:
+        """Writes the new tokens' KV, then mixes values: [T, H], without the residual."""
+        ...
+
+
+class Network(Protocol):
+    """What follows attention."""
+
+    @property
+    def matrices(self) -> tuple[Floats, ...]: ...
+
+    def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, MoeInput | None]:
+        """The residual stream with what this chip adds to it, and what experts are to add."""
+        ...
+
+
+class DenseNetwork:
+    """One network for all tokens; no expert is asked."""
+
+    def __init__(self, read: Read) -> None:
+        self._mlp = GatedMlp.read(read, "mlp.")
+
+    @property
+    def matrices(self) -> tuple[Floats, ...]:
+        return self._mlp.matrices
+
+    def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, None]:
+        return x_TH + self._mlp.forward(hidden_TH), None
+
+
+class SparseNetwork:
+    """A gate to experts elsewhere, and the shared experts if there are any: every token visits
+    them, so they need no message.
+    """
+
+    def __init__(self, config: ModelConfig, read: Read) -> None:
+        has_bias = config.gate.has_bias
+        bias_E = read("mlp.gate.e_score_correction_bias") if has_bias else None
+        self._gate_HE = transposed(read("mlp.gate.weight"))
+        self._router = Gating(config.gate, bias_E, config.top_k, config.norm_topk_prob)
+        has_shared = config.shared_intermediate > 0
+        self._shared = GatedMlp.read(read, "mlp.shared_experts.") if has_shared else None
+
+    @property
+    def matrices(self) -> tuple[Floats, ...]:
+        shared = () if self._shared is None else self._shared.matrices
+        return self._gate_HE, *shared
+
+    def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, MoeInput]:
+        if self._shared is not None:
+            x_TH = x_TH + self._shared.forward(hidden_TH)
+        return x_TH, MoeInput(hidden_TH, *self._router.choose(linear(hidden_TH, self._gate_HE)))
+
+
+class Layer:
+    """Reads its own tensors; raises CheckpointError where they do not fit."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        config: ModelConfig,
+        layer: int,
+        cache: PagedCache,
+        rope: Rope,
+    ) -> None:
+        shapes = dict(layer_shapes(config, layer))
+
+        def read(name: str) -> Floats:
+            return checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
+
+        self._eps = config.rms_eps
+        self._input_norm = read("input_layernorm.weight")
+        self._attention = _attention(config, layer, read, cache, rope)
+        self._post_norm = read("post_attention_layernorm.weight")
+        self._network: Network = (
+            DenseNetwork(read) if config.is_dense(layer) else SparseNetwork(config, read)
+        )
+
+    @property
+    def matrices(self) -> tuple[Floats, ...]:
+        return *self._attention.matrices, *self._network.matrices
+
+    def forward(self, x_TH: Floats, plan: StepPlan) -> tuple[Floats, MoeInput | None]:
+        """Attention and network with their residuals; MoeInput where experts have a share."""
+        x_TH = x_TH + self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
+        return self._network.forward(x_TH, rms_norm(x_TH, self._post_norm, self._eps))
+
+
+def make_cache(config: ModelConfig, num_blocks: int, block_size: int) -> PagedCache:
+    """Memory for so many KV blocks of all layers."""
+    if config.mla is not None:
+        return mla.make_cache(config, config.mla, num_blocks, block_size)
+    return gqa.make_cache(config, num_blocks, block_size)
+
+
+def make_rope(config: ModelConfig, positions: int) -> Rope:
+    width = config.head_dim if config.mla is None else config.mla.rope_dim
+    return Rope(config, width, positions)
+
+
+def _attention(
+    config: ModelConfig, layer: int, read: Read, cache: PagedCache, rope: Rope
+) -> Attention:
+    if config.mla is not None:
+        return mla.MlaAttention(config, config.mla, layer, read, cache, rope)
+    return gqa.GqaAttention(config, layer, read, cache, rope)

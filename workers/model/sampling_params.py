@@ -1,0 +1,58 @@
+"""How the tokens of one request are chosen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workers.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are chosen. Raises InvalidRequest on values out of range (`validate`).
+
+    temperature 0 is greedy. top_k 0 means all. logprobs None means none are wanted; 0 means the
+    chosen token's only; k adds the k most likely. return_logits sends each token's row of logits
+    along: to compare with other implementations, not to serve.
+    """
+
+    max_tokens: int = 16
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = None
+    return_logits: bool = False
+
+    def validate(self) -> None:
+        """Raise InvalidRequest naming the first parameter that is out of range."""
+        checks = (
+            (self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1"),
+            (0.0 <= self.temperature <= 2.0, "temperature", self.temperature, "between 0 and 2"),
+            (0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0 and at most 1"),
+            (self.top_k >= 0, "top_k", self.top_k, "0 (all) or more"),
+            (len(self.stop) <= 4, "stop", list(self.stop), "at most 4 strings"),
+            (all(self.stop), "stop", list(self.stop), "non-empty strings"),
+            (
+                self.logprobs is None or 0 <= self.logprobs <= 20,
+                "logprobs",
+                self.logprobs,
+                "between 0 and 20",
+            ),
+        )
+        for holds, name, value, right in checks:
+            if not holds:
+                raise InvalidRequest(f"{name} is {value!r}: it must be {right}", param=name)
+
+    def to_body(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> "SamplingParams":
+        known = dict(body)
+        known["stop"] = tuple(known.get("stop", ()))
+        known["stop_token_ids"] = tuple(known.get("stop_token_ids", ()))
+        return cls(**known)

@@ -1,1 +1,0 @@
-"""Retrieval: documents become passages, passages vectors, and memory servers scan their shards."""

@@ -1,0 +1,1 @@
+"""How nodes talk: messages, endpoints and their calls, links and what goes wrong there, wires."""

@@ -1,0 +1,158 @@
+"""Calls as both ends keep them: what is pending, what was answered, how long answers take."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from workers.errors import PerfuseError
+from workers.wire.message import Array, Body, Message
+
+# Unanswered calls to one peer node; the next one waits. Far above what a batch a layer to a shard
+# needs.
+CREDITS_PER_PEER = 256
+# Calls that are remembered per peer node, so that a repetition is known; it must exceed what can be
+# open at once.
+REMEMBERED_CALLS_MAX = 16 * CREDITS_PER_PEER
+# Bytes of answers that are kept per peer node for repetitions.
+REMEMBERED_BYTES_MAX = 4 << 20
+# A first guess at a round trip before one was seen: the share of a call's time after which it is
+# repeated.
+UNKNOWN_ROUND_TRIP_SHARE = 32
+# An answer is overdue after this many times the expected round trip: repeating too early only costs
+# the link, but costs it when it is busiest.
+PATIENCE = 3
+# Nor is anything repeated sooner than this: a message queues behind others for that long without
+# being lost. ASSUMED: some ten launches of a kernel.
+PATIENCE_NS_MIN = 50_000
+
+
+class Handled(Enum):
+    """What a handler may return instead of an answer."""
+
+    LATER = 1  # the worker will call `Port.reply` itself
+
+
+@dataclass(slots=True)
+class Reply:
+    """A handler's answer. `declared_bytes` None charges the link what the arrays weigh."""
+
+    body: Body = field(default_factory=dict)
+    columns: dict[str, Array] = field(default_factory=dict)
+    tensors: dict[str, Array] = field(default_factory=dict)
+    declared_bytes: int | None = None
+
+
+Outcome = Reply | Handled | None
+Handler = Callable[[Message], Outcome | Awaitable[Outcome]]
+
+
+class Caller(Protocol):
+    """Who keeps what is pending: an endpoint."""
+
+    def forget(self, pending: "Pending") -> None: ...
+
+    async def await_reply(self, pending: "Pending") -> Message: ...
+
+
+class Pending:
+    """A call that was sent and not yet answered."""
+
+    __slots__ = (
+        "_caller", "answer", "is_repeated", "message", "node", "posted_ns", "waiter",
+    )  # fmt: skip
+
+    def __init__(self, caller: Caller, node: str, message: Message, posted_ns: int) -> None:
+        self._caller, self.node, self.message = caller, node, message
+        self.posted_ns, self.is_repeated = posted_ns, False
+        self.answer: Message | PerfuseError | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    def settle(self, answer: Message | PerfuseError) -> None:
+        """The first answer counts; later ones repeat it."""
+        if self.answer is None:
+            self.answer = answer
+            self.wake()
+
+    def wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more; its credit returns. Does nothing after `reply`."""
+        self._caller.forget(self)
+
+    async def reply(self) -> Message:
+        """The answer. Raises what the handler raised, DeadlineExceeded, or PeerDead."""
+        return await self._caller.await_reply(self)
+
+
+class Remembered:
+    """What one peer node called and what it was answered, so that a repetition runs nothing twice.
+
+    Bounded twice: by ids, and by the bytes of the answers that are kept. A repetition whose answer
+    fell out is still known and stays unanswered; its caller meets its deadline.
+    """
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[int, Message | None] = OrderedDict()
+        self._answered: deque[int] = deque()
+        self._answer_bytes = 0
+
+    def __contains__(self, message_id: int) -> bool:
+        return message_id in self._answers
+
+    def answer_to(self, message_id: int) -> Message | None:
+        return self._answers[message_id]
+
+    def begin(self, message_id: int) -> None:
+        self._answers[message_id] = None
+        if len(self._answers) > REMEMBERED_CALLS_MAX:
+            _, dropped = self._answers.popitem(last=False)
+            self._answer_bytes -= dropped.payload_bytes() if dropped is not None else 0
+
+    def answered(self, message_id: int, answer: Message) -> None:
+        if message_id not in self._answers:
+            return
+        self._answers[message_id] = answer
+        self._answered.append(message_id)
+        self._answer_bytes += answer.payload_bytes()
+        while self._answered and (
+            self._answer_bytes > REMEMBERED_BYTES_MAX or self._is_forgotten(self._answered[0])
+        ):
+            oldest = self._answered.popleft()
+            dropped = self._answers.get(oldest)
+            if dropped is not None:
+                self._answers[oldest] = None
+                self._answer_bytes -= dropped.payload_bytes()
+
+    def _is_forgotten(self, message_id: int) -> bool:
+        return self._answers.get(message_id) is None
+
+
+class RoundTrips:
+    """How long answers take, by peer and kind of call: smoothed mean and deviation (RFC 6298)."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def heard(self, node: str, kind: str, took_ns: int) -> None:
+        """An answer to a call sent once: of a repeated one nobody knows which was answered."""
+        known = self._seen.get((node, kind))
+        if known is None:
+            self._seen[node, kind] = (took_ns, took_ns / 2)
+            return
+        mean, deviation = known
+        deviation += (abs(took_ns - mean) - deviation) / 4
+        self._seen[node, kind] = (mean + (took_ns - mean) / 8, deviation)
+
+    def patience_ns(self, node: str, kind: str, time_left_ns: int) -> int:
+        """How long to wait for the first answer before repeating the call."""
+        unknown_ns = max(time_left_ns // UNKNOWN_ROUND_TRIP_SHARE, 1)
+        known = self._seen.get((node, kind))
+        if known is None:
+            return unknown_ns
+        mean, deviation = known
+        return min(max(int(PATIENCE * (mean + 4 * deviation)), PATIENCE_NS_MIN), unknown_ns)

@@ -1,0 +1,50 @@
+"""One node's way into the network: egress and ingress that queue, and the path's latency.
+
+The sender charges its egress and stamps when the first byte left; the receiver charges its ingress
+from the moment that byte arrives. A message is cut through, not stored and forwarded: alone on
+equal links it takes latency + bytes / bandwidth.
+
+    egress   ──[ first ....... last ]──▶
+    ingress        latency ──▶[ first ....... last ] due
+"""
+
+from dataclasses import dataclass
+
+from configs.schema.link import LinkSpec
+from workers.hardware.resource import Resource
+from workers.wire.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What a node knows of another: its link, and which incarnation is alive."""
+
+    link: LinkSpec
+    epoch: int
+
+
+class Link:
+    """Egress and ingress of one node. Energy is the sender's."""
+
+    def __init__(self, spec: LinkSpec) -> None:
+        self.spec = spec
+        self.egress = Resource(spec.bytes_per_s)
+        self.ingress = Resource(spec.bytes_per_s)
+        self.joules = 0.0
+
+    def latency_ns(self, other: LinkSpec) -> int:
+        """One way between two nodes: the slower of the two links says how long the path is."""
+        return max(self.spec.latency_ns, other.latency_ns)
+
+    def leave(self, message: Message, now_ns: int, to: LinkSpec) -> None:
+        """Charge egress; stamps `sent_ns` (first byte) and `due_ns` (last byte at the far end,
+        nobody in the way).
+        """
+        message.sent_ns, last_ns = self.egress.reserve(now_ns, message.declared_bytes)
+        message.due_ns = last_ns + self.latency_ns(to)
+        self.joules += message.declared_bytes * 8 * self.spec.pj_per_bit * 1e-12
+
+    def arrive(self, message: Message, first_byte_ns: int) -> int:
+        """Charge ingress from the first byte's arrival; returns when the message is there."""
+        _, last_ns = self.ingress.reserve(first_byte_ns, message.declared_bytes)
+        return max(last_ns, message.due_ns)

@@ -1,0 +1,275 @@
+"""A message as bytes, and back. Only this file knows the protobuf classes.
+
+    0            4               8               12             20         multiple of 64
+    | "PF" 1 0   | header length | header CRC-32 | frame length | Envelope | array | array ...
+
+The first four bytes are two letters, the version of this layout, and 0. The prefix's integers are
+little-endian; lengths are bytes. The arrays are the columns, then the tensors,
+in the order of their descriptors, each at a multiple of 64 bytes from the start of the frame; zeros
+fill the gaps. The header's CRC covers the Envelope; the Envelope's checksum covers body and arrays.
+What is decoded holds read-only views of the received buffer, so the buffer lives as long as the
+last of its arrays.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from protos.perfuse.v1 import envelope_pb2 as pb
+from workers.errors import CorruptMessage
+from workers.wire.message import Array, Message
+
+Buffer = bytes | bytearray | memoryview
+
+MAGIC = b"PF\x01\x00"  # two letters, the version of this layout, and a byte that is 0
+PREFIX = struct.Struct("<4sIIQ")  # magic, header length, header CRC-32, frame length
+ALIGNMENT_BYTES = 64  # a cache line, and what the widest vector loads (AVX-512) ask for
+DIMENSIONS_MAX = 32  # numpy 1's limit, so that any numpy can hold what we accept
+NO_CHECKSUM_ZERO = 0xFFFF_FFFF  # stands for a CRC of 0: in a Message 0 means "none"
+
+DTYPES: dict[int, np.dtype[Any]] = {
+    pb.DTYPE_BOOL: np.dtype("?"),
+    pb.DTYPE_INT8: np.dtype("i1"),
+    pb.DTYPE_INT16: np.dtype("<i2"),
+    pb.DTYPE_INT32: np.dtype("<i4"),
+    pb.DTYPE_INT64: np.dtype("<i8"),
+    pb.DTYPE_UINT8: np.dtype("u1"),
+    pb.DTYPE_UINT16: np.dtype("<u2"),
+    pb.DTYPE_UINT32: np.dtype("<u4"),
+    pb.DTYPE_UINT64: np.dtype("<u8"),
+    pb.DTYPE_FLOAT16: np.dtype("<f2"),
+    pb.DTYPE_FLOAT32: np.dtype("<f4"),
+    pb.DTYPE_FLOAT64: np.dtype("<f8"),
+}
+CODES = {dtype: code for code, dtype in DTYPES.items()}
+PADDING = tuple(bytes(length) for length in range(ALIGNMENT_BYTES))
+
+_write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_read_json = json.JSONDecoder().decode
+
+
+def encode(message: Message) -> bytes:
+    """The message as one frame.
+
+    Its checksum is computed if it is 0, else trusted: it was made at the source.
+
+    Raises TypeError for an array's dtype that no frame can carry and for a body that JSON cannot,
+    ValueError for an integer that is out of its field's range.
+    """
+    body = _body_bytes(message)
+    columns, tensors = _portable(message.columns), _portable(message.tensors)
+    checksum = message.checksum or _checksum(body, columns, tensors)
+    header = pb.Envelope(
+        kind=message.kind,
+        source=message.source,
+        destination=message.destination,
+        source_epoch=message.source_epoch,
+        destination_epoch=message.destination_epoch,
+        message_id=message.message_id,
+        reply_to=message.reply_to,
+        request_id=message.request_id,
+        sent_ns=message.sent_ns,
+        due_ns=message.due_ns,
+        deadline_ns=message.deadline_ns,
+        declared_bytes=message.declared_bytes,
+        checksum=checksum,
+        body=body,
+    )
+    _describe(header.columns, columns)
+    _describe(header.tensors, tensors)
+    header_bytes = header.SerializeToString()
+    parts: list[Any] = [b"", header_bytes]
+    end = PREFIX.size + len(header_bytes)
+    for array in (*columns.values(), *tensors.values()):
+        padding = -end % ALIGNMENT_BYTES
+        parts.append(PADDING[padding])
+        parts.append(array)  # join reads its buffer: the one copy
+        end += padding + array.nbytes
+    parts[0] = PREFIX.pack(MAGIC, len(header_bytes), zlib.crc32(header_bytes), end)
+    return b"".join(parts)
+
+
+def decode(buffer: Buffer) -> Message:
+    """The message of exactly one frame; its arrays are read-only views of `buffer`.
+
+    Raises CorruptMessage, whatever is wrong.
+    """
+    header_end = _check_prefix(buffer)
+    header = pb.Envelope()
+    try:
+        header.ParseFromString(bytes(buffer[PREFIX.size : header_end]))
+    except DecodeError as error:
+        raise CorruptMessage(f"frame's header is no Envelope: {error}") from error
+    readable = buffer if isinstance(buffer, bytes) else memoryview(buffer).toreadonly()
+    columns: dict[str, Array] = {}
+    tensors: dict[str, Array] = {}
+    end = _view(readable, header.columns, columns, header_end)
+    end = _view(readable, header.tensors, tensors, end)
+    if end != len(buffer):
+        raise CorruptMessage(f"frame of {len(buffer)} bytes: its arrays end at byte {end}")
+    body, checksum = header.body, header.checksum
+    found = _checksum(body, columns, tensors)
+    if found != checksum:
+        raise CorruptMessage(
+            f"{header.kind!r} message {header.message_id} from {header.source!r} has checksum "
+            f"{found:#010x}: its sender computed {checksum:#010x}"
+        )
+    return Message(
+        header.kind,
+        header.source,
+        header.destination,
+        header.source_epoch,
+        header.destination_epoch,
+        header.message_id,
+        header.reply_to,
+        header.request_id,
+        header.sent_ns,
+        header.due_ns,
+        header.deadline_ns,
+        header.declared_bytes,
+        checksum,
+        _body_from(body),
+        columns,
+        tensors,
+    )
+
+
+def checksum(message: Message) -> int:
+    """What a frame's checksum of this message is: CRC-32 over body, columns and tensors; never 0.
+
+    Raises TypeError as `encode` does.
+    """
+    return _checksum(_body_bytes(message), _portable(message.columns), _portable(message.tensors))
+
+
+def frame_length(buffer: Buffer, start: int) -> int:
+    """Bytes of the frame that begins at `start`.
+
+    Raises CorruptMessage if none begins there or it is cut short.
+    """
+    room = len(buffer) - start
+    if room < PREFIX.size:
+        raise CorruptMessage(f"{room} bytes are left: a frame's prefix alone has {PREFIX.size}")
+    magic, _, _, length = PREFIX.unpack_from(buffer, start)
+    if magic != MAGIC:
+        raise CorruptMessage(f"frame begins with {magic!r}: it should be {MAGIC!r}")
+    if not PREFIX.size <= length <= room:
+        raise CorruptMessage(f"frame says that it has {length} bytes: {room} are there")
+    return int(length)
+
+
+def _check_prefix(buffer: Buffer) -> int:
+    """Where the header ends."""
+    size = len(buffer)
+    if size < PREFIX.size:
+        raise CorruptMessage(f"frame has {size} bytes: its prefix alone has {PREFIX.size}")
+    magic, header_length, header_crc, length = PREFIX.unpack_from(buffer)
+    if magic != MAGIC:
+        raise CorruptMessage(f"frame begins with {magic!r}: it should be {MAGIC!r}")
+    if length != size:
+        raise CorruptMessage(f"frame says that it has {length} bytes: {size} arrived")
+    end = int(PREFIX.size + header_length)
+    if end > size:
+        raise CorruptMessage(f"header of {header_length} bytes ends beyond the frame of {size}")
+    found = zlib.crc32(buffer[PREFIX.size : end])
+    if found != header_crc:
+        raise CorruptMessage(
+            f"header has CRC {found:#010x}: its sender computed {header_crc:#010x}"
+        )
+    return end
+
+
+def _portable(arrays: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The arrays contiguous and little-endian; the same mapping if, as usual, they all are."""
+    for array in arrays.values():
+        if array.dtype not in CODES or not array.flags.c_contiguous:
+            return {name: _portable_array(name, a) for name, a in arrays.items()}
+    return arrays
+
+
+def _portable_array(name: str, array: Array) -> Array:
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in CODES:
+        carried = ", ".join(str(known) for known in CODES)
+        raise TypeError(f"array {name!r} has dtype {array.dtype}: a frame carries {carried}")
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def _describe(descriptors: Any, arrays: Mapping[str, Array]) -> None:
+    for name, array in arrays.items():
+        descriptors.add(
+            name=name, dtype=CODES[array.dtype], shape=array.shape, length_bytes=array.nbytes
+        )
+
+
+def _view(
+    buffer: Buffer, descriptors: Sequence[pb.ArrayDescriptor], into: dict[str, Array], end: int
+) -> int:
+    """Add a view of each described array, from byte `end` on; returns where the last ends."""
+    for descriptor in descriptors:
+        name, length = descriptor.name, descriptor.length_bytes
+        shape = tuple(descriptor.shape)
+        dtype = DTYPES.get(descriptor.dtype)
+        if dtype is None:
+            raise CorruptMessage(f"array {name!r} has dtype code {descriptor.dtype}: none such")
+        if len(shape) > DIMENSIONS_MAX:
+            raise CorruptMessage(
+                f"array {name!r} has {len(shape)} dimensions: at most {DIMENSIONS_MAX}"
+            )
+        start = end + -end % ALIGNMENT_BYTES
+        end = start + length
+        if end > len(buffer):
+            raise CorruptMessage(
+                f"array {name!r} ends at byte {end}: the frame has {len(buffer)} bytes"
+            )
+        expected = dtype.itemsize
+        for extent in shape:
+            expected *= extent
+        if expected != length:
+            raise CorruptMessage(
+                f"array {name!r} of {dtype} and shape {shape} is said to have {length} bytes: "
+                f"it should have {expected}"
+            )
+        if name in into:
+            raise CorruptMessage(f"two arrays are called {name!r}")
+        try:
+            into[name] = np.ndarray(shape, dtype, buffer, start)
+        except (ValueError, TypeError, OverflowError) as error:  # 0 elements of absurd extents
+            raise CorruptMessage(f"array {name!r} cannot have shape {shape}: {error}") from error
+    return end
+
+
+def _checksum(body: bytes, columns: Mapping[str, Array], tensors: Mapping[str, Array]) -> int:
+    crc = zlib.crc32(body)
+    array: Any  # numpy's stubs do not say that arrays have the buffer protocol
+    for array in columns.values():
+        crc = zlib.crc32(array, crc)
+    for array in tensors.values():
+        crc = zlib.crc32(array, crc)
+    return crc or NO_CHECKSUM_ZERO
+
+
+def _body_bytes(message: Message) -> bytes:
+    if not message.body:
+        return b""
+    try:
+        return _write_json(dict(message.body)).encode()
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"body of {message.kind!r} message is no JSON: {error}") from error
+
+
+def _body_from(body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        found = _read_json(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise CorruptMessage(f"body is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CorruptMessage(f"body is a JSON {type(found).__name__}: it should be an object")
+    return found
