@@ -11,13 +11,17 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns, process_time_ns
+from typing import Annotated, Any
 
 import numpy as np
 
 from benchmarks.rows import Row, arguments, report
-from workers.wire.message import Array, Message
+from workers.wire.kind import Array, Kind, Moment, Tensor, column, kind
+from workers.wire.kinds.experts import Dispatch
+from workers.wire.message import Message
 from workers.wire.transport.base import Transport
 from workers.wire.transport.frame import decode, encode
 from workers.wire.transport.grpc import GrpcTransport
@@ -29,37 +33,64 @@ PAYLOADS = (
 )  # bytes: one token's hidden state, and a KV block or a prefill chunk's share
 
 
+@kind("ping")
+@dataclass(frozen=True, slots=True)
+class Ping(Kind[Any]):
+    """Comes back as it is."""
+
+    request: Annotated[Array, column(8)]
+    position: Annotated[Array, column(4)]
+    hidden: Tensor
+
+
+@kind("push")
+@dataclass(frozen=True, slots=True)
+class Push(Kind[Any]):
+    """Gets no answer."""
+
+    hidden: Tensor
+
+
+@kind("cpu")
+@dataclass(frozen=True, slots=True)
+class Cpu(Kind[Any]):
+    """Process time so far; asked with 0."""
+
+    cpu_ns: Moment
+
+
 class Peer:
     """Sends, and awaits what comes back: one call at a time."""
 
     def __init__(self, transport: Transport, payload_bytes: int) -> None:
         self.transport = transport
         self.payload = np.zeros(payload_bytes // 4, np.float32)
-        self.answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Message[Any]] = asyncio.get_running_loop().create_future()
 
-    def on_message(self, message: Message) -> None:
+    def on_message(self, message: Message[Any]) -> None:
         self.answer.set_result(message)
 
-    def message(self, kind: str) -> Message:
-        columns: dict[str, Array] = {"request": np.arange(1), "position": np.zeros(1, np.int32)}
-        tensors = {"hidden": self.payload}
-        return Message(kind, "chip", "expert", columns=columns, tensors=tensors)
+    def message(self, content: Kind[Any]) -> Message[Any]:
+        return Message(content, "chip", "expert")
 
-    async def call(self, kind: str) -> Message:
+    def ping(self) -> Ping:
+        return Ping(np.arange(1), np.zeros(1, np.int32), self.payload)
+
+    async def call(self, content: Kind[Any]) -> Message[Any]:
         self.answer = asyncio.get_running_loop().create_future()
-        await self.transport.send("echo", self.message(kind))
+        await self.transport.send("echo", self.message(content))
         return await self.answer
 
     async def cpu_ns(self) -> int:
         """Process time of both processes so far."""
-        return process_time_ns() + int((await self.call("cpu")).body["cpu_ns"])
+        return process_time_ns() + int((await self.call(Cpu(0))).content.cpu_ns)
 
     async def round_trips(self, number: int) -> tuple[list[int], float]:
         """Nanoseconds of each, and CPU microseconds per message."""
         times, before = [], await self.cpu_ns()
         for _ in range(number):
             start = perf_counter_ns()
-            await self.call("ping")
+            await self.call(self.ping())
             times.append(perf_counter_ns() - start)
         return times, (await self.cpu_ns() - before) / 1e3 / (2 * number)
 
@@ -67,8 +98,8 @@ class Peer:
         """Messages a second, and CPU microseconds per message."""
         before, start = await self.cpu_ns(), perf_counter_ns()
         for _ in range(number):
-            await self.transport.send("echo", self.message("push"))
-        await self.call("ping")
+            await self.transport.send("echo", self.message(Push(self.payload)))
+        await self.call(self.ping())
         seconds = (perf_counter_ns() - start) / 1e9
         return number / seconds, (await self.cpu_ns() - before) / 1e3 / number
 
@@ -78,11 +109,11 @@ async def echo(wire: str) -> None:
     transport = GrpcTransport("echo", unix=wire == "unix")
     loop = asyncio.get_running_loop()
 
-    def on_message(message: Message) -> None:
-        if message.kind != "push":
-            body = {"cpu_ns": process_time_ns()} if message.kind == "cpu" else {}
-            tensors = message.tensors if message.kind == "ping" else {}
-            answer = Message("reply", "expert", "chip", body=body, tensors=tensors)
+    def on_message(message: Message[Any]) -> None:
+        content = message.content
+        if not isinstance(content, Push):
+            said = Cpu(process_time_ns()) if isinstance(content, Cpu) else content
+            answer = Message(said, "expert", "chip")
             tasks.append(asyncio.create_task(transport.send("bench", answer)))
             del tasks[:-1]
 
@@ -128,14 +159,15 @@ def figure(name: str, value: float, unit: str, how: str) -> Row:
 
 def codec_rows(number: int) -> Iterator[Row]:
     """Encoding and decoding a dispatch of four tokens with 128 fp32 each."""
-    columns: dict[str, Array] = {
-        "request": np.arange(4, dtype=np.int64),
-        "position": np.arange(4, dtype=np.int32),
-        "experts": np.zeros((4, 8), np.int32),
-        "weights": np.ones((4, 8), np.float32),
-    }
-    tensors = {"hidden": np.ones((4, 128), np.float32)}
-    message = Message("dispatch", "chip0", "expert3", columns=columns, tensors=tensors)
+    tokens = Dispatch(
+        0,
+        np.arange(4, dtype=np.uint64),
+        np.arange(4, dtype=np.int64),
+        np.zeros((4, 8), np.int32),
+        np.ones((4, 8), np.float32),
+        np.ones((4, 128), np.float32),
+    )
+    message = Message(tokens, "chip0", "expert3")
     frame = encode(message)
     start = perf_counter_ns()
     for _ in range(number):

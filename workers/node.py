@@ -18,6 +18,7 @@ from workers.host.mailbox import Mailbox
 from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.wire.endpoint import Endpoint
+from workers.wire.kind import WirePrecision
 from workers.wire.link import Link, Peer
 from workers.wire.port import Port
 from workers.wire.transport.base import Transport
@@ -30,6 +31,7 @@ class Node:
 
     directory   worker name -> node name, for the whole cluster
     peers       node name -> what is known of it, this node included
+    precision   how wide the model's rows travel
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
     """
@@ -49,6 +51,7 @@ class Node:
         rng: Rng,
         trace: Trace,
         on_failure: OnFailure,
+        precision: WirePrecision,
         compute_thread: Executor | None = None,
     ) -> None:
         self.name, self.epoch = name, epoch
@@ -69,6 +72,7 @@ class Node:
             directory,
             peers,
             self.spawn,
+            precision,
         )
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":

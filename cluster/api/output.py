@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.wire.kind import plain_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
@@ -19,6 +21,11 @@ class TokenLogprob:
     text: str
     logprob: float
     top: tuple[tuple[int, str, float], ...] = ()
+
+    def wire_bytes(self) -> int:
+        """Id and probability of 4 bytes each, and the text, of every token named."""
+        texts = (self.text, *(text for _, text, _ in self.top))
+        return 8 * len(texts) + plain_bytes(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,15 @@ class Output:
             if value := getattr(self, name):
                 body[name] = value
         return body
+
+    def wire_bytes(self) -> int:
+        """What a stream's reader is sent: ids and counts of 4 bytes, texts in UTF-8. Not where time
+        went: that is for our reports alone.
+        """
+        ids = len(self.token_ids) + len(self.approximate)
+        facts = (self.request_id, self.text, self.finish_reason, self.error, self.passages)
+        logprobs = sum(logprob.wire_bytes() for logprob in self.logprobs)
+        return 4 * (4 + ids) + logprobs + plain_bytes(facts)
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Output":

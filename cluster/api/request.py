@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from workers.model.sampling_params import SamplingParams
+from workers.wire.kind import plain_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Request:
             "retrieval": asdict(self.retrieval) if self.retrieval else None,
             "deadline_ns": self.deadline_ns,
         }
+
+    def wire_bytes(self) -> int:
+        """Token ids of 4 bytes; all else as a compact encoding sends it."""
+        facts = {**self.to_body(), "prompt_ids": None}
+        return 4 * len(self.prompt_ids) + plain_bytes(facts)
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Request":

@@ -6,7 +6,9 @@ message is sent at another time: it has a chance of its own.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+from cluster.faults.words import ANSWER, kind_words
 from configs.nearest import nearest
 from configs.schema import Scenario, ScenarioError
 from configs.schema.faults import (
@@ -24,13 +26,6 @@ from workers.hardware.resource import Resource
 from workers.host.rng import Rng
 from workers.wire.message import Message
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
-
-# Every kind of message that workers send; a test compares it with what a whole cluster handles.
-KINDS = (
-    "abort", "cancel", "dispatch", "drain", "error", "generate", "held", "kv_blocks", "models",
-    "outputs", "pool_get", "pool_put", "prefill", "reply", "reserve", "search", "start", "state",
-    "store_add", "store_create", "store_delete", "store_list", "store_search", "submit", "tokens",
-)  # fmt: skip
 
 
 def rules_for(
@@ -99,8 +94,8 @@ def _unknown(fault: FaultRule, names: tuple[str, ...]) -> list[str]:
         for end, name in (("source", fault.source), ("destination", fault.destination))
         if name != ANYONE and name not in names
     ]
-    if fault.kind != ANYONE and fault.kind not in KINDS:
-        text = f"kind: no message is of kind {fault.kind!r}: {nearest(fault.kind, KINDS)}"
+    if fault.kind != ANYONE and fault.kind not in kind_words():
+        text = f"kind: no message is of kind {fault.kind!r}: {nearest(fault.kind, kind_words())}"
         problems.append(text)
     return problems
 
@@ -149,26 +144,30 @@ class _Aim:
             for source, _ in self._ways
         )
 
-    def hits(self, source: str, destination: str, message: Message) -> bool:
+    def hits(self, source: str, destination: str, message: Message[Any]) -> bool:
         fault = self._fault
         return (
-            fault.kind in (ANYONE, message.kind)
+            self._is_of_kind(message)
             and self._is_now(message.sent_ns)
             and self._is_between(source, destination, message)
             and (fault.toxicity >= 1 or self.uniform("hit", message) < fault.toxicity)
         )
 
-    def uniform(self, what: str, message: Message) -> float:
+    def uniform(self, what: str, message: Message[Any]) -> float:
         """In [0, 1), a number of this rule and this sending of this message."""
         identity = (message.source_epoch, message.message_id, message.sent_ns)
         return self._rng.uniform(self._name, what, message.source, *identity)
+
+    def _is_of_kind(self, message: Message[Any]) -> bool:
+        kind = self._fault.kind
+        return kind in (ANYONE, message.kind) or (kind == ANSWER and bool(message.reply_to))
 
     def _is_now(self, sent_ns: int) -> bool:
         fault = self._fault
         over = fault.duration_ns is not None and sent_ns >= fault.start_ns + fault.duration_ns
         return sent_ns >= fault.start_ns and not over
 
-    def _is_between(self, source: str, destination: str, message: Message) -> bool:
+    def _is_between(self, source: str, destination: str, message: Message[Any]) -> bool:
         return any(
             come_from in (ANYONE, source, message.source)
             and go_to in (ANYONE, destination, message.destination)
@@ -182,7 +181,7 @@ class _Always:
     def __init__(self, aim: _Aim, verdict: Verdict) -> None:
         self._aim, self._verdict = aim, verdict
 
-    def judge(self, source: str, destination: str, message: Message) -> Verdict:
+    def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
         return self._verdict if self._aim.hits(source, destination, message) else Pass()
 
 
@@ -192,7 +191,7 @@ class _Latency:
     def __init__(self, aim: _Aim, latency_ns: int, jitter_ns: int) -> None:
         self._aim, self._latency_ns, self._jitter_ns = aim, latency_ns, jitter_ns
 
-    def judge(self, source: str, destination: str, message: Message) -> Verdict:
+    def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
         if not self._aim.hits(source, destination, message):
             return Pass()
         share = 2 * self._aim.uniform("jitter", message) - 1 if self._jitter_ns else 0.0
@@ -206,10 +205,10 @@ class _Bandwidth:
         self._aim, self._narrow = aim, Resource(bytes_per_s)
         self._own = Resource(link.bytes_per_s)
 
-    def judge(self, source: str, destination: str, message: Message) -> Verdict:
+    def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
         if not self._aim.hits(source, destination, message):
             return Pass()
-        num_bytes = message.declared_bytes
+        num_bytes = message.charged_bytes
         _, last_ns = self._narrow.reserve(message.sent_ns, num_bytes)
         late_ns = last_ns - message.sent_ns - self._own.duration_ns(num_bytes)
         return Delay(late_ns) if late_ns > 0 else Pass()

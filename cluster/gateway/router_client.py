@@ -2,16 +2,33 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
+from cluster.api.kinds import (
+    Cancel,
+    Drain,
+    Held,
+    Models,
+    Outputs,
+    State,
+    StoreAdd,
+    StoreCreate,
+    StoreDelete,
+    StoreIs,
+    StoreList,
+    StoreSearch,
+    Submit,
+)
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
 from workers.host.mailbox import Mailbox
 from workers.node import Node
-from workers.wire.calls import Reply
+from workers.wire.kind import Kind
 from workers.wire.message import Message
+
+A = TypeVar("A")
 
 # Outputs of one request that its reader has not taken yet; a token each, so more than any answer
 # has.
@@ -26,7 +43,7 @@ class MessageRouterClient:
     def __init__(self, node: Node, name: str, *, router: str, timeout_ns: int) -> None:
         self._node, self._router, self._timeout_ns = node, router, timeout_ns
         self._port = node.port(name)
-        self._port.on("outputs", self._outputs)
+        self._port.on(Outputs, self._outputs)
         self._readers: dict[str, Mailbox[Output | PeerDead]] = {}
         node.endpoint.on_peer_dead.append(self._peer_died)
 
@@ -34,15 +51,12 @@ class MessageRouterClient:
         """What is held for requests: all zero when idle."""
         return {"readers": len(self._readers), "calls": self._node.endpoint.in_flight()}
 
-    def _outputs(self, message: Message) -> Reply:
-        for index, body in enumerate(message.body["outputs"]):
-            output = Output.from_body(body)
-            if message.tensors:
-                output = replace(output, logits=message.tensors.get(str(index)))
-            reader = self._readers.get(output.request_id)
+    def _outputs(self, message: Message[Outputs]) -> None:
+        for index, told in enumerate(message.content.outputs):
+            logits = message.content.logits.get(str(index))
+            reader = self._readers.get(told.request_id)
             if reader is not None:  # else it was cancelled meanwhile
-                reader.put(output)
-        return Reply()
+                reader.put(told if logits is None else replace(told, logits=logits))
 
     def _peer_died(self, node: str, reason: str) -> None:
         """Without the router no stream goes on."""
@@ -50,14 +64,11 @@ class MessageRouterClient:
             for reader in self._readers.values():
                 reader.put(PeerDead(f"the router on {node} is gone: {reason}", node=node))
 
-    async def _call(self, kind: str, body: Mapping[str, Any], request_id: str = "") -> Message:
+    async def _call(self, content: Kind[A], request_id: str = "") -> A:
         self._node.clock.join_wall()
+        deadline_ns = self._node.clock.now() + self._timeout_ns
         return await self._port.call(
-            self._router,
-            kind,
-            deadline_ns=self._node.clock.now() + self._timeout_ns,
-            request_id=request_id,
-            body=body,
+            self._router, content, deadline_ns=deadline_ns, request_id=request_id
         )
 
     async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
@@ -66,7 +77,7 @@ class MessageRouterClient:
         self._readers[request.request_id] = reader
         ended, position = False, 0
         try:
-            await self._call("submit", request.to_body(), request.request_id)
+            await self._call(Submit(request), request.request_id)
             while not ended:
                 for output in await reader.get_due():
                     if isinstance(output, PeerDead):
@@ -86,59 +97,61 @@ class MessageRouterClient:
 
     async def _cancel(self, request_id: str) -> None:
         try:
-            await self._call("cancel", {}, request_id)
+            await self._call(Cancel(), request_id)
         except PerfuseError as error:
             now_ns = self._node.clock.now()
             self._node.trace.note(now_ns, "cancel failed", "", error.message, request_id)
 
     async def models(self) -> Sequence[Mapping[str, Any]]:
-        models: Sequence[Mapping[str, Any]] = (await self._call("models", {})).body["models"]
+        models: Sequence[Mapping[str, Any]] = (await self._call(Models())).facts["models"]
         return models
 
     async def create_store(self, name: str) -> StoreInfo:
-        return StoreInfo(**(await self._call("store_create", {"name": name})).body)
+        return _store(await self._call(StoreCreate(name)))
 
     async def stores(self) -> Sequence[StoreInfo]:
-        reply = await self._call("store_list", {})
-        return [StoreInfo(**store) for store in reply.body["stores"]]
+        facts = (await self._call(StoreList())).facts
+        return [StoreInfo(**store) for store in facts["stores"]]
 
     async def delete_store(self, store_id: str) -> None:
-        await self._call("store_delete", {"store_id": store_id})
+        await self._call(StoreDelete(store_id))
 
     async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
-        rows = [[document.file_id, document.filename, document.text] for document in documents]
-        reply = await self._call("store_add", {"store_id": store_id, "documents": rows})
-        return StoreInfo(**reply.body)
+        rows = tuple((d.file_id, d.filename, d.text) for d in documents)
+        return _store(await self._call(StoreAdd(store_id, rows)))
 
     async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
-        body = {"store_id": store_id, "query": query, "top_k": top_k}
-        reply = await self._call("store_search", body)
+        facts = (await self._call(StoreSearch(store_id, query, top_k))).facts
         return [
             SearchHit(h["text"], h["score"], h["file_id"], h["filename"], str(h["passage_id"]))
-            for h in reply.body["hits"]
+            for h in facts["hits"]
         ]
 
     async def state(self) -> ClusterState:
-        body = (await self._call("state", {})).body
-        blocks = body.get("num_blocks", 0)
+        facts = (await self._call(State())).facts
+        blocks = facts.get("num_blocks", 0)
         return ClusterState(
             ready=True,
-            draining=body["draining"],
-            num_running=body.get("num_running", 0),
-            num_waiting=body["num_waiting"],
-            kv_usage=1 - body.get("num_blocks_free", 0) / blocks if blocks else 0.0,
-            prefix_queries=body.get("prefix_queries", 0),
-            prefix_hits=body.get("prefix_hits", 0),
-            num_preemptions=body.get("num_preemptions", 0),
+            draining=facts["draining"],
+            num_running=facts.get("num_running", 0),
+            num_waiting=facts["num_waiting"],
+            kv_usage=1 - facts.get("num_blocks_free", 0) / blocks if blocks else 0.0,
+            prefix_queries=facts.get("prefix_queries", 0),
+            prefix_hits=facts.get("prefix_hits", 0),
+            num_preemptions=facts.get("num_preemptions", 0),
         )
 
     async def held_everywhere(self) -> dict[str, int]:
         """What the whole cluster holds for requests: all zero when idle (law 4)."""
-        router = (await self._call("held", {})).body
-        state = (await self._call("state", {})).body
+        router = (await self._call(Held())).facts
+        state = (await self._call(State())).facts
         chips = {f"chip_{key}": state.get(key, 0) for key in ("jobs", "blocks", "reports")}
         return {**{f"router_{k}": v for k, v in router.items()}, **chips, **self.held()}
 
     async def drain(self) -> None:
         """Take nothing new from now on; what is inside goes on."""
-        await self._call("drain", {})
+        await self._call(Drain())
+
+
+def _store(told: StoreIs) -> StoreInfo:
+    return StoreInfo(told.store_id, told.name, told.num_files, told.num_passages, told.usage_bytes)

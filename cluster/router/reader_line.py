@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from cluster.api.kinds import Outputs
 from cluster.api.output import Output
 from workers.node import Node
-from workers.wire.line import Line, Report
+from workers.wire.line import Line
 from workers.wire.port import Port
 
 ReaderLine = Line[Sequence[Output]]
@@ -15,11 +16,7 @@ def reader_line(node: Node, port: Port, reader: str, timeout_ns: int) -> ReaderL
     return Line(node, port, reader, "outputs", timeout_ns, _pack)
 
 
-def _pack(batches: Sequence[Sequence[Output]]) -> list[Report]:
-    outputs = [output for batch in batches for output in batch]
-    return [
-        {
-            "body": {"outputs": [output.to_body() for output in outputs]},
-            "tensors": {str(i): o.logits for i, o in enumerate(outputs) if o.logits is not None},
-        }
-    ]
+def _pack(batches: Sequence[Sequence[Output]]) -> list[Outputs]:
+    outputs = tuple(output for batch in batches for output in batch)
+    logits = {str(i): o.logits for i, o in enumerate(outputs) if o.logits is not None}
+    return [Outputs(outputs, logits)]

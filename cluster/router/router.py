@@ -16,8 +16,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from cluster.api.kinds import Accepted, Cancel, Submit, WasCancelled
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.router.events import (
@@ -51,7 +51,7 @@ from workers.errors import (
 from workers.host.mailbox import Mailbox
 from workers.kv.blocks import BlockManager
 from workers.node import Node
-from workers.wire.calls import Reply
+from workers.wire.kinds.chip import Abort, Generate, Prefill, Reserve, Tokens
 from workers.wire.message import Message
 
 
@@ -97,9 +97,9 @@ class Router:
         self._line: OrderedDict[str, Mailbox[None]] = OrderedDict()
         self._outboxes: dict[str, ReaderLine] = {}
         self._port = node.port(name)
-        self._port.on("submit", self._submit)
-        self._port.on("cancel", self._cancel)
-        self._port.on("tokens", self._tokens)
+        self._port.on(Submit, self._submit)
+        self._port.on(Cancel, self._cancel)
+        self._port.on(Tokens, self._tokens)
         node.endpoint.on_peer_dead.append(self._peer_died)
 
     def held(self) -> dict[str, int]:
@@ -118,9 +118,9 @@ class Router:
 
     # -- admission and preparation -----------------------------------------------------------------
 
-    async def _submit(self, message: Message) -> Reply:
+    async def _submit(self, message: Message[Submit]) -> Accepted:
         """Answered when the request is accepted: its prompt is known and fits. Outputs follow."""
-        request = Request.from_body(message.body)
+        request = message.content.request
         self._admit(request)
         stream = Stream(request, message.source, self._tokenizer)
         stream.submitted_ns = self._node.clock.now()
@@ -137,7 +137,7 @@ class Router:
         self._tasks[request.request_id] = self._node.spawn(
             self._live(stream), f"request {request.request_id}"
         )
-        return Reply(body={"num_prompt_tokens": len(stream.prompt_ids)})
+        return Accepted(len(stream.prompt_ids))
 
     def _admit(self, request: Request) -> None:
         settings = self.settings
@@ -190,14 +190,13 @@ class Router:
             if stream.cancelled:
                 raise asyncio.CancelledError
             async with self._node.clock.deadline(deadline_ns):
-                kind, body = await self._place(stream)
+                work = await self._place(stream)
                 stream.spend({"queue": self._node.clock.now() - begun_ns})
                 await self._port.call(
                     self.state.requests[request_id].prefill_chip,
-                    kind,
+                    work,
                     deadline_ns=self._deadline_ns(),
                     request_id=request_id,
-                    body=body,
                 )
                 error = await self._ends[request_id].get()
                 if error is not None:
@@ -210,15 +209,12 @@ class Router:
         finally:
             self._let_go(stream)
 
-    async def _place(self, stream: Stream) -> tuple[str, dict[str, Any]]:
+    async def _place(self, stream: Stream) -> Prefill | Generate:
         """Choose chips and reserve room, in line while there is none; returns what the chip that
-        prefills is told: "prefill" or "generate", and the body.
+        prefills is told.
         """
         request_id = stream.request.request_id
-        body: dict[str, Any] = {
-            "prompt_ids": stream.prompt_ids,
-            "sampling": stream.request.sampling.to_body(),
-        }
+        prompt_ids, sampling = stream.prompt_ids, stream.request.sampling
         while True:
             choice = None
             if self._is_next(request_id):
@@ -228,18 +224,16 @@ class Router:
                 self.state.apply(RequestPlaced(request_id, source, target))
                 if source == target:
                     self._step_out(request_id)
-                    return "generate", body
+                    return Generate(prompt_ids, sampling)
                 reply = await self._port.call(
                     target,
-                    "reserve",
+                    Reserve(prompt_ids, sampling),
                     deadline_ns=self._deadline_ns(),
                     request_id=request_id,
-                    body=body,
                 )
-                if reply.body["room"]:
+                if reply.room:
                     self._step_out(request_id)
-                    more = {"decode_chip": target, "first_block": reply.body["first_block"]}
-                    return "prefill", {**body, **more}
+                    return Prefill(prompt_ids, sampling, target, reply.first_block)
                 self.state.apply(PlacementRefused(request_id))
             self._check_chips()
             await self._wait_in_line(request_id)
@@ -291,7 +285,7 @@ class Router:
         while self.state.chips[chip].alive:
             try:
                 await self._port.call(
-                    chip, "abort", deadline_ns=self._deadline_ns(), request_id=request_id
+                    chip, Abort(), deadline_ns=self._deadline_ns(), request_id=request_id
                 )
                 return
             except PerfuseError as error:
@@ -300,7 +294,7 @@ class Router:
                 if not isinstance(error, DeadlineExceeded):
                     return
 
-    def _cancel(self, message: Message) -> Reply:
+    def _cancel(self, message: Message[Cancel]) -> WasCancelled:
         task = self._tasks.get(message.request_id)
         stream = self._streams.get(message.request_id)
         if stream is not None:
@@ -308,42 +302,38 @@ class Router:
             # A task that is cancelled before its first step never runs, not even to let go.
             if task is not None and stream.begun:
                 task.cancel()
-        return Reply(body={"known": stream is not None})
+        return WasCancelled(stream is not None)
 
     # -- what chips say ----------------------------------------------------------------------------
 
-    def _tokens(self, message: Message) -> Reply:
-        for request_id, error in message.body.get("failed", {}).items():
+    def _tokens(self, message: Message[Tokens]) -> None:
+        for request_id, error in message.content.failed.items():
             self._end(request_id, from_body(error))
-        if "requests" in message.body:
-            self._sampled(message)
-        return Reply()
+        self._sampled(message.source, message.content)
 
-    def _sampled(self, message: Message) -> None:
+    def _sampled(self, chip: str, told: Tokens) -> None:
         """Tokens of one step of one chip: each goes to its stream, all outputs leave together."""
-        body, chip = message.body, message.source
         outputs: dict[str, list[Output]] = {}
-        for index, request_id in enumerate(body["requests"]):
+        for index, request_id in enumerate(told.requests):
             stream = self._streams.get(request_id)
             if stream is None:
                 continue  # it ended here first: cancelled, stopped or out of time
             # What is told again, because the first answer was lost, counts once.
-            stage = body["stages"][index]
+            stage = told.stages[index]
             if stage != "decode" and self.state.requests[request_id].prefilling:
-                stream.num_cached = body["cached"][index]
+                stream.num_cached = int(told.cached[index])
                 self.state.apply(FirstTokenSampled(request_id))
                 if stage == "prefill":
-                    stream.spend(body["times_ns"][request_id])
+                    stream.spend(told.times[request_id])
                     stream.finished_on.append(chip)
-            finished = body["finished"].get(request_id)
-            if finished is not None:
-                self._chip_finished(stream, chip, finished)
+            if request_id in told.finished:
+                self._chip_finished(stream, chip, told.times[request_id])
             fresh = stream.push(
-                int(message.columns["position"][index]),
-                int(message.columns["token"][index]),
-                body.get("logprobs", {}).get(request_id),
-                finished["reason"] if finished is not None else "",
-                message.tensors.get(request_id),
+                int(told.position[index]),
+                int(told.token[index]),
+                told.logprobs.get(request_id),
+                told.finished.get(request_id, ""),
+                told.logits.get(request_id),
             )
             outputs.setdefault(stream.reader, []).extend(fresh)
             if stream.finish_reason:
@@ -351,11 +341,11 @@ class Router:
         for reader, batch in outputs.items():
             self._say(reader, batch)
 
-    def _chip_finished(self, stream: Stream, chip: str, finished: Mapping[str, Any]) -> None:
+    def _chip_finished(self, stream: Stream, chip: str, times_ns: Mapping[str, int]) -> None:
         request = self.state.requests[stream.request.request_id]
         if chip == request.decode_chip and chip not in stream.finished_on:
             stream.finished_on.append(chip)
-            stream.spend(finished["times_ns"])
+            stream.spend(times_ns)
 
     def _end(self, request_id: str, error: PerfuseError | None) -> None:
         ends = self._ends.get(request_id)

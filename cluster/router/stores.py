@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.api.kinds import StoreIs
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
 from cluster.retrieval.passages import Passage, split_document
@@ -20,7 +21,7 @@ from workers.errors import InvalidRequest, NotFound
 from workers.memory.hit import Hit
 from workers.node import Node
 from workers.wire.calls import Pending
-from workers.wire.message import HEADER_BYTES
+from workers.wire.kinds.memory import Hits, Search, ShardAdd, ShardCreate, ShardDelete
 from workers.wire.port import Port
 
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
@@ -41,14 +42,10 @@ class Store:
     held_bytes: "OrderedDict[str, int]" = field(default_factory=OrderedDict)
     files: "OrderedDict[str, str]" = field(default_factory=OrderedDict)
 
-    def to_body(self) -> dict[str, object]:
-        return {
-            "store_id": self.store_id,
-            "name": self.name,
-            "num_files": len(self.files),
-            "num_passages": self.next_passage_id,
-            "usage_bytes": sum(self.held_bytes.values()),
-        }
+    def told(self) -> StoreIs:
+        """What a gateway hears of it."""
+        used = sum(self.held_bytes.values())
+        return StoreIs(self.store_id, self.name, len(self.files), self.next_passage_id, used)
 
 
 class Stores:
@@ -103,9 +100,8 @@ class Stores:
         for server in self._servers:
             await self._port.call(
                 server,
-                "store_create",
+                ShardCreate(store.store_id, self.embedder(embedder).dim),
                 deadline_ns=self._deadline_ns(),
-                body={"store": store.store_id, "dim": self.embedder(embedder).dim},
             )
         self._stores[store.store_id] = store
         return store
@@ -114,9 +110,7 @@ class Stores:
         self.get(store_id)
         del self._stores[store_id]
         for server in self._servers:
-            await self._port.call(
-                server, "store_delete", deadline_ns=self._deadline_ns(), body={"store": store_id}
-            )
+            await self._port.call(server, ShardDelete(store_id), deadline_ns=self._deadline_ns())
 
     async def add(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> Store:
         """Split, embed and store documents (file id, filename, text)."""
@@ -159,19 +153,17 @@ class Stores:
                     continue
                 reply = await self._port.call(
                     server,
-                    "store_add",
+                    ShardAdd(
+                        store.store_id,
+                        np.array([ids[row] for row in rows], dtype=np.int64),
+                        tuple(batch[row].text for row in rows),
+                        tuple(batch[row].file_id for row in rows),
+                        vectors[start : start + len(batch)][rows],
+                        preloaded,
+                    ),
                     deadline_ns=self._deadline_ns(),
-                    body={
-                        "store": store.store_id,
-                        "texts": [batch[row].text for row in rows],
-                        "file_ids": [batch[row].file_id for row in rows],
-                        "preloaded": preloaded,
-                    },
-                    columns={"passage_id": np.array([ids[row] for row in rows], dtype=np.int64)},
-                    tensors={"vectors": vectors[start : start + len(batch)][rows]},
-                    declared_bytes=HEADER_BYTES if preloaded else 0,
                 )
-                store.held_bytes[server] = int(reply.body["bytes"])
+                store.held_bytes[server] = reply.num_bytes
 
     async def search(
         self, store_id: str, query: str, top_k: int, request_id: str = ""
@@ -183,21 +175,18 @@ class Stores:
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
         queries = self.embedder(store.embedder).embed([query])
-        pending: list[Pending] = []
+        pending: list[Pending[Hits]] = []
         try:
             for server in self._servers:
                 call = await self._port.post(
                     server,
-                    "search",
+                    Search(store.store_id, top_k, queries),
                     deadline_ns=self._deadline_ns(),
                     request_id=request_id,
-                    body={"store": store.store_id, "top_k": top_k},
-                    tensors={"queries": queries},
                 )
                 pending.append(call)
             replies = [await call.reply() for call in pending]
         finally:
             for call in pending:
                 call.abandon()
-        found = [[Hit.from_body(hit) for hit in reply.body["hits"][0]] for reply in replies]
-        return merge(found, top_k)
+        return merge([reply.hits[0] for reply in replies], top_k)

@@ -82,6 +82,7 @@ class StandingNode:
             rng=Rng(blueprint.scenario.seed),
             trace=Trace(),
             on_failure=self._failed,
+            precision=blueprint.scenario.model.precision,
             compute_thread=host.thread,
         )
         self._crew = Crew(blueprint, plan, self._node)

@@ -60,6 +60,7 @@ class VirtualWorld:
                 rng=Rng(self.blueprint.scenario.seed),
                 trace=self.trace,
                 on_failure=self._failed,
+                precision=self.blueprint.scenario.model.precision,
             )
             endpoint = node.endpoint
             addresses[node.name] = await transport.start(endpoint.receive, endpoint.peer_died)

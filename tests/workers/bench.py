@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+from configs.precision import EXACT
 from configs.schema.device import DeviceSpec, TierSpec
 from configs.schema.link import LinkSpec
 from workers.host.clock.virtual import VirtualClock, virtual_loop
@@ -94,6 +95,7 @@ class Bench:
                 disk=MemoryDisk(),
                 rng=Rng(seed),
                 trace=self.trace,
+                precision=EXACT,
                 on_failure=lambda task, error: self.failures.append((task, error)),
             )
 

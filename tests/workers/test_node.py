@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.workers.bench import Bench
+from tests.workers.wire.parcel import Parcel
 
 
 def test_a_crash_ends_every_task_and_waits_for_it() -> None:
@@ -64,6 +65,6 @@ def test_a_port_is_for_a_worker_that_stands_here() -> None:
 
 def test_one_kind_has_one_handler() -> None:
     bench = Bench("a")
-    bench.port("a").on("m", lambda m: None)
-    with pytest.raises(AssertionError, match="already handles m"):
-        bench.port("a").on("m", lambda m: None)
+    bench.port("a").on(Parcel, lambda m: None)
+    with pytest.raises(AssertionError, match="already handles parcel"):
+        bench.port("a").on(Parcel, lambda m: None)

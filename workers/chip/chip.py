@@ -18,7 +18,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from workers.chip.job import Job, tokens_report
+from workers.chip.job import Job, failure_report, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
@@ -27,7 +27,6 @@ from workers.errors import (
     InvalidRequest,
     NotFound,
     PerfuseError,
-    to_body,
 )
 from workers.experts.exchange import DispatchSide
 from workers.host.trace import Sampled
@@ -37,10 +36,23 @@ from workers.model.base import ChipModel
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
 from workers.node import Node
-from workers.wire.calls import Reply
-from workers.wire.line import Line, Report
+from workers.wire.kinds.chip import (
+    Abort,
+    Aborted,
+    ChipState,
+    ChipStateIs,
+    Generate,
+    Prefill,
+    Reserve,
+    Reserved,
+    Tokens,
+)
+from workers.wire.kinds.kv import KvBlocks, Start
+from workers.wire.line import Line
 from workers.wire.message import Message
 from workers.wire.port import Port
+
+Prompted = Reserve | Prefill | Generate
 
 # Aborts that are remembered: far more than can be overtaken at once.
 ABORTED_MAX = 4096
@@ -76,29 +88,29 @@ class Chip:
         # back.
         self._aborted: OrderedDict[str, int] = OrderedDict()
         self._wake = node.mailbox(1 << 16)
-        self._reports: Line[Report] = Line(
+        self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
         )
-        self._port.on("reserve", self._reserve)
-        self._port.on("prefill", self._prefill)
-        self._port.on("generate", self._generate)
-        self._port.on("kv_blocks", self._kv_blocks)
-        self._port.on("start", self._start)
-        self._port.on("abort", self._abort)
-        self._port.on("state", self._state)
+        self._port.on(Reserve, self._reserve)
+        self._port.on(Prefill, self._prefill)
+        self._port.on(Generate, self._generate)
+        self._port.on(KvBlocks, self._kv_blocks)
+        self._port.on(Start, self._start)
+        self._port.on(Abort, self._abort)
+        self._port.on(ChipState, self._state)
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _new_sequence(self, message: Message, max_tokens: int) -> Sequence:
+    def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
         try:
-            return Sequence(message.request_id, message.body["prompt_ids"], max_tokens)
+            return Sequence(message.request_id, message.content.prompt_ids, max_tokens)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
 
-    def _reserve(self, message: Message) -> Reply:
-        """Room for a prompt's KV and the tokens after it. Answers {"room", "first_block"}."""
+    def _reserve(self, message: Message[Reserve]) -> Reserved:
+        """Room for a prompt's KV and the tokens after it."""
         self._check_wanted(message)
-        sampling = SamplingParams.from_body(message.body["sampling"])
+        sampling = message.content.sampling
         seq = self._new_sequence(message, sampling.max_tokens)
         try:
             room = self._scheduler.reserve(seq)
@@ -107,34 +119,29 @@ class Chip:
         if room:
             self._jobs[seq.seq_id] = Job(seq, sampling, "decode", self._node.clock.now())
         first_block = seq.num_cached // self._model.block_size
-        return Reply(body={"room": room, "first_block": first_block})
+        return Reserved(room, first_block)
 
-    async def _prefill(self, message: Message) -> Reply:
-        """Compute a prompt and its first token; its KV goes to "decode_chip" from block
-        "first_block" on.
-        """
-        body = message.body
+    async def _prefill(self, message: Message[Prefill]) -> None:
+        """Compute a prompt and its first token; its KV goes to the decode chip."""
         job = await self._accept(message, "prefill")
         if job is not None:
             seq_id = job.seq.seq_id
-            destination = Destination(body["decode_chip"], body["first_block"])
+            destination = Destination(message.content.decode_chip, message.content.first_block)
             job.handover = Handover(
                 self._node, self._port, self._model, seq_id, destination, self._timeout_ns
             )
             job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
             self._wake.put(None)
-        return Reply()
 
-    async def _generate(self, message: Message) -> Reply:
+    async def _generate(self, message: Message[Generate]) -> None:
         """Compute a prompt and all its tokens here: its KV stays where it is."""
         if await self._accept(message, "both") is not None:
             self._wake.put(None)
-        return Reply()
 
-    async def _accept(self, message: Message, stage: str) -> Job | None:
+    async def _accept(self, message: Message[Prefill | Generate], stage: str) -> Job | None:
         """Queue a prompt up, with what the pool has of it; None if it was aborted meanwhile."""
         self._check_wanted(message)
-        sampling = SamplingParams.from_body(message.body["sampling"])
+        sampling = message.content.sampling
         seq = self._new_sequence(message, 1 if stage == "prefill" else sampling.max_tokens)
         job = Job(seq, sampling, stage, self._node.clock.now())
         self._jobs[seq.seq_id] = job
@@ -161,49 +168,46 @@ class Chip:
         self._forget(seq_id)
         self._wake.put(None)  # its blocks are free now
 
-    async def _kv_blocks(self, message: Message) -> Reply:
+    async def _kv_blocks(self, message: Message[KvBlocks]) -> None:
         job = self._known(message)
-        verify_blocks(message)
-        index = message.columns["index"]
-        block_ids = tuple(job.seq.block_ids[i] for i in index.tolist())
+        verify_blocks(message.request_id, message.content)
+        block_ids = tuple(job.seq.block_ids[i] for i in message.content.index.tolist())
         work = kv_work(self._model, len(block_ids), "kv_write")
         await self._node.hardware.run(
-            work, self._write_live, message.request_id, block_ids, message.tensors["blocks"]
+            work, self._write_live, message.request_id, block_ids, message.content.blocks
         )
-        return Reply()
 
     def _write_live(self, request_id: str, block_ids: tuple[int, ...], blocks: Any) -> None:
         """Not if it was aborted while the write queued: its blocks may be another's by now."""
         if request_id in self._jobs:
             self._model.write_blocks(block_ids, blocks)
 
-    def _start(self, message: Message) -> Reply:
+    def _start(self, message: Message[Start]) -> None:
         job = self._known(message)
         now_ns = self._node.clock.now()
-        job.spend("kv_transfer", now_ns - message.body["prefilled_ns"])
+        job.spend("kv_transfer", now_ns - message.content.prefilled_ns)
         job.since_ns = now_ns
         try:
-            self._scheduler.received(message.request_id, [message.body["token"]])
+            self._scheduler.received(message.request_id, [message.content.token])
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         self._wake.put(None)
-        return Reply()
 
-    def _known(self, message: Message) -> Job:
+    def _known(self, message: Message[Any]) -> Job:
         job = self._jobs.get(message.request_id)
         if job is None:
             raise NotFound(f"{self._name} has no sequence {message.request_id!r}")
         return job
 
-    def _check_wanted(self, message: Message) -> None:
+    def _check_wanted(self, message: Message[Any]) -> None:
         if message.message_id < self._aborted.get(message.request_id, 0):
             raise Cancelled(f"{message.request_id} was aborted before its {message.kind} came")
 
-    def _abort(self, message: Message) -> Reply:
+    def _abort(self, message: Message[Abort]) -> Aborted:
         self._aborted[message.request_id] = message.message_id
         if len(self._aborted) > ABORTED_MAX:
             self._aborted.popitem(last=False)
-        return Reply(body={"known": self._forget(message.request_id)})
+        return Aborted(self._forget(message.request_id))
 
     def _forget(self, seq_id: str) -> bool:
         """Let go of all that a sequence holds here; False if there was nothing."""
@@ -215,10 +219,10 @@ class Chip:
             self._wake.put(None)
         return job is not None or known
 
-    def _state(self, message: Message) -> Reply:
+    def _state(self, message: Message[ChipState]) -> ChipStateIs:
         scheduler = self._scheduler
-        return Reply(
-            body={
+        return ChipStateIs(
+            {
                 "num_running": scheduler.num_running,
                 "num_waiting": scheduler.num_waiting,
                 "num_blocks": scheduler.blocks.num_blocks,
@@ -294,7 +298,7 @@ class Chip:
     def _conclude(self, live: list[Item], result: StepResult, at_end: set[str]) -> None:
         """Report what was sampled, hand over what was prefilled, let go of what ended."""
         sampled: list[tuple[Job, Choice]] = []
-        finished: dict[str, dict[str, Any]] = {}
+        finished: dict[str, str] = {}
         for item in live:
             seq_id = item.seq.seq_id
             job = self._jobs[seq_id]
@@ -303,7 +307,7 @@ class Chip:
                 sampled.append((job, choice))
                 self._note(job, choice)
                 if reason := self._finish_reason(job, choice, seq_id in at_end):
-                    finished[seq_id] = {"reason": reason, "times_ns": job.times_ns}
+                    finished[seq_id] = reason
             self._pass_on(job, choice, seq_id in finished)
         if sampled:
             self._reports.put(tokens_report(sampled, finished, result.logits))
@@ -343,4 +347,4 @@ class Chip:
     def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
-            self._reports.put({"body": {"failed": {seq_id: to_body(error)}}})
+            self._reports.put(failure_report(seq_id, error))

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.sequence import Sequence as TokenSequence
+from workers.errors import to_body
 from workers.kv.handover import Handover
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
-from workers.wire.line import Report
+from workers.wire.kinds.chip import Tokens
 
 
 @dataclass(slots=True)
@@ -37,34 +38,33 @@ class Job:
 
 def tokens_report(
     sampled: Sequence[tuple[Job, Choice]],
-    finished: Mapping[str, Mapping[str, Any]],
+    finished: Mapping[str, str],
     logits: Mapping[str, NDArray[np.float32]],
-) -> Report:
-    """What a step sampled: one entry a sequence in the columns, and in the body's lists."""
-    body: dict[str, Any] = {
-        "requests": [job.seq.seq_id for job, _ in sampled],
-        "finished": finished,
-        "cached": [job.seq.num_cached for job, _ in sampled],
-        "stages": [job.stage for job, _ in sampled],
-    }
-    if first := {j.seq.seq_id: dict(j.times_ns) for j, _ in sampled if j.stage == "prefill"}:
-        body["times_ns"] = first
-    wanted = {
-        job.seq.seq_id: {"logprob": choice.logprob, "top": choice.top}
-        for job, choice in sampled
-        if job.sampling.logprobs is not None
-    }
-    if wanted:
-        body["logprobs"] = wanted
-    return {
-        "body": body,
-        "columns": {
-            "position": np.array([j.seq.num_outputs - 1 for j, _ in sampled], dtype=np.int64),
-            "token": np.array([c.token_id for _, c in sampled], dtype=np.int64),
+) -> Tokens:
+    """What a step sampled; `finished`: sequence -> why it ended."""
+    jobs = [job for job, _ in sampled]
+    told = [job for job in jobs if job.stage == "prefill" or job.seq.seq_id in finished]
+    return Tokens(
+        requests=tuple(job.seq.seq_id for job in jobs),
+        stages=tuple(job.stage for job in jobs),
+        position=np.array([job.seq.num_outputs - 1 for job in jobs], dtype=np.int64),
+        token=np.array([choice.token_id for _, choice in sampled], dtype=np.int64),
+        cached=np.array([job.seq.num_cached for job in jobs], dtype=np.int64),
+        finished=finished,
+        failed={},
+        logprobs={
+            job.seq.seq_id: {"logprob": choice.logprob, "top": choice.top}
+            for job, choice in sampled
+            if job.sampling.logprobs is not None
         },
-        "tensors": {
-            job.seq.seq_id: logits[job.seq.seq_id]
-            for job, _ in sampled
-            if job.sampling.return_logits
+        times={job.seq.seq_id: dict(job.times_ns) for job in told},
+        logits={
+            job.seq.seq_id: logits[job.seq.seq_id] for job in jobs if job.sampling.return_logits
         },
-    }
+    )
+
+
+def failure_report(seq_id: str, error: Exception) -> Tokens:
+    """A sequence cannot go on."""
+    none = np.zeros(0, dtype=np.int64)
+    return Tokens((), (), none, none, none, {}, {seq_id: to_body(error)}, {}, {}, {})

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from workers.host.clock.base import Clock
 from workers.host.mailbox import Mailbox
-from workers.wire.calls import Handled, Pending, Reply
+from workers.wire.calls import Handled, Pending
+from workers.wire.kinds.experts import Combine, Dispatch
 from workers.wire.message import Message
 from workers.wire.port import Port
 
@@ -63,14 +64,14 @@ class DispatchHandle:
     num_tokens: int
     hidden: int
     rows_by_shard: list[NDArray[np.intp]]
-    pending: list[Pending]
+    pending: list[Pending[Combine]]
 
 
 @dataclass(slots=True)
 class Dispatched:
     """One dispatch that reached a shard."""
 
-    message: Message
+    message: Message[Dispatch]
     layer: int
     hidden_TH: NDArray[np.float32]
     experts_TK: NDArray[np.int32]
@@ -116,19 +117,16 @@ class DispatchSide:
                 continue
             pending = await self._port.post(
                 shard,
-                "dispatch",
+                Dispatch(
+                    tokens.layer,
+                    tokens.requests_T[rows],
+                    tokens.positions_T[rows],
+                    np.where(here_TK[rows], tokens.experts_TK[rows], np.int32(-1)),
+                    tokens.weights_TK[rows],
+                    tokens.hidden_TH[rows],
+                ),
                 deadline_ns=deadline_ns,
                 request_id=tokens.request_id,
-                body={"layer": tokens.layer},
-                columns={
-                    "request": tokens.requests_T[rows],
-                    "position": tokens.positions_T[rows],
-                    # An expert that lives elsewhere is -1 here, so that each contributes exactly
-                    # once.
-                    "experts": np.where(here_TK[rows], tokens.experts_TK[rows], np.int32(-1)),
-                    "weights": tokens.weights_TK[rows],
-                },
-                tensors={"hidden": tokens.hidden_TH[rows]},
             )
             handle.rows_by_shard.append(rows)
             handle.pending.append(pending)
@@ -141,7 +139,7 @@ class DispatchSide:
         try:
             for rows, pending in zip(handle.rows_by_shard, handle.pending, strict=True):
                 reply = await pending.reply()
-                sums_TH[rows] += reply.tensors["sums"]
+                sums_TH[rows] += reply.sums
         finally:
             for pending in handle.pending:
                 pending.abandon()
@@ -154,16 +152,16 @@ class CombineSide:
     def __init__(self, port: Port, clock: Clock) -> None:
         self._port = port
         self._waiting: Mailbox[Dispatched] = Mailbox(clock, BACKLOG_MAX)
-        port.on("dispatch", self._arrived)
+        port.on(Dispatch, self._arrived)
 
-    def _arrived(self, message: Message) -> Handled:
+    def _arrived(self, message: Message[Dispatch]) -> Handled:
         self._waiting.put(
             Dispatched(
                 message,
-                int(message.body["layer"]),
-                message.tensors["hidden"],
-                message.columns["experts"],
-                message.columns["weights"],
+                message.content.layer,
+                message.content.hidden,
+                message.content.experts,
+                message.content.weights,
             )
         )
         return Handled.LATER
@@ -180,7 +178,7 @@ class CombineSide:
     ) -> None:
         """Answer each dispatch with its partial sums [t, H]."""
         for dispatched, sums_TH in zip(batch, sums, strict=True):
-            await self._port.reply(dispatched.message, Reply(tensors={"sums": sums_TH}))
+            await self._port.reply(dispatched.message, Combine(sums_TH))
 
     async def refuse(self, batch: Sequence[Dispatched], error: Exception) -> None:
         """No sums will come: whoever waits for them hears why."""

@@ -18,7 +18,8 @@ from workers.hardware.work import Work
 from workers.kv.pool import block_checksum
 from workers.model.base import ChipModel
 from workers.node import Node
-from workers.wire.message import Array, Message
+from workers.wire.kind import Array
+from workers.wire.kinds.kv import KvBlocks, PoolBlocks, Start
 from workers.wire.port import Port
 
 
@@ -27,16 +28,13 @@ def block_checksums(blocks: Array) -> NDArray[np.uint64]:
     return np.array([block_checksum(block) for block in blocks], dtype=np.uint64)
 
 
-def verify_blocks(message: Message) -> None:
+def verify_blocks(request_id: str, content: KvBlocks | PoolBlocks) -> None:
     """Raise CorruptMessage naming the first block that does not fit its checksum."""
-    found = block_checksums(message.tensors["blocks"])
-    for index, expected, actual in zip(
-        message.columns["index"], message.columns["checksum"], found, strict=True
-    ):
+    found = block_checksums(content.blocks)
+    for index, expected, actual in zip(content.index, content.checksum, found, strict=True):
         if expected != actual:
             raise CorruptMessage(
-                f"KV block {index} of {message.request_id} has checksum {actual:#x}, "
-                f"not {expected:#x}"
+                f"KV block {index} of {request_id} has checksum {actual:#x}, not {expected:#x}"
             )
 
 
@@ -93,10 +91,9 @@ class Handover:
             if first_token is not None:
                 await self._port.call(
                     self._to.chip,
-                    "start",
+                    Start(first_token, computed_ns),
                     deadline_ns=self._node.clock.now() + self._timeout_ns,
                     request_id=self._request_id,
-                    body={"token": first_token, "prefilled_ns": computed_ns},
                 )
                 done = True
 
@@ -106,14 +103,13 @@ class Handover:
         blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
         await self._port.call(
             self._to.chip,
-            "kv_blocks",
+            KvBlocks(
+                np.arange(first, first + len(block_ids), dtype=np.int64),
+                block_checksums(blocks),
+                blocks,
+            ),
             deadline_ns=self._node.clock.now() + self._timeout_ns,
             request_id=self._request_id,
-            columns={
-                "index": np.arange(first, first + len(block_ids), dtype=np.int64),
-                "checksum": block_checksums(blocks),
-            },
-            tensors={"blocks": blocks},
         )
 
 

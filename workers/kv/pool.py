@@ -19,7 +19,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from workers.errors import CorruptMessage, NotFound
-from workers.wire.message import Array, frozen
+from workers.wire.kind import Array
 
 KEY_BYTES = 16
 
@@ -175,7 +175,7 @@ class BlockPool:
                 raise CorruptMessage(
                     f"KV block {key.hex()} changed while the pool held it", key=key.hex()
                 )
-            found.append(frozen(block.array))
+            found.append(block.array)
         self.statistics.num_hits += len(found)
         self._touch(keys)
         return found

@@ -17,7 +17,8 @@ from workers.kv.blocks import HASH_BYTES
 from workers.kv.handover import block_checksums, kv_work, verify_blocks
 from workers.model.base import ChipModel
 from workers.node import Node
-from workers.wire.message import Array
+from workers.wire.kind import Array
+from workers.wire.kinds.kv import PoolGet, PoolPut
 from workers.wire.port import Port
 
 # Hashes that this chip remembers to have stored. A forgotten one is offered again, and the server
@@ -67,18 +68,17 @@ class PoolClient:
         try:
             reply = await self._port.call(
                 self._server(adoption.hashes[0]),
-                "pool_get",
+                PoolGet(hash_columns(adoption.hashes[first_missing:])),
                 deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
                 request_id=seq.seq_id,
-                columns={"hash": hash_columns(adoption.hashes[first_missing:])},
             )
-            num_found = len(reply.columns["index"])
+            num_found = len(reply.index)
             if num_found:
-                verify_blocks(reply)
+                verify_blocks(seq.seq_id, reply)
                 block_ids = adoption.block_ids[first_missing : first_missing + num_found]
                 work = kv_work(self._model, num_found, "kv_write")
                 await self._node.hardware.run(
-                    work, self._model.write_blocks, block_ids, reply.tensors["blocks"]
+                    work, self._model.write_blocks, block_ids, reply.blocks
                 )
                 num_arrived += num_found
         except PerfuseError as error:
@@ -120,17 +120,11 @@ class PoolClient:
         try:
             reply = await self._port.call(
                 server,
-                "pool_put",
+                PoolPut(hash_columns(hashes), block_checksums(blocks), blocks),
                 deadline_ns=self._node.clock.now() + self._timeout_ns,
                 request_id=request_id,
-                columns={
-                    "hash": hash_columns(hashes),
-                    "index": np.arange(len(hashes), dtype=np.int64),
-                    "checksum": block_checksums(blocks),
-                },
-                tensors={"blocks": blocks},
             )
-            if reply.body["refused"]:
+            if reply.refused:
                 self._forget(hashes)
         except PerfuseError as error:
             self._forget(hashes)

@@ -3,7 +3,7 @@ all chips share.
 
 What it is told:
 
-    router ── store_create, store_add, store_delete ──▶ passages of a collection, with their vectors
+    router ── shard_create, shard_add, shard_delete ──▶ passages of a collection, with their vectors
     router ── search ─▶ the best passages of this server's part
     chip   ── pool_put, pool_get ─▶ KV blocks by content hash
 """
@@ -19,8 +19,24 @@ from workers.kv.pool_client import hashes_of
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_file import delete_shard, load_shard, save_shard
 from workers.node import Node
-from workers.wire.calls import Reply
-from workers.wire.message import Array, Message
+from workers.wire.kind import Array
+from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
+from workers.wire.kinds.memory import (
+    Hits,
+    MemoryState,
+    MemoryStateIs,
+    Search,
+    ShardAdd,
+    ShardCreate,
+    ShardDelete,
+    ShardDeleted,
+    ShardSize,
+)
+from workers.wire.message import Message
+
+NO_BLOCKS = PoolBlocks(
+    np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint8)
+)
 
 
 class MemoryServer:
@@ -39,13 +55,13 @@ class MemoryServer:
         self._shards: OrderedDict[str, RetrievalShard] = OrderedDict()
         self.pool = BlockPool(pool_bytes)
         port = node.port(name)
-        port.on("store_create", self._store_create)
-        port.on("store_add", self._store_add)
-        port.on("store_delete", self._store_delete)
-        port.on("search", self._search)
-        port.on("pool_put", self._pool_put)
-        port.on("pool_get", self._pool_get)
-        port.on("state", self._state)
+        port.on(ShardCreate, self._store_create)
+        port.on(ShardAdd, self._store_add)
+        port.on(ShardDelete, self._store_delete)
+        port.on(Search, self._search)
+        port.on(PoolPut, self._pool_put)
+        port.on(PoolGet, self._pool_get)
+        port.on(MemoryState, self._state)
 
     # -- retrieval ---------------------------------------------------------------------------------
 
@@ -55,73 +71,71 @@ class MemoryServer:
             raise NotFound(f"{self._name} has no vector store {store!r}; it has {known}")
         return self._shards[store]
 
-    def _store_create(self, message: Message) -> Reply:
+    def _store_create(self, message: Message[ShardCreate]) -> None:
         """An empty shard, or the one that a restart finds on the disk."""
-        store, dim = message.body["store"], message.body["dim"]
+        store, dim = message.content.store, message.content.dim
         if store not in self._shards:
             try:
                 self._shards[store] = load_shard(self._node.disk, store)
             except FileNotFoundError:
                 self._shards[store] = RetrievalShard(dim)
-        return Reply()
 
-    async def _store_add(self, message: Message) -> Reply:
+    async def _store_add(self, message: Message[ShardAdd]) -> ShardSize:
         """Add passages, then make them durable: the answer means that a crash will not lose
         them.
         """
-        shard = self._shard(message.body["store"])
-        body, vectors = message.body, message.tensors["vectors"]
+        content = message.content
+        shard = self._shard(content.store)
 
         def add() -> None:
-            ids = message.columns["passage_id"]
-            shard.add(ids, vectors, body["texts"], body["file_ids"])
-            save_shard(self._node.disk, body["store"], shard)
+            shard.add(content.passage_id, content.vectors, content.texts, content.file_ids)
+            save_shard(self._node.disk, content.store, shard)
 
         try:
-            if body["preloaded"]:  # written before the cluster started: costs nothing now
+            if content.preloaded:  # written before the cluster started: costs nothing now
                 add()
             else:
-                work = Work("store_add", writes={self._tier: vectors.nbytes})
+                work = Work("store_add", writes={self._tier: content.vectors.nbytes})
                 await self._node.hardware.run(work, add)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
-        return Reply(body={"num_passages": shard.num_passages, "bytes": shard.bytes_held()})
+        return ShardSize(shard.num_passages, shard.bytes_held())
 
-    def _store_delete(self, message: Message) -> Reply:
-        store = message.body["store"]
+    def _store_delete(self, message: Message[ShardDelete]) -> ShardDeleted:
+        store = message.content.store
         known = self._shards.pop(store, None) is not None
         if known:
             delete_shard(self._node.disk, store)
-        return Reply(body={"known": known})
+        return ShardDeleted(known)
 
-    async def _search(self, message: Message) -> Reply:
+    async def _search(self, message: Message[Search]) -> Hits:
         """The best `top_k` passages of this shard for each query [q, dim]."""
-        shard = self._shard(message.body["store"])
-        queries, top_k = message.tensors["queries"], message.body["top_k"]
+        shard = self._shard(message.content.store)
+        queries, top_k = message.content.queries, message.content.top_k
         try:
             found = await self._node.hardware.run(
                 shard.scan_work(len(queries), self._tier), shard.search, queries, top_k
             )
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
-        return Reply(body={"hits": [[hit.to_body() for hit in hits] for hits in found]})
+        return Hits(tuple(map(tuple, found)))
 
     # -- KV pool -----------------------------------------------------------------------------------
 
-    async def _pool_put(self, message: Message) -> Reply:
-        blocks: Array = message.tensors["blocks"]
-        keys = hashes_of(message.columns["hash"])
+    async def _pool_put(self, message: Message[PoolPut]) -> PoolStored:
+        blocks: Array = message.content.blocks
+        keys = hashes_of(message.content.hash)
         work = Work("pool_put", writes={self._pool_tier: blocks.nbytes})
-        checksums = message.columns["checksum"].tolist()
+        checksums = message.content.checksum.tolist()
         result = await self._node.hardware.run(work, self.pool.put, keys, list(blocks), checksums)
-        return Reply(body={"new": len(result.new), "refused": len(result.refused)})
+        return PoolStored(len(result.new), len(result.refused))
 
-    async def _pool_get(self, message: Message) -> Reply:
+    async def _pool_get(self, message: Message[PoolGet]) -> PoolBlocks:
         """The longest leading run of the wanted blocks that is here, perhaps none."""
-        wanted = hashes_of(message.columns["hash"])
+        wanted = hashes_of(message.content.hash)
         keys = wanted[: self.pool.longest_prefix(wanted)]
         if not keys:
-            return Reply(columns={"index": np.zeros(0, np.int64)})
+            return NO_BLOCKS
         self.pool.pin(keys)
         try:
             first = self.pool.get(keys[:1])[0]
@@ -129,21 +143,16 @@ class MemoryServer:
             blocks = await self._node.hardware.run(work, self.pool.get, keys)
             checksums = np.array(self.pool.checksums(keys), dtype=np.uint64)
         except PerfuseError:
-            return Reply(columns={"index": np.zeros(0, np.int64)})  # a block went bad: none is safe
+            return NO_BLOCKS  # a block went bad: none is safe
         finally:
             self.pool.unpin(keys)
-        return Reply(
-            columns={"index": np.arange(len(keys), dtype=np.int64), "checksum": checksums},
-            tensors={"blocks": np.stack(blocks)},
-        )
+        return PoolBlocks(np.arange(len(keys), dtype=np.int64), checksums, np.stack(blocks))
 
-    def _state(self, message: Message) -> Reply:
-        return Reply(
-            body={
-                "stores": {name: s.num_passages for name, s in self._shards.items()},
-                "store_bytes": sum(s.bytes_held() for s in self._shards.values()),
-                "pool_blocks": self.pool.num_blocks,
-                "pool_bytes": self.pool.bytes_held,
-                "pool_pinned": self.pool.num_pinned,
-            }
+    def _state(self, message: Message[MemoryState]) -> MemoryStateIs:
+        return MemoryStateIs(
+            {name: s.num_passages for name, s in self._shards.items()},
+            sum(s.bytes_held() for s in self._shards.values()),
+            self.pool.num_blocks,
+            self.pool.bytes_held,
+            self.pool.num_pinned,
         )

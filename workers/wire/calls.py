@@ -3,12 +3,12 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Any, Generic, Protocol
 
 from workers.errors import PerfuseError
-from workers.wire.message import Array, Body, Message
+from workers.wire.kind import A_co, Kind
+from workers.wire.message import Message
 
 # Unanswered calls to one peer node; the next one waits. Far above what a batch a layer to a shard
 # needs.
@@ -35,42 +35,32 @@ class Handled(Enum):
     LATER = 1  # the worker will call `Port.reply` itself
 
 
-@dataclass(slots=True)
-class Reply:
-    """A handler's answer. `declared_bytes` None charges the link what the arrays weigh."""
-
-    body: Body = field(default_factory=dict)
-    columns: dict[str, Array] = field(default_factory=dict)
-    tensors: dict[str, Array] = field(default_factory=dict)
-    declared_bytes: int | None = None
-
-
-Outcome = Reply | Handled | None
-Handler = Callable[[Message], Outcome | Awaitable[Outcome]]
+Outcome = Kind[Any] | Handled | None
+Handler = Callable[[Message[Any]], Outcome | Awaitable[Outcome]]
 
 
 class Caller(Protocol):
     """Who keeps what is pending: an endpoint."""
 
-    def forget(self, pending: "Pending") -> None: ...
+    def forget(self, pending: "Pending[Any]") -> None: ...
 
-    async def await_reply(self, pending: "Pending") -> Message: ...
+    async def await_reply(self, pending: "Pending[Any]") -> Message[Any]: ...
 
 
-class Pending:
-    """A call that was sent and not yet answered."""
+class Pending(Generic[A_co]):
+    """A call that was sent and not yet answered; `A_co` is the content of its answer."""
 
     __slots__ = (
         "_caller", "answer", "is_repeated", "message", "node", "posted_ns", "waiter",
     )  # fmt: skip
 
-    def __init__(self, caller: Caller, node: str, message: Message, posted_ns: int) -> None:
+    def __init__(self, caller: Caller, node: str, message: Message[Any], posted_ns: int) -> None:
         self._caller, self.node, self.message = caller, node, message
         self.posted_ns, self.is_repeated = posted_ns, False
-        self.answer: Message | PerfuseError | None = None
+        self.answer: Message[Any] | PerfuseError | None = None
         self.waiter: asyncio.Future[None] | None = None
 
-    def settle(self, answer: Message | PerfuseError) -> None:
+    def settle(self, answer: Message[Any] | PerfuseError) -> None:
         """The first answer counts; later ones repeat it."""
         if self.answer is None:
             self.answer = answer
@@ -84,9 +74,10 @@ class Pending:
         """Nobody waits for the answer any more; its credit returns. Does nothing after `reply`."""
         self._caller.forget(self)
 
-    async def reply(self) -> Message:
+    async def reply(self) -> A_co:
         """The answer. Raises what the handler raised, DeadlineExceeded, or PeerDead."""
-        return await self._caller.await_reply(self)
+        content: A_co = (await self._caller.await_reply(self)).content
+        return content
 
 
 class Remembered:
@@ -97,28 +88,28 @@ class Remembered:
     """
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[int, Message | None] = OrderedDict()
+        self._answers: OrderedDict[int, Message[Any] | None] = OrderedDict()
         self._answered: deque[int] = deque()
         self._answer_bytes = 0
 
     def __contains__(self, message_id: int) -> bool:
         return message_id in self._answers
 
-    def answer_to(self, message_id: int) -> Message | None:
+    def answer_to(self, message_id: int) -> Message[Any] | None:
         return self._answers[message_id]
 
     def begin(self, message_id: int) -> None:
         self._answers[message_id] = None
         if len(self._answers) > REMEMBERED_CALLS_MAX:
             _, dropped = self._answers.popitem(last=False)
-            self._answer_bytes -= dropped.payload_bytes() if dropped is not None else 0
+            self._answer_bytes -= dropped.carried_bytes() if dropped is not None else 0
 
-    def answered(self, message_id: int, answer: Message) -> None:
+    def answered(self, message_id: int, answer: Message[Any]) -> None:
         if message_id not in self._answers:
             return
         self._answers[message_id] = answer
         self._answered.append(message_id)
-        self._answer_bytes += answer.payload_bytes()
+        self._answer_bytes += answer.carried_bytes()
         while self._answered and (
             self._answer_bytes > REMEMBERED_BYTES_MAX or self._is_forgotten(self._answered[0])
         ):
@@ -126,7 +117,7 @@ class Remembered:
             dropped = self._answers.get(oldest)
             if dropped is not None:
                 self._answers[oldest] = None
-                self._answer_bytes -= dropped.payload_bytes()
+                self._answer_bytes -= dropped.carried_bytes()
 
     def _is_forgotten(self, message_id: int) -> bool:
         return self._answers.get(message_id) is None

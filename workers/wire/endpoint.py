@@ -28,11 +28,11 @@ from workers.wire.calls import (
     Outcome,
     Pending,
     Remembered,
-    Reply,
     RoundTrips,
 )
+from workers.wire.kind import Failed, Kind, Reply, WirePrecision
 from workers.wire.link import Link, Peer
-from workers.wire.message import Message, frozen
+from workers.wire.message import Message, freeze
 from workers.wire.rules import Rule, fate_of, flip_bit
 from workers.wire.transport.base import Transport
 
@@ -54,13 +54,14 @@ class Endpoint:
         directory: Mapping[str, str],
         peers: Mapping[str, Peer],
         spawn: Spawn,
+        precision: WirePrecision,
     ) -> None:
         self.node, self.epoch = node, epoch
         self._clock, self._link, self._hardware, self._trace = clock, link, hardware, trace
         self._transport, self._directory, self._peers = transport, directory, peers
-        self._spawn = spawn
+        self._spawn, self._precision = spawn, precision
         self._handlers: dict[tuple[str, str], Handler] = {}
-        self._pending: dict[int, Pending] = {}
+        self._pending: dict[int, Pending[Any]] = {}
         self._credits: dict[str, asyncio.Semaphore] = {}
         self._remembered: dict[str, Remembered] = {}
         self._round_trips = RoundTrips()
@@ -79,15 +80,15 @@ class Endpoint:
         """Calls without an answer: 0 when idle."""
         return len(self._pending)
 
-    def handle(self, worker: str, kind: str, handler: Handler) -> None:
-        key = (worker, kind)
-        assert key not in self._handlers, f"{worker} already handles {kind}"
+    def handle(self, worker: str, kind: type[Kind[Any]], handler: Handler) -> None:
+        key = (worker, kind.kind)
+        assert key not in self._handlers, f"{worker} already handles {kind.kind}"
         self._handlers[key] = handler
 
     # -- sending
     # ---------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message[Any]) -> None:
         """Stamp and send. Raises PeerDead at once if the destination's node is known to be gone."""
         node = self._directory.get(message.destination)
         if node is None:
@@ -96,8 +97,8 @@ class Endpoint:
         if not message.message_id:
             self._last_id += 1
             message.message_id = self._last_id
-        if not message.declared_bytes:
-            message.declared_bytes = message.payload_bytes()
+        if not message.charged_bytes:
+            message.charged_bytes = message.content.wire_bytes(self._precision)
         if node == self.node:
             self._send_local(message)
             return
@@ -113,18 +114,17 @@ class Endpoint:
             message.sent_ns = message.due_ns = self._clock.now()
         await self._obey_rules(node, message)
 
-    def _send_local(self, message: Message) -> None:
+    def _send_local(self, message: Message[Any]) -> None:
         """Between workers of one node: costs the node's memory."""
         now_ns = self._clock.now()
+        freeze(message.content)
         message.destination_epoch = self.epoch
         message.sent_ns = message.due_ns = now_ns
         if self._clock.emulated:
-            message.due_ns = self._hardware.copy_ns(now_ns, message.declared_bytes)
-        message.columns = {name: frozen(array) for name, array in message.columns.items()}
-        message.tensors = {name: frozen(array) for name, array in message.tensors.items()}
+            message.due_ns = self._hardware.copy_ns(now_ns, message.charged_bytes)
         self._clock.call_at(message.due_ns, lambda: self._deliver(self.node, message))
 
-    async def _obey_rules(self, node: str, message: Message) -> None:
+    async def _obey_rules(self, node: str, message: Message[Any]) -> None:
         if not self.rules:
             await self._transport.send(node, message)
             return
@@ -137,7 +137,7 @@ class Endpoint:
             sent_ns, due_ns = arriving.sent_ns + delay_ns, arriving.due_ns + delay_ns
             await self._transport.send(node, replace(arriving, sent_ns=sent_ns, due_ns=due_ns))
 
-    async def post(self, message: Message) -> Pending:
+    async def post(self, message: Message[Any]) -> Pending[Any]:
         """Send a call, waiting for a credit of the peer first; `Pending.reply` waits for the
         answer.
         """
@@ -147,7 +147,7 @@ class Endpoint:
         await credits.acquire()
         self._last_id += 1
         message.message_id = self._last_id
-        pending = Pending(self, node, message, self._clock.now())
+        pending: Pending[Any] = Pending(self, node, message, self._clock.now())
         self._pending[message.message_id] = pending
         try:
             await self.send(message)
@@ -156,11 +156,11 @@ class Endpoint:
             raise
         return pending
 
-    def forget(self, pending: Pending) -> None:
+    def forget(self, pending: Pending[Any]) -> None:
         if self._pending.pop(pending.message.message_id, None) is not None:
             self._credits[pending.node].release()
 
-    async def await_reply(self, pending: Pending) -> Message:
+    async def await_reply(self, pending: Pending[Any]) -> Message[Any]:
         message, until_ns = pending.message, self._clock.now()
         patience_ns = self._round_trips.patience_ns(
             pending.node, message.kind, message.deadline_ns - until_ns
@@ -169,7 +169,7 @@ class Endpoint:
         try:
             while pending.answer is None and until_ns < message.deadline_ns:
                 if not is_first:
-                    await self.send(replace(message))
+                    await self.send(message.again())
                     patience_ns *= 2  # whoever is slow is not helped by more of the same
                     pending.is_repeated = True
                 until_ns = min(until_ns + patience_ns, message.deadline_ns)
@@ -187,11 +187,11 @@ class Endpoint:
         if not pending.is_repeated:
             took_ns = answer.due_ns - pending.posted_ns
             self._round_trips.heard(pending.node, message.kind, took_ns)
-        if answer.kind == "error":
-            raise from_body(dict(answer.body))
+        if isinstance(answer.content, Failed):
+            raise from_body(dict(answer.content.error))
         return answer
 
-    async def _await_answer(self, pending: Pending, until_ns: int) -> None:
+    async def _await_answer(self, pending: Pending[Any], until_ns: int) -> None:
         """Until there is an answer or the time is up. One future and one timer: this is the hot
         path.
         """
@@ -207,7 +207,7 @@ class Endpoint:
     # -- receiving
     # -------------------------------------------------------------------------------------------
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: Message[Any]) -> None:
         """The transport's `on_message`: hold the message until its emulated time, then deliver
         it.
         """
@@ -226,7 +226,7 @@ class Endpoint:
         first_byte_ns = message.sent_ns + self._link.latency_ns(peer.link)
         self._clock.call_at(first_byte_ns, lambda: self._ingress(node, message, first_byte_ns))
 
-    def _ingress(self, node: str, message: Message, first_byte_ns: int) -> None:
+    def _ingress(self, node: str, message: Message[Any], first_byte_ns: int) -> None:
         message.due_ns = self._link.arrive(message, first_byte_ns)
         self._clock.call_at(message.due_ns, lambda: self._deliver(node, message))
 
@@ -234,7 +234,7 @@ class Endpoint:
         """The node is gone: what is still on its way to it is delivered to nobody."""
         self._closed = True
 
-    def _deliver(self, node: str, message: Message) -> None:
+    def _deliver(self, node: str, message: Message[Any]) -> None:
         if self._closed:
             return
         if self._clock.emulated:
@@ -264,7 +264,7 @@ class Endpoint:
         elif outcome is not Handled.LATER and message.deadline_ns:
             self._spawn(self.reply(message, outcome or Reply()), "reply")
 
-    async def _finish(self, message: Message, outcome: Awaitable[Outcome]) -> None:
+    async def _finish(self, message: Message[Any], outcome: Awaitable[Outcome]) -> None:
         try:
             answer = await outcome
         except PerfuseError as error:
@@ -276,7 +276,7 @@ class Endpoint:
         if not isinstance(answer, Handled) and message.deadline_ns:
             await self.reply(message, answer or Reply())
 
-    def _is_repetition(self, node: str, message: Message) -> bool:
+    def _is_repetition(self, node: str, message: Message[Any]) -> bool:
         known = self._remembered.setdefault(node, Remembered())
         if message.message_id not in known:
             known.begin(message.message_id)
@@ -286,41 +286,37 @@ class Endpoint:
             self._spawn(self._send_quietly(replace(answer, message_id=0)), "repeat")
         return True
 
-    async def reply(self, message: Message, reply: Reply, kind: str = "reply") -> None:
-        """Outcome a call. The asker being gone is not the answerer's problem."""
+    async def reply(self, message: Message[Any], content: Kind[Any]) -> None:
+        """Answer a call. The asker being gone is not the answerer's problem."""
         answer = Message(
-            kind=kind,
+            content,
             source=message.destination,
             destination=message.source,
             reply_to=message.message_id,
             request_id=message.request_id,
-            declared_bytes=reply.declared_bytes or 0,
-            body=reply.body,
-            columns=reply.columns,
-            tensors=reply.tensors,
         )
         self._remembered[self._directory[message.source]].answered(message.message_id, answer)
         await self._send_quietly(answer)
 
-    async def _send_quietly(self, message: Message) -> None:
+    async def _send_quietly(self, message: Message[Any]) -> None:
         try:
             await self.send(message)
         except PeerDead:
             self.num_dropped += 1
 
-    async def _answer_bug(self, message: Message, error: Exception) -> None:
+    async def _answer_bug(self, message: Message[Any], error: Exception) -> None:
         """What no handler should raise: the caller hears of it, and so does whoever watches the
         node's tasks.
         """
         await self._answer_error(message, error)
         raise error
 
-    async def _answer_error(self, message: Message, error: Exception) -> None:
+    async def _answer_error(self, message: Message[Any], error: Exception) -> None:
         self._trace.note(
             self._clock.now(), "error", message.kind, f"{message.destination}: {error}"
         )
         if message.deadline_ns:
-            await self.reply(message, Reply(body=to_body(error)), kind="error")
+            await self.reply(message, Failed(to_body(error)))
 
     def peer_died(self, node: str, reason: str) -> None:
         """The transport's `on_peer_dead`: fail all that waits for that node."""
@@ -334,13 +330,13 @@ class Endpoint:
             listener(node, reason)
 
 
-def _record(message: Message, late_ns: int) -> Delivered:
+def _record(message: Message[Any], late_ns: int) -> Delivered:
     return Delivered(
         message.due_ns,
         message.kind,
         message.source,
         message.destination,
-        message.declared_bytes,
+        message.charged_bytes,
         message.checksum,
         message.request_id,
         late_ns,

@@ -1,15 +1,15 @@
 """Reports that must all arrive, in order: one after the other, each until it is acknowledged."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from workers.errors import DeadlineExceeded, PerfuseError
 from workers.host.mailbox import Mailbox
 from workers.node import Node
-from workers.wire.port import Parts, Port
+from workers.wire.kind import Kind
+from workers.wire.port import Port
 
 T = TypeVar("T")
-Report = Parts  # body, columns and tensors of one message
 # Reports that the receiver may be behind. One that is further behind is as good as gone.
 BEHIND_MAX = 1 << 16
 # A call repeats itself within its deadline; a receiver that answers none of so many calls is gone.
@@ -32,7 +32,7 @@ class Line(Generic[T]):
         receiver: str,
         kind: str,
         timeout_ns: int,
-        pack: Callable[[Sequence[T]], Sequence[Report]],
+        pack: Callable[[Sequence[T]], Sequence[Kind[Any]]],
     ) -> None:
         self._node, self._port, self._receiver, self._kind = node, port, receiver, kind
         self._timeout_ns, self._pack = timeout_ns, pack
@@ -54,12 +54,12 @@ class Line(Generic[T]):
             finally:
                 self.in_flight -= len(items)
 
-    async def _tell(self, report: Report) -> None:
+    async def _tell(self, report: Kind[Any]) -> None:
         error: PerfuseError | None = None
         for _ in range(CALLS_MAX):
             deadline_ns = self._node.clock.now() + self._timeout_ns
             try:
-                await self._port.call(self._receiver, self._kind, deadline_ns=deadline_ns, **report)
+                await self._port.call(self._receiver, report, deadline_ns=deadline_ns)
                 return
             except DeadlineExceeded as late:
                 error = late

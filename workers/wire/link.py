@@ -9,6 +9,7 @@ equal links it takes latency + bytes / bandwidth.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from configs.schema.link import LinkSpec
 from workers.hardware.resource import Resource
@@ -36,15 +37,15 @@ class Link:
         """One way between two nodes: the slower of the two links says how long the path is."""
         return max(self.spec.latency_ns, other.latency_ns)
 
-    def leave(self, message: Message, now_ns: int, to: LinkSpec) -> None:
+    def leave(self, message: Message[Any], now_ns: int, to: LinkSpec) -> None:
         """Charge egress; stamps `sent_ns` (first byte) and `due_ns` (last byte at the far end,
         nobody in the way).
         """
-        message.sent_ns, last_ns = self.egress.reserve(now_ns, message.declared_bytes)
+        message.sent_ns, last_ns = self.egress.reserve(now_ns, message.charged_bytes)
         message.due_ns = last_ns + self.latency_ns(to)
-        self.joules += message.declared_bytes * 8 * self.spec.pj_per_bit * 1e-12
+        self.joules += message.charged_bytes * 8 * self.spec.pj_per_bit * 1e-12
 
-    def arrive(self, message: Message, first_byte_ns: int) -> int:
+    def arrive(self, message: Message[Any], first_byte_ns: int) -> int:
         """Charge ingress from the first byte's arrival; returns when the message is there."""
-        _, last_ns = self.ingress.reserve(first_byte_ns, message.declared_bytes)
+        _, last_ns = self.ingress.reserve(first_byte_ns, message.charged_bytes)
         return max(last_ns, message.due_ns)

@@ -1,30 +1,22 @@
-"""The one thing that crosses a wire: a message.
+"""The one thing that crosses a wire: an envelope, and what it says.
 
-A message is an envelope, then columns (one entry a token), then tensors. Every token in it carries
-its own identity (request, position) and route (experts, weights) in the columns, so that one token
-can be lost, retried or flagged alone. `protos/perfuse/v1/envelope.proto` is the same thing on the
-wire; `workers/wire/transport/frame.py` alone turns one into the other.
+What it says is a `Kind`. `protos/perfuse/v1/envelope.proto` is the same thing on the wire;
+`workers/wire/transport/frame.py` alone turns one into the other.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
-from numpy.typing import NDArray
+from workers.wire.kind import Array, Kind
 
-Array = NDArray[Any]
-Body = Mapping[str, Any]
-
-# What a header costs the link beside columns and tensors: the size of a typical encoded envelope.
-HEADER_BYTES = 64
+C_co = TypeVar("C_co", bound=Kind[Any], covariant=True)
 
 
 @dataclass(slots=True)
-class Message:
+class Message(Generic[C_co]):
     """What one worker tells another.
 
-    kind            what it is: "dispatch", "combine", "kv_blocks", "submit"; "reply" and "error"
-                    answer a call
+    content         what it says
     source          worker that sent it
     destination     worker that it is for
     source_epoch    incarnation of the sender's node
@@ -36,14 +28,11 @@ class Message:
     due_ns          emulated time at which the last byte reaches the receiver, its ingress being
                     free
     deadline_ns     emulated time after which nobody wants the answer, or 0
-    declared_bytes  what the link charges (may differ from what is really carried)
-    checksum        over body, columns and tensors; 0 where they never left this process
-    body            small JSON-able facts
-    columns         name -> array whose first dimension is the token; all of one length
-    tensors         name -> array of any shape; read-only at the receiver
+    charged_bytes   what the link charges: `content.wire_bytes`, not what is really carried
+    checksum        over what it says; 0 where that never left this process
     """
 
-    kind: str
+    content: C_co
     source: str
     destination: str
     source_epoch: int = 0
@@ -54,20 +43,29 @@ class Message:
     sent_ns: int = 0
     due_ns: int = 0
     deadline_ns: int = 0
-    declared_bytes: int = 0
+    charged_bytes: int = 0
     checksum: int = 0
-    body: Body = field(default_factory=dict)
-    columns: dict[str, Array] = field(default_factory=dict)
-    tensors: dict[str, Array] = field(default_factory=dict)
 
-    def payload_bytes(self) -> int:
-        """HEADER_BYTES, columns and tensors as they are: the default for `declared_bytes`."""
-        arrays = (*self.columns.values(), *self.tensors.values())
-        return HEADER_BYTES + sum(array.nbytes for array in arrays)
+    @property
+    def kind(self) -> str:
+        """The content's name: "dispatch", "kv_blocks", "submit"."""
+        return self.content.kind
+
+    def carried_bytes(self) -> int:
+        """What its arrays take of this machine's memory."""
+        return sum(int(array.nbytes) for _, array in self.content.arrays())
+
+    def again(self) -> "Message[C_co]":
+        """The same to be sent once more."""
+        return replace(self)
 
 
-def frozen(array: Array) -> Array:
-    """A read-only view: what a receiver gets of an array that the sender still holds."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def freeze(content: Kind[Any]) -> None:
+    """Make its arrays read-only: what is sent belongs to the message, here and at the receiver."""
+    for _, array in content.arrays():
+        _freeze(array)
+
+
+def _freeze(array: Array) -> None:
+    if array.flags.writeable:
+        array.flags.writeable = False

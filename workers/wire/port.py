@@ -1,21 +1,16 @@
 """An endpoint as one worker sees it."""
 
-from typing import TypedDict, Unpack
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from workers.errors import to_body
-from workers.wire.calls import Handler, Pending, Reply
+from workers.wire.calls import Outcome, Pending
 from workers.wire.endpoint import Endpoint
-from workers.wire.message import Array, Body, Message
+from workers.wire.kind import Failed, Kind
+from workers.wire.message import Message
 
-
-class Parts(TypedDict, total=False):
-    """What a message carries; see Message. `declared_bytes` 0 charges what the arrays weigh."""
-
-    request_id: str
-    body: Body
-    columns: dict[str, Array]
-    tensors: dict[str, Array]
-    declared_bytes: int
+C = TypeVar("C", bound=Kind[Any])
+A = TypeVar("A")
 
 
 class Port:
@@ -24,37 +19,46 @@ class Port:
     def __init__(self, endpoint: Endpoint, worker: str) -> None:
         self.endpoint, self.worker = endpoint, worker
 
-    def on(self, kind: str, handler: Handler) -> None:
+    def on(
+        self,
+        kind: type[C],
+        handler: Callable[[Message[C]], Outcome | Awaitable[Outcome]],
+    ) -> None:
         """Handle messages of `kind` for this worker.
 
         A plain function runs at once and must not block; a coroutine function runs as a task. For a
-        call it returns a Reply, None (an empty answer), or Handled.LATER; a PerfuseError travels
+        call it returns the answer, None (an empty one), or Handled.LATER; a PerfuseError travels
         back to the caller.
         """
         self.endpoint.handle(self.worker, kind, handler)
 
-    async def send(self, destination: str, kind: str, **parts: Unpack[Parts]) -> None:
+    async def send(self, destination: str, content: Kind[Any], *, request_id: str = "") -> None:
         """One way, at most once."""
-        await self.endpoint.send(Message(kind, self.worker, destination, **parts))
+        message = Message(content, self.worker, destination, request_id=request_id)
+        await self.endpoint.send(message)
 
     async def post(
-        self, destination: str, kind: str, *, deadline_ns: int, **parts: Unpack[Parts]
-    ) -> Pending:
+        self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
+    ) -> Pending[A]:
         """Begin a call: returns when it is sent. `deadline_ns` is a point in emulated time."""
-        message = Message(kind, self.worker, destination, deadline_ns=deadline_ns, **parts)
+        message = Message(
+            content, self.worker, destination, request_id=request_id, deadline_ns=deadline_ns
+        )
         return await self.endpoint.post(message)
 
     async def call(
-        self, destination: str, kind: str, *, deadline_ns: int, **parts: Unpack[Parts]
-    ) -> Message:
+        self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
+    ) -> A:
         """Send and wait for the answer."""
-        pending = await self.post(destination, kind, deadline_ns=deadline_ns, **parts)
+        pending = await self.post(
+            destination, content, deadline_ns=deadline_ns, request_id=request_id
+        )
         return await pending.reply()
 
-    async def reply(self, message: Message, reply: Reply) -> None:
+    async def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call whose handler returned Handled.LATER."""
-        await self.endpoint.reply(message, reply)
+        await self.endpoint.reply(message, content)
 
-    async def refuse(self, message: Message, error: Exception) -> None:
+    async def refuse(self, message: Message[Any], error: Exception) -> None:
         """Answer it with an error instead."""
-        await self.endpoint.reply(message, Reply(body=to_body(error)), kind="error")
+        await self.endpoint.reply(message, Failed(to_body(error)))

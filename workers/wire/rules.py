@@ -4,11 +4,12 @@ duplicate or corrupt.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from workers.wire.message import Array, Message
+from workers.wire.kind import Array
+from workers.wire.message import Message
 from workers.wire.transport import frame
 
 
@@ -47,7 +48,7 @@ Verdict = Pass | Delay | Drop | Duplicate | Corrupt
 class Rule(Protocol):
     """What may go wrong between two nodes. `source` and `destination` are nodes."""
 
-    def judge(self, source: str, destination: str, message: Message) -> Verdict: ...
+    def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ class Fate:
     corrupt: bool = False
 
 
-def fate_of(rules: Mapping[str, Rule], source: str, destination: str, message: Message) -> Fate:
+def fate_of(
+    rules: Mapping[str, Rule], source: str, destination: str, message: Message[Any]
+) -> Fate:
     """Rules add up, as on a real path: delays sum, and what one rule drops no other can save."""
     delay_ns, copies_ns, corrupt = 0, [0], False
     for rule in rules.values():
@@ -78,18 +81,19 @@ def fate_of(rules: Mapping[str, Rule], source: str, destination: str, message: M
     return Fate(tuple(delay_ns + copy_ns for copy_ns in copies_ns), corrupt)
 
 
-def flip_bit(message: Message) -> Message:
+def flip_bit(message: Message[Any]) -> Message[Any]:
     """The message under its true checksum, with one bit of its first array flipped.
 
     Without an array the checksum itself is what is hit.
     """
     checksum = frame.checksum(message)
-    columns, tensors = dict(message.columns), dict(message.tensors)
-    for arrays in (tensors, columns):
+    packed = message.content.pack()
+    for arrays in (packed.tensors, packed.columns):
         for name, array in arrays.items():
             if array.nbytes:
                 arrays[name] = _flipped(array, message.message_id)
-                return replace(message, checksum=checksum, columns=columns, tensors=tensors)
+                content = type(message.content).unpack(packed)
+                return replace(message, checksum=checksum, content=content)
     # In a Message 0 means "no checksum", so the bit must not be the last one that is set.
     return replace(message, checksum=checksum ^ (1 if checksum != 1 else 2))
 

@@ -49,7 +49,7 @@ class ArrayDescriptor(_message.Message):
     def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[Dtype, str]] = ..., shape: _Optional[_Iterable[int]] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("kind", "source", "destination", "source_epoch", "destination_epoch", "message_id", "reply_to", "request_id", "sent_ns", "due_ns", "deadline_ns", "declared_bytes", "checksum", "body", "columns", "tensors")
+    __slots__ = ("kind", "source", "destination", "source_epoch", "destination_epoch", "message_id", "reply_to", "request_id", "sent_ns", "due_ns", "deadline_ns", "charged_bytes", "checksum", "body", "columns", "tensors")
     KIND_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
@@ -61,7 +61,7 @@ class Envelope(_message.Message):
     SENT_NS_FIELD_NUMBER: _ClassVar[int]
     DUE_NS_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_NS_FIELD_NUMBER: _ClassVar[int]
-    DECLARED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
@@ -77,9 +77,9 @@ class Envelope(_message.Message):
     sent_ns: int
     due_ns: int
     deadline_ns: int
-    declared_bytes: int
+    charged_bytes: int
     checksum: int
     body: bytes
     columns: _containers.RepeatedCompositeFieldContainer[ArrayDescriptor]
     tensors: _containers.RepeatedCompositeFieldContainer[ArrayDescriptor]
-    def __init__(self, kind: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., source_epoch: _Optional[int] = ..., destination_epoch: _Optional[int] = ..., message_id: _Optional[int] = ..., reply_to: _Optional[int] = ..., request_id: _Optional[str] = ..., sent_ns: _Optional[int] = ..., due_ns: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., declared_bytes: _Optional[int] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ..., columns: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., source_epoch: _Optional[int] = ..., destination_epoch: _Optional[int] = ..., message_id: _Optional[int] = ..., reply_to: _Optional[int] = ..., request_id: _Optional[str] = ..., sent_ns: _Optional[int] = ..., due_ns: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., charged_bytes: _Optional[int] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ..., columns: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ...) -> None: ...

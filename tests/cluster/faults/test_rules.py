@@ -1,15 +1,19 @@
 """A scenario's faults: each hits what it names, as often and when it says, and repeatably."""
 
-from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 
-from cluster.faults.rules import KINDS, rules_for
+from cluster.faults.rules import rules_for
+from cluster.faults.words import kind_words
 from cluster.worlds.virtual import VirtualWorld
 from configs.schema import Scenario, ScenarioError, load_scenario
 from tests.cluster.worlds.cluster import SMALL, blueprint, run, with_cards
 from workers.host.rng import Rng
+from workers.wire.kind import Kind, Reply
+from workers.wire.kinds.experts import Combine, Dispatch
+from workers.wire.kinds.kv import KvBlocks
 from workers.wire.message import Message
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
 
@@ -24,12 +28,21 @@ def rules(node: str, *faults: dict[str, Any], seed: int = 0) -> dict[str, Rule]:
     return rules_for(scenario(*faults), node, DIRECTORY, Rng(seed))
 
 
-def message(number: int = 1, at_ns: int = 0, **fields: Any) -> Message:
-    known = {"kind": "dispatch", "source": "prefill-0", "destination": "experts-1", **fields}
-    return Message(**known, message_id=number, sent_ns=at_ns, declared_bytes=1_000)
+NONE: Any = np.zeros(0)
+CONTENTS: dict[str, Kind[Any]] = {
+    "dispatch": Dispatch(0, NONE, NONE, NONE, NONE, NONE),
+    "kv_blocks": KvBlocks(NONE, NONE, NONE),
+    "reply": Reply(),
+    "combine": Combine(np.zeros((0, 0))),
+}
 
 
-def judge(rule: Rule, told: Message) -> Verdict:
+def message(number: int = 1, at_ns: int = 0, kind: str = "dispatch", **fields: Any) -> Message[Any]:
+    known = {"source": "prefill-0", "destination": "experts-1", **fields}
+    return Message(CONTENTS[kind], **known, message_id=number, sent_ns=at_ns, charged_bytes=1_000)
+
+
+def judge(rule: Rule, told: Message[Any]) -> Verdict:
     return rule.judge(DIRECTORY[told.source], DIRECTORY[told.destination], told)
 
 
@@ -195,9 +208,24 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_every_kind_that_a_cluster_handles_can_be_named_and_no_other() -> None:
-    async def job(world: VirtualWorld) -> Counter[str]:
-        handled = (kind for node in world.nodes.values() for _, kind in node.endpoint._handlers)
-        return Counter((*handled, "reply", "error"))
+def test_a_rule_about_replies_hits_every_answer_and_one_about_an_answer_s_kind_that_alone() -> None:
+    back: dict[str, Any] = {"source": "experts-1", "destination": "prefill-0", "reply_to": 7}
+    reply, combine = (
+        only({"type": "drop", "kind": kind}, "experts-1") for kind in ("reply", "combine")
+    )
+    answers = [message(kind=kind, **back) for kind in ("reply", "combine")]
+    assert [judge(reply, told) for told in answers] == [Drop(), Drop()]
+    assert [judge(combine, told) for told in answers] == [Pass(), Drop()]
+    assert judge(reply, message()) == Pass()
 
-    assert sorted(run(with_cards(), job)) == sorted(KINDS)
+
+def test_every_kind_that_a_cluster_handles_can_be_named() -> None:
+    async def job(world: VirtualWorld) -> frozenset[str]:
+        return frozenset(
+            kind for node in world.nodes.values() for _, kind in node.endpoint._handlers
+        )
+
+    handled = run(with_cards(), job)
+    assert handled | {"reply", "error", "combine"} <= set(kind_words())
+    answers = {"reserved", "hits", "pool_blocks", "tokens", "outputs"}
+    assert answers <= set(kind_words()) and "parcel" not in kind_words()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cluster.api.kinds import WasCancelled
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import (
@@ -227,7 +228,7 @@ def test_a_cancel_before_its_first_step_is_heard(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(router._node, "spawn", spawn_and_cancel)
         heard = await ask(world, request("r"))
-        assert [reply.body for reply in replies] == [{"known": True}]
+        assert replies == [WasCancelled(True)]
         assert heard.last.finish_reason == "cancelled" and not heard.tokens
         await settle(world)
 

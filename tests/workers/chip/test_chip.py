@@ -27,7 +27,9 @@ from workers.errors import CorruptMessage, InvalidRequest, NotFound
 from workers.kv.handover import block_checksums
 from workers.memory.memory_server import MemoryServer
 from workers.model.sampling_params import SamplingParams
-from workers.wire.message import Message
+from workers.wire.kind import Kind
+from workers.wire.kinds.chip import Abort, Aborted, Reserve
+from workers.wire.kinds.kv import KvBlocks, Start
 
 NO_POOL = {"placement.kv_pool": False}
 
@@ -209,26 +211,22 @@ def test_messages_about_unknown_sequences_are_refused() -> None:
         port = router._port
         blocks = chip._model.read_blocks((0,))
 
-        async def call(kind: str, **fields: Any) -> Message:
+        async def call(content: Kind[Any]) -> Any:
             deadline_ns = world.clock.now() + 10**9
-            return await port.call(
-                "decode-0", kind, deadline_ns=deadline_ns, request_id="x", **fields
-            )
+            return await port.call("decode-0", content, deadline_ns=deadline_ns, request_id="x")
 
-        sampling = SamplingParams().to_body()
-        columns = {"index": np.zeros(1, np.int64), "checksum": block_checksums(blocks)}
+        index, checksums = np.zeros(1, np.int64), block_checksums(blocks)
         with pytest.raises(NotFound, match="decode-0 has no sequence 'x'"):
-            await call("kv_blocks", columns=columns, tensors={"blocks": blocks})
+            await call(KvBlocks(index, checksums, blocks))
         with pytest.raises(NotFound):
-            await call("start", body={"token": 1, "prefilled_ns": 0})
-        assert (await call("abort")).body == {"known": False}
+            await call(Start(1, 0))
+        assert await call(Abort()) == Aborted(False)
         with pytest.raises(InvalidRequest, match="empty prompt"):
-            await call("reserve", body={"prompt_ids": [], "sampling": sampling})
-        await call("reserve", body={"prompt_ids": list(prompt(0, 20)), "sampling": sampling})
-        columns["checksum"] = columns["checksum"] + np.uint64(1)
+            await call(Reserve((), SamplingParams()))
+        await call(Reserve(prompt(0, 20), SamplingParams()))
         with pytest.raises(CorruptMessage, match="KV block 0 of x"):
-            await call("kv_blocks", columns=columns, tensors={"blocks": blocks})
-        assert (await call("abort")).body == {"known": True}
+            await call(KvBlocks(index, checksums + np.uint64(1), blocks))
+        assert await call(Abort()) == Aborted(True)
         assert not leftovers(world)
 
     run(blueprint(NO_POOL), job)

@@ -1,6 +1,6 @@
 """A memory server over messages: search equals brute force, what was acknowledged survives."""
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -13,8 +13,21 @@ from workers.errors import CorruptMessage, InvalidRequest, NotFound
 from workers.host.disk import MemoryDisk
 from workers.kv.pool import block_checksum
 from workers.kv.pool_client import hash_columns
+from workers.memory.hit import Hit
 from workers.memory.memory_server import MemoryServer
-from workers.wire.message import Message
+from workers.wire.kind import Kind
+from workers.wire.kinds.kv import PoolGet, PoolPut, PoolStored
+from workers.wire.kinds.memory import (
+    MemoryState,
+    Search,
+    ShardAdd,
+    ShardCreate,
+    ShardDelete,
+    ShardDeleted,
+    ShardSize,
+)
+
+A = TypeVar("A")
 
 TIERS = {"ddr": make_tier(), "hbf": make_tier(read_bytes_per_s=10**8, page_bytes=4_096)}
 DIM = 4
@@ -30,32 +43,21 @@ def stand(pool_bytes: int = 1 << 20, disk: MemoryDisk | None = None) -> tuple[Be
     return bench, server
 
 
-async def call(bench: Bench, kind: str, **fields: Any) -> Message:
+async def call(bench: Bench, content: Kind[A]) -> A:
     deadline_ns = bench.clock.now() + 10**12
-    return await bench.port("chip").call("memory", kind, deadline_ns=deadline_ns, **fields)
+    return await bench.port("chip").call("memory", content, deadline_ns=deadline_ns)
 
 
 async def add(
     bench: Bench, vectors: NDArray, first_id: int = 0, preloaded: bool = False
-) -> Message:
+) -> ShardSize:
     ids = np.arange(first_id, first_id + len(vectors))
-    body = {
-        "store": "s",
-        "texts": [f"passage {i}" for i in ids],
-        "file_ids": [f"file {i % 3}" for i in ids],
-        "preloaded": preloaded,
-    }
-    return await call(
-        bench, "store_add", body=body, columns={"passage_id": ids}, tensors={"vectors": vectors}
-    )
+    texts, files = (tuple(f"{what} {i}" for i in ids) for what in ("passage", "file"))
+    return await call(bench, ShardAdd("s", ids, texts, files, vectors, preloaded))
 
 
-async def search(bench: Bench, queries: NDArray, top_k: int) -> list[list[dict[str, Any]]]:
-    body = {"store": "s", "top_k": top_k}
-    hits: list[list[dict[str, Any]]] = (
-        await call(bench, "search", body=body, tensors={"queries": queries})
-    ).body["hits"]
-    return hits
+async def search(bench: Bench, queries: NDArray, top_k: int) -> tuple[tuple[Hit, ...], ...]:
+    return (await call(bench, Search("s", top_k, queries))).hits
 
 
 @settings(max_examples=30)
@@ -67,7 +69,7 @@ def test_search_equals_brute_force(seed: int, num: int, num_queries: int, top_k:
     queries = rng.integers(-2, 3, (num_queries, DIM)).astype(np.float32)
 
     async def job(bench: Bench) -> None:
-        await call(bench, "store_create", body={"store": "s", "dim": DIM})
+        await call(bench, ShardCreate("s", DIM))
         half = num // 2
         for start, part in ((0, vectors[:half]), (half, vectors[half:])):
             if len(part):
@@ -75,9 +77,9 @@ def test_search_equals_brute_force(seed: int, num: int, num_queries: int, top_k:
         found = await search(bench, queries, top_k)
         for scores, hits in zip(queries @ vectors.T, found, strict=True):
             best = sorted(range(num), key=lambda i: (-scores[i], i))[:top_k]
-            assert [hit["passage_id"] for hit in hits] == best
-            assert [hit["score"] for hit in hits] == [scores[i] for i in best]
-            assert [hit["text"] for hit in hits] == [f"passage {i}" for i in best]
+            assert [hit.passage_id for hit in hits] == best
+            assert [hit.score for hit in hits] == [scores[i] for i in best]
+            assert [hit.text for hit in hits] == [f"passage {i}" for i in best]
 
     stand()[0].run(job)
 
@@ -86,7 +88,7 @@ def test_a_scan_reads_every_vector_once_from_its_tier() -> None:
     """300 vectors of 16 bytes are 4800 bytes, two pages of 4 KiB at 0.1 bytes a ns."""
 
     async def job(bench: Bench) -> None:
-        await call(bench, "store_create", body={"store": "s", "dim": DIM})
+        await call(bench, ShardCreate("s", DIM))
         begun_ns = bench.clock.now()
         await add(bench, np.ones((300, DIM), np.float32), preloaded=True)
         tiers = bench.node("memory").hardware.tiers
@@ -106,14 +108,14 @@ def test_what_was_acknowledged_is_there_after_a_crash(share: float) -> None:
     vectors = np.random.default_rng(1).normal(size=(30, DIM)).astype(np.float32)
     queries = vectors[:3]
 
-    async def before(bench: Bench) -> list:
-        await call(bench, "store_create", body={"store": "s", "dim": DIM})
+    async def before(bench: Bench) -> tuple:
+        await call(bench, ShardCreate("s", DIM))
         await add(bench, vectors[:20])
         await add(bench, vectors[20:], 20)
         return await search(bench, queries, 5)
 
-    async def after(bench: Bench) -> list:
-        await call(bench, "store_create", body={"store": "s", "dim": DIM})
+    async def after(bench: Bench) -> tuple:
+        await call(bench, ShardCreate("s", DIM))
         return await search(bench, queries, 5)
 
     hits = stand(disk=disk)[0].run(before)
@@ -125,22 +127,22 @@ def test_a_deleted_store_is_gone_for_good_and_its_name_is_free() -> None:
     disk = MemoryDisk()
 
     async def job(bench: Bench) -> None:
-        await call(bench, "store_create", body={"store": "s", "dim": 2})
+        await call(bench, ShardCreate("s", 2))
         await add(bench, np.ones((3, 2), np.float32))
-        assert (await call(bench, "store_delete", body={"store": "s"})).body == {"known": True}
-        assert (await call(bench, "store_delete", body={"store": "s"})).body == {"known": False}
+        assert await call(bench, ShardDelete("s")) == ShardDeleted(True)
+        assert await call(bench, ShardDelete("s")) == ShardDeleted(False)
         with pytest.raises(NotFound, match="no vector store 's'; it has none"):
             await search(bench, np.ones((1, 2), np.float32), 1)
-        await call(bench, "store_create", body={"store": "s", "dim": DIM})
-        assert await search(bench, np.ones((1, DIM), np.float32), 1) == [[]]
-        assert (await add(bench, np.ones((2, DIM), np.float32))).body["num_passages"] == 2
+        await call(bench, ShardCreate("s", DIM))
+        assert await search(bench, np.ones((1, DIM), np.float32), 1) == ((),)
+        assert (await add(bench, np.ones((2, DIM), np.float32))).num_passages == 2
 
     stand(disk=disk)[0].run(job)
 
 
 def test_bad_requests_are_refused_and_change_nothing() -> None:
     async def job(bench: Bench) -> None:
-        await call(bench, "store_create", body={"store": "s", "dim": DIM})
+        await call(bench, ShardCreate("s", DIM))
         await add(bench, np.ones((3, DIM), np.float32))
         for vectors, first in (
             (np.ones((2, 7)), 5),
@@ -151,8 +153,7 @@ def test_bad_requests_are_refused_and_change_nothing() -> None:
                 await add(bench, vectors.astype(np.float32), first)
         with pytest.raises(InvalidRequest, match="queries have shape"):
             await search(bench, np.ones((1, 9), np.float32), 1)
-        state = (await call(bench, "state")).body
-        assert state["stores"] == {"s": 3}
+        assert (await call(bench, MemoryState())).stores == {"s": 3}
 
     stand()[0].run(job)
 
@@ -161,17 +162,8 @@ def keys(count: int) -> list[bytes]:
     return [bytes([i]) * 16 for i in range(count)]
 
 
-async def put(bench: Bench, names: list[bytes], blocks: NDArray, checksums: NDArray) -> Message:
-    return await call(
-        bench,
-        "pool_put",
-        columns={
-            "hash": hash_columns(names),
-            "index": np.arange(len(names)),
-            "checksum": checksums,
-        },
-        tensors={"blocks": blocks},
-    )
+async def put(bench: Bench, names: list[bytes], blocks: NDArray, checksums: NDArray) -> PoolStored:
+    return await call(bench, PoolPut(hash_columns(names), checksums, blocks))
 
 
 def sums(blocks: NDArray) -> NDArray:
@@ -186,12 +178,12 @@ def test_the_pool_gives_the_longest_leading_run_and_lets_go() -> None:
         names = keys(6)
         await put(bench, names[:4], blocks, sums(blocks))
         for wanted, found in ((names, 4), ([names[1], names[3], names[5]], 2), ([names[5]], 0)):
-            reply = await call(bench, "pool_get", columns={"hash": hash_columns(wanted)})
-            assert len(reply.columns["index"]) == found
+            reply = await call(bench, PoolGet(hash_columns(wanted)))
+            assert len(reply.index) == found
             if found:
                 chosen = blocks[[names.index(name) for name in wanted[:found]]]
-                assert np.array_equal(reply.tensors["blocks"], chosen)
-                assert np.array_equal(reply.columns["checksum"], sums(chosen))
+                assert np.array_equal(reply.blocks, chosen)
+                assert np.array_equal(reply.checksum, sums(chosen))
         assert server.pool.num_pinned == 0
         server.pool.check_integrity()
 
@@ -221,8 +213,8 @@ def test_a_block_that_changed_in_the_pool_is_not_served() -> None:
         rotten = server.pool._block(keys(2)[1]).array
         rotten.flags.writeable = True
         rotten[0] = 7.0
-        reply = await call(bench, "pool_get", columns={"hash": hash_columns(keys(2))})
-        assert len(reply.columns["index"]) == 0
+        reply = await call(bench, PoolGet(hash_columns(keys(2))))
+        assert len(reply.index) == 0
         assert server.pool.num_pinned == 0
 
     bench.run(job)
@@ -233,6 +225,6 @@ def test_a_pool_without_room_refuses() -> None:
 
     async def job(bench: Bench) -> None:
         reply = await put(bench, keys(2), blocks, sums(blocks))
-        assert reply.body == {"new": 0, "refused": 2}
+        assert reply == PoolStored(0, 2)
 
     stand(pool_bytes=0)[0].run(job)

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from tests.workers.bench import SECOND_NS, Bench
-from workers.wire.calls import CREDITS_PER_PEER, Reply
+from tests.workers.wire.parcel import Parcel
+from workers.wire.calls import CREDITS_PER_PEER
 from workers.wire.endpoint import Endpoint
 from workers.wire.message import Message
 from workers.wire.rules import Verdict
@@ -33,16 +34,16 @@ def echo(bench: Bench, worker: str = "b") -> list[int]:
     """`worker` answers "double" with twice the number; returns what it was asked."""
     asked: list[int] = []
 
-    def double(message: Message) -> Reply:
-        asked.append(message.body["x"])
-        return Reply(body={"x": 2 * message.body["x"]})
+    def double(message: Message[Parcel]) -> Parcel:
+        asked.append(message.content.body["x"])
+        return Parcel({"x": 2 * message.content.body["x"]})
 
-    bench.port(worker).on("double", double)
+    bench.port(worker).on(Parcel, double)
     return asked
 
 
 async def double(bench: Bench, x: int, within_ns: int = SECOND_NS, source: str = "a") -> int:
     deadline_ns = bench.clock.now() + within_ns
-    reply = await bench.port(source).call("b", "double", deadline_ns=deadline_ns, body={"x": x})
+    reply = await bench.port(source).call("b", Parcel({"x": x}), deadline_ns=deadline_ns)
     answer: int = reply.body["x"]
     return answer

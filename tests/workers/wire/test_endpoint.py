@@ -7,6 +7,7 @@ import pytest
 
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.wire.calls import Each, assert_idle, double, echo
+from tests.workers.wire.parcel import Parcel
 from workers.errors import (
     ContextTooLong,
     DeadlineExceeded,
@@ -15,7 +16,7 @@ from workers.errors import (
     QueueFull,
 )
 from workers.wire import calls as module
-from workers.wire.calls import CREDITS_PER_PEER, Handled, Reply
+from workers.wire.calls import CREDITS_PER_PEER, Handled
 from workers.wire.message import Message
 from workers.wire.rules import Drop, Duplicate
 
@@ -23,32 +24,33 @@ from workers.wire.rules import Drop, Duplicate
 @pytest.mark.parametrize("through_frames", [False, True])
 def test_a_call_is_answered_with_body_columns_and_tensors(through_frames: bool) -> None:
     async def job(bench: Bench) -> None:
-        async def swap(message: Message) -> Reply:
+        async def swap(message: Message[Parcel]) -> Parcel:
             await bench.clock.wait_until(bench.clock.now() + 500)
             assert message.request_id == "r7"
-            return Reply({"n": 1}, dict(message.tensors), dict(message.columns))
+            return Parcel({"n": 1}, dict(message.content.tensors), dict(message.content.columns))
 
-        bench.port("b").on("swap", swap)
+        bench.port("b").on(Parcel, swap)
         columns, tensors = {"c": np.arange(3)}, {"t": np.eye(3, dtype=np.float32)}
         reply = await bench.port("a").call(
-            "b", "swap", deadline_ns=SECOND_NS, request_id="r7", columns=columns, tensors=tensors
+            "b", Parcel({}, columns, tensors), deadline_ns=SECOND_NS, request_id="r7"
         )
-        assert reply.request_id == "r7" and reply.body == {"n": 1}
+        assert reply.body == {"n": 1}
         assert np.array_equal(reply.tensors["c"], np.arange(3))
         assert np.array_equal(reply.columns["t"], np.eye(3))
         with pytest.raises(ValueError, match="read-only"):
             reply.tensors["c"][0] = 5
-        # 64 + 24 + 36 bytes each way, 1 us each way, 500 ns of work.
-        assert bench.clock.now() == 2 * (124 + 1_000) + 500
+        # 64 + 24 + 36 bytes each way (and a number of 8 on the way back), 1 us each way, 500 ns of
+        # work.
+        assert bench.clock.now() == 124 + 132 + 2 * 1_000 + 500
         assert_idle(bench)
 
     Bench("a", "b", through_frames=through_frames).run(job)
 
 
-def test_declared_bytes_are_what_the_link_charges() -> None:
+def test_a_link_charges_what_the_content_says() -> None:
     async def job(bench: Bench) -> None:
-        bench.port("b").on("m", lambda m: Reply(declared_bytes=3_000))
-        await bench.port("a").call("b", "m", deadline_ns=SECOND_NS, declared_bytes=5_000)
+        bench.port("b").on(Parcel, lambda m: Parcel(charged=3_000))
+        await bench.port("a").call("b", Parcel(charged=5_000), deadline_ns=SECOND_NS)
         assert bench.clock.now() == 6_000 + 4_000
 
     Bench("a", "b").run(job)
@@ -57,17 +59,17 @@ def test_declared_bytes_are_what_the_link_charges() -> None:
 @pytest.mark.parametrize("is_async", [False, True])
 def test_errors_travel_with_class_and_facts(is_async: bool) -> None:
     async def job(bench: Bench) -> None:
-        def refuse(message: Message) -> Reply:
+        def refuse(message: Message[Parcel]) -> Parcel:
             raise QueueFull("no room", retry_after_s=3)
 
-        async def refuse_later(message: Message) -> Reply:
+        async def refuse_later(message: Message[Parcel]) -> Parcel:
             await bench.clock.wait_until(bench.clock.now() + 1)
             raise ContextTooLong("too long", param="prompt")
 
-        bench.port("b").on("m", refuse_later if is_async else refuse)
+        bench.port("b").on(Parcel, refuse_later if is_async else refuse)
         expected = ContextTooLong if is_async else QueueFull
         with pytest.raises(expected) as caught:
-            await bench.port("a").call("b", "m", deadline_ns=SECOND_NS)
+            await bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS)
         facts = {"param": "prompt"} if is_async else {"retry_after_s": 3}
         assert type(caught.value) is expected and caught.value.facts == facts
         assert_idle(bench)
@@ -81,15 +83,15 @@ def test_a_handler_s_bug_is_told_to_the_caller_and_to_the_node(is_async: bool) -
     bench = Bench("a", "b")
 
     async def job(bench: Bench) -> None:
-        def bug(message: Message) -> Reply:
+        def bug(message: Message[Parcel]) -> Parcel:
             raise KeyError("lost")
 
-        async def bug_later(message: Message) -> Reply:
+        async def bug_later(message: Message[Parcel]) -> Parcel:
             return bug(message)
 
-        bench.port("b").on("m", bug_later if is_async else bug)
+        bench.port("b").on(Parcel, bug_later if is_async else bug)
         with pytest.raises(PerfuseError, match="KeyError: 'lost'") as caught:
-            await bench.port("a").call("b", "m", deadline_ns=SECOND_NS)
+            await bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS)
         assert caught.value.code == "internal_error" and bench.clock.now() < 10_000
         assert_idle(bench)
 
@@ -100,10 +102,10 @@ def test_a_handler_s_bug_is_told_to_the_caller_and_to_the_node(is_async: bool) -
 def test_unknown_kinds_and_workers_fail_at_once() -> None:
     async def job(bench: Bench) -> None:
         port = bench.port("a")
-        with pytest.raises(PerfuseError, match="b does not understand 'nonsense'"):
-            await port.call("b", "nonsense", deadline_ns=SECOND_NS)
+        with pytest.raises(PerfuseError, match="b does not understand 'parcel'"):
+            await port.call("b", Parcel(), deadline_ns=SECOND_NS)
         with pytest.raises(PeerDead, match="no worker 'zeppelin'"):
-            await port.call("zeppelin", "m", deadline_ns=SECOND_NS)
+            await port.call("zeppelin", Parcel(), deadline_ns=SECOND_NS)
         assert bench.clock.now() < 10_000
         assert_idle(bench)
 
@@ -114,13 +116,13 @@ def test_a_call_that_is_never_answered_ends_at_its_deadline() -> None:
     async def job(bench: Bench) -> None:
         asked: list[int] = []
 
-        def later(message: Message) -> Handled:
+        def later(message: Message[Parcel]) -> Handled:
             asked.append(message.message_id)
             return Handled.LATER
 
-        bench.port("b").on("m", later)
-        with pytest.raises(DeadlineExceeded, match="m to b was not answered in time"):
-            await bench.port("a").call("b", "m", deadline_ns=640_000)
+        bench.port("b").on(Parcel, later)
+        with pytest.raises(DeadlineExceeded, match="parcel to b was not answered in time"):
+            await bench.port("a").call("b", Parcel(), deadline_ns=640_000)
         assert bench.clock.now() == 640_000
         assert len(asked) == 1, "repetitions run nothing"
         assert_idle(bench)
@@ -132,19 +134,19 @@ def test_a_worker_may_answer_later_itself() -> None:
     async def job(bench: Bench) -> None:
         waiting = bench.node("b").mailbox(8)
 
-        def keep(message: Message) -> Handled:
+        def keep(message: Message[Parcel]) -> Handled:
             waiting.put(message)
             return Handled.LATER
 
-        bench.port("b").on("m", keep)
+        bench.port("b").on(Parcel, keep)
 
         async def serve() -> None:
             message = await waiting.get()
             await bench.clock.wait_until(50_000)
-            await bench.port("b").reply(message, Reply(body={"at": bench.clock.now()}))
+            await bench.port("b").reply(message, Parcel({"at": bench.clock.now()}))
 
         bench.node("b").spawn(serve(), "serve")
-        reply = await bench.port("a").call("b", "m", deadline_ns=SECOND_NS)
+        reply = await bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS)
         assert reply.body == {"at": 50_000}
         assert_idle(bench)
 
@@ -157,18 +159,18 @@ def test_credits_bound_what_is_open_and_come_back() -> None:
     async def job(bench: Bench) -> None:
         open_now, most = 0, 0
 
-        async def slow(message: Message) -> Reply:
+        async def slow(message: Message[Parcel]) -> Parcel:
             nonlocal open_now, most
             open_now += 1
             most = max(most, open_now)
             await bench.clock.wait_until(bench.clock.now() + 100_000)
             open_now -= 1
-            return Reply()
+            return Parcel()
 
-        bench.port("b").on("m", slow)
+        bench.port("b").on(Parcel, slow)
         port, node = bench.port("a"), bench.node("a")
         tasks = [
-            node.spawn(port.call("b", "m", deadline_ns=SECOND_NS), str(i))
+            node.spawn(port.call("b", Parcel(), deadline_ns=SECOND_NS), str(i))
             for i in range(2 * CREDITS_PER_PEER + 10)
         ]
         await bench.clock.wait_until(50_000)
@@ -185,10 +187,10 @@ def test_a_caller_that_goes_away_gives_back_its_credit_wherever_it_waits() -> No
     """Cancelled while it waits for a credit, while the message travels, or for the answer."""
 
     async def job(bench: Bench) -> None:
-        bench.port("b").on("m", lambda m: Handled.LATER)
+        bench.port("b").on(Parcel, lambda m: Handled.LATER)
         port, node = bench.port("a"), bench.node("a")
         tasks = [
-            node.spawn(port.call("b", "m", deadline_ns=SECOND_NS), str(i))
+            node.spawn(port.call("b", Parcel(), deadline_ns=SECOND_NS), str(i))
             for i in range(CREDITS_PER_PEER + 20)
         ]
         tasks[0].cancel()  # has not run at all
@@ -208,7 +210,7 @@ def test_a_caller_that_goes_away_gives_back_its_credit_wherever_it_waits() -> No
 def test_a_posted_call_may_be_abandoned_and_its_late_answer_hurts_nobody() -> None:
     async def job(bench: Bench) -> None:
         asked = echo(bench)
-        pending = await bench.port("a").post("b", "double", deadline_ns=SECOND_NS, body={"x": 1})
+        pending = await bench.port("a").post("b", Parcel({"x": 1}), deadline_ns=SECOND_NS)
         assert bench.node("a").endpoint.in_flight() == 1
         pending.abandon()
         pending.abandon()
@@ -224,10 +226,10 @@ def test_a_posted_call_may_be_abandoned_and_its_late_answer_hurts_nobody() -> No
 def test_one_way_messages_come_once_and_want_no_answer() -> None:
     async def job(bench: Bench) -> None:
         got: list[int] = []
-        bench.port("b").on("note", lambda m: got.append(m.body["i"]))
+        bench.port("b").on(Parcel, lambda m: got.append(m.content.body["i"]))
         bench.node("a").endpoint.rules["twice"] = Each(lambda n, m: Duplicate(10))
         for i in range(4):
-            await bench.port("a").send("b", "note", body={"i": i})
+            await bench.port("a").send("b", Parcel({"i": i}))
         await bench.clock.wait_until(100_000)
         assert got == [0, 1, 2, 3]
         assert_idle(bench)
@@ -237,16 +239,16 @@ def test_one_way_messages_come_once_and_want_no_answer() -> None:
 
 def test_messages_between_workers_of_one_node_cost_its_memory_and_no_link() -> None:
     async def job(bench: Bench) -> None:
-        bench.port("b").on("m", lambda m: Reply(declared_bytes=500))
+        bench.port("b").on(Parcel, lambda m: Parcel(charged=500))
         rule = Each(lambda n, m: Drop())
         bench.node("a").endpoint.rules["drop"] = rule  # a link's rules are not about it
         sent = np.arange(5)
         await bench.port("a").call(
-            "b", "m", deadline_ns=SECOND_NS, declared_bytes=2_000, tensors={"x": sent}
+            "b", Parcel(tensors={"x": sent}, charged=2_000), deadline_ns=SECOND_NS
         )
         assert bench.clock.now() == 2_000 + 500
         assert bench.node("a").link.egress.busy_ns == 0 and not rule.seen
-        assert sent.flags.writeable
+        assert not sent.flags.writeable, "what is sent belongs to the message"
         assert_idle(bench)
 
     Bench(directory={"a": "host", "b": "host"}).run(job)
@@ -258,17 +260,17 @@ def test_what_is_remembered_is_bounded_in_ids_and_bytes(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "REMEMBERED_BYTES_MAX", 2_000)
 
     async def job(bench: Bench) -> None:
-        def answer(message: Message) -> Reply:
-            return Reply(tensors={"x": np.zeros(message.body["size"], np.uint8)})
+        def answer(message: Message[Parcel]) -> Parcel:
+            return Parcel(tensors={"x": np.zeros(message.content.body["size"], np.uint8)})
 
-        bench.port("b").on("m", answer)
+        bench.port("b").on(Parcel, answer)
         sizes = [0] * 40 + [700] * 10 + [0, 3_000, 0] * 10 + [0] * 30
         for size in sizes:
-            body = {"size": size}
-            await bench.port("a").call("b", "m", deadline_ns=bench.clock.now() + 10**6, body=body)
+            deadline_ns = bench.clock.now() + 10**6
+            await bench.port("a").call("b", Parcel({"size": size}), deadline_ns=deadline_ns)
             remembered = bench.node("b").endpoint._remembered["a"]
             kept = [a for a in remembered._answers.values() if a is not None]
-            assert remembered._answer_bytes == sum(a.payload_bytes() for a in kept) <= 2_000
+            assert remembered._answer_bytes == sum(a.carried_bytes() for a in kept) <= 2_000
             assert len(remembered._answers) <= 8 and len(remembered._answered) <= 9
         assert_idle(bench)
 

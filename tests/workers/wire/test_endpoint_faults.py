@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.wire.calls import Each, assert_idle, double, echo
+from tests.workers.wire.parcel import Parcel
 from workers.errors import (
     DeadlineExceeded,
     PeerDead,
 )
-from workers.wire.calls import CREDITS_PER_PEER, PATIENCE_NS_MIN, Handled, Reply
+from workers.wire.calls import CREDITS_PER_PEER, PATIENCE_NS_MIN, Handled
 from workers.wire.message import Message
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Verdict
 
@@ -85,14 +86,14 @@ def test_a_flipped_bit_is_found_by_the_receiver_and_costs_one_repetition(
     through_frames: bool, way: str
 ) -> None:
     async def job(bench: Bench) -> None:
-        def total(message: Message) -> Reply:
-            return Reply(tensors={"sum": message.tensors["x"].sum(keepdims=True)})
+        def total(message: Message[Parcel]) -> Parcel:
+            return Parcel(tensors={"sum": message.content.tensors["x"].sum(keepdims=True)})
 
-        bench.port("b").on("sum", total)
+        bench.port("b").on(Parcel, total)
         rule = Each(lambda n, m: Corrupt() if n == 1 else Pass())
         bench.node(way).endpoint.rules["corrupt"] = rule
         x = np.arange(10.0)
-        reply = await bench.port("a").call("b", "sum", deadline_ns=SECOND_NS, tensors={"x": x})
+        reply = await bench.port("a").call("b", Parcel(tensors={"x": x}), deadline_ns=SECOND_NS)
         assert reply.tensors["sum"] == [45.0] and np.array_equal(x, np.arange(10.0))
         receiver = "b" if way == "a" else "a"
         assert bench.transports[receiver].num_corrupt == 1
@@ -153,7 +154,7 @@ def test_messages_from_or_for_another_incarnation_are_dropped(field: str) -> Non
         asked = echo(bench)
         receiver = bench.node("b").endpoint
         message = Message(
-            "double", "a", "b", 1, 1, 7, body={"x": 1}, sent_ns=10, due_ns=20, declared_bytes=64
+            Parcel({"x": 1}), "a", "b", 1, 1, 7, sent_ns=10, due_ns=20, charged_bytes=64
         )
         setattr(message, field, 2)
         receiver.receive(message)
@@ -170,15 +171,15 @@ def test_messages_from_or_for_another_incarnation_are_dropped(field: str) -> Non
 def test_a_peer_s_death_fails_what_waits_for_it_and_nothing_else() -> None:
     async def job(bench: Bench) -> None:
         for name in ("b", "c"):
-            bench.port(name).on("m", lambda m: Handled.LATER)
+            bench.port(name).on(Parcel, lambda m: Handled.LATER)
         told: list[tuple[str, str]] = []
         node = bench.node("a")
         node.endpoint.on_peer_dead.append(lambda name, reason: told.append((name, reason)))
         tasks = [
-            node.spawn(bench.port("a").call("b", "m", deadline_ns=SECOND_NS), str(i))
+            node.spawn(bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS), str(i))
             for i in range(CREDITS_PER_PEER + 5)
         ]
-        other = node.spawn(bench.port("a").call("c", "m", deadline_ns=300_000), "other")
+        other = node.spawn(bench.port("a").call("c", Parcel(), deadline_ns=300_000), "other")
         await bench.clock.wait_until(50_000)
         await bench.kill("b")
         for task in tasks:
@@ -187,7 +188,7 @@ def test_a_peer_s_death_fails_what_waits_for_it_and_nothing_else() -> None:
             assert caught.value.facts == {"node": "b"}
         assert bench.clock.now() == 50_000, "nobody waits for a deadline"
         with pytest.raises(PeerDead, match="b on b is gone"):
-            await bench.port("a").send("b", "m")
+            await bench.port("a").send("b", Parcel())
         with pytest.raises(DeadlineExceeded):
             await other
         assert [name for name, _ in told] == ["b"]
@@ -203,12 +204,14 @@ def bench_without(bench: Bench, name: str) -> Bench:
 
 def test_an_answer_for_a_dead_asker_is_dropped_quietly() -> None:
     async def job(bench: Bench) -> None:
-        async def slow(message: Message) -> Reply:
+        async def slow(message: Message[Parcel]) -> Parcel:
             await bench.clock.wait_until(100_000)
-            return Reply()
+            return Parcel()
 
-        bench.port("b").on("m", slow)
-        task = bench.node("a").spawn(bench.port("a").call("b", "m", deadline_ns=SECOND_NS), "x")
+        bench.port("b").on(Parcel, slow)
+        task = bench.node("a").spawn(
+            bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS), "x"
+        )
         await bench.clock.wait_until(50_000)
         await bench.kill("a")
         assert task.cancelled()

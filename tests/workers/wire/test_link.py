@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.bench import Bench, make_link
+from tests.workers.wire.parcel import Parcel
 from workers.wire.link import Link
 from workers.wire.message import Message
 from workers.wire.rules import (
@@ -32,11 +33,11 @@ def arrivals(
     async def job(bench: Bench) -> list[tuple[str, int]]:
         seen: list[tuple[str, int]] = []
         for name in names:
-            bench.port(name).on("m", lambda m: seen.append((m.source, bench.clock.now())))
+            bench.port(name).on(Parcel, lambda m: seen.append((m.source, bench.clock.now())))
 
         async def send(source: str, to: str, at: int, num_bytes: int) -> None:
             await bench.clock.wait_until(at)
-            await bench.port(source).send(to, "m", declared_bytes=num_bytes)
+            await bench.port(source).send(to, Parcel(charged=num_bytes))
 
         for sent in sends:
             bench.node(sent[0]).spawn(send(*sent), "send")
@@ -103,13 +104,8 @@ def test_an_ingress_is_never_faster_than_its_bandwidth(sends: list[Sent]) -> Non
 
 def test_energy_is_the_sender_s() -> None:
     link = Link(make_link())
-    link.leave(Message("m", "a", "b", declared_bytes=1_000), 0, make_link())
+    link.leave(Message(Parcel(), "a", "b", charged_bytes=1_000), 0, make_link())
     assert link.joules == pytest.approx(1_000 * 8 * 2.0e-12)
-
-
-def test_a_message_without_declared_bytes_costs_header_and_arrays() -> None:
-    message = Message("m", "a", "b", tensors={"x": np.zeros((3, 4), np.float32)})
-    assert message.payload_bytes() == 64 + 48
 
 
 # -- rules -----------------------------------------------------------------------------------------
@@ -119,13 +115,13 @@ class Says:
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
 
-    def judge(self, source: str, destination: str, message: Message) -> Verdict:
+    def judge(self, source: str, destination: str, message: Message[Parcel]) -> Verdict:
         return self.verdict
 
 
 def fate(*verdicts: Verdict) -> Fate:
     rules = {str(i): Says(verdict) for i, verdict in enumerate(verdicts)}
-    return fate_of(rules, "a", "b", Message("m", "a", "b"))
+    return fate_of(rules, "a", "b", Message(Parcel(), "a", "b"))
 
 
 def test_rules_add_up() -> None:
@@ -146,7 +142,7 @@ def test_one_flipped_bit_is_seen_and_the_original_stays(
 ) -> None:
     """Whatever the message carries: arrays, empty arrays, a body only, nothing at all."""
     tensors = {str(i): np.arange(size, dtype=np.float32) for i, size in enumerate(sizes)}
-    message = Message("m", "a", "b", message_id=message_id, body=body, tensors=tensors)
+    message = Message(Parcel(dict(body), tensors=tensors), "a", "b", message_id=message_id)
     before = checksum(message)
     hit = flip_bit(message)
     assert hit.checksum and hit.checksum != checksum(hit)

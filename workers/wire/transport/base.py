@@ -1,11 +1,11 @@
 """The one interface of all wires; `tests/workers/wire/transport/test_contract.py` holds for all."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from workers.wire.message import Message
 
-OnMessage = Callable[[Message], None]
+OnMessage = Callable[[Message[Any]], None]
 OnPeerDead = Callable[[str, str], None]
 
 
@@ -28,7 +28,7 @@ class Transport(Protocol):
         """
         ...
 
-    async def send(self, node: str, message: Message) -> None:
+    async def send(self, node: str, message: Message[Any]) -> None:
         """Hand one message to the wire; waits while the wire's bounded buffer is full.
 
         Raises PeerDead if the peer is unknown or gone. Returning does not mean that the message was

@@ -22,7 +22,8 @@ from google.protobuf.message import DecodeError
 
 from protos.perfuse.v1 import envelope_pb2 as pb
 from workers.errors import CorruptMessage
-from workers.wire.message import Array, Message
+from workers.wire.kind import KINDS, Array, Kind, Packed
+from workers.wire.message import Message
 
 Buffer = bytes | bytearray | memoryview
 
@@ -53,7 +54,7 @@ _write_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _read_json = json.JSONDecoder().decode
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message[Any]) -> bytes:
     """The message as one frame.
 
     Its checksum is computed if it is 0, else trusted: it was made at the source.
@@ -61,8 +62,9 @@ def encode(message: Message) -> bytes:
     Raises TypeError for an array's dtype that no frame can carry and for a body that JSON cannot,
     ValueError for an integer that is out of its field's range.
     """
-    body = _body_bytes(message)
-    columns, tensors = _portable(message.columns), _portable(message.tensors)
+    packed = message.content.pack()
+    body = _body_bytes(message.kind, packed.body)
+    columns, tensors = _portable(packed.columns), _portable(packed.tensors)
     checksum = message.checksum or _checksum(body, columns, tensors)
     header = pb.Envelope(
         kind=message.kind,
@@ -76,7 +78,7 @@ def encode(message: Message) -> bytes:
         sent_ns=message.sent_ns,
         due_ns=message.due_ns,
         deadline_ns=message.deadline_ns,
-        declared_bytes=message.declared_bytes,
+        charged_bytes=message.charged_bytes,
         checksum=checksum,
         body=body,
     )
@@ -94,7 +96,7 @@ def encode(message: Message) -> bytes:
     return b"".join(parts)
 
 
-def decode(buffer: Buffer) -> Message:
+def decode(buffer: Buffer) -> Message[Any]:
     """The message of exactly one frame; its arrays are read-only views of `buffer`.
 
     Raises CorruptMessage, whatever is wrong.
@@ -120,7 +122,7 @@ def decode(buffer: Buffer) -> Message:
             f"{found:#010x}: its sender computed {checksum:#010x}"
         )
     return Message(
-        header.kind,
+        _content(header.kind, Packed(_body_from(body), columns, tensors)),
         header.source,
         header.destination,
         header.source_epoch,
@@ -131,20 +133,30 @@ def decode(buffer: Buffer) -> Message:
         header.sent_ns,
         header.due_ns,
         header.deadline_ns,
-        header.declared_bytes,
+        header.charged_bytes,
         checksum,
-        _body_from(body),
-        columns,
-        tensors,
     )
 
 
-def checksum(message: Message) -> int:
+def checksum(message: Message[Any]) -> int:
     """What a frame's checksum of this message is: CRC-32 over body, columns and tensors; never 0.
 
     Raises TypeError as `encode` does.
     """
-    return _checksum(_body_bytes(message), _portable(message.columns), _portable(message.tensors))
+    packed = message.content.pack()
+    body = _body_bytes(message.kind, packed.body)
+    return _checksum(body, _portable(packed.columns), _portable(packed.tensors))
+
+
+def _content(kind: str, packed: Packed) -> Kind[Any]:
+    known = KINDS.get(kind)
+    if known is None:
+        raise CorruptMessage(f"{kind!r} is no kind of message that is known here")
+    try:
+        return known.unpack(packed)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CorruptMessage(f"{kind!r} message does not say what it should: {what}") from error
 
 
 def frame_length(buffer: Buffer, start: int) -> int:
@@ -254,13 +266,13 @@ def _checksum(body: bytes, columns: Mapping[str, Array], tensors: Mapping[str, A
     return crc or NO_CHECKSUM_ZERO
 
 
-def _body_bytes(message: Message) -> bytes:
-    if not message.body:
+def _body_bytes(kind: str, body: Mapping[str, Any]) -> bytes:
+    if not body:
         return b""
     try:
-        return _write_json(dict(message.body)).encode()
+        return _write_json(body).encode()
     except (TypeError, ValueError) as error:
-        raise TypeError(f"body of {message.kind!r} message is no JSON: {error}") from error
+        raise TypeError(f"body of {kind!r} message is no JSON: {error}") from error
 
 
 def _body_from(body: bytes) -> dict[str, Any]:

@@ -177,7 +177,7 @@ class GrpcTransport:
         for link in links:
             await link.settled.wait()
 
-    async def send(self, node: str, message: Message) -> None:
+    async def send(self, node: str, message: Message[Any]) -> None:
         """Queue the message for the node; waits while the queue is full.
 
         Raises PeerDead if the node is unknown or gone, ValueError if the frame is longer than

@@ -1,16 +1,16 @@
 """The wire of the virtual world: messages are handed over in memory, within one event loop.
 
 A message arrives inside `send`: the endpoint orders what arrives by emulated time, so a queue or a
-task here would only add an order of its own. What the receiver gets is its own Message whose arrays
-are read-only views of the sender's; in `through_frames` mode it is what comes out of encoding and
+task here would only add an order of its own. What the receiver gets is its own envelope, and what
+it says is shared and read-only; in `through_frames` mode it is what comes out of encoding and
 decoding, as on a real wire.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 from workers.errors import CorruptMessage, PeerDead
-from workers.wire.message import Array, Message, frozen
+from workers.wire.message import Message, freeze
 from workers.wire.transport.base import OnMessage, OnPeerDead
 from workers.wire.transport.frame import checksum, decode, encode
 
@@ -90,7 +90,7 @@ class MemoryTransport:
         """A peer has connected to us."""
         self._peers[node] = address
 
-    async def send(self, node: str, message: Message) -> None:
+    async def send(self, node: str, message: Message[Any]) -> None:
         """Hand the message over now. Raises PeerDead if the peer is unknown or gone, or we are."""
         receiver = self._receiver(node)
         try:
@@ -136,18 +136,13 @@ class MemoryTransport:
         self.stop(f"node {self.node_name!r} closed")
 
 
-def handed_over(message: Message) -> Message:
-    """The receiver's own message: fields copied, arrays as read-only views of the sender's."""
-    return replace(
-        message, columns=_read_only(message.columns), tensors=_read_only(message.tensors)
-    )
+def handed_over(message: Message[Any]) -> Message[Any]:
+    """The receiver's own envelope; what it says is shared, and read-only."""
+    freeze(message.content)
+    return message.again()
 
 
-def _verify(message: Message) -> None:
+def _verify(message: Message[Any]) -> None:
     """A message that never leaves this process has no checksum, unless a fault was put into it."""
     if message.checksum and message.checksum != checksum(message):
         raise CorruptMessage(f"{message.kind!r} from {message.source!r} does not fit its checksum")
-
-
-def _read_only(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: a if not a.flags.writeable else frozen(a) for name, a in arrays.items()}

@@ -1,23 +1,27 @@
 """What the tests of the wires send, and when two messages are the same."""
 
+from typing import Any
+
 import numpy as np
 
+from tests.workers.wire.parcel import Parcel
 from workers.wire.message import Message
 from workers.wire.transport.frame import CODES
 
 
-def same(one: Message, other: Message) -> bool:
+def same(one: Message[Any], other: Message[Any]) -> bool:
     """Equal in all that a receiver can see; the checksum counts only where both have one."""
     fields = (
         "kind source destination source_epoch destination_epoch message_id reply_to request_id "
-        "sent_ns due_ns deadline_ns declared_bytes"
+        "sent_ns due_ns deadline_ns charged_bytes"
     ).split()
     if any(getattr(one, field) != getattr(other, field) for field in fields):
         return False
     if one.checksum and other.checksum and one.checksum != other.checksum:
         return False
-    arrays = ((one.columns, other.columns), (one.tensors, other.tensors))
-    return dict(one.body) == dict(other.body) and all(
+    ours, theirs = one.content.pack(), other.content.pack()
+    arrays = ((ours.columns, theirs.columns), (ours.tensors, theirs.tensors))
+    return ours.body == theirs.body and all(
         list(a) == list(b)
         and all(
             a[name].shape == b[name].shape
@@ -29,13 +33,13 @@ def same(one: Message, other: Message) -> bool:
     )
 
 
-def numbered(message_id: int, size_bytes: int = 64) -> Message:
+def numbered(message_id: int, size_bytes: int = 64) -> Message[Any]:
     """A small message that knows its place, in id and in content."""
     tensor = np.full(size_bytes // 8, message_id, np.int64)
-    return Message("numbered", "chip", "expert", message_id=message_id, tensors={"t": tensor})
+    return Message(Parcel(tensors={"t": tensor}), "chip", "expert", message_id=message_id)
 
 
-def full_message() -> Message:
+def full_message() -> Message[Any]:
     """Every field set; every dtype; contiguous and not; empty, scalar and 3-d arrays."""
     rng = np.random.Generator(np.random.PCG64(7))
     tensors = {str(dtype): rng.integers(0, 2, (3, 5)).astype(dtype) for dtype in CODES}
@@ -50,7 +54,11 @@ def full_message() -> Message:
     }
     columns = {"request": np.arange(3), "experts": rng.integers(0, 64, (3, 8), np.int32)}
     return Message(
-        kind="dispatch",
+        Parcel(
+            {"layer": 3, "text": 'ß "quoted"', "nested": {"list": [1, 2.5, None, True]}},
+            columns,
+            tensors,
+        ),
         source="chip/0",
         destination="expert/5",
         source_epoch=3,
@@ -61,8 +69,5 @@ def full_message() -> Message:
         sent_ns=10**15,
         due_ns=10**15 + 2000,
         deadline_ns=-1,
-        declared_bytes=2**35,
-        body={"layer": 3, "text": 'ß "quoted"', "nested": {"list": [1, 2.5, None, True]}},
-        columns=columns,
-        tensors=tensors,
+        charged_bytes=2**35,
     )

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.workers.wire.parcel import Parcel
 from tests.workers.wire.transport.messages import full_message, numbered, same
 from tests.workers.wire.transport.wires import (
     KINDS,
@@ -41,7 +43,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     return run
 
 
-def ids(messages: list[Message]) -> list[int]:
+def ids(messages: list[Message[Any]]) -> list[int]:
     return [message.message_id for message in messages]
 
 
@@ -56,7 +58,7 @@ def test_messages_arrive_once_and_in_order_in_both_directions_at_once(run: Run) 
 
         await asyncio.gather(send_all("b", a), send_all("a", b))
         assert ids(await b.received(300)) == ids(await a.received(300)) == list(range(300))
-        assert all((m.tensors["t"] == m.message_id).all() for m in a.inbox + b.inbox)
+        assert all((m.content.tensors["t"] == m.message_id).all() for m in a.inbox + b.inbox)
 
     run(scenario)
 
@@ -69,7 +71,7 @@ def test_a_message_arrives_as_it_was_sent_and_arrays_are_read_only(run: Run) -> 
         (got,) = await b.received(1)
         assert got is not sent
         assert same(got, sent)
-        for array in (*got.columns.values(), *got.tensors.values()):
+        for _, array in got.content.arrays():
             assert not array.flags.writeable
             with pytest.raises(ValueError, match="read-only"):
                 array[...] = 0
@@ -82,7 +84,7 @@ def test_the_sender_may_change_its_envelope_after_sending(run: Run) -> None:
         a, b = await wires.connected("a", "b")
         sent = numbered(1)
         await a.transport.send("b", sent)
-        sent.message_id, sent.tensors = 2, {}
+        sent.message_id, sent.content = 2, Parcel()
         (got,) = await b.received(1)
         assert same(got, numbered(1))
 
@@ -146,7 +148,7 @@ def test_a_message_of_8_mb_arrives(run: Run) -> None:
     async def scenario(wires: Wires) -> None:
         a, b = await wires.connected("a", "b")
         tensor = np.arange(8 * 1024 * 1024 // 4, dtype=np.int32)
-        sent = Message("kv_blocks", "chip", "pool", tensors={"blocks": tensor})
+        sent = Message(Parcel(tensors={"blocks": tensor}), "chip", "pool")
         await a.transport.send("b", sent)
         await a.transport.send("b", numbered(1))
         got = await b.received(2)

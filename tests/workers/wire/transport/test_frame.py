@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from protos.perfuse.v1 import envelope_pb2 as pb
+from tests.workers.wire.parcel import Parcel
 from tests.workers.wire.transport.messages import full_message, numbered, same
 from workers.errors import CorruptMessage
 from workers.wire.message import Message
@@ -43,7 +44,7 @@ ARRAYS = st.dictionaries(
 )
 MESSAGES = st.builds(
     Message,
-    kind=TEXT,
+    st.builds(Parcel, st.dictionaries(TEXT, JSON, max_size=3), ARRAYS, ARRAYS),
     source=TEXT,
     destination=TEXT,
     source_epoch=U64,
@@ -54,26 +55,23 @@ MESSAGES = st.builds(
     sent_ns=I64,
     due_ns=I64,
     deadline_ns=I64,
-    declared_bytes=U64,
-    body=st.dictionaries(TEXT, JSON, max_size=3),
-    columns=ARRAYS,
-    tensors=ARRAYS,
+    charged_bytes=U64,
 )
 
 
 @given(MESSAGES)
-def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+def test_a_message_comes_out_as_it_went_in(message: Message[Any]) -> None:
     got = decode(encode(message))
     assert same(got, message)
     assert got.checksum == checksum(message) == checksum(got) != 0
 
 
 @given(MESSAGES, st.sampled_from([bytes, bytearray, memoryview]))
-def test_arrays_are_aligned_read_only_views_of_the_buffer(message: Message, kind: Any) -> None:
+def test_arrays_are_aligned_read_only_views_of_the_buffer(message: Message[Any], kind: Any) -> None:
     buffer = kind(encode(message))
     start = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
     got = decode(buffer)
-    for array in (*got.columns.values(), *got.tensors.values()):
+    for _, array in got.content.arrays():
         assert not array.flags.writeable
         address = array.__array_interface__["data"][0]
         if array.size:
@@ -88,7 +86,7 @@ def test_every_kind_of_array_survives() -> None:
 
 def test_big_endian_arrays_arrive_with_equal_values() -> None:
     sent = np.arange(5, dtype=">i4")
-    got = decode(encode(Message("k", "a", "b", tensors={"t": sent}))).tensors["t"]
+    got = decode(encode(Message(Parcel(tensors={"t": sent}), "a", "b"))).content.tensors["t"]
     assert got.dtype == np.dtype("<i4")
     assert (got == sent).all()
 
@@ -101,7 +99,7 @@ def test_a_decoded_message_can_be_sent_on_and_keeps_its_checksum() -> None:
 
 
 @given(MESSAGES, st.data())
-def test_a_mutated_frame_is_refused_or_equal(message: Message, data: st.DataObject) -> None:
+def test_a_mutated_frame_is_refused_or_equal(message: Message[Any], data: st.DataObject) -> None:
     """Only the gaps between arrays may change unnoticed: they mean nothing."""
     frame = bytearray(encode(message))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -115,7 +113,9 @@ def test_a_mutated_frame_is_refused_or_equal(message: Message, data: st.DataObje
 
 
 @given(MESSAGES, st.data())
-def test_a_cut_spliced_or_longer_frame_is_refused(message: Message, data: st.DataObject) -> None:
+def test_a_cut_spliced_or_longer_frame_is_refused(
+    message: Message[Any], data: st.DataObject
+) -> None:
     frame = encode(message)
     at = data.draw(st.integers(0, len(frame)))
     until = data.draw(st.integers(at, len(frame)))
@@ -163,14 +163,17 @@ def framed(envelope: pb.Envelope, payload: bytes = b"") -> bytes:
 
 
 def described(**fields: Any) -> pb.Envelope:
-    envelope = pb.Envelope(checksum=zlib.crc32(bytes(8)))
+    body = b'{"body":{},"charged":0}'
+    envelope = pb.Envelope(
+        kind="parcel", body=body, checksum=zlib.crc32(bytes(8), zlib.crc32(body))
+    )
     array = {"name": "t", "dtype": pb.DTYPE_INT64, "shape": [1], "length_bytes": 8} | fields
     envelope.tensors.add(**array)
     return envelope
 
 
 def test_the_reference_frame_of_these_refusals_is_accepted() -> None:
-    assert decode(framed(described(), bytes(8))).tensors["t"].tolist() == [0]
+    assert decode(framed(described(), bytes(8))).content.tensors["t"].tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_a_descriptor_that_does_not_fit_is_refused(
 ) -> None:
     frame = framed(described(**fields), bytes(8))
     if complaint is None:
-        assert decode(frame).tensors["t"].shape == ()
+        assert decode(frame).content.tensors["t"].shape == ()
         return
     with pytest.raises(CorruptMessage, match=complaint):
         decode(frame)
@@ -209,6 +212,21 @@ def test_two_arrays_of_one_name_are_refused() -> None:
 def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(CorruptMessage, match="body"):
         decode(framed(pb.Envelope(body=body, checksum=zlib.crc32(body))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "complaint"),
+    [
+        ("parsel", b"", "'parsel' is no kind of message"),
+        ("parcel", b"", "KeyError: 'body'"),
+        ("start", b'{"token":1}', "KeyError: 'prefilled_ns'"),
+        ("reserve", b'{"prompt_ids":[1],"sampling":{"max_token":3}}', "max_token"),
+        ("prefill", b'{"prompt_ids":1}', "'int' object is not iterable"),
+    ],
+)
+def test_what_is_no_content_is_refused(kind: str, body: bytes, complaint: str) -> None:
+    with pytest.raises(CorruptMessage, match=complaint):
+        decode(framed(pb.Envelope(kind=kind, body=body, checksum=zlib.crc32(body) or 2**32 - 1)))
 
 
 def test_a_wrong_checksum_is_refused_with_both_values() -> None:
@@ -235,14 +253,14 @@ def test_a_header_beyond_the_frame_is_refused() -> None:
 @pytest.mark.parametrize("array", [np.array(["text"]), np.array([1j]), np.array([object()])])
 def test_an_array_that_no_frame_carries_is_the_senders_error(array: Any) -> None:
     with pytest.raises(TypeError, match="array 't' has dtype"):
-        encode(Message("k", "a", "b", tensors={"t": array}))
+        encode(Message(Parcel(tensors={"t": array}), "a", "b"))
 
 
 def test_a_body_that_json_cannot_hold_is_the_senders_error() -> None:
-    with pytest.raises(TypeError, match="body of 'k'"):
-        encode(Message("k", "a", "b", body={"x": np.zeros(1)}))
+    with pytest.raises(TypeError, match="body of 'parcel'"):
+        encode(Message(Parcel({"x": np.zeros(1)}), "a", "b"))
 
 
 def test_an_integer_out_of_range_is_the_senders_error() -> None:
     with pytest.raises(ValueError, match="-1"):
-        encode(Message("k", "a", "b", message_id=-1))
+        encode(Message(Parcel(), "a", "b", message_id=-1))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.workers.wire.parcel import Parcel
 from tests.workers.wire.transport.messages import full_message, numbered, same
 from tests.workers.wire.transport.wires import TIMEOUT_S, Node, Wires
 from workers.errors import PeerDead
@@ -127,7 +128,7 @@ def test_a_handler_that_raises_does_not_stop_the_wire() -> None:
             await a.transport.send("b", numbered(0))
             await a.transport.send("b", numbered(1))
             assert [m.message_id for m in await b.received(1)] == [1]
-            assert errors == ["on_message of node 'b' raised on 'numbered'"]
+            assert errors == ["on_message of node 'b' raised on 'parcel'"]
             await a.transport.close()
             await b.transport.close()
 
@@ -143,7 +144,7 @@ def test_a_message_beyond_the_limit_is_the_senders_error(monkeypatch: pytest.Mon
             a = await started("a", GrpcTransport("a"))
             b = await started("b", GrpcTransport("b"))
             await a.transport.connect({"b": b.address})
-            huge = Message("huge", "x", "y", tensors={"t": np.zeros(5000, np.uint8)})
+            huge = Message(Parcel(tensors={"t": np.zeros(5000, np.uint8)}), "x", "y")
             with pytest.raises(ValueError, match="at most 4096"):
                 await a.transport.send("b", huge)
             await a.transport.send("b", numbered(1))

@@ -17,7 +17,8 @@ TIMEOUT_S = 30.0  # a hang fails by this; nothing here waits for it
 
 # A node in a process of its own, that answers every message with an equal one, until it is killed.
 ECHO = """
-import asyncio, sys
+import asyncio
+import tests.workers.wire.parcel, sys
 from dataclasses import replace
 from pathlib import Path
 from workers.wire.transport.grpc import GrpcTransport

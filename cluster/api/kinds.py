@@ -1,0 +1,147 @@
+"""Gateway and router: requests in, outputs back, vector stores, and how the cluster is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cluster.api.output import Output
+from cluster.api.request import Request
+from workers.wire.kind import (
+    Array,
+    Count,
+    Flag,
+    Kind,
+    Moment,
+    Reply,
+    Text,
+    arrays_by_name,
+    kind,
+    nested,
+    nested_all,
+    plain,
+    rows_of_texts,
+)
+
+
+@kind("accepted")
+@dataclass(frozen=True, slots=True)
+class Accepted(Kind[Any]):
+    """The request's prompt is known and fits; outputs follow."""
+
+    num_prompt_tokens: Count
+
+
+@kind("submit")
+@dataclass(frozen=True, slots=True)
+class Submit(Kind[Accepted]):
+    """One generation is wanted."""
+
+    request: Annotated[Request, nested(Request)]
+
+
+@kind("outputs")
+@dataclass(frozen=True, slots=True)
+class Outputs(Kind[Reply]):
+    """New tokens of some streams; `logits`, by index of the output, where they were asked for."""
+
+    outputs: Annotated[tuple[Output, ...], nested_all(Output)]
+    logits: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
+
+
+@kind("cancelled")
+@dataclass(frozen=True, slots=True)
+class WasCancelled(Kind[Any]):
+    """Whether the stream was known."""
+
+    known: Flag
+
+
+@kind("cancel")
+@dataclass(frozen=True, slots=True)
+class Cancel(Kind[WasCancelled]):
+    """Nobody reads this stream any more."""
+
+
+@kind("facts")
+@dataclass(frozen=True, slots=True)
+class Facts(Kind[Any]):
+    """Names and numbers of the cluster, for reports and metrics."""
+
+    facts: Annotated[Mapping[str, Any], plain()]
+
+
+@kind("models")
+@dataclass(frozen=True, slots=True)
+class Models(Kind[Facts]):
+    """Which models are served?"""
+
+
+@kind("state")
+@dataclass(frozen=True, slots=True)
+class State(Kind[Facts]):
+    """How is the cluster? Sums over the chips."""
+
+
+@kind("held")
+@dataclass(frozen=True, slots=True)
+class Held(Kind[Facts]):
+    """What does the router hold for requests?"""
+
+
+@kind("drain")
+@dataclass(frozen=True, slots=True)
+class Drain(Kind[Reply]):
+    """Finish what is inside, take nothing new."""
+
+
+@kind("store")
+@dataclass(frozen=True, slots=True)
+class StoreIs(Kind[Any]):
+    """A vector store, and how much is in it."""
+
+    store_id: Text
+    name: Text
+    num_files: Count
+    num_passages: Moment
+    usage_bytes: Moment
+
+
+@kind("store_create")
+@dataclass(frozen=True, slots=True)
+class StoreCreate(Kind[StoreIs]):
+    """A new, empty vector store."""
+
+    name: Text
+
+
+@kind("store_delete")
+@dataclass(frozen=True, slots=True)
+class StoreDelete(Kind[Reply]):
+    """Forget a vector store."""
+
+    store_id: Text
+
+
+@kind("store_add")
+@dataclass(frozen=True, slots=True)
+class StoreAdd(Kind[StoreIs]):
+    """Index documents: (file id, filename, text) each."""
+
+    store_id: Text
+    documents: Annotated[tuple[tuple[str, str, str], ...], rows_of_texts()]
+
+
+@kind("store_list")
+@dataclass(frozen=True, slots=True)
+class StoreList(Kind[Facts]):
+    """Which vector stores are there?"""
+
+
+@kind("store_search")
+@dataclass(frozen=True, slots=True)
+class StoreSearch(Kind[Facts]):
+    """The best passages for a query, for a user."""
+
+    store_id: Text
+    query: Text
+    top_k: Count

@@ -1,0 +1,120 @@
+"""Router and chip: what to compute, and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.model.sampling_params import SamplingParams
+from workers.wire.kind import (
+    Array,
+    Count,
+    Flag,
+    Kind,
+    Reply,
+    Text,
+    Texts,
+    TokenIds,
+    arrays_by_name,
+    bookkeeping,
+    column,
+    kind,
+    nested,
+    one_byte_each,
+    plain,
+)
+
+Sampling = Annotated[SamplingParams, nested(SamplingParams)]
+Times = Annotated[Mapping[str, Any], bookkeeping()]
+
+
+@kind("reserved")
+@dataclass(frozen=True, slots=True)
+class Reserved(Kind[Any]):
+    """Whether there is room, and the first block that the chip does not have yet."""
+
+    room: Flag
+    first_block: Count
+
+
+@kind("reserve")
+@dataclass(frozen=True, slots=True)
+class Reserve(Kind[Reserved]):
+    """Room for a sequence whose KV will come, and for the tokens after it."""
+
+    prompt_ids: TokenIds
+    sampling: Sampling
+
+
+@kind("prefill")
+@dataclass(frozen=True, slots=True)
+class Prefill(Kind[Reply]):
+    """Compute a prompt and its first token; its KV goes to `decode_chip` from `first_block` on."""
+
+    prompt_ids: TokenIds
+    sampling: Sampling
+    decode_chip: Text
+    first_block: Count
+
+
+@kind("generate")
+@dataclass(frozen=True, slots=True)
+class Generate(Kind[Reply]):
+    """Compute a prompt and all its tokens, in place."""
+
+    prompt_ids: TokenIds
+    sampling: Sampling
+
+
+@kind("aborted")
+@dataclass(frozen=True, slots=True)
+class Aborted(Kind[Any]):
+    """Whether the chip knew the sequence."""
+
+    known: Flag
+
+
+@kind("abort")
+@dataclass(frozen=True, slots=True)
+class Abort(Kind[Aborted]):
+    """Forget a sequence, whatever its state."""
+
+
+@kind("tokens")
+@dataclass(frozen=True, slots=True)
+class Tokens(Kind[Reply]):
+    """What a step of a chip sampled, one entry a sequence, and how sequences ended.
+
+    stages     "prefill", "decode" or "both"        cached   prompt tokens found in a KV cache
+    finished   request -> {"reason"}                failed   request -> error (`workers.errors`)
+    logprobs   request -> {"logprob", "top"}, where it asked for them
+    times      request -> nanoseconds by phase, of those that ended here
+    logits     request -> [V] float32, where it asked for them
+    """
+
+    requests: Texts
+    stages: Annotated[tuple[str, ...], one_byte_each()]
+    position: Annotated[NDArray[np.int64], column(4)]
+    token: Annotated[NDArray[np.int64], column(4)]
+    cached: Annotated[NDArray[np.int64], column(4)]
+    finished: Annotated[Mapping[str, str], plain()]
+    failed: Annotated[Mapping[str, Any], plain()]
+    logprobs: Annotated[Mapping[str, Any], plain()]
+    times: Times
+    logits: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
+
+
+@kind("chip_state_is")
+@dataclass(frozen=True, slots=True)
+class ChipStateIs(Kind[Any]):
+    """Counts of one chip: queue, blocks, prefix cache, and what it holds for requests."""
+
+    counts: Annotated[Mapping[str, int], plain()]
+
+
+@kind("chip_state")
+@dataclass(frozen=True, slots=True)
+class ChipState(Kind[ChipStateIs]):
+    """How is the chip?"""

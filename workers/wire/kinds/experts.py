@@ -1,0 +1,37 @@
+"""Chip and expert shard: tokens out, weighted partial sums back."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.wire.kind import Count, Kind, Rows, Sums, column, kind
+
+
+@kind("combine")
+@dataclass(frozen=True, slots=True)
+class Combine(Kind["Combine"]):
+    """One weighted partial sum a token of the dispatch that it answers, [t, H], in its order."""
+
+    sums: Sums
+
+
+@kind("dispatch")
+@dataclass(frozen=True, slots=True)
+class Dispatch(Kind[Combine]):
+    """t tokens of one layer that have an expert on this shard, each with its identity and route.
+
+    request    number of each token's request (`request_number`), [t]
+    position   in its stream, [t]
+    experts    [t, K]; an expert that lives elsewhere is -1, so that each contributes exactly once
+    weights    of the gate, [t, K]
+    hidden     rows, [t, H]
+    """
+
+    layer: Count
+    request: Annotated[NDArray[np.uint64], column(8)]
+    position: Annotated[NDArray[np.int64], column(4)]
+    experts: Annotated[NDArray[np.int32], column(4)]
+    weights: Annotated[NDArray[np.float32], column(4)]
+    hidden: Rows

@@ -1,0 +1,73 @@
+"""KV blocks on their way: from prefill to decode, and into and out of the memory servers' pool."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.wire.kind import Count, Kind, Moment, Reply, Tensor, column, kind
+
+Index = Annotated[NDArray[np.int64], column(4)]
+Checksums = Annotated[NDArray[np.uint64], column(8)]
+# Content hashes, uint8 [block, 16].
+Hashes = Annotated[NDArray[np.uint8], column(1)]
+
+
+@kind("kv_blocks")
+@dataclass(frozen=True, slots=True)
+class KvBlocks(Kind[Reply]):
+    """Some of a sequence's KV: logical index and checksum of each block, blocks of all layers."""
+
+    index: Index
+    checksum: Checksums
+    blocks: Tensor
+
+
+@kind("start")
+@dataclass(frozen=True, slots=True)
+class Start(Kind[Reply]):
+    """All of a sequence's KV is there: decode from this token on.
+
+    prefilled_ns   when the last of it was computed
+    """
+
+    token: Count
+    prefilled_ns: Moment
+
+
+@kind("pool_blocks")
+@dataclass(frozen=True, slots=True)
+class PoolBlocks(Kind[Any]):
+    """The leading run of the wanted blocks that the pool has, perhaps none."""
+
+    index: Index
+    checksum: Checksums
+    blocks: Tensor
+
+
+@kind("pool_get")
+@dataclass(frozen=True, slots=True)
+class PoolGet(Kind[PoolBlocks]):
+    """The blocks with these content hashes, in prefix order."""
+
+    hash: Hashes
+
+
+@kind("pool_stored")
+@dataclass(frozen=True, slots=True)
+class PoolStored(Kind[Any]):
+    """How many blocks of a put are new, and how many found no room."""
+
+    new: Count
+    refused: Count
+
+
+@kind("pool_put")
+@dataclass(frozen=True, slots=True)
+class PoolPut(Kind[PoolStored]):
+    """Blocks to keep for all, by content hash, in prefix order."""
+
+    hash: Hashes
+    checksum: Checksums
+    blocks: Tensor

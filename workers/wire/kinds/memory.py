@@ -1,0 +1,125 @@
+"""Router and memory server: retrieval shards, filled and searched."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.memory.hit import Hit
+from workers.wire.kind import (
+    ENVELOPE_BYTES,
+    Count,
+    Flag,
+    Kind,
+    Moment,
+    Reply,
+    Role,
+    Tensor,
+    Text,
+    Texts,
+    WirePrecision,
+    column,
+    kind,
+    nested_all,
+    plain,
+)
+
+
+@kind("shard_create")
+@dataclass(frozen=True, slots=True)
+class ShardCreate(Kind[Reply]):
+    """An empty part of a vector store, or the one that a restart finds on the disk."""
+
+    store: Text
+    dim: Count
+
+
+@kind("shard_size")
+@dataclass(frozen=True, slots=True)
+class ShardSize(Kind[Any]):
+    """What a part holds now."""
+
+    num_passages: Moment
+    num_bytes: Moment
+
+
+@kind("shard_add")
+@dataclass(frozen=True, slots=True)
+class ShardAdd(Kind[ShardSize]):
+    """Passages with their vectors [n, dim]; answered when a crash will not lose them.
+
+    preloaded   written before the cluster started: costs nothing now
+    """
+
+    store: Text
+    passage_id: Annotated[NDArray[np.int64], column(8)]
+    texts: Texts
+    file_ids: Texts
+    vectors: Tensor
+    preloaded: Flag
+
+    def wire_bytes(self, precision: WirePrecision) -> int:
+        return ENVELOPE_BYTES if self.preloaded else Kind.wire_bytes(self, precision)
+
+
+@kind("shard_deleted")
+@dataclass(frozen=True, slots=True)
+class ShardDeleted(Kind[Any]):
+    """Whether the part was there."""
+
+    known: Flag
+
+
+@kind("shard_delete")
+@dataclass(frozen=True, slots=True)
+class ShardDelete(Kind[ShardDeleted]):
+    """Forget a store's part, and its files."""
+
+    store: Text
+
+
+def _hits() -> Role:
+    one = nested_all(Hit)
+    return Role(
+        "body",
+        lambda queries, precision: sum(one.charge(hits, precision) for hits in queries),
+        lambda queries: [one.to_json(hits) for hits in queries],
+        lambda queries: tuple(one.from_json(hits) for hits in queries),
+    )
+
+
+@kind("hits")
+@dataclass(frozen=True, slots=True)
+class Hits(Kind[Any]):
+    """For each query the best passages of a part, best first."""
+
+    hits: Annotated[tuple[tuple[Hit, ...], ...], _hits()]
+
+
+@kind("search")
+@dataclass(frozen=True, slots=True)
+class Search(Kind[Hits]):
+    """The best `top_k` passages of this part for each of q queries, [q, dim]."""
+
+    store: Text
+    top_k: Count
+    queries: Tensor
+
+
+@kind("memory_state_is")
+@dataclass(frozen=True, slots=True)
+class MemoryStateIs(Kind[Any]):
+    """What a memory server holds."""
+
+    stores: Annotated[dict[str, int], plain()]
+    store_bytes: Moment
+    pool_blocks: Moment
+    pool_bytes: Moment
+    pool_pinned: Moment
+
+
+@kind("memory_state")
+@dataclass(frozen=True, slots=True)
+class MemoryState(Kind[MemoryStateIs]):
+    """How is the memory server?"""
