@@ -175,7 +175,7 @@ def tasks_in_virtual(world: VirtualWorld) -> Tasks:
 def held_in_virtual(world: VirtualWorld, told: Mapping[str, int], idle: Tasks) -> Held:
     held: Held = dict(told)
     held[TASKS] = above(tasks_in_virtual(world), idle)
-    held[CALLS] = sum(node.endpoint.in_flight() for node in world.nodes.values())
+    held[CALLS] = sum(node.endpoint.outgoing.in_flight() for node in world.nodes.values())
     return held
 
 

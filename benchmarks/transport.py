@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.rows import Row, arguments, report
 from workers.wire.kind import Array, Kind, Moment, Tensor, column, kind
 from workers.wire.kinds.experts import Dispatch
+from workers.wire.mail import Frames, Mail
 from workers.wire.message import Message
-from workers.wire.transport.base import Transport
 from workers.wire.transport.frame import decode, encode
 from workers.wire.transport.grpc import GrpcTransport
 
@@ -62,8 +62,8 @@ class Cpu(Kind[Any]):
 class Peer:
     """Sends, and awaits what comes back: one call at a time."""
 
-    def __init__(self, transport: Transport, payload_bytes: int) -> None:
-        self.transport = transport
+    def __init__(self, mail: Mail, payload_bytes: int) -> None:
+        self.mail = mail
         self.payload = np.zeros(payload_bytes // 4, np.float32)
         self.answer: asyncio.Future[Message[Any]] = asyncio.get_running_loop().create_future()
 
@@ -78,8 +78,12 @@ class Peer:
 
     async def call(self, content: Kind[Any]) -> Message[Any]:
         self.answer = asyncio.get_running_loop().create_future()
-        await self.transport.send("echo", self.message(content))
+        await self.send(content)
         return await self.answer
+
+    async def send(self, content: Kind[Any]) -> None:
+        if (turn := self.mail.send("echo", self.message(content))) is not None:
+            await turn
 
     async def cpu_ns(self) -> int:
         """Process time of both processes so far."""
@@ -98,7 +102,7 @@ class Peer:
         """Messages a second, and CPU microseconds per message."""
         before, start = await self.cpu_ns(), perf_counter_ns()
         for _ in range(number):
-            await self.transport.send("echo", self.message(Push(self.payload)))
+            await self.send(Push(self.payload))
         await self.call(self.ping())
         seconds = (perf_counter_ns() - start) / 1e9
         return number / seconds, (await self.cpu_ns() - before) / 1e3 / number
@@ -106,7 +110,7 @@ class Peer:
 
 async def echo(wire: str) -> None:
     """The other process: answers all but "push", until its input closes."""
-    transport = GrpcTransport("echo", unix=wire == "unix")
+    mail = Mail(GrpcTransport("echo", unix=wire == "unix"), Frames())
     loop = asyncio.get_running_loop()
 
     def on_message(message: Message[Any]) -> None:
@@ -114,31 +118,32 @@ async def echo(wire: str) -> None:
         if not isinstance(content, Push):
             said = Cpu(process_time_ns()) if isinstance(content, Cpu) else content
             answer = Message(said, "expert", "chip")
-            tasks.append(asyncio.create_task(transport.send("bench", answer)))
-            del tasks[:-1]
+            if (turn := mail.send("bench", answer)) is not None:
+                tasks.append(asyncio.ensure_future(turn))
+                del tasks[:-1]
 
-    tasks: list[asyncio.Task[None]] = []
-    print(await transport.start(on_message, lambda node, reason: None), flush=True)
+    tasks: list[asyncio.Future[None]] = []
+    print(await mail.start(on_message, lambda node, reason: None), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
-    await transport.close()
+    await mail.close()
 
 
 async def measure(wire: str, payload_bytes: int, number: int) -> list[Row]:
     command = [sys.executable, "-m", "benchmarks.transport", "--echo", wire]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
-    transport = GrpcTransport("bench", unix=wire == "unix")
-    peer = Peer(transport, payload_bytes)
+    mail = Mail(GrpcTransport("bench", unix=wire == "unix"), Frames())
+    peer = Peer(mail, payload_bytes)
     try:
         address = child.stdout.readline().strip()
-        await transport.start(peer.on_message, lambda node, reason: None)
-        await transport.connect({"echo": address})
+        await mail.start(peer.on_message, lambda node, reason: None)
+        await mail.connect({"echo": address})
         await peer.round_trips(WARM_UP)
         times, cpu_us = await peer.round_trips(number)
         await peer.one_way(WARM_UP)
         per_s, one_way_cpu_us = await peer.one_way(number)
     finally:
-        await transport.close()
+        await mail.close()
         child.stdin.close()
         child.wait()
     p99 = sorted(times)[len(times) * 99 // 100]

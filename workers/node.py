@@ -5,7 +5,7 @@ crashes, all their tasks are cancelled.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any
 
@@ -19,9 +19,10 @@ from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.wire.endpoint import Endpoint
 from workers.wire.kind import WirePrecision
-from workers.wire.link import Link, Peer
+from workers.wire.link import Link
+from workers.wire.mail import Mail
+from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
-from workers.wire.transport.base import Transport
 
 OnFailure = Callable[[str, BaseException], None]
 
@@ -29,8 +30,7 @@ OnFailure = Callable[[str, BaseException], None]
 class Node:
     """Clock, tasks, endpoint, hardware, disk, randomness and trace of one machine.
 
-    directory   worker name -> node name, for the whole cluster
-    peers       node name -> what is known of it, this node included
+    members     which incarnation of each node lives; others than this one join later
     precision   how wide the model's rows travel
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
@@ -44,9 +44,8 @@ class Node:
         clock: Clock,
         device: DeviceSpec,
         link: LinkSpec,
-        transport: Transport,
-        directory: Mapping[str, str],
-        peers: Mapping[str, Peer],
+        mail: Mail,
+        members: Membership,
         disk: Disk,
         rng: Rng,
         trace: Trace,
@@ -54,12 +53,13 @@ class Node:
         precision: WirePrecision,
         compute_thread: Executor | None = None,
     ) -> None:
-        self.name, self.epoch = name, epoch
+        self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
         self._on_failure = on_failure
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
         self.link = Link(link)
+        members.join(Member(name, epoch, link))
         self.hardware = Hardware(name, device, clock, trace, compute_thread)
         self.endpoint = Endpoint(
             name,
@@ -68,10 +68,10 @@ class Node:
             self.link,
             self.hardware,
             trace,
-            transport,
-            directory,
-            peers,
+            mail,
+            members,
             self.spawn,
+            self.failed,
             precision,
         )
 
@@ -98,7 +98,7 @@ class Node:
 
     def port(self, worker: str) -> Port:
         """The endpoint as one worker of this node sees it."""
-        stands_on = self.endpoint.node_of(worker)
+        stands_on = self.members.node_of(worker)
         assert stands_on == self.name, f"{worker} does not stand on {self.name}"
         return Port(self.endpoint, worker)
 

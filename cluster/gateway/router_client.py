@@ -26,6 +26,7 @@ from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
 from workers.host.mailbox import Mailbox
 from workers.node import Node
 from workers.wire.kind import Kind
+from workers.wire.membership import Member
 from workers.wire.message import Message
 
 A = TypeVar("A")
@@ -45,11 +46,11 @@ class MessageRouterClient:
         self._port = node.port(name)
         self._port.on(Outputs, self._outputs)
         self._readers: dict[str, Mailbox[Output | PeerDead]] = {}
-        node.endpoint.on_peer_dead.append(self._peer_died)
+        node.members.on_leave.append(self._peer_left)
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
-        return {"readers": len(self._readers), "calls": self._node.endpoint.in_flight()}
+        return {"readers": len(self._readers), "calls": self._node.endpoint.outgoing.in_flight()}
 
     def _outputs(self, message: Message[Outputs]) -> None:
         for index, told in enumerate(message.content.outputs):
@@ -58,11 +59,12 @@ class MessageRouterClient:
             if reader is not None:  # else it was cancelled meanwhile
                 reader.put(told if logits is None else replace(told, logits=logits))
 
-    def _peer_died(self, node: str, reason: str) -> None:
+    def _peer_left(self, member: Member, reason: str) -> None:
         """Without the router no stream goes on."""
-        if self._node.endpoint.node_of(self._router) == node:
+        if self._node.members.node_of(self._router) == member.node:
+            gone = PeerDead(f"the router on {member.node} is gone: {reason}", node=member.node)
             for reader in self._readers.values():
-                reader.put(PeerDead(f"the router on {node} is gone: {reason}", node=node))
+                reader.put(gone)
 
     async def _call(self, content: Kind[A], request_id: str = "") -> A:
         self._node.clock.join_wall()

@@ -52,6 +52,7 @@ from workers.host.mailbox import Mailbox
 from workers.kv.blocks import BlockManager
 from workers.node import Node
 from workers.wire.kinds.chip import Abort, Generate, Prefill, Reserve, Tokens
+from workers.wire.membership import Member
 from workers.wire.message import Message
 
 
@@ -100,7 +101,7 @@ class Router:
         self._port.on(Submit, self._submit)
         self._port.on(Cancel, self._cancel)
         self._port.on(Tokens, self._tokens)
-        node.endpoint.on_peer_dead.append(self._peer_died)
+        node.members.on_leave.append(self._peer_left)
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
@@ -361,10 +362,10 @@ class Router:
         if real:
             self._outboxes[reader].put(real)
 
-    def _peer_died(self, node: str, reason: str) -> None:
+    def _peer_left(self, member: Member, reason: str) -> None:
         """Requests on a lost chip end with a clear error; what was placed elsewhere goes on."""
         for name, chip in self.state.chips.items():
-            if chip.alive and self._node.endpoint.node_of(name) == node:
+            if chip.alive and self._node.members.node_of(name) == member.node:
                 self.state.apply(ChipLost(name))
                 for request_id, request in list(self.state.requests.items()):
                     if name in (request.prefill_chip, request.decode_chip):

@@ -11,7 +11,6 @@ from configs.plan import NodePlan, Plan, make_plan
 from configs.presets import model_folder
 from configs.schema import Scenario
 from workers.model.checkpoint import verify
-from workers.wire.link import Peer
 
 # With emulation off nothing has an emulated duration, and a promise made in emulated time means
 # nothing: requests get this long on the wall instead.
@@ -52,10 +51,6 @@ class Blueprint:
     def timeout_ns(self) -> int:
         """Of one call between workers."""
         return self.deadline_ns // CALL_SHARE
-
-    def peers(self) -> dict[str, Peer]:
-        """Every node as the others know it at the start."""
-        return {node.name: Peer(node.link, epoch=1) for node in self.plan.nodes}
 
     def node_of(self, role: str) -> NodePlan:
         """The node that carries the one worker of a role (router, gateway)."""

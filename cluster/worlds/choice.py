@@ -3,7 +3,8 @@
 from contextlib import AbstractContextManager
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import LiveWorld, OnStep, quiet
+from cluster.worlds.live import LiveWorld, quiet
+from cluster.worlds.raising import OnStep
 
 
 def live_world(blueprint: Blueprint, on_step: OnStep = quiet) -> AbstractContextManager[LiveWorld]:

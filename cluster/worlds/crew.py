@@ -133,6 +133,12 @@ class Crew:
         router = Router(node, worker.name, settings, tokenizer, self._stores, chips)
         Control(node, port, router)
 
+    @property
+    def gateway(self) -> MessageRouterClient:
+        """The way to the router; asked of the gateway's node alone."""
+        assert self.client is not None, f"no gateway stands on {self.plan.name}"
+        return self.client
+
     async def preload(self) -> None:
         """On the router's node: bring the scenario's collections to the memory servers."""
         from cluster.retrieval.collection import open_collection

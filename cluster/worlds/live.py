@@ -7,10 +7,9 @@ from typing import Any
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
+from workers.wire.membership import Member
 
 PROGRESS_EVERY_S = 0.5
-# Told of each step of a start.
-OnStep = Callable[[str], None]
 
 
 def quiet(step: str) -> None:
@@ -18,10 +17,11 @@ def quiet(step: str) -> None:
 
 
 class LiveWorld(ABC):
-    """A cluster that stands. Its questions are `StandingNode`'s."""
+    """A cluster that stands. Its questions are `Seat`'s."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.blueprint = blueprint
+        self.members: list[Member] = []
 
     @abstractmethod
     def begin(self, node: str, question: str, *arguments: Any) -> Any:
@@ -38,6 +38,10 @@ class LiveWorld(ABC):
     @abstractmethod
     def kill(self, node: str) -> None:
         """The node dies without a word."""
+
+    @abstractmethod
+    def revive(self, node: str) -> None:
+        """The next incarnation of a node that was killed joins."""
 
     def ask(self, node: str, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
         """One question to one node; waits for the answer."""

@@ -5,20 +5,25 @@ Ray is the control plane: it starts and stops processes and carries the driver's
 travels by it.
 """
 
+import asyncio
+import os
 import secrets
 import shutil
+import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import LiveWorld, OnStep, quiet
+from cluster.worlds.host import WireHost
+from cluster.worlds.live import LiveWorld, quiet
+from cluster.worlds.raising import OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import ray, start_ray
-from workers.actors import host_actor
-from workers.wire.transport.base import Transport
+from cluster.worlds.seat import Seat
+from workers.actors import Make, start_process
+from workers.host.clock.origin import Origin
 
 START_TIMEOUT_S = 180
 
@@ -29,13 +34,29 @@ class LocalWorld(LiveWorld):
     folder   holds everything that the session writes, Ray's files included; goes with it
     """
 
-    def __init__(self, blueprint: Blueprint, hosts: dict[str, Any], folder: Path) -> None:
+    def __init__(self, blueprint: Blueprint, folder: Path) -> None:
         super().__init__(blueprint)
         self.folder = folder
-        self._hosts = hosts
+        self._token = secrets.token_hex(16)
+        self._origin = Origin.now()
+        self._processes: dict[str, Any] = {}
+
+    # -- Seats -------------------------------------------------------------------------------------
+
+    async def place(self, node: str, epoch: int) -> None:
+        """A process for it. Does not wait: all start at once."""
+        make = _seat(self.blueprint, node, epoch, self._origin, self.folder, self._token)
+        self._processes[node] = start_process(f"{node}/{epoch}", make)
+
+    async def ask_each(
+        self, nodes: Sequence[str], question: str, *arguments: Any
+    ) -> dict[str, Any]:
+        return _wait({node: self.begin(node, question, *arguments) for node in nodes})
+
+    # -- LiveWorld ---------------------------------------------------------------------------------
 
     def begin(self, node: str, question: str, *arguments: Any) -> Any:
-        return self._hosts[node].ask.remote(question, *arguments)
+        return self._processes[node].ask.remote(question, *arguments)
 
     def is_answered(self, begun: Any, timeout_s: float) -> bool:
         return bool(ray.wait([begun], timeout=timeout_s)[0])
@@ -44,28 +65,35 @@ class LocalWorld(LiveWorld):
         return ray.get(begun, timeout=timeout_s)
 
     def kill(self, node: str) -> None:
-        """The node's process dies without a word."""
-        ray.kill(self._hosts[node])
+        """The node's process dies without a word: kill -9."""
+        os.kill(self.ask(node, "pid"), signal.SIGKILL)
+
+    def revive(self, node: str) -> None:
+        self.members = asyncio.run(raise_again(self, self.members, node))
+
+    # ----------------------------------------------------------------------------------------------
+
+    def start(self, on_step: OnStep) -> None:
+        """Let the cluster stand."""
+        self.members = asyncio.run(raise_cluster(self.blueprint, self, on_step))
+
+    def stop(self) -> None:
+        """Let each close its sockets; one that is dead already has nothing to close."""
+        for reference in [process.stop.remote() for process in self._processes.values()]:
+            with suppress(ray.exceptions.RayError, TimeoutError):
+                ray.get(reference, timeout=10)
+        for process in self._processes.values():
+            ray.kill(process)
 
 
-def _make_transport(node: str, token: str, folder: Path) -> Callable[[], Transport]:
-    def make() -> Transport:
-        from workers.wire.transport.grpc import GrpcTransport
-
-        return GrpcTransport(node, token=token, unix=True, folder=folder)
+def _seat(
+    blueprint: Blueprint, node: str, epoch: int, origin: Origin, folder: Path, token: str
+) -> Make:
+    def make() -> Seat:
+        host = WireHost(blueprint.scenario.cluster, origin, folder, token, unix=True)
+        return Seat(blueprint, node, epoch, host, alone=True)
 
     return make
-
-
-def _build(blueprint: Blueprint, node: str, disk_folder: Path) -> Any:
-    async def build(transport: Transport, origin_ns: int) -> Any:
-        from cluster.worlds.standing import Host, StandingNode
-
-        plan = blueprint.plan.node(node)
-        host = Host.begin(blueprint.scenario.cluster, origin_ns)
-        return StandingNode(blueprint, plan, transport, host, disk_folder, alone=True)
-
-    return build
 
 
 @contextmanager
@@ -80,40 +108,16 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
         on_step("starting Ray")
         try:
             start_ray(folder)
-            hosts = _start_hosts(blueprint, folder, on_step)
-            world = LocalWorld(blueprint, hosts, folder)
+            world = LocalWorld(blueprint, folder)
             try:
+                world.start(on_step)
                 yield world
             finally:
-                _stop_hosts(hosts)
+                world.stop()
         finally:
             ray.shutdown()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _start_hosts(blueprint: Blueprint, folder: Path, on_step: OnStep) -> dict[str, Any]:
-    names = [node.name for node in blueprint.plan.nodes]
-    token = secrets.token_hex(16)
-    on_step(f"starting {len(names)} nodes")
-    hosts = {
-        name: host_actor(
-            name, _make_transport(name, token, folder), _build(blueprint, name, folder)
-        )
-        for name in names
-    }
-
-    addresses = _wait({name: host.listen.remote() for name, host in hosts.items()})
-    on_step("loading workers")
-    origin_ns = time.monotonic_ns()
-    _wait({name: host.build.remote(origin_ns) for name, host in hosts.items()})
-    on_step("connecting")
-    _wait({name: host.connect.remote(addresses) for name, host in hosts.items()})
-    if blueprint.scenario.placement.collections:
-        on_step("loading collections")
-        router = blueprint.node_of("router").name
-        _wait({router: hosts[router].ask.remote("preload")})
-    return hosts
 
 
 def _wait(begun: dict[str, Any]) -> dict[str, Any]:
@@ -128,14 +132,3 @@ def _wait(begun: dict[str, Any]) -> dict[str, Any]:
             f"the cluster did not start: no answer in {START_TIMEOUT_S} s from {late}; "
             "is this machine short of cores or memory?"
         ) from None
-
-
-def _stop_hosts(hosts: dict[str, Any]) -> None:
-    """Let each close its sockets; one that is dead already has nothing to close."""
-    for reference in [host.stop.remote() for host in hosts.values()]:
-        try:
-            ray.get(reference, timeout=10)
-        except (ray.exceptions.RayError, TimeoutError):
-            continue
-    for host in hosts.values():
-        ray.kill(host)

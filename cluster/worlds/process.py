@@ -1,6 +1,6 @@
 """The process world: every node an object in this process, on the wall clock.
 
-All nodes share one event loop, on a thread of its own, and one compute thread. Frames move by
+All nodes share one event loop, on a thread of its own, and one compute thread. Messages move by
 memory, the HTTP gateway listens from the same loop, and nothing else is started: no Ray, no gRPC.
 With emulation off this is a server in its own right.
 
@@ -11,17 +11,17 @@ import asyncio
 import shutil
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.live import LiveWorld, OnStep, quiet
-from cluster.worlds.standing import Host, StandingNode
-from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+from cluster.worlds.host import ProcessHost
+from cluster.worlds.live import LiveWorld, quiet
+from cluster.worlds.raising import OnStep, raise_again, raise_cluster
+from cluster.worlds.seat import Seat
 
 # The event loop gets so long to end when it is asked to; longer only while a model is loading.
 LEAVE_S = 2
@@ -36,17 +36,30 @@ class ProcessWorld(LiveWorld):
     def __init__(self, blueprint: Blueprint, folder: Path) -> None:
         super().__init__(blueprint)
         self._folder = folder
-        self._network = MemoryNetwork()
-        self._nodes: dict[str, StandingNode] = {}
-        self._host: Host | None = None
+        self.seats: dict[str, Seat] = {}
+        self._host: ProcessHost | None = None
         self._loop = asyncio.new_event_loop()
         # A daemon: whoever is told to end while a model loads need not wait for it.
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="event loop", daemon=True
         )
 
+    # -- Seats -------------------------------------------------------------------------------------
+
+    async def place(self, node: str, epoch: int) -> None:
+        if self._host is None:
+            self._host = ProcessHost(self.blueprint.scenario.cluster, self._folder)
+        self.seats[node] = Seat(self.blueprint, node, epoch, self._host)
+
+    async def ask_each(
+        self, nodes: Sequence[str], question: str, *arguments: Any
+    ) -> dict[str, Any]:
+        return {node: await self.seats[node].ask(question, *arguments) for node in nodes}
+
+    # -- LiveWorld ---------------------------------------------------------------------------------
+
     def begin(self, node: str, question: str, *arguments: Any) -> "Future[Any]":
-        coroutine = self._nodes[node].ask(question, *arguments)
+        coroutine = self.seats[node].ask(question, *arguments)
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def is_answered(self, begun: "Future[Any]", timeout_s: float) -> bool:
@@ -61,36 +74,27 @@ class ProcessWorld(LiveWorld):
 
     def kill(self, node: str) -> None:
         async def crash() -> None:
-            self._network.kill(node)
-            await self._nodes[node].stop()
+            assert self._host is not None, "nothing stands yet"
+            self._host.network.kill(node)
+            await self.seats[node].stop()
 
         asyncio.run_coroutine_threadsafe(crash(), self._loop).result()
 
+    def revive(self, node: str) -> None:
+        again = raise_again(self, self.members, node)
+        self.members = asyncio.run_coroutine_threadsafe(again, self._loop).result()
+
+    # ----------------------------------------------------------------------------------------------
+
     def start(self, on_step: OnStep) -> None:
-        """Build all nodes, connect them, bring the collections."""
+        """Let the cluster stand."""
         self._thread.start()
-        started = asyncio.run_coroutine_threadsafe(self._start(on_step), self._loop)
+        standing = raise_cluster(self.blueprint, self, on_step)
+        started = asyncio.run_coroutine_threadsafe(standing, self._loop)
         try:
-            started.result()
+            self.members = started.result()
         finally:
             started.cancel()  # where a signal came first; else it is done
-
-    async def _start(self, on_step: OnStep) -> None:
-        blueprint, addresses, transports = self.blueprint, {}, []
-        self._host = Host.begin(blueprint.scenario.cluster, time.monotonic_ns())
-        for plan in blueprint.plan.nodes:
-            on_step(f"loading {', '.join(worker.name for worker in plan.workers)}")
-            transport = MemoryTransport(self._network, plan.name)
-            node = StandingNode(blueprint, plan, transport, self._host, self._folder)
-            self._nodes[plan.name] = node
-            endpoint = node.endpoint
-            addresses[plan.name] = await transport.start(endpoint.receive, endpoint.peer_died)
-            transports.append(transport)
-        for transport in transports:
-            await transport.connect(addresses)
-        if blueprint.scenario.placement.collections:
-            on_step("loading collections")
-            await self._nodes[blueprint.node_of("router").name].preload()
 
     def stop(self) -> None:
         """Take it down, also one that never quite stood."""
@@ -107,10 +111,10 @@ class ProcessWorld(LiveWorld):
     async def _stop(self) -> None:
         try:
             # All HTTP servers first: what they drain still needs every other node.
-            for node in self._nodes.values():
-                await node.stop_http()
-            for node in self._nodes.values():
-                await node.stop()
+            for seat in self.seats.values():
+                await seat.stop_http()
+            for seat in self.seats.values():
+                await seat.stop()
         finally:
             if self._host is not None:
                 self._host.close()

@@ -4,18 +4,19 @@ It imports no Ray, and nothing in it depends on the wall clock or on hashing: th
 seed give the same trace hash in any process.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
+from cluster.worlds.host import VirtualHost
+from cluster.worlds.raising import raise_again, raise_cluster
+from cluster.worlds.seat import Seat
 from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
-from workers.host.disk import MemoryDisk
-from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.node import Node
-from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+from workers.wire.membership import Member
 
 T = TypeVar("T")
 
@@ -33,60 +34,64 @@ class VirtualWorld:
     def __init__(self, blueprint: Blueprint, *, through_frames: bool = False) -> None:
         self.blueprint = blueprint
         self.clock = VirtualClock()
-        self.trace = Trace(hashed=True)
-        self.network = MemoryNetwork()
-        self.nodes: dict[str, Node] = {}
-        self.crews: dict[str, Crew] = {}
+        self.host = VirtualHost(self.clock, through_frames=through_frames)
+        self.seats: dict[str, Seat] = {}
+        self.members: list[Member] = []
         self.failures: list[tuple[str, BaseException]] = []
-        self._through_frames = through_frames
+
+    # -- Seats -------------------------------------------------------------------------------------
+
+    async def place(self, node: str, epoch: int) -> None:
+        self.seats[node] = Seat(self.blueprint, node, epoch, self.host, on_failure=self._failed)
+
+    async def ask_each(
+        self, nodes: Sequence[str], question: str, *arguments: Any
+    ) -> dict[str, Any]:
+        return {node: await self.seats[node].ask(question, *arguments) for node in nodes}
+
+    # ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Build all nodes, connect them, bring the collections."""
-        plan, addresses, transports = self.blueprint.plan, {}, {}
-        for node_plan in plan.nodes:
-            transport = MemoryTransport(
-                self.network, node_plan.name, through_frames=self._through_frames
-            )
-            node = Node(
-                node_plan.name,
-                epoch=1,
-                clock=self.clock,
-                device=node_plan.device,
-                link=node_plan.link,
-                transport=transport,
-                directory=plan.directory,
-                peers=self.blueprint.peers(),
-                disk=MemoryDisk(),
-                rng=Rng(self.blueprint.scenario.seed),
-                trace=self.trace,
-                on_failure=self._failed,
-                precision=self.blueprint.scenario.model.precision,
-            )
-            endpoint = node.endpoint
-            addresses[node.name] = await transport.start(endpoint.receive, endpoint.peer_died)
-            self.nodes[node.name], transports[node.name] = node, transport
-        for transport in transports.values():
-            await transport.connect(addresses)
-        for node_plan in plan.nodes:
-            self.crews[node_plan.name] = Crew(self.blueprint, node_plan, self.nodes[node_plan.name])
-        await self.crews[self.blueprint.node_of("router").name].preload()
+        """Let the cluster stand."""
+        self.members = await raise_cluster(self.blueprint, self, lambda step: None)
+
+    async def kill(self, node: str) -> None:
+        """The node dies without a word: what it had not synced to its disk may be torn."""
+        self.host.network.kill(node)
+        await self.seats[node].node.crash()
+        rng, epoch = self.seats[node].node.rng, self.seats[node].node.epoch
+        self.host.disk(node).crash(lambda name: rng.uniform("torn", node, epoch, name))
+
+    async def revive(self, node: str) -> None:
+        """The next incarnation of a node that was killed joins."""
+        self.members = await raise_again(self, self.members, node)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self.failures.append((task, error))
 
     @property
+    def trace(self) -> Trace:
+        return self.host.whole_trace
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        return {name: seat.node for name, seat in self.seats.items()}
+
+    @property
+    def crews(self) -> dict[str, Crew]:
+        return {name: seat.crew for name, seat in self.seats.items() if seat.crew is not None}
+
+    @property
     def gateway(self) -> Node:
-        return self.nodes[self.blueprint.node_of("gateway").name]
+        return self.seats[self.blueprint.node_of("gateway").name].node
 
     @property
     def client(self) -> MessageRouterClient:
-        client = self.crews[self.gateway.name].client
-        assert client is not None, "the gateway's crew has a client"
-        return client
+        return self.crews[self.gateway.name].gateway
 
     async def stop(self) -> None:
-        for node in self.nodes.values():
-            await node.crash()
+        for seat in self.seats.values():
+            await seat.node.crash()
         for task, error in self.failures:
             raise WorkerFailed(f"{task}: {type(error).__name__}: {error}") from error
 

@@ -1,6 +1,6 @@
 """Bare nodes on one memory network in virtual time: what the tests of a node's parts stand on."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from configs.precision import EXACT
@@ -11,7 +11,8 @@ from workers.host.disk import MemoryDisk
 from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.node import Node
-from workers.wire.link import Peer
+from workers.wire.mail import Handover, Mail, WholeFrames
+from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
@@ -76,28 +77,32 @@ class Bench:
         self.clock, self.trace = VirtualClock(), Trace(hashed=True)
         self.network = MemoryNetwork()
         self.nodes: dict[str, Node] = {}
-        self.transports: dict[str, MemoryTransport] = {}
+        self.mails: dict[str, Mail] = {}
+        self.members: dict[str, Member] = {}
         self.failures: list[tuple[str, BaseException]] = []
-        node_names = list(dict.fromkeys(self.directory.values()))
-        link_of = {name: (links or {}).get(name, make_link()) for name in node_names}
-        for name in node_names:
-            transport = MemoryTransport(self.network, name, through_frames=through_frames)
-            self.transports[name] = transport
-            self.nodes[name] = Node(
-                name,
-                epoch=1,
-                clock=self.clock,
-                device=device or make_device(),
-                link=link_of[name],
-                transport=transport,
-                directory=self.directory,
-                peers={other: Peer(link_of[other], epoch=1) for other in node_names},
-                disk=MemoryDisk(),
-                rng=Rng(seed),
-                trace=self.trace,
-                precision=EXACT,
-                on_failure=lambda task, error: self.failures.append((task, error)),
-            )
+        self._links, self._device = dict(links or {}), device or make_device()
+        self._through_frames, self._seed = through_frames, seed
+        for name in dict.fromkeys(self.directory.values()):
+            self._place(name, 1)
+
+    def _place(self, name: str, epoch: int) -> Node:
+        codec = WholeFrames() if self._through_frames else Handover()
+        mail = self.mails[name] = Mail(MemoryTransport(self.network, name), codec)
+        self.nodes[name] = Node(
+            name,
+            epoch=epoch,
+            clock=self.clock,
+            device=self._device,
+            link=self._links.get(name, make_link()),
+            mail=mail,
+            members=Membership(self.directory),
+            disk=MemoryDisk(),
+            rng=Rng(self._seed),
+            trace=self.trace,
+            precision=EXACT,
+            on_failure=lambda task, error: self.failures.append((task, error)),
+        )
+        return self.nodes[name]
 
     def node(self, worker: str) -> Node:
         return self.nodes[self.directory[worker]]
@@ -109,18 +114,38 @@ class Bench:
         self.network.kill(name)
         await self.nodes[name].crash()
 
+    async def _listen(self, name: str) -> Member:
+        node = self.nodes[name]
+        endpoint = node.endpoint
+        address = await self.mails[name].start(endpoint.receive, endpoint.peer_died)
+        return Member(name, node.epoch, node.link.spec, address)
+
+    async def _meet(self, name: str, members: Iterable[Member]) -> None:
+        others = [member for member in members if member.node != name]
+        await self.mails[name].connect({m.node: m.address for m in others})
+        for member in others:
+            self.nodes[name].members.join(member)
+
+    async def restart(self, name: str) -> Node:
+        """Its next incarnation, without handlers yet; the others meet it."""
+        await self.kill(name)
+        node = self._place(name, self.nodes[name].epoch + 1)
+        new = await self._listen(name)
+        others = [member for member in self.members.values() if member.node != name]
+        self.members[name] = new
+        await self._meet(name, others)
+        for other in others:
+            await self._meet(other.node, [new])
+        return node
+
     def run(self, job: Callable[["Bench"], Awaitable[T]], *, failures_expected: bool = False) -> T:
         """Connect all nodes, do the job, take them down."""
         loop = virtual_loop(self.clock)
 
         async def main() -> T:
-            addresses = {}
-            for name, node in self.nodes.items():
-                endpoint = node.endpoint
-                start = self.transports[name].start
-                addresses[name] = await start(endpoint.receive, endpoint.peer_died)
-            for transport in self.transports.values():
-                await transport.connect(addresses)
+            self.members = {name: await self._listen(name) for name in self.nodes}
+            for name in self.nodes:
+                await self._meet(name, self.members.values())
             try:
                 return await job(self)
             finally:

@@ -86,7 +86,7 @@ class Chip:
         self._jobs: dict[str, Job] = {}
         # What was aborted, and by which message: an older one that comes later must not bring it
         # back.
-        self._aborted: OrderedDict[str, int] = OrderedDict()
+        self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._wake = node.mailbox(1 << 16)
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
@@ -200,11 +200,11 @@ class Chip:
         return job
 
     def _check_wanted(self, message: Message[Any]) -> None:
-        if message.message_id < self._aborted.get(message.request_id, 0):
+        if _moment(message) < self._aborted.get(message.request_id, (0, 0)):
             raise Cancelled(f"{message.request_id} was aborted before its {message.kind} came")
 
     def _abort(self, message: Message[Abort]) -> Aborted:
-        self._aborted[message.request_id] = message.message_id
+        self._aborted[message.request_id] = _moment(message)
         if len(self._aborted) > ABORTED_MAX:
             self._aborted.popitem(last=False)
         return Aborted(self._forget(message.request_id))
@@ -348,3 +348,8 @@ class Chip:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
             self._reports.put(failure_report(seq_id, error))
+
+
+def _moment(message: Message[Any]) -> tuple[int, int]:
+    """When a router said it: its ids rise within an incarnation, and incarnations follow."""
+    return message.source_epoch, message.message_id

@@ -178,9 +178,9 @@ class CombineSide:
     ) -> None:
         """Answer each dispatch with its partial sums [t, H]."""
         for dispatched, sums_TH in zip(batch, sums, strict=True):
-            await self._port.reply(dispatched.message, Combine(sums_TH))
+            self._port.reply(dispatched.message, Combine(sums_TH))
 
     async def refuse(self, batch: Sequence[Dispatched], error: Exception) -> None:
         """No sums will come: whoever waits for them hears why."""
         for dispatched in batch:
-            await self._port.refuse(dispatched.message, error)
+            self._port.refuse(dispatched.message, error)

@@ -7,7 +7,9 @@ from enum import Enum
 from typing import Any, Generic, Protocol
 
 from workers.errors import PerfuseError
+from workers.host.credits import Credits
 from workers.wire.kind import A_co, Kind
+from workers.wire.membership import Incarnation
 from workers.wire.message import Message
 
 # Unanswered calls to one peer node; the next one waits. Far above what a batch a layer to a shard
@@ -40,7 +42,7 @@ Handler = Callable[[Message[Any]], Outcome | Awaitable[Outcome]]
 
 
 class Caller(Protocol):
-    """Who keeps what is pending: an endpoint."""
+    """Who keeps what is pending."""
 
     def forget(self, pending: "Pending[Any]") -> None: ...
 
@@ -51,14 +53,25 @@ class Pending(Generic[A_co]):
     """A call that was sent and not yet answered; `A_co` is the content of its answer."""
 
     __slots__ = (
-        "_caller", "answer", "is_repeated", "message", "node", "posted_ns", "waiter",
+        "_caller", "answer", "credits", "is_repeated", "message", "peer", "posted_ns", "waiter",
     )  # fmt: skip
 
-    def __init__(self, caller: Caller, node: str, message: Message[Any], posted_ns: int) -> None:
-        self._caller, self.node, self.message = caller, node, message
+    def __init__(
+        self,
+        caller: Caller,
+        peer: Incarnation,
+        message: Message[Any],
+        posted_ns: int,
+        credits: Credits,
+    ) -> None:
+        self._caller, self.peer, self.message = caller, peer, message
+        self.credits = credits
         self.posted_ns, self.is_repeated = posted_ns, False
         self.answer: Message[Any] | PerfuseError | None = None
         self.waiter: asyncio.Future[None] | None = None
+
+    def settled(self) -> bool:
+        return self.answer is not None
 
     def settle(self, answer: Message[Any] | PerfuseError) -> None:
         """The first answer counts; later ones repeat it."""
@@ -127,23 +140,27 @@ class RoundTrips:
     """How long answers take, by peer and kind of call: smoothed mean and deviation (RFC 6298)."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], tuple[float, float]] = {}
+        self._seen: dict[tuple[Incarnation, str], tuple[float, float]] = {}
 
-    def heard(self, node: str, kind: str, took_ns: int) -> None:
+    def heard(self, peer: Incarnation, kind: str, took_ns: int) -> None:
         """An answer to a call sent once: of a repeated one nobody knows which was answered."""
-        known = self._seen.get((node, kind))
+        known = self._seen.get((peer, kind))
         if known is None:
-            self._seen[node, kind] = (took_ns, took_ns / 2)
+            self._seen[peer, kind] = (took_ns, took_ns / 2)
             return
         mean, deviation = known
         deviation += (abs(took_ns - mean) - deviation) / 4
-        self._seen[node, kind] = (mean + (took_ns - mean) / 8, deviation)
+        self._seen[peer, kind] = (mean + (took_ns - mean) / 8, deviation)
 
-    def patience_ns(self, node: str, kind: str, time_left_ns: int) -> int:
+    def patience_ns(self, peer: Incarnation, kind: str, time_left_ns: int) -> int:
         """How long to wait for the first answer before repeating the call."""
         unknown_ns = max(time_left_ns // UNKNOWN_ROUND_TRIP_SHARE, 1)
-        known = self._seen.get((node, kind))
+        known = self._seen.get((peer, kind))
         if known is None:
             return unknown_ns
         mean, deviation = known
         return min(max(int(PATIENCE * (mean + 4 * deviation)), PATIENCE_NS_MIN), unknown_ns)
+
+    def forget(self, peer: Incarnation) -> None:
+        """It is gone: its successor may answer faster or slower."""
+        self._seen = {key: seen for key, seen in self._seen.items() if key[0] != peer}

@@ -1,46 +1,34 @@
 """How workers talk: one class in every world.
 
-Envelope, identity, epoch, credits, deadline, retry, dedupe and the link's rules live here; a
-transport below only moves messages. A call is answered exactly once by a handler that runs at most
-once: the caller repeats the message under the same id until it is answered, and the receiver
-answers a repetition from memory.
-
-    caller                                        receiver
-      post ── call 7 ───────────────────────────▶   handler runs
-           ── call 7 (no answer in time) ───────▶   known id: nothing runs; answered again if there
-                                                    is an answer
-           ◀────────────────────────── reply 7 ──
+Envelope, identity, epoch, deadline, repetition and the link's rules live here and in `outgoing` and
+`incoming`; a wire below only moves payloads. A call is answered exactly once by a handler that runs
+at most once.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workers.errors import DeadlineExceeded, PeerDead, PerfuseError, from_body, to_body
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.trace import Delivered, Trace
-from workers.wire.calls import (
-    CREDITS_PER_PEER,
-    Handled,
-    Handler,
-    Outcome,
-    Pending,
-    Remembered,
-    RoundTrips,
-)
-from workers.wire.kind import Failed, Kind, Reply, WirePrecision
-from workers.wire.link import Link, Peer
+from workers.wire.incoming import Incoming
+from workers.wire.kind import WirePrecision
+from workers.wire.link import Link
+from workers.wire.mail import Mail
+from workers.wire.membership import Incarnation, Member, Membership
 from workers.wire.message import Message, freeze
+from workers.wire.outgoing import Outgoing
 from workers.wire.rules import Rule, fate_of, flip_bit
-from workers.wire.transport.base import Transport
+
+if TYPE_CHECKING:
+    import asyncio
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 
 
 class Endpoint:
-    """All messages of one node."""
+    """All messages of one incarnation of a node."""
 
     def __init__(
         self,
@@ -50,69 +38,49 @@ class Endpoint:
         link: Link,
         hardware: Hardware,
         trace: Trace,
-        transport: Transport,
-        directory: Mapping[str, str],
-        peers: Mapping[str, Peer],
+        mail: Mail,
+        members: Membership,
         spawn: Spawn,
+        on_bug: Callable[[str, BaseException], None],
         precision: WirePrecision,
     ) -> None:
-        self.node, self.epoch = node, epoch
+        self.node, self.epoch, self.members = node, epoch, members
         self._clock, self._link, self._hardware, self._trace = clock, link, hardware, trace
-        self._transport, self._directory, self._peers = transport, directory, peers
-        self._spawn, self._precision = spawn, precision
-        self._handlers: dict[tuple[str, str], Handler] = {}
-        self._pending: dict[int, Pending[Any]] = {}
-        self._credits: dict[str, asyncio.Semaphore] = {}
-        self._remembered: dict[str, Remembered] = {}
-        self._round_trips = RoundTrips()
+        self._mail, self._precision = mail, precision
+        self.outgoing = Outgoing(clock, members, self.send)
+        self.incoming = Incoming(clock, trace, self.send, spawn, on_bug)
+        self._self: Incarnation = (node, epoch)
         self._closed = False
-        self._last_id = 0
-        self._dead: dict[str, str] = {}
         self.rules: dict[str, Rule] = {}
-        self.on_peer_dead: list[Callable[[str, str], None]] = []
         self.num_dropped = 0
-
-    def node_of(self, worker: str) -> str | None:
-        """The node that a worker stands on, or None if there is no such worker."""
-        return self._directory.get(worker)
-
-    def in_flight(self) -> int:
-        """Calls without an answer: 0 when idle."""
-        return len(self._pending)
-
-    def handle(self, worker: str, kind: type[Kind[Any]], handler: Handler) -> None:
-        key = (worker, kind.kind)
-        assert key not in self._handlers, f"{worker} already handles {kind.kind}"
-        self._handlers[key] = handler
+        members.on_leave.append(self._peer_left)
 
     # -- sending
     # ---------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message[Any]) -> None:
-        """Stamp and send. Raises PeerDead at once if the destination's node is known to be gone."""
-        node = self._directory.get(message.destination)
-        if node is None:
-            raise PeerDead(f"there is no worker {message.destination!r} in this cluster")
+    def send(self, message: Message[Any]) -> Awaitable[None] | None:
+        """Stamp and send. None: done. Else await it: the wire is full, and it waits for its turn.
+
+        Raises PeerDead if the destination's node is known to be gone.
+        """
+        node = self.members.node_of(message.destination)
         message.source_epoch = self.epoch
         if not message.message_id:
-            self._last_id += 1
-            message.message_id = self._last_id
+            message.message_id = self.outgoing.next_id()
         if not message.charged_bytes:
             message.charged_bytes = message.content.wire_bytes(self._precision)
         if node == self.node:
             self._send_local(message)
-            return
-        if node in self._dead:
-            raise PeerDead(
-                f"{message.destination} on {node} is gone: {self._dead[node]}", node=node
-            )
-        peer = self._peers[node]
-        message.destination_epoch = peer.epoch
+            return None
+        member = self.members.reach(message.destination)
+        message.destination_epoch = member.epoch
         if self._clock.emulated:
-            self._link.leave(message, self._clock.now(), peer.link)
+            self._link.leave(message, self._clock.now(), member.link)
         else:
             message.sent_ns = message.due_ns = self._clock.now()
-        await self._obey_rules(node, message)
+        if self.rules:
+            return self._obey_rules(member.node, message)
+        return self._mail.send(member.node, message)
 
     def _send_local(self, message: Message[Any]) -> None:
         """Between workers of one node: costs the node's memory."""
@@ -122,212 +90,76 @@ class Endpoint:
         message.sent_ns = message.due_ns = now_ns
         if self._clock.emulated:
             message.due_ns = self._hardware.copy_ns(now_ns, message.charged_bytes)
-        self._clock.call_at(message.due_ns, lambda: self._deliver(self.node, message))
+        self._clock.call_at(message.due_ns, lambda: self._deliver(self._self, message))
 
-    async def _obey_rules(self, node: str, message: Message[Any]) -> None:
-        if not self.rules:
-            await self._transport.send(node, message)
-            return
+    def _obey_rules(self, node: str, message: Message[Any]) -> Awaitable[None] | None:
         fate = fate_of(self.rules, self.node, node, message)
         if not fate.delays_ns:
             self.num_dropped += 1
-            return
+            return None
         arriving = flip_bit(message) if fate.corrupt else message
+        turns = []
         for delay_ns in fate.delays_ns:
             sent_ns, due_ns = arriving.sent_ns + delay_ns, arriving.due_ns + delay_ns
-            await self._transport.send(node, replace(arriving, sent_ns=sent_ns, due_ns=due_ns))
-
-    async def post(self, message: Message[Any]) -> Pending[Any]:
-        """Send a call, waiting for a credit of the peer first; `Pending.reply` waits for the
-        answer.
-        """
-        assert message.deadline_ns, "a call has a deadline"
-        node = self._directory.get(message.destination, "")
-        credits = self._credits.setdefault(node, asyncio.Semaphore(CREDITS_PER_PEER))
-        await credits.acquire()
-        self._last_id += 1
-        message.message_id = self._last_id
-        pending: Pending[Any] = Pending(self, node, message, self._clock.now())
-        self._pending[message.message_id] = pending
-        try:
-            await self.send(message)
-        except BaseException:
-            self.forget(pending)
-            raise
-        return pending
-
-    def forget(self, pending: Pending[Any]) -> None:
-        if self._pending.pop(pending.message.message_id, None) is not None:
-            self._credits[pending.node].release()
-
-    async def await_reply(self, pending: Pending[Any]) -> Message[Any]:
-        message, until_ns = pending.message, self._clock.now()
-        patience_ns = self._round_trips.patience_ns(
-            pending.node, message.kind, message.deadline_ns - until_ns
-        )
-        is_first = True
-        try:
-            while pending.answer is None and until_ns < message.deadline_ns:
-                if not is_first:
-                    await self.send(message.again())
-                    patience_ns *= 2  # whoever is slow is not helped by more of the same
-                    pending.is_repeated = True
-                until_ns = min(until_ns + patience_ns, message.deadline_ns)
-                await self._await_answer(pending, until_ns)
-                is_first = False
-        finally:
-            self.forget(pending)
-        answer = pending.answer
-        if answer is None:
-            text = f"{message.kind} to {message.destination} was not answered in time"
-            raise DeadlineExceeded(text)
-        if isinstance(answer, PerfuseError):
-            raise answer
-        self._clock.advance(answer.due_ns)
-        if not pending.is_repeated:
-            took_ns = answer.due_ns - pending.posted_ns
-            self._round_trips.heard(pending.node, message.kind, took_ns)
-        if isinstance(answer.content, Failed):
-            raise from_body(dict(answer.content.error))
-        return answer
-
-    async def _await_answer(self, pending: Pending[Any], until_ns: int) -> None:
-        """Until there is an answer or the time is up. One future and one timer: this is the hot
-        path.
-        """
-        if pending.answer is not None:
-            return
-        pending.waiter = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_at(self._clock.deadline_floor(until_ns), pending.wake)
-        try:
-            await pending.waiter
-        finally:
-            timer.cancel()
+            turn = self._mail.send(node, replace(arriving, sent_ns=sent_ns, due_ns=due_ns))
+            if turn is not None:
+                turns.append(turn)
+        return _one_after_the_other(turns) if turns else None
 
     # -- receiving
     # -------------------------------------------------------------------------------------------
 
     def receive(self, message: Message[Any]) -> None:
-        """The transport's `on_message`: hold the message until its emulated time, then deliver
-        it.
-        """
-        node = self._directory.get(message.source, "")
-        peer = self._peers.get(node)
+        """What the mail brings: hold it until its emulated time, then deliver it."""
+        node = self.members.node_of(message.source) or ""
+        member = self.members.member(node)
         if (
-            peer is None
+            member is None
             or message.destination_epoch != self.epoch
-            or message.source_epoch != peer.epoch
+            or message.source_epoch != member.epoch
         ):
             self.num_dropped += 1  # from or for another incarnation
             return
         if not self._clock.emulated:
-            self._deliver(node, message)
+            self._deliver(member.incarnation, message)
             return
-        first_byte_ns = message.sent_ns + self._link.latency_ns(peer.link)
-        self._clock.call_at(first_byte_ns, lambda: self._ingress(node, message, first_byte_ns))
+        first_byte_ns = message.sent_ns + self._link.latency_ns(member.link)
+        self._clock.call_at(first_byte_ns, lambda: self._ingress(member, message, first_byte_ns))
 
-    def _ingress(self, node: str, message: Message[Any], first_byte_ns: int) -> None:
+    def _ingress(self, member: Member, message: Message[Any], first_byte_ns: int) -> None:
         message.due_ns = self._link.arrive(message, first_byte_ns)
-        self._clock.call_at(message.due_ns, lambda: self._deliver(node, message))
+        self._clock.call_at(message.due_ns, lambda: self._deliver(member.incarnation, message))
+
+    def _deliver(self, source: Incarnation, message: Message[Any]) -> None:
+        if self._closed or not (source == self._self or self.members.lives(*source)):
+            self.num_dropped += 1  # this node is gone, or whoever said it is
+            return
+        if self._clock.emulated:
+            self._trace.add(_record(message, self._clock.wall_now() - message.due_ns))
+        if message.reply_to:
+            self.outgoing.answered(message)
+        else:
+            self.incoming.called(source, message)
+
+    # -- incarnations
+    # ---------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """The node is gone: what is still on its way to it is delivered to nobody."""
         self._closed = True
 
-    def _deliver(self, node: str, message: Message[Any]) -> None:
-        if self._closed:
-            return
-        if self._clock.emulated:
-            self._trace.add(_record(message, self._clock.wall_now() - message.due_ns))
-        if message.reply_to:
-            pending = self._pending.get(message.reply_to)
-            if pending is not None:
-                pending.settle(message)
-            return
-        if self._is_repetition(node, message):
-            return
-        handler = self._handlers.get((message.destination, message.kind))
-        if handler is None:
-            text = f"{message.destination} does not understand {message.kind!r}"
-            self._spawn(self._answer_error(message, PerfuseError(text)), "error")
-            return
-        try:
-            outcome = handler(message)
-        except PerfuseError as error:
-            self._spawn(self._answer_error(message, error), "error")
-            return
-        except Exception as error:
-            self._spawn(self._answer_bug(message, error), f"{message.destination}:{message.kind}")
-            return
-        if isinstance(outcome, Awaitable):
-            self._spawn(self._finish(message, outcome), f"{message.destination}:{message.kind}")
-        elif outcome is not Handled.LATER and message.deadline_ns:
-            self._spawn(self.reply(message, outcome or Reply()), "reply")
-
-    async def _finish(self, message: Message[Any], outcome: Awaitable[Outcome]) -> None:
-        try:
-            answer = await outcome
-        except PerfuseError as error:
-            await self._answer_error(message, error)
-            return
-        except Exception as error:
-            await self._answer_error(message, error)
-            raise
-        if not isinstance(answer, Handled) and message.deadline_ns:
-            await self.reply(message, answer or Reply())
-
-    def _is_repetition(self, node: str, message: Message[Any]) -> bool:
-        known = self._remembered.setdefault(node, Remembered())
-        if message.message_id not in known:
-            known.begin(message.message_id)
-            return False
-        answer = known.answer_to(message.message_id)
-        if answer is not None:
-            self._spawn(self._send_quietly(replace(answer, message_id=0)), "repeat")
-        return True
-
-    async def reply(self, message: Message[Any], content: Kind[Any]) -> None:
-        """Answer a call. The asker being gone is not the answerer's problem."""
-        answer = Message(
-            content,
-            source=message.destination,
-            destination=message.source,
-            reply_to=message.message_id,
-            request_id=message.request_id,
-        )
-        self._remembered[self._directory[message.source]].answered(message.message_id, answer)
-        await self._send_quietly(answer)
-
-    async def _send_quietly(self, message: Message[Any]) -> None:
-        try:
-            await self.send(message)
-        except PeerDead:
-            self.num_dropped += 1
-
-    async def _answer_bug(self, message: Message[Any], error: Exception) -> None:
-        """What no handler should raise: the caller hears of it, and so does whoever watches the
-        node's tasks.
-        """
-        await self._answer_error(message, error)
-        raise error
-
-    async def _answer_error(self, message: Message[Any], error: Exception) -> None:
-        self._trace.note(
-            self._clock.now(), "error", message.kind, f"{message.destination}: {error}"
-        )
-        if message.deadline_ns:
-            await self.reply(message, Failed(to_body(error)))
-
     def peer_died(self, node: str, reason: str) -> None:
-        """The transport's `on_peer_dead`: fail all that waits for that node."""
-        if node in self._dead:
-            return
-        self._dead[node] = reason
-        for pending in list(self._pending.values()):
-            if pending.node == node:
-                pending.settle(PeerDead(f"{node} is gone: {reason}", node=node))
-        for listener in self.on_peer_dead:
-            listener(node, reason)
+        """The wire's `on_peer_dead`."""
+        self.members.leave(node, reason)
+
+    def _peer_left(self, member: Member, reason: str) -> None:
+        self.outgoing.peer_left(member, reason)
+        self.incoming.peer_left(member)
+
+
+async def _one_after_the_other(turns: Sequence[Awaitable[None]]) -> None:
+    for turn in turns:
+        await turn
 
 
 def _record(message: Message[Any], late_ns: int) -> Delivered:

@@ -8,20 +8,11 @@ equal links it takes latency + bytes / bandwidth.
     ingress        latency ──▶[ first ....... last ] due
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from configs.schema.link import LinkSpec
 from workers.hardware.resource import Resource
 from workers.wire.message import Message
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """What a node knows of another: its link, and which incarnation is alive."""
-
-    link: LinkSpec
-    epoch: int
 
 
 class Link:

@@ -45,6 +45,8 @@ class Message(Generic[C_co]):
     deadline_ns: int = 0
     charged_bytes: int = 0
     checksum: int = 0
+    # Known at the receiver alone: the incarnation that sent it.
+    caller: tuple[str, int] = ("", 0)
 
     @property
     def kind(self) -> str:

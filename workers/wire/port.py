@@ -30,12 +30,13 @@ class Port:
         call it returns the answer, None (an empty one), or Handled.LATER; a PerfuseError travels
         back to the caller.
         """
-        self.endpoint.handle(self.worker, kind, handler)
+        self.endpoint.incoming.handle(self.worker, kind, handler)
 
     async def send(self, destination: str, content: Kind[Any], *, request_id: str = "") -> None:
         """One way, at most once."""
         message = Message(content, self.worker, destination, request_id=request_id)
-        await self.endpoint.send(message)
+        if (turn := self.endpoint.send(message)) is not None:
+            await turn
 
     async def post(
         self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
@@ -44,7 +45,7 @@ class Port:
         message = Message(
             content, self.worker, destination, request_id=request_id, deadline_ns=deadline_ns
         )
-        return await self.endpoint.post(message)
+        return await self.endpoint.outgoing.post(message)
 
     async def call(
         self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
@@ -55,10 +56,10 @@ class Port:
         )
         return await pending.reply()
 
-    async def reply(self, message: Message[Any], content: Kind[Any]) -> None:
+    def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call whose handler returned Handled.LATER."""
-        await self.endpoint.reply(message, content)
+        self.endpoint.incoming.reply(message, content)
 
-    async def refuse(self, message: Message[Any], error: Exception) -> None:
+    def refuse(self, message: Message[Any], error: Exception) -> None:
         """Answer it with an error instead."""
-        await self.endpoint.reply(message, Failed(to_body(error)))
+        self.endpoint.incoming.reply(message, Failed(to_body(error)))

@@ -44,15 +44,14 @@ def test_a_signal_ends_it_cleanly(what: tuple[str, ...], number: signal.Signals)
 
 SLOW_START = """
 import asyncio
-from cluster.worlds.process import ProcessWorld
-start = ProcessWorld._start
+from cluster.worlds import process, raising
 
-async def slow(self, progress):
-    await start(self, progress)
+async def slow(*arguments):
+    await raising.raise_cluster(*arguments)
     print("all but there", flush=True)
     await asyncio.sleep(100)
 
-ProcessWorld._start = slow
+process.raise_cluster = slow
 from cluster.cli.main import app
 app(["serve", "--model", "perfuse-tiny", "--port", "0"])
 """

@@ -222,7 +222,7 @@ def test_a_rule_about_replies_hits_every_answer_and_one_about_an_answer_s_kind_t
 def test_every_kind_that_a_cluster_handles_can_be_named() -> None:
     async def job(world: VirtualWorld) -> frozenset[str]:
         return frozenset(
-            kind for node in world.nodes.values() for _, kind in node.endpoint._handlers
+            kind for node in world.nodes.values() for _, kind in node.endpoint.incoming.handlers()
         )
 
     handled = run(with_cards(), job)

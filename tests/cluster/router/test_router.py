@@ -242,8 +242,7 @@ def test_a_lost_machine_ends_its_requests_clearly_and_no_others(victim: str, at_
         async def kill() -> None:
             await world.clock.wait_until(world.clock.now() + at_ns)
             node = world.blueprint.plan.directory[victim]
-            world.network.kill(node)
-            await world.nodes[node].crash()
+            await world.kill(node)
 
         world.gateway.spawn(kill(), "kill")
         wanted = [request(f"r{i}", prompt_ids=prompt(i), max_tokens=16) for i in range(6)]

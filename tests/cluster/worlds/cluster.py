@@ -15,7 +15,6 @@ from workers.chip.chip import Chip
 from workers.errors import PerfuseError
 from workers.memory.memory_server import MemoryServer
 from workers.model.sampling_params import SamplingParams
-from workers.wire.calls import CREDITS_PER_PEER
 
 T = TypeVar("T")
 
@@ -140,7 +139,7 @@ def workers_of(world: VirtualWorld, kind: type[T]) -> dict[str, T]:
     """Workers by name, found by the handlers that they registered."""
     found: dict[str, T] = {}
     for node in world.nodes.values():
-        for (name, _), handler in node.endpoint._handlers.items():
+        for (name, _), handler in node.endpoint.incoming.handlers().items():
             worker = getattr(handler, "__self__", None)
             if isinstance(worker, kind):
                 found[name] = worker
@@ -153,9 +152,9 @@ def leftovers(world: VirtualWorld, *, dead: tuple[str, ...] = ()) -> dict[str, i
     for name, node in world.nodes.items():
         if name in dead:
             continue
-        held[f"{name} calls"] = node.endpoint.in_flight()
-        for peer, credits in node.endpoint._credits.items():
-            held[f"{name} credits of {peer}"] = CREDITS_PER_PEER - credits._value
+        held[f"{name} calls"] = node.endpoint.outgoing.in_flight()
+        for peer, taken in node.endpoint.outgoing.credits_taken().items():
+            held[f"{name} credits of {peer}"] = taken
     for name, chip in workers_of(world, Chip).items():
         if world.blueprint.plan.directory[name] in dead:
             continue

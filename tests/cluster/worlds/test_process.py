@@ -137,11 +137,13 @@ def test_the_chip_holds_the_experts_and_no_shard_stands(world: ProcessWorld) -> 
 
 
 def kinds(world: ProcessWorld) -> list[tuple[str, str]]:
-    return [key for node in world._nodes.values() for key in node.endpoint._handlers]
+    return [key for seat in world.seats.values() for key in seat.node.endpoint.incoming.handlers()]
 
 
 def handlers(world: ProcessWorld) -> list[Any]:
-    return [h for node in world._nodes.values() for h in node.endpoint._handlers.values()]
+    return [
+        h for seat in world.seats.values() for h in seat.node.endpoint.incoming.handlers().values()
+    ]
 
 
 def test_a_whole_step_gives_the_tokens_of_layer_by_layer() -> None:
@@ -244,7 +246,7 @@ def test_a_world_that_cannot_stand_raises_and_leaves_nothing(
     async def fails(self: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("cluster.worlds.standing.StandingNode.preload", fails)
+    monkeypatch.setattr("cluster.worlds.seat.Seat.preload", fails)
     plan = drawn({"cluster.world": "process"}, "demo")
     with pytest.raises(RuntimeError, match="no"), process_world(plan):
         raise AssertionError("it stood")

@@ -176,8 +176,7 @@ def test_a_lost_chip_ends_its_requests_with_a_clear_error() -> None:
         task = world.gateway.spawn(ask(world, wanted, heard), "r")
         await world.clock.wait_until(world.clock.now() + 400_000)
         assert heard.tokens
-        world.network.kill("chip-0")
-        await world.nodes["chip-0"].crash()
+        await world.kill("chip-0")
         await task
         assert heard.code == "peer_dead"
         later = await ask(world, request("later"))

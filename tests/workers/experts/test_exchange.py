@@ -211,10 +211,10 @@ def test_a_dead_shard_fails_the_step_and_leaves_no_call_open() -> None:
         await bench.kill("shard-2")
         with pytest.raises((PeerDead, DeadlineExceeded)):
             await exchange.combine_receive(handle)
-        assert bench.nodes["chip"].endpoint.in_flight() == 0
+        assert bench.nodes["chip"].endpoint.outgoing.in_flight() == 0
         with pytest.raises(PeerDead, match="shard-2"):
             await exchange.dispatch_send(tokens(2, 4, 4), SECOND_NS)
-        assert bench.nodes["chip"].endpoint.in_flight() == 0
+        assert bench.nodes["chip"].endpoint.outgoing.in_flight() == 0
 
     bench, _ = cluster(owner)
     bench.run(job)

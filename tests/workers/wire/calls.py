@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.wire.parcel import Parcel
-from workers.wire.calls import CREDITS_PER_PEER
 from workers.wire.endpoint import Endpoint
 from workers.wire.message import Message
 from workers.wire.rules import Verdict
@@ -25,9 +24,8 @@ class Each:
 def assert_idle(bench: Bench) -> None:
     for node in bench.nodes.values():
         endpoint: Endpoint = node.endpoint
-        assert endpoint.in_flight() == 0, node.name
-        for peer, credits in endpoint._credits.items():
-            assert credits._value == CREDITS_PER_PEER, (node.name, peer)
+        assert endpoint.outgoing.in_flight() == 0, node.name
+        assert not any(endpoint.outgoing.credits_taken().values()), node.name
 
 
 def echo(bench: Bench, worker: str = "b") -> list[int]:

@@ -143,7 +143,7 @@ def test_a_worker_may_answer_later_itself() -> None:
         async def serve() -> None:
             message = await waiting.get()
             await bench.clock.wait_until(50_000)
-            await bench.port("b").reply(message, Parcel({"at": bench.clock.now()}))
+            bench.port("b").reply(message, Parcel({"at": bench.clock.now()}))
 
         bench.node("b").spawn(serve(), "serve")
         reply = await bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS)
@@ -174,7 +174,7 @@ def test_credits_bound_what_is_open_and_come_back() -> None:
             for i in range(2 * CREDITS_PER_PEER + 10)
         ]
         await bench.clock.wait_until(50_000)
-        assert node.endpoint.in_flight() == CREDITS_PER_PEER
+        assert node.endpoint.outgoing.in_flight() == CREDITS_PER_PEER
         for task in tasks:
             await task
         assert most == CREDITS_PER_PEER
@@ -211,7 +211,7 @@ def test_a_posted_call_may_be_abandoned_and_its_late_answer_hurts_nobody() -> No
     async def job(bench: Bench) -> None:
         asked = echo(bench)
         pending = await bench.port("a").post("b", Parcel({"x": 1}), deadline_ns=SECOND_NS)
-        assert bench.node("a").endpoint.in_flight() == 1
+        assert bench.node("a").endpoint.outgoing.in_flight() == 1
         pending.abandon()
         pending.abandon()
         assert_idle(bench)
@@ -268,7 +268,7 @@ def test_what_is_remembered_is_bounded_in_ids_and_bytes(monkeypatch: pytest.Monk
         for size in sizes:
             deadline_ns = bench.clock.now() + 10**6
             await bench.port("a").call("b", Parcel({"size": size}), deadline_ns=deadline_ns)
-            remembered = bench.node("b").endpoint._remembered["a"]
+            remembered = bench.node("b").endpoint.incoming._remembered["a", 1]
             kept = [a for a in remembered._answers.values() if a is not None]
             assert remembered._answer_bytes == sum(a.carried_bytes() for a in kept) <= 2_000
             assert len(remembered._answers) <= 8 and len(remembered._answered) <= 9

@@ -96,8 +96,8 @@ def test_a_flipped_bit_is_found_by_the_receiver_and_costs_one_repetition(
         reply = await bench.port("a").call("b", Parcel(tensors={"x": x}), deadline_ns=SECOND_NS)
         assert reply.tensors["sum"] == [45.0] and np.array_equal(x, np.arange(10.0))
         receiver = "b" if way == "a" else "a"
-        assert bench.transports[receiver].num_corrupt == 1
-        assert bench.transports[way].num_corrupt == 0 == bench.node(way).endpoint.num_dropped
+        assert bench.mails[receiver].num_corrupt == 1
+        assert bench.mails[way].num_corrupt == 0 == bench.node(way).endpoint.num_dropped
         assert_idle(bench)
 
     Bench("a", "b", through_frames=through_frames).run(job)
@@ -174,7 +174,7 @@ def test_a_peer_s_death_fails_what_waits_for_it_and_nothing_else() -> None:
             bench.port(name).on(Parcel, lambda m: Handled.LATER)
         told: list[tuple[str, str]] = []
         node = bench.node("a")
-        node.endpoint.on_peer_dead.append(lambda name, reason: told.append((name, reason)))
+        node.members.on_leave.append(lambda gone, reason: told.append((gone.node, reason)))
         tasks = [
             node.spawn(bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS), str(i))
             for i in range(CREDITS_PER_PEER + 5)
@@ -216,6 +216,6 @@ def test_an_answer_for_a_dead_asker_is_dropped_quietly() -> None:
         await bench.kill("a")
         assert task.cancelled()
         await bench.clock.wait_until(200_000)
-        assert bench.node("b").endpoint.num_dropped == 1
+        assert bench.node("b").endpoint.incoming.num_unheard == 1
 
     Bench("a", "b").run(job)

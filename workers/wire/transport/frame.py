@@ -24,8 +24,7 @@ from protos.perfuse.v1 import envelope_pb2 as pb
 from workers.errors import CorruptMessage
 from workers.wire.kind import KINDS, Array, Kind, Packed
 from workers.wire.message import Message
-
-Buffer = bytes | bytearray | memoryview
+from workers.wire.transport.base import Buffer
 
 MAGIC = b"PF\x01\x00"  # two letters, the version of this layout, and a byte that is 0
 PREFIX = struct.Struct("<4sIIQ")  # magic, header length, header CRC-32, frame length
@@ -55,7 +54,13 @@ _read_json = json.JSONDecoder().decode
 
 
 def encode(message: Message[Any]) -> bytes:
-    """The message as one frame.
+    """The message as one frame, its parts joined; see `encode_parts`."""
+    return b"".join(encode_parts(message))
+
+
+def encode_parts(message: Message[Any]) -> list[Any]:
+    """The message as one frame, in parts whose bytes stand one after the other; arrays are not
+    copied.
 
     Its checksum is computed if it is 0, else trusted: it was made at the source.
 
@@ -90,10 +95,10 @@ def encode(message: Message[Any]) -> bytes:
     for array in (*columns.values(), *tensors.values()):
         padding = -end % ALIGNMENT_BYTES
         parts.append(PADDING[padding])
-        parts.append(array)  # join reads its buffer: the one copy
+        parts.append(array)
         end += padding + array.nbytes
     parts[0] = PREFIX.pack(MAGIC, len(header_bytes), zlib.crc32(header_bytes), end)
-    return b"".join(parts)
+    return parts
 
 
 def decode(buffer: Buffer) -> Message[Any]:

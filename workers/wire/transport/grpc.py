@@ -24,16 +24,13 @@ import hmac
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from workers.errors import CorruptMessage, PeerDead
-from workers.wire.message import Message
-from workers.wire.transport.base import OnMessage, OnPeerDead
-from workers.wire.transport.frame import Buffer, decode, encode
-from workers.wire.transport.memory import handed_over
+from workers.wire.transport.base import Buffer, OnPayload, OnPeerDead, Payload
 from workers.wire.transport.outbox import Outbox
 from workers.wire.transport.packet import unpack
 
@@ -117,7 +114,6 @@ class GrpcTransport:
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
         self.node_name = node_name
-        self.num_corrupt = 0  # frames that were dropped because they could not be decoded
         self._token = token.encode()
         self._unix = unix
         self._parent = folder
@@ -128,15 +124,15 @@ class GrpcTransport:
         self._closed = False
         self._links: dict[str, _Link] = {}  # dead ones too, for their reason
         self._server: Any = None
-        self._on_message: OnMessage | None = None
+        self._on_payload: OnPayload | None = None
         self._on_peer_dead: OnPeerDead | None = None
 
-    async def start(self, on_message: OnMessage, on_peer_dead: OnPeerDead) -> str:
+    async def start(self, on_payload: OnPayload, on_peer_dead: OnPeerDead) -> str:
         """Begin to receive; returns "host:port" or "unix:path".
 
         Raises OSError if it cannot listen.
         """
-        self._on_message, self._on_peer_dead = on_message, on_peer_dead
+        self._on_payload, self._on_peer_dead = on_payload, on_peer_dead
         handler = grpc.stream_stream_rpc_method_handler(self._accept)
         self._server = aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers(
@@ -177,28 +173,26 @@ class GrpcTransport:
         for link in links:
             await link.settled.wait()
 
-    async def send(self, node: str, message: Message[Any]) -> None:
-        """Queue the message for the node; waits while the queue is full.
+    def send(self, node: str, payload: Payload) -> Awaitable[None] | None:
+        """Queue a frame's parts for the node; to be awaited while the queue is full.
 
         Raises PeerDead if the node is unknown or gone, ValueError if the frame is longer than
-        MESSAGE_BYTES_MAX, and what `encode` raises.
+        MESSAGE_BYTES_MAX.
         """
         link = self._links.get(node)
         if link is None or self._closed:
-            if node == self.node_name and self._on_message is not None and not self._closed:
-                self._on_message(handed_over(message))
-                return
             what = "is closed" if self._closed else f"knows no peer {node!r}: connect to it first"
             raise PeerDead(f"node {self.node_name!r} {what}", node=node)
-        frame = encode(message)
+        frame = b"".join(payload)  # the one copy
         if len(frame) > MESSAGE_BYTES_MAX:
             raise ValueError(
-                f"{message.kind!r} message for {node!r} takes {len(frame)} bytes: at most "
-                f"{MESSAGE_BYTES_MAX} can be sent, so send it in parts"
+                f"a message for {node!r} takes {len(frame)} bytes: at most {MESSAGE_BYTES_MAX} can "
+                "be sent, so send it in parts"
             )
         if link.outbox.must_wait():
-            await link.outbox.room()
+            return _in_turn(link.outbox, frame)
         link.outbox.put(frame)
+        return None
 
     def queued_bytes(self, node: str) -> int:
         """Bytes that wait for the node, without those being written."""
@@ -327,16 +321,11 @@ class GrpcTransport:
             self._lose(link, _reason(error))
 
     def _deliver(self, frame: Buffer) -> None:
-        assert self._on_message is not None, "streams begin after start"
+        assert self._on_payload is not None, "streams begin after start"
         try:
-            message = decode(frame)
-        except CorruptMessage:  # one lost message, like any other that the link loses
-            self.num_corrupt += 1
-            return
-        try:
-            self._on_message(message)
-        except Exception as error:  # a handler's bug ends its message, not the wire
-            what = f"on_message of node {self.node_name!r} raised on {message.kind!r}"
+            self._on_payload(frame)
+        except Exception as error:  # a receiver's bug ends its message, not the wire
+            what = f"what node {self.node_name!r} received ended in an error"
             context = {"message": what, "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 
@@ -355,6 +344,11 @@ class GrpcTransport:
         if report and not self._closed and (was_up or dropped):
             assert self._on_peer_dead is not None, "streams begin after start"
             self._on_peer_dead(link.node, reason)
+
+
+async def _in_turn(outbox: Outbox, frame: bytes) -> None:
+    await outbox.room()
+    outbox.put(frame)
 
 
 def _reason(error: Exception) -> str:

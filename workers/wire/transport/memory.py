@@ -1,18 +1,13 @@
-"""The wire of the virtual world: messages are handed over in memory, within one event loop.
+"""The wire of the virtual world: payloads are handed over in memory, within one event loop.
 
-A message arrives inside `send`: the endpoint orders what arrives by emulated time, so a queue or a
-task here would only add an order of its own. What the receiver gets is its own envelope, and what
-it says is shared and read-only; in `through_frames` mode it is what comes out of encoding and
-decoding, as on a real wire.
+A payload arrives inside `send`: the endpoint orders what arrives by emulated time, so a queue or a
+task here would only add an order of its own.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-from workers.errors import CorruptMessage, PeerDead
-from workers.wire.message import Message, freeze
-from workers.wire.transport.base import OnMessage, OnPeerDead
-from workers.wire.transport.frame import checksum, decode, encode
+from workers.errors import PeerDead
+from workers.wire.transport.base import OnPayload, OnPeerDead, Payload
 
 GONE = ""  # the address of nobody
 
@@ -51,24 +46,20 @@ class MemoryNetwork:
 
 
 class MemoryTransport:
-    """One node's end of a MemoryNetwork. `on_message` runs within the sender's `send`."""
+    """One node's end of a MemoryNetwork. `on_payload` runs within the sender's `send`."""
 
-    def __init__(
-        self, network: MemoryNetwork, node_name: str, *, through_frames: bool = False
-    ) -> None:
+    def __init__(self, network: MemoryNetwork, node_name: str) -> None:
         self.node_name = node_name
         self._network = network
-        self._through_frames = through_frames
         self._address = GONE  # before start and after the end
         self._peers: dict[str, str] = {}  # node name -> address
-        self._on_message: OnMessage | None = None
+        self._on_payload: OnPayload | None = None
         self._on_peer_dead: OnPeerDead | None = None
-        self.num_corrupt = 0  # messages that were dropped because they do not fit their checksum
 
-    async def start(self, on_message: OnMessage, on_peer_dead: OnPeerDead) -> str:
+    async def start(self, on_payload: OnPayload, on_peer_dead: OnPeerDead) -> str:
         """Begin to receive. Raises ValueError if a node of this name is already started."""
         self._address = self._network.add(self)
-        self._on_message, self._on_peer_dead = on_message, on_peer_dead
+        self._on_payload, self._on_peer_dead = on_payload, on_peer_dead
         return self._address
 
     async def connect(self, addresses: Mapping[str, str]) -> None:
@@ -90,25 +81,16 @@ class MemoryTransport:
         """A peer has connected to us."""
         self._peers[node] = address
 
-    async def send(self, node: str, message: Message[Any]) -> None:
-        """Hand the message over now. Raises PeerDead if the peer is unknown or gone, or we are."""
+    def send(self, node: str, payload: Payload) -> None:
+        """Hand it over now. Raises PeerDead if the peer is unknown or gone, or we are."""
         receiver = self._receiver(node)
-        try:
-            if self._through_frames:
-                delivered = decode(encode(message))
-            else:
-                delivered = handed_over(message)
-                _verify(delivered)
-        except CorruptMessage:  # one lost message, like any other that the link loses
-            receiver.num_corrupt += 1
-            return
-        assert receiver._on_message is not None, "a started transport has its handlers"
-        receiver._on_message(delivered)
+        assert receiver._on_payload is not None, "a started transport has its handlers"
+        receiver._on_payload(payload)
 
     def _receiver(self, node: str) -> "MemoryTransport":
         if not self._address:
             raise PeerDead(f"node {self.node_name!r} is not running: it cannot send to {node!r}")
-        address = self._address if node == self.node_name else self._peers.get(node)
+        address = self._peers.get(node)
         if address is None:
             raise PeerDead(
                 f"node {self.node_name!r} knows no peer {node!r}: connect to it first", node=node
@@ -134,15 +116,3 @@ class MemoryTransport:
 
     async def close(self) -> None:
         self.stop(f"node {self.node_name!r} closed")
-
-
-def handed_over(message: Message[Any]) -> Message[Any]:
-    """The receiver's own envelope; what it says is shared, and read-only."""
-    freeze(message.content)
-    return message.again()
-
-
-def _verify(message: Message[Any]) -> None:
-    """A message that never leaves this process has no checksum, unless a fault was put into it."""
-    if message.checksum and message.checksum != checksum(message):
-        raise CorruptMessage(f"{message.kind!r} from {message.source!r} does not fit its checksum")

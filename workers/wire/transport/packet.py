@@ -7,7 +7,8 @@ aligned. Frames know their own lengths; a packet of one frame is that frame.
 from collections.abc import Iterator, Sequence
 
 from workers.errors import CorruptMessage
-from workers.wire.transport.frame import ALIGNMENT_BYTES, PADDING, Buffer, frame_length
+from workers.wire.transport.base import Buffer
+from workers.wire.transport.frame import ALIGNMENT_BYTES, PADDING, frame_length
 
 
 def pack(frames: Sequence[bytes]) -> bytes:

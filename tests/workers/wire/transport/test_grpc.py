@@ -10,14 +10,15 @@ from tests.workers.wire.parcel import Parcel
 from tests.workers.wire.transport.messages import full_message, numbered, same
 from tests.workers.wire.transport.wires import TIMEOUT_S, Node, Wires
 from workers.errors import PeerDead
+from workers.wire.mail import Frames, Mail
 from workers.wire.message import Message
 from workers.wire.transport import grpc as wire
 from workers.wire.transport.grpc import GrpcTransport
 
 
 async def started(name: str, transport: GrpcTransport) -> Node:
-    node = Node(name, transport)
-    node.address = await transport.start(node.on_message, node.on_peer_dead)
+    node = Node(name, Mail(transport, Frames()))
+    node.address = await node.mail.start(node.on_message, node.on_peer_dead)
     return node
 
 
@@ -26,10 +27,10 @@ def test_another_process_answers_with_what_it_was_sent(kind: str) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
             (a,) = await wires.start("a")
-            await a.transport.connect({"echo": await wires.start_mortal("echo")})
+            await a.mail.connect({"echo": await wires.start_mortal("echo")})
             sent = full_message()
             sent.source = "a"
-            await a.transport.send("echo", sent)
+            await a.send("echo", sent)
             (got,) = await a.received(1)
             assert same(got, sent)
 
@@ -42,10 +43,9 @@ def test_a_killed_process_fails_those_who_wait_for_room() -> None:
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S), Wires("grpc_unix") as wires:
             (a,) = await wires.start("a")
-            await a.transport.connect({"echo": await wires.start_mortal("echo")})
+            await a.mail.connect({"echo": await wires.start_mortal("echo")})
             sends = [
-                asyncio.create_task(a.transport.send("echo", numbered(i, 1024 * 1024)))
-                for i in range(20)
+                asyncio.create_task(a.send("echo", numbered(i, 1024 * 1024))) for i in range(20)
             ]
             await asyncio.sleep(0)  # lets the sends fill the buffer
             wires.crash("echo")
@@ -61,13 +61,13 @@ def test_a_node_with_another_token_is_refused() -> None:
         async with asyncio.timeout(TIMEOUT_S):
             a = await started("a", GrpcTransport("a", token="ours"))
             b = await started("b", GrpcTransport("b", token="theirs"))
-            await a.transport.connect({"b": b.address})
+            await a.mail.connect({"b": b.address})
             with pytest.raises(PeerDead, match="another cluster"):
-                await a.transport.send("b", numbered(1))
+                await a.send("b", numbered(1))
             with pytest.raises(PeerDead, match="knows no peer"):
-                await b.transport.send("a", numbered(1))
-            await a.transport.close()
-            await b.transport.close()
+                await b.send("a", numbered(1))
+            await a.mail.close()
+            await b.mail.close()
 
     asyncio.run(scenario())
 
@@ -79,11 +79,11 @@ def test_an_address_that_is_another_nodes_is_not_taken_for_the_peer() -> None:
         async with asyncio.timeout(TIMEOUT_S):
             a = await started("a", GrpcTransport("a"))
             c = await started("c", GrpcTransport("c"))
-            await a.transport.connect({"b": c.address})
+            await a.mail.connect({"b": c.address})
             with pytest.raises(PeerDead, match="address of node 'c'"):
-                await a.transport.send("b", numbered(1))
-            await a.transport.close()
-            await c.transport.close()
+                await a.send("b", numbered(1))
+            await a.mail.close()
+            await c.mail.close()
             assert not c.inbox
 
     asyncio.run(scenario())
@@ -93,18 +93,17 @@ def test_a_message_whose_checksum_fails_is_dropped_alone_and_counted() -> None:
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S):
             a = await started("a", GrpcTransport("a"))
-            transport = GrpcTransport("b")
-            b = await started("b", transport)
-            await a.transport.connect({"b": b.address})
+            b = await started("b", GrpcTransport("b"))
+            await a.mail.connect({"b": b.address})
             broken = numbered(1)
             broken.checksum = 12345
             for message in (numbered(0), broken, numbered(2)):
-                await a.transport.send("b", message)
+                await a.send("b", message)
             assert [m.message_id for m in await b.received(2)] == [0, 2]
-            assert transport.num_corrupt == 1
+            assert b.mail.num_corrupt == 1
             assert not a.deaths
-            await a.transport.close()
-            await b.transport.close()
+            await a.mail.close()
+            await b.mail.close()
 
     asyncio.run(scenario())
 
@@ -116,21 +115,21 @@ def test_a_handler_that_raises_does_not_stop_the_wire() -> None:
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, context: errors.append(context["message"]))
             a = await started("a", GrpcTransport("a"))
-            b = Node("b", GrpcTransport("b"))
+            b = Node("b", Mail(GrpcTransport("b"), Frames()))
 
             def on_message(message: Message) -> None:
                 if message.message_id == 0:
                     raise KeyError("a bug")
                 b.on_message(message)
 
-            b.address = await b.transport.start(on_message, b.on_peer_dead)
-            await a.transport.connect({"b": b.address})
-            await a.transport.send("b", numbered(0))
-            await a.transport.send("b", numbered(1))
+            b.address = await b.mail.start(on_message, b.on_peer_dead)
+            await a.mail.connect({"b": b.address})
+            await a.send("b", numbered(0))
+            await a.send("b", numbered(1))
             assert [m.message_id for m in await b.received(1)] == [1]
-            assert errors == ["on_message of node 'b' raised on 'parcel'"]
-            await a.transport.close()
-            await b.transport.close()
+            assert errors == ["what node 'b' received ended in an error"]
+            await a.mail.close()
+            await b.mail.close()
 
     asyncio.run(scenario())
 
@@ -143,14 +142,14 @@ def test_a_message_beyond_the_limit_is_the_senders_error(monkeypatch: pytest.Mon
         async with asyncio.timeout(TIMEOUT_S):
             a = await started("a", GrpcTransport("a"))
             b = await started("b", GrpcTransport("b"))
-            await a.transport.connect({"b": b.address})
+            await a.mail.connect({"b": b.address})
             huge = Message(Parcel(tensors={"t": np.zeros(5000, np.uint8)}), "x", "y")
             with pytest.raises(ValueError, match="at most 4096"):
-                await a.transport.send("b", huge)
-            await a.transport.send("b", numbered(1))
+                await a.send("b", huge)
+            await a.send("b", numbered(1))
             await b.received(1)
-            await a.transport.close()
-            await b.transport.close()
+            await a.mail.close()
+            await b.mail.close()
 
     asyncio.run(scenario())
 
@@ -160,7 +159,7 @@ def test_a_unix_socket_lives_in_a_private_folder_until_close() -> None:
         a = await started("a", GrpcTransport("a", unix=True))
         folder = Path(a.address.removeprefix("unix:")).parent
         assert folder.stat().st_mode & 0o777 == 0o700
-        await a.transport.close()
+        await a.mail.close()
         assert not folder.exists()
 
     asyncio.run(scenario())

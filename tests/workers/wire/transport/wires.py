@@ -5,9 +5,10 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from typing import Any
 
+from workers.wire.mail import Frames, Handover, Mail, WholeFrames
 from workers.wire.message import Message
-from workers.wire.transport.base import Transport
 from workers.wire.transport.grpc import GrpcTransport
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
@@ -21,17 +22,19 @@ import asyncio
 import tests.workers.wire.parcel, sys
 from dataclasses import replace
 from pathlib import Path
+from workers.wire.mail import Frames, Mail
 from workers.wire.transport.grpc import GrpcTransport
 
 async def main():
     unix, folder = sys.argv[2] == "grpc_unix", Path(sys.argv[3])
-    transport = GrpcTransport(sys.argv[1], unix=unix, folder=folder)
-    tasks = []
+    mail = Mail(GrpcTransport(sys.argv[1], unix=unix, folder=folder), Frames())
+    waiting = []
     def on_message(message):
-        tasks.append(asyncio.create_task(transport.send(message.source, replace(message))))
-    print(await transport.start(on_message, lambda node, reason: None), flush=True)
+        if (turn := mail.send(message.source, replace(message))) is not None:
+            waiting.append(asyncio.ensure_future(turn))
+    print(await mail.start(on_message, lambda node, reason: None), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await transport.close()
+    await mail.close()
 
 asyncio.run(main())
 """
@@ -42,13 +45,13 @@ class Node:
     """A transport and what it reported."""
 
     name: str
-    transport: Transport
+    mail: Mail
     address: str = ""
-    inbox: list[Message] = field(default_factory=list)
+    inbox: list[Message[Any]] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def on_message(self, message: Message) -> None:
+    def on_message(self, message: Message[Any]) -> None:
         self.inbox.append(message)
         self.changed.set()
 
@@ -57,7 +60,11 @@ class Node:
         self.deaths.append(node)
         self.changed.set()
 
-    async def received(self, number: int) -> list[Message]:
+    async def send(self, node: str, message: Message[Any]) -> None:
+        if (turn := self.mail.send(node, message)) is not None:
+            await turn
+
+    async def received(self, number: int) -> list[Message[Any]]:
         while len(self.inbox) < number:
             self.changed.clear()
             await self.changed.wait()
@@ -85,7 +92,7 @@ class Wires:
 
     async def __aexit__(self, *_: object) -> None:
         for node in self.nodes:
-            await node.transport.close()
+            await node.mail.close()
         if self.process is not None:
             assert self.process.stdin is not None and self.process.stdout is not None
             self.process.stdin.close()
@@ -93,16 +100,18 @@ class Wires:
             self.process.wait()
         self.folder.cleanup()
 
-    def transport(self, name: str) -> Transport:
+    def mail(self, name: str) -> Mail:
         if self.kind.startswith("memory"):
-            return MemoryTransport(self.network, name, through_frames="frames" in self.kind)
-        return GrpcTransport(name, unix=self.kind == "grpc_unix", outbox_bytes=OUTBOX_BYTES)
+            codec = WholeFrames() if "frames" in self.kind else Handover()
+            return Mail(MemoryTransport(self.network, name), codec)
+        unix = self.kind == "grpc_unix"
+        return Mail(GrpcTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
 
     async def start(self, *names: str) -> list[Node]:
         started = []
         for name in names:
-            node = Node(name, self.transport(name))
-            node.address = await node.transport.start(node.on_message, node.on_peer_dead)
+            node = Node(name, self.mail(name))
+            node.address = await node.mail.start(node.on_message, node.on_peer_dead)
             self.nodes.append(node)
             started.append(node)
         return started
@@ -111,7 +120,7 @@ class Wires:
         """Start nodes; all connect to all at once, so that their dials cross."""
         nodes = await self.start(*names)
         addresses = {node.name: node.address for node in nodes}
-        await asyncio.gather(*(node.transport.connect(addresses) for node in nodes))
+        await asyncio.gather(*(node.mail.connect(addresses) for node in nodes))
         return nodes
 
     async def start_mortal(self, name: str) -> str:
@@ -139,4 +148,5 @@ class Wires:
 
 def queued_bytes(node: Node, peer: str) -> int:
     """What waits in the sender; nothing ever does in memory."""
-    return node.transport.queued_bytes(peer) if isinstance(node.transport, GrpcTransport) else 0
+    wire = node.mail.transport
+    return wire.queued_bytes(peer) if isinstance(wire, GrpcTransport) else 0

@@ -1,0 +1,122 @@
+"""What a world gives a node to stand on: the one thing in which worlds differ."""
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from configs.schema import ClusterSection
+from workers.host.clock.base import Clock
+from workers.host.clock.live import LiveClock
+from workers.host.clock.origin import Origin
+from workers.host.clock.virtual import VirtualClock
+from workers.host.disk import Disk, FolderDisk, MemoryDisk
+from workers.host.trace import Trace
+from workers.wire.mail import Codec, Frames, Handover, Mail, WholeFrames
+from workers.wire.transport.base import Transport
+from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+
+
+class Host(Protocol):
+    """Clock, wire, disk, trace and compute thread of the nodes that stand on it."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def thread(self) -> Executor | None: ...
+
+    def mail(self, node: str) -> Mail:
+        """A new wire for an incarnation of a node."""
+        ...
+
+    def disk(self, node: str) -> Disk:
+        """The node's disk: what is synced there is there for its next incarnation."""
+        ...
+
+    def trace(self, node: str) -> Trace: ...
+
+    def close(self) -> None:
+        """When no node stands on it any more."""
+        ...
+
+
+class VirtualHost:
+    """One event loop, no threads, exact time; all nodes of a cluster share it.
+
+    through_frames   encode and decode every message, as on a real wire
+    """
+
+    thread: Executor | None = None
+
+    def __init__(self, clock: VirtualClock, *, through_frames: bool = False) -> None:
+        self.clock = clock
+        self.network = MemoryNetwork()
+        self.whole_trace = Trace(hashed=True)
+        self.disks: dict[str, MemoryDisk] = {}
+        self._codec: Codec = WholeFrames() if through_frames else Handover()
+
+    def mail(self, node: str) -> Mail:
+        return Mail(MemoryTransport(self.network, node), self._codec)
+
+    def disk(self, node: str) -> MemoryDisk:
+        return self.disks.setdefault(node, MemoryDisk())
+
+    def trace(self, node: str) -> Trace:
+        return self.whole_trace
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class LiveHost:
+    """The wall clock, one compute thread, and disks in `folder`. Made inside the event loop in
+    which the nodes will live.
+    """
+
+    def __init__(self, cluster: ClusterSection, origin: Origin, folder: Path) -> None:
+        self.clock = LiveClock(origin.here_ns(), cluster.dilation, emulated=cluster.emulation)
+        self.thread = ThreadPoolExecutor(1, "compute")
+        self._folder = folder
+
+    def disk(self, node: str) -> FolderDisk:
+        return FolderDisk(self._folder / node)
+
+    def trace(self, node: str) -> Trace:
+        return Trace()
+
+    def close(self) -> None:
+        self.thread.shutdown(wait=False, cancel_futures=True)
+        self.clock.close()
+
+
+class ProcessHost(LiveHost):
+    """All nodes of a cluster share this process and its memory."""
+
+    def __init__(self, cluster: ClusterSection, folder: Path) -> None:
+        super().__init__(cluster, Origin.now(), folder)
+        self.network = MemoryNetwork()
+
+    def mail(self, node: str) -> Mail:
+        return Mail(MemoryTransport(self.network, node), Handover())
+
+
+class WireHost(LiveHost):
+    """One node has this process to itself, and a wire to all others.
+
+    unix   the others are on this machine: sockets in `folder` instead of ports
+    """
+
+    def __init__(
+        self, cluster: ClusterSection, origin: Origin, folder: Path, token: str, *, unix: bool
+    ) -> None:
+        super().__init__(cluster, origin, folder)
+        self._token, self._unix = token, unix
+
+    def mail(self, node: str) -> Mail:
+        # Only here: a world in one process need not load gRPC.
+        from workers.wire.transport.grpc import GrpcTransport
+
+        wire: Transport = GrpcTransport(
+            node, token=self._token, unix=self._unix, folder=self._folder
+        )
+        return Mail(wire, Frames())

@@ -1,0 +1,58 @@
+"""How a cluster stands up, and how one node of it comes back: the same steps in every world."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from cluster.worlds.blueprint import Blueprint
+from workers.wire.membership import Member
+
+# Told of each step of a start.
+OnStep = Callable[[str], None]
+FIRST_EPOCH = 1
+
+
+class Seats(Protocol):
+    """The seats of a world, wherever they are."""
+
+    async def place(self, node: str, epoch: int) -> None:
+        """Make a seat for an incarnation of a node; nothing of it runs yet."""
+        ...
+
+    async def ask_each(
+        self, nodes: Sequence[str], question: str, *arguments: Any
+    ) -> Mapping[str, Any]:
+        """Put a question to some seats, at once where they run at once; node -> answer."""
+        ...
+
+
+async def raise_cluster(blueprint: Blueprint, seats: Seats, on_step: OnStep) -> list[Member]:
+    """Let all nodes stand, meet each other, and bring the collections. Returns the members."""
+    names = [node.name for node in blueprint.plan.nodes]
+    on_step(f"starting {len(names)} nodes")
+    for name in names:
+        await seats.place(name, FIRST_EPOCH)
+    found = await seats.ask_each(names, "listen")
+    members: list[Member] = [found[name] for name in names]
+    on_step("connecting")
+    await seats.ask_each(names, "meet", members)
+    on_step("loading workers")
+    await seats.ask_each(names, "build")
+    if blueprint.scenario.placement.collections:
+        on_step("loading collections")
+        await seats.ask_each([blueprint.node_of("router").name], "preload")
+    return members
+
+
+async def raise_again(seats: Seats, members: Sequence[Member], node: str) -> list[Member]:
+    """The next incarnation of a node that is gone: it meets the others, then they meet it. Returns
+    the members as they are now.
+    """
+    old = next(member for member in members if member.node == node)
+    others = [member for member in members if member.node != node]
+    await seats.ask_each([m.node for m in others], "part", node, "its next incarnation starts")
+    await seats.place(node, old.epoch + 1)
+    new: Member = (await seats.ask_each([node], "listen"))[node]
+    await seats.ask_each([node], "meet", others)
+    await seats.ask_each([node], "build")
+    await seats.ask_each([m.node for m in others], "meet", [new])
+    return [new if member.node == node else member for member in members]

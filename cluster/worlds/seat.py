@@ -1,0 +1,180 @@
+"""One node's place in a world, and its life there: listen, stand, meet the others, answer, stop."""
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cluster.workload.build import Workload
+from cluster.workload.driver import Answer, Driver
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.crew import Crew
+from cluster.worlds.host import Host
+from workers.host.rng import Rng
+from workers.host.trace import Delivered, Ran
+from workers.node import Node
+from workers.wire.membership import Member, Membership
+
+if TYPE_CHECKING:
+    from cluster.gateway.http.server import GatewayServer
+    from cluster.gateway.settings import GatewaySettings
+
+OnFailure = Callable[[str, BaseException], None]
+
+
+class Seat:
+    """One incarnation of a node on its host. `ask` calls one of the methods named in QUESTIONS.
+
+    alone       no other node stands on the host, which ends with the node
+    on_failure  told of errors that nobody expected; None prints them
+    """
+
+    QUESTIONS = (
+        "listen", "build", "meet", "part", "preload", "held", "run", "progress",
+        "lateness", "reset_trace", "serve_http", "stop_http", "failures", "activity", "pid",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        name: str,
+        epoch: int,
+        host: Host,
+        *,
+        alone: bool = False,
+        on_failure: OnFailure | None = None,
+    ) -> None:
+        self._blueprint, self._host, self._alone = blueprint, host, alone
+        self._on_failure = on_failure or _print
+        self._failures: list[str] = []
+        self._answers: list[Answer] = []
+        self._server: GatewayServer | None = None
+        self.plan = plan = blueprint.plan.node(name)
+        self.mail = host.mail(name)
+        self.node = Node(
+            name,
+            epoch=epoch,
+            clock=host.clock,
+            device=plan.device,
+            link=plan.link,
+            mail=self.mail,
+            members=Membership(blueprint.plan.directory),
+            disk=host.disk(name),
+            rng=Rng(blueprint.scenario.seed),
+            trace=host.trace(name),
+            on_failure=self._failed,
+            precision=blueprint.scenario.model.precision,
+            compute_thread=host.thread,
+        )
+        self.crew: Crew | None = None
+
+    def _failed(self, task: str, error: BaseException) -> None:
+        self._failures.append(f"{task}: {type(error).__name__}: {error}")
+        self._on_failure(task, error)
+
+    async def ask(self, question: str, *arguments: Any) -> Any:
+        assert question in self.QUESTIONS, f"nobody may ask {question!r}"
+        return await getattr(self, question)(*arguments)
+
+    # -- standing up -------------------------------------------------------------------------------
+
+    async def listen(self) -> Member:
+        """Begin to receive; what comes before the node has met its sender is dropped."""
+        endpoint = self.node.endpoint
+        address = await self.mail.start(endpoint.receive, endpoint.peer_died)
+        return Member(self.node.name, self.node.epoch, self.plan.link, address)
+
+    async def build(self) -> None:
+        """Load what the node's workers need."""
+        self.crew = Crew(self._blueprint, self.plan, self.node)
+
+    async def meet(self, members: Sequence[Member]) -> None:
+        """These live now, each in place of its older incarnation."""
+        others = [member for member in members if member.node != self.node.name]
+        await self.mail.connect({member.node: member.address for member in others})
+        for member in others:
+            self.node.members.join(member)
+
+    async def part(self, node: str, reason: str) -> None:
+        """That node is gone, whether or not the wire noticed."""
+        self.node.members.leave(node, reason)
+
+    async def preload(self) -> None:
+        """On the router's node: bring the scenario's collections to the memory servers."""
+        await self._standing.preload()
+
+    @property
+    def _standing(self) -> Crew:
+        assert self.crew is not None, f"{self.node.name} does not stand yet"
+        return self.crew
+
+    # -- what its driver asks ----------------------------------------------------------------------
+
+    async def failures(self) -> list[str]:
+        """Tasks of this node that ended with an error nobody expected."""
+        return list(self._failures)
+
+    async def pid(self) -> int:
+        """The process in which the node stands."""
+        return os.getpid()
+
+    async def activity(self) -> dict[str, int]:
+        """What this node is busy with now: tasks of its event loop, and calls without an answer."""
+        calls = self.node.endpoint.outgoing.in_flight()
+        return {"tasks": len(asyncio.all_tasks()), "calls": calls}
+
+    async def held(self) -> dict[str, int]:
+        return await self._standing.gateway.held_everywhere()
+
+    async def run(self, workload: Workload) -> list[Answer]:
+        """Put a workload to the cluster from here (the gateway's node); see Driver."""
+        self._answers = []
+        driver = Driver(self.node, self._standing.gateway, self._answers.append)
+        return await driver.run(workload)
+
+    async def progress(self, since: int) -> list[Answer]:
+        """Answers of the `run` under way, from number `since` on, in the order they came."""
+        return self._answers[since:]
+
+    async def reset_trace(self) -> None:
+        """Forget what happened so far: start-up is not part of a measurement."""
+        self.node.trace.records.clear()
+
+    async def lateness(self) -> list[tuple[str, int]]:
+        """(request id, how late) of every run and delivery since `reset_trace`."""
+        records = self.node.trace.records
+        return [
+            (r.request_id if isinstance(r, Delivered) else "", r.late_ns)
+            for r in records
+            if isinstance(r, Delivered | Ran)
+        ]
+
+    async def serve_http(self, host: str, port: int, settings: "GatewaySettings") -> str:
+        """Listen; returns the URL."""
+        # Here and not above: only one node of all needs a web framework, and it takes long to load.
+        from cluster.gateway.http.server import serve
+
+        self._server = serve(self._standing.gateway, host, port, settings)
+        await self._server.start()
+        return self._server.url
+
+    async def stop_http(self) -> None:
+        if self._server is not None:
+            await self._server.stop()
+            self._server = None
+
+    # -- how it ends -------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """In order: what is said is sent, then the wire closes."""
+        await self.stop_http()
+        await self.node.crash()
+        await self.mail.close()
+        if self._alone:
+            self._host.close()
+
+
+def _print(_: str, error: BaseException) -> None:
+    traceback.print_exception(error, file=sys.stderr)

@@ -1,0 +1,159 @@
+"""Incarnations: what a dead one said, or was told, reaches nobody; the next one starts afresh."""
+
+import random
+
+import pytest
+
+from tests.workers.bench import SECOND_NS, Bench, make_link
+from tests.workers.wire.calls import assert_idle
+from tests.workers.wire.parcel import Parcel
+from workers.errors import PeerDead
+from workers.wire.calls import Handled
+from workers.wire.membership import Member, Membership
+from workers.wire.message import Message
+
+NUM_RESTARTS = 1_000
+
+
+def member(node: str, epoch: int) -> Member:
+    return Member(node, epoch, make_link(), f"{node}/{epoch}")
+
+
+def test_an_incarnation_replaces_the_one_before_it_and_no_newer_one() -> None:
+    members = Membership({"chip": "a"})
+    told: list[str] = []
+    members.on_join.append(lambda m: told.append(f"+{m.node}{m.epoch}"))
+    members.on_leave.append(lambda m, reason: told.append(f"-{m.node}{m.epoch} {reason}"))
+    with pytest.raises(PeerDead, match="chip on a is gone: it never joined"):
+        members.reach("chip")
+    members.join(member("a", 1))
+    assert members.reach("chip").epoch == 1 and members.lives("a", 1)
+    members.join(member("a", 3))
+    members.join(member("a", 2))  # late news of one that is dead by now
+    members.join(member("a", 3))
+    assert members.reach("chip").epoch == 3 and not members.lives("a", 1)
+    members.leave("a", "it burnt")
+    members.leave("a", "again")
+    with pytest.raises(PeerDead, match="chip on a is gone: it burnt"):
+        members.reach("chip")
+    members.join(member("a", 3))  # that very incarnation never comes back
+    assert members.member("a") is None
+    members.join(member("a", 4))
+    assert members.lives("a", 4)
+    assert told == ["+a1", "-a1 its incarnation 3 came", "+a3", "-a3 it burnt", "+a4"]
+    with pytest.raises(PeerDead, match="no worker 'zeppelin'"):
+        members.reach("zeppelin")
+
+
+def test_a_restarted_peer_s_first_calls_are_no_repetitions() -> None:
+    """Its message ids begin at 1 again, as those of its predecessor did."""
+
+    async def job(bench: Bench) -> None:
+        asked: list[tuple[int, int]] = []
+
+        def answer(message: Message[Parcel]) -> Parcel:
+            asked.append((message.source_epoch, message.content.body["x"]))
+            return Parcel({"x": 2 * message.content.body["x"]})
+
+        bench.port("b").on(Parcel, answer)
+        for epoch in (1, 2, 3):
+            for x in (10, 11):
+                deadline_ns = bench.clock.now() + SECOND_NS
+                reply = await bench.port("a").call("b", Parcel({"x": x}), deadline_ns=deadline_ns)
+                assert reply.body == {"x": 2 * x}
+            assert asked[-2:] == [(epoch, 10), (epoch, 11)]
+            await bench.restart("a")
+        assert bench.clock.now() < 100_000, "nothing was repeated, nothing waited for"
+
+    Bench("a", "b").run(job)
+
+
+def test_calls_to_a_peer_that_restarts_fail_and_the_next_ones_reach_its_successor() -> None:
+    async def job(bench: Bench) -> None:
+        bench.port("b").on(Parcel, lambda m: Handled.LATER)
+        call = bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS)
+        task = bench.node("a").spawn(call, "call")
+        await bench.clock.wait_until(50_000)
+        again = await bench.restart("b")
+        with pytest.raises(PeerDead):
+            await task
+        again.port("b").on(Parcel, lambda m: Parcel({"epoch": again.epoch}))
+        reply = await bench.port("a").call("b", Parcel(), deadline_ns=SECOND_NS)
+        assert reply.body == {"epoch": 2}
+        assert_idle(bench)
+
+    Bench("a", "b").run(job, failures_expected=True)
+
+
+@pytest.mark.parametrize("through_frames", [False, True])
+def test_what_was_on_its_way_when_its_sender_died_is_delivered_to_nobody(
+    through_frames: bool,
+) -> None:
+    async def job(bench: Bench) -> None:
+        seen: list[int] = []
+        bench.port("b").on(Parcel, lambda m: seen.append(m.source_epoch))
+        await bench.port("a").send("b", Parcel(charged=10_000))
+        await bench.clock.wait_until(5_000)
+        await bench.restart("a")
+        await bench.port("a").send("b", Parcel(charged=100))
+        await bench.clock.wait_until(100_000)
+        assert seen == [2]
+
+    Bench("a", "b", through_frames=through_frames).run(job)
+
+
+def test_a_thousand_random_restarts() -> None:
+    """Four nodes call each other without pause while one after the other restarts. Each handler
+    checks that caller and called are the incarnations that live; after each restart the new one
+    calls every other and is called by it, and no such call is refused.
+    """
+    rng, names = random.Random(5), ("a", "b", "c", "d")
+    counts = {"answered": 0, "failed": 0, "ran": 0}
+
+    async def job(bench: Bench) -> None:
+        def stand(name: str) -> None:
+            node = bench.nodes[name]
+            ran: dict[tuple[str, int, int], int] = {}
+
+            def answer(message: Message[Parcel]) -> Parcel:
+                assert message.source_epoch == bench.nodes[message.source].epoch, "a dead caller"
+                assert message.destination_epoch == bench.nodes[name].epoch == node.epoch
+                key = (message.source, message.source_epoch, message.message_id)
+                ran[key] = ran.get(key, 0) + 1
+                assert ran[key] == 1, "a repetition ran"
+                counts["ran"] += 1
+                return Parcel({"epoch": node.epoch})
+
+            node.port(name).on(Parcel, answer)
+            node.spawn(chatter(name), f"chatter of {name}")
+
+        async def call(source: str, to: str) -> int:
+            content = Parcel(charged=rng.choice((64, 400, 3_000)))
+            deadline_ns = bench.clock.now() + SECOND_NS
+            reply = await bench.port(source).call(to, content, deadline_ns=deadline_ns)
+            epoch: int = reply.body["epoch"]
+            return epoch
+
+        async def chatter(name: str) -> None:
+            while True:
+                try:
+                    await call(name, rng.choice([n for n in names if n != name]))
+                    counts["answered"] += 1
+                except PeerDead:
+                    counts["failed"] += 1
+                    await bench.clock.wait_until(bench.clock.now() + 100)
+
+        for name in names:
+            stand(name)
+        for _ in range(NUM_RESTARTS):
+            await bench.clock.wait_until(bench.clock.now() + rng.randrange(1, 9_000))
+            name = rng.choice(names)
+            node = await bench.restart(name)
+            stand(name)
+            for other in names:
+                if other != name:
+                    assert await call(name, other) == bench.nodes[other].epoch
+                    assert await call(other, name) == node.epoch
+
+    Bench(*names).run(job)
+    assert counts["answered"] > 5 * NUM_RESTARTS and counts["failed"] > NUM_RESTARTS / 4

@@ -1,0 +1,142 @@
+"""The calls that a node answers: handlers run at most once, and answers are remembered for whoever
+asks again.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from workers.errors import PeerDead, PerfuseError, to_body
+from workers.host.clock.base import Clock
+from workers.host.trace import Trace
+from workers.wire.calls import Handled, Handler, Outcome, Remembered
+from workers.wire.kind import Failed, Kind, Reply
+from workers.wire.membership import Incarnation, Member
+from workers.wire.message import Message
+
+if TYPE_CHECKING:
+    import asyncio
+
+Send = Callable[[Message[Any]], Awaitable[None] | None]
+Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
+DONE = Reply()
+
+
+class Incoming:
+    """Handlers of one node's workers, and what they answered."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        trace: Trace,
+        send: Send,
+        spawn: Spawn,
+        on_bug: Callable[[str, BaseException], None],
+    ) -> None:
+        self._clock, self._trace, self._send = clock, trace, send
+        self._spawn, self._on_bug = spawn, on_bug
+        self._handlers: dict[tuple[str, str], Handler] = {}
+        self._remembered: dict[Incarnation, Remembered] = {}
+        self.num_unheard = 0  # answers whose asker was gone
+
+    def handle(self, worker: str, kind: type[Kind[Any]], handler: Handler) -> None:
+        key = (worker, kind.kind)
+        assert key not in self._handlers, f"{worker} already handles {kind.kind}"
+        self._handlers[key] = handler
+
+    def handlers(self) -> dict[tuple[str, str], Handler]:
+        """(worker, kind) -> handler."""
+        return dict(self._handlers)
+
+    def called(self, caller: Incarnation, message: Message[Any]) -> None:
+        """Run the handler, unless this is a repetition."""
+        message.caller = caller
+        if self._is_repetition(caller, message):
+            return
+        handler = self._handlers.get((message.destination, message.content.kind))
+        if handler is None:
+            text = f"{message.destination} does not understand {message.kind!r}"
+            self._answer_error(message, PerfuseError(text))
+            return
+        try:
+            outcome = handler(message)
+        except PerfuseError as error:
+            self._answer_error(message, error)
+            return
+        except Exception as error:
+            # What no handler should raise: the caller hears of it, and so does whoever watches the
+            # node.
+            self._answer_error(message, error)
+            self._on_bug(f"{message.destination}:{message.kind}", error)
+            return
+        if isinstance(outcome, Awaitable):
+            self._spawn(self._finish(message, outcome), f"{message.destination}:{message.kind}")
+        elif outcome is not Handled.LATER and message.deadline_ns:
+            assert not isinstance(outcome, Handled)
+            self.reply(message, outcome or DONE)
+
+    async def _finish(self, message: Message[Any], outcome: Awaitable[Outcome]) -> None:
+        try:
+            answer = await outcome
+        except PerfuseError as error:
+            self._answer_error(message, error)
+            return
+        except Exception as error:
+            self._answer_error(message, error)
+            raise
+        if not isinstance(answer, Handled) and message.deadline_ns:
+            self.reply(message, answer or DONE)
+
+    def _is_repetition(self, caller: Incarnation, message: Message[Any]) -> bool:
+        known = self._remembered.get(caller)
+        if known is None:
+            known = self._remembered[caller] = Remembered()
+        if message.message_id not in known:
+            known.begin(message.message_id)
+            return False
+        answer = known.answer_to(message.message_id)
+        if answer is not None:
+            again = answer.again()
+            again.message_id = 0
+            self._send_quietly(again)
+        return True
+
+    def reply(self, message: Message[Any], content: Kind[Any]) -> None:
+        """Answer a call. The asker being gone is not the answerer's problem."""
+        answer = Message(
+            content,
+            source=message.destination,
+            destination=message.source,
+            reply_to=message.message_id,
+            request_id=message.request_id,
+        )
+        known = self._remembered.get(message.caller)
+        if known is None:
+            self.num_unheard += 1
+            return
+        known.answered(message.message_id, answer)
+        self._send_quietly(answer)
+
+    def _send_quietly(self, message: Message[Any]) -> None:
+        try:
+            turn = self._send(message)
+        except PeerDead:
+            self.num_unheard += 1
+            return
+        if turn is not None:
+            self._spawn(self._in_turn(turn), "answer")
+
+    async def _in_turn(self, turn: Awaitable[None]) -> None:
+        try:
+            await turn
+        except PeerDead:
+            self.num_unheard += 1
+
+    def _answer_error(self, message: Message[Any], error: Exception) -> None:
+        text = f"{message.destination}: {error}"
+        self._trace.note(self._clock.now(), "error", message.kind, text)
+        if message.deadline_ns:
+            self.reply(message, Failed(to_body(error)))
+
+    def peer_left(self, member: Member) -> None:
+        """Nobody will ask again what that incarnation asked."""
+        self._remembered.pop(member.incarnation, None)

@@ -1,0 +1,92 @@
+"""Messages in and out of a wire: the one place where they become payloads and back.
+
+What comes in damaged is one lost message, like any other that the link loses: it is counted.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from workers.errors import CorruptMessage
+from workers.wire.message import Message, freeze
+from workers.wire.transport import frame
+from workers.wire.transport.base import OnPeerDead, Payload, Transport
+
+OnMessage = Callable[[Message[Any]], None]
+
+
+class Codec(Protocol):
+    """How a message crosses a wire."""
+
+    def pack(self, message: Message[Any]) -> Payload:
+        """Raises TypeError or ValueError for what no frame can carry."""
+        ...
+
+    def unpack(self, payload: Payload) -> Message[Any]:
+        """Raises CorruptMessage."""
+        ...
+
+
+class Frames:
+    """As the parts of a frame, which a wire gathers; what arrives is viewed, not copied."""
+
+    def pack(self, message: Message[Any]) -> Payload:
+        return frame.encode_parts(message)
+
+    def unpack(self, payload: Payload) -> Message[Any]:
+        return frame.decode(payload)
+
+
+class WholeFrames(Frames):
+    """The same where no wire gathers: for tests, within one process."""
+
+    def pack(self, message: Message[Any]) -> Payload:
+        return frame.encode(message)
+
+
+class Handover:
+    """Within one process: the receiver's own envelope; what it says is shared, and read-only."""
+
+    def pack(self, message: Message[Any]) -> Payload:
+        freeze(message.content)
+        return message.again()
+
+    def unpack(self, payload: Payload) -> Message[Any]:
+        """What never left this process has no checksum, unless a fault was put into it."""
+        message: Message[Any] = payload
+        if message.checksum and message.checksum != frame.checksum(message):
+            what = f"{message.kind!r} from {message.source!r} does not fit its checksum"
+            raise CorruptMessage(what)
+        return message
+
+
+class Mail:
+    """One node's messages on one wire."""
+
+    def __init__(self, transport: Transport, codec: Codec) -> None:
+        self.transport = transport
+        self.num_corrupt = 0
+        self._codec = codec
+
+    async def start(self, on_message: OnMessage, on_peer_dead: OnPeerDead) -> str:
+        """Begin to receive; returns the address that peers use to reach this node."""
+
+        def arrived(payload: Payload) -> None:
+            try:
+                message = self._codec.unpack(payload)
+            except CorruptMessage:
+                self.num_corrupt += 1
+                return
+            on_message(message)
+
+        return await self.transport.start(arrived, on_peer_dead)
+
+    async def connect(self, addresses: Mapping[str, str]) -> None:
+        """Learn the peers' addresses; see Transport."""
+        await self.transport.connect(addresses)
+
+    def send(self, node: str, message: Message[Any]) -> Awaitable[None] | None:
+        """Hand one message to the wire; see Transport."""
+        return self.transport.send(node, self._codec.pack(message))
+
+    async def close(self) -> None:
+        await self.transport.close()
