@@ -52,6 +52,12 @@ class PoolStatistics:
     num_conflicts: int = 0
     shared_bytes: int = 0
 
+    def count(self, put: PutResult) -> None:
+        self.num_new += len(put.new)
+        self.num_known += len(put.known)
+        self.num_refused += len(put.refused)
+        self.num_evicted += len(put.evicted)
+
 
 def block_checksum(block: Array) -> int:
     """xxh3 of dtype, shape and bytes in C order; travels with a block, each hop verifies it."""
@@ -140,11 +146,9 @@ class BlockPool:
             self._store.insert(key, Block(_owned(block), checksum, size))
             new.append(key)
         self._store.touch(keys)
-        self.statistics.num_new += len(new)
-        self.statistics.num_known += len(known)
-        self.statistics.num_refused += len(refused)
-        self.statistics.num_evicted += len(evicted)
-        return PutResult(tuple(new), tuple(known), tuple(refused), tuple(evicted))
+        result = PutResult(tuple(new), tuple(known), tuple(refused), tuple(evicted))
+        self.statistics.count(result)
+        return result
 
     def get(self, keys: Sequence[bytes]) -> list[Array]:
         """The blocks, read-only, each verified against its checksum; counts as a use.

@@ -1,15 +1,13 @@
 """Which tokens a step computes, in which order, and what becomes of them."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.hash_seeds import printed_under
 from tests.workers.chip.driver import PROMPTS, SIZE, chip_with, next_token, reference, shape
 from workers.chip.scheduler import Scheduler
 from workers.chip.sequence import Sequence
@@ -152,15 +150,7 @@ def test_same_calls_same_steps_whatever_the_hash_seed() -> None:
     assert here == list(trace())
     code = "from tests.workers.chip.test_batching import trace; print('\\n'.join(trace()))"
     for seed in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed},
-            cwd=Path(__file__).resolve().parents[3],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.splitlines() == here
+        assert printed_under(seed, code).splitlines() == here
 
 
 def test_an_item_is_plain_and_frozen() -> None:
