@@ -57,21 +57,11 @@ def fit_node(
     """Fill one node. `chip_bytes` is each chip's weights, `shards` each shard's; `key` names the
     group in errors.
     """
-    problems: list[str] = []
     main = device.default_tier
-    tier_of_experts = experts_tier or main
-    if tier_of_experts not in device.tiers:
-        if shards:
-            problems.append(
-                f"placement.experts_tier: is {tier_of_experts!r}, which {device.name} in {key} "
-                f"does not have: {nearest(tier_of_experts, device.tiers)}"
-            )
-        tier_of_experts = main
-    weights = chip_bytes * len(chips)
-    experts = sum(shards.values())
+    tier_of_experts, problems = _experts_tier(key, device, experts_tier or main, bool(shards))
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
-    _put(fills[main], "weights", weights)
-    _put(fills[tier_of_experts], "experts", experts)
+    _put(fills[main], "weights", chip_bytes * len(chips))
+    _put(fills[tier_of_experts], "experts", sum(shards.values()))
     for tier, held in fills.items():
         problems += _overflow(key, device, tier, held, model, has_experts=bool(shards))
 
@@ -85,12 +75,8 @@ def fit_node(
         _put(fills[main], "kv", num_kv_blocks * kv_block_bytes * len(chips))
 
     pool_tier = _pool_tier(device)
-    pool_bytes = 0
-    if has_pool:
-        left = _budget(device, pool_tier, model) - sum(f.num_bytes for f in fills[pool_tier])
-        share = _POOL_SHARE_BESIDE_COLLECTIONS if pool_tier == main else 1
-        pool_bytes = max(0, int(left * share))
-        _put(fills[pool_tier], "pool", pool_bytes)
+    pool_bytes = _pool_bytes(device, pool_tier, fills[pool_tier], model) if has_pool else 0
+    _put(fills[pool_tier], "pool", pool_bytes)
     return Fit(
         num_kv_blocks=num_kv_blocks,
         experts_tier=tier_of_experts,
@@ -99,6 +85,19 @@ def fit_node(
         fills={tier: tuple(held) for tier, held in fills.items()},
         problems=tuple(problems),
     )
+
+
+def _experts_tier(
+    key: str, device: DeviceSpec, asked: str, has_experts: bool
+) -> tuple[str, list[str]]:
+    """(the tier asked for, or the device's own where it has no such, problems)."""
+    if asked in device.tiers:
+        return asked, []
+    wrong = (
+        f"placement.experts_tier: is {asked!r}, which {device.name} in {key} does not have: "
+        f"{nearest(asked, device.tiers)}"
+    )
+    return device.default_tier, [wrong] if has_experts else []
 
 
 def _put(
@@ -171,6 +170,13 @@ def _pool_tier(device: DeviceSpec) -> str:
     lasting = [name for name, tier in device.tiers.items() if tier.endurance_cycles is None]
     names = lasting or list(device.tiers)
     return max(names, key=lambda name: device.tiers[name].write_bytes_per_s)
+
+
+def _pool_bytes(device: DeviceSpec, tier: str, held: list[Fill], model: ModelSection) -> int:
+    """What is left of the pool's tier, or its share of that beside collections."""
+    left = _budget(device, tier, model) - sum(fill.num_bytes for fill in held)
+    share = _POOL_SHARE_BESIDE_COLLECTIONS if tier == device.default_tier else 1
+    return max(0, int(left * share))
 
 
 def rough(num_bytes: int) -> str:

@@ -1,5 +1,6 @@
 """The hot path: dense linear, experts, dispatch codec, vector scan, sampling. Each op is a folder
-with one signature, a plain reference in numpy, and native code where the library is built.
+with one signature, a plain reference in numpy, and native code where the library is built; `paged`
+is what ops over a cache in blocks share.
 """
 
 from dataclasses import dataclass

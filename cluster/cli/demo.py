@@ -9,7 +9,6 @@ and the demo fails if any of it does not hold.
 import json
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from cluster.cli.console import console
 from cluster.cli.demo_client import ask_over_http
+from cluster.cli.demo_verdicts import Verdict, same_tokens, verdicts
 from cluster.cli.show import render
 from cluster.gateway.settings import GatewaySettings
 from cluster.reports.footprint import resident_bytes
@@ -29,14 +29,6 @@ from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
-
-# What the demo promises; the same figures are bars of `make verify`.
-ACCURACY_WITH_RETRIEVAL_MIN = 0.95
-ACCURACY_WITHOUT_RETRIEVAL_MAX = 0.10
-OVERRUNS_MAX = 0.05
-MEDIANS_APART_MAX = 0.15
-RESIDENT_MB_MAX = 3000
-READY_S_MAX = 30
 
 
 def run_demo(name: str, changes: dict[str, object], out: Path) -> bool:
@@ -56,12 +48,12 @@ def run_demo(name: str, changes: dict[str, object], out: Path) -> bool:
         "virtual": summarise(virtual.answers, slo),
     }
     summary = _summary(local, virtual, bare, summaries, figures)
-    verdicts = _verdicts(summary, [local, virtual, bare])
-    _show(local, summaries, summary, verdicts)
+    shown = verdicts(summary, [local, virtual, bare])
+    _show(local, summaries, summary, shown)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     console.print(f"written: {out / 'summary.json'}")
-    return all(holds for _, _, holds in verdicts)
+    return all(holds for _, _, holds in shown)
 
 
 def _run_local(blueprint: Blueprint, workload: Workload) -> tuple[Run, dict[str, float]]:
@@ -158,75 +150,11 @@ def _summary(
     }
 
 
-def same_tokens(some: Sequence[Answer], others: Sequence[Answer]) -> bool:
-    """Whether two runs of one workload gave the same answers; over HTTP only the text is seen."""
-    return len(some) == len(others) and all(
-        a.request_id == b.request_id
-        and a.finish_reason == b.finish_reason
-        and a.text == b.text
-        and a.num_output_tokens == b.num_output_tokens
-        for a, b in zip(some, others, strict=True)
-    )
-
-
-def _verdicts(summary: dict[str, Any], runs: list[Run]) -> list[tuple[str, str, bool]]:
-    """(what, figure and bar, whether it holds)."""
-    accuracy, local, virtual = summary["accuracy"], summary["local"], summary["virtual"]
-    apart = {
-        key: abs(local[key] - virtual[key]) / virtual[key] for key in ("ttft_us_p50", "tpot_us_p50")
-    }
-    leaks = {k: v for run in runs for k, v in run.held.items() if v}
-    rows = [
-        (
-            "exact answers with retrieval",
-            accuracy["with_retrieval"],
-            ACCURACY_WITH_RETRIEVAL_MIN,
-            True,
-        ),
-        (
-            "exact answers without",
-            accuracy["without_retrieval"],
-            ACCURACY_WITHOUT_RETRIEVAL_MAX,
-            False,
-        ),
-        ("TTFT, local from virtual", apart["ttft_us_p50"], MEDIANS_APART_MAX, False),
-        ("TPOT, local from virtual", apart["tpot_us_p50"], MEDIANS_APART_MAX, False),
-        ("overruns", local["overrun_fraction"], OVERRUNS_MAX, False),
-    ]
-    shares = [
-        (
-            name,
-            f"{value:.1%} (bar {'≥' if least else '≤'} {bar:.0%})",
-            value >= bar if least else value <= bar,
-        )
-        for name, value, bar, least in rows
-    ]
-    return [
-        *shares,
-        (
-            "tokens, local and virtual",
-            "equal" if summary["tokens_equal"] else "differ",
-            summary["tokens_equal"],
-        ),
-        (
-            "memory of all processes",
-            f"{summary['resident_mb']:.0f} MB (bar ≤ {RESIDENT_MB_MAX})",
-            summary["resident_mb"] <= RESIDENT_MB_MAX,
-        ),
-        (
-            "ready after",
-            f"{summary['ready_s']:.1f} s (bar ≤ {READY_S_MAX})",
-            summary["ready_s"] <= READY_S_MAX,
-        ),
-        ("let go of everything", "yes" if not leaks else f"no: {leaks}", not leaks),
-    ]
-
-
 def _show(
     local: Run,
     summaries: dict[str, Summary],
     summary: dict[str, Any],
-    verdicts: list[tuple[str, str, bool]],
+    shown: list[Verdict],
 ) -> None:
     for answer in local.answers[:5]:
         mark = (
@@ -240,7 +168,7 @@ def _show(
     table.add_column("what")
     table.add_column("figure", justify="right")
     table.add_column("holds")
-    for name, figure, holds in verdicts:
+    for name, figure, holds in shown:
         table.add_row(name, figure, "[green]yes[/]" if holds else "[bold red]no[/]")
     console.print(table)
     console.print(

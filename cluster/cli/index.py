@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.retrieval.collection import (
-    OnPassages,
-    build_collection,
-    no_progress,
-    write_collection,
-)
+from cluster.retrieval.collection import OnPassages, build_collection, no_progress
 from cluster.retrieval.embedder import make_embedder
+from cluster.retrieval.index_folder import write_collection
 
 
 @dataclass(frozen=True, slots=True)

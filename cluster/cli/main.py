@@ -98,23 +98,15 @@ def serve(
     with clear_errors():
         changes = serve_options.changed_keys(
             overrides(set_ or ()),
-            model=model,
-            served_model_name=served_model_name,
-            dtype=dtype,
-            quantization=quantization,
-            kv_cache_dtype=kv_cache_dtype,
-            max_model_len=max_model_len,
-            max_num_seqs=max_num_seqs,
-            max_num_batched_tokens=max_num_batched_tokens,
-            block_size=block_size,
+            model=model, served_model_name=served_model_name,
+            dtype=dtype, quantization=quantization, kv_cache_dtype=kv_cache_dtype,
+            max_model_len=max_model_len, max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens, block_size=block_size,
             gpu_memory_utilization=gpu_memory_utilization,
             num_gpu_blocks_override=num_gpu_blocks_override,
-            enable_prefix_caching=enable_prefix_caching,
-            seed=seed,
-            world=world,
-            emulation=emulation,
-            dilation=dilation,
-        )
+            enable_prefix_caching=enable_prefix_caching, seed=seed,
+            world=world, emulation=emulation, dilation=dilation,
+        )  # fmt: skip
         serve_http(scenario or ("server" if model else "demo"), changes, host, port)
 
 

@@ -31,7 +31,6 @@ PHASE_BUCKETS = (
 # fmt: on
 FINISHED_REASONS = ("stop", "length", "abort", "error")
 LABELS = ("model_name", "engine")
-_EMULATED = "Emulated seconds a request spent in "
 
 
 class Metrics:
@@ -62,14 +61,10 @@ class Metrics:
         self.e2e = self._histogram(
             "e2e_request_latency", "Wall seconds from request to last token.", PHASE_BUCKETS
         )
-        self.queue = self._histogram("request_queue_time", _EMULATED + "queues.", PHASE_BUCKETS)
-        self.prefill = self._histogram(
-            "request_prefill_time", _EMULATED + "prefill.", PHASE_BUCKETS
-        )
-        self.decode = self._histogram("request_decode_time", _EMULATED + "decode.", PHASE_BUCKETS)
-        self.inference = self._histogram(
-            "request_inference_time", _EMULATED + "all phases but queues.", PHASE_BUCKETS
-        )
+        self.queue = self._phase("queue", "queues.")
+        self.prefill = self._phase("prefill", "prefill.")
+        self.decode = self._phase("decode", "decode.")
+        self.inference = self._phase("inference", "all phases but queues.")
         self.prompt_tokens = self._counter("vllm:prompt_tokens", "Prompt tokens processed.")
         self.generation_tokens = self._counter("vllm:generation_tokens", "Tokens generated.")
         self.approximate_tokens = self._counter(
@@ -102,6 +97,10 @@ class Metrics:
         return Histogram(
             f"vllm:{name}_seconds", text, LABELS, buckets=buckets, registry=self.registry
         )
+
+    def _phase(self, name: str, what: str) -> Histogram:
+        text = f"Emulated seconds a request spent in {what}"
+        return self._histogram(f"request_{name}_time", text, PHASE_BUCKETS)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, LABELS, registry=self.registry)

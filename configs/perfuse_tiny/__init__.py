@@ -1,8 +1,8 @@
 """perfuse-tiny: a small Qwen3-MoE model that reads passages, with its corpus and questions.
 
-The folder holds the scripts that made the model (``cards``, ``tokenizer``, ``train``), the script
-that measures it (``evaluate``) and what is shipped: ``model/``, ``corpus/*.txt`` with one card per
-line, and ``questions.jsonl``.
+The folder holds what made the model (``cards`` of devices with ``names``, ``chats`` about them,
+``tokenizer``, ``batches``, ``train``), the script that measures it (``evaluate``) and what is
+shipped: ``model/``, ``corpus/*.txt`` with one card per line, and ``questions.jsonl``.
 """
 
 import json

@@ -12,7 +12,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from configs.perfuse_tiny import MODEL_DIR, Question, load_corpus, load_questions
-from configs.perfuse_tiny.cards import RETRIEVED, Message, as_messages
+from configs.perfuse_tiny.cards import RETRIEVED
+from configs.perfuse_tiny.chats import Message, as_messages
 from configs.perfuse_tiny.retrieval import HashingRetriever
 
 LONGEST_ANSWER = 16

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from configs.perfuse_tiny.cards import Message, training_chats
+from configs.perfuse_tiny.chats import Message, training_chats
 
 VOCABULARY = 512
 END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"

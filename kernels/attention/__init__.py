@@ -10,22 +10,21 @@ the keys and values alone: not on the batch, the chunks of a prefill, threads or
 Letters: T new tokens, N query heads, H KV heads, D head_dim, P parts.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernels.attention import ref
-from kernels.attention.layout import Layout, Span
 from kernels.native import lib
 from kernels.numbers import Floats
+from kernels.paged.cache import Kind, PagedCache, check_floats, rows
+from kernels.paged.layout import Layout, Span
 
-__all__ = ["KvCache", "Layout", "Span", "forward", "merge"]
-
-Kind = Literal["fp32", "bf16", "int8"]
+__all__ = ["Kind", "KvCache", "Layout", "Span", "forward", "merge"]
 
 
-class KvCache:
+class KvCache(PagedCache[ref.Cache]):
     """Keys and values of all layers, in blocks; zeros until they are written.
 
     kind        fp32 (exact mode), bf16, or int8 with a scale for each token's K and V in each head
@@ -36,10 +35,7 @@ class KvCache:
     the instruction set. Raises ValueError on other sizes or kinds, MemoryError on too many blocks.
     """
 
-    __slots__ = (
-        "_handle", "_plain", "block_size", "head_dim", "kind", "num_blocks", "num_kv_heads",
-        "num_layers",
-    )  # fmt: skip
+    __slots__ = ("head_dim", "num_kv_heads")
 
     def __init__(
         self,
@@ -50,17 +46,12 @@ class KvCache:
         num_kv_heads: int,
         head_dim: int,
     ) -> None:
-        if kind not in ref.UNITS:
-            raise ValueError(f"kind is {kind!r}; a cache takes fp32, bf16 or int8")
-        self.kind, self.num_blocks, self.block_size = kind, num_blocks, block_size
-        self.num_layers, self.num_kv_heads, self.head_dim = num_layers, num_kv_heads, head_dim
-        sizes = (num_blocks, block_size, num_layers, num_kv_heads, head_dim)
-        self._plain: ref.Cache | None = None
-        self._handle: object = None
+        super().__init__(kind, num_blocks, block_size, num_layers)
+        self.num_kv_heads, self.head_dim = num_kv_heads, head_dim
         if lib is None:
-            self._plain = ref.Cache(kind, *sizes)
+            self._plain = ref.Cache(kind, *self.shape)
         else:
-            self._handle = lib.attention_create(kind, *sizes)
+            self._handle = lib.attention_create(kind, *self.shape)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -68,43 +59,6 @@ class KvCache:
         return (
             self.num_blocks, self.block_size, self.num_layers, self.num_kv_heads, self.head_dim
         )  # fmt: skip
-
-    @property
-    def stored(self) -> object:
-        """The library's handle: for ops that attend as one of their parts."""
-        return self._handle
-
-    @property
-    def block_bytes(self) -> int:
-        if self._plain is not None:
-            return int(self._plain.data[0].nbytes)
-        return int(lib.attention_block_bytes(self._handle))
-
-    def read_blocks(self, ids: NDArray[Any]) -> NDArray[np.uint8]:
-        """Copies of blocks, [len(ids), block_bytes]. Raises ValueError on an unknown id."""
-        ids = np.asarray(ids, dtype=np.int64)
-        if self._plain is not None:
-            self._check_ids(ids)
-            held: NDArray[np.uint8] = self._plain.data[ids].reshape(len(ids), self.block_bytes)
-            return held
-        out = np.empty((len(ids), self.block_bytes), dtype=np.uint8)
-        lib.attention_read_blocks(self._handle, ids, out)
-        return out
-
-    def write_blocks(self, ids: NDArray[Any], data: NDArray[np.uint8]) -> None:
-        """The reverse, in order: of an id that is given twice, the last bytes stay."""
-        ids = np.asarray(ids, dtype=np.int64)
-        if self._plain is None:
-            lib.attention_write_blocks(self._handle, ids, data)
-            return
-        self._check_ids(ids)
-        if data.shape != (len(ids), self.block_bytes) or data.dtype != np.uint8:
-            raise ValueError(
-                f"data has shape {data.shape} and dtype {data.dtype}; it must be uint8 "
-                f"{(len(ids), self.block_bytes)}"
-            )
-        for block, row in zip(ids, data, strict=True):
-            self._plain.data[block] = row.reshape(self._plain.data.shape[1:])
 
     def write(
         self,
@@ -119,14 +73,12 @@ class KvCache:
         Raises ValueError on an unknown slot or layer, or where shapes or dtypes do not fit.
         """
         if self._plain is None:
-            k, v = _rows(k_THD), _rows(v_THD)
+            k, v = rows(k_THD), rows(v_THD)
             lib.attention_write(self._handle, int(layer), blocks_T, offsets_T, k, v)
             return
         self._check_layer(layer)
         for name, x in (("k_THD", k_THD), ("v_THD", v_THD)):
-            _check(name, x, (len(blocks_T), self.num_kv_heads, self.head_dim))
-        if offsets_T.shape != blocks_T.shape:
-            raise ValueError(f"offsets_T has shape {offsets_T.shape}, blocks_T {blocks_T.shape}")
+            check_floats(name, x, (len(blocks_T), self.num_kv_heads, self.head_dim))
         self._plain.write(layer, blocks_T, offsets_T, k_THD, v_THD)
 
     def read(self, layer: int, block: int) -> tuple[Floats, Floats]:
@@ -137,7 +89,7 @@ class KvCache:
             lib.attention_read(self._handle, int(layer), int(block), k, v)
             return k, v
         self._check_layer(layer)
-        self._check_ids(np.array([block]))
+        self._plain.check_ids(np.array([block]))
         return self._plain.keys_and_values(np.array([block]), layer)
 
     def run(
@@ -151,56 +103,22 @@ class KvCache:
         lse_TN: Floats | None,
     ) -> None:
         if self._plain is None:
-            plan = self._plan(layout, q_TND.shape[1], window)
-            lib.attention_forward(self._handle, plan, layer, _rows(q_TND), out_TND, lse_TN, scale)
+            plan = self._plan(lib.attention_plan, layout, q_TND.shape[1], window)
+            lib.attention_forward(self._handle, plan, layer, rows(q_TND), out_TND, lse_TN, scale)
             return
-        self._check_layer(layer)
+        self._check_step(layer, layout, window, scale)
         num_heads = q_TND.shape[1]
         if num_heads < 1 or num_heads % self.num_kv_heads:
             raise ValueError(
                 f"num_heads is {num_heads}; it must be a multiple of the cache's "
                 f"{self.num_kv_heads} KV heads"
             )
-        if window < 0:
-            raise ValueError(f"window is {window}; it must be at least 0")
-        if not 0 < scale < 1e30:
-            raise ValueError(f"scale is {scale}; it must be a number above 0")
-        layout.check(self.block_size)
         shape = (layout.num_tokens, num_heads, self.head_dim)
-        _check("q_TND", q_TND, shape)
-        _check("out_TND", out_TND, shape)
+        check_floats("q_TND", q_TND, shape)
+        check_floats("out_TND", out_TND, shape)
         if lse_TN is not None:
-            _check("lse_TN", lse_TN, shape[:2])
+            check_floats("lse_TN", lse_TN, shape[:2])
         ref.forward(self._plain, layer, q_TND, layout, window, scale, out_TND, lse_TN)
-
-    def _plan(self, layout: Layout, num_heads: int, window: int) -> object:
-        key = (self.shape, num_heads, window)
-        if key not in layout.plans:
-            layout.plans[key] = lib.attention_plan(
-                self._handle, num_heads, layout.starts_S, layout.counts_S, layout.first_keys_S,
-                layout.end_keys_S, layout.block_offsets, layout.blocks, window,
-            )  # fmt: skip
-        return layout.plans[key]
-
-    def _check_layer(self, layer: int) -> None:
-        if not 0 <= layer < self.num_layers:
-            raise ValueError(f"layer is {layer}; it must be from 0 to {self.num_layers - 1}")
-
-    def _check_ids(self, ids: NDArray[Any]) -> None:
-        if ids.ndim != 1 or ((ids < 0) | (ids >= self.num_blocks)).any():
-            raise ValueError(f"ids are {ids}; each must be from 0 to {self.num_blocks - 1}")
-
-
-def _rows(x: NDArray[Any]) -> NDArray[Any]:
-    """As it is where the kernel can walk over it, else a copy: no gaps within a token, aligned."""
-    whole = x.ndim == 3 and x.flags.aligned and x.strides[2] == x.itemsize
-    whole = whole and x.strides[1] == x.shape[2] * x.itemsize and x.strides[0] % x.itemsize == 0
-    return x if whole else x.copy()
-
-
-def _check(name: str, x: NDArray[Any], shape: tuple[int, ...]) -> None:
-    if x.shape != shape or x.dtype != np.float32:
-        raise ValueError(f"{name} has shape {x.shape}, {x.dtype}; it must be float32 {shape}")
 
 
 def forward(

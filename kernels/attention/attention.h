@@ -13,13 +13,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "../native/arguments.h"
-#include "../native/memory.h"
-#include "../native/table.h"
+#include "../paged/paged.h"
 
 namespace perfuse {
 
-constexpr long kTileTokens = 16;    // tokens of a tile: one a lane
+constexpr long kTileTokens = kBlockStep;  // tokens of a tile: one a lane
 constexpr long kHeadDimMax = 256;
 constexpr long kSpan = 512;         // keys of a span: at fixed positions, one chain each
 constexpr long kQueryRowsMax = 48;  // query rows (tokens x heads of a group) of an item
@@ -33,7 +31,7 @@ constexpr long kQueryRowsMax = 48;  // query rows (tokens x heads of a group) of
 // A unit is 1 fp32, 2 bf16 or 4 int8; int8 codes are stored 128 too large. So tokens are lanes for
 // the scores, channels are lanes for the sums, and nothing is summed across lanes; one sequential
 // run a block, layer and head. The same bytes on every instruction set.
-class KvCache : public Owned {
+class KvCache : public PagedCache {
  public:
   // Throws std::invalid_argument on sizes that it cannot have, std::bad_alloc on too large ones.
   KvCache(Kind kind, long num_blocks, long block_size, long num_layers, long num_kv_heads,
@@ -41,29 +39,13 @@ class KvCache : public Owned {
   const char* what() const override { return "kv cache"; }
   // Tile t of a block holds its slots 16 t .. 16 t + 15.
   char* tile(long block, long layer, long head, long t) const {
-    return memory.data() + size_t(block) * block_bytes + size_t(layer) * layer_bytes +
-           size_t(head) * head_bytes + size_t(t) * tile_bytes;
+    return this->block(block) + size_t(layer) * layer_bytes + size_t(head) * head_bytes +
+           size_t(t) * tile_bytes;
   }
 
-  const Kind kind;
-  const long num_blocks, block_size, num_layers, num_kv_heads, head_dim;
+  const long num_kv_heads, head_dim;
   const size_t half_bytes;  // K of a tile; V takes as many
-  const size_t tile_bytes, head_bytes, layer_bytes, block_bytes;
-  const Memory memory;
-};
-
-// The sequences of a step; the arrays are the caller's. New tokens of all sequences lie one after
-// another: rows of q, k, v and out. A sequence's keys are at positions first_keys .. end_keys - 1,
-// its blocks hold them in order: the first slot of its first block is position first_keys, a
-// multiple of block_size. Where all keys are here, first_keys is 0, end_keys is start + count.
-struct Sequences {
-  long count = 0;
-  const int64_t* starts = nullptr;        // [S] position of the first new token
-  const int64_t* counts = nullptr;        // [S] new tokens
-  const int64_t* first_keys = nullptr;    // [S]
-  const int64_t* end_keys = nullptr;      // [S]
-  const int64_t* block_offsets = nullptr; // [S + 1] into blocks
-  const int32_t* blocks = nullptr;
+  const size_t tile_bytes, head_bytes;
 };
 
 // Some query heads of one KV head for some tokens of one sequence, over some spans of its keys.
@@ -77,41 +59,23 @@ struct AttentionItem {
   long num_rows() const { return num_heads * num_tokens; }  // [token][head]
 };
 
-// What is done once a step for all layers of one window: which items there are. Holds copies of the
-// arrays. Throws std::invalid_argument where a block or range cannot be.
-class AttentionPlan : public Owned {
+// Which items there are, once a step for all layers of one window.
+class AttentionPlan : public PagedPlan {
  public:
-  // A query at position p sees keys up to p, and with window > 0 from p - window + 1 on.
   AttentionPlan(const KvCache& cache, long num_heads, const Sequences& sequences, long window);
   const char* what() const override { return "attention plan"; }
 
   long num_items() const { return long(items.size()); }
   long num_merges() const { return long(merges.size()); }
-  // Room for partial results between attend_item and merge_item, 64-byte aligned; may be 0.
-  size_t partial_bytes() const { return size_t(num_partials) * sizeof(float); }
 
-  struct Sequence {
-    int64_t start, count, first_key, end_key, first_row;
-    const int32_t* blocks;
-
-    // Positions of the keys that the token at `position` sees; none where end <= begin.
-    int64_t begin_of(int64_t position, long window) const {
-      return std::max(first_key, window > 0 ? position - window + 1 : 0);
-    }
-    int64_t end_of(int64_t position) const { return std::min(end_key, position + 1); }
-  };
-  long num_heads, group, window, num_rows = 0, num_partials = 0;
-  long num_blocks, block_size, num_kv_heads, head_dim;  // of the cache that it was made for
-  size_t kv_bytes = 0;                      // that a layer reads, at least
-  std::vector<Sequence> sequences;
+  const long group, num_kv_heads, head_dim;
   std::vector<AttentionItem> items, merges;
 
   // Of a row in a span: its sums, the largest score, the sum of weights; a multiple of 16.
   long partial_floats() const { return head_dim + 16; }
 
  private:
-  void add_sequence(const KvCache& cache, long s);
-  std::vector<int32_t> blocks_;
+  void add_items(const KvCache& cache, long s);
 };
 
 // One layer's queries and results. Strides are in floats, from token to token; heads lie one after

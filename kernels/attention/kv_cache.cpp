@@ -1,6 +1,5 @@
 // Blocks of keys and values: their layout, and rows in and out of it.
 #include <cstring>
-#include <string>
 
 #include "../native/cpu.h"
 #include "attention.h"
@@ -8,26 +7,19 @@
 namespace perfuse {
 namespace {
 
-constexpr long kCountMax = long{1} << 31;
-
-long checked(const char* name, long value, long least, long most, long step) {
-  if (value < least || value > most || value % step != 0) {
-    refuse(std::string(name) + " is " + std::to_string(value) + "; it must be " +
-           (step > 1 ? "a multiple of " + std::to_string(step) + " " : "") + "from " +
-           std::to_string(least) + " to " + std::to_string(most));
-  }
-  return value;
+size_t half_size(Kind kind, long head_dim) {
+  return size_t(kTileTokens * head_dim) * (kind == F32 ? 4 : kind == BF16 ? 2 : 1);
 }
 
-Kind checked(Kind kind) {
-  if (kind == I4) refuse("kind is int4; a cache takes fp32, bf16 or int8");
-  return kind;
+size_t tile_size(Kind kind, long head_dim) {
+  return 2 * half_size(kind, head_dim) + (kind == I8 ? 2 * kTileTokens * sizeof(float) : 0);
 }
 
-// A cache that no address space holds must be refused before it is multiplied out.
-size_t total_bytes(size_t block_bytes, long num_blocks) {
-  if (size_t(num_blocks) > (size_t{1} << 46) / block_bytes) throw std::bad_alloc();
-  return size_t(num_blocks) * block_bytes;
+// Refuses sizes before memory is asked for.
+size_t layer_size(Kind kind, long block_size, long num_kv_heads, long head_dim) {
+  checked_size("num_kv_heads", num_kv_heads, 1, 4096, 1);
+  checked_size("head_dim", head_dim, 16, kHeadDimMax, 16);
+  return size_t(num_kv_heads) * size_t(block_size / kTileTokens) * tile_size(kind, head_dim);
 }
 
 template <class T, int kPer>
@@ -54,18 +46,12 @@ void read_tile(const char* tile, size_t half_bytes, long lane, long head_dim, Va
 
 }  // namespace
 
-KvCache::KvCache(Kind kind_, long num_blocks_, long block_size_, long num_layers_,
-                 long num_kv_heads_, long head_dim_)
-    : kind(checked(kind_)), num_blocks(checked("num_blocks", num_blocks_, 1, kCountMax - 1, 1)),
-      block_size(checked("block_size", block_size_, kTileTokens, 256, kTileTokens)),
-      num_layers(checked("num_layers", num_layers_, 1, 65536, 1)),
-      num_kv_heads(checked("num_kv_heads", num_kv_heads_, 1, 4096, 1)),
-      head_dim(checked("head_dim", head_dim_, 16, kHeadDimMax, 16)),
-      half_bytes(size_t(kTileTokens * head_dim_) * (kind_ == F32 ? 4 : kind_ == BF16 ? 2 : 1)),
-      tile_bytes(2 * half_bytes + (kind_ == I8 ? 2 * kTileTokens * sizeof(float) : 0)),
-      head_bytes(size_t(block_size / kTileTokens) * tile_bytes),
-      layer_bytes(size_t(num_kv_heads) * head_bytes), block_bytes(size_t(num_layers) * layer_bytes),
-      memory(total_bytes(block_bytes, num_blocks)) {}
+KvCache::KvCache(Kind kind, long num_blocks, long block_size, long num_layers, long num_kv_heads,
+                 long head_dim)
+    : PagedCache(kind, num_blocks, block_size, num_layers,
+                 layer_size(kind, block_size, num_kv_heads, head_dim)),
+      num_kv_heads(num_kv_heads), head_dim(head_dim), half_bytes(half_size(kind, head_dim)),
+      tile_bytes(tile_size(kind, head_dim)), head_bytes(layer_bytes / size_t(num_kv_heads)) {}
 
 void write_rows(const KvCache& cache, long layer, const int32_t* blocks, const int32_t* offsets,
                 const float* k, long k_stride, const float* v, long v_stride, long begin,

@@ -10,46 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.attention.layout import Layout
 from kernels.numbers import Floats, from_bf16, int8_rows, to_bf16
+from kernels.paged.layout import Layout
+from kernels.paged.ref import STEP as TILE
+from kernels.paged.ref import Blocks, check_size
 
-TILE = 16
 # Elements of a 4-byte unit.
 UNITS = {"fp32": 1, "bf16": 2, "int8": 4}
 _DTYPES = {"fp32": np.float32, "bf16": np.uint16, "int8": np.uint8}
 
 
-class Cache:
+class Cache(Blocks):
     """Blocks as bytes, [num_blocks, layers, kv heads, tiles, tile_bytes]."""
 
     def __init__(
         self, kind: str, num_blocks: int, block_size: int, layers: int, heads: int, dim: int
     ) -> None:
-        for name, value, most, step in (
-            ("num_blocks", num_blocks, 2**31 - 1, 1),
-            ("block_size", block_size, 256, TILE),
-            ("num_layers", layers, 65536, 1),
-            ("num_kv_heads", heads, 4096, 1),
-            ("head_dim", dim, 256, TILE),
-        ):
-            if not step <= value <= most or value % step:
-                multiple = f"a multiple of {step} " if step > 1 else ""
-                raise ValueError(f"{name} is {value}; it must be {multiple}from {step} to {most}")
-        self.kind, self.dim, self.block_size = kind, dim, block_size
-        self.half = TILE * dim * 4 // UNITS[kind]
+        check_size("num_kv_heads", heads, 4096)
+        check_size("head_dim", dim, 256, TILE)
+        self.dim, self.half = dim, TILE * dim * 4 // UNITS[kind]
         tile_bytes = 2 * self.half + (2 * TILE * 4 if kind == "int8" else 0)
-        shape = (num_blocks, layers, heads, block_size // TILE, tile_bytes)
-        self.data = np.zeros(shape, dtype=np.uint8)
-
-    def check_slots(self, blocks: NDArray[Any], offsets: NDArray[Any]) -> None:
-        known = (blocks >= 0) & (blocks < len(self.data))
-        known &= (offsets >= 0) & (offsets < self.block_size)
-        if not known.all():
-            t = int(np.argmin(known))
-            raise ValueError(
-                f"token {t} goes to block {blocks[t]}, offset {offsets[t]}; there are "
-                f"{len(self.data)} blocks of {self.block_size}"
-            )
+        tiles = (heads, block_size // TILE, tile_bytes)
+        super().__init__(kind, num_blocks, block_size, layers, tiles)
 
     def _parts(self, blocks: NDArray[Any], layer: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Codes [B, heads, tiles, slot, D] of K and of V, copies."""
@@ -130,29 +112,11 @@ def forward(
 ) -> None:
     """Token by token, sums in float64; a row's bits do not depend on the rows beside it."""
     q_TND = rounded_query(q_TND, cache.kind)
-    token = 0
-    for s, count in enumerate(layout.counts_S):
-        first, end = int(layout.first_keys_S[s]), int(layout.end_keys_S[s])
-        table = layout.blocks[layout.block_offsets[s] : layout.block_offsets[s + 1]]
-        for position in range(layout.starts_S[s], layout.starts_S[s] + count):
-            begin = max(first, position - window + 1) if window else first
-            seen = range(begin, min(end, position + 1))
-            held = table[(begin - first) // cache.block_size :]
-            held = held[: -(-(len(seen) + begin % cache.block_size) // cache.block_size)]
-            if not len(seen):
-                held = held[:0]
-            if ((held < 0) | (held >= len(cache.data))).any():
-                raise ValueError(
-                    f"sequence {s}: a block is {held.min()} or {held.max()}; it must be from 0 to "
-                    f"{len(cache.data) - 1}"
-                )
-            k, v = cache.keys_and_values(held, layer)
-            slots = slice(begin % cache.block_size, begin % cache.block_size + len(seen))
-            out, lse = attend(q_TND[token], k[slots], v[slots], scale)
-            out_TND[token] = out
-            if lse_TN is not None:
-                lse_TN[token] = lse
-            token += 1
+    for token, (held, slots) in enumerate(cache.seen(layout, window)):
+        k, v = cache.keys_and_values(held, layer)
+        out_TND[token], lse = attend(q_TND[token], k[slots], v[slots], scale)
+        if lse_TN is not None:
+            lse_TN[token] = lse
 
 
 def attend(

@@ -14,17 +14,8 @@ import math
 import torch
 import triton.language as tl
 
-from kernels.gpu import (
-    FLOATS,
-    INTEGERS,
-    cdiv,
-    check_tensor,
-    dot,
-    jit,
-    power_of_2,
-    rounded,
-)
-from kernels.gpu.parts import cells, fold, merge, part_span, room, write
+from kernels.gpu import FLOATS, cdiv, check_tensor, dot, jit, power_of_2, rounded, without_gaps
+from kernels.gpu.parts import cells, check_contexts, fold, merge, part_span, results, room, write
 
 # Of five stages two go to reading block ids ahead; the compiler then keeps two tiles of 32 KiB
 # (keys and values of 64 tokens x 128 channels of bf16) in flight: 71 KiB a program for sm_90.
@@ -108,18 +99,13 @@ def _check(
     check_tensor("keys", keys, (None, None, None, None), FLOATS)
     _, kv_heads, block_size, width = keys.shape
     check_tensor("values", values, keys.shape, (keys.dtype,), keys.device)
-    check_tensor("q_SHC", q_SHC, (None, None, width), FLOATS, keys.device)
-    sequences, heads, _ = q_SHC.shape
-    check_tensor("blocks_SB", blocks_SB, (sequences, None), INTEGERS, keys.device)
-    check_tensor("lengths_S", lengths_S, (sequences,), INTEGERS, keys.device)
+    check_contexts(q_SHC, width, blocks_SB, lengths_S, {"keys": keys, "values": values})
+    heads = q_SHC.shape[1]
     if min(kv_heads, block_size, width) < 1 or heads % kv_heads or not heads:
         raise ValueError(
             f"keys have shape {tuple(keys.shape)}, q_SHC {tuple(q_SHC.shape)}; sizes must be at "
             f"least 1, and query heads a multiple of KV heads"
         )
-    for name, cache in (("keys", keys), ("values", values)):
-        if not cache.is_contiguous():
-            raise ValueError(f"{name} has strides {cache.stride()}; it must be contiguous")
 
 
 def decode(
@@ -151,8 +137,7 @@ def decode(
     _check(q_SHC, keys, values, blocks_SB, lengths_S, window, splits)
     num_blocks, kv_heads, block_size, width = keys.shape
     sequences, heads, _ = q_SHC.shape
-    out = torch.empty((sequences, heads, width), dtype=torch.float32, device=keys.device)
-    lse = torch.empty((sequences, heads), dtype=torch.float32, device=keys.device)
+    out, lse = results(q_SHC, width, keys.device)
     longest = min(blocks_SB.shape[1] * block_size, window or 2**31 - 1)
     if not sequences or not longest or not num_blocks:
         return out.zero_(), lse.fill_(-math.inf)
@@ -184,7 +169,7 @@ def _launch(
     _, kv_heads, block_size, width = keys.shape
     sequences, heads, num_parts = part_lse.shape
     group = heads // kv_heads
-    blocks_SB = blocks_SB if blocks_SB.stride(1) == 1 else blocks_SB.contiguous()
+    blocks_SB = without_gaps(blocks_SB)
     wide = keys.dtype == torch.float32 or width > 128
     _attend[(num_parts, kv_heads * cdiv(group, block_h), sequences)](
         *(q_SHC, keys, values, blocks_SB, lengths_S, part_out, part_lse),

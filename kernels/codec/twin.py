@@ -15,21 +15,15 @@ import torch
 import triton.language as tl
 
 from kernels.codec import ref
-from kernels.gpu import (
-    FLOATS,
-    INTEGERS,
-    cdiv,
-    check_tensor,
-    jit,
-    power_of_2,
-    rounded,
-)
+from kernels.codec.twin_reduce import reduce
+from kernels.gpu import FLOATS, INTEGERS, cdiv, check_tensor, jit, power_of_2, rounded, without_gaps
+
+__all__ = ["pack", "reduce", "unpack"]
 
 GROUP = tl.constexpr(128)  # kernels.numbers.GROUP
 # Adding and subtracting 1.5 * 2^23 rounds a small float to the nearest even integer.
 ROUNDER = tl.constexpr(12582912.0)
 GROUPS_A_PROGRAM = 16  # 2,048 channels: 16 a thread of 4 warps
-UNKNOWN, TWICE = tl.constexpr(1), tl.constexpr(2)
 
 
 @jit
@@ -135,48 +129,6 @@ def _unpack(
     tl.store(out + row * hidden + channel, x, mask=channel < hidden)
 
 
-@jit
-def _table(
-    tokens: tl.tensor,
-    ranks: tl.tensor,
-    table: tl.tensor,
-    wrong: tl.tensor,
-    num_rows: tl.tensor,
-    num_tokens: tl.tensor,
-    num_ranks: tl.tensor,
-    BLOCK: tl.constexpr,
-) -> None:
-    """Write which row each rank sent for each token, so that no sort is needed."""
-    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    token = tl.load(tokens + row, mask=row < num_rows, other=-1).to(tl.int64)
-    rank = tl.load(ranks + row, mask=row < num_rows, other=0).to(tl.int64)
-    known = (token >= 0) & (token < num_tokens) & (rank >= 0) & (rank < num_ranks)
-    before = tl.atomic_xchg(table + token * num_ranks + rank, row, mask=known)
-    tl.atomic_or(wrong + row * 0, UNKNOWN, mask=(token >= 0) & (known == 0))
-    tl.atomic_or(wrong + row * 0, TWICE, mask=known & (before >= 0))
-
-
-@jit
-def _reduce(
-    rows: tl.tensor,
-    table: tl.tensor,
-    out: tl.tensor,
-    stride: tl.tensor,
-    hidden: tl.tensor,
-    num_ranks: tl.tensor,
-    BLOCK: tl.constexpr,
-) -> None:
-    """Program (token, channels): rows by ascending rank, whatever the order of arrival."""
-    token = tl.program_id(0).to(tl.int64)
-    channel = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    sums = tl.zeros((BLOCK,), dtype=tl.float32)
-    for rank in range(num_ranks):
-        row = tl.load(table + token * num_ranks + rank).to(tl.int64)
-        there = channel < tl.where(row >= 0, hidden, 0)
-        sums += tl.load(rows + row * stride + channel, mask=there, other=0.0).to(tl.float32)
-    tl.store(out + token * hidden + channel, sums, mask=channel < hidden)
-
-
 def _scales_at(hidden: int) -> int:
     return cdiv(hidden, 4) * 4
 
@@ -185,10 +137,6 @@ def _chunks(hidden: int) -> int:
     """Programs a row; scales and the zeros behind them count, not channels alone."""
     scales = (ref.row_bytes(hidden) - _scales_at(hidden)) // 4
     return cdiv(scales, GROUPS_A_PROGRAM)
-
-
-def _rows(x: torch.Tensor) -> torch.Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def pack(
@@ -207,7 +155,7 @@ def pack(
         raise ValueError(
             f"num_destinations is {num_destinations}, hidden {hidden}; each must be at least 1"
         )
-    x_TH, destinations_TD = _rows(x_TH), destinations_TD.contiguous()
+    x_TH, destinations_TD = without_gaps(x_TH), destinations_TD.contiguous()
     largest = int(destinations_TD.max()) if check and destinations_TD.numel() else -1
     if largest >= num_destinations:
         raise ValueError(f"destinations_TD names {largest}; there are {num_destinations}")
@@ -217,39 +165,35 @@ def pack(
     offsets = torch.zeros(num_destinations + 1, dtype=torch.int64, device=device)
     if not room:
         return payload, tokens_R, offsets
-    places = torch.empty((num_destinations, tokens), dtype=torch.int32, device=device)
-    counts = torch.empty(num_destinations, dtype=torch.int32, device=device)
-    named = destinations_TD.shape[1]
     with torch.cuda.device_of(x_TH):
-        _places[(num_destinations,)](
-            destinations_TD,
-            places,
-            counts,
-            tokens,
-            named,
-            BLOCK_T=min(power_of_2(tokens, 16), 1024 // min(power_of_2(named), 16)),
-            BLOCK_D=power_of_2(named),
-        )
-        torch.cumsum(counts, 0, out=offsets[1:])
-        _pack[(tokens, _chunks(hidden))](
-            x_TH,
-            destinations_TD,
-            places,
-            offsets,
-            payload.view(torch.int8),
-            payload.view(torch.float32),
-            tokens_R,
-            x_TH.stride(0),
-            tokens,
-            named,
-            num_destinations,
-            hidden,
-            _scales_at(hidden),
-            row_bytes,
-            BLOCK_G=GROUPS_A_PROGRAM,
-            enable_fp_fusion=False,
-        )
+        _launch_pack(x_TH, destinations_TD, payload, tokens_R, offsets)
     return payload, tokens_R, offsets
+
+
+def _launch_pack(
+    x_TH: torch.Tensor,
+    destinations_TD: torch.Tensor,
+    payload: torch.Tensor,
+    tokens_R: torch.Tensor,
+    offsets: torch.Tensor,
+) -> None:
+    tokens, hidden = x_TH.shape
+    named, num_destinations = destinations_TD.shape[1], len(offsets) - 1
+    places = offsets.new_empty((num_destinations, tokens), dtype=torch.int32)
+    counts = offsets.new_empty(num_destinations, dtype=torch.int32)
+    _places[(num_destinations,)](
+        *(destinations_TD, places, counts, tokens, named),
+        BLOCK_T=min(power_of_2(tokens, 16), 1024 // min(power_of_2(named), 16)),
+        BLOCK_D=power_of_2(named),
+    )
+    torch.cumsum(counts, 0, out=offsets[1:])
+    _pack[(tokens, _chunks(hidden))](
+        *(x_TH, destinations_TD, places, offsets),
+        *(payload.view(torch.int8), payload.view(torch.float32), tokens_R, x_TH.stride(0)),
+        *(tokens, named, num_destinations, hidden, _scales_at(hidden), payload.shape[1]),
+        BLOCK_G=GROUPS_A_PROGRAM,
+        enable_fp_fusion=False,
+    )
 
 
 def unpack(payload: torch.Tensor, hidden: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -272,61 +216,3 @@ def unpack(payload: torch.Tensor, hidden: int, dtype: torch.dtype = torch.float3
                 BLOCK_G=GROUPS_A_PROGRAM,
             )
     return out
-
-
-def reduce(
-    rows_RH: torch.Tensor,
-    tokens_R: torch.Tensor,
-    ranks_R: torch.Tensor,
-    num_tokens: int,
-    num_ranks: int,
-    *,
-    check: bool = True,
-) -> torch.Tensor:
-    """Sum of each token's rows by ascending rank, [num_tokens, H] float32.
-
-    Ranks are 0 .. num_ranks - 1; a row of token -1 is unused and may hold NaN. With `check`, raises
-    ValueError on ids past the end and where a rank sends a token twice.
-    """
-    check_tensor("rows_RH", rows_RH, (None, None), FLOATS)
-    count, hidden = rows_RH.shape
-    check_tensor("tokens_R", tokens_R, (count,), INTEGERS, rows_RH.device)
-    check_tensor("ranks_R", ranks_R, (count,), INTEGERS, rows_RH.device)
-    if num_ranks < 1 or num_tokens < 0:
-        raise ValueError(
-            f"num_ranks is {num_ranks}, num_tokens {num_tokens}; they must be at least 1 and 0"
-        )
-    device = rows_RH.device
-    out = torch.empty((num_tokens, hidden), dtype=torch.float32, device=device)
-    if not count or not out.numel():
-        return out.zero_()
-    rows_RH = _rows(rows_RH)
-    table = torch.full((num_tokens, num_ranks), -1, dtype=torch.int32, device=device)
-    wrong = torch.zeros(1, dtype=torch.int32, device=device)
-    with torch.cuda.device_of(rows_RH):
-        _table[(cdiv(count, 256),)](
-            tokens_R.contiguous(),
-            ranks_R.contiguous(),
-            table,
-            wrong,
-            count,
-            num_tokens,
-            num_ranks,
-            BLOCK=256,
-        )
-        if check:
-            _refuse(int(wrong), num_tokens, num_ranks)
-        _reduce[(num_tokens, cdiv(hidden, 1024))](
-            rows_RH, table, out, rows_RH.stride(0), hidden, num_ranks, BLOCK=1024
-        )
-    return out
-
-
-def _refuse(wrong: int, num_tokens: int, num_ranks: int) -> None:
-    if wrong & UNKNOWN.value:
-        raise ValueError(
-            f"tokens_R or ranks_R names what is not there: tokens must be below {num_tokens}, "
-            f"ranks from 0 to {num_ranks - 1}"
-        )
-    if wrong & TWICE.value:
-        raise ValueError("a rank sends a token twice; the order of its rows would be chance")

@@ -104,5 +104,10 @@ def check_tensor(
         raise ValueError(f"{name} is on {tensor.device}; it must be on {device}")
 
 
+def without_gaps(x: torch.Tensor) -> torch.Tensor:
+    """As it is where its last dimension has no gaps, else a copy."""
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
 INTEGERS = (torch.int32, torch.int64)
 FLOATS = (torch.bfloat16, torch.float32)

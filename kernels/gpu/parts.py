@@ -1,9 +1,20 @@
-"""Attention in parts of a context, each with its log-sum-exp, and their merge into one."""
+"""What the twins of paged decode attention share: contexts in parts, each with its log-sum-exp, and
+their merge into one.
+"""
 
 import torch
 import triton.language as tl
 
-from kernels.gpu import dot, jit, num_splits, power_of_2, rounded
+from kernels.gpu import (
+    FLOATS,
+    INTEGERS,
+    check_tensor,
+    dot,
+    jit,
+    num_splits,
+    power_of_2,
+    rounded,
+)
 
 # Tokens below which a part of its own costs more, in a merge and a start, than it saves.
 PART_MIN = 256
@@ -94,6 +105,31 @@ def _merge(
     divisor = tl.where(total > 0, total, 1.0)
     tl.store(out + row * width + column, sums / divisor, mask=column < width)
     tl.store(lse + row, tl.where(total > 0, base + tl.log(divisor), -float("inf")))
+
+
+def check_contexts(
+    q_SHC: torch.Tensor,
+    width: int,
+    blocks_SB: torch.Tensor,
+    lengths_S: torch.Tensor,
+    caches: dict[str, torch.Tensor],
+) -> None:
+    """Raises ValueError where a step's queries and contexts do not fit the caches, by name."""
+    device = next(iter(caches.values())).device
+    check_tensor("q_SHC", q_SHC, (None, None, width), FLOATS, device)
+    check_tensor("blocks_SB", blocks_SB, (len(q_SHC), None), INTEGERS, device)
+    check_tensor("lengths_S", lengths_S, (len(q_SHC),), INTEGERS, device)
+    for name, cache in caches.items():
+        if not cache.is_contiguous():
+            raise ValueError(f"{name} has strides {cache.stride()}; it must be contiguous")
+
+
+def results(
+    q_SHC: torch.Tensor, width: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where attention [S, H, width] and its log-sum-exp [S, H] go, float32."""
+    out = torch.empty((*q_SHC.shape[:2], width), dtype=torch.float32, device=device)
+    return out, torch.empty(q_SHC.shape[:2], dtype=torch.float32, device=device)
 
 
 def room(

@@ -16,10 +16,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "../attention/attention.h"
-#include "../native/arguments.h"
-#include "../native/memory.h"
-#include "../native/table.h"
+#include "../paged/paged.h"
 
 namespace perfuse {
 
@@ -34,21 +31,18 @@ constexpr long kLatentTile = 256;     // keys whose probabilities meet one copy 
 //   row     latent, then rope, as fp32 or bf16; int8: codes of both, then their two fp32 scales
 //
 // A row is what one token adds to a layer: the same bytes on every instruction set.
-class LatentCache : public Owned {
+class LatentCache : public PagedCache {
  public:
   // Throws std::invalid_argument on sizes that it cannot have, std::bad_alloc on too large ones.
   LatentCache(Kind kind, long num_blocks, long block_size, long num_layers, long latent, long rope);
   const char* what() const override { return "latent cache"; }
   char* row(long block, long layer, long slot) const {
-    return memory.data() + size_t(block) * block_bytes + size_t(layer) * layer_bytes +
-           size_t(slot) * row_bytes;
+    return this->block(block) + size_t(layer) * layer_bytes + size_t(slot) * row_bytes;
   }
   long width() const { return latent + rope; }
 
-  const Kind kind;
-  const long num_blocks, block_size, num_layers, latent, rope;
-  const size_t row_bytes, layer_bytes, block_bytes;
-  const Memory memory;
+  const long latent, rope;
+  const size_t row_bytes;
 };
 
 // Some tokens of one sequence, all their heads, over all keys that they see or over one split.
@@ -70,35 +64,17 @@ struct LatentMerge {
 // eighth, and partial results do not grow with n but with its logarithm.
 int64_t latent_split_end(int64_t position);
 
-// Which items there are, once a step for all layers of one window. Holds copies of the arrays.
-// Throws std::invalid_argument where a block or range cannot be.
-class LatentPlan : public Owned {
+// Which items there are, once a step for all layers of one window.
+class LatentPlan : public PagedPlan {
  public:
-  // A query at position p sees keys up to p, and with window > 0 from p - window + 1 on.
   LatentPlan(const LatentCache& cache, long num_heads, const Sequences& sequences, long window);
   const char* what() const override { return "latent plan"; }
 
   long num_items() const { return long(items.size()); }
   long num_merges() const { return long(merges.size()); }
-  // Room for partial results between attend_latents and merge_latents, 64-byte aligned; may be 0.
-  size_t partial_bytes() const { return size_t(num_partials) * sizeof(float); }
 
-  struct Sequence {
-    int64_t start, count, first_key, end_key, first_row;
-    const int32_t* blocks;
-
-    // Positions of the keys that the token at `position` sees; none where end <= begin.
-    int64_t begin_of(int64_t position, long window) const {
-      return std::max(first_key, window > 0 ? position - window + 1 : 0);
-    }
-    int64_t end_of(int64_t position) const { return std::min(end_key, position + 1); }
-  };
-  const long num_heads, groups, window;             // groups: of 16 heads, the last one padded
-  const long num_blocks, block_size, latent, rope;  // of the cache that it was made for
-  long num_rows = 0, num_partials = 0;
-  size_t kv_bytes = 0;                              // that a layer reads, at least
-  double operations = 0;                            // that a layer takes: two for a multiply-add
-  std::vector<Sequence> sequences;
+  const long groups, latent, rope;  // groups: of 16 heads, the last one padded
+  double operations = 0;            // that a layer takes: two for a multiply-add
   std::vector<LatentItem> items;
   std::vector<LatentMerge> merges;
 
@@ -108,9 +84,8 @@ class LatentPlan : public Owned {
   long partial_floats() const { return 2 * kGroupHeads + kGroupHeads * stride(); }
 
  private:
-  void add_sequence(const LatentCache& cache, const Sequences& all, long s);
+  void add_items(const LatentCache& cache, long s);
   void make_items(double share);
-  std::vector<int32_t> blocks_;
 };
 
 // One layer's queries and results. Strides are in floats, from token to token; heads lie one after

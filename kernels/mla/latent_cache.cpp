@@ -1,6 +1,5 @@
 // Blocks of latents: their layout, and rows in and out of it.
 #include <cstring>
-#include <string>
 
 #include "../native/cpu.h"
 #include "latent.h"
@@ -8,30 +7,15 @@
 namespace perfuse {
 namespace {
 
-constexpr long kCountMax = long{1} << 31;
-
-long checked(const char* name, long value, long least, long most, long step) {
-  if (value < least || value > most || value % step != 0) {
-    refuse(std::string(name) + " is " + std::to_string(value) + "; it must be " +
-           (step > 1 ? "a multiple of " + std::to_string(step) + " " : "") + "from " +
-           std::to_string(least) + " to " + std::to_string(most));
-  }
-  return value;
-}
-
-Kind checked(Kind kind) {
-  if (kind == I4) refuse("kind is int4; a cache takes fp32, bf16 or int8");
-  return kind;
-}
-
 size_t row_size(Kind kind, long width) {
   return kind == I8 ? size_t(width) + 2 * sizeof(float) : size_t(width) * (kind == F32 ? 4 : 2);
 }
 
-// A cache that no address space holds must be refused before it is multiplied out.
-size_t total_bytes(size_t block_bytes, long num_blocks) {
-  if (size_t(num_blocks) > (size_t{1} << 46) / block_bytes) throw std::bad_alloc();
-  return size_t(num_blocks) * block_bytes;
+// Refuses sizes before memory is asked for.
+size_t layer_size(Kind kind, long block_size, long latent, long rope) {
+  checked_size("latent", latent, 16, kLatentMax, 16);
+  checked_size("rope", rope, 16, kLatentMax, 16);
+  return size_t(block_size) * row_size(kind, latent + rope);
 }
 
 float widened(uint16_t code) {
@@ -43,15 +27,11 @@ float widened(uint16_t code) {
 
 }  // namespace
 
-LatentCache::LatentCache(Kind kind_, long num_blocks_, long block_size_, long num_layers_,
-                         long latent_, long rope_)
-    : kind(checked(kind_)), num_blocks(checked("num_blocks", num_blocks_, 1, kCountMax - 1, 1)),
-      block_size(checked("block_size", block_size_, kStepKeys, 256, kStepKeys)),
-      num_layers(checked("num_layers", num_layers_, 1, 65536, 1)),
-      latent(checked("latent", latent_, 16, kLatentMax, 16)),
-      rope(checked("rope", rope_, 16, kLatentMax, 16)), row_bytes(row_size(kind_, latent_ + rope_)),
-      layer_bytes(size_t(block_size_) * row_bytes), block_bytes(size_t(num_layers_) * layer_bytes),
-      memory(total_bytes(block_bytes, num_blocks_)) {}
+LatentCache::LatentCache(Kind kind, long num_blocks, long block_size, long num_layers, long latent,
+                         long rope)
+    : PagedCache(kind, num_blocks, block_size, num_layers,
+                 layer_size(kind, block_size, latent, rope)),
+      latent(latent), rope(rope), row_bytes(row_size(kind, latent + rope)) {}
 
 void write_latents(const LatentCache& cache, long layer, const int32_t* blocks,
                    const int32_t* offsets, const float* latents, long latent_stride,

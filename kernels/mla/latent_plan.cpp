@@ -8,37 +8,9 @@
 namespace perfuse {
 namespace {
 
-constexpr int64_t kPositionMax = int64_t{1} << 40;
-constexpr int64_t kRowsLimit = int64_t{1} << 31;
 constexpr int64_t kSplitLeast = 512;
 // Items that are smaller than this part of a thread's work need not be split.
 constexpr double kShare = 0.25;
-
-[[noreturn]] void refuse_sequence(long s, const char* name, int64_t value,
-                                  const std::string& must) {
-  refuse("sequence " + std::to_string(s) + ": " + name + " is " + std::to_string(value) +
-         "; it must be " + must);
-}
-
-void check(const LatentCache& cache, const Sequences& all, long s) {
-  const int64_t size = cache.block_size;
-  const auto range = [&](const char* name, int64_t value, int64_t least, int64_t most) {
-    if (value < least || value > most) {
-      refuse_sequence(s, name, value, "from " + std::to_string(least) + " to " +
-                                          std::to_string(most));
-    }
-  };
-  range("start", all.starts[s], 0, kPositionMax);
-  range("count", all.counts[s], 0, kRowsLimit);
-  range("first_key", all.first_keys[s], 0, kPositionMax);
-  if (all.first_keys[s] % size != 0) {
-    refuse_sequence(s, "first_key", all.first_keys[s],
-                    "a multiple of block_size, " + std::to_string(size));
-  }
-  const int64_t blocks = all.block_offsets[s + 1] - all.block_offsets[s];
-  if (blocks < 0) refuse_sequence(s, "its number of blocks", blocks, "at least 0");
-  range("end_key", all.end_keys[s], all.first_keys[s], all.first_keys[s] + blocks * size);
-}
 
 }  // namespace
 
@@ -50,37 +22,19 @@ int64_t latent_split_end(int64_t position) {
   return (position / size + 1) * size;
 }
 
-LatentPlan::LatentPlan(const LatentCache& cache, long num_heads_, const Sequences& all,
-                       long window_)
-    : num_heads(num_heads_), groups((num_heads_ + kGroupHeads - 1) / kGroupHeads), window(window_),
-      num_blocks(cache.num_blocks), block_size(cache.block_size), latent(cache.latent),
-      rope(cache.rope) {
+LatentPlan::LatentPlan(const LatentCache& cache, long num_heads, const Sequences& all, long window)
+    : PagedPlan(cache, num_heads, all, window), groups((num_heads + kGroupHeads - 1) / kGroupHeads),
+      latent(cache.latent), rope(cache.rope) {
   if (num_heads < 1 || num_heads > kLatentHeadsMax) {
     refuse("num_heads is " + std::to_string(num_heads) + "; it must be from 1 to " +
            std::to_string(kLatentHeadsMax));
   }
-  if (window < 0) refuse("window is " + std::to_string(window) + "; it must be at least 0");
-  blocks_.assign(all.blocks, all.blocks + all.block_offsets[all.count]);
-  for (long s = 0; s < all.count; ++s) add_sequence(cache, all, s);
+  for (long s = 0; s < all.count; ++s) add_items(cache, s);
   make_items(kShare * operations / num_threads());
 }
 
-void LatentPlan::add_sequence(const LatentCache& cache, const Sequences& all, long s) {
-  check(cache, all, s);
-  const Sequence sequence{all.starts[s], all.counts[s], all.first_keys[s], all.end_keys[s],
-                          num_rows, blocks_.data() + all.block_offsets[s]};
-  sequences.push_back(sequence);
-  num_rows += sequence.count;
-  if (num_rows > kRowsLimit) refuse("a step has more than 2^31 query rows");
-  if (sequence.count == 0) return;
-  const int64_t last = sequence.start + sequence.count - 1;
-  for (int64_t key = sequence.begin_of(sequence.start, window); key < sequence.end_of(last);
-       key = (key / block_size + 1) * block_size) {
-    const int32_t block = sequence.blocks[(key - sequence.first_key) / block_size];
-    if (block < 0 || block >= num_blocks) {
-      refuse_sequence(s, "a block", block, "from 0 to " + std::to_string(num_blocks - 1));
-    }
-  }
+void LatentPlan::add_items(const LatentCache& cache, long s) {
+  const Sequence& sequence = sequences[size_t(s)];
   const long most = std::max(1L, kLatentRows / (groups * kGroupHeads));
   for (int64_t first = 0; first < sequence.count; first += most) {
     const int64_t tokens = std::min<int64_t>(most, sequence.count - first);

@@ -10,33 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.attention.layout import Layout
 from kernels.numbers import Floats, from_bf16, int8_rows, to_bf16
+from kernels.paged.layout import Layout
+from kernels.paged.ref import Blocks, check_size
 
-# Keys of a native step: they must lie in one block.
-STEP = 16
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 
 
-class Cache:
+class Cache(Blocks):
     """Blocks as bytes, [num_blocks, layers, slots, row_bytes]."""
 
     def __init__(
         self, kind: str, num_blocks: int, block_size: int, layers: int, latent: int, rope: int
     ) -> None:
-        for name, value, most, step in (
-            ("num_blocks", num_blocks, 2**31 - 1, 1),
-            ("block_size", block_size, 256, STEP),
-            ("num_layers", layers, 65536, 1),
-            ("latent", latent, 4096, 16),
-            ("rope", rope, 4096, 16),
-        ):
-            if not step <= value <= most or value % step:
-                multiple = f"a multiple of {step} " if step > 1 else ""
-                raise ValueError(f"{name} is {value}; it must be {multiple}from {step} to {most}")
-        self.kind, self.block_size, self.latent, self.rope = kind, block_size, latent, rope
+        check_size("latent", latent, 4096, 16)
+        check_size("rope", rope, 4096, 16)
+        self.latent, self.rope = latent, rope
         row_bytes = (latent + rope) * ITEM_BYTES[kind] + (8 if kind == "int8" else 0)
-        self.data = np.zeros((num_blocks, layers, block_size, row_bytes), dtype=np.uint8)
+        super().__init__(kind, num_blocks, block_size, layers, (block_size, row_bytes))
 
     def rows(self, blocks: NDArray[Any], layer: int, widened: bool = False) -> Floats:
         """fp32 [len(blocks) x S, D]: what the bytes stand for.
@@ -58,14 +49,7 @@ class Cache:
     def write(
         self, layer: int, blocks: NDArray[Any], offsets: NDArray[Any], rows_TD: Floats
     ) -> None:
-        known = (blocks >= 0) & (blocks < len(self.data))
-        known &= (offsets >= 0) & (offsets < self.block_size)
-        if not known.all():
-            t = int(np.argmin(known))
-            raise ValueError(
-                f"token {t} goes to block {blocks[t]}, offset {offsets[t]}; there are "
-                f"{len(self.data)} blocks of {self.block_size}"
-            )
+        self.check_slots(blocks, offsets)
         self.data[blocks, layer, offsets] = self._bytes(rows_TD)
 
     def _bytes(self, rows_TD: Floats) -> NDArray[np.uint8]:
@@ -94,26 +78,11 @@ def forward(
     """Token by token, in float64; a row's bits do not depend on the rows beside it."""
     if cache.kind != "fp32":
         q_THD = from_bf16(to_bf16(q_THD))
-    token = 0
-    for s, count in enumerate(layout.counts_S):
-        first, end = int(layout.first_keys_S[s]), int(layout.end_keys_S[s])
-        table = layout.blocks[layout.block_offsets[s] : layout.block_offsets[s + 1]]
-        for position in range(layout.starts_S[s], layout.starts_S[s] + count):
-            begin = max(first, position - window + 1) if window else first
-            num = max(0, min(end, position + 1) - begin)
-            skip = (begin - first) % cache.block_size
-            held = table[(begin - first) // cache.block_size :]
-            held = held[: -(-(num + skip) // cache.block_size) if num else 0]
-            if ((held < 0) | (held >= len(cache.data))).any():
-                raise ValueError(
-                    f"sequence {s}: a block is {held.min()} or {held.max()}; it must be from 0 to "
-                    f"{len(cache.data) - 1}"
-                )
-            rows = cache.rows(held, layer, widened=True)[skip : skip + num]
-            out_THL[token], lse = attend(q_THD[token], rows, cache.latent, scale)
-            if lse_TH is not None:
-                lse_TH[token] = lse
-            token += 1
+    for token, (held, slots) in enumerate(cache.seen(layout, window)):
+        rows = cache.rows(held, layer, widened=True)[slots]
+        out_THL[token], lse = attend(q_THD[token], rows, cache.latent, scale)
+        if lse_TH is not None:
+            lse_TH[token] = lse
 
 
 def attend(

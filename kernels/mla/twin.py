@@ -13,17 +13,8 @@ import math
 import torch
 import triton.language as tl
 
-from kernels.gpu import (
-    FLOATS,
-    INTEGERS,
-    cdiv,
-    check_tensor,
-    dot,
-    jit,
-    power_of_2,
-    rounded,
-)
-from kernels.gpu.parts import cells, fold, merge, part_span, room, write
+from kernels.gpu import FLOATS, cdiv, check_tensor, dot, jit, power_of_2, rounded, without_gaps
+from kernels.gpu.parts import cells, check_contexts, fold, merge, part_span, results, room, write
 
 
 @jit
@@ -99,17 +90,12 @@ def _check(
         raise ValueError(f"splits is {splits}; it must be at least 1, or None")
     check_tensor("cache", cache, (None, None, None), FLOATS)
     _, block_size, width = cache.shape
-    check_tensor("q_SHC", q_SHC, (None, None, width), FLOATS, cache.device)
-    sequences = len(q_SHC)
-    check_tensor("blocks_SB", blocks_SB, (sequences, None), INTEGERS, cache.device)
-    check_tensor("lengths_S", lengths_S, (sequences,), INTEGERS, cache.device)
+    check_contexts(q_SHC, width, blocks_SB, lengths_S, {"cache": cache})
     if not 0 < latent < width or block_size < 1:
         raise ValueError(
             f"latent is {latent}, cache has shape {tuple(cache.shape)}; latent must be from 1 to "
             f"{width - 1}, and blocks hold at least 1 token"
         )
-    if not cache.is_contiguous():
-        raise ValueError(f"cache has strides {cache.stride()}; it must be contiguous")
 
 
 def decode(
@@ -139,9 +125,8 @@ def decode(
     """
     _check(q_SHC, cache, blocks_SB, lengths_S, latent, splits)
     num_blocks, block_size, _ = cache.shape
-    sequences, heads, _ = q_SHC.shape
-    out = torch.empty((sequences, heads, latent), dtype=torch.float32, device=cache.device)
-    lse = torch.empty((sequences, heads), dtype=torch.float32, device=cache.device)
+    heads = q_SHC.shape[1]
+    out, lse = results(q_SHC, latent, cache.device)
     longest = blocks_SB.shape[1] * block_size
     if not out.numel() or not longest or not num_blocks:
         return out.zero_(), lse.fill_(-math.inf)
@@ -171,7 +156,7 @@ def _launch(
     _, block_size, width = cache.shape
     sequences, heads, num_parts, latent = part_out.shape
     rope = width - latent
-    blocks_SB = blocks_SB if blocks_SB.stride(1) == 1 else blocks_SB.contiguous()
+    blocks_SB = without_gaps(blocks_SB)
     _attend[(num_parts, cdiv(heads, block_h), sequences)](
         *(q_SHC, cache, blocks_SB, lengths_S, part_out, part_lse),
         *(scale, blocks_SB.stride(0), heads, num_parts, latent, rope),

@@ -2,79 +2,22 @@
 
     sums_TH = twin.forward(gate_up, down, hidden_TH, slots_TK, weights_TK)
 
-A pair is one (token, place among its K experts). Few pairs: each pair has a program column, and of
-those that name the same expert every BLOCK_M-th leads, the rest leave at once. Nothing is sorted,
-padded or counted beforehand: at batch 1 that would cost as much as the experts. Many pairs: they
-are sorted by expert, in blocks of one expert each.
-
+A pair is one (token, place among its K experts); which pairs a program does, `twin_pairs` says.
 Weights are the left operand and tokens the right one, so that 64 channels and more fill the tensor
 cores' rows where a small batch could not. Contributions are summed in a kernel of their own, by
 ascending place: the same bits each time, which atomic additions would not give.
 Letters: T tokens, H hidden, K experts a token, P pairs, E experts, I inner width.
 """
 
-from dataclasses import dataclass
-
 import torch
 import triton.language as tl
 
-from kernels.gpu import (
-    FLOATS,
-    INTEGERS,
-    cdiv,
-    check_tensor,
-    dot,
-    jit,
-    power_of_2,
-    rounded,
-    wave,
-)
+from kernels.gpu import FLOATS, INTEGERS, cdiv, check_tensor, dot, jit, rounded, without_gaps
+from kernels.moe.twin_pairs import UNSORTED_PAIRS_MAX, cut_pairs, in_order, led
+from kernels.moe.twin_tiles import tiles
 
-# Up to here a program finds its pairs by looking at all of them: a tile of 128 x 16 comparisons.
-UNSORTED_PAIRS_MAX = 128
 # kernels.moe.ref.GRID; and from 2^52 on every float64 is a whole number.
 GRID, WHOLE = tl.constexpr(2.0**32), tl.constexpr(2.0**52)
-
-
-@jit
-def _led(slots: tl.tensor, num_pairs: tl.tensor, num_experts: tl.tensor, PAIRS: tl.constexpr,
-         BLOCK_M: tl.constexpr) -> tl.tensor:  # fmt: skip
-    """Of the pair that this program is for: its expert, the pairs to do and whether each is one.
-
-    The expert is -1 where another program does this pair, or where nobody is named.
-    """
-    own = tl.program_id(1)
-    expert = tl.load(slots + own)
-    pair = tl.arange(0, PAIRS)
-    same = tl.load(slots + pair, mask=pair < num_pairs, other=-1) == expert
-    place = tl.cumsum(same.to(tl.int32), axis=0) - 1
-    before = tl.sum((same & (pair < own)).to(tl.int32), axis=0)
-    wanted = before + tl.arange(0, BLOCK_M)
-    found = (place[:, None] == wanted[None, :]) & same[:, None]
-    pairs = tl.sum(tl.where(found, pair[:, None], 0), axis=0)
-    here = tl.sum(found.to(tl.int32), axis=0) > 0
-    leads = (expert >= 0) & (expert < num_experts) & (before % BLOCK_M == 0)
-    return tl.where(leads, expert, -1), pairs, here
-
-
-@jit
-def _sorted(order: tl.tensor, starts: tl.tensor, num_experts: tl.tensor, EXPERTS: tl.constexpr,
-            BLOCK_M: tl.constexpr) -> tl.tensor:  # fmt: skip
-    """The same where pairs are sorted: `order` names them by expert, each from `starts` on."""
-    block = tl.program_id(1)
-    expert = tl.arange(0, EXPERTS)
-    held = expert < num_experts
-    start = tl.load(starts + expert, mask=held, other=0).to(tl.int32)
-    end = tl.load(starts + expert + 1, mask=held, other=0).to(tl.int32)
-    blocks = (end - start + BLOCK_M - 1) // BLOCK_M
-    last = tl.cumsum(blocks, axis=0)
-    mine = held & (block >= last - blocks) & (block < last)
-    chosen = tl.max(tl.where(mine, expert, -1), axis=0)
-    first = tl.sum(tl.where(mine, start + (block - last + blocks) * BLOCK_M, 0), axis=0)
-    limit = tl.sum(tl.where(mine, end, 0), axis=0)
-    at = first + tl.arange(0, BLOCK_M)
-    pairs = tl.load(order + at, mask=at < limit, other=0).to(tl.int32)
-    return chosen, pairs, at < limit
 
 
 @jit
@@ -100,9 +43,9 @@ def _gate_up(
 ) -> None:
     """Program (inner channels, block of pairs): inner[pair] = silu(gate) * up."""
     if SORTED:
-        expert, pairs, here = _sorted(order, starts, num_experts, SPAN, BLOCK_M)
+        expert, pairs, here = in_order(order, starts, num_experts, SPAN, BLOCK_M)
     else:
-        expert, pairs, here = _led(slots, num_pairs, num_experts, SPAN, BLOCK_M)
+        expert, pairs, here = led(slots, num_pairs, num_experts, SPAN, BLOCK_M)
     if expert < 0:
         return
     channel = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -154,9 +97,9 @@ def _down(
 ) -> None:
     """Program (hidden channels, block of pairs): parts[pair] = down @ inner[pair], float32."""
     if SORTED:
-        expert, pairs, here = _sorted(order, starts, num_experts, SPAN, BLOCK_M)
+        expert, pairs, here = in_order(order, starts, num_experts, SPAN, BLOCK_M)
     else:
-        expert, pairs, here = _led(slots, num_pairs, num_experts, SPAN, BLOCK_M)
+        expert, pairs, here = led(slots, num_pairs, num_experts, SPAN, BLOCK_M)
     if expert < 0:
         return
     channel = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -211,44 +154,6 @@ def _sum(
     tl.store(out + token * hidden + channel, sums, mask=channel < hidden)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """How one product is cut: channels and depth a step; see `tiles`."""
-
-    channels: int
-    depth: int
-    warps: int
-    stages: int
-
-    def options(self, depth: int) -> dict[str, int]:
-        """What a product of this depth is launched with."""
-        return {
-            "BLOCK_N": self.channels,
-            "BLOCK_K": self.depth,
-            "EVEN": depth % self.depth == 0,
-            "num_warps": self.warps,
-            "num_stages": self.stages,
-        }
-
-
-def tiles(
-    device: torch.device, dtype: torch.dtype, columns: int, width: int, block_m: int, fused: bool
-) -> Tile:
-    """The widest tile with which `columns` programs a tile of channels still make a wave.
-
-    Bytes in flight decide: three stages of 64 channels x 128 of gate and of up (bf16) are 108 KiB
-    with the tokens' 4 KiB each, so two programs share a multiprocessor of 228 KiB. Reckoned for
-    H100 and H200, not yet measured there.
-    """
-    depth = 128 if dtype == torch.bfloat16 else 32
-    if block_m > 16:
-        return Tile(64 if fused else 128, depth // 2, 4, 3)
-    for channels in (64, 32):
-        if columns * cdiv(width, channels) >= wave(device):
-            return Tile(channels, depth, 4, 3 if fused else 4)
-    return Tile(16, 2 * depth, 4, 3)
-
-
 def _check(
     gate_up: torch.Tensor,
     down: torch.Tensor,
@@ -295,56 +200,46 @@ def forward(
     Raises ValueError where a shape, dtype or device does not fit.
     """
     _check(gate_up, down, hidden_TH, slots_TK, weights_TK)
-    device, exact = gate_up.device, gate_up.dtype == torch.float32
+    exact = gate_up.dtype == torch.float32
     tokens, top_k = slots_TK.shape
-    experts, hidden, width = down.shape
+    experts, hidden, _ = down.shape
     dtype = torch.float64 if exact else torch.float32
-    out = torch.empty((tokens, hidden), dtype=dtype, device=device)
-    pairs = slots_TK.numel()
-    if not pairs:
+    out = torch.empty((tokens, hidden), dtype=dtype, device=gate_up.device)
+    if not slots_TK.numel():
         return out.zero_()
-    hidden_TH = hidden_TH if hidden_TH.stride(1) == 1 else hidden_TH.contiguous()
+    hidden_TH = without_gaps(hidden_TH)
     slots_TK, weights_TK = slots_TK.contiguous(), weights_TK.contiguous()
-    columns, index, options = _blocks(slots_TK, experts, unsorted_pairs_max)
-    inner = torch.empty((pairs, width), dtype=gate_up.dtype, device=device)
-    parts = torch.empty((pairs, hidden), dtype=torch.float32, device=device)
-    sizes = (pairs, experts, hidden, width)
-    busy, block_m = min(columns, experts), options["BLOCK_M"]
-    first = tiles(device, gate_up.dtype, busy, width, block_m, fused=True)
-    second = tiles(device, gate_up.dtype, busy, hidden, block_m, fused=False)
     with torch.cuda.device_of(gate_up):
-        _gate_up[(cdiv(width, first.channels), columns)](
-            *(hidden_TH, gate_up, inner, *index, hidden_TH.stride(0), top_k, *sizes),
-            **(options | first.options(hidden)),
-        )
-        _down[(cdiv(hidden, second.channels), columns)](
-            *(inner, down, parts, *index, *sizes), **(options | second.options(width))
-        )
+        parts = _products(gate_up, down, hidden_TH, slots_TK, unsorted_pairs_max)
         _sum[(tokens, cdiv(hidden, 1024))](
             parts, slots_TK, weights_TK, out, experts, top_k, hidden, EXACT=exact, BLOCK=1024
         )
     return out
 
 
-def _blocks(
-    slots_TK: torch.Tensor, experts: int, unsorted_pairs_max: int
-) -> tuple[int, tuple[torch.Tensor, torch.Tensor, torch.Tensor], dict[str, int]]:
-    """Programs a tile of channels, the three index tensors and the constants of both products."""
-    pairs = slots_TK.numel()
-    block_m = 64 if pairs >= 64 * experts else 16
-    if pairs <= unsorted_pairs_max:
-        options = {"SORTED": False, "SPAN": power_of_2(pairs, 16), "BLOCK_M": block_m}
-        return pairs, (slots_TK, slots_TK, slots_TK), options
-    order, starts = _by_expert(slots_TK, experts)
-    columns = min(pairs, cdiv(pairs, block_m) + experts)
-    options = {"SORTED": True, "SPAN": power_of_2(experts, 16), "BLOCK_M": block_m}
-    return columns, (slots_TK, order, starts), options
-
-
-def _by_expert(slots_TK: torch.Tensor, experts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pairs by expert [P], and where each expert's begin [E + 1]; unused ones lie behind."""
-    flat = slots_TK.flatten()
-    known = torch.where((flat >= 0) & (flat < experts), flat, experts)
-    ids, order = torch.sort(known, stable=True)
-    bounds = torch.arange(experts + 1, dtype=ids.dtype, device=ids.device)
-    return order, torch.searchsorted(ids, bounds)
+def _products(
+    gate_up: torch.Tensor,
+    down: torch.Tensor,
+    hidden_TH: torch.Tensor,
+    slots_TK: torch.Tensor,
+    unsorted_pairs_max: int,
+) -> torch.Tensor:
+    """What each pair's expert makes of its token, unweighted: [P, H] float32."""
+    device, dtype = gate_up.device, gate_up.dtype
+    experts, hidden, width = down.shape
+    pairs, top_k = slots_TK.numel(), slots_TK.shape[1]
+    columns, index, options = cut_pairs(slots_TK, experts, unsorted_pairs_max)
+    inner = torch.empty((pairs, width), dtype=dtype, device=device)
+    parts = torch.empty((pairs, hidden), dtype=torch.float32, device=device)
+    sizes = (pairs, experts, hidden, width)
+    busy, block_m = min(columns, experts), options["BLOCK_M"]
+    first = tiles(device, dtype, busy, width, block_m, fused=True)
+    second = tiles(device, dtype, busy, hidden, block_m, fused=False)
+    _gate_up[(cdiv(width, first.channels), columns)](
+        *(hidden_TH, gate_up, inner, *index, hidden_TH.stride(0), top_k, *sizes),
+        **(options | first.options(hidden)),
+    )
+    _down[(cdiv(hidden, second.channels), columns)](
+        *(inner, down, parts, *index, *sizes), **(options | second.options(width))
+    )
+    return parts

@@ -14,6 +14,7 @@ Functions decoder_functions();
 Functions linear_functions();
 Functions mla_functions();
 Functions moe_functions();
+Functions paged_functions();
 Functions sampling_functions();
 Functions scan_functions();
 

@@ -10,21 +10,21 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from configs.perfuse_tiny import MODEL_DIR, load_corpus, load_questions
+from configs.perfuse_tiny.batches import Plan, answer_mask, batches_from
 from configs.perfuse_tiny.cards import (
     RETRIEVED,
     UNANSWERABLE_COUNT,
     UNKNOWN,
     make_corpus,
     make_questions,
-    split_of,
-    training_chats,
 )
+from configs.perfuse_tiny.chats import training_chats
 from configs.perfuse_tiny.evaluate import recall
 from configs.perfuse_tiny.muon import orthogonalise
+from configs.perfuse_tiny.names import split_of
 from configs.perfuse_tiny.network import Network, Shape, hugging_face_state, load_exported
 from configs.perfuse_tiny.retrieval import HashingRetriever
 from configs.perfuse_tiny.tokenizer import END_ID, PAD_ID, START_ID, VOCABULARY, render
-from configs.perfuse_tiny.train import Plan, answer_mask, batches_from
 
 HEADER = "<|im_start|>assistant\n"
 CHAT = [

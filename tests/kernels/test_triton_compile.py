@@ -11,7 +11,8 @@ import tests.kernels.twins  # noqa: F401  (skips where triton is not)
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = {
-    "kernels.codec.twin": ("_places", "_pack", "_unpack", "_table", "_reduce"),
+    "kernels.codec.twin": ("_places", "_pack", "_unpack"),
+    "kernels.codec.twin_reduce": ("_table", "_reduce"),
     "kernels.moe.twin": ("_gate_up", "_down", "_sum"),
     "kernels.attention.twin": ("_attend",),
     "kernels.mla.twin": ("_attend",),

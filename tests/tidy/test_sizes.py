@@ -6,15 +6,55 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tidy.files import FOLDERS, Places, lines, none_of, sources, tree
+from tests.tidy.files import FOLDERS, LAYERS, Places, lines, none_of, sources, tree
 
-FILE_LINES_MAX = 400
-FUNCTION_LINES_MAX = 60
+FILE_LINES_MAX = 250
+FUNCTION_LINES_MAX = 45
+# Of each, in the five layers together: what stays above has a reason, written beside it.
+EXCEPTIONS_MAX = 5
 
 # Ratchets: what is longer than the limit, with its length today. An entry may only shrink, and goes
 # once the limit is met; nothing may be added.
-LONG_FILES = {"tests/workers/chip/test_scheduler.py": 845, "workers/chip/scheduler.py": 534}
-LONG_FUNCTIONS: dict[str, int] = {}
+LONG_FILES = {
+    # Being rewritten: the router as a pure machine, layer programs, framing once for all wires.
+    "cluster/router/router.py": 381,
+    "workers/chip/chip.py": 346,
+    "workers/wire/endpoint.py": 347,
+    "workers/wire/transport/frame.py": 275,
+    "workers/wire/transport/grpc.py": 364,
+    # Tests: known, to be split when they are next worked on.
+    "tests/benchmarks/test_peers.py": 315,
+    "tests/cluster/gateway/test_bad_input.py": 295,
+    "tests/cluster/gateway/test_generate.py": 365,
+    "tests/cluster/router/test_router.py": 314,
+    "tests/cluster/worlds/test_process.py": 273,
+    "tests/cluster/worlds/test_virtual.py": 299,
+    "tests/configs/test_deepseek_config.py": 286,
+    "tests/configs/test_plan.py": 267,
+    "tests/kernels/test_attention.py": 362,
+    "tests/kernels/test_decoder.py": 366,
+    "tests/kernels/test_mla.py": 327,
+    "tests/kernels/test_triton_attention.py": 260,
+    "tests/workers/chip/test_chip.py": 266,
+    "tests/workers/host/test_clock.py": 285,
+    "tests/workers/kv/test_blocks.py": 270,
+    "tests/workers/kv/test_pool.py": 252,
+    "tests/workers/model/test_exact.py": 316,
+    "tests/workers/wire/test_endpoint.py": 275,
+    "tests/workers/wire/transport/test_contract.py": 292,
+}
+LONG_FUNCTIONS = {
+    # A Triton kernel is one program: what it loads once stays in registers through its loop, and a
+    # third of its lines are its arguments, one each.
+    "kernels/attention/twin.py::_attend": 60,
+    "kernels/mla/twin.py::_attend": 58,
+    "kernels/moe/twin.py::_gate_up": 53,
+    # A table of cases, each with what it computes and what is wrong with it.
+    "benchmarks/triton/codec.py::codec_cases": 46,
+    # A model's random weights, one line each; one comparison of every way to batch.
+    "tests/kernels/test_decoder.py::Model.random": 49,
+    "tests/workers/model/test_exact.py::test_batches_equal_sequences_alone": 49,
+}
 
 
 def functions_in(node: ast.AST, prefix: str) -> Iterator[tuple[str, int]]:
@@ -57,6 +97,12 @@ def test_functions_are_short() -> None:
 def test_files_are_short() -> None:
     lengths = {path: len(lines(path)) for path in sources()}
     none_of(ratchet(lengths, FILE_LINES_MAX, LONG_FILES), "One file, one decision:")
+
+
+@pytest.mark.parametrize("known", [LONG_FILES, LONG_FUNCTIONS])
+def test_exceptions_are_few_in_the_layers(known: dict[str, int]) -> None:
+    of_layers = [name for name in known if name.split("/")[0] in LAYERS]
+    assert len(of_layers) <= EXCEPTIONS_MAX, of_layers
 
 
 def test_ratchet_only_shrinks() -> None:

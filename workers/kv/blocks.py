@@ -6,32 +6,17 @@ A block is exactly one of
     cached       no owner, but full and hashed: `match` finds it until it is evicted (oldest first)
     referenced   by sequences that share it, and by pins (somebody copies or will write it)
 
-A block's hash chains over its parent's hash and its own tokens, so equal hashes mean equal
-prefixes. It is the same in every process and run, and so names the block in the memory servers'
-pool as well. A block gets its hash only when its content is there (`commit`), and is never written
-again while it has one.
+A block gets its content hash (`workers.kv.content`) only when its content is there (`commit`), and
+is never written again while it has one.
 """
 
-import hashlib
-import struct
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
-from dataclasses import dataclass
 
-HASH_BYTES = 16
+from workers.kv.content import HASH_BYTES, Adoption, ContentIndex
 
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """Blocks pinned for content from elsewhere: block_ids[i] is or will be that of hashes[i].
-
-    missing   indexes whose content is not here and has to be written before `install`
-    """
-
-    block_ids: tuple[int, ...]
-    hashes: tuple[bytes, ...]
-    missing: tuple[int, ...]
+__all__ = ["HASH_BYTES", "Adoption", "BlockManager"]
 
 
 class BlockManager:
@@ -53,34 +38,21 @@ class BlockManager:
         self.block_size = block_size
         self.enable_prefix_caching = enable_prefix_caching
         self.num_evictions = 0
-        self._base = _digest(salt, b"perfuse-salt")
-        self._pack = struct.Struct(f"<{block_size}q").pack
+        self._content = ContentIndex(num_blocks, block_size, salt)
         self._free: deque[int] = deque(range(num_blocks))
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self._references = [0] * num_blocks  # pins included
         self._pins: dict[int, int] = {}
-        self._hash_of: list[bytes | None] = [None] * num_blocks
-        self._by_hash: dict[bytes, int] = {}
 
     # -- content hashes --------------------------------------------------------------------------
 
     def extend_hashes(self, hashes: list[bytes], token_ids: Seq[int], salt: bytes = b"") -> None:
         """Append the hashes of the full blocks of `token_ids` that `hashes` does not cover yet."""
-        size = self.block_size
-        parent = hashes[-1] if hashes else _digest(self._base + salt, b"perfuse-root")
-        for end in range((len(hashes) + 1) * size, len(token_ids) + 1, size):
-            parent = _digest(parent + self._pack(*token_ids[end - size : end]), b"perfuse-block")
-            hashes.append(parent)
+        self._content.extend(hashes, token_ids, salt)
 
     def match(self, hashes: Iterable[bytes]) -> list[int]:
         """Blocks that hold the longest leading run of `hashes`. Changes nothing."""
-        found: list[int] = []
-        for content in hashes:
-            block_id = self._by_hash.get(content)
-            if block_id is None:
-                break
-            found.append(block_id)
-        return found
+        return self._content.match(hashes)
 
     def lookup(self, token_ids: Seq[int], salt: bytes = b"") -> int:
         """How many leading full blocks of `token_ids` are here. Changes nothing."""
@@ -90,7 +62,7 @@ class BlockManager:
 
     def hash_of(self, block_id: int) -> bytes | None:
         """The content hash by which others find this block, or None."""
-        return self._hash_of[block_id]
+        return self._content.hash_of(block_id)
 
     # -- owners ----------------------------------------------------------------------------------
 
@@ -176,12 +148,8 @@ class BlockManager:
         If another block has that content already, this one stays private and nothing changes.
         """
         assert self._references[block_id], f"block {block_id} committed while nobody holds it"
-        if not self.enable_prefix_caching or content in self._by_hash:
-            return
-        old = self._hash_of[block_id]
-        assert old is None, f"block {block_id} holds {old!r} and was written again"
-        self._hash_of[block_id] = content
-        self._by_hash[content] = block_id
+        if self.enable_prefix_caching:
+            self._content.put(block_id, content)
 
     def invalidate(self, block_ids: Iterable[int]) -> None:
         """Nobody may find these blocks any more: their content is corrupt. Owners keep them.
@@ -189,7 +157,7 @@ class BlockManager:
         What was computed from a corrupt block is corrupt too: if in doubt pass range(num_blocks).
         """
         for block_id in block_ids:
-            self._forget(block_id)
+            self._content.forget(block_id)
             if block_id in self._cached:
                 del self._cached[block_id]
                 self._free.append(block_id)
@@ -201,7 +169,7 @@ class BlockManager:
         """
         if not self.enable_prefix_caching:
             return None  # nobody could find them
-        present = [self._by_hash.get(content) for content in hashes]
+        present = [self._content.block_with(content) for content in hashes]
         here = [b for b in present if b is not None]
         if not self.can_allocate(len(present) - len(here), here):
             return None
@@ -228,8 +196,7 @@ class BlockManager:
     def check_integrity(self, owners: Mapping[int, int] | None = None) -> None:
         """Assert that each block is exactly one of free, cached and referenced.
 
-        `owners`: block id -> sequences that hold it; if given, references must be these plus the
-        pins.
+        `owners`: block id -> sequences that hold it; references must be these plus the pins.
         """
         free, cached = list(self._free), list(self._cached)
         referenced = [b for b in range(self.num_blocks) if self._references[b]]
@@ -242,49 +209,33 @@ class BlockManager:
         assert sorted(free + cached + referenced) == list(range(self.num_blocks)), total
         for block_id in range(self.num_blocks):
             count, pins = self._references[block_id], self._pins.get(block_id, 0)
-            content = self._hash_of[block_id]
             assert count >= pins >= 0, f"block {block_id}: {count} references, {pins} pins; {total}"
             if owners is not None:
                 assert count == owners.get(block_id, 0) + pins, f"block {block_id}; {total}"
-            assert content is None or self._by_hash.get(content) == block_id, f"{block_id}; {total}"
-        hashed = [b for b in range(self.num_blocks) if self._hash_of[b] is not None]
-        assert len(hashed) == len(self._by_hash), f"hashed {hashed}, by hash {self._by_hash}"
-        assert all(self._hash_of[b] is not None for b in cached), f"cached without hash; {total}"
-        assert all(self._hash_of[b] is None for b in free), f"free but findable; {total}"
+        self._content.check_integrity()
+        assert all(self.hash_of(b) is not None for b in cached), f"cached without hash; {total}"
+        assert all(self.hash_of(b) is None for b in free), f"free but findable; {total}"
 
     def _take(self) -> int:
         if self._free:
             block_id = self._free.popleft()
         else:
             block_id, _ = self._cached.popitem(last=False)
-            self._forget(block_id)
+            self._content.forget(block_id)
             self.num_evictions += 1
         self._references[block_id] = 1
         return block_id
 
     def _retain(self, block_id: int) -> None:
         if not self._references[block_id]:
-            del self._cached[
-                block_id
-            ]  # a KeyError here: neither referenced nor cached has no content
+            del self._cached[block_id]  # a KeyError here: it has neither owner nor content
         self._references[block_id] += 1
 
     def _drop(self, block_id: int) -> None:
         self._references[block_id] -= 1
         if self._references[block_id]:
             return
-        if self._hash_of[block_id] is None:
+        if self.hash_of(block_id) is None:
             self._free.append(block_id)
         else:
             self._cached[block_id] = None
-
-    def _forget(self, block_id: int) -> None:
-        content = self._hash_of[block_id]
-        if content is not None:
-            del self._by_hash[content]
-            self._hash_of[block_id] = None
-
-
-def _digest(data: bytes, person: bytes) -> bytes:
-    """`person` (at most 16 bytes) keeps salts, roots and blocks from ever meeting in one hash."""
-    return hashlib.blake2b(data, digest_size=HASH_BYTES, person=person).digest()

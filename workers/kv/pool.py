@@ -5,13 +5,8 @@ A block's key is the 16-byte hash of its tokens and of all tokens before it; equ
 contents. The pool is a cache: it may refuse and evict. What must stay is pinned. Eviction takes the
 block that was used least recently, and within one prefix the last block first, because a block
 without those before it serves nobody.
-
-    bytes_held <= capacity_bytes                      always
-    _evictable (ordered, least recent first) + _held  each block is in one of the two; pinned ones
-    in _held
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +14,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from workers.errors import CorruptMessage, NotFound
+from workers.kv.lru_store import Block, LruStore
 from workers.wire.kind import Array
 
 KEY_BYTES = 16
@@ -56,12 +52,11 @@ class PoolStatistics:
     num_conflicts: int = 0
     shared_bytes: int = 0
 
-
-@dataclass(slots=True)
-class _Block:
-    array: Array
-    checksum: int
-    charged_bytes: int
+    def count(self, put: PutResult) -> None:
+        self.num_new += len(put.new)
+        self.num_known += len(put.known)
+        self.num_refused += len(put.refused)
+        self.num_evicted += len(put.evicted)
 
 
 def block_checksum(block: Array) -> int:
@@ -77,33 +72,31 @@ class BlockPool:
     """Blocks by key within `capacity_bytes`."""
 
     def __init__(self, capacity_bytes: int) -> None:
-        if capacity_bytes < 0:
-            raise ValueError(f"capacity_bytes is {capacity_bytes}: it must be 0 or more")
-        self.capacity_bytes = capacity_bytes
         self.statistics = PoolStatistics()
-        self._evictable: OrderedDict[bytes, _Block] = OrderedDict()
-        self._held: dict[bytes, _Block] = {}
-        self._pins: dict[bytes, int] = {}
-        self._bytes_held = 0
+        self._store = LruStore(capacity_bytes)
+
+    @property
+    def capacity_bytes(self) -> int:
+        return self._store.capacity_bytes
 
     @property
     def num_blocks(self) -> int:
-        return len(self._evictable) + len(self._held)
+        return len(self._store)
 
     @property
     def bytes_held(self) -> int:
-        return self._bytes_held
+        return self._store.bytes_held
 
     @property
     def bytes_pinned(self) -> int:
-        return sum(block.charged_bytes for block in self._held.values())
+        return self._store.bytes_pinned
 
     @property
     def num_pinned(self) -> int:
-        return len(self._held)
+        return self._store.num_pinned
 
     def contains(self, key: bytes) -> bool:
-        return key in self._evictable or key in self._held
+        return key in self._store
 
     def longest_prefix(self, keys: Sequence[bytes]) -> int:
         """How many of the first keys are here without a gap. Does not count as a use."""
@@ -133,29 +126,29 @@ class BlockPool:
         """
         sums = self._verified(keys, blocks, checksums)
         batch = frozenset(keys)
-        self._touch(keys)
+        self._store.touch(keys)
         new: list[bytes] = []
         known: list[bytes] = []
         refused: list[bytes] = []
         evicted: list[bytes] = []
         for key, block, checksum in zip(keys, blocks, sums, strict=True):
             size = block.nbytes if charged_bytes is None else charged_bytes
-            if self.contains(key):
-                held = self._block(key)
-                self.statistics.num_conflicts += held.checksum != checksum
+            if key in self._store:
+                self.statistics.num_conflicts += self._store[key].checksum != checksum
                 self.statistics.shared_bytes += size
                 known.append(key)
-            elif not refused and self._make_room(size, batch, evicted):
-                self._insert(key, _Block(_owned(block), checksum, size))
-                new.append(key)
-            else:
+                continue
+            room = None if refused else self._store.make_room(size, batch)
+            if room is None:
                 refused.append(key)
-        self._touch(keys)
-        self.statistics.num_new += len(new)
-        self.statistics.num_known += len(known)
-        self.statistics.num_refused += len(refused)
-        self.statistics.num_evicted += len(evicted)
-        return PutResult(tuple(new), tuple(known), tuple(refused), tuple(evicted))
+                continue
+            evicted += room
+            self._store.insert(key, Block(_owned(block), checksum, size))
+            new.append(key)
+        self._store.touch(keys)
+        result = PutResult(tuple(new), tuple(known), tuple(refused), tuple(evicted))
+        self.statistics.count(result)
+        return result
 
     def get(self, keys: Sequence[bytes]) -> list[Array]:
         """The blocks, read-only, each verified against its checksum; counts as a use.
@@ -165,37 +158,30 @@ class BlockPool:
         """
         found: list[Array] = []
         for key in keys:
-            if not self.contains(key):
+            if key not in self._store:
                 self.statistics.num_misses += 1
-                raise NotFound(f"KV block {key.hex()} is not in the pool", key=key.hex())
-            block = self._block(key)
+                raise _not_here(key)
+            block = self._store[key]
             if block_checksum(block.array) != block.checksum:
                 self.statistics.num_corrupt += 1
-                self._remove(key)
+                self._store.remove(key)
                 raise CorruptMessage(
                     f"KV block {key.hex()} changed while the pool held it", key=key.hex()
                 )
             found.append(block.array)
         self.statistics.num_hits += len(found)
-        self._touch(keys)
+        self._store.touch(keys)
         return found
 
     def checksums(self, keys: Sequence[bytes]) -> list[int]:
         """The blocks' checksums, to send along with them. Raises NotFound."""
-        for key in keys:
-            if not self.contains(key):
-                raise NotFound(f"KV block {key.hex()} is not in the pool", key=key.hex())
-        return [self._block(key).checksum for key in keys]
+        self._check_here(keys)
+        return [self._store[key].checksum for key in keys]
 
     def pin(self, keys: Sequence[bytes]) -> None:
         """Keep them until `unpin`; pins add up. Raises NotFound, pinning none, if one is absent."""
-        for key in keys:
-            if not self.contains(key):
-                raise NotFound(f"KV block {key.hex()} is not in the pool", key=key.hex())
-        for key in keys:
-            self._pins[key] = self._pins.get(key, 0) + 1
-            if key in self._evictable:
-                self._held[key] = self._evictable.pop(key)
+        self._check_here(keys)
+        self._store.pin(keys)
 
     def unpin(self, keys: Sequence[bytes]) -> None:
         """Take back one pin each. A block dropped as corrupt keeps its pins, so this works for it
@@ -203,45 +189,26 @@ class BlockPool:
 
         Raises ValueError, and changes nothing, if a key has fewer pins than are taken back.
         """
-        asked: dict[bytes, int] = {}
-        for key in keys:
-            asked[key] = asked.get(key, 0) + 1
-        for key, count in asked.items():
-            if self._pins.get(key, 0) < count:
-                raise ValueError(
-                    f"KV block {key.hex()} has {self._pins.get(key, 0)} pins: "
-                    f"{count} cannot be taken back"
-                )
-        for key in reversed(asked):
-            self._pins[key] -= asked[key]
-            if self._pins[key] == 0:
-                del self._pins[key]
-                if key in self._held:
-                    self._evictable[key] = self._held.pop(key)
+        self._store.unpin(keys)
 
     def drop(self, keys: Sequence[bytes]) -> int:
         """Forget these blocks unless they are pinned or absent; returns how many went."""
         gone = 0
         for key in keys:
-            if key in self._evictable:
-                self._remove(key)
+            if self._store.is_evictable(key):
+                self._store.remove(key)
                 gone += 1
         return gone
 
     def clear(self) -> int:
         """Forget all that is not pinned; returns how many blocks went."""
-        return self.drop(list(self._evictable))
+        return self.drop(self._store.evictable)
 
     def check_integrity(self) -> None:
         """Assert what must always hold; reads every block. For tests and for idle moments."""
-        blocks = {**self._evictable, **self._held}
-        charged = sum(block.charged_bytes for block in blocks.values())
-        assert len(blocks) == self.num_blocks, "a block is both evictable and pinned"
-        assert charged == self._bytes_held, f"{charged} bytes charged, {self._bytes_held} counted"
-        assert charged <= self.capacity_bytes, f"{charged} bytes > capacity {self.capacity_bytes}"
-        assert all(self._pins.get(key, 0) > 0 for key in self._held), "a held block has no pin"
-        assert not any(key in self._pins for key in self._evictable), "a pinned block is evictable"
-        for key, block in blocks.items():
+        self._store.check_integrity()
+        for key in self._store:
+            block = self._store[key]
             changed = block_checksum(block.array) != block.checksum
             assert not changed, f"block {key.hex()} changed while the pool held it"
 
@@ -264,42 +231,14 @@ class BlockPool:
                 raise CorruptMessage(f"KV block {key.hex()} changed on its way", key=key.hex())
         return sums
 
-    def _block(self, key: bytes) -> _Block:
-        return self._evictable[key] if key in self._evictable else self._held[key]
+    def _check_here(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            if key not in self._store:
+                raise _not_here(key)
 
-    def _insert(self, key: bytes, block: _Block) -> None:
-        if key in self._pins:  # it was dropped as corrupt while pinned, and comes back
-            self._held[key] = block
-        else:
-            self._evictable[key] = block
-        self._bytes_held += block.charged_bytes
 
-    def _remove(self, key: bytes) -> None:
-        block = self._evictable.pop(key) if key in self._evictable else self._held.pop(key)
-        self._bytes_held -= block.charged_bytes
-
-    def _touch(self, keys: Sequence[bytes]) -> None:
-        """Used now; last key first, so that the end of a prefix is evicted before its beginning."""
-        for key in reversed(keys):
-            if key in self._evictable:
-                self._evictable.move_to_end(key)
-
-    def _make_room(self, size: int, batch: frozenset[bytes], evicted: list[bytes]) -> bool:
-        """Evict until `size` bytes are free; False, with nothing evicted, if that cannot be."""
-        needed = self._bytes_held + size - self.capacity_bytes
-        victims: list[bytes] = []
-        for key, block in self._evictable.items():
-            # The batch was touched before: behind its first key there are only its own.
-            if needed <= 0 or key in batch:
-                break
-            victims.append(key)
-            needed -= block.charged_bytes
-        if needed > 0:
-            return False
-        for key in victims:
-            self._remove(key)
-        evicted.extend(victims)
-        return True
+def _not_here(key: bytes) -> NotFound:
+    return NotFound(f"KV block {key.hex()} is not in the pool", key=key.hex())
 
 
 def _owned(block: Array) -> Array:

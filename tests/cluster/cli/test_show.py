@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from cluster.cli.show import Part, bar, ranges, render
+from cluster.cli.show import ranges, render
+from cluster.cli.show_memory import Part, bar
 from configs.plan import make_plan
 from configs.presets import preset_names
 from configs.schema import load_scenario

@@ -10,10 +10,9 @@ from cluster.retrieval.collection import (
     build_collection,
     collection_from_texts,
     open_collection,
-    read_collection,
-    write_collection,
 )
 from cluster.retrieval.embedder import HashingEmbedder
+from cluster.retrieval.index_folder import read_collection, write_collection
 
 EMBEDDER = HashingEmbedder(32)
 
@@ -75,7 +74,7 @@ def test_a_failed_write_leaves_the_old_index(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError("no space left")
 
-    monkeypatch.setattr("cluster.retrieval.collection.os.fsync", full)
+    monkeypatch.setattr("cluster.retrieval.index_folder.os.fsync", full)
     with pytest.raises(OSError, match="no space"):
         write_collection(collection_from_texts(["new"], EMBEDDER), out)
     assert read_collection(out).texts == ("old",)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from benchmarks.recall import BAR, measure
 from cluster.cli.index import default_out, index_folder
-from cluster.retrieval.collection import read_collection
 from cluster.retrieval.embedder import make_embedder
+from cluster.retrieval.index_folder import read_collection
 from cluster.retrieval.spread import merge, partition, server_of
 from configs.perfuse_tiny import CORPUS_DIR, load_corpus, load_questions
 from workers.memory.hit import Hit

@@ -1,9 +1,5 @@
 """The block manager against a naive one, and the rules that others rely on."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,6 +11,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.hash_seeds import printed_under
 from workers.kv.blocks import BlockManager
 
 SIZE = 2
@@ -229,15 +226,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
     here = BlockManager(9, 2, salt=b"m")
     expected = b"".join(hashes_of(here, [1, 2, 3, 4], b"s")).hex()
     for seed in ("1", "2"):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed},
-            cwd=Path(__file__).resolve().parents[3],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.strip() == expected
+        assert printed_under(seed, code).strip() == expected
     assert hashes_of(BlockManager(4, 2, salt=b"n"), [1, 2], b"s") != hashes_of(here, [1, 2], b"s")
 
 

@@ -37,7 +37,7 @@ def filled(*numbers: int, capacity: int = CAPACITY_BLOCKS) -> BlockPool:
 
 def rot(pool: BlockPool, number: int) -> None:
     """Change a held block behind the pool's back, as failing memory would."""
-    array = pool._block(key_of(number)).array
+    array = pool._store[key_of(number)].array
     array.flags.writeable = True
     array.flat[0] += 1
 

@@ -210,7 +210,7 @@ def test_a_block_that_changed_in_the_pool_is_not_served() -> None:
 
     async def job(bench: Bench) -> None:
         await put(bench, keys(2), blocks, sums(blocks))
-        rotten = server.pool._block(keys(2)[1]).array
+        rotten = server.pool._store[keys(2)[1]].array
         rotten.flags.writeable = True
         rotten[0] = 7.0
         reply = await call(bench, PoolGet(hash_columns(keys(2))))

@@ -1,0 +1,47 @@
+"""Figures of devices and links as text, each with where it comes from."""
+
+from rich.text import Text
+
+from configs.schema import DeviceSpec, LinkSpec, TierSpec
+from configs.units import BANDWIDTH, COMPUTE, DURATION
+
+_EVIDENCE_COLOURS = {"source": "green", "secondary": "cyan", "derived": "blue", "assumed": "red"}
+EVIDENCE_MEANINGS = {
+    "source": "read there",
+    "secondary": "in a summary",
+    "derived": "computed",
+    "assumed": "neither",
+}
+
+
+def mark(evidence: str) -> tuple[str, str]:
+    return f"[{evidence}]", _EVIDENCE_COLOURS[evidence]
+
+
+def guess(spec: DeviceSpec | TierSpec | LinkSpec, key: str) -> str:
+    return "~" if key in spec.assumed else ""
+
+
+def compute_line(device: DeviceSpec) -> Text:
+    """Rates by dtype (equal ones together), and what a launch and a watt cost."""
+    dtypes: dict[str, list[str]] = {}
+    for dtype, rate in device.compute.items():
+        shown = f"{guess(device, f'compute.{dtype}')}{COMPUTE.format(rate)}"
+        dtypes.setdefault(shown, []).append(dtype)
+    rates = " · ".join(f"{'/'.join(names)} {shown}" for shown, names in dtypes.items())
+    reached = f"{guess(device, 'compute_efficiency')}{device.compute_efficiency:.0%}"
+    launch = f"{guess(device, 'launch_overhead')}{DURATION.format(device.launch_overhead_ns)}"
+    watts = f"{guess(device, 'tdp')}{device.tdp_watts:g} W"
+    facts = f"{rates} ×{reached} · launch {launch} · {watts}"
+    return Text.assemble(("compute ", "dim"), facts)
+
+
+def link_line(link: LinkSpec) -> Text:
+    return Text.assemble(
+        "⇄ ",
+        (link.name, "bold"),
+        f"  {guess(link, 'latency')}{DURATION.format(link.latency_ns)}"
+        f"  {guess(link, 'bandwidth')}{BANDWIDTH.format(link.bytes_per_s)}"
+        f"  {guess(link, 'energy')}{link.pj_per_bit:g} pJ/bit ",
+        mark(link.evidence),
+    )

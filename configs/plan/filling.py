@@ -1,0 +1,84 @@
+"""What is put into a node: its workers' shares of its memory."""
+
+from collections.abc import Mapping
+
+from configs.fitting import Fit, fit_node
+from configs.model_config import ModelConfig
+from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
+from configs.plan.sites import Site
+from configs.schema import CHIP_ROLES, Role, Scenario
+
+
+def fill_site(
+    site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    placed: Mapping[str, tuple[int, ...]],
+    servers: tuple[str, ...],
+    kv_block_bytes: int,
+    max_model_len: int,
+) -> tuple[NodePlan, list[str]]:
+    """A node with its workers' shares of its memory."""
+    device, precision = site.group.device, scenario.model.precision
+    chip_bytes = precision.chip_bytes(config)
+    held = {
+        name: tuple(sorted(placed.get(name, ())))
+        for name, role in site.workers
+        if role == "experts"
+    }
+    fit = fit_node(
+        key=f"cluster.nodes.{site.group_name}",
+        device=device,
+        model=scenario.model,
+        experts_tier=scenario.placement.experts_tier,
+        chip_bytes=chip_bytes,
+        chips=tuple(name for name, role in site.workers if role in CHIP_ROLES),
+        shards={name: precision.shard_bytes(config, len(ids)) for name, ids in held.items()},
+        kv_block_bytes=kv_block_bytes,
+        max_model_len=max_model_len,
+        has_pool=scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers),
+    )
+    workers: list[WorkerPlan] = []
+    for name, role in site.workers:
+        if role in CHIP_ROLES:
+            workers.append(_chip(name, role, site, fit, chip_bytes, kv_block_bytes))
+        elif role == "experts":
+            size = precision.shard_bytes(config, len(held[name]))
+            workers.append(ShardPlan(name, role, site.name, fit.experts_tier, size, held[name]))
+        elif role == "memory":
+            stores = tuple(scenario.placement.collections)
+            workers.append(_memory(name, site, fit, servers, stores))
+        else:
+            workers.append(WorkerPlan(name, role, site.name))
+    node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
+    return node, list(fit.problems)
+
+
+def _chip(
+    name: str, role: Role, site: Site, fit: Fit, weights_bytes: int, kv_block_bytes: int
+) -> ChipPlan:
+    return ChipPlan(
+        name,
+        role,
+        site.name,
+        tier=site.group.device.default_tier,
+        weights_bytes=weights_bytes,
+        num_kv_blocks=fit.num_kv_blocks,
+        kv_bytes=fit.num_kv_blocks * kv_block_bytes,
+    )
+
+
+def _memory(
+    name: str, site: Site, fit: Fit, servers: tuple[str, ...], stores: tuple[str, ...]
+) -> MemoryPlan:
+    return MemoryPlan(
+        name,
+        "memory",
+        site.name,
+        index=servers.index(name),
+        num_servers=len(servers),
+        collections=stores,
+        collection_tier=site.group.device.default_tier,
+        pool_tier=fit.pool_tier,
+        pool_bytes=fit.pool_bytes,
+    )

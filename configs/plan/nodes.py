@@ -1,0 +1,109 @@
+"""What a plan says: machines, who works on each, and what lies in its memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from configs.fitting import Fill
+from configs.schema import DeviceSpec, LinkSpec, Role
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """One worker; router and gateway need no more than this."""
+
+    name: str
+    role: Role
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChipPlan(WorkerPlan):
+    """A prefill chip, a decode chip, or one that does both (role `chip`). Weights (all but the
+    experts) and KV are in `tier`.
+    """
+
+    tier: str
+    weights_bytes: int
+    num_kv_blocks: int
+    kv_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan(WorkerPlan):
+    """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`."""
+
+    tier: str
+    weights_bytes: int
+    expert_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan(WorkerPlan):
+    """A memory server. It is number `index` of `num_servers`, over which each collection is spread.
+
+    collections   store names               collection_tier   where their vectors are
+    pool_tier     where pooled KV is        pool_bytes        at most; 0 where there is no pool
+    """
+
+    index: int
+    num_servers: int
+    collections: tuple[str, ...]
+    collection_tier: str
+    pool_tier: str
+    pool_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One machine with its workers, in the order of their roles in the scenario.
+
+    fills   tier -> what lies in it (collections are not counted: their size shows when they are
+            loaded)
+    """
+
+    name: str
+    group: str
+    device: DeviceSpec
+    link: LinkSpec
+    workers: tuple[WorkerPlan, ...]
+    fills: Mapping[str, tuple[Fill, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole cluster.
+
+    nodes       in scenario order           experts     expert id -> shard worker, the same in every
+                layer
+    directory   worker -> node              max_model_len   longest prompt plus answer, resolved
+    kv_block_bytes   of one KV block, all layers
+    """
+
+    nodes: tuple[NodePlan, ...]
+    experts: Mapping[int, str]
+    directory: Mapping[str, str]
+    max_model_len: int
+    kv_block_bytes: int
+
+    @property
+    def workers(self) -> tuple[WorkerPlan, ...]:
+        """All workers, node by node."""
+        return tuple(worker for node in self.nodes for worker in node.workers)
+
+    def names(self, *roles: Role) -> tuple[str, ...]:
+        """Names of the workers with these roles, in plan order."""
+        return tuple(worker.name for worker in self.workers if worker.role in roles)
+
+    def worker(self, name: str) -> WorkerPlan:
+        """Raises KeyError for a name that is not in the plan."""
+        for worker in self.workers:
+            if worker.name == name:
+                return worker
+        raise KeyError(name)
+
+    def node(self, name: str) -> NodePlan:
+        """A node by its own name. Raises KeyError."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)

@@ -1,0 +1,133 @@
+"""What makes a cluster impossible, whatever its memory holds: each with what would be right."""
+
+from configs.model_config import ModelConfig
+from configs.nearest import nearest
+from configs.plan.sites import Site, named
+from configs.precision import Precision, kernels_hindrance
+from configs.schema import CHIP_ROLES, SINGLE_ROLES, NodeGroup, Scenario
+from configs.schema.faults import ANYONE
+
+
+def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
+    """All of them, in the order of the scenario's sections."""
+    return [
+        *_role_problems(scenario, sites),
+        *_world_problems(scenario),
+        *_fault_problems(scenario, sites),
+        *_dtype_problems(scenario, config),
+        *_batch_problems(scenario),
+        *_context_problems(scenario, config),
+    ]
+
+
+def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
+    """Roles that are missing, or there more often than once where there may be one; names used
+    twice.
+    """
+    problems = []
+    for role in SINGLE_ROLES:
+        found = len(named(sites, role))
+        if found != 1:
+            problems.append(
+                f"cluster.nodes: {found or 'no'} {role}{'s' if found else ''}: there must be "
+                f"exactly one node with workers: [{role}]"
+            )
+    problems += [
+        f"cluster.nodes: no {role} chip: add a group, e.g. "
+        f"{role}: {{workers: [{role}], device: h100-sxm, link: lowlat-2us}}, or one with workers: "
+        "[chip], which does both"
+        for role in ("prefill", "decode")
+        if not named(sites, role, "chip")
+    ]
+    if not named(sites, "experts"):
+        problems.append(
+            "cluster.nodes: no expert shard: add experts to a group's workers, or a group of their "
+            "own"
+        )
+    if not named(sites, "memory"):
+        wanted = [f"placement.collections.{name}" for name in scenario.placement.collections]
+        wanted += ["placement.kv_pool"] if scenario.placement.kv_pool else []
+        problems += [
+            f"{key}: needs a memory server and there is none: add a group with workers: [memory], "
+            "or leave the key out"
+            for key in wanted
+        ]
+    names = [site.name for site in sites]
+    for name in dict.fromkeys(n for n in names if names.count(n) > 1):
+        groups = ", ".join(site.group_name for site in sites if site.name == name)
+        problems.append(f"cluster.nodes: groups {groups} both have a node {name!r}: rename a group")
+    return problems
+
+
+def _world_problems(scenario: Scenario) -> list[str]:
+    cluster = scenario.cluster
+    if cluster.world == "virtual" and not cluster.emulation:
+        return [
+            "cluster.emulation: is off in the virtual world, where no time passes but emulated "
+            "time: leave it on, or use world: process or local"
+        ]
+    if cluster.world == "local" and cluster.frames_by == "memory":
+        return [
+            "cluster.transport: is 'memory' in world 'local', where nodes are processes: use "
+            "'grpc', or world: process"
+        ]
+    return []
+
+
+def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
+    names = [site.name for site in sites] + [name for site in sites for name, _ in site.workers]
+    known = list(dict.fromkeys(names))
+    return [
+        f"faults.{i}.{end}: no node or worker is called {name!r}: {nearest(name, known)}"
+        for i, rule in enumerate(scenario.faults)
+        for end, name in (("source", rule.source), ("destination", rule.destination))
+        if name != ANYONE and name not in known
+    ]
+
+
+def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """A machine must compute in the dtypes in which its workers declare work, and we must too."""
+    precision = scenario.model.precision
+    hindrance = None if precision.exact else kernels_hindrance(config, scenario.model.block_size)
+    problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
+    return problems + [
+        f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and {what} "
+        f"in {dtype}: it has {', '.join(group.device.compute)}"
+        for name, group in scenario.cluster.nodes.items()
+        for dtype, what in _rates(group, precision, config).items()
+        if dtype not in group.device.compute
+    ]
+
+
+def _rates(group: NodeGroup, precision: Precision, config: ModelConfig) -> dict[str, str]:
+    """Dtypes in which a group's workers declare work, and what that work is."""
+    rates: dict[str, str] = {}
+    if "memory" in group.workers:
+        rates["fp32"] = "vectors are compared"
+    if any(role in CHIP_ROLES for role in group.workers):
+        rates["fp32"] = "gates are computed"
+        rates[precision.pair_arithmetic(config)] = "attention is computed"
+    if any(role in CHIP_ROLES or role == "experts" for role in group.workers):
+        rates[precision.arithmetic] = "the model is computed"
+    return rates
+
+
+def _batch_problems(scenario: Scenario) -> list[str]:
+    """Every decoding sequence has one token in each step, so a step must hold that many."""
+    seqs, tokens = scenario.model.max_num_seqs, scenario.model.max_num_batched_tokens
+    if seqs <= tokens:
+        return []
+    return [
+        f"model.max_num_seqs: is {seqs}, and model.max_num_batched_tokens {tokens}: a step has a "
+        f"token of each decoding sequence, so lower the first to {tokens} or raise the second"
+    ]
+
+
+def _context_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    asked = scenario.model.max_model_len
+    if asked is None or asked <= config.max_context:
+        return []
+    return [
+        f"model.max_model_len: is {asked}: {scenario.model.path} was made for a "
+        f"context of {config.max_context} tokens, so at most {config.max_context}"
+    ]

@@ -1,0 +1,70 @@
+"""Admission: who may come in, and with how many blocks.
+
+First come, first served: whoever does not fit lets nobody pass, and what comes in leaves one free
+block for each running sequence, or it would be preempted at their next block.
+"""
+
+from workers.chip.roster import Roster
+from workers.chip.sequence import Sequence, State
+
+
+def add(roster: Roster, seq: Sequence) -> None:
+    check_new(roster, seq)
+    roster.join(seq)
+
+
+def check_new(roster: Roster, seq: Sequence) -> None:
+    """Raises ValueError if it is not new, or can never fit."""
+    blocks = roster.blocks
+    if seq.num_tokens + 1 > roster.max_tokens:
+        raise ValueError(
+            f"sequence {seq.seq_id!r} has {seq.num_tokens} tokens and needs room for one more: "
+            f"max_model_len is {roster.max_model_len}, and {blocks.num_blocks} blocks of "
+            f"{blocks.block_size} hold {blocks.num_blocks * blocks.block_size}"
+        )
+    if roster.get(seq.seq_id) is not None or seq.state is not State.WAITING:
+        raise ValueError(f"sequence {seq.seq_id!r} is not new here (it is {seq.state.value})")
+
+
+def has_slot(roster: Roster) -> bool:
+    return len(roster.running) + len(roster.receiving) < roster.max_num_seqs
+
+
+def has_room(roster: Roster, num_new: int, shared: list[int]) -> bool:
+    """For `num_new` blocks beside `shared` ones, with one to spare for each that runs."""
+    return roster.blocks.can_allocate(num_new + len(roster.running), shared)
+
+
+def allocate(roster: Roster, seq: Sequence, num_tokens: int, most_cached: int) -> bool:
+    """Blocks for `num_tokens` tokens, up to `most_cached` of them from the prefix cache.
+
+    False, changing nothing, if there is no room.
+    """
+    blocks = roster.blocks
+    roster.hash(seq)
+    hits = blocks.match(seq.block_hashes[: most_cached // blocks.block_size])
+    num_new = blocks.blocks_for(num_tokens) - len(hits)
+    if not has_room(roster, num_new, hits):
+        return False
+    seq.block_ids = blocks.allocate(num_new, hits)
+    seq.num_computed = len(hits) * blocks.block_size
+    return True
+
+
+def admit_next(roster: Roster) -> Sequence | None:
+    """Move the head of the queue to running; None if there is none, no slot or no room for it.
+
+    Its last token is never taken from the cache: its logits have to be computed, and that would
+    write into a shared block.
+    """
+    if not roster.waiting or not has_slot(roster):
+        return None
+    seq = next(iter(roster.waiting.values()))
+    if not allocate(roster, seq, seq.num_tokens, seq.num_tokens - 1):
+        return None
+    if seq.state is State.WAITING:  # a preempted one asks for what it had: not a query
+        seq.num_cached = seq.num_computed
+        roster.num_prefix_queries += seq.num_tokens
+        roster.num_prefix_hits += seq.num_cached
+    roster.move(seq, State.RUNNING)
+    return seq

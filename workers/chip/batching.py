@@ -1,0 +1,85 @@
+"""Batching: which tokens the next step computes, and what has become of them.
+
+Decode first, then unfinished prefills, then the head of the queue, as far as the budget goes. Who
+needs a block and finds none preempts the most recently admitted.
+"""
+
+from collections.abc import Mapping
+
+from workers.chip.admission import admit_next
+from workers.chip.roster import Roster
+from workers.chip.sequence import Sequence, State
+from workers.chip.step import Item, Step
+from workers.chip.transfer import hold
+
+
+def schedule(roster: Roster) -> Step | None:
+    if roster.step is not None:
+        raise ValueError("a step is in flight: call advance or abandon before schedule")
+    num_preemptions = roster.num_preemptions
+    items, prefills = _decodes(roster)
+    budget = roster.max_num_batched_tokens - len(items)
+    for seq in prefills:
+        if seq.state is State.RUNNING and budget:
+            budget -= _give(items, seq, budget)
+    # Who was preempted now would come in again at once, and be preempted again.
+    if roster.num_preemptions == num_preemptions:
+        while budget and (head := admit_next(roster)) is not None:
+            budget -= _give(items, head, budget)
+    if not items:
+        return None
+    preempted = tuple(roster.preempted)
+    roster.preempted.clear()
+    roster.step = Step(tuple(items), preempted, roster.max_num_batched_tokens - budget)
+    return roster.step
+
+
+def _decodes(roster: Roster) -> tuple[list[Item], list[Sequence]]:
+    """An item for each that has one token to compute and a block for it; and the others."""
+    items: list[Item] = []
+    prefills: list[Sequence] = []
+    for seq in tuple(roster.running.values()):
+        if seq.state is not State.RUNNING:
+            break  # victims are taken from the end: all that follow are preempted too
+        if seq.num_tokens - seq.num_computed > 1:
+            prefills.append(seq)
+        elif _grow(roster, seq):
+            items.append(Item(seq, seq.num_computed, 1, True))
+    return items, prefills
+
+
+def _grow(roster: Roster, seq: Sequence) -> bool:
+    """Room for its newest token, at the cost of the last admitted; False if that was itself."""
+    while not roster.blocks.append(seq.block_ids, seq.num_tokens):
+        victim = next(reversed(roster.running.values()))
+        roster.preempt(victim)
+        if victim is seq:
+            return False
+    return True
+
+
+def _give(items: list[Item], seq: Sequence, budget: int) -> int:
+    left = seq.num_tokens - seq.num_computed
+    count = min(left, budget)
+    items.append(Item(seq, seq.num_computed, count, count == left))
+    return count
+
+
+def advance(roster: Roster, step: Step, tokens: Mapping[str, int]) -> tuple[Sequence, ...]:
+    roster.check_in_flight(step)
+    live = [item for item in step.items if item.seq.state is State.RUNNING]
+    missing = [i.seq.seq_id for i in live if i.samples and i.seq.seq_id not in tokens]
+    if missing:
+        raise ValueError(f"no sampled token for {missing}: each item that samples needs one")
+    roster.end_step(step)
+    ended: list[Sequence] = []
+    for item in live:
+        seq = item.seq
+        seq.num_computed = item.start + item.count
+        if item.samples:
+            seq.token_ids.append(tokens[seq.seq_id])
+        roster.commit(seq, item.start)
+        if item.samples and roster.at_end(seq):
+            hold(roster, seq.seq_id)
+            ended.append(seq)
+    return tuple(ended)

@@ -1,0 +1,190 @@
+"""Who is on a chip, where each sequence stands and which blocks it holds.
+
+The state that a scheduler's decisions share. A Roster decides nothing: it moves sequences from
+state to state and their blocks with them, so that `check_integrity` holds between any two calls.
+
+    waiting, preempted   in `waiting`     no blocks
+    receiving            in `receiving`   blocks for all its tokens and one more
+    running              in `running`     blocks for all its tokens
+    held                 in `held`        those blocks that were not released yet
+    (gone)               nowhere          `_free_later`, if the step in flight may still write them
+"""
+
+from collections import Counter, OrderedDict
+
+from workers.chip.sequence import Sequence, State
+from workers.chip.step import Step
+from workers.kv.blocks import BlockManager
+
+
+class Roster:
+    """The chip's sequences and the step in flight, over one chip's blocks."""
+
+    def __init__(
+        self,
+        blocks: BlockManager,
+        max_num_seqs: int,
+        max_num_batched_tokens: int,
+        max_model_len: int,
+    ) -> None:
+        if not 1 <= max_num_seqs <= max_num_batched_tokens:
+            raise ValueError(
+                f"max_num_seqs is {max_num_seqs}, max_num_batched_tokens {max_num_batched_tokens}: "
+                "1 <= max_num_seqs <= max_num_batched_tokens must hold, or decoding ones starve"
+            )
+        if max_model_len < 2:
+            raise ValueError(f"max_model_len is {max_model_len}: it must be at least 2")
+        self.blocks = blocks
+        self.max_num_seqs = max_num_seqs
+        self.max_num_batched_tokens = max_num_batched_tokens
+        self.max_model_len = max_model_len
+        self.max_tokens = min(max_model_len, blocks.num_blocks * blocks.block_size)
+        self.num_preemptions = 0
+        self.num_prefix_queries = 0
+        self.num_prefix_hits = 0
+        self.waiting: OrderedDict[str, Sequence] = OrderedDict()  # head is next
+        self.receiving: OrderedDict[str, Sequence] = OrderedDict()
+        self.running: OrderedDict[str, Sequence] = OrderedDict()  # in order of admission
+        self.held: OrderedDict[str, Sequence] = OrderedDict()
+        self.preempted: list[str] = []  # not reported yet
+        self.step: Step | None = None  # in flight
+        self._places = {
+            State.WAITING: self.waiting,
+            State.RECEIVING: self.receiving,
+            State.RUNNING: self.running,
+            State.PREEMPTED: self.waiting,
+            State.HELD: self.held,
+        }
+        self._all: dict[str, Sequence] = {}
+        self._num_arrivals = 0
+        self._free_later: list[list[int]] = []
+
+    # -- sequences -------------------------------------------------------------------------------
+
+    def get(self, seq_id: str) -> Sequence | None:
+        return self._all.get(seq_id)
+
+    def known(self, seq_id: str, *states: State) -> Sequence:
+        """The sequence; raises ValueError unless it is here, in one of these states."""
+        seq = self._all.get(seq_id)
+        if seq is None or seq.state not in states:
+            wanted = " or ".join(s.value for s in states)
+            found = "unknown" if seq is None else seq.state.value
+            raise ValueError(f"sequence {seq_id!r} is {found}: it must be {wanted}")
+        return seq
+
+    def join(self, seq: Sequence) -> None:
+        """A new sequence, at the end of the queue."""
+        self.hash(seq)
+        seq.arrival = self._num_arrivals
+        self._num_arrivals += 1
+        self._all[seq.seq_id] = seq
+        self.waiting[seq.seq_id] = seq
+
+    def move(self, seq: Sequence, state: State) -> None:
+        """Last in its new place, but a preempted one first in the queue: it was here before."""
+        place = self._places[seq.state]
+        seq.move(state)
+        del place[seq.seq_id]
+        if state is State.FINISHED:
+            del self._all[seq.seq_id]
+            return
+        self._places[state][seq.seq_id] = seq
+        if state is State.PREEMPTED:
+            self.waiting.move_to_end(seq.seq_id, last=False)
+
+    def preempt(self, seq: Sequence) -> None:
+        self.move(seq, State.PREEMPTED)
+        self.let_go(seq)
+        self.preempted.append(seq.seq_id)
+        self.num_preemptions += 1
+
+    def remove(self, seq: Sequence) -> None:
+        self.let_go(seq)
+        self.move(seq, State.FINISHED)
+
+    def at_end(self, seq: Sequence) -> bool:
+        """It has all its outputs, or there is no room for one more."""
+        return seq.num_outputs >= seq.max_tokens or seq.num_tokens >= self.max_tokens
+
+    # -- blocks ----------------------------------------------------------------------------------
+
+    def hash(self, seq: Sequence) -> None:
+        """Name its full blocks by their content, as far as its tokens go by now."""
+        seq.block_size = self.blocks.block_size
+        self.blocks.extend_hashes(seq.block_hashes, seq.token_ids, seq.salt)
+
+    def commit(self, seq: Sequence, start: int) -> None:
+        """Full exact blocks that end after position `start` become findable."""
+        size = self.blocks.block_size
+        first, end = start // size, seq.num_exact_computed() // size
+        if first >= end:
+            return
+        self.hash(seq)
+        for index in range(first, end):
+            self.blocks.commit(seq.block_ids[index], seq.block_hashes[index])
+
+    def let_go(self, seq: Sequence) -> None:
+        """Free all its blocks: now, or after the step in flight, which may be writing them."""
+        block_ids = list(seq.held.values()) if seq.state is State.HELD else seq.block_ids
+        if self.is_in_flight(seq):
+            self._free_later.append(block_ids)
+        else:
+            self.blocks.free(block_ids)
+        seq.block_ids = []
+        seq.held = {}
+        seq.num_computed = 0
+        seq.approximate_from = None
+
+    # -- the step in flight ----------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._all and self.step is None
+
+    def is_in_flight(self, seq: Sequence) -> bool:
+        return self.step is not None and any(item.seq is seq for item in self.step.items)
+
+    def end_step(self, step: Step) -> None:
+        """Raises ValueError, changing nothing, for another step than the one in flight."""
+        self.check_in_flight(step)
+        self.step = None
+        for block_ids in self._free_later:
+            self.blocks.free(block_ids)
+        self._free_later.clear()
+
+    def check_in_flight(self, step: Step) -> None:
+        if step is not self.step:
+            raise ValueError(f"not the step in flight, which is {self.step!r}")
+
+    # -- invariants ------------------------------------------------------------------------------
+
+    def check_integrity(self) -> None:
+        """Assert that sequences, places and blocks agree; what fails prints the whole sum."""
+        seqs = list(self._all.values())
+        total = f"{seqs}, waiting {list(self.waiting)}, running {list(self.running)}"
+        placed = [s for p in (self.waiting, self.receiving, self.running, self.held) for s in p]
+        assert sorted(placed) == sorted(self._all), total
+        assert all(self._places[s.state].get(s.seq_id) is s for s in seqs), total
+        assert len(self.running) + len(self.receiving) <= self.max_num_seqs, total
+        assert self.step is not None or not self._free_later, total
+        owners = Counter[int]()
+        for seq in seqs:
+            self._check_sequence(seq)
+            owners.update(seq.held.values() if seq.state is State.HELD else seq.block_ids)
+        for block_ids in self._free_later:
+            owners.update(block_ids)
+        self.blocks.check_integrity(owners)
+
+    def _check_sequence(self, seq: Sequence) -> None:
+        room = len(seq.block_ids) * self.blocks.block_size
+        assert seq.num_tokens <= self.max_tokens, seq
+        assert 0 <= seq.num_computed <= room, seq
+        if seq.state in (State.WAITING, State.PREEMPTED):
+            assert not seq.block_ids, seq
+            assert not seq.num_computed, seq
+        else:
+            assert seq.block_ids, seq
+        if seq.state is State.RUNNING:
+            assert seq.num_computed < seq.num_tokens, seq
+            assert seq.num_tokens <= room or seq.num_tokens - seq.num_computed == 1, seq
