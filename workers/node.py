@@ -11,12 +11,14 @@ from typing import Any
 
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
+from workers.experts.exchange import CombineSide, DispatchSide
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.disk import Disk
 from workers.host.mailbox import Mailbox
 from workers.host.rng import Rng
 from workers.host.trace import Trace
+from workers.model.numerics import Numerics
 from workers.wire.endpoint import Endpoint
 from workers.wire.link import Link, Peer
 from workers.wire.port import Port
@@ -97,6 +99,14 @@ class Node:
         stands_on = self.endpoint.node_of(worker)
         assert stands_on == self.name, f"{worker} does not stand on {self.name}"
         return Port(self.endpoint, worker)
+
+    def dispatch_side(self, worker: str, numerics: Numerics) -> DispatchSide:
+        """The exchange as a chip of this node has it: rows out, sums in."""
+        return DispatchSide(self.port(worker), self.clock, numerics)
+
+    def combine_side(self, worker: str) -> CombineSide:
+        """The exchange as an expert shard of this node has it: rows in, sums out."""
+        return CombineSide(self.port(worker), self.clock)
 
     def mailbox(self, capacity: int) -> Mailbox[Any]:
         """A bounded queue between tasks of this node that keeps emulated time."""
