@@ -62,16 +62,6 @@ class Precision:
         """
         return "bf16" if config.mla is not None and self.kv == "int8" else self.kv
 
-    # Bytes of rows on a wire: activations are as wide as what multiplies them is widened to.
-
-    def row_bytes(self, width: int) -> int:
-        """One hidden row of `width` numbers on its way to an expert."""
-        return width * (_FP32_BYTES if self.weights == "fp32" else 2)
-
-    def sum_bytes(self, width: int) -> int:
-        """One partial sum of `width` numbers on its way back."""
-        return self.row_bytes(width)
-
     # Bytes of a model's parts. What a device has to hold and what a step has to read is the same.
 
     def kv_bytes_per_token(self, config: ModelConfig) -> int:

@@ -11,14 +11,15 @@ from typing import Any
 
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
+from workers.experts.exchange import CombineSide, DispatchSide
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.disk import Disk
 from workers.host.mailbox import Mailbox
 from workers.host.rng import Rng
 from workers.host.trace import Trace
+from workers.model.numerics import Numerics
 from workers.wire.endpoint import Endpoint
-from workers.wire.kind import WirePrecision
 from workers.wire.link import Link
 from workers.wire.mail import Mail
 from workers.wire.membership import Member, Membership
@@ -31,7 +32,7 @@ class Node:
     """Clock, tasks, endpoint, hardware, disk, randomness and trace of one machine.
 
     members     which incarnation of each node lives; others than this one join later
-    precision   how wide the model's rows travel
+    numerics    of the model: how its rows travel, what they cost, and how sums of them merge
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
     """
@@ -50,12 +51,12 @@ class Node:
         rng: Rng,
         trace: Trace,
         on_failure: OnFailure,
-        precision: WirePrecision,
+        numerics: Numerics,
         compute_thread: Executor | None = None,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
-        self._on_failure = on_failure
+        self._on_failure, self._numerics = on_failure, numerics
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
         self.link = Link(link)
@@ -72,7 +73,7 @@ class Node:
             members,
             self.spawn,
             self.failed,
-            precision,
+            numerics,
         )
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
@@ -101,6 +102,14 @@ class Node:
         stands_on = self.members.node_of(worker)
         assert stands_on == self.name, f"{worker} does not stand on {self.name}"
         return Port(self.endpoint, worker)
+
+    def dispatch_side(self, worker: str) -> DispatchSide:
+        """The exchange as a chip of this node has it: rows out, sums in."""
+        return DispatchSide(self.port(worker), self.clock, self._numerics)
+
+    def combine_side(self, worker: str) -> CombineSide:
+        """The exchange as an expert shard of this node has it: rows in, sums out."""
+        return CombineSide(self.port(worker), self.clock)
 
     def mailbox(self, capacity: int) -> Mailbox[Any]:
         """A bounded queue between tasks of this node that keeps emulated time."""

@@ -7,13 +7,18 @@ of the experts that this very run named.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.model.base import StepLayout, StepSequence
+from workers.model.forward import forward
+from workers.model.local import run_here
+from workers.model.program import Rows, Sums
 from workers.model.reference import Reference
 
 BF16_BYTES = 2
@@ -50,15 +55,14 @@ class Oracle:
             )
         blocks = tuple(range(-(-len(token_ids) // BLOCK_SIZE)))
         layout = StepLayout((StepSequence(blocks, 0, len(token_ids)),))
-        x = reference.chip.embed(token_ids)
         experts = []
-        for layer in range(self.config.num_layers):
-            x, moe = reference.chip.attend(layer, x, layout)
-            if moe is None:
-                continue  # a dense layer
-            experts.append(np.asarray(moe.experts_TK)[len(prompt) :])
-            sums = reference.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
-            x = reference.chip.merge(x, sums)
+
+        def noted(layer: int, rows_T: Rows, ids_TK: Any, weights_TK: Any) -> Sums:
+            experts.append(np.asarray(ids_TK)[len(prompt) :])
+            return reference.experts.forward(layer, rows_T, ids_TK, weights_TK)
+
+        embed = partial(reference.chip.embed, token_ids)
+        x = run_here(forward(reference.chip, embed, layout), noted)()
         logits = reference.chip.logits(x, np.arange(len(prompt) - 1, len(token_ids)))
         chosen = logits[np.arange(count), np.asarray(generated)]
         return Followed(np.stack(experts, axis=1), logits.max(axis=1) - chosen)

@@ -34,7 +34,7 @@ class Engine:
         native.set_num_threads(threads)
         precision = Precision(weights, kv)
         most = max(MAX_SEQUENCES * DECODE_CONTEXT, max_prompt + BLOCK_SIZE)
-        self._model = open_whole(model, most // BLOCK_SIZE, BLOCK_SIZE, precision)
+        self._model, self._whole_step = open_whole(model, most // BLOCK_SIZE, BLOCK_SIZE, precision)
         self._settings = f"weights {weights}, KV {kv}, blocks of {BLOCK_SIZE}"
 
     def describe(self) -> dict[str, str]:
@@ -85,5 +85,5 @@ class Engine:
             )
         )
         x = self._model.embed(np.array([token for row in rows for token in row], dtype=np.int64))
-        x = self._model.step(x, layout)
+        x = self._whole_step(x, layout)
         return self._model.logits(x, np.cumsum([len(row) for row in rows]) - 1)

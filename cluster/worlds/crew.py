@@ -53,13 +53,14 @@ class Crew:
     def _build_chip(self, worker: ChipPlan) -> None:
         from workers.chip.chip import Chip
         from workers.chip.scheduler import Scheduler
-        from workers.experts.exchange import DispatchSide
+        from workers.chip.stepper import Stepper
+        from workers.experts.routing import RoutingTable
         from workers.kv.blocks import BlockManager
         from workers.kv.pool_client import PoolClient
 
         blueprint, node = self.blueprint, self.node
         section, plan = blueprint.scenario.model, blueprint.plan
-        model = self._models.chip(worker)
+        model, local_step = self._models.chip(worker)
         blocks = BlockManager(
             worker.num_kv_blocks, section.block_size, section.enable_prefix_caching
         )
@@ -69,17 +70,25 @@ class Crew:
             max_num_batched_tokens=section.max_num_batched_tokens,
             max_model_len=plan.max_model_len,
         )
-        port = node.port(worker.name)
-        exchange = DispatchSide(port, node.clock, plan.names("experts"), plan.experts)
+        stepper = Stepper(
+            node,
+            model,
+            node.dispatch_side(worker.name),
+            RoutingTable.of(plan.experts, plan.names("experts")),
+            timeout_ns=blueprint.timeout_ns,
+            num_batches=section.micro_batches,
+            local_step=local_step,
+        )
         pool = None
         if blueprint.scenario.placement.kv_pool:
+            port = node.port(worker.name)
             pool = PoolClient(node, port, model, plan.names("memory"), blueprint.timeout_ns)
         chip = Chip(
             node,
             worker.name,
             model,
             scheduler,
-            exchange,
+            stepper,
             router=ROUTER,
             eos_token_ids=blueprint.model.eos_token_ids,
             timeout_ns=blueprint.timeout_ns,

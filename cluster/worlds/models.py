@@ -13,6 +13,7 @@ from configs.plan import ChipPlan, NodePlan, ShardPlan
 
 if TYPE_CHECKING:
     from workers.model.base import ChipModel, ExpertModel
+    from workers.model.local import LocalStep
     from workers.model.work import WorkModel
 
 
@@ -36,20 +37,16 @@ class NodeModels:
             and [len(shard.expert_ids) for shard in shards] == [blueprint.model.num_experts]
         )
 
-    def chip(self, worker: ChipPlan) -> "ChipModel":
-        """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""
+    def chip(self, worker: ChipPlan) -> "tuple[ChipModel, LocalStep | None]":
+        """A chip's model, and its step where it is whole. Raises CheckpointError where the folder
+        does not fit, ValueError where memory ends.
+        """
         from workers.model.factory import open_chip, open_whole
 
-        section = self._blueprint.scenario.model
-        open_model = open_whole if self.whole else open_chip
+        section, folder = self._blueprint.scenario.model, self._blueprint.folder
+        sizes = worker.num_kv_blocks, section.block_size, section.precision, self._work(worker)
         with self._enough_memory():
-            return open_model(
-                self._blueprint.folder,
-                worker.num_kv_blocks,
-                section.block_size,
-                section.precision,
-                self._work(worker),
-            )
+            return open_whole(folder, *sizes) if self.whole else (open_chip(folder, *sizes), None)
 
     def experts(self, worker: ShardPlan) -> "ExpertModel":
         """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""

@@ -14,6 +14,7 @@ from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
 from workers.host.rng import Rng
 from workers.host.trace import Delivered, Ran
+from workers.model.numerics import numerics_of
 from workers.node import Node
 from workers.wire.membership import Member, Membership
 
@@ -65,7 +66,7 @@ class Seat:
             rng=Rng(blueprint.scenario.seed),
             trace=host.trace(name),
             on_failure=self._failed,
-            precision=blueprint.scenario.model.precision,
+            numerics=numerics_of(blueprint.scenario.model.precision),
             compute_thread=host.thread,
         )
         self.crew: Crew | None = None

@@ -24,6 +24,8 @@ class ModelSection(Section):
     max_model_len  longest prompt plus answer in tokens; left out, the model's own context
     block_size     tokens in a KV block
     max_num_seqs, max_num_batched_tokens   of one step of one chip
+    micro_batches  2: a step's sequences in two parts; one computes while the other's tokens are
+                   with their experts
     gpu_memory_utilization   share of a chip's memory that weights and KV may fill
     num_kv_blocks  KV blocks of each chip; left out, what fits beside the weights
     """
@@ -38,6 +40,7 @@ class ModelSection(Section):
     block_size: int = Field(default=16, ge=1)
     max_num_seqs: int = Field(default=256, ge=1)
     max_num_batched_tokens: int = Field(default=2048, ge=1)
+    micro_batches: Literal[1, 2] = 1
     gpu_memory_utilization: Ratio = Field(default=0.9, gt=0, le=1)
     num_kv_blocks: int | None = Field(default=None, ge=1)
     enable_prefix_caching: bool = True

@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
-from configs.precision import EXACT
 from configs.schema.device import DeviceSpec, TierSpec
 from configs.schema.link import LinkSpec
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
 from workers.host.rng import Rng
 from workers.host.trace import Trace
+from workers.model.numerics import EXACT_NUMERICS, Numerics
 from workers.node import Node
 from workers.wire.mail import Handover, Mail, WholeFrames
 from workers.wire.membership import Member, Membership
@@ -72,6 +72,7 @@ class Bench:
         device: DeviceSpec | None = None,
         through_frames: bool = False,
         seed: int = 0,
+        numerics: Numerics = EXACT_NUMERICS,
     ) -> None:
         self.directory = dict(directory or {name: name for name in names})
         self.clock, self.trace = VirtualClock(), Trace(hashed=True)
@@ -81,7 +82,7 @@ class Bench:
         self.members: dict[str, Member] = {}
         self.failures: list[tuple[str, BaseException]] = []
         self._links, self._device = dict(links or {}), device or make_device()
-        self._through_frames, self._seed = through_frames, seed
+        self._through_frames, self._seed, self._numerics = through_frames, seed, numerics
         for name in dict.fromkeys(self.directory.values()):
             self._place(name, 1)
 
@@ -99,7 +100,7 @@ class Bench:
             disk=MemoryDisk(),
             rng=Rng(self._seed),
             trace=self.trace,
-            precision=EXACT,
+            numerics=self._numerics,
             on_failure=lambda task, error: self.failures.append((task, error)),
         )
         return self.nodes[name]

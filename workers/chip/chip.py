@@ -28,7 +28,6 @@ from workers.errors import (
     NotFound,
     PerfuseError,
 )
-from workers.experts.exchange import DispatchSide
 from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
@@ -67,7 +66,7 @@ class Chip:
         name: str,
         model: ChipModel,
         scheduler: Scheduler,
-        exchange: DispatchSide,
+        stepper: Stepper,
         *,
         router: str,
         eos_token_ids: tuple[int, ...],
@@ -81,7 +80,7 @@ class Chip:
             timeout_ns,
             pool,
         )
-        self._stepper = Stepper(node, model, exchange, timeout_ns)
+        self._stepper = stepper
         self._port: Port = node.port(name)
         self._jobs: dict[str, Job] = {}
         # What was aborted, and by which message: an older one that comes later must not bring it
@@ -269,6 +268,9 @@ class Chip:
             for item in step.items:
                 self._fail(item.seq.seq_id, error)
             return
+        for seq_id, lost in result.failures.items():
+            # Before `advance`, which would let others find what was computed without its experts.
+            self._fail(seq_id, lost)
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
         for item in live:
             self._account(item, result, begun_ns)

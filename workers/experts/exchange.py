@@ -2,7 +2,8 @@
 
 One message a shard carries all tokens of this step that have an expert there, each with its own
 identity, route and weights; a shard answers with one weighted partial sum a token. Partial sums
-merge in float64 in the order of the shards, so the bits do not depend on who answered first.
+merge in the order of the shards, so the bits do not depend on who answered first. A shard that does
+not answer is missed by its own tokens alone: they are named, and all others have their sums.
 
     chip                                        shard
       dispatch_send ── rows, experts, weights ──▶ dispatch_receive   (all that wait, from all chips
@@ -15,13 +16,18 @@ way.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.errors import PerfuseError
+from workers.experts.routing import NOBODY, RoutingTable
 from workers.host.clock.base import Clock
 from workers.host.mailbox import Mailbox
+from workers.model.numerics import Numerics
+from workers.model.program import Rows, Sums
 from workers.wire.calls import Handled, Pending
 from workers.wire.kinds.experts import Combine, Dispatch
 from workers.wire.message import Message
@@ -30,6 +36,7 @@ from workers.wire.port import Port
 # A shard's backlog: every chip waits for its own dispatch, so far more than chips times
 # micro-batches is a fault.
 BACKLOG_MAX = 4096
+NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
 
 
 def request_number(request_id: str) -> int:
@@ -44,27 +51,50 @@ class Tokens:
     request_id    the user's request that the batch is traced under
     requests_T    number of each row's request (`request_number`)
     positions_T   its position in the stream
-    hidden_TH     float32 rows
-    experts_TK, weights_TK   the gate's choice
+    hidden_TH     rows, [T, ...] as their numerics has them
+    experts_TK, weights_TK   the gate's choice; an expert NOBODY is not asked
     """
 
     layer: int
     request_id: str
     requests_T: NDArray[np.uint64]
     positions_T: NDArray[np.int64]
-    hidden_TH: NDArray[np.float32]
+    hidden_TH: Rows
     experts_TK: NDArray[np.int32]
     weights_TK: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Rows of a dispatch that lack one shard's contribution, and why."""
+
+    shard: str
+    rows: NDArray[np.intp]
+    error: PerfuseError
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """Merged sums of all rows; those of rows that are missing something are not whole."""
+
+    sums_TH: Sums
+    missing: tuple[Missing, ...]
+
+
 @dataclass(slots=True)
 class DispatchHandle:
-    """Tokens that are away: which rows went to which shard."""
+    """Tokens that are away: which rows went to which shard, and which could not be sent."""
 
-    num_tokens: int
-    hidden: int
-    rows_by_shard: list[NDArray[np.intp]]
-    pending: list[Pending[Combine]]
+    sums_TH: Sums
+    shards: list[str] = field(default_factory=list)
+    rows_by_shard: list[NDArray[np.intp]] = field(default_factory=list)
+    pending: list[Pending[Combine]] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+    def abandon(self) -> None:
+        """Nobody will receive these."""
+        for pending in self.pending:
+            pending.abandon()
 
 
 @dataclass(slots=True)
@@ -73,77 +103,98 @@ class Dispatched:
 
     message: Message[Dispatch]
     layer: int
-    hidden_TH: NDArray[np.float32]
+    hidden_TH: Rows
     experts_TK: NDArray[np.int32]
     weights_TK: NDArray[np.float32]
 
 
 class DispatchSide:
-    """The chip's half. `shard_of_expert[e]` indexes `shards`."""
+    """The chip's half: `numerics` says how sums merge."""
 
-    def __init__(
-        self, port: Port, clock: Clock, shards: Sequence[str], expert_shards: Mapping[int, str]
-    ) -> None:
-        self._port, self._clock, self._shards = port, clock, tuple(shards)
-        index = {name: i for i, name in enumerate(self._shards)}
-        self._shard_of_expert = np.array(
-            [index[expert_shards[e]] for e in sorted(expert_shards)], dtype=np.int32
-        )
+    def __init__(self, port: Port, clock: Clock, numerics: Numerics) -> None:
+        self._port, self._clock, self._numerics = port, clock, numerics
 
-    async def dispatch_send(self, tokens: Tokens, timeout_ns: int) -> DispatchHandle:
-        """Send each token once to each shard that holds one of its experts."""
-        shard_TK = self._shard_of_expert[tokens.experts_TK]
-        handle = DispatchHandle(len(tokens.hidden_TH), tokens.hidden_TH.shape[1], [], [])
+    async def dispatch_send(
+        self,
+        tokens: Tokens,
+        table: RoutingTable,
+        timeout_ns: int,
+        lost: Mapping[str, PerfuseError] = NONE_LOST,
+    ) -> DispatchHandle:
+        """Send each token once to each shard that holds one of its experts.
+
+        lost   shards that are not asked: their tokens are missing at once
+        """
+        handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH))
         deadline_ns = self._clock.now() + timeout_ns
+        shard_TK = table.owners(tokens.experts_TK)
         try:
-            await self._dispatch(tokens, shard_TK, handle, deadline_ns)
+            for index, shard in enumerate(table.shards):
+                here_TK = shard_TK == index
+                rows = np.flatnonzero(here_TK.any(axis=1))
+                if not rows.size:
+                    continue
+                error = lost.get(shard)
+                if error is None:
+                    error = await self._dispatch(tokens, shard, rows, here_TK, handle, deadline_ns)
+                if error is not None:
+                    handle.missing.append(Missing(shard, rows, error))
         except BaseException:
-            for pending in handle.pending:  # nobody will ever receive these
-                pending.abandon()
+            handle.abandon()
             raise
         return handle
 
     async def _dispatch(
         self,
         tokens: Tokens,
-        shard_TK: NDArray[np.int32],
+        shard: str,
+        rows: NDArray[np.intp],
+        here_TK: NDArray[np.bool_],
         handle: DispatchHandle,
         deadline_ns: int,
-    ) -> None:
-        for index, shard in enumerate(self._shards):
-            here_TK = shard_TK == index
-            rows = np.flatnonzero(here_TK.any(axis=1))
-            if not rows.size:
-                continue
+    ) -> PerfuseError | None:
+        """One shard's rows; why they could not be sent, if they could not."""
+        try:
             pending = await self._port.post(
                 shard,
                 Dispatch(
                     tokens.layer,
                     tokens.requests_T[rows],
                     tokens.positions_T[rows],
-                    np.where(here_TK[rows], tokens.experts_TK[rows], np.int32(-1)),
+                    # An expert that lives elsewhere is nobody here, so that each contributes
+                    # exactly once.
+                    np.where(here_TK[rows], tokens.experts_TK[rows], np.int32(NOBODY)),
                     tokens.weights_TK[rows],
                     tokens.hidden_TH[rows],
                 ),
                 deadline_ns=deadline_ns,
                 request_id=tokens.request_id,
             )
-            handle.rows_by_shard.append(rows)
-            handle.pending.append(pending)
+        except PerfuseError as error:
+            return error
+        handle.shards.append(shard)
+        handle.rows_by_shard.append(rows)
+        handle.pending.append(pending)
+        return None
 
-    async def combine_receive(self, handle: DispatchHandle) -> NDArray[np.float64]:
-        """All partial sums, merged: [T, H]. Raises DeadlineExceeded or PeerDead if a shard does
-        not answer.
+    async def combine_receive(self, handle: DispatchHandle) -> Combined:
+        """All partial sums, merged, and the rows that lack one: what a shard does not answer in
+        time, or answers with an error, is missing, and raises nothing.
         """
-        sums_TH = np.zeros((handle.num_tokens, handle.hidden), dtype=np.float64)
+        missing = list(handle.missing)
         try:
-            for rows, pending in zip(handle.rows_by_shard, handle.pending, strict=True):
-                reply = await pending.reply()
-                sums_TH[rows] += reply.sums
+            for shard, rows, pending in zip(
+                handle.shards, handle.rows_by_shard, handle.pending, strict=True
+            ):
+                try:
+                    reply = await pending.reply()
+                except PerfuseError as error:
+                    missing.append(Missing(shard, rows, error))
+                else:
+                    self._numerics.add(handle.sums_TH, rows, reply.sums)
         finally:
-            for pending in handle.pending:
-                pending.abandon()
-        return sums_TH
+            handle.abandon()
+        return Combined(handle.sums_TH, tuple(missing))
 
 
 class CombineSide:
@@ -173,9 +224,7 @@ class CombineSide:
         """All that waits, from all chips and layers, oldest first; waits for at least one."""
         return await self._waiting.get_due()
 
-    async def combine_send(
-        self, batch: Sequence[Dispatched], sums: Sequence[NDArray[np.float64]]
-    ) -> None:
+    async def combine_send(self, batch: Sequence[Dispatched], sums: Sequence[Sums]) -> None:
         """Answer each dispatch with its partial sums [t, H]."""
         for dispatched, sums_TH in zip(batch, sums, strict=True):
             self._port.reply(dispatched.message, Combine(sums_TH))

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
-from workers.experts.exchange import CombineSide, Dispatched
+from workers.experts.exchange import Dispatched
 from workers.hardware.work import Work
 from workers.model.base import ExpertModel
+from workers.model.program import Sums
 from workers.node import Node
 
 
@@ -17,7 +17,7 @@ class ExpertShard:
 
     def __init__(self, node: Node, name: str, experts: ExpertModel) -> None:
         self._node, self._name, self._experts = node, name, experts
-        self._exchange = CombineSide(node.port(name), node.clock)
+        self._exchange = node.combine_side(name)
         self.num_tokens = 0
         self.num_batches = 0
 
@@ -43,7 +43,7 @@ class ExpertShard:
     def _work(self, batch: Sequence[Dispatched]) -> Work:
         return self._experts.work(batch[0].layer, np.concatenate([d.experts_TK for d in batch]))
 
-    def _forward(self, batch: Sequence[Dispatched]) -> list[NDArray[np.float64]]:
+    def _forward(self, batch: Sequence[Dispatched]) -> list[Sums]:
         sums_TH = self._experts.forward(
             batch[0].layer,
             np.concatenate([d.hidden_TH for d in batch]),

@@ -5,15 +5,14 @@ V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.hardware.work import Work
-
-Hidden = Any  # the model's own representation of T hidden rows; only the model looks inside
+from workers.model.program import Enter, Hidden, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +68,15 @@ class ChipModel(Protocol):
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Hidden: ...
 
-    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput | None]:
-        """Attention with residual, the new tokens' KV into their blocks, then norm and gate. May
-        overwrite x.
-
-        Shared experts are in the hidden states already. None of a dense layer: no expert has a
-        share, and what is returned goes into the next layer as it is, without `merge`.
+    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+        """The program of one layer: attention with residual, the new tokens' KV into their blocks,
+        then norm, gate and the experts. `enter` gives what comes in; what is returned, what goes
+        out.
         """
         ...
 
     def merge(self, x: Hidden, sums_TH: NDArray[Any]) -> Hidden:
-        """Add the experts' summed contribution to the residual stream."""
+        """Add what others have summed up to the residual stream. May overwrite x."""
         ...
 
     def logits(self, x: Hidden, rows_R: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -94,25 +91,22 @@ class ChipModel(Protocol):
         """The reverse of `read_blocks`."""
         ...
 
-    def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
-
     def logits_work(self, num_rows: int) -> Work: ...
 
 
-@runtime_checkable
-class WholeModel(ChipModel, Protocol):
-    """A ChipModel that may hold all experts too, and then runs all layers as one call."""
+class LaunchModel(ChipModel, Protocol):
+    """A ChipModel that holds all heads of its layers: its part of a layer is one launch."""
 
-    @property
-    def steps_whole(self) -> bool:
-        """Whether `step` can be used."""
-        ...
+    def attend(self, layer: int, x: Hidden, layout: StepLayout) -> tuple[Hidden, MoeInput | None]:
+        """Attention with residual, the new tokens' KV into their blocks, then norm and gate. May
+        overwrite x.
 
-    def step(self, x: Hidden, layout: StepLayout) -> Hidden:
-        """All layers of the embedded tokens, experts included; the new tokens' KV into their
-        blocks.
+        Shared experts are in the hidden states already. None of a dense layer: no expert has a
+        share, and what is returned goes into the next layer as it is, without `merge`.
         """
         ...
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
 
 
 class ExpertModel(Protocol):

@@ -11,7 +11,8 @@ from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision, kernels_hindrance
 from kernels.native import lib
-from workers.model.base import ChipModel, ExpertModel, WholeModel
+from workers.model.base import ChipModel, ExpertModel, LaunchModel
+from workers.model.local import LocalStep, local_step
 from workers.model.work import WorkModel
 
 
@@ -25,7 +26,7 @@ def open_chip(
     block_size: int = 16,
     precision: Precision = EXACT,
     work: WorkModel | None = None,
-) -> ChipModel:
+) -> LaunchModel:
     """A chip's part. Raises CheckpointError where the folder does not fit, UnfitPrecision."""
     config = load_model(folder)
     if _on_kernels(config, block_size, precision):
@@ -63,8 +64,8 @@ def open_whole(
     block_size: int = 16,
     precision: Precision = EXACT,
     work: WorkModel | None = None,
-) -> WholeModel:
-    """A chip's part and all experts: a step is one call. Raises as `open_chip` does."""
+) -> tuple[ChipModel, LocalStep]:
+    """A chip's part, and a step of it with all experts as one call. Raises as `open_chip` does."""
     config = load_model(folder)
     all_ids = tuple(range(config.num_experts))
     if config.mla is None and _on_kernels(config, block_size, precision):
@@ -72,11 +73,10 @@ def open_whole(
         from workers.model.native.expert_model import NativeExpertModel
 
         experts = NativeExpertModel(folder, all_ids, work, precision)
-        return NativeChipModel(folder, num_blocks, block_size, work, precision, experts)
-    from workers.model.whole import JoinedModel
-
+        whole = NativeChipModel(folder, num_blocks, block_size, work, precision, experts)
+        return whole, whole.step
     chip = open_chip(folder, num_blocks, block_size, precision, work)
-    return JoinedModel(chip, open_experts(folder, all_ids, precision, work))
+    return chip, local_step(chip, open_experts(folder, all_ids, precision, work))
 
 
 def _on_kernels(config: ModelConfig, block_size: int, precision: Precision) -> bool:

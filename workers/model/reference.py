@@ -12,6 +12,7 @@ from configs.precision import EXACT, Precision
 from workers.errors import ContextTooLong, InvalidRequest
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip, open_experts
+from workers.model.local import local_step
 from workers.model.sampling import Choice, choose
 from workers.model.sampling_params import SamplingParams
 
@@ -56,6 +57,7 @@ class Reference:
         self._num_blocks = -(-self.max_context // block_size)
         self.chip = open_chip(folder, self._num_blocks, block_size, precision)
         self.experts = open_experts(folder, tuple(range(config.num_experts)), precision)
+        self._step = local_step(self.chip, self.experts)
         self.config = config
 
     def generate(
@@ -111,12 +113,7 @@ class Reference:
         blocks = tuple(range(self._num_blocks))
         layout = StepLayout((StepSequence(blocks, start, len(token_ids)),))
         x = self.chip.embed(np.asarray(token_ids, dtype=np.int64))
-        for layer in range(self.config.num_layers):
-            x, moe = self.chip.attend(layer, x, layout)
-            if moe is not None:
-                sums = self.experts.forward(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
-                x = self.chip.merge(x, sums)
-        return np.asarray(x)
+        return np.asarray(self._step(x, layout))
 
     def _check(
         self, prompt_ids: Sequence[int], params: SamplingParams, uniform: Uniform | None

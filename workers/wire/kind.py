@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, get_type_hints
 
-import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -28,7 +27,7 @@ ENVELOPE_BYTES = 64
 
 
 class WirePrecision(Protocol):
-    """How wide hidden rows travel; see `configs.precision.Precision`."""
+    """How wide hidden rows travel; see `workers.model.numerics.Numerics`."""
 
     def row_bytes(self, width: int) -> int:
         """One hidden row of `width` numbers on its way to an expert."""
@@ -151,12 +150,17 @@ def tensor() -> Role:
     return Role("tensor", lambda value, _: int(value.nbytes))
 
 
+def _width(value: Array) -> int:
+    """Numbers of a row; one that is a single digest has its own idea of what it stands for."""
+    return int(value.shape[1]) if value.ndim > 1 else 1
+
+
 def _rows(value: Array, precision: WirePrecision) -> int:
-    return len(value) * precision.row_bytes(value.shape[1])
+    return len(value) * precision.row_bytes(_width(value))
 
 
 def _sums(value: Array, precision: WirePrecision) -> int:
-    return len(value) * precision.sum_bytes(value.shape[1])
+    return len(value) * precision.sum_bytes(_width(value))
 
 
 def arrays_by_name(place: str) -> Role:
@@ -171,8 +175,8 @@ Text = Annotated[str, plain()]
 Texts = Annotated[tuple[str, ...], texts()]
 TokenIds = Annotated[tuple[int, ...], listed(4)]
 Tensor = Annotated[Array, tensor()]
-Rows = Annotated[NDArray[np.float32], Role("tensor", _rows)]
-Sums = Annotated[NDArray[np.float64], Role("tensor", _sums)]
+Rows = Annotated[Array, Role("tensor", _rows)]
+Sums = Annotated[Array, Role("tensor", _sums)]
 
 A_co = TypeVar("A_co", covariant=True)
 K = TypeVar("K", bound="type[Kind[Any]]")

@@ -9,8 +9,9 @@ from cluster.api import kinds as api
 from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
-from configs.precision import EXACT, Precision
+from configs.precision import Precision
 from workers.memory.hit import Hit
+from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
 from workers.wire.kind import KINDS, Failed, Kind, Reply
 from workers.wire.kinds import chip, experts, kv, memory
@@ -18,8 +19,8 @@ from workers.wire.message import Message
 from workers.wire.transport.frame import decode, encode
 
 ENVELOPE = 64
-BF16 = Precision("bf16", "bf16")
-INT4 = Precision("int4", "int8")
+BF16 = numerics_of(Precision("bf16", "bf16"))
+INT4 = numerics_of(Precision("int4", "int8"))
 
 INDEX = np.arange(3, dtype=np.int64)
 SUMS = np.arange(3, dtype=np.uint64)
@@ -142,7 +143,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
 
 @pytest.mark.parametrize(("content", "num_bytes"), BY_HAND, ids=lambda v: getattr(v, "kind", ""))
 def test_every_kind_costs_what_hand_arithmetic_says(content: Kind[Any], num_bytes: int) -> None:
-    assert content.wire_bytes(EXACT) == ENVELOPE + num_bytes
+    assert content.wire_bytes(EXACT_NUMERICS) == ENVELOPE + num_bytes
 
 
 def test_no_kind_is_left_out() -> None:
@@ -150,11 +151,15 @@ def test_no_kind_is_left_out() -> None:
     assert set(kind_words()) <= set(KINDS)
 
 
-@pytest.mark.parametrize("precision", [BF16, INT4])
-def test_rows_and_sums_cost_the_model_s_own_width(precision: Precision) -> None:
-    """Two bytes a number, whatever our processes carry; identity and route stay what they are."""
-    assert DISPATCH.wire_bytes(precision) == ENVELOPE + 4 + 3 * 28 + 3 * 10 * 2
-    assert COMBINE.wire_bytes(precision) == ENVELOPE + 3 * 10 * 2
+@pytest.mark.parametrize(
+    ("numerics", "row_bytes"),
+    [(BF16, 10 * 2), (INT4, 10 + 4)],  # int4 weights multiply int8 rows, each with an fp32 scale
+    ids=["bf16", "int4"],
+)
+def test_rows_and_sums_cost_the_model_s_own_width(numerics: Numerics, row_bytes: int) -> None:
+    """Whatever our processes carry; identity and route stay what they are."""
+    assert DISPATCH.wire_bytes(numerics) == ENVELOPE + 4 + 3 * 28 + 3 * row_bytes
+    assert COMBINE.wire_bytes(numerics) == ENVELOPE + 3 * 10 * 2
 
 
 @pytest.mark.parametrize("content", [c for c, _ in BY_HAND], ids=lambda c: c.kind)
@@ -167,4 +172,4 @@ def test_every_kind_says_the_same_after_a_frame(content: Kind[Any]) -> None:
         assert list(mine) == list(yours)
         for name, array in mine.items():
             assert np.array_equal(array, yours[name]) and array.dtype == yours[name].dtype
-    assert got.wire_bytes(EXACT) == content.wire_bytes(EXACT)
+    assert got.wire_bytes(EXACT_NUMERICS) == content.wire_bytes(EXACT_NUMERICS)

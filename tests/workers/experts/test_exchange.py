@@ -1,5 +1,7 @@
 """Token all-to-all against a dense reference: who holds which expert must not matter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,78 +9,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.workers.bench import SECOND_NS, Bench
+from tests.workers.experts.toy import (
+    NUM_EXPERTS,
+    Experts,
+    cluster,
+    serve,
+    side,
+    table,
+    tokens,
+)
 from tests.workers.wire.calls import Each, assert_idle
-from workers.errors import DeadlineExceeded, PeerDead
-from workers.experts.exchange import CombineSide, DispatchSide, Tokens, request_number
+from workers.experts.exchange import Tokens
 from workers.experts.expert_shard import ExpertShard
 from workers.hardware.work import Work
+from workers.model.numerics import Places
 from workers.wire.rules import Drop, Duplicate, Pass, Verdict
-
-HIDDEN, NUM_EXPERTS = 6, 8
-
-
-class Experts:
-    """Expert e multiplies a row by a matrix of its own; counts what it is asked for."""
-
-    def __init__(self, expert_ids: tuple[int, ...] = tuple(range(NUM_EXPERTS))) -> None:
-        self.expert_ids = expert_ids
-        self.matrices = np.random.default_rng(3).normal(size=(NUM_EXPERTS, HIDDEN, HIDDEN))
-        self.works: list[Work] = []
-
-    def forward(
-        self, layer: int, hidden_TH: NDArray, experts_TK: NDArray, weights_TK: NDArray
-    ) -> NDArray:
-        sums = np.zeros(hidden_TH.shape, np.float64)
-        for t, k in np.ndindex(experts_TK.shape):
-            expert = int(experts_TK[t, k])
-            if expert in self.expert_ids:
-                row = hidden_TH[t].astype(np.float64) @ self.matrices[expert]
-                sums[t] += (layer + 1) * float(weights_TK[t, k]) * row
-        return sums
-
-    def work(self, layer: int, experts_TK: NDArray) -> Work:
-        active = np.unique(experts_TK[np.isin(experts_TK, self.expert_ids)]).size
-        self.works.append(Work("experts", reads={"hbm": 1_000 * active}))
-        return self.works[-1]
-
-
-def tokens(seed: int, num_tokens: int, top_k: int, layer: int = 0) -> Tokens:
-    rng = np.random.default_rng(seed)
-    experts = np.stack([rng.permutation(NUM_EXPERTS)[:top_k] for _ in range(num_tokens)])
-    return Tokens(
-        layer,
-        f"r{seed}",
-        np.full(num_tokens, request_number(f"r{seed}"), np.uint64),
-        np.arange(num_tokens),
-        rng.normal(size=(num_tokens, HIDDEN)).astype(np.float32),
-        experts.astype(np.int32),
-        rng.random((num_tokens, top_k)).astype(np.float32),
-    )
-
-
-def cluster(owner: list[int], chips: tuple[str, ...] = ("chip",)) -> tuple[Bench, dict]:
-    """Chips, and as many shards as `owner` (expert -> shard) names."""
-    shards = tuple(f"shard-{i}" for i in range(max(owner) + 1))
-    bench = Bench(*chips, *shards)
-    models: dict[str, Experts] = {}
-    for index, shard in enumerate(shards):
-        models[shard] = Experts(tuple(e for e, s in enumerate(owner) if s == index))
-        worker = ExpertShard(bench.nodes[shard], shard, models[shard])  # type: ignore[arg-type]
-        bench.nodes[shard].worker = worker  # type: ignore[attr-defined]
-    return bench, models
-
-
-def side(bench: Bench, owner: list[int], chip: str = "chip") -> DispatchSide:
-    shards = tuple(f"shard-{i}" for i in range(max(owner) + 1))
-    placed = {e: shards[s] for e, s in enumerate(owner)}
-    return DispatchSide(bench.port(chip), bench.clock, shards, placed)
-
-
-def serve(bench: Bench) -> None:
-    for name, node in bench.nodes.items():
-        if name.startswith("shard"):
-            node.spawn(node.worker.serve(), name)  # type: ignore[attr-defined]
-
 
 OWNERS = st.lists(st.integers(0, 4), min_size=NUM_EXPERTS, max_size=NUM_EXPERTS)
 
@@ -201,30 +146,11 @@ def test_lost_and_doubled_dispatches_change_nothing(verdict: str) -> None:
     cluster(owner)[0].run(job)
 
 
-def test_a_dead_shard_fails_the_step_and_leaves_no_call_open() -> None:
-    """Before the dispatch (some shards were already asked), and between dispatch and combine."""
-    owner = [0, 1, 2, 3] * 2
-
-    async def job(bench: Bench) -> None:
-        exchange = side(bench, owner)
-        handle = await exchange.dispatch_send(tokens(1, 4, 4), SECOND_NS)
-        await bench.kill("shard-2")
-        with pytest.raises((PeerDead, DeadlineExceeded)):
-            await exchange.combine_receive(handle)
-        assert bench.nodes["chip"].endpoint.outgoing.in_flight() == 0
-        with pytest.raises(PeerDead, match="shard-2"):
-            await exchange.dispatch_send(tokens(2, 4, 4), SECOND_NS)
-        assert bench.nodes["chip"].endpoint.outgoing.in_flight() == 0
-
-    bench, _ = cluster(owner)
-    bench.run(job)
-
-
 def test_an_expert_elsewhere_is_minus_one_here() -> None:
     owner = [0] * 4 + [1] * 4
     bench = Bench("chip", "shard-0", "shard-1")
     seen: dict[str, NDArray] = {}
-    sides = {n: CombineSide(bench.port(n), bench.clock) for n in ("shard-0", "shard-1")}
+    sides = {n: bench.node(n).combine_side(n) for n in ("shard-0", "shard-1")}
 
     async def job(bench: Bench) -> None:
         batch = tokens(4, 6, 3)
@@ -243,3 +169,59 @@ def test_an_expert_elsewhere_is_minus_one_here() -> None:
             assert (seen[name] >= 0).any(axis=1).all(), "a token without an expert here stays away"
 
     bench.run(job)
+
+
+class Digests:
+    """Numerics whose rows are 64-bit digests, [T], and whose sums wrap."""
+
+    def row_bytes(self, hidden: int) -> int:
+        return 8
+
+    def sum_bytes(self, hidden: int) -> int:
+        return 8
+
+    def zero(self, rows_T: NDArray) -> NDArray:
+        return np.zeros(rows_T.shape, np.uint64)
+
+    def add(self, sums_T: NDArray, places: Places, partial: NDArray) -> None:
+        sums_T[places] += partial
+
+
+class DigestExperts:
+    """Expert e multiplies a digest by an odd number of its own, modulo 2^64."""
+
+    def __init__(self, expert_ids: tuple[int, ...]) -> None:
+        self.expert_ids = expert_ids
+
+    def forward(self, layer: int, rows: NDArray, experts: NDArray, weights: NDArray) -> NDArray:
+        factors = (2 * experts + 3).astype(np.uint64) * np.isin(experts, self.expert_ids)
+        sums: NDArray = (rows[:, None] * factors.astype(np.uint64)).sum(axis=1, dtype=np.uint64)
+        return sums
+
+    def work(self, layer: int, experts_TK: NDArray) -> Work:
+        return Work("experts")
+
+
+def test_rows_need_not_be_real_numbers() -> None:
+    """Exchange and shard carry digests as well: only numerics and experts know what a row is."""
+    owner, batch = [0, 1, 2, 0, 1, 2, 0, 1], tokens(8, 30, 3)
+    rows = np.random.default_rng(0).integers(2**63, 2**64, 30, dtype=np.uint64)
+
+    async def job(bench: Bench) -> None:
+        for index in range(3):
+            node = bench.nodes[f"shard-{index}"]
+            experts = DigestExperts(tuple(e for e, s in enumerate(owner) if s == index))
+            shard = ExpertShard(node, node.name, experts)  # type: ignore[arg-type]
+            node.spawn(shard.serve(), node.name)
+        exchange = bench.node("chip").dispatch_side("chip")
+        handle = await exchange.dispatch_send(
+            replace(batch, hidden_TH=rows), table(owner), SECOND_NS
+        )
+        combined = await exchange.combine_receive(handle)
+        expected = [
+            sum(int(row) * (2 * int(e) + 3) for e in experts) % 2**64
+            for row, experts in zip(rows, batch.experts_TK, strict=True)
+        ]
+        assert combined.sums_TH.tolist() == expected
+
+    Bench("chip", "shard-0", "shard-1", "shard-2", numerics=Digests()).run(job)

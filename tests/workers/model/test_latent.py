@@ -10,7 +10,7 @@ import pytest
 
 from configs.precision import EXACT, Precision
 from tests.workers.model.models import KERNEL_V2, KERNEL_V3, write_model
-from workers.model.base import ChipModel, ExpertModel, StepLayout, StepSequence
+from workers.model.base import ExpertModel, LaunchModel, StepLayout, StepSequence
 from workers.model.factory import open_chip, open_experts
 from workers.model.native import latent_attention
 from workers.model.native.latent_attention import plan_step
@@ -32,7 +32,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def logits_of(
-    chip: ChipModel, experts: ExpertModel, ids: list[int], layout: StepLayout
+    chip: LaunchModel, experts: ExpertModel, ids: list[int], layout: StepLayout
 ) -> np.ndarray[Any, Any]:
     x = chip.embed(np.array(ids))
     for layer in range(chip.config.num_layers):

@@ -54,13 +54,13 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 def test_a_mixed_step_equals_sequences_alone(folder: Path, precision: Precision) -> None:
     """To the bit, on scattered blocks: one decodes, another's prompt comes in chunks."""
     rng = np.random.default_rng()
-    model = open_whole(folder, 64, 16, precision)
+    model, step = open_whole(folder, 64, 16, precision)
     reference = Reference(folder, 16, precision=precision)
     a, b = (rng.integers(0, model.config.vocab, n).tolist() for n in (37, 50))
     first = StepLayout((StepSequence((0, 1, 2), 0, 36), StepSequence((5, 4, 9, 7), 0, 19)))
-    model.step(model.embed(np.array(a[:36] + b[:19])), first)
+    step(model.embed(np.array(a[:36] + b[:19])), first)
     second = StepLayout((StepSequence((0, 1, 2), 36, 1), StepSequence((5, 4, 9, 7), 19, 31)))
-    x = model.step(model.embed(np.array(a[36:] + b[19:])), second)
+    x = step(model.embed(np.array(a[36:] + b[19:])), second)
     logits = model.logits(x, np.array([0, 31]))
     np.testing.assert_array_equal(logits[0], reference.all_logits(a)[-1])
     np.testing.assert_array_equal(logits[1], reference.all_logits(b)[-1])

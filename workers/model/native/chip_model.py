@@ -72,7 +72,6 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
                 self._add_layer(layer, read, precision, experts)
             norm = read("model.norm.weight")
             self._decoder.set_head(norm, linear.pack(head, precision.head))
-        self._has_experts = experts is not None
 
     def _add_layer(
         self, layer: int, read: Any, precision: Precision, experts: NativeExpertModel | None
@@ -100,18 +99,16 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
 
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput]:
         """Writes the new tokens' KV, then attention with residual, norm and gate. Overwrites x."""
-        chosen = self._decoder.attend(self._cache, self._plan(layout), layer, x)
+        chosen = self._decoder.attend(self._cache, self._plans.of(layout), layer, x)
         return x, MoeInput(*chosen)
 
     def step(self, x: Floats, layout: StepLayout) -> Floats:
-        """All layers, experts included. Overwrites x. Raises ValueError without experts here."""
-        self._decoder.forward(self._cache, self._plan(layout), x)
-        return x
+        """All layers, experts included: a LocalStep in one native call. Overwrites x.
 
-    @property
-    def steps_whole(self) -> bool:
-        """Whether `step` can be used."""
-        return self._has_experts
+        Raises ValueError without experts here.
+        """
+        self._decoder.forward(self._cache, self._plans.of(layout), x)
+        return x
 
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
         """[R, V] float32."""

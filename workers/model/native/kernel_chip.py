@@ -15,9 +15,12 @@ from configs.precision import Precision
 from kernels import attention, mla
 from kernels.numbers import Floats
 from workers.hardware.work import Work
-from workers.model.base import StepLayout
+from workers.model.base import MoeInput, StepLayout
 from workers.model.embedding import Embedding
+from workers.model.forward import one_launch
 from workers.model.no_memory import no_memory
+from workers.model.plans import Plans
+from workers.model.program import Enter, Program
 from workers.model.work import WorkModel
 
 Cache = TypeVar("Cache", attention.KvCache, mla.LatentCache)
@@ -46,7 +49,7 @@ class KernelChip(ABC, Generic[Cache, Plan]):
         self.num_blocks = num_blocks
         self.block_size = block_size
         self._work = work or WorkModel(config, precision)
-        self._planned: tuple[StepLayout, Plan] | None = None
+        self._plans = Plans(self._new_plan)
         try:
             self._cache: Cache = make_cache()
         except MemoryError:
@@ -57,11 +60,19 @@ class KernelChip(ABC, Generic[Cache, Plan]):
     def _new_plan(self, layout: StepLayout) -> Plan:
         """Where a step's tokens stand. Raises ValueError where blocks do not cover them."""
 
-    def _plan(self, layout: StepLayout) -> Plan:
-        """Layouts are immutable, so the object that the layer before used has the same plan."""
-        if self._planned is None or self._planned[0] is not layout:
-            self._planned = (layout, self._new_plan(layout))
-        return self._planned[1]
+    @abstractmethod
+    def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
+        """Writes the new tokens' KV, then attention with residual, norm, and the gate with shared
+        experts or a dense network. Overwrites x.
+        """
+
+    @abstractmethod
+    def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
+        """[R, V] float32."""
+
+    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+        """One launch, then the experts."""
+        return one_launch(self, layer, enter, layout)
 
     @property
     def block_bytes(self) -> int:

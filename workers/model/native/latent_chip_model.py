@@ -81,10 +81,7 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
             )
 
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
-        """Writes the new tokens' KV, then attention with residual, norm, and the gate with shared
-        experts or a dense network. Overwrites x.
-        """
-        return self._layers[layer].forward(x, self._plan(layout))
+        return self._layers[layer].forward(x, self._plans.of(layout))
 
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
         """[R, V] float32."""

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from configs.model_config import ModelConfig
 from workers.model.base import MoeInput
-from workers.model.checkpoint import Checkpoint
 from workers.model.parts.dense import GatedMlp, Read
 from workers.model.parts.gating import Gating
 from workers.model.parts.rope import Rope
@@ -15,7 +14,6 @@ from workers.model.parts.rows import Floats, linear, rms_norm, transposed
 from workers.model.plain import gqa, mla
 from workers.model.plain.paged_cache import PagedCache
 from workers.model.plain.plan import StepPlan
-from workers.model.tensors import layer_shapes
 
 
 class Attention(Protocol):
@@ -81,21 +79,11 @@ class SparseNetwork:
 
 
 class Layer:
-    """Reads its own tensors; raises CheckpointError where they do not fit."""
+    """`read` gives its tensors, named without the layer's prefix, in the sizes of `config`."""
 
     def __init__(
-        self,
-        checkpoint: Checkpoint,
-        config: ModelConfig,
-        layer: int,
-        cache: PagedCache,
-        rope: Rope,
+        self, config: ModelConfig, layer: int, read: Read, cache: PagedCache, rope: Rope
     ) -> None:
-        shapes = dict(layer_shapes(config, layer))
-
-        def read(name: str) -> Floats:
-            return checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
-
         self._eps = config.rms_eps
         self._input_norm = read("input_layernorm.weight")
         self._attention = _attention(config, layer, read, cache, rope)
@@ -110,7 +98,14 @@ class Layer:
 
     def forward(self, x_TH: Floats, plan: StepPlan) -> tuple[Floats, MoeInput | None]:
         """Attention and network with their residuals; MoeInput where experts have a share."""
-        x_TH = x_TH + self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
+        return self.network(x_TH + self.attention(x_TH, plan))
+
+    def attention(self, x_TH: Floats, plan: StepPlan) -> Floats:
+        """What attention of the heads here adds to the residual stream."""
+        return self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
+
+    def network(self, x_TH: Floats) -> tuple[Floats, MoeInput | None]:
+        """What follows when attention has been added."""
         return self._network.forward(x_TH, rms_norm(x_TH, self._post_norm, self._eps))
 
 

@@ -1,0 +1,101 @@
+"""Some sequences of a step as arrays, fixed before they run: a micro-batch.
+
+Letters: T tokens of the batch, R rows wanted, K experts a token.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.chip.scheduler import Item
+from workers.errors import PerfuseError
+from workers.experts.exchange import Missing, Tokens, request_number
+from workers.experts.routing import NOBODY
+from workers.model.base import StepLayout, StepSequence
+from workers.model.program import Experts
+
+
+class Batch:
+    """Sequences may be preempted or aborted while it runs; it does not see that.
+
+    failures   seq_id -> why it cannot go on: one of its tokens lacks a contribution
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = tuple(items)
+        self.layout = StepLayout(
+            tuple(StepSequence(tuple(i.seq.block_ids), i.start, i.count) for i in items)
+        )
+        ids = [i.seq.token_ids[i.start : i.start + i.count] for i in items]
+        self.token_ids_T = np.array([token for run in ids for token in run], dtype=np.int64)
+        self.failures: dict[str, PerfuseError] = {}
+
+    @property
+    def is_lost(self) -> bool:
+        """Nobody is left who could use what it computes."""
+        return len(self.failures) == len(self.items)
+
+    @property
+    def sampled(self) -> list[Item]:
+        """Whose next token is to be chosen."""
+        return [i for i in self.items if i.samples and i.seq.seq_id not in self.failures]
+
+    @property
+    def last_rows(self) -> NDArray[np.int64]:
+        """The last row of each of `sampled`."""
+        wanted = [i.samples and i.seq.seq_id not in self.failures for i in self.items]
+        return (self._ends[wanted] - 1).astype(np.int64)
+
+    @cached_property
+    def positions(self) -> NDArray[np.int64]:
+        return np.concatenate([np.arange(i.start, i.start + i.count) for i in self.items])
+
+    @cached_property
+    def requests(self) -> NDArray[np.uint64]:
+        """`request_number` of each row's sequence."""
+        numbers = [request_number(i.seq.seq_id) for i in self.items]
+        return np.repeat(np.array(numbers, dtype=np.uint64), [i.count for i in self.items])
+
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        """One past the last row of each item."""
+        return np.cumsum([i.count for i in self.items])
+
+    def tokens(self, op: Experts) -> Tokens:
+        """What a layer dispatches. Rows of sequences that failed ask nobody any more."""
+        experts_TK = op.experts_TK
+        if self.failures:
+            failed = [i.seq.seq_id in self.failures for i in self.items]
+            counts = [i.count for i in self.items]
+            experts_TK = np.where(np.repeat(failed, counts)[:, None], np.int32(NOBODY), experts_TK)
+        return Tokens(
+            op.layer,
+            self.items[0].seq.seq_id,
+            self.requests,
+            self.positions,
+            op.rows_T,
+            experts_TK,
+            op.weights_TK,
+        )
+
+    def lack(self, missing: Sequence[Missing]) -> None:
+        """Fail the sequences that some rows belong to; the first reason stands."""
+        for one in missing:
+            for index in np.unique(np.searchsorted(self._ends, one.rows, side="right")).tolist():
+                self.failures.setdefault(self.items[index].seq.seq_id, one.error)
+
+
+def micro_batches(items: Sequence[Item], count: Literal[1, 2]) -> list[Batch]:
+    """One batch, or two of whole sequences in order, with tokens as equal as that allows.
+
+    A single sequence stays one.
+    """
+    if count == 1 or len(items) == 1:
+        return [Batch(items)]
+    ends = list(accumulate(item.count for item in items))
+    cut = min(range(1, len(items)), key=lambda first: abs(ends[-1] - 2 * ends[first - 1]))
+    return [Batch(items[:cut]), Batch(items[cut:])]

@@ -1,0 +1,179 @@
+"""Runs layer programs on a chip: launches here, sums over ranks, experts wherever they live, rows
+to the next stage.
+
+Programs take turns. A turn is all that one program does until it waits for others; while it waits,
+the next one computes. With two micro-batches, one layer of each:
+
+    A  ▓ launch ▓┄┄ dispatch ─ experts ─ combine ┄┄▓ launch ▓┄┄
+    B            ▓ launch ▓┄┄ dispatch ─ experts ─ combine ┄┄▓ launch ▓┄┄
+
+Turns go round in a fixed order, in one task, whoever answers first: so launches and messages have
+one order.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from workers.chip.batch import Batch
+from workers.errors import PerfuseError
+from workers.experts.exchange import DispatchHandle, DispatchSide
+from workers.experts.routing import RoutingTable
+from workers.model.program import Compute, Experts, Program, Reduce, Rows, SendNext, Sums
+from workers.node import Node
+
+
+class Away(Protocol):
+    """Something that others were sent and will answer."""
+
+    async def receive(self) -> Any:
+        """The answer. Called once, or not at all."""
+        ...
+
+    def abandon(self) -> None:
+        """Nobody will ask for the answer. Does nothing after `receive`."""
+        ...
+
+
+class Reducer(Protocol):
+    """The way to the other ranks of a tensor-parallel group."""
+
+    async def send(self, batch: Batch, partial: Rows) -> Away:
+        """This rank's share; the answer is the sum over all ranks, the same bits on each. Every
+        rank sends the same sequence of shares.
+        """
+        ...
+
+
+class NextStage(Protocol):
+    """The way to the next stage of a pipeline."""
+
+    async def send(self, batch: Batch, rows_T: Rows) -> None:
+        """Returns when the rows are on their way. Raises PeerDead."""
+        ...
+
+
+@dataclass(slots=True)
+class Lane:
+    """One program, and the tokens that it is for.
+
+    result   what the program returned; None where all its sequences failed on the way
+    """
+
+    batch: Batch
+    program: Program[Any]
+    result: Any = None
+    away: Away | None = None
+
+
+@dataclass(slots=True)
+class Spent:
+    """Emulated time of a step: in launches, and in waiting for others while nothing computed.
+
+    lost   shards that did not answer, and why: they are not asked again in this step, so a silent
+           one costs its timeout once
+    """
+
+    compute_ns: int = 0
+    wait_ns: int = 0
+    lost: dict[str, PerfuseError] = field(default_factory=dict)
+
+
+class Interpreter:
+    """reducer      None where this chip is the only rank: a share is the sum
+    next_stage   None where this chip holds the last layer
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        exchange: DispatchSide,
+        timeout_ns: int,
+        *,
+        reducer: Reducer | None = None,
+        next_stage: NextStage | None = None,
+    ) -> None:
+        self._clock, self._hardware = node.clock, node.hardware
+        self._exchange, self._timeout_ns = exchange, timeout_ns
+        self._reducer, self._next_stage = reducer, next_stage
+
+    async def run(self, lanes: Sequence[Lane], table: RoutingTable) -> Spent:
+        """Every program to its end. What experts did not answer fails sequences of its batch;
+        what a reducer, a stage or a kernel raises ends all of it.
+        """
+        spent, going = Spent(), deque(lanes)
+        try:
+            while going:
+                lane = going.popleft()
+                if await self._take_turn(lane, table, spent):
+                    going.append(lane)
+        finally:
+            for lane in lanes:
+                lane.program.close()
+                if lane.away is not None:
+                    lane.away.abandon()
+        return spent
+
+    async def _take_turn(self, lane: Lane, table: RoutingTable, spent: Spent) -> bool:
+        """Until it waits for others (True) or ends."""
+        clock, begun_ns = self._clock, self._clock.now()
+        sent: Any = None
+        if lane.away is not None:
+            sent = await lane.away.receive()
+            lane.away = None
+            spent.wait_ns += clock.now() - begun_ns
+            if lane.batch.is_lost:
+                return False
+        while True:
+            try:
+                op = lane.program.send(sent)
+            except StopIteration as end:
+                lane.result = end.value
+                return False
+            begun_ns = clock.now()
+            if isinstance(op, Compute):
+                sent = await self._hardware.run(op.work, op.kernel, *op.args)
+                spent.compute_ns += clock.now() - begun_ns
+            elif isinstance(op, Reduce) and self._reducer is None:
+                sent = op.partial
+            elif isinstance(op, SendNext):
+                assert self._next_stage is not None, "the last stage has nobody to send to"
+                await self._next_stage.send(lane.batch, op.rows_T)
+                sent = None
+                spent.wait_ns += clock.now() - begun_ns
+            else:
+                lane.away = await self._depart(op, lane.batch, table, spent)
+                spent.wait_ns += clock.now() - begun_ns
+                return True
+
+    async def _depart(
+        self, op: Reduce | Experts, batch: Batch, table: RoutingTable, spent: Spent
+    ) -> Away:
+        if isinstance(op, Reduce):
+            assert self._reducer is not None
+            return await self._reducer.send(batch, op.partial)
+        handle = await self._exchange.dispatch_send(
+            batch.tokens(op), table, self._timeout_ns, spent.lost
+        )
+        return _AtExperts(self._exchange, handle, batch, spent)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtExperts:
+    """A batch's tokens, dispatched."""
+
+    exchange: DispatchSide
+    handle: DispatchHandle
+    batch: Batch
+    spent: Spent
+
+    async def receive(self) -> Sums:
+        combined = await self.exchange.combine_receive(self.handle)
+        self.batch.lack(combined.missing)
+        for one in combined.missing:
+            self.spent.lost.setdefault(one.shard, one.error)
+        return combined.sums_TH
+
+    def abandon(self) -> None:
+        self.handle.abandon()

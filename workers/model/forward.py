@@ -1,0 +1,48 @@
+"""Programs of a step: layer after layer, and what follows a gate in each."""
+
+from functools import partial
+
+from workers.hardware.work import Work
+from workers.model.base import ChipModel, LaunchModel, MoeInput, StepLayout
+from workers.model.program import Compute, Enter, Experts, Hidden, Program, SendNext
+
+
+def forward(
+    model: ChipModel, enter: Enter, layout: StepLayout, layers: range | None = None
+) -> Program[Enter]:
+    """All layers, or those of a pipeline stage. What it returns gives the last hidden states."""
+    for layer in range(model.config.num_layers) if layers is None else layers:
+        enter = yield from model.layer(layer, enter, layout)
+    return enter
+
+
+def stage(model: ChipModel, enter: Enter, layout: StepLayout, layers: range) -> Program[None]:
+    """A pipeline stage that is not the last: its rows go on to the next."""
+    enter = yield from forward(model, enter, layout, layers)
+    yield SendNext((yield Compute(Work("merge"), enter)))
+
+
+def one_launch(model: LaunchModel, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+    """A layer whose part on this chip is one launch: what entered, attention, norm and gate."""
+    work = model.attend_work(layer, layout)
+    x, moe = yield Compute(work, _attend, (model, layer, enter, layout))
+    return (yield from after_gate(model, layer, x, moe))
+
+
+def after_gate(model: ChipModel, layer: int, x: Hidden, moe: MoeInput | None) -> Program[Enter]:
+    """The experts' share, if the layer has one, is added where the next launch begins."""
+    if moe is None:  # a dense layer: nobody else has a share
+        return partial(as_it_is, x)
+    sums_TH = yield Experts(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
+    return partial(model.merge, x, sums_TH)
+
+
+def as_it_is(x: Hidden) -> Hidden:
+    """What enters a layer when nothing is left to add."""
+    return x
+
+
+def _attend(
+    model: LaunchModel, layer: int, enter: Enter, layout: StepLayout
+) -> tuple[Hidden, MoeInput | None]:
+    return model.attend(layer, enter(), layout)

@@ -1,0 +1,55 @@
+"""Programs where everything is at hand: one process, one call, nothing between chip and experts."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.model.base import ChipModel, ExpertModel, StepLayout
+from workers.model.forward import as_it_is, forward
+from workers.model.program import Compute, Experts, Hidden, Program, R, Reduce, Rows, Sums
+
+# layer, rows, experts, weights -> sums: `ExpertModel.forward`.
+ExpertsHere = Callable[[int, Rows, NDArray[np.int32], NDArray[np.float32]], Sums]
+# Embedded tokens -> last hidden states, experts included; the new tokens' KV into their blocks.
+LocalStep = Callable[[Hidden, StepLayout], Hidden]
+
+
+def run_here(program: Program[R], experts: ExpertsHere) -> R:
+    """Run a program of a model that has all its layers and heads here. Declares no work.
+
+    Raises ValueError on a pipeline stage: there is nobody to send to.
+    """
+    sent: object = None
+    while True:
+        try:
+            op = program.send(sent)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        if isinstance(op, Compute):
+            sent = op.kernel(*op.args)
+        elif isinstance(op, Experts):
+            sent = experts(op.layer, op.rows_T, op.experts_TK, op.weights_TK)
+        elif isinstance(op, Reduce):
+            sent = op.partial
+        else:
+            raise ValueError("a pipeline stage does not run alone: its rows go on to another chip")
+
+
+def local_step(chip: ChipModel, experts: ExpertModel) -> LocalStep:
+    """A step of a chip and all experts, to the bit what they compute apart.
+
+    Raises ValueError unless `experts` holds every expert of the model.
+    """
+    held, num_experts = len(experts.expert_ids), chip.config.num_experts
+    if held != num_experts:
+        raise ValueError(
+            f"the experts here are {held} of {num_experts}: a whole step needs all of them"
+        )
+    return partial(_step, chip, experts)
+
+
+def _step(chip: ChipModel, experts: ExpertModel, x: Hidden, layout: StepLayout) -> Hidden:
+    return run_here(forward(chip, partial(as_it_is, x), layout), experts.forward)()

@@ -1,0 +1,155 @@
+"""What any chip of the plain model has: embedding, its heads of each layer, its KV blocks, logits.
+
+The KV cache is paged: a block holds `block_size` tokens of all layers, in the layout in which
+blocks travel. Bits do not depend on batch, chunking or blocks (see rows.py and plan.py).
+
+Letters: T tokens of the step, H hidden, R rows wanted, V vocabulary.
+"""
+
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.families import load_model
+from configs.model_config import ModelConfig
+from configs.precision import EXACT
+from workers.hardware.work import Work
+from workers.model.base import StepLayout
+from workers.model.checkpoint import Checkpoint
+from workers.model.embedding import Embedding
+from workers.model.parts.dense import Read
+from workers.model.parts.rows import (
+    Floats,
+    check_tiles,
+    linear,
+    one_thread,
+    rms_norm,
+    transposed,
+)
+from workers.model.plain.heads import Heads
+from workers.model.plain.layer import Layer, make_cache, make_rope
+from workers.model.plain.plan import StepPlan, plan_step
+from workers.model.plans import Plans
+from workers.model.tensors import chip_shapes, layer_shapes
+from workers.model.work import WorkModel
+
+
+class PlainPart:
+    """Everything of a chip but the program of a layer. Hidden states are [T, H] float32 arrays.
+
+    num_blocks   KV blocks of this chip        block_size   tokens in a block
+    work         how work is counted; fp32 in "hbm" where left out
+    heads        those of each layer that are held here; all where left out
+    config       sizes of what is held here
+
+    Raises CheckpointError where the folder does not fit, ValueError where heads cannot be split.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        num_blocks: int,
+        block_size: int = 16,
+        work: WorkModel | None = None,
+        heads: Heads | None = None,
+    ) -> None:
+        if num_blocks < 1 or block_size < 1:
+            raise ValueError(
+                f"num_blocks is {num_blocks}, block_size {block_size}; both must be at least 1"
+            )
+        one_thread()
+        whole = load_model(folder)
+        self.config = config = whole if heads is None else heads.part_of(whole)
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self._work = replace(work or WorkModel(config), config=config)
+        self._cache = make_cache(config, num_blocks, block_size)
+        self._rope = make_rope(config, min(config.max_context, num_blocks * block_size))
+        with Checkpoint(folder) as checkpoint:
+            shapes = dict(chip_shapes(whole))
+
+            def read(name: str) -> Floats:
+                return checkpoint.read(name, shapes[name])
+
+            embedding = read("model.embed_tokens.weight")
+            self._embedding = Embedding(embedding, EXACT)
+            self._norm = read("model.norm.weight")
+            self._head = transposed(embedding if config.tie_embeddings else read("lm_head.weight"))
+            self._layers = tuple(
+                Layer(
+                    config,
+                    layer,
+                    _layer_reader(checkpoint, whole, layer, heads),
+                    self._cache,
+                    self._rope,
+                )
+                for layer in range(config.num_layers)
+            )
+        check_tiles(chain([self._head], *(layer.matrices for layer in self._layers)))
+        self._plans = Plans(self._new_plan)
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of one KV block over all layers."""
+        return self._cache.block_bytes
+
+    @property
+    def kv_tier(self) -> str:
+        return self._work.kv_tier
+
+    def embed(self, token_ids_T: NDArray[np.int64]) -> Floats:
+        """[T, H]. Raises ValueError on ids outside the vocabulary."""
+        return self._embedding.rows(token_ids_T)
+
+    def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
+        """Residual plus what was summed up: one rounding, from float64."""
+        merged: Floats = (x + sums_TH).astype(np.float32)
+        return merged
+
+    def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
+        """[R, V] float32."""
+        return linear(rms_norm(x[rows_R], self._norm, self.config.rms_eps), self._head)
+
+    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
+        """Copies, float32: [block, layer, 2 (k, v), block_size, kv_head, head_dim], or with latent
+        attention [block, layer, block_size, latent and rotated key].
+        """
+        return self._cache.read_blocks(block_ids)
+
+    def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
+        """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
+        self._cache.write_blocks(block_ids, blocks)
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work:
+        return self._work.attend(layer, layout)
+
+    def logits_work(self, num_rows: int) -> Work:
+        return self._work.logits(num_rows)
+
+    def _new_plan(self, layout: StepLayout) -> StepPlan:
+        for sequence in layout.sequences:
+            self._cache.check_ids(sequence.block_ids)
+        plan = plan_step(layout, self.block_size, self._cache.row_width)
+        if plan.positions_T.size and plan.positions_T.max() >= self._rope.positions:
+            raise ValueError(
+                f"position {plan.positions_T.max()} is past the context of "
+                f"{self._rope.positions} tokens"
+            )
+        return plan
+
+
+def _layer_reader(
+    checkpoint: Checkpoint, config: ModelConfig, layer: int, heads: Heads | None
+) -> Read:
+    """Tensors of one layer by their names in it, cut to the heads held."""
+    shapes = dict(layer_shapes(config, layer))
+
+    def read(name: str) -> Floats:
+        tensor = checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
+        return tensor if heads is None else heads.cut(config, name, tensor)
+
+    return read
