@@ -81,7 +81,7 @@ class MemoryServer:
             if body["preloaded"]:  # written before the cluster started: costs nothing now
                 add()
             else:
-                work = Work("store_add", writes={self._tier: vectors.nbytes})
+                work = Work.of("store_add", writes={self._tier: vectors.nbytes})
                 await self._node.hardware.run(work, add)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
@@ -111,7 +111,7 @@ class MemoryServer:
     async def _pool_put(self, message: Message) -> Reply:
         blocks: Array = message.tensors["blocks"]
         keys = hashes_of(message.columns["hash"])
-        work = Work("pool_put", writes={self._pool_tier: blocks.nbytes})
+        work = Work.of("pool_put", writes={self._pool_tier: blocks.nbytes})
         checksums = message.columns["checksum"].tolist()
         result = await self._node.hardware.run(work, self.pool.put, keys, list(blocks), checksums)
         return Reply(body={"new": len(result.new), "refused": len(result.refused)})
@@ -125,7 +125,7 @@ class MemoryServer:
         self.pool.pin(keys)
         try:
             first = self.pool.get(keys[:1])[0]
-            work = Work("pool_get", reads={self._pool_tier: len(keys) * first.nbytes})
+            work = Work.of("pool_get", reads={self._pool_tier: len(keys) * first.nbytes})
             blocks = await self._node.hardware.run(work, self.pool.get, keys)
             checksums = np.array(self.pool.checksums(keys), dtype=np.uint64)
         except PerfuseError:

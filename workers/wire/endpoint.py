@@ -117,12 +117,18 @@ class Endpoint:
         """Between workers of one node: costs the node's memory."""
         now_ns = self._clock.now()
         message.destination_epoch = self.epoch
-        message.sent_ns = message.due_ns = now_ns
-        if self._clock.emulated:
-            message.due_ns = self._hardware.copy_ns(now_ns, message.declared_bytes)
+        message.sent_ns = now_ns
         message.columns = {name: frozen(array) for name, array in message.columns.items()}
         message.tensors = {name: frozen(array) for name, array in message.tensors.items()}
-        self._clock.call_at(message.due_ns, lambda: self._deliver(self.node, message))
+
+        def copied(due_ns: int) -> None:
+            message.due_ns = due_ns
+            self._clock.call_at(due_ns, lambda: self._deliver(self.node, message))
+
+        if self._clock.emulated:
+            self._hardware.copy(now_ns, message.declared_bytes, copied)
+        else:
+            copied(now_ns)
 
     async def _obey_rules(self, node: str, message: Message) -> None:
         if not self.rules:

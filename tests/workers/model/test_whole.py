@@ -58,7 +58,7 @@ def test_blocks_and_work_are_the_chip_s(folder: Path) -> None:
     other.write_blocks((3, 2), blocks)
     assert np.array_equal(other.read_blocks((3, 2)), blocks) and blocks.any()
     assert model.attend_work(0, layout) == PlainChipModel(folder, 8).attend_work(0, layout)
-    assert model.logits_work(3).flops and model.block_bytes == blocks[0].nbytes
+    assert model.logits_work(3).demands and model.block_bytes == blocks[0].nbytes
     assert model.kv_tier == "hbm"
 
 

@@ -245,7 +245,7 @@ def test_messages_between_workers_of_one_node_cost_its_memory_and_no_link() -> N
             "b", "m", deadline_ns=SECOND_NS, declared_bytes=2_000, tensors={"x": sent}
         )
         assert bench.clock.now() == 2_000 + 500
-        assert bench.node("a").link.egress.busy_ns == 0 and not rule.seen
+        assert bench.node("a").link.egress.busy_ns(bench.clock.now()) == 0 and not rule.seen
         assert sent.flags.writeable
         assert_idle(bench)
 
