@@ -34,6 +34,7 @@ class Fit:
     """
 
     num_kv_blocks: int
+    kv_tier: str
     experts_tier: str
     pool_tier: str
     pool_bytes: int
@@ -46,6 +47,7 @@ def fit_node(
     key: str,
     device: DeviceSpec,
     model: ModelSection,
+    kv_tier: str | None,
     experts_tier: str | None,
     chip_bytes: int,
     chips: tuple[str, ...],
@@ -59,14 +61,9 @@ def fit_node(
     """
     problems: list[str] = []
     main = device.default_tier
-    tier_of_experts = experts_tier or main
-    if tier_of_experts not in device.tiers:
-        if shards:
-            problems.append(
-                f"placement.experts_tier: is {tier_of_experts!r}, which {device.name} in {key} "
-                f"does not have: {nearest(tier_of_experts, device.tiers)}"
-            )
-        tier_of_experts = main
+    tier_of_kv, no_kv = _chosen_tier(key, device, "kv_tier", kv_tier)
+    tier_of_experts, no_experts = _chosen_tier(key, device, "experts_tier", experts_tier)
+    problems += (no_kv if chips else []) + (no_experts if shards else [])
     weights = chip_bytes * len(chips)
     experts = sum(shards.values())
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
@@ -77,12 +74,12 @@ def fit_node(
 
     num_kv_blocks = 0
     if chips:
-        room = _budget(device, main, model) - sum(fill.num_bytes for fill in fills[main])
+        room = _budget(device, tier_of_kv, model) - sum(f.num_bytes for f in fills[tier_of_kv])
         num_kv_blocks, wrong = _kv_blocks(
-            key, device, model, max(0, room), len(chips), kv_block_bytes, max_model_len
+            key, device, tier_of_kv, model, max(0, room), len(chips), kv_block_bytes, max_model_len
         )
         problems += [] if room < 0 else wrong  # weights that do not fit were reported already
-        _put(fills[main], "kv", num_kv_blocks * kv_block_bytes * len(chips))
+        _put(fills[tier_of_kv], "kv", num_kv_blocks * kv_block_bytes * len(chips))
 
     pool_tier = _pool_tier(device)
     pool_bytes = 0
@@ -93,12 +90,25 @@ def fit_node(
         _put(fills[pool_tier], "pool", pool_bytes)
     return Fit(
         num_kv_blocks=num_kv_blocks,
+        kv_tier=tier_of_kv,
         experts_tier=tier_of_experts,
         pool_tier=pool_tier,
         pool_bytes=pool_bytes,
         fills={tier: tuple(held) for tier, held in fills.items()},
         problems=tuple(problems),
     )
+
+
+def _chosen_tier(
+    key: str, device: DeviceSpec, what: str, asked: str | None
+) -> tuple[str, list[str]]:
+    """(tier, problems): the one asked for, or the device's default."""
+    if asked is None or asked in device.tiers:
+        return asked or device.default_tier, []
+    return device.default_tier, [
+        f"placement.{what}: is {asked!r}, which {device.name} in {key} does not have: "
+        f"{nearest(asked, device.tiers)}"
+    ]
 
 
 def _put(
@@ -138,6 +148,7 @@ def _overflow(
 def _kv_blocks(
     key: str,
     device: DeviceSpec,
+    tier: str,
     model: ModelSection,
     room: int,
     num_chips: int,
@@ -152,11 +163,11 @@ def _kv_blocks(
     if blocks > fitting:
         problems.append(
             f"model.num_kv_blocks: is {blocks} ({rough(blocks * block_bytes)} for each chip): "
-            f"beside the weights tier {device.default_tier} of {device.name} in {key} has room for "
+            f"beside the weights tier {tier} of {device.name} in {key} has room for "
             f"{fitting}"
         )
     if blocks < needed:
-        where = f"{key}: tier {device.default_tier} of {device.name} has room for"
+        where = f"{key}: tier {tier} of {device.name} has room for"
         where = "model.num_kv_blocks: is" if model.num_kv_blocks is not None else where
         problems.append(
             f"{where} {blocks} KV blocks, less than one sequence of {max_model_len} tokens needs "

@@ -39,10 +39,11 @@ class WorkerPlan:
 @dataclass(frozen=True, slots=True)
 class ChipPlan(WorkerPlan):
     """A prefill chip, a decode chip, or one that does both (role `chip`). Weights (all but the
-    experts) and KV are in `tier`.
+    experts) are in `tier`, KV in `kv_tier`.
     """
 
     tier: str
+    kv_tier: str
     weights_bytes: int
     num_kv_blocks: int
     kv_bytes: int
@@ -326,6 +327,7 @@ def _fill_site(
         key=f"cluster.nodes.{site.group_name}",
         device=device,
         model=scenario.model,
+        kv_tier=scenario.placement.kv_tier,
         experts_tier=scenario.placement.experts_tier,
         chip_bytes=chip_bytes,
         chips=tuple(name for name, role in site.workers if role in CHIP_ROLES),
@@ -358,6 +360,7 @@ def _chip(
         role,
         site.name,
         tier=site.group.device.default_tier,
+        kv_tier=fit.kv_tier,
         weights_bytes=weights_bytes,
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,

@@ -39,12 +39,15 @@ class Resource:
     def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
         """Ask for it at `now_ns`; `ended` is told when all is there, as soon as that is certain."""
         _, amount, accesses, in_flight = demand
+        assert amount >= 0, demand
+        assert accesses > 0, demand
         page, latency_ns = self._page, self._latency_ns
         if page > 1 or accesses > 1:
             # ceil(ceil(amount / accesses) / page) pages for each access
             amount = -(-amount // (accesses * page)) * page * accesses
         limit_per_s = 0.0
         if in_flight is not None and latency_ns:
+            assert in_flight > 0, demand
             limit_per_s = self._arriving_per_s(in_flight)
             if limit_per_s >= self._rate_per_s:
                 limit_per_s = 0.0
