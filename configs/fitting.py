@@ -34,6 +34,7 @@ class Fit:
     """
 
     num_kv_blocks: int
+    kv_tier: str
     experts_tier: str
     pool_tier: str
     pool_bytes: int
@@ -46,6 +47,7 @@ def fit_node(
     key: str,
     device: DeviceSpec,
     model: ModelSection,
+    kv_tier: str | None,
     experts_tier: str | None,
     chip_bytes: int,
     chips: tuple[str, ...],
@@ -58,7 +60,9 @@ def fit_node(
     group in errors.
     """
     main = device.default_tier
-    tier_of_experts, problems = _experts_tier(key, device, experts_tier or main, bool(shards))
+    tier_of_kv, no_kv = _chosen_tier(key, device, "kv_tier", kv_tier)
+    tier_of_experts, no_experts = _chosen_tier(key, device, "experts_tier", experts_tier)
+    problems = (no_kv if chips else []) + (no_experts if shards else [])
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
     _put(fills[main], "weights", chip_bytes * len(chips))
     _put(fills[tier_of_experts], "experts", sum(shards.values()))
@@ -67,18 +71,19 @@ def fit_node(
 
     num_kv_blocks = 0
     if chips:
-        room = _budget(device, main, model) - sum(fill.num_bytes for fill in fills[main])
+        room = _budget(device, tier_of_kv, model) - sum(f.num_bytes for f in fills[tier_of_kv])
         num_kv_blocks, wrong = _kv_blocks(
-            key, device, model, max(0, room), len(chips), kv_block_bytes, max_model_len
+            key, device, tier_of_kv, model, max(0, room), len(chips), kv_block_bytes, max_model_len
         )
         problems += [] if room < 0 else wrong  # weights that do not fit were reported already
-        _put(fills[main], "kv", num_kv_blocks * kv_block_bytes * len(chips))
+        _put(fills[tier_of_kv], "kv", num_kv_blocks * kv_block_bytes * len(chips))
 
     pool_tier = _pool_tier(device)
     pool_bytes = _pool_bytes(device, pool_tier, fills[pool_tier], model) if has_pool else 0
     _put(fills[pool_tier], "pool", pool_bytes)
     return Fit(
         num_kv_blocks=num_kv_blocks,
+        kv_tier=tier_of_kv,
         experts_tier=tier_of_experts,
         pool_tier=pool_tier,
         pool_bytes=pool_bytes,
@@ -87,17 +92,16 @@ def fit_node(
     )
 
 
-def _experts_tier(
-    key: str, device: DeviceSpec, asked: str, has_experts: bool
+def _chosen_tier(
+    key: str, device: DeviceSpec, what: str, asked: str | None
 ) -> tuple[str, list[str]]:
-    """(the tier asked for, or the device's own where it has no such, problems)."""
-    if asked in device.tiers:
-        return asked, []
-    wrong = (
-        f"placement.experts_tier: is {asked!r}, which {device.name} in {key} does not have: "
+    """(tier, problems): the one asked for, or the device's default."""
+    if asked is None or asked in device.tiers:
+        return asked or device.default_tier, []
+    return device.default_tier, [
+        f"placement.{what}: is {asked!r}, which {device.name} in {key} does not have: "
         f"{nearest(asked, device.tiers)}"
-    )
-    return device.default_tier, [wrong] if has_experts else []
+    ]
 
 
 def _put(
@@ -137,6 +141,7 @@ def _overflow(
 def _kv_blocks(
     key: str,
     device: DeviceSpec,
+    tier: str,
     model: ModelSection,
     room: int,
     num_chips: int,
@@ -151,11 +156,11 @@ def _kv_blocks(
     if blocks > fitting:
         problems.append(
             f"model.num_kv_blocks: is {blocks} ({rough(blocks * block_bytes)} for each chip): "
-            f"beside the weights tier {device.default_tier} of {device.name} in {key} has room for "
+            f"beside the weights tier {tier} of {device.name} in {key} has room for "
             f"{fitting}"
         )
     if blocks < needed:
-        where = f"{key}: tier {device.default_tier} of {device.name} has room for"
+        where = f"{key}: tier {tier} of {device.name} has room for"
         where = "model.num_kv_blocks: is" if model.num_kv_blocks is not None else where
         problems.append(
             f"{where} {blocks} KV blocks, less than one sequence of {max_model_len} tokens needs "

@@ -22,7 +22,8 @@ from configs.schema.faults import (
     PartitionFault,
 )
 from configs.schema.link import LinkSpec
-from workers.hardware.resource import Resource
+from workers.hardware.sharing.base import duration_ns
+from workers.hardware.sharing.in_order import Fifo
 from workers.host.rng import Rng
 from workers.wire.message import Message
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
@@ -202,13 +203,14 @@ class _Bandwidth:
     """What is hit goes on through a narrower link, one message after the other."""
 
     def __init__(self, aim: _Aim, bytes_per_s: int, link: LinkSpec) -> None:
-        self._aim, self._narrow = aim, Resource(bytes_per_s)
-        self._own = Resource(link.bytes_per_s)
+        self._aim, self._narrow = aim, Fifo()
+        self._narrow_bytes_per_s, self._own_bytes_per_s = bytes_per_s, link.bytes_per_s
 
     def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
         if not self._aim.hits(source, destination, message):
             return Pass()
         num_bytes = message.charged_bytes
-        _, last_ns = self._narrow.reserve(message.sent_ns, num_bytes)
-        late_ns = last_ns - message.sent_ns - self._own.duration_ns(num_bytes)
+        alone_ns = duration_ns(num_bytes, self._narrow_bytes_per_s)
+        last_ns = self._narrow.join(message.sent_ns, alone_ns)
+        late_ns = last_ns - message.sent_ns - duration_ns(num_bytes, self._own_bytes_per_s)
         return Delay(late_ns) if late_ns > 0 else Pass()

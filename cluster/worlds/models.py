@@ -75,4 +75,5 @@ class NodeModels:
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision
-        return WorkModel(self._blueprint.model, precision, worker.tier, worker.tier)
+        kv_tier = worker.kv_tier if isinstance(worker, ChipPlan) else worker.tier
+        return WorkModel(self._blueprint.model, precision, worker.tier, kv_tier)

@@ -19,10 +19,11 @@ class WorkerPlan:
 @dataclass(frozen=True, slots=True)
 class ChipPlan(WorkerPlan):
     """A prefill chip, a decode chip, or one that does both (role `chip`). Weights (all but the
-    experts) and KV are in `tier`.
+    experts) are in `tier`, KV in `kv_tier`.
     """
 
     tier: str
+    kv_tier: str
     weights_bytes: int
     num_kv_blocks: int
     kv_bytes: int

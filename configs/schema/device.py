@@ -3,7 +3,7 @@ file a device.
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,10 @@ from configs.units import (
     Watts,
 )
 
+# How those who want a resource at once share it: first come, first served; or all of them together,
+# each with an equal part.
+Sharing = Literal["fifo", "fair"]
+
 
 class TierSpec(Section):
     """One memory tier of a machine.
@@ -33,6 +37,8 @@ class TierSpec(Section):
                           x page / latency
     endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
     read/write_pj_per_bit    energy of the access
+    sharing               of those who read at once, and of those who write
+    shared_bus            reads and writes take each other's time; else each has its own way
     assumed               keys of this tier that no source backs
     """
 
@@ -59,6 +65,8 @@ class TierSpec(Section):
     write_pj_per_bit: PicojoulePerBit = Field(
         validation_alias="write_energy", serialization_alias="write_energy"
     )
+    sharing: Sharing = "fifo"
+    shared_bus: bool = False
     evidence: Evidence = "assumed"
     source: str = ""
     assumed: tuple[str, ...] = ()
@@ -74,6 +82,55 @@ class TierSpec(Section):
         return int(self.write_bytes_per_s * self.efficiency)
 
 
+class EngineSpec(Section):
+    """Arithmetic beside the main engine, for example next to a memory tier.
+
+    compute              dtype -> dense peak; `compute_efficiency` of it is reached
+    flop_pj              energy of one floating-point operation (a multiply-add is two)
+    """
+
+    compute: Mapping[Name, FlopsPerSecond] = Field(min_length=1)
+    compute_efficiency: Ratio = Field(default=1.0, gt=0, le=1)
+    flop_pj: Picojoule = Field(
+        default=0.0, validation_alias="flop_energy", serialization_alias="flop_energy"
+    )
+    sharing: Sharing = "fifo"
+
+
+class ResourceSpec(Section):
+    """Anything else that work may ask for by name: flash planes, banks, a scratchpad.
+
+    rate_per_s     units a second, of all servers together
+    servers        how many accesses are served at once, each at its part of the rate; more than one
+                   serve first come, first served
+    page           units that are moved as a whole
+    latency_ns     of each demand, after its last unit's turn
+    queue_depth    most pages in flight, or None where that bounds nothing
+    unit_pj        energy of a unit
+    """
+
+    rate_per_s: float = Field(validation_alias="rate", serialization_alias="rate", gt=0)
+    sharing: Sharing = "fifo"
+    servers: int = Field(default=1, ge=1)
+    page: int = Field(default=1, ge=1)
+    latency_ns: DurationNs = Field(
+        default=0, validation_alias="latency", serialization_alias="latency"
+    )
+    queue_depth: int | None = Field(default=None, ge=1)
+    unit_pj: Picojoule = Field(
+        default=0.0, validation_alias="unit_energy", serialization_alias="unit_energy"
+    )
+
+    @model_validator(mode="after")
+    def _one_server_is_shared(self) -> Self:
+        if self.sharing == "fair" and self.servers > 1:
+            raise ValueError(
+                f"sharing is fair and servers {self.servers}: one server is shared fairly, several "
+                "serve first come, first served"
+            )
+        return self
+
+
 class DeviceSpec(Section):
     """One machine that workers stand on.
 
@@ -84,12 +141,17 @@ class DeviceSpec(Section):
     idle_watts, tdp_watts   drawn doing nothing; most it may draw
     price_usd            of one, to buy
     default_tier         where weights, KV and collections go unless the placement says otherwise
+    engines              arithmetic beside that of `compute`, by name
+    resources            what else work may ask for, by name
     assumed              dotted keys of this device that no source backs (tiers list their own)
     """
 
     name: Name
     compute: Mapping[Name, FlopsPerSecond] = Field(min_length=1)
     compute_efficiency: Ratio = Field(default=1.0, gt=0, le=1)
+    compute_sharing: Sharing = "fifo"
+    engines: Mapping[Name, EngineSpec] = Field(default_factory=dict)
+    resources: Mapping[Name, ResourceSpec] = Field(default_factory=dict)
     tiers: Mapping[Name, TierSpec] = Field(min_length=1)
     default_tier: str
     launch_overhead_ns: DurationNs = Field(
@@ -114,5 +176,15 @@ class DeviceSpec(Section):
         if self.default_tier not in self.tiers:
             raise ValueError(
                 f"default_tier is {self.default_tier!r}: {nearest(self.default_tier, self.tiers)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engines_have_names_of_their_own(self) -> Self:
+        """Work names "<engine>.<dtype>" and "<tier>.read"."""
+        taken = [name for name in self.engines if name == "compute" or name in self.tiers]
+        if taken:
+            raise ValueError(
+                f"engines names {taken[0]!r}, which is the main engine or a tier: choose another"
             )
         return self

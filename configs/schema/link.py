@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from configs.schema.device import Sharing
 from configs.schema.section import Evidence, Name, Section
 from configs.units import BytesPerSecond, DurationNs, PicojoulePerBit
 
@@ -12,6 +13,7 @@ class LinkSpec(Section):
     latency_ns    of an empty message from one endpoint to the other, one way
     bytes_per_s   of one endpoint, each way
     pj_per_bit    energy of moving one bit across
+    sharing       of messages on their way at once, at each end
     assumed       keys that no source backs
     """
 
@@ -23,6 +25,7 @@ class LinkSpec(Section):
     pj_per_bit: PicojoulePerBit = Field(
         default=0.0, validation_alias="energy", serialization_alias="energy"
     )
+    sharing: Sharing = "fifo"
     evidence: Evidence = "assumed"
     source: str = ""
     assumed: tuple[str, ...] = ()

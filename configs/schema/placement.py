@@ -44,13 +44,16 @@ class CollectionPlacement(Section):
 
 
 class PlacementSection(Section):
-    """experts_tier  memory tier of a shard's device that holds its experts; left out, the device's
+    """kv_tier       memory tier of a chip's device that holds its KV cache; left out, the device's
+                     default, where its weights are
+    experts_tier  memory tier of a shard's device that holds its experts; left out, the device's
                      default
     kv_pool       keep shared prefixes in the memory servers as well
     collections   vector store name -> what is in it
     """
 
     experts: ExpertPlacement = ExpertPlacement()
+    kv_tier: str | None = None
     experts_tier: str | None = None
     kv_pool: bool = False
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)

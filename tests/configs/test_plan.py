@@ -139,6 +139,28 @@ def test_the_large_model_fits_where_there_is_room() -> None:
     assert shard.tier == "hbf"
 
 
+def test_kv_lies_where_the_placement_says_and_takes_room_there() -> None:
+    """The weights stay in the default tier, and every byte of the other one may be KV."""
+    changes = {
+        "cluster.nodes.prefill.device": "b200-h3",
+        "cluster.nodes.decode.device": "b200-h3",
+        "placement.kv_tier": "hbf",
+        "model.num_kv_blocks": None,
+    }
+    made = plan(changes)
+    chip, node = made.worker("decode-0"), made.node("decode-0")
+    assert isinstance(chip, ChipPlan)
+    assert (chip.tier, chip.kv_tier) == ("hbm", "hbf")
+    block_bytes = 16 * TINY.kv_bytes_per_token(4)
+    budget = int(0.9 * node.device.tiers["hbf"].capacity_bytes)
+    assert chip.num_kv_blocks == budget // block_bytes
+    assert [fill.what for fill in node.fills["hbf"]] == ["kv"]
+    assert [fill.what for fill in node.fills["hbm"]] == ["weights"]
+    beside = plan(changes | {"placement.kv_tier": None}).worker("decode-0")
+    assert isinstance(beside, ChipPlan)
+    assert beside.kv_tier == "hbm" and beside.num_kv_blocks < chip.num_kv_blocks
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -159,6 +181,7 @@ def test_the_large_model_fits_where_there_is_room() -> None:
         ),
         ({"placement.experts.shards": {"experts-0": list(range(8))}}, "experts-1: holds no expert"),
         ({"placement.experts_tier": "hbf"}, "did you mean 'hbm'?"),
+        ({"placement.kv_tier": "hbf"}, "placement.kv_tier: is 'hbf', which h100-sxm in cluster"),
         ({"model.max_model_len": 1025}, "so at most 1024"),
         ({"model.num_kv_blocks": 63}, "lower model.max_model_len to 1008"),
         ({"model.num_kv_blocks": 10**9}, "has room for 2197"),

@@ -127,6 +127,17 @@ def test_overrides_reach_into_presets_lists_and_defaults() -> None:
         ("cluster.nodes.decode.device.base", "h100", "did you mean 'h100-sxm'"),
         ("cluster.nodes.decode.device.default_tier", "hmb", "did you mean 'hbm'?"),
         ("cluster.nodes.decode.device.tiers.hbm.raed", "1 TB/s", "did you mean 'read'"),
+        ("cluster.nodes.decode.device.tiers.hbm.sharing", "lifo", "is 'lifo'"),
+        (
+            "cluster.nodes.decode.device.engines",
+            {"hbm": {"compute": {"int8": "1 TFLOP/s"}}},
+            "engines names 'hbm', which is the main engine or a tier",
+        ),
+        (
+            "cluster.nodes.decode.device.resources",
+            {"planes": {"rate": 3.2e6, "servers": 64, "sharing": "fair"}},
+            "sharing is fair and servers 64",
+        ),
         ("cluster.nodes.decode.link.latency", 2, "has no unit"),
         ("cluster.nodes.decode.link.bandwidth", "5 GB", "takes one of"),
         ("cluster.dilation", 0.5, "is 0.5:"),

@@ -1,13 +1,13 @@
-"""The machine under a node: its compute, its memory tiers, and `run`.
+"""The machine under a node: its resources, and `run`.
 
 `run` takes the resources that the work declares from the due time of what triggered it, computes
 the numbers, and returns when the emulated time is due. A tier that is slower than compute hides
-compute, and the reverse (a roofline): all resources start together, and the work is done when the
+compute, and the reverse (a roofline): all demands begin together, and the work is done when the
 last of them is.
 
-    due of trigger ─┬─ compute  ████████░░░░ ┐
-                    ├─ hbm      ██████████████ ├─ last one done + launch overhead = due
-                    └─ hbf      ██░░░░░░░░░░ ┘
+    due of trigger ─┬─ compute.bf16 ████████░░░░ ┐
+                    ├─ hbm.read     ██████████████ ├─ last one done + launch overhead = due
+                    └─ hbf.read     ██░░░░░░░░░░ ┘
 """
 
 import asyncio
@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
-from configs.schema.device import DeviceSpec, TierSpec
+from configs.schema.device import DeviceSpec
+from workers.hardware.machine import MAIN_ENGINE, resources_of
 from workers.hardware.resource import Resource
-from workers.hardware.work import Work
-from workers.host.clock.base import Clock
+from workers.hardware.sharing.base import Ended
+from workers.hardware.work import Demand, Work
+from workers.host.clock.base import Clock, wake
 from workers.host.trace import Ran, Trace
 
 P = ParamSpec("P")
@@ -30,44 +32,43 @@ R = TypeVar("R")
 IN_LINE_FLOPS_MAX = 20_000_000
 
 
-class Tier:
-    """One kind of memory: bandwidth each way, a latency per access, whole pages, and only so
-    many in flight.
+class Launch:
+    """Work that has begun, which ends with the last of its demands.
+
+    due_ns       latest of the ends that are certain so far, with the launch's overhead
+    num_open     demands whose ends a later arrival can still change
+    joules       its energy
     """
 
-    def __init__(self, name: str, spec: TierSpec) -> None:
-        self.name, self.spec = name, spec
-        self.reading = Resource(
-            _reachable(spec.sustained_read_bytes_per_s, spec.read_latency_ns, spec)
-        )
-        self.writing = Resource(
-            _reachable(spec.sustained_write_bytes_per_s, spec.write_latency_ns, spec)
-        )
+    __slots__ = ("_overhead_ns", "_told", "due_ns", "joules", "num_open")
 
-    def _paged(self, num_bytes: int) -> int:
-        return -(-num_bytes // self.spec.page_bytes) * self.spec.page_bytes
+    def __init__(self, start_ns: int, num_demands: int, overhead_ns: int = 0) -> None:
+        self.num_open, self._overhead_ns = num_demands, overhead_ns
+        self._told: Ended | None = None
+        self.due_ns, self.joules = start_ns + overhead_ns, 0.0
 
-    def read(self, start_ns: int, num_bytes: int) -> int:
-        """Reserve a read; returns when its last byte is there."""
-        return self.reading.reserve(start_ns, self._paged(num_bytes))[1] + self.spec.read_latency_ns
+    def ended(self, end_ns: int) -> None:
+        """One demand is done, then."""
+        due_ns = end_ns + self._overhead_ns
+        if due_ns > self.due_ns:
+            self.due_ns = due_ns
+        self.num_open -= 1
+        if self._told is not None and not self.num_open:
+            self._told(self.due_ns)
 
-    def write(self, start_ns: int, num_bytes: int) -> int:
-        return (
-            self.writing.reserve(start_ns, self._paged(num_bytes))[1] + self.spec.write_latency_ns
-        )
+    def then(self, told: Ended) -> None:
+        """Tell the end as soon as it is certain, perhaps now."""
+        if self.num_open:
+            self._told = told
+        else:
+            told(self.due_ns)
 
-    def joules(self, read_bytes: int, written_bytes: int) -> float:
-        picojoules = 8 * (
-            read_bytes * self.spec.read_pj_per_bit + written_bytes * self.spec.write_pj_per_bit
-        )
-        return picojoules * 1e-12
-
-
-def _reachable(bytes_per_s: float, latency_ns: int, spec: TierSpec) -> float:
-    """Little's law: with Q pages of s bytes in flight, no more than Q x s / latency can arrive."""
-    if not latency_ns:
-        return bytes_per_s
-    return min(bytes_per_s, spec.queue_depth * spec.page_bytes * 1e9 / latency_ns)
+    async def certain(self) -> None:
+        """Wait until no later arrival can change `due_ns`."""
+        if self.num_open:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.then(lambda _: wake(waiter))
+            await waiter
 
 
 class Hardware:
@@ -78,30 +79,33 @@ class Hardware:
     ) -> None:
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread = trace, thread
-        self._compute = {
-            dtype: Resource(rate * spec.compute_efficiency) for dtype, rate in spec.compute.items()
-        }
-        self.tiers: Mapping[str, Tier] = {
-            name: Tier(name, tier) for name, tier in spec.tiers.items()
-        }
+        self.resources: Mapping[str, Resource] = resources_of(spec, clock)
+        self._engines = (MAIN_ENGINE, *spec.engines)
+        self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
+        self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0
 
     async def run(self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do `work`: compute `kernel(*args)` and return its result when the emulated time is due.
 
-        Raises ValueError if the work names a dtype or tier that this machine lacks.
+        A run that is cancelled has been launched all the same, and its resources serve it to the
+        end. Raises ValueError if the work names a resource that this machine lacks.
         """
         start_ns = self._clock.now()
-        if not self._clock.emulated:
-            return await self._compute_numbers(work, kernel, *args, **kwargs)
-        joules = self.joules
-        due_ns = self.reserve(work, start_ns)
-        joules = self.joules - joules
-        result = await self._compute_numbers(work, kernel, *args, **kwargs)
-        late_ns = self._clock.wall_now() - due_ns
+        launch = self.launch(work, start_ns) if self._clock.emulated else None
+        if self._is_small(work):
+            result = kernel(*args, **kwargs)
+        else:
+            result = await self._on_thread(kernel, *args, **kwargs)
+        if launch is None:
+            return result
+        computed_ns = self._clock.wall_now()
+        if launch.num_open:
+            await launch.certain()
+        due_ns = launch.due_ns
         await self._clock.wait_until(due_ns)
-        record = Ran(due_ns, self._node, work.name, due_ns - start_ns, joules, late_ns)
-        self._trace.add(record)
+        took_ns, late_ns = due_ns - start_ns, computed_ns - due_ns
+        self._trace.add(Ran(due_ns, self._node, work.name, took_ns, launch.joules, late_ns))
         return result
 
     async def compute(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -111,49 +115,47 @@ class Hardware:
         assert not self._clock.emulated, "emulated work is declared"
         return await self._on_thread(kernel, *args, **kwargs)
 
-    def reserve(self, work: Work, start_ns: int) -> int:
-        """Take the resources for `work`; returns when it is done. Counts its energy."""
-        ends_ns = [start_ns]
-        for dtype, operations in work.flops.items():
-            ends_ns.append(self._rate(dtype, work).reserve(start_ns, operations)[1])
-            self.joules += operations * self.spec.flop_pj * 1e-12
-        for name, num_bytes in work.reads.items():
-            ends_ns.append(self._tier(name, work).read(start_ns, num_bytes))
-            self.joules += self._tier(name, work).joules(num_bytes, 0)
-        for name, num_bytes in work.writes.items():
-            ends_ns.append(self._tier(name, work).write(start_ns, num_bytes))
-            self.joules += self._tier(name, work).joules(0, num_bytes)
-        return max(ends_ns) + self.spec.launch_overhead_ns
+    def launch(self, work: Work, start_ns: int) -> Launch:
+        """Begin `work`: all its demands at once. Counts its energy.
 
-    def copy_ns(self, start_ns: int, num_bytes: int) -> int:
-        """When a message between two workers of this machine is there: it costs its memory, not
-        a link.
+        Raises ValueError, with nothing begun, if the work names a resource that is not there.
         """
-        tier = self.tiers[self.spec.default_tier]
-        return max(tier.write(start_ns, num_bytes), tier.read(start_ns, num_bytes))
-
-    def _rate(self, dtype: str, work: Work) -> Resource:
-        if dtype not in self._compute:
-            known = ", ".join(self._compute) or "no compute at all"
+        try:
+            asked = [self.resources[demand.resource] for demand in work.demands]
+        except KeyError as error:
+            known = ", ".join(self.resources)
             raise ValueError(
-                f"work {work.name!r} asks for {dtype} operations; {self.spec.name} has {known}"
-            )
-        return self._compute[dtype]
+                f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
+            ) from None
+        launch = Launch(start_ns, len(asked), self._launch_overhead_ns)
+        ended, joules = launch.ended, 0.0
+        for resource, demand in zip(asked, work.demands, strict=True):
+            resource.take(start_ns, demand, ended)
+            joules += demand.amount * resource.unit_joules
+        launch.joules = joules
+        self.joules += joules
+        return launch
 
-    def _tier(self, name: str, work: Work) -> Tier:
-        if name not in self.tiers:
-            known = ", ".join(self.tiers)
-            raise ValueError(
-                f"work {work.name!r} asks for tier {name!r}; {self.spec.name} has {known}"
-            )
-        return self.tiers[name]
+    def copy(self, start_ns: int, num_bytes: int, ended: Ended) -> None:
+        """Pass a message between two workers of this machine: it costs its memory, not a link.
 
-    async def _compute_numbers(
-        self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        if self._thread is None or sum(work.flops.values()) < IN_LINE_FLOPS_MAX:
-            return kernel(*args, **kwargs)
-        return await self._on_thread(kernel, *args, **kwargs)
+        ended   told when it is there, as soon as that is certain
+        """
+        copying = Launch(start_ns, len(self._copy))
+        for name in self._copy:
+            self.resources[name].take(start_ns, Demand(name, num_bytes), copying.ended)
+        copying.then(ended)
+
+    def _is_small(self, work: Work) -> bool:
+        """Whether the event loop may wait for its numbers, be its dtypes the device's or not."""
+        if self._thread is None:
+            return True
+        operations = sum(
+            demand.amount
+            for demand in work.demands
+            if demand.resource.partition(".")[0] in self._engines
+        )
+        return operations < IN_LINE_FLOPS_MAX
 
     async def _on_thread(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()

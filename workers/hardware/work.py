@@ -1,20 +1,64 @@
-"""Work is declared, never guessed: floating-point operations by dtype, bytes by memory tier."""
+"""Work is declared, never guessed: what a kernel launch asks of the machine's resources, by name.
+
+A resource is an entry of the device's specification: an engine's arithmetic in one dtype
+("compute.bf16"), a memory tier in one direction ("hbm.read"), or one of its own ("planes"). Whoever
+declares work names what it needs and never learns how that is shared.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_NOTHING: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Demand(NamedTuple):
+    """What is asked of one resource.
+
+    amount      operations (a multiply-add counts two), bytes, or the resource's own unit
+    accesses    separate accesses of equal size that the amount is made of; each moves whole pages
+    in_flight   pages on their way at once; None: as many as the resource's queue is deep
+    """
+
+    resource: str
+    amount: int
+    accesses: int = 1
+    in_flight: int | None = None
+
+
+class Work(NamedTuple):
     """What one kernel launch asks of a machine.
 
     name      what it is, for traces: "attention", "experts", "logits", "search"
-    flops     dtype ("fp32", "bf16", "int8") -> operations (a multiply-add counts two)
-    reads     memory tier ("hbm", "hbf", "ddr", ...) -> bytes read
-    writes    memory tier -> bytes written
+    demands   all begin together; the work is done when the last of them is
     """
 
     name: str
-    flops: Mapping[str, int] = field(default_factory=dict)
-    reads: Mapping[str, int] = field(default_factory=dict)
-    writes: Mapping[str, int] = field(default_factory=dict)
+    demands: tuple[Demand, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        *,
+        flops: Mapping[str, int] = _NOTHING,
+        reads: Mapping[str, int] = _NOTHING,
+        writes: Mapping[str, int] = _NOTHING,
+    ) -> "Work":
+        """The common case: operations of the main engine by dtype, bytes by memory tier, each in
+        one access.
+        """
+        demands: list[Demand] = []
+        for dtype, amount in flops.items():
+            demands.append(Demand(f"compute.{dtype}", amount))
+        for tier, amount in reads.items():
+            demands.append(Demand(f"{tier}.read", amount))
+        for tier, amount in writes.items():
+            demands.append(Demand(f"{tier}.write", amount))
+        return cls(name, tuple(demands))
+
+    def amounts(self) -> dict[str, int]:
+        """Resource -> how much of it is asked for in all."""
+        amounts: dict[str, int] = {}
+        for demand in self.demands:
+            amounts[demand.resource] = amounts.get(demand.resource, 0) + demand.amount
+        return amounts

@@ -117,4 +117,4 @@ def kv_work(model: ChipModel, num_blocks: int, what: str) -> Work:
     """Reading or writing some KV blocks of all layers: "kv_read" or "kv_write"."""
     num_bytes = num_blocks * model.block_bytes
     tier = {model.kv_tier: num_bytes}
-    return Work(what, reads=tier) if what == "kv_read" else Work(what, writes=tier)
+    return Work.of(what, reads=tier) if what == "kv_read" else Work.of(what, writes=tier)

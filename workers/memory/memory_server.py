@@ -95,7 +95,7 @@ class MemoryServer:
             if content.preloaded:  # written before the cluster started: costs nothing now
                 add()
             else:
-                work = Work("store_add", writes={self._tier: content.vectors.nbytes})
+                work = Work.of("store_add", writes={self._tier: content.vectors.nbytes})
                 await self._node.hardware.run(work, add)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
@@ -125,7 +125,7 @@ class MemoryServer:
     async def _pool_put(self, message: Message[PoolPut]) -> PoolStored:
         blocks: Array = message.content.blocks
         keys = hashes_of(message.content.hash)
-        work = Work("pool_put", writes={self._pool_tier: blocks.nbytes})
+        work = Work.of("pool_put", writes={self._pool_tier: blocks.nbytes})
         checksums = message.content.checksum.tolist()
         result = await self._node.hardware.run(work, self.pool.put, keys, list(blocks), checksums)
         return PoolStored(len(result.new), len(result.refused))
@@ -139,7 +139,7 @@ class MemoryServer:
         self.pool.pin(keys)
         try:
             first = self.pool.get(keys[:1])[0]
-            work = Work("pool_get", reads={self._pool_tier: len(keys) * first.nbytes})
+            work = Work.of("pool_get", reads={self._pool_tier: len(keys) * first.nbytes})
             blocks = await self._node.hardware.run(work, self.pool.get, keys)
             checksums = np.array(self.pool.checksums(keys), dtype=np.uint64)
         except PerfuseError:

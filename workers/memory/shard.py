@@ -179,8 +179,8 @@ class RetrievalShard:
         Each vector is read once, whatever the number of queries; each pair costs `dim`
         multiply-adds.
         """
-        return Work(
-            name="search",
+        return Work.of(
+            "search",
             flops={"fp32": 2 * num_queries * self.num_passages * self.dim},
             reads={tier: self.vector_bytes()},
         )

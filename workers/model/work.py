@@ -45,8 +45,8 @@ class WorkModel:
         reads: dict[str, int] = {}
         _add(reads, self.tier, self.precision.layer_bytes(config, layer))
         _add(reads, self.kv_tier, context * kv_token_bytes)
-        return Work(
-            name="attention",
+        return Work.of(
+            "attention",
             flops={dtype: count for dtype, count in flops.items() if count},
             reads=reads,
             writes={self.kv_tier: tokens * kv_token_bytes},
@@ -55,10 +55,10 @@ class WorkModel:
     def logits(self, num_rows: int) -> Work:
         """Final norm and vocabulary projection of some rows; nothing for none."""
         if num_rows == 0:
-            return Work(name="logits")
+            return Work("logits")
         config = self.config
-        return Work(
-            name="logits",
+        return Work.of(
+            "logits",
             flops={self.precision.arithmetic: 2 * num_rows * config.hidden * config.vocab},
             reads={self.tier: self.precision.head_bytes(config)},
         )
@@ -68,8 +68,8 @@ class WorkModel:
         counts = self.expert_tokens(experts_TK, held)
         config = self.config
         flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
-        return Work(
-            name="experts",
+        return Work.of(
+            "experts",
             flops={self.precision.arithmetic: sum(counts) * flops},
             reads={self.tier: sum(map(bool, counts)) * self.precision.expert_bytes(config)},
         )

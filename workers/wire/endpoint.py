@@ -87,10 +87,16 @@ class Endpoint:
         now_ns = self._clock.now()
         freeze(message.content)
         message.destination_epoch = self.epoch
-        message.sent_ns = message.due_ns = now_ns
+        message.sent_ns = now_ns
+
+        def copied(due_ns: int) -> None:
+            message.due_ns = due_ns
+            self._clock.call_at(due_ns, lambda: self._deliver(self._self, message))
+
         if self._clock.emulated:
-            message.due_ns = self._hardware.copy_ns(now_ns, message.charged_bytes)
-        self._clock.call_at(message.due_ns, lambda: self._deliver(self._self, message))
+            self._hardware.copy(now_ns, message.charged_bytes, copied)
+        else:
+            copied(now_ns)
 
     def _obey_rules(self, node: str, message: Message[Any]) -> Awaitable[None] | None:
         fate = fate_of(self.rules, self.node, node, message)

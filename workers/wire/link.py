@@ -11,7 +11,8 @@ equal links it takes latency + bytes / bandwidth.
 from typing import Any
 
 from configs.schema.link import LinkSpec
-from workers.hardware.resource import Resource
+from workers.hardware.sharing.base import duration_ns
+from workers.hardware.sharing.in_order import Fifo
 from workers.wire.message import Message
 
 
@@ -20,8 +21,7 @@ class Link:
 
     def __init__(self, spec: LinkSpec) -> None:
         self.spec = spec
-        self.egress = Resource(spec.bytes_per_s)
-        self.ingress = Resource(spec.bytes_per_s)
+        self.egress, self.ingress = Fifo(), Fifo()
         self.joules = 0.0
 
     def latency_ns(self, other: LinkSpec) -> int:
@@ -32,11 +32,15 @@ class Link:
         """Charge egress; stamps `sent_ns` (first byte) and `due_ns` (last byte at the far end,
         nobody in the way).
         """
-        message.sent_ns, last_ns = self.egress.reserve(now_ns, message.charged_bytes)
+        message.sent_ns = self.egress.begins_ns(now_ns)
+        last_ns = self.egress.join(now_ns, self._alone_ns(message))
         message.due_ns = last_ns + self.latency_ns(to)
         self.joules += message.charged_bytes * 8 * self.spec.pj_per_bit * 1e-12
 
     def arrive(self, message: Message[Any], first_byte_ns: int) -> int:
         """Charge ingress from the first byte's arrival; returns when the message is there."""
-        _, last_ns = self.ingress.reserve(first_byte_ns, message.charged_bytes)
+        last_ns = self.ingress.join(first_byte_ns, self._alone_ns(message))
         return max(last_ns, message.due_ns)
+
+    def _alone_ns(self, message: Message[Any]) -> int:
+        return duration_ns(message.charged_bytes, self.spec.bytes_per_s)

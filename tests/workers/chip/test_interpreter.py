@@ -126,13 +126,13 @@ def test_of_one_rank_the_share_is_the_sum_and_costs_nothing(folder: Path) -> Non
 def test_a_rank_declares_and_holds_its_own_heads_alone(folder: Path) -> None:
     whole, half = PlainChipModel(folder, 8), PlainRank(folder, Heads(1, 1), 8)
     assert 2 * half.block_bytes == whole.block_bytes
-    all_work, work = (m.attend_work(0, _layout()) for m in (whole, half))
+    all_work, work = (m.attend_work(0, _layout()).amounts() for m in (whole, half))
     gate = 4 * SIZES["num_experts"] * SIZES["hidden_size"]
     norms = 4 * (2 * SIZES["hidden_size"] + 2 * SIZES["head_dim"])
     kv = 3 * 2 * 8 * 4  # of three tokens: key and value of one head of eight numbers
-    matrices = all_work.reads["hbm"] - gate - norms - 2 * kv
-    assert work.reads["hbm"] == matrices // 2 + gate + norms + kv
-    assert work.writes["hbm"] == kv
+    matrices = all_work["hbm.read"] - gate - norms - 2 * kv
+    assert work["hbm.read"] == matrices // 2 + gate + norms + kv
+    assert work["hbm.write"] == kv
     with pytest.raises(ValueError, match="has 0 to 1"):
         PlainRank(folder, Heads(1, 2), 8)
 

@@ -35,13 +35,13 @@ class TimedExperts:
         return rows.astype(np.float64)
 
     def work(self, layer: int, experts: Any) -> Work:
-        return Work("experts", reads={"hbm": EXPERTS_NS})
+        return Work.of("experts", reads={"hbm": EXPERTS_NS})
 
 
 def timed_program(name: str) -> Program[str]:
     rows, ids = np.ones((1, 1), np.float32), np.zeros((1, 1), np.int32)
     for layer in range(LAYERS):
-        answer = yield Compute(Work(name, reads={"hbm": LAUNCH_NS}), int, ("7",))
+        answer = yield Compute(Work.of(name, reads={"hbm": LAUNCH_NS}), int, ("7",))
         assert answer == 7
         sums = yield Experts(layer, rows, ids, rows)
         assert sums.tolist() == [[1.0]]
@@ -123,7 +123,7 @@ def test_a_silent_shard_costs_one_timeout_and_the_sequences_that_need_it() -> No
     def program(batch: Batch) -> Program[str]:
         rows = np.arange(1, 4, dtype=np.float32)[:, None]
         for layer in range(LAYERS):
-            yield Compute(Work("launch", reads={"hbm": LAUNCH_NS}), int)
+            yield Compute(Work.of("launch", reads={"hbm": LAUNCH_NS}), int)
             ids = [int(layer >= needs_from.get(row, LAYERS)) for row in range(3)]
             sums = yield Experts(layer, rows, np.array([ids], np.int32).T, rows)
             assert sums[0] == [1.0]

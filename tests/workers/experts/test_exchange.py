@@ -63,7 +63,7 @@ def test_bits_do_not_depend_on_who_answers_first() -> None:
         async def job(bench: Bench, slow: int = slow) -> NDArray:
             serve(bench)
             machine = bench.nodes[f"shard-{slow}"].hardware
-            machine.reserve(Work("busy", reads={"hbm": 10**6}), 0)
+            machine.launch(Work.of("busy", reads={"hbm": 10**6}), 0)
             exchange = side(bench, owner)
             return await exchange.combine_receive(await exchange.dispatch_send(batch, SECOND_NS))
 
@@ -119,7 +119,7 @@ def test_a_shard_batches_all_who_wait_and_reads_weights_once() -> None:
 
     bench, models = cluster(owner, chips)
     bench.run(job)
-    first, second, third = (work.reads["hbm"] for work in models["shard-0"].works)
+    first, second, third = (work.amounts()["hbm.read"] for work in models["shard-0"].works)
     assert first == second, "twice the tokens, the same weights"
     assert third == 1_000
 

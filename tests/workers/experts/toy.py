@@ -33,7 +33,7 @@ class Experts:
 
     def work(self, layer: int, experts_TK: NDArray) -> Work:
         active = np.unique(experts_TK[np.isin(experts_TK, self.expert_ids)]).size
-        self.works.append(Work("experts", reads={"hbm": 1_000 * active}))
+        self.works.append(Work.of("experts", reads={"hbm": 1_000 * active}))
         return self.works[-1]
 
 

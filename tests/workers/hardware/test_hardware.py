@@ -3,13 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.workers.bench import make_device, make_tier, run_alone
 from workers.hardware.hardware import IN_LINE_FLOPS_MAX, Hardware
-from workers.hardware.resource import Resource
-from workers.hardware.work import Work
+from workers.hardware.work import Demand, Work
 from workers.host.clock.virtual import VirtualClock
 from workers.host.trace import Ran, Trace
 
@@ -18,85 +15,97 @@ def hardware(clock: VirtualClock, **changes: object) -> Hardware:
     return Hardware("test", make_device(**changes), clock, Trace(), None)  # type: ignore[arg-type]
 
 
+def launched(machine: Hardware, work: Work, start_ns: int) -> int:
+    """When it is due; for machines that serve in order, where that is certain at once."""
+    launch = machine.launch(work, start_ns)
+    assert not launch.num_open
+    return launch.due_ns
+
+
 def due_ns(work: Work, **changes: object) -> int:
-    return hardware(VirtualClock(), **changes).reserve(work, 0)
+    return launched(hardware(VirtualClock(), **changes), work, 0)
 
 
 def test_compute_bound() -> None:
-    work = Work("w", flops={"fp32": 5_000}, reads={"hbm": 300}, writes={"hbm": 200})
+    work = Work.of("w", flops={"fp32": 5_000}, reads={"hbm": 300}, writes={"hbm": 200})
     assert due_ns(work) == 5_000
 
 
 def test_memory_bound_and_the_two_directions_do_not_share() -> None:
-    work = Work("w", flops={"fp32": 100}, reads={"hbm": 3_000}, writes={"hbm": 2_000})
+    work = Work.of("w", flops={"fp32": 100}, reads={"hbm": 3_000}, writes={"hbm": 2_000})
     assert due_ns(work) == 3_000
 
 
 def test_the_slowest_tier_decides() -> None:
     tiers = {"hbm": make_tier(), "hbf": make_tier(read_bytes_per_s=10**8)}
-    work = Work("w", reads={"hbm": 3_000, "hbf": 400})
+    work = Work.of("w", reads={"hbm": 3_000, "hbf": 400})
     assert due_ns(work, tiers=tiers) == 4_000
 
 
 def test_launch_overhead_comes_on_top_and_is_not_the_resource_s() -> None:
     """It is the machine's launch, during which compute is free for others."""
     machine = hardware(VirtualClock(), launch_overhead_ns=70)
-    work = Work("w", flops={"fp32": 100})
-    assert machine.reserve(work, 0) == 170
-    assert machine.reserve(work, 0) == 270, "queues behind the first one's 100, not its 170"
-    assert machine.reserve(Work("nothing"), 0) == 70
+    work = Work.of("w", flops={"fp32": 100})
+    assert launched(machine, work, 0) == 170
+    assert launched(machine, work, 0) == 270, "queues behind the first one's 100, not its 170"
+    assert launched(machine, Work("nothing"), 0) == 70
 
 
 def test_compute_efficiency_and_tier_efficiency() -> None:
-    work = Work("w", flops={"fp32": 1_000})
+    work = Work.of("w", flops={"fp32": 1_000})
     assert due_ns(work, compute_efficiency=0.5) == 2_000
     slow = {"hbm": make_tier(efficiency=0.25)}
-    assert due_ns(Work("w", reads={"hbm": 1_000}), tiers=slow) == 4_000
+    assert due_ns(Work.of("w", reads={"hbm": 1_000}), tiers=slow) == 4_000
 
 
 def test_whole_pages_are_moved() -> None:
     tiers = {"hbm": make_tier(page_bytes=4_096)}
-    assert due_ns(Work("w", reads={"hbm": 1}), tiers=tiers) == 4_096
-    assert due_ns(Work("w", reads={"hbm": 4_096}), tiers=tiers) == 4_096
-    assert due_ns(Work("w", writes={"hbm": 4_097}), tiers=tiers) == 8_192
+    assert due_ns(Work.of("w", reads={"hbm": 1}), tiers=tiers) == 4_096
+    assert due_ns(Work.of("w", reads={"hbm": 4_096}), tiers=tiers) == 4_096
+    assert due_ns(Work.of("w", writes={"hbm": 4_097}), tiers=tiers) == 8_192
 
 
 def test_latency_comes_after_the_last_byte_each_way_its_own() -> None:
     tiers = {"hbm": make_tier(read_latency_ns=20, write_latency_ns=500)}
-    assert due_ns(Work("w", reads={"hbm": 100}), tiers=tiers) == 120
-    assert due_ns(Work("w", writes={"hbm": 100}), tiers=tiers) == 600
+    assert due_ns(Work.of("w", reads={"hbm": 100}), tiers=tiers) == 120
+    assert due_ns(Work.of("w", writes={"hbm": 100}), tiers=tiers) == 600
 
 
 def test_little_s_law_few_reads_in_flight_do_not_reach_the_bandwidth() -> None:
     """2 pages of 100 bytes in flight, 1 us each: 200 bytes a us, a fifth of 1 byte/ns."""
     tiers = {"hbm": make_tier(page_bytes=100, queue_depth=2, read_latency_ns=1_000)}
-    assert due_ns(Work("w", reads={"hbm": 1_000}), tiers=tiers) == 5_000 + 1_000
+    assert due_ns(Work.of("w", reads={"hbm": 1_000}), tiers=tiers) == 5_000 + 1_000
     deep = {"hbm": make_tier(page_bytes=100, queue_depth=100, read_latency_ns=1_000)}
-    assert due_ns(Work("w", reads={"hbm": 1_000}), tiers=deep) == 1_000 + 1_000
-    assert due_ns(Work("w", writes={"hbm": 1_000}), tiers=tiers) == 1_000, "no latency, no limit"
+    assert due_ns(Work.of("w", reads={"hbm": 1_000}), tiers=deep) == 1_000 + 1_000
+    assert due_ns(Work.of("w", writes={"hbm": 1_000}), tiers=tiers) == 1_000, "no latency, no limit"
 
 
 def test_two_runs_queue_where_they_share_and_nowhere_else() -> None:
     machine = hardware(VirtualClock())
-    assert machine.reserve(Work("a", flops={"fp32": 1_000}), 0) == 1_000
-    assert machine.reserve(Work("b", flops={"fp32": 500}), 100) == 1_500
-    assert machine.reserve(Work("c", reads={"hbm": 300}), 100) == 400
-    assert machine.reserve(Work("d", flops={"fp32": 10}), 9_000) == 9_010, "idle time is not saved"
+    assert launched(machine, Work.of("a", flops={"fp32": 1_000}), 0) == 1_000
+    assert launched(machine, Work.of("b", flops={"fp32": 500}), 100) == 1_500
+    assert launched(machine, Work.of("c", reads={"hbm": 300}), 100) == 400
+    assert launched(machine, Work.of("d", flops={"fp32": 10}), 9_000) == 9_010, (
+        "idle time is not saved"
+    )
 
 
 def test_energy_is_operations_and_bits() -> None:
     """0.5 pJ an operation, 1 pJ a bit read, 3 pJ a bit written."""
     machine = hardware(VirtualClock())
-    machine.reserve(Work("w", flops={"fp32": 1_000}, reads={"hbm": 10}, writes={"hbm": 20}), 0)
+    launched(machine, Work.of("w", flops={"fp32": 1_000}, reads={"hbm": 10}, writes={"hbm": 20}), 0)
     assert machine.joules == pytest.approx((500 + 80 + 480) * 1e-12)
 
 
 def test_what_the_machine_lacks_is_refused_with_what_it_has() -> None:
     machine = hardware(VirtualClock())
-    with pytest.raises(ValueError, match=r"'w' asks for int4 operations; test has fp32"):
-        machine.reserve(Work("w", flops={"int4": 1}), 0)
-    with pytest.raises(ValueError, match=r"'w' asks for tier 'hbf'; test has hbm"):
-        machine.reserve(Work("w", reads={"hbf": 1}), 0)
+    known = "test has compute.fp32, hbm.read, hbm.write"
+    with pytest.raises(ValueError, match=f"'w' asks for 'compute.int4'; {known}"):
+        launched(machine, Work.of("w", flops={"int4": 1}), 0)
+    with pytest.raises(ValueError, match=r"'w' asks for 'hbf.read'"):
+        launched(machine, Work.of("w", flops={"fp32": 9}, reads={"hbf": 1}), 0)
+    assert machine.resources["compute.fp32"].busy_ns(100) == 0, "and nothing has begun"
+    assert machine.joules == 0
 
 
 def test_run_returns_the_kernel_s_result_when_it_is_due() -> None:
@@ -105,7 +114,7 @@ def test_run_returns_the_kernel_s_result_when_it_is_due() -> None:
     async def job(clock: VirtualClock) -> None:
         machine = Hardware("test", make_device(), clock, trace, None)
         await clock.wait_until(40)
-        work = Work("double", flops={"fp32": 100})
+        work = Work.of("double", flops={"fp32": 100})
 
         def times(x: int, *, by: int) -> int:
             return x * by
@@ -126,9 +135,9 @@ def test_concurrent_runs_overlap_in_time_as_their_resources_allow() -> None:
             ends.append((name, clock.now()))
 
         tasks = [
-            clock.start(one("compute 1", Work("c", flops={"fp32": 300})), "1"),
-            clock.start(one("compute 2", Work("c", flops={"fp32": 300})), "2"),
-            clock.start(one("memory", Work("m", reads={"hbm": 400})), "3"),
+            clock.start(one("compute 1", Work.of("c", flops={"fp32": 300})), "1"),
+            clock.start(one("compute 2", Work.of("c", flops={"fp32": 300})), "2"),
+            clock.start(one("memory", Work.of("m", reads={"hbm": 400})), "3"),
         ]
         for task in tasks:
             await task
@@ -147,9 +156,10 @@ def test_a_kernel_s_error_reaches_whoever_ran_it() -> None:
 
 def test_a_message_between_workers_of_a_machine_costs_its_memory() -> None:
     tiers = {"hbm": make_tier(write_bytes_per_s=5 * 10**8, read_latency_ns=7)}
-    machine = hardware(VirtualClock(), tiers=tiers)
-    assert machine.copy_ns(100, 1_000) == 2_100
-    assert machine.copy_ns(100, 1_000) == 4_100, "and queues there"
+    machine, there = hardware(VirtualClock(), tiers=tiers), list[int]()
+    machine.copy(100, 1_000, there.append)
+    machine.copy(100, 1_000, there.append)
+    assert there == [2_100, 4_100], "and queues there"
 
 
 def test_small_kernels_stay_in_line_and_big_ones_go_to_the_thread() -> None:
@@ -164,8 +174,8 @@ def test_small_kernels_stay_in_line_and_big_ones_go_to_the_thread() -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="compute") as thread:
             machine = Hardware("test", make_device(), clock, Trace(), thread)
             name = lambda: threading.current_thread().name  # noqa: E731
-            small = Work("small", flops={"fp32": IN_LINE_FLOPS_MAX - 1})
-            big = Work("big", flops={"fp32": IN_LINE_FLOPS_MAX})
+            small = Work.of("small", flops={"fp32": IN_LINE_FLOPS_MAX - 1})
+            big = Work.of("big", flops={"fp32": IN_LINE_FLOPS_MAX})
             assert (await machine.run(small, name)).startswith("MainThread")
             assert (await machine.run(big, name)).startswith("compute")
         clock.close()
@@ -173,22 +183,73 @@ def test_small_kernels_stay_in_line_and_big_ones_go_to_the_thread() -> None:
     asyncio.run(main())
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 5_000)), max_size=30),
-    st.sampled_from([1e9, 3e8, 7.0, 1e12]),
-)
-def test_a_resource_serves_one_after_the_other_and_loses_no_time(
-    asked: list[tuple[int, int]], rate_per_s: float
-) -> None:
-    resource, last_end = Resource(rate_per_s), 0
-    for start, amount in asked:
-        begin, end = resource.reserve(start, amount)
-        assert begin == max(start, last_end)
-        assert amount * 1e9 / rate_per_s <= (end - begin) * (1 + 1e-12) + 1e-6
-        assert end - begin < amount * 1e9 / rate_per_s * (1 + 1e-12) + 1
-        last_end = end
-    assert resource.busy_ns <= last_end
+# -- fair ------------------------------------------------------------------------------------------
 
 
-def test_a_resource_without_a_rate_costs_nothing() -> None:
-    assert Resource(0).reserve(5, 10**12) == (5, 5)
+def test_two_runs_share_a_fair_tier_and_each_is_due_when_its_share_is_there() -> None:
+    """The second comes at 400, when 600 of the first are left, and wants 300: at half speed until
+    1000, then the first has 300 alone. Launch and latency are on top, and take nobody's time.
+    """
+    trace = Trace()
+
+    async def job(clock: VirtualClock) -> list[tuple[str, int]]:
+        tiers = {"hbm": make_tier(sharing="fair", read_latency_ns=5)}
+        device = make_device(tiers, launch_overhead_ns=70)
+        machine, ends = Hardware("test", device, clock, trace, None), []
+
+        async def one(name: str, at_ns: int, num_bytes: int) -> None:
+            await clock.wait_until(at_ns)
+            work = Work.of(name, flops={"fp32": 10}, reads={"hbm": num_bytes})
+            ends.append((await machine.run(work, lambda: name), clock.now()))
+
+        tasks = [clock.start(one("a", 0, 1_000), "a"), clock.start(one("b", 400, 300), "b")]
+        for task in tasks:
+            await task
+        assert machine.resources["hbm.read"].busy_ns(clock.now()) == 1_300
+        return ends
+
+    assert run_alone(job) == [("b", 1_075), ("a", 1_375)]
+    ran = [(r.work, r.took_ns) for r in trace.records if isinstance(r, Ran)]
+    assert ran == [("b", 675), ("a", 1_375)]
+
+
+def test_few_pages_in_flight_leave_a_fair_tier_to_others() -> None:
+    """0.25 bytes a ns for who has few in flight, 0.75 for the other."""
+
+    async def job(clock: VirtualClock) -> int:
+        slow = make_tier(sharing="fair", page_bytes=100, queue_depth=1_000, read_latency_ns=4_000)
+        machine = hardware(clock, tiers={"hbm": slow})
+        few = machine.launch(Work("few", (Demand("hbm.read", 1_000, in_flight=10),)), 0)
+        await machine.run(Work.of("many", reads={"hbm": 3_000}), lambda: None)
+        assert clock.now() == 4_000 + 4_000
+        await few.certain()
+        return few.due_ns
+
+    assert run_alone(job) == 4_000 + 4_000
+
+
+def test_copies_share_a_fair_tier() -> None:
+    async def job(clock: VirtualClock) -> list[int]:
+        machine, there = hardware(clock, tiers={"hbm": make_tier(sharing="fair")}), list[int]()
+        machine.copy(0, 1_000, there.append)
+        machine.copy(0, 1_000, there.append)
+        assert there == []
+        await clock.wait_until(1_999)
+        assert there == []
+        await clock.wait_until(5_000)
+        return there
+
+    assert run_alone(job) == [2_000, 2_000]
+
+
+def test_a_cancelled_run_has_been_launched_all_the_same() -> None:
+    async def job(clock: VirtualClock) -> int:
+        machine = hardware(clock, tiers={"hbm": make_tier(sharing="fair")})
+        work = Work.of("w", reads={"hbm": 1_000})
+        task = clock.start(machine.run(work, lambda: None), "cancelled")
+        await clock.wait_until(100)
+        task.cancel()
+        await machine.run(work, lambda: None)
+        return clock.now()
+
+    assert run_alone(job) == 100 + 900 * 2 + 100

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workers.hardware.work import Work
 from workers.memory.hit import Hit
 from workers.memory.shard import QUERIES_PER_CALL, RetrievalShard
 
@@ -92,10 +93,8 @@ def test_an_empty_shard_finds_nothing():
 def test_work_reads_each_vector_once_and_multiplies_each_pair():
     shard = filled([(i, [1, 2, 3, 4]) for i in range(10)])
     work = shard.scan_work(num_queries=3, tier="hbf")
-    assert work.name == "search"
-    assert dict(work.reads) == {"hbf": 10 * DIM * 4}
-    assert dict(work.flops) == {"fp32": 2 * 3 * 10 * DIM}
-    assert dict(work.writes) == {}
+    flops, reads = {"fp32": 2 * 3 * 10 * DIM}, {"hbf": 10 * DIM * 4}
+    assert work == Work.of("search", flops=flops, reads=reads)
 
 
 @pytest.mark.parametrize(

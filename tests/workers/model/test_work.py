@@ -25,6 +25,11 @@ def deepseek(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     return load_model(write_config(tmp_path_factory.mktemp("work"), DEEPSEEK_V3))
 
 
+def operations(flops: Counter[str]) -> dict[str, int]:
+    """By resource; what is none at all is not asked for."""
+    return {f"compute.{dtype}": count for dtype, count in flops.items() if count}
+
+
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5))
 def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> None:
     layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
@@ -37,11 +42,13 @@ def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> Non
             flops["fp32"] += 2 * 32 * 4
             flops["int8"] += (position + 1) * 2 * 2 * 32
         keys += start + count
-    assert work.flops == +flops
     weights, kept = 32 * (32 + 16 + 16 + 32), 2 * 32 + 2 * 8 + 4 * 32
     row = 2 * (16 + 2 * 4)  # key and value of two heads, and each head's two scales
-    assert work.reads == {"hbf": 2 * weights + 4 * kept, "hbm": keys * row}
-    assert work.writes == {"hbm": layout.num_tokens * row}
+    assert work.amounts() == operations(flops) | {
+        "hbf.read": 2 * weights + 4 * kept,
+        "hbm.read": keys * row,
+        "hbm.write": layout.num_tokens * row,
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5), st.integers(0, 2))
@@ -62,30 +69,35 @@ def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]
             flops["bf16"] += 2 * (projections + network) + (position + 1) * 2 * pair
             flops["fp32"] += 2 * gate
         keys += start + count
-    assert work.flops == +flops
     stored = 2 * (projections + network) + 4 * (gate + gains)
-    assert work.reads == {"hbf": stored, "hbm": 2 * keys * 20}
-    assert work.writes == {"hbm": layout.num_tokens * 2 * 20}
+    assert work.amounts() == operations(flops) | {
+        "hbf.read": stored,
+        "hbm.read": 2 * keys * 20,
+        "hbm.write": layout.num_tokens * 2 * 20,
+    }
 
 
 def test_latents_in_int8_meet_queries_in_bf16(deepseek: ModelConfig) -> None:
     """They are widened first; the row has a scale each of latent and rotated key."""
     layout = StepLayout((StepSequence((), 6, 1),))
     work = WorkModel(deepseek, Precision("int8", "int8"), kv_tier="hbf").attend(0, layout)
-    assert work.flops["bf16"] == 2 * 7 * (4 * (16 + 4) + 4 * 16)
-    assert (work.reads["hbf"], work.writes) == (7 * 28, {"hbf": 28})
+    amounts = work.amounts()
+    assert amounts["compute.bf16"] == 2 * 7 * (4 * (16 + 4) + 4 * 16)
+    assert (amounts["hbf.read"], amounts["hbf.write"]) == (7 * 28, 28)
 
 
 def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
     layout = StepLayout((StepSequence((0,), 3, 1),))
     work = WorkModel(config).attend(0, layout)
-    assert work.reads == {"hbm": config.layer_bytes(0, 4) + 4 * 2 * 16 * 4}
+    assert work.amounts()["hbm.read"] == config.layer_bytes(0, 4) + 4 * 2 * 16 * 4
+    reads = [demand for demand in work.demands if demand.resource == "hbm.read"]
+    assert len(reads) == 1, "one access, whose sum is rounded to pages"
 
 
 def test_logits(config: ModelConfig) -> None:
     work = WorkModel(config, Precision("bf16", "bf16")).logits(3)
-    assert (work.flops, work.reads) == ({"bf16": 3 * 2 * 32 * 61}, {"hbm": 2 * 32 * 61})
-    assert WorkModel(config).logits(0).reads == {}
+    assert work.amounts() == {"compute.bf16": 3 * 2 * 32 * 61, "hbm.read": 2 * 32 * 61}
+    assert WorkModel(config).logits(0).demands == ()
 
 
 @given(st.lists(st.lists(st.integers(-1, 3), min_size=2, max_size=2), max_size=12))
@@ -94,5 +106,7 @@ def test_each_active_expert_is_read_once(config: ModelConfig, routed: list[list[
     held = (1, 3)
     work = WorkModel(config).experts(experts_TK, held)
     mine = [e for row in routed for e in row if e in held]
-    assert work.flops == {"fp32": len(mine) * 3 * 2 * 32 * 24}
-    assert work.reads == {"hbm": len(dict.fromkeys(mine)) * 3 * 32 * 24 * 4}
+    assert work.amounts() == {
+        "compute.fp32": len(mine) * 3 * 2 * 32 * 24,
+        "hbm.read": len(dict.fromkeys(mine)) * 3 * 32 * 24 * 4,
+    }

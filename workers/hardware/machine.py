@@ -1,0 +1,92 @@
+"""From a device's specification to its resources, by the names that declared work uses.
+
+<engine>.<dtype>             operations; the main engine is "compute"
+<tier>.read, <tier>.write    bytes
+<resource>                   units of its own
+"""
+
+from collections.abc import Mapping
+
+from configs.schema.device import DeviceSpec, ResourceSpec, Sharing, TierSpec
+from workers.hardware.flows import FairShare
+from workers.hardware.resource import Resource
+from workers.hardware.sharing.base import Shared
+from workers.hardware.sharing.in_order import Fifo, Servers
+from workers.host.clock.base import Clock
+
+MAIN_ENGINE = "compute"
+
+
+def resources_of(spec: DeviceSpec, clock: Clock) -> dict[str, Resource]:
+    """Every resource of a machine, idle."""
+    resources = dict(
+        _engine(
+            MAIN_ENGINE, spec.compute, spec.compute_efficiency, spec.flop_pj,
+            spec.compute_sharing, clock,
+        )
+    )  # fmt: skip
+    for name, engine in spec.engines.items():
+        resources |= _engine(
+            name, engine.compute, engine.compute_efficiency, engine.flop_pj, engine.sharing, clock
+        )
+    for name, tier in spec.tiers.items():
+        resources |= _tier(name, tier, clock)
+    for name, other in spec.resources.items():
+        resources[name] = _other(other, clock)
+    return resources
+
+
+def _engine(
+    name: str,
+    rates: Mapping[str, int],
+    efficiency: float,
+    flop_pj: float,
+    sharing: Sharing,
+    clock: Clock,
+) -> dict[str, Resource]:
+    """Units of different dtypes work beside each other."""
+    return {
+        f"{name}.{dtype}": Resource(
+            _shared(sharing, clock), rate * efficiency, unit_joules=flop_pj * 1e-12
+        )
+        for dtype, rate in rates.items()
+    }
+
+
+def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
+    reading = _shared(spec.sharing, clock)
+    writing = reading if spec.shared_bus else _shared(spec.sharing, clock)
+    return {
+        f"{name}.read": Resource(
+            reading,
+            spec.sustained_read_bytes_per_s,
+            page=spec.page_bytes,
+            latency_ns=spec.read_latency_ns,
+            queue_depth=spec.queue_depth,
+            unit_joules=spec.read_pj_per_bit * 8e-12,
+        ),
+        f"{name}.write": Resource(
+            writing,
+            spec.sustained_write_bytes_per_s,
+            page=spec.page_bytes,
+            latency_ns=spec.write_latency_ns,
+            queue_depth=spec.queue_depth,
+            unit_joules=spec.write_pj_per_bit * 8e-12,
+        ),
+    }
+
+
+def _other(spec: ResourceSpec, clock: Clock) -> Resource:
+    shared = Servers(spec.servers) if spec.servers > 1 else _shared(spec.sharing, clock)
+    return Resource(
+        shared,
+        spec.rate_per_s,
+        page=spec.page,
+        latency_ns=spec.latency_ns,
+        queue_depth=spec.queue_depth,
+        unit_joules=spec.unit_pj * 1e-12,
+    )
+
+
+def _shared(sharing: Sharing, clock: Clock) -> Shared:
+    return FairShare(clock) if sharing == "fair" else Fifo()
