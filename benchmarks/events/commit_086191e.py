@@ -1,4 +1,4 @@
-"""The adapter for commit 086191e. This tree no longer has its modules: they are looked up by name."""
+"""The adapter for commit 086191e, whose modules are looked up by name: they are gone from here."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from importlib import import_module
