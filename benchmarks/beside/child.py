@@ -10,18 +10,12 @@ what it returns goes to stdout as the last line, as JSON.
 
 import importlib
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 LAYER = "workers"  # any of them tells whose tree is measured
-
-
-def pin() -> None:
-    """Onto one core, the last: the first has the machine's interrupts."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def measure_in(tree: Path, module: str, arguments: Mapping[str, Any]) -> Any:

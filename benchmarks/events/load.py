@@ -11,18 +11,13 @@ An event is a dispatch that reached its shard or a combine that reached its chip
 it arrives. The trace must hold just these beside the launches: a repeated message would show.
 """
 
-import cProfile
 import importlib
-import io
-import pstats
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from benchmarks.beside.child import pin
+from benchmarks.beside.stopwatch import Stopwatch, pin
 from benchmarks.events.cluster import Chip, Cluster, Rows, Shard, Stand
 
 NUM_CHIPS = NUM_SHARDS = 32
@@ -32,7 +27,6 @@ TOKENS = 32  # of a chip's step
 TOKENS_PER_ENVELOPE = TOKENS * TOP_K // NUM_SHARDS
 HIDDEN = 128  # the shipped model's
 WARM_LAYERS = 2  # round trips are learned, caches filled
-PROFILE_LINES = 45
 
 
 @dataclass(slots=True)
@@ -97,38 +91,24 @@ async def all_chips(cluster: Cluster, layers: int, count: Count) -> None:
     assert recorded == count.events + count.launches, f"{recorded} records for {count}"
 
 
-async def drive(cluster: Cluster, layers: int, profile: cProfile.Profile | None) -> dict[str, Any]:
-    """Warm up, then measure; see `measure`."""
+async def drive(cluster: Cluster, layers: int, stopwatch: Stopwatch) -> dict[str, Any]:
+    """Warm up, then measure: events, and the trace's hash."""
     count = Count()
     for shard in cluster.shards:
         shard.spawn(serve(shard, count))
     await all_chips(cluster, WARM_LAYERS, count)
     warm = count.events
-    if profile is not None:
-        profile.enable()
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    await all_chips(cluster, layers, count)
-    cpu_s, wall_s = time.process_time() - began_cpu_s, time.perf_counter() - began_s
-    if profile is not None:
-        profile.disable()
-    events = count.events - warm
+    with stopwatch:
+        await all_chips(cluster, layers, count)
     assert count.dispatches == count.combines == NUM_CHIPS * NUM_SHARDS * (WARM_LAYERS + layers)
-    return {"events": events, "cpu_s": cpu_s, "wall_s": wall_s, "trace": cluster.digest()}
+    return {"events": count.events - warm, "trace": cluster.digest()}
 
 
 def measure(adapter: str, layers: int, profile: bool = False) -> dict[str, Any]:
-    """Events, seconds of the core and on the wall, and the trace's hash."""
+    """What `drive` and the stopwatch say, on one core."""
     pin()
     stand: Stand = importlib.import_module(f"benchmarks.events.{adapter}").stand
-    owners = owners_of(NUM_SHARDS, EXPERTS_PER_SHARD)
-    profiler = cProfile.Profile() if profile else None
-    result = stand(NUM_CHIPS, owners, lambda cluster: drive(cluster, layers, profiler))
-    if profiler is not None:
-        text = io.StringIO()
-        pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(PROFILE_LINES)
-        result["profile"] = text.getvalue()
-    return result
-
-
-def owners_of(num_shards: int, experts_per_shard: int) -> Sequence[int]:
-    return [expert // experts_per_shard for expert in range(num_shards * experts_per_shard)]
+    owners = [expert // EXPERTS_PER_SHARD for expert in range(NUM_SHARDS * EXPERTS_PER_SHARD)]
+    stopwatch = Stopwatch(profile=profile)
+    driven = stand(NUM_CHIPS, owners, lambda cluster: drive(cluster, layers, stopwatch))
+    return {**driven, **stopwatch.result()}
