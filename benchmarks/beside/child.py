@@ -15,15 +15,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-LAYER = "workers"  # any of them tells whose tree is measured
+LAYERS = ("workers", "cluster", "configs", "kernels", "protos")
+
+
+def within(file: Path, folder: Path) -> bool:
+    return file.resolve().is_relative_to(folder.resolve())
 
 
 def measure_in(tree: Path, module: str, arguments: Mapping[str, Any]) -> Any:
-    assert LAYER not in sys.modules, f"{LAYER} is imported before its tree is chosen"
+    """Raises ImportError if anything of a layer came from elsewhere: it would be measured unnoticed."""
+    early = [layer for layer in LAYERS if layer in sys.modules]
+    assert not early, f"{early} are imported before their tree is chosen"
     sys.path.insert(0, str(tree))
     result = importlib.import_module(module).measure(**arguments)
-    found = Path(importlib.import_module(LAYER).__file__ or "").resolve()
-    assert found.is_relative_to(tree.resolve()), f"{LAYER} is {found}, not of {tree}"
+    for name, loaded in sorted(sys.modules.items()):
+        file = getattr(loaded, "__file__", None)
+        if name.partition(".")[0] in LAYERS and not (file and within(Path(file), tree)):
+            raise ImportError(f"{name} is {file}, not of {tree}")
     return result
 
 
