@@ -23,14 +23,14 @@ def within(file: Path, folder: Path) -> bool:
 
 
 def measure_in(tree: Path, module: str, arguments: Mapping[str, Any]) -> Any:
-    """Raises ImportError if anything of a layer came from elsewhere: it would be measured unnoticed."""
+    """Raises ImportError if anything of a layer came from elsewhere: nobody would notice."""
     early = [layer for layer in LAYERS if layer in sys.modules]
     assert not early, f"{early} are imported before their tree is chosen"
     sys.path.insert(0, str(tree))
     result = importlib.import_module(module).measure(**arguments)
     for name, loaded in sorted(sys.modules.items()):
         file = getattr(loaded, "__file__", None)
-        if name.partition(".")[0] in LAYERS and not (file and within(Path(file), tree)):
+        if name.partition(".")[0] in LAYERS and file and not within(Path(file), tree):
             raise ImportError(f"{name} is {file}, not of {tree}")
     return result
 
