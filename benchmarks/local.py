@@ -16,7 +16,7 @@ from benchmarks.beside.pairs import Pairs, Result, in_turn, missing_row, shown_r
 from benchmarks.beside.tree import COMMIT, ROOT, NoEarlierTree, add_option, earlier_tree
 from benchmarks.rows import Row, arguments, read_rows, report
 
-ROUNDS = 3
+ROUNDS = 5
 RATIO_BAR = 0.97
 TIMEOUT_S = 600
 NAME = "local world, emulation off, 8 streams"
