@@ -34,7 +34,7 @@ def earlier_tree(checkout: Path | None, *, native: bool) -> Iterator[Path]:
     """A folder with the earlier commit's files: the given checkout, or one that ends with the
     block.
 
-    native   build its native kernels, where they are not: some ten seconds
+    native   build its native kernels, where they are not: a minute on two cores
 
     Raises NoEarlierTree if the history lacks the commit (a shallow clone, an archive), ValueError
     if `checkout` is no checkout of ours.
