@@ -64,14 +64,11 @@ class _Shard(_Machine):
         await self._side.combine_send(batch, [sums_tH] * len(batch))
 
 
-def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaitable[T]]) -> T:
-    """See `Stand`."""
-    chips = [f"chip-{index}" for index in range(num_chips)]
-    shards = [f"shard-{index}" for index in range(max(owners) + 1)]
-    clock, trace, network = VirtualClock(), Trace(hashed=True), MemoryNetwork()
-    failures: list[BaseException] = []
-    device, link = load_device(DEVICE), load_link(LINK)
-    names = [*chips, *shards]
+def _nodes(
+    names: Sequence[str], clock: VirtualClock, trace: Trace, failures: list[BaseException]
+) -> tuple[dict[str, Node], dict[str, MemoryTransport]]:
+    """A node and its transport for each name; none has started."""
+    network, device, link = MemoryNetwork(), load_device(DEVICE), load_link(LINK)
     transports = {name: MemoryTransport(network, name) for name in names}
     nodes = {
         name: Node(
@@ -82,7 +79,7 @@ def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaita
             link=link,
             transport=transports[name],
             directory={worker: worker for worker in names},
-            peers={peer: Peer(link, epoch=1) for peer in names},
+            peers={other: Peer(link, epoch=1) for other in names},
             disk=MemoryDisk(),
             rng=Rng(0),
             trace=trace,
@@ -90,6 +87,16 @@ def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaita
         )
         for name in names
     }
+    return nodes, transports
+
+
+def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaitable[T]]) -> T:
+    """See `Stand`."""
+    chips = [f"chip-{index}" for index in range(num_chips)]
+    shards = [f"shard-{index}" for index in range(max(owners) + 1)]
+    clock, trace = VirtualClock(), Trace(hashed=True)
+    failures: list[BaseException] = []
+    nodes, transports = _nodes([*chips, *shards], clock, trace, failures)
 
     async def main() -> T:
         addresses = {
