@@ -1,0 +1,1 @@
+"""The demo's run proper, beside an earlier commit: `python -m benchmarks.demo`."""

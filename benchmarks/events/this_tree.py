@@ -1,0 +1,127 @@
+"""The adapter for this tree."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.events.cluster import DEVICE, LINK, TIMEOUT_NS, Cluster, Rows
+from configs.schema import load_device, load_link
+from workers.experts.exchange import CombineSide, Dispatched, DispatchSide, Tokens
+from workers.hardware.work import Work
+from workers.host.clock.virtual import VirtualClock, virtual_loop
+from workers.host.disk import MemoryDisk
+from workers.host.rng import Rng
+from workers.host.trace import Trace
+from workers.node import Node
+from workers.wire.link import Peer
+from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+
+T = TypeVar("T")
+
+
+class _Machine:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        return self._node.spawn(coroutine, "work")
+
+    async def launch(self) -> None:
+        await self._node.hardware.run(Work("launch"), lambda: None)
+
+
+class _Chip(_Machine):
+    def __init__(self, node: Node, shards: Sequence[str], owners: Sequence[int]) -> None:
+        super().__init__(node)
+        placed = {expert: shards[owner] for expert, owner in enumerate(owners)}
+        self._side = DispatchSide(node.port(node.name), node.clock, shards, placed)
+
+    async def exchange(self, layer: int, rows: Rows) -> NDArray[np.float64]:
+        tokens = Tokens(
+            layer,
+            self._node.name,
+            rows.requests_T,
+            rows.positions_T,
+            rows.hidden_TH,
+            rows.experts_TK,
+            rows.weights_TK,
+        )
+        handle = await self._side.dispatch_send(tokens, TIMEOUT_NS)
+        return await self._side.combine_receive(handle)
+
+
+class _Shard(_Machine):
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._side = CombineSide(node.port(node.name), node.clock)
+
+    async def receive(self) -> Sequence[Dispatched]:
+        return await self._side.dispatch_receive()
+
+    async def answer(self, batch: Sequence[Dispatched], sums_tH: NDArray[np.float64]) -> None:
+        await self._side.combine_send(batch, [sums_tH] * len(batch))
+
+
+def _nodes(
+    names: Sequence[str], clock: VirtualClock, trace: Trace, failures: list[BaseException]
+) -> tuple[dict[str, Node], dict[str, MemoryTransport]]:
+    """A node and its transport for each name; none has started."""
+    network, device, link = MemoryNetwork(), load_device(DEVICE), load_link(LINK)
+    transports = {name: MemoryTransport(network, name) for name in names}
+    nodes = {
+        name: Node(
+            name,
+            epoch=1,
+            clock=clock,
+            device=device,
+            link=link,
+            transport=transports[name],
+            directory={worker: worker for worker in names},
+            peers={other: Peer(link, epoch=1) for other in names},
+            disk=MemoryDisk(),
+            rng=Rng(0),
+            trace=trace,
+            on_failure=lambda _, error: failures.append(error),
+        )
+        for name in names
+    }
+    return nodes, transports
+
+
+def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaitable[T]]) -> T:
+    """See `Stand`."""
+    chips = [f"chip-{index}" for index in range(num_chips)]
+    shards = [f"shard-{index}" for index in range(max(owners) + 1)]
+    clock, trace = VirtualClock(), Trace(hashed=True)
+    failures: list[BaseException] = []
+    nodes, transports = _nodes([*chips, *shards], clock, trace, failures)
+
+    async def main() -> T:
+        addresses = {
+            name: await transports[name].start(node.endpoint.receive, node.endpoint.peer_died)
+            for name, node in nodes.items()
+        }
+        for transport in transports.values():
+            await transport.connect(addresses)
+        cluster = Cluster(
+            [_Chip(nodes[name], shards, owners) for name in chips],
+            [_Shard(nodes[name]) for name in shards],
+            lambda: trace.num_records,
+            trace.digest,
+        )
+        try:
+            return await job(cluster)
+        finally:
+            for node in nodes.values():
+                await node.crash()
+
+    loop = virtual_loop(clock)
+    try:
+        result = loop.run_until_complete(main())
+    finally:
+        loop.close()
+    for error in failures:
+        raise error
+    return result
