@@ -20,7 +20,6 @@ from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.model.numerics import Numerics
 from workers.wire.endpoint import Endpoint
-from workers.wire.link import Link
 from workers.wire.mail import Mail
 from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
@@ -59,14 +58,13 @@ class Node:
         self._on_failure, self._numerics = on_failure, numerics
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
-        self.link = Link(link)
         members.join(Member(name, epoch, link))
         self.hardware = Hardware(name, device, clock, trace, compute_thread)
         self.endpoint = Endpoint(
             name,
             epoch,
             clock,
-            self.link,
+            link,
             self.hardware,
             trace,
             mail,

@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from benchmarks.events.cluster import DEVICE, LINK, TIMEOUT_NS, Cluster, Rows
 from configs.schema import load_device, load_link
-from workers.experts.exchange import CombineSide, Dispatched, DispatchSide, Tokens
+from workers.experts.exchange import Dispatched, Tokens
+from workers.experts.routing import RoutingTable
 from workers.hardware.work import Work
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
 from workers.host.rng import Rng
 from workers.host.trace import Trace
+from workers.model.numerics import EXACT_NUMERICS
 from workers.node import Node
-from workers.wire.link import Peer
+from workers.wire.mail import Handover, Mail
+from workers.wire.membership import Member, Membership
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
 T = TypeVar("T")
@@ -36,7 +39,8 @@ class _Chip(_Machine):
     def __init__(self, node: Node, shards: Sequence[str], owners: Sequence[int]) -> None:
         super().__init__(node)
         placed = {expert: shards[owner] for expert, owner in enumerate(owners)}
-        self._side = DispatchSide(node.port(node.name), node.clock, shards, placed)
+        self._table = RoutingTable.of(placed, shards)
+        self._side = node.dispatch_side(node.name)
 
     async def exchange(self, layer: int, rows: Rows) -> NDArray[np.float64]:
         tokens = Tokens(
@@ -48,14 +52,16 @@ class _Chip(_Machine):
             rows.experts_TK,
             rows.weights_TK,
         )
-        handle = await self._side.dispatch_send(tokens, TIMEOUT_NS)
-        return await self._side.combine_receive(handle)
+        handle = await self._side.dispatch_send(tokens, self._table, TIMEOUT_NS)
+        combined = await self._side.combine_receive(handle)
+        assert not combined.missing, "nobody died"
+        return combined.sums_TH
 
 
 class _Shard(_Machine):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
-        self._side = CombineSide(node.port(node.name), node.clock)
+        self._side = node.combine_side(node.name)
 
     async def receive(self) -> Sequence[Dispatched]:
         return await self._side.dispatch_receive()
@@ -66,10 +72,10 @@ class _Shard(_Machine):
 
 def _nodes(
     names: Sequence[str], clock: VirtualClock, trace: Trace, failures: list[BaseException]
-) -> tuple[dict[str, Node], dict[str, MemoryTransport]]:
-    """A node and its transport for each name; none has started."""
+) -> tuple[dict[str, Node], dict[str, Mail]]:
+    """A node and its mail for each name; none has started."""
     network, device, link = MemoryNetwork(), load_device(DEVICE), load_link(LINK)
-    transports = {name: MemoryTransport(network, name) for name in names}
+    mails = {name: Mail(MemoryTransport(network, name), Handover()) for name in names}
     nodes = {
         name: Node(
             name,
@@ -77,17 +83,17 @@ def _nodes(
             clock=clock,
             device=device,
             link=link,
-            transport=transports[name],
-            directory={worker: worker for worker in names},
-            peers={other: Peer(link, epoch=1) for other in names},
+            mail=mails[name],
+            members=Membership({worker: worker for worker in names}),
             disk=MemoryDisk(),
             rng=Rng(0),
             trace=trace,
             on_failure=lambda _, error: failures.append(error),
+            numerics=EXACT_NUMERICS,
         )
         for name in names
     }
-    return nodes, transports
+    return nodes, mails
 
 
 def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaitable[T]]) -> T:
@@ -96,15 +102,18 @@ def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaita
     shards = [f"shard-{index}" for index in range(max(owners) + 1)]
     clock, trace = VirtualClock(), Trace(hashed=True)
     failures: list[BaseException] = []
-    nodes, transports = _nodes([*chips, *shards], clock, trace, failures)
+    nodes, mails = _nodes([*chips, *shards], clock, trace, failures)
 
     async def main() -> T:
-        addresses = {
-            name: await transports[name].start(node.endpoint.receive, node.endpoint.peer_died)
-            for name, node in nodes.items()
-        }
-        for transport in transports.values():
-            await transport.connect(addresses)
+        members = []
+        for name, node in nodes.items():
+            endpoint = node.endpoint
+            address = await mails[name].start(endpoint.receive, endpoint.peer_died)
+            members.append(Member(name, 1, endpoint.link.spec, address))
+        for name, node in nodes.items():
+            await mails[name].connect({m.node: m.address for m in members if m.node != name})
+            for member in members:
+                node.members.join(member)
         cluster = Cluster(
             [_Chip(nodes[name], shards, owners) for name in chips],
             [_Shard(nodes[name]) for name in shards],

@@ -25,7 +25,7 @@ class LinkSpec(Section):
     pj_per_bit: PicojoulePerBit = Field(
         default=0.0, validation_alias="energy", serialization_alias="energy"
     )
-    sharing: Sharing = "fifo"
+    sharing: Sharing = "fair"
     evidence: Evidence = "assumed"
     source: str = ""
     assumed: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
-from configs.schema.device import DeviceSpec, TierSpec
+from configs.schema.device import DeviceSpec, Sharing, TierSpec
 from configs.schema.link import LinkSpec
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
@@ -24,8 +24,16 @@ LATENCY_NS = 1_000
 SECOND_NS = 1_000_000_000
 
 
-def make_link(latency_ns: int = LATENCY_NS, bytes_per_s: int = BYTES_PER_S) -> LinkSpec:
-    return LinkSpec(name="test", latency_ns=latency_ns, bytes_per_s=bytes_per_s, pj_per_bit=2.0)
+def make_link(
+    latency_ns: int = LATENCY_NS, bytes_per_s: int = BYTES_PER_S, sharing: Sharing = "fair"
+) -> LinkSpec:
+    return LinkSpec(
+        name="test",
+        latency_ns=latency_ns,
+        bytes_per_s=bytes_per_s,
+        pj_per_bit=2.0,
+        sharing=sharing,
+    )
 
 
 def make_tier(**changes: object) -> TierSpec:
@@ -119,7 +127,7 @@ class Bench:
         node = self.nodes[name]
         endpoint = node.endpoint
         address = await self.mails[name].start(endpoint.receive, endpoint.peer_died)
-        return Member(name, node.epoch, node.link.spec, address)
+        return Member(name, node.epoch, node.endpoint.link.spec, address)
 
     async def _meet(self, name: str, members: Iterable[Member]) -> None:
         others = [member for member in members if member.node != name]

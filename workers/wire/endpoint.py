@@ -6,14 +6,20 @@ at most once.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from configs.schema.link import LinkSpec
+from workers.errors import PeerDead
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.trace import Delivered, Trace
 from workers.wire.incoming import Incoming
+from workers.wire.ingress import Ingress
 from workers.wire.kind import WirePrecision
+from workers.wire.kinds.left import NOT_KNOWN_NS, Left
+from workers.wire.lane import Lane
 from workers.wire.link import Link
 from workers.wire.mail import Mail
 from workers.wire.membership import Incarnation, Member, Membership
@@ -35,7 +41,7 @@ class Endpoint:
         node: str,
         epoch: int,
         clock: Clock,
-        link: Link,
+        link: LinkSpec,
         hardware: Hardware,
         trace: Trace,
         mail: Mail,
@@ -45,8 +51,10 @@ class Endpoint:
         precision: WirePrecision,
     ) -> None:
         self.node, self.epoch, self.members = node, epoch, members
-        self._clock, self._link, self._hardware, self._trace = clock, link, hardware, trace
-        self._mail, self._precision = mail, precision
+        self._clock, self._hardware, self._trace = clock, hardware, trace
+        self.link = Link(link, clock, self._tell_left)
+        self.ingress = Ingress(clock, Lane(link, clock), self._deliver)
+        self._mail, self._precision, self._spawn = mail, precision, spawn
         self.outgoing = Outgoing(clock, members, self.send)
         self.incoming = Incoming(clock, trace, self.send, spawn, on_bug)
         self._self: Incarnation = (node, epoch)
@@ -75,7 +83,7 @@ class Endpoint:
         member = self.members.reach(message.destination)
         message.destination_epoch = member.epoch
         if self._clock.emulated:
-            self._link.leave(message, self._clock.now(), member.link)
+            self.link.leave(message, self._clock.now(), member)
         else:
             message.sent_ns = message.due_ns = self._clock.now()
         if self.rules:
@@ -106,18 +114,35 @@ class Endpoint:
         arriving = flip_bit(message) if fate.corrupt else message
         turns = []
         for delay_ns in fate.delays_ns:
-            sent_ns, due_ns = arriving.sent_ns + delay_ns, arriving.due_ns + delay_ns
-            turn = self._mail.send(node, replace(arriving, sent_ns=sent_ns, due_ns=due_ns))
+            due_ns = arriving.due_ns
+            if due_ns != NOT_KNOWN_NS:
+                due_ns += delay_ns
+            turn = self._mail.send(node, replace(arriving, due_ns=due_ns, delay_ns=delay_ns))
             if turn is not None:
                 turns.append(turn)
         return _one_after_the_other(turns) if turns else None
+
+    def _tell_left(self, to: Incarnation, left: Left) -> None:
+        """What this emulator knows of a message's end, for the one at the far end."""
+        node, epoch = to
+        if not self.members.lives(node, epoch):
+            return
+        note = Message(left, self.node, node, self.epoch, epoch)
+        try:
+            turn = self._mail.send(node, note)
+        except PeerDead:
+            return  # it was to be told of a message that nobody will read
+        if turn is not None:
+            self._spawn(_quietly(turn), "left")
 
     # -- receiving
     # -------------------------------------------------------------------------------------------
 
     def receive(self, message: Message[Any]) -> None:
         """What the mail brings: hold it until its emulated time, then deliver it."""
-        node = self.members.node_of(message.source) or ""
+        content = message.content
+        is_note = isinstance(content, Left)  # from node to node, not from worker to worker
+        node = message.source if is_note else self.members.node_of(message.source) or ""
         member = self.members.member(node)
         if (
             member is None
@@ -125,16 +150,13 @@ class Endpoint:
             or message.source_epoch != member.epoch
         ):
             self.num_dropped += 1  # from or for another incarnation
-            return
-        if not self._clock.emulated:
+        elif isinstance(content, Left):
+            self.ingress.revise(member.incarnation, content)
+        elif self._clock.emulated:
+            latency_ns = self.link.latency_ns(member.link)
+            self.ingress.arrive(member.incarnation, message, latency_ns, member.link.bytes_per_s)
+        else:
             self._deliver(member.incarnation, message)
-            return
-        first_byte_ns = message.sent_ns + self._link.latency_ns(member.link)
-        self._clock.call_at(first_byte_ns, lambda: self._ingress(member, message, first_byte_ns))
-
-    def _ingress(self, member: Member, message: Message[Any], first_byte_ns: int) -> None:
-        message.due_ns = self._link.arrive(message, first_byte_ns)
-        self._clock.call_at(message.due_ns, lambda: self._deliver(member.incarnation, message))
 
     def _deliver(self, source: Incarnation, message: Message[Any]) -> None:
         if self._closed or not (source == self._self or self.members.lives(*source)):
@@ -165,6 +187,11 @@ class Endpoint:
 
 async def _one_after_the_other(turns: Sequence[Awaitable[None]]) -> None:
     for turn in turns:
+        await turn
+
+
+async def _quietly(turn: Awaitable[None]) -> None:
+    with suppress(PeerDead):
         await turn
 
 

@@ -26,7 +26,8 @@ class Message(Generic[C_co]):
     request_id      the user's request, or ""
     sent_ns         emulated time at which the first byte left the sender's egress
     due_ns          emulated time at which the last byte reaches the receiver, its ingress being
-                    free
+                    free; NOT_KNOWN_NS (`kinds.left`) while others share the sender's egress
+    delay_ns        how much later than the path alone would have it: what rules say
     deadline_ns     emulated time after which nobody wants the answer, or 0
     charged_bytes   what the link charges: `content.wire_bytes`, not what is really carried
     checksum        over what it says; 0 where that never left this process
@@ -45,6 +46,7 @@ class Message(Generic[C_co]):
     deadline_ns: int = 0
     charged_bytes: int = 0
     checksum: int = 0
+    delay_ns: int = 0
     # Known at the receiver alone: the incarnation that sent it.
     caller: tuple[str, int] = ("", 0)
 

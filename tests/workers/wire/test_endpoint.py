@@ -247,7 +247,9 @@ def test_messages_between_workers_of_one_node_cost_its_memory_and_no_link() -> N
             "b", Parcel(tensors={"x": sent}, charged=2_000), deadline_ns=SECOND_NS
         )
         assert bench.clock.now() == 2_000 + 500
-        assert bench.node("a").link.egress.busy_ns(bench.clock.now()) == 0 and not rule.seen
+        assert (
+            bench.node("a").endpoint.link.egress.busy_ns(bench.clock.now()) == 0 and not rule.seen
+        )
         assert not sent.flags.writeable, "what is sent belongs to the message"
         assert_idle(bench)
 

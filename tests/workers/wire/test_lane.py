@@ -123,7 +123,7 @@ def test_to_leave_after_the_end_changes_nothing() -> None:
 
 
 def test_in_order_nothing_can_leave() -> None:
-    lane, ends = Lane(make_link(), VirtualClock()), list[int]()
+    lane, ends = Lane(make_link(sharing="fifo"), VirtualClock()), list[int]()
     flow = lane.start(0, 500, ends.append)
     lane.leave(100, flow)
     lane.start(100, 500, ends.append)

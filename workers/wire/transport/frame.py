@@ -85,6 +85,7 @@ def encode_parts(message: Message[Any]) -> list[Any]:
         deadline_ns=message.deadline_ns,
         charged_bytes=message.charged_bytes,
         checksum=checksum,
+        delay_ns=message.delay_ns,
         body=body,
     )
     _describe(header.columns, columns)
@@ -140,6 +141,7 @@ def decode(buffer: Buffer) -> Message[Any]:
         header.deadline_ns,
         header.charged_bytes,
         checksum,
+        header.delay_ns,
     )
 
 
