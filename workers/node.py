@@ -58,7 +58,6 @@ class Node:
         self._on_failure, self._numerics = on_failure, numerics
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
-        members.join(Member(name, epoch, link))
         self.hardware = Hardware(name, device, clock, trace, compute_thread)
         self.endpoint = Endpoint(
             name,
@@ -73,6 +72,7 @@ class Node:
             self.failed,
             numerics,
         )
+        members.join(Member(name, epoch, link))
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         """Start a task of this node. Its emulated time begins at the caller's."""

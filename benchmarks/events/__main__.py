@@ -35,6 +35,7 @@ RATIO_BAR = 4.0
 RATE_BAR = 60_000
 
 NAME = f"events, {load.NUM_CHIPS} chips, {load.NUM_SHARDS} shards"
+FAIR_HOW = "the default: a link's messages at once, which the earlier commit has not"
 HOW = f"{load.TOKENS_PER_ENVELOPE} tokens an envelope, no arithmetic, one core"
 
 
@@ -65,7 +66,7 @@ def ratio_row(pairs: Pairs, rate: float) -> Row:
 def measure(checkout: Path | None, rounds: int, layers: int) -> list[Row]:
     try:
         with earlier_tree(checkout, native=False) as earlier:
-            sides = {"this_tree": ROOT, f"commit_{COMMIT}": earlier}
+            sides = {"this_tree": ROOT, f"commit_{COMMIT}": earlier, "this_tree_fair": ROOT}
             results = in_turn(lambda side: run(sides[side], side, layers), tuple(sides), rounds)
     except NoEarlierTree as error:
         alone = rates([run(ROOT, "this_tree", layers) for _ in range(rounds)])
@@ -76,6 +77,7 @@ def measure(checkout: Path | None, rounds: int, layers: int) -> list[Row]:
         this,
         shown_row(f"{NAME}, {COMMIT}", pairs.earlier, "events/s", HOW),
         ratio_row(pairs, float(this.value)),
+        shown_row(f"{NAME}, links shared fairly", rates(results[2]), "events/s", FAIR_HOW),
     ]
 
 

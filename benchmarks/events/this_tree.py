@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.events.cluster import DEVICE, LINK, TIMEOUT_NS, Cluster, Rows
+from cluster.worlds.virtual import little_garbage
 from configs.schema import load_device, load_link
+from configs.schema.device import Sharing
+from configs.schema.link import LinkSpec
 from workers.experts.exchange import Dispatched, Tokens
 from workers.experts.routing import RoutingTable
 from workers.hardware.work import Work
@@ -71,10 +74,14 @@ class _Shard(_Machine):
 
 
 def _nodes(
-    names: Sequence[str], clock: VirtualClock, trace: Trace, failures: list[BaseException]
+    names: Sequence[str],
+    link: LinkSpec,
+    clock: VirtualClock,
+    trace: Trace,
+    failures: list[BaseException],
 ) -> tuple[dict[str, Node], dict[str, Mail]]:
     """A node and its mail for each name; none has started."""
-    network, device, link = MemoryNetwork(), load_device(DEVICE), load_link(LINK)
+    network, device = MemoryNetwork(), load_device(DEVICE)
     mails = {name: Mail(MemoryTransport(network, name), Handover()) for name in names}
     nodes = {
         name: Node(
@@ -96,20 +103,26 @@ def _nodes(
     return nodes, mails
 
 
-def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaitable[T]]) -> T:
-    """See `Stand`."""
+def stand(
+    num_chips: int,
+    owners: Sequence[int],
+    job: Callable[[Cluster], Awaitable[T]],
+    sharing: Sharing = "fifo",
+) -> T:
+    """See `Stand`. Messages on a link are in order, as at the earlier commit."""
     chips = [f"chip-{index}" for index in range(num_chips)]
     shards = [f"shard-{index}" for index in range(max(owners) + 1)]
     clock, trace = VirtualClock(), Trace(hashed=True)
     failures: list[BaseException] = []
-    nodes, mails = _nodes([*chips, *shards], clock, trace, failures)
+    link = load_link(LINK).model_copy(update={"sharing": sharing})
+    nodes, mails = _nodes([*chips, *shards], link, clock, trace, failures)
 
     async def main() -> T:
         members = []
         for name, node in nodes.items():
             endpoint = node.endpoint
             address = await mails[name].start(endpoint.receive, endpoint.peer_died)
-            members.append(Member(name, 1, endpoint.link.spec, address))
+            members.append(Member(name, 1, endpoint.link, address))
         for name, node in nodes.items():
             await mails[name].connect({m.node: m.address for m in members if m.node != name})
             for member in members:
@@ -121,7 +134,8 @@ def stand(num_chips: int, owners: Sequence[int], job: Callable[[Cluster], Awaita
             trace.digest,
         )
         try:
-            return await job(cluster)
+            with little_garbage():
+                return await job(cluster)
         finally:
             for node in nodes.values():
                 await node.crash()

@@ -51,8 +51,9 @@ class Request:
 
     def wire_bytes(self) -> int:
         """Token ids of 4 bytes; all else as a compact encoding sends it."""
-        facts = {**self.to_body(), "prompt_ids": None}
-        return 4 * len(self.prompt_ids) + plain_bytes(facts)
+        retrieval = (self.retrieval.store, self.retrieval.top_k) if self.retrieval else None
+        facts = (self.request_id, self.model, self.messages, self.prompt, retrieval)
+        return 4 * len(self.prompt_ids) + 8 + self.sampling.wire_bytes() + plain_bytes(facts)
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Request":

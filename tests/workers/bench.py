@@ -127,7 +127,7 @@ class Bench:
         node = self.nodes[name]
         endpoint = node.endpoint
         address = await self.mails[name].start(endpoint.receive, endpoint.peer_died)
-        return Member(name, node.epoch, node.endpoint.link.spec, address)
+        return Member(name, node.epoch, node.endpoint.link, address)
 
     async def _meet(self, name: str, members: Iterable[Member]) -> None:
         others = [member for member in members if member.node != name]

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import PerfuseError
-from workers.experts.routing import NOBODY, RoutingTable
+from workers.experts.routing import RoutingTable
+from workers.experts.spread import Spread, merge
 from workers.host.clock.base import Clock
 from workers.host.mailbox import Mailbox
 from workers.model.numerics import Numerics
@@ -97,15 +98,8 @@ class DispatchHandle:
             pending.abandon()
 
 
-@dataclass(slots=True)
-class Dispatched:
-    """One dispatch that reached a shard."""
-
-    message: Message[Dispatch]
-    layer: int
-    hidden_TH: Rows
-    experts_TK: NDArray[np.int32]
-    weights_TK: NDArray[np.float32]
+# One dispatch that reached a shard.
+Dispatched = Message[Dispatch]
 
 
 class DispatchSide:
@@ -127,53 +121,53 @@ class DispatchSide:
         """
         handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH))
         deadline_ns = self._clock.now() + timeout_ns
-        shard_TK = table.owners(tokens.experts_TK)
+        spread = Spread(
+            table,
+            tokens.requests_T,
+            tokens.positions_T,
+            tokens.hidden_TH,
+            tokens.experts_TK,
+            tokens.weights_TK,
+        )
         try:
-            for index, shard in enumerate(table.shards):
-                here_TK = shard_TK == index
-                rows = np.flatnonzero(here_TK.any(axis=1))
-                if not rows.size:
-                    continue
+            for index, run in spread.runs():
+                shard, rows = table.shards[index], spread.rows_N[run]
                 error = lost.get(shard)
                 if error is None:
-                    error = await self._dispatch(tokens, shard, rows, here_TK, handle, deadline_ns)
+                    content = spread.dispatch(tokens.layer, run)
+                    error = await self._post(shard, content, tokens.request_id, deadline_ns, handle)
                 if error is not None:
                     handle.missing.append(Missing(shard, rows, error))
+                else:
+                    handle.shards.append(shard)
+                    handle.rows_by_shard.append(rows)
         except BaseException:
             handle.abandon()
             raise
         return handle
 
-    async def _dispatch(
+    async def _post(
         self,
-        tokens: Tokens,
         shard: str,
-        rows: NDArray[np.intp],
-        here_TK: NDArray[np.bool_],
-        handle: DispatchHandle,
+        content: Dispatch,
+        request_id: str,
         deadline_ns: int,
+        handle: DispatchHandle,
     ) -> PerfuseError | None:
-        """One shard's rows; why they could not be sent, if they could not."""
+        """Why it could not be sent, if it could not. Waits only for a credit, or for the wire."""
+        port = self._port
         try:
-            pending = await self._port.post(
-                shard,
-                Dispatch(
-                    tokens.layer,
-                    tokens.requests_T[rows],
-                    tokens.positions_T[rows],
-                    # An expert that lives elsewhere is nobody here, so that each contributes
-                    # exactly once.
-                    np.where(here_TK[rows], tokens.experts_TK[rows], np.int32(NOBODY)),
-                    tokens.weights_TK[rows],
-                    tokens.hidden_TH[rows],
-                ),
-                deadline_ns=deadline_ns,
-                request_id=tokens.request_id,
-            )
+            posted = port.post_now(shard, content, deadline_ns=deadline_ns, request_id=request_id)
+            if posted is None:
+                pending = await port.post(
+                    shard, content, deadline_ns=deadline_ns, request_id=request_id
+                )
+            else:
+                pending, turn = posted
+                if turn is not None:
+                    await turn
         except PerfuseError as error:
             return error
-        handle.shards.append(shard)
-        handle.rows_by_shard.append(rows)
         handle.pending.append(pending)
         return None
 
@@ -181,19 +175,21 @@ class DispatchSide:
         """All partial sums, merged, and the rows that lack one: what a shard does not answer in
         time, or answers with an error, is missing, and raises nothing.
         """
-        missing = list(handle.missing)
         try:
-            for shard, rows, pending in zip(
-                handle.shards, handle.rows_by_shard, handle.pending, strict=True
-            ):
-                try:
-                    reply = await pending.reply()
-                except PerfuseError as error:
-                    missing.append(Missing(shard, rows, error))
-                else:
-                    self._numerics.add(handle.sums_TH, rows, reply.sums)
-        finally:
+            await self._port.settled(handle.pending)
+        except BaseException:
             handle.abandon()
+            raise
+        missing, rows, partials = list(handle.missing), [], []
+        for shard, rows_t, pending in zip(
+            handle.shards, handle.rows_by_shard, handle.pending, strict=True
+        ):
+            try:
+                partials.append(pending.take().sums)
+                rows.append(rows_t)
+            except PerfuseError as error:
+                missing.append(Missing(shard, rows_t, error))
+        merge(self._numerics, handle.sums_TH, rows, partials)
         return Combined(handle.sums_TH, tuple(missing))
 
 
@@ -205,16 +201,8 @@ class CombineSide:
         self._waiting: Mailbox[Dispatched] = Mailbox(clock, BACKLOG_MAX)
         port.on(Dispatch, self._arrived)
 
-    def _arrived(self, message: Message[Dispatch]) -> Handled:
-        self._waiting.put(
-            Dispatched(
-                message,
-                message.content.layer,
-                message.content.hidden,
-                message.content.experts,
-                message.content.weights,
-            )
-        )
+    def _arrived(self, message: Dispatched) -> Handled:
+        self._waiting.put(message)
         return Handled.LATER
 
     def backlog(self) -> int:
@@ -227,9 +215,9 @@ class CombineSide:
     async def combine_send(self, batch: Sequence[Dispatched], sums: Sequence[Sums]) -> None:
         """Answer each dispatch with its partial sums [t, H]."""
         for dispatched, sums_TH in zip(batch, sums, strict=True):
-            self._port.reply(dispatched.message, Combine(sums_TH))
+            self._port.reply(dispatched, Combine(sums_TH))
 
     async def refuse(self, batch: Sequence[Dispatched], error: Exception) -> None:
         """No sums will come: whoever waits for them hears why."""
         for dispatched in batch:
-            self._port.refuse(dispatched.message, error)
+            self._port.refuse(dispatched, error)

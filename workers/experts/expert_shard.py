@@ -10,6 +10,7 @@ from workers.hardware.work import Work
 from workers.model.base import ExpertModel
 from workers.model.program import Sums
 from workers.node import Node
+from workers.wire.kind import Array
 
 
 class ExpertShard:
@@ -41,22 +42,33 @@ class ExpertShard:
         return self._exchange.backlog()
 
     def _work(self, batch: Sequence[Dispatched]) -> Work:
-        return self._experts.work(batch[0].layer, np.concatenate([d.experts_TK for d in batch]))
+        return self._experts.work(
+            batch[0].content.layer, _joined([d.content.experts for d in batch])
+        )
 
     def _forward(self, batch: Sequence[Dispatched]) -> list[Sums]:
         sums_TH = self._experts.forward(
-            batch[0].layer,
-            np.concatenate([d.hidden_TH for d in batch]),
-            np.concatenate([d.experts_TK for d in batch]),
-            np.concatenate([d.weights_TK for d in batch]),
+            batch[0].content.layer,
+            _joined([d.content.hidden for d in batch]),
+            _joined([d.content.experts for d in batch]),
+            _joined([d.content.weights for d in batch]),
         )
         self.num_tokens += len(sums_TH)
         self.num_batches += 1
-        ends = np.cumsum([len(d.hidden_TH) for d in batch])[:-1]
+        if len(batch) == 1:
+            return [sums_TH]
+        ends = np.cumsum([len(d.content.hidden) for d in batch])[:-1]
         return np.split(sums_TH, ends)
 
 
+def _joined(arrays: Sequence[Array]) -> Array:
+    """One array of all; most often there is but one."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
 def _by_layer(waiting: Sequence[Dispatched]) -> list[list[Dispatched]]:
-    first = {d.layer: i for i, d in reversed(list(enumerate(waiting)))}
-    ordered = sorted(waiting, key=lambda d: first[d.layer])
-    return [list(group) for _, group in groupby(ordered, key=lambda d: d.layer)]
+    if len(waiting) == 1:
+        return [list(waiting)]
+    first = {d.content.layer: i for i, d in reversed(list(enumerate(waiting)))}
+    ordered = sorted(waiting, key=lambda d: first[d.content.layer])
+    return [list(group) for _, group in groupby(ordered, key=lambda d: d.content.layer)]

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 # Enough for a demo's worth of events of one node; older records fall out, counters and hash go on.
 RECORDS_MAX = 200_000
+# So many at once: one text to hash is cheaper than one for each.
+KEPT_AT_ONCE = 4_096
 
 
 class Delivered(NamedTuple):
@@ -87,15 +89,26 @@ class Trace:
     """Records of one node, or of a whole virtual world."""
 
     def __init__(self, *, hashed: bool = False) -> None:
-        self.records: deque[Record] = deque(maxlen=RECORDS_MAX)
-        self.num_records = 0
+        self._records: deque[Record] = deque(maxlen=RECORDS_MAX)
+        self._fresh: list[Record] = []  # not among them yet, nor hashed
+        self._num_kept = 0
         self._hash = hashlib.blake2b(digest_size=16) if hashed else None
 
+    @property
+    def records(self) -> "deque[Record]":
+        """The latest records, oldest first."""
+        self._keep()
+        return self._records
+
+    @property
+    def num_records(self) -> int:
+        """Of all records, also those that fell out."""
+        return self._num_kept + len(self._fresh)
+
     def add(self, record: Record) -> None:
-        self.num_records += 1
-        self.records.append(record)
-        if self._hash is not None:
-            self._hash.update(record.line().encode())
+        self._fresh.append(record)
+        if len(self._fresh) >= KEPT_AT_ONCE:
+            self._keep()
 
     def note(
         self, at_ns: int, what: str, subject: str, detail: str = "", request_id: str = ""
@@ -105,4 +118,12 @@ class Trace:
     def digest(self) -> str:
         """Hash over all records so far; only of a trace made with `hashed`."""
         assert self._hash is not None, "this trace keeps no hash"
+        self._keep()
         return self._hash.hexdigest()
+
+    def _keep(self) -> None:
+        if self._hash is not None:
+            self._hash.update("".join([record.line() for record in self._fresh]).encode())
+        self._num_kept += len(self._fresh)
+        self._records.extend(self._fresh)
+        self._fresh.clear()

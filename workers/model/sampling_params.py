@@ -50,6 +50,14 @@ class SamplingParams:
     def to_body(self) -> dict[str, Any]:
         return asdict(self)
 
+    def wire_bytes(self) -> int:
+        """Numbers of 8 bytes (max_tokens, temperature, top_p, top_k, seed and, where wanted,
+        logprobs), truth values of 1, stop strings in UTF-8, token ids of 8.
+        """
+        stops = sum(len(stop.encode()) for stop in self.stop)
+        numbers = 5 + (self.logprobs is not None) + len(self.stop_token_ids)
+        return 8 * numbers + 2 + stops
+
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "SamplingParams":
         known = dict(body)

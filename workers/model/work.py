@@ -4,7 +4,8 @@ Weights are read once a step, however many tokens share them; KV is read once fo
 `precision` gives the bytes of stored numbers and names the arithmetic for the chip's flops table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
+
+
+# So few ids are counted faster in a list than by numpy's calls.
+COUNTED_ONE_BY_ONE_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,20 @@ class WorkModel:
     precision: Precision = EXACT
     tier: str = "hbm"
     kv_tier: str = "hbm"
+    _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def attend(self, layer: int, layout: StepLayout) -> Work:
         """All that a chip does in one layer for a step's tokens: projections, attention, and the
         gate with the shared experts or a dense network.
         """
+        # Layers of one kind ask for the same, and a step goes through all of them.
+        key = (layout, self.config.is_dense(layer))
+        if self._last.get("key") != key:
+            self._last["key"], self._last["work"] = key, self._attend(layer, layout)
+        work: Work = self._last["work"]
+        return work
+
+    def _attend(self, layer: int, layout: StepLayout) -> Work:
         config, tokens = self.config, layout.num_tokens
         kv_token_bytes = self.precision.kv_layer_bytes(config)
         # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
@@ -78,9 +92,12 @@ class WorkModel:
         self, experts_TK: NDArray[np.int32], held: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Tokens routed to each held expert, in the order of `held`."""
+        if experts_TK.size <= COUNTED_ONE_BY_ONE_MAX:
+            asked = experts_TK.ravel().tolist()
+            return tuple([asked.count(expert) for expert in held])
         valid = experts_TK[(experts_TK >= 0) & (experts_TK < self.config.num_experts)]
-        counts = np.bincount(valid, minlength=self.config.num_experts)
-        return tuple(int(counts[e]) for e in held)
+        counts = np.bincount(valid, minlength=self.config.num_experts).tolist()
+        return tuple([counts[expert] for expert in held])
 
 
 def _add(amounts: dict[str, int], what: str, amount: int) -> None:

@@ -15,16 +15,17 @@ from workers.errors import PeerDead
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.trace import Delivered, Trace
+from workers.wire.egress import Egress, Leaving
 from workers.wire.incoming import Incoming
 from workers.wire.ingress import Ingress
 from workers.wire.kind import WirePrecision
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
-from workers.wire.lane import Lane
-from workers.wire.link import Link
-from workers.wire.mail import Mail
-from workers.wire.membership import Incarnation, Member, Membership
+from workers.wire.lane import make_lane
+from workers.wire.mail import Mail, Way
+from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
 from workers.wire.outgoing import Outgoing
+from workers.wire.peer import Peer
 from workers.wire.rules import Rule, fate_of, flip_bit
 
 if TYPE_CHECKING:
@@ -50,18 +51,37 @@ class Endpoint:
         on_bug: Callable[[str, BaseException], None],
         precision: WirePrecision,
     ) -> None:
-        self.node, self.epoch, self.members = node, epoch, members
+        self.node, self.epoch, self.members, self.link = node, epoch, members, link
         self._clock, self._hardware, self._trace = clock, hardware, trace
-        self.link = Link(link, clock, self._tell_left)
-        self.ingress = Ingress(clock, Lane(link, clock), self._deliver)
         self._mail, self._precision, self._spawn = mail, precision, spawn
-        self.outgoing = Outgoing(clock, members, self.send)
-        self.incoming = Incoming(clock, trace, self.send, spawn, on_bug)
-        self._self: Incarnation = (node, epoch)
+        self._emulated = clock.emulated
         self._closed = False
+        # By node, and by the workers that stand there as far as they were asked for.
+        self._peers: dict[str, Peer] = {}
+        self._by_worker: dict[str, Peer] = {}
+        self._by_source: dict[str, Peer] = {}
+        self.egress = Egress(make_lane(link, clock), link.pj_per_bit, self._tell_left)
+        self.ingress = Ingress(
+            clock, make_lane(link, clock), self._deliver, shares_memory=mail.shares_memory
+        )
+        self.outgoing = Outgoing(clock, self.reach, self._send)
+        self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
         self.rules: dict[str, Rule] = {}
         self.num_dropped = 0
+        members.on_join.append(self._peer_joined)
         members.on_leave.append(self._peer_left)
+
+    def reach(self, worker: str) -> Peer:
+        """Who lives where a worker stands. Raises PeerDead."""
+        peer = self._by_worker.get(worker)
+        if peer is None:
+            member = self.members.reach(worker)
+            peer = self._by_worker[worker] = self._peers[member.node]
+        return peer
+
+    def credits_taken(self) -> dict[str, int]:
+        """Peer node -> credits of it that are taken: all 0 when idle."""
+        return {node: peer.credits.taken for node, peer in self._peers.items()}
 
     # -- sending
     # ---------------------------------------------------------------------------------------------
@@ -71,65 +91,72 @@ class Endpoint:
 
         Raises PeerDead if the destination's node is known to be gone.
         """
-        node = self.members.node_of(message.destination)
-        message.source_epoch = self.epoch
+        return self._send(message, self.reach(message.destination))
+
+    def _send(self, message: Message[Any], peer: Peer) -> Awaitable[None] | None:
+        if self._closed:
+            raise PeerDead(f"{self.node} is not running: it cannot send to {peer.node}")
         if not message.message_id:
             message.message_id = self.outgoing.next_id()
         if not message.charged_bytes:
             message.charged_bytes = message.content.wire_bytes(self._precision)
-        if node == self.node:
-            self._send_local(message)
+        message.source_epoch, message.destination_epoch = self.epoch, peer.epoch
+        if peer.node == self.node:
+            self._send_local(message, peer)
             return None
-        member = self.members.reach(message.destination)
-        message.destination_epoch = member.epoch
-        if self._clock.emulated:
-            self.link.leave(message, self._clock.now(), member)
+        leaving = None
+        if self._emulated:
+            leaving = self.egress.leave(message, self._clock.now(), peer)
         else:
             message.sent_ns = message.due_ns = self._clock.now()
+        way = peer.way
+        if way is None:
+            way = peer.way = self._mail.way(peer.node)
         if self.rules:
-            return self._obey_rules(member.node, message)
-        return self._mail.send(member.node, message)
+            return self._send_by_rules(message, peer, way, leaving)
+        if leaving is not None and self._mail.shares_memory:
+            leaving.shared = (message,)
+        return way(message)
 
-    def _send_local(self, message: Message[Any]) -> None:
+    def _send_local(self, message: Message[Any], peer: Peer) -> None:
         """Between workers of one node: costs the node's memory."""
         now_ns = self._clock.now()
         freeze(message.content)
-        message.destination_epoch = self.epoch
         message.sent_ns = now_ns
 
         def copied(due_ns: int) -> None:
             message.due_ns = due_ns
-            self._clock.call_at(due_ns, lambda: self._deliver(self._self, message))
+            self._clock.call_at(due_ns, self._deliver, peer, message)
 
-        if self._clock.emulated:
+        if self._emulated:
             self._hardware.copy(now_ns, message.charged_bytes, copied)
         else:
             copied(now_ns)
 
-    def _obey_rules(self, node: str, message: Message[Any]) -> Awaitable[None] | None:
-        fate = fate_of(self.rules, self.node, node, message)
-        if not fate.delays_ns:
-            self.num_dropped += 1
-            return None
-        arriving = flip_bit(message) if fate.corrupt else message
-        turns = []
-        for delay_ns in fate.delays_ns:
-            due_ns = arriving.due_ns
-            if due_ns != NOT_KNOWN_NS:
-                due_ns += delay_ns
-            turn = self._mail.send(node, replace(arriving, due_ns=due_ns, delay_ns=delay_ns))
-            if turn is not None:
-                turns.append(turn)
+    def _send_by_rules(
+        self, message: Message[Any], peer: Peer, way: Way, leaving: Leaving | None
+    ) -> Awaitable[None] | None:
+        """Itself, changed, twice or not at all."""
+        fate = fate_of(self.rules, self.node, peer.node, message)
+        self.num_dropped += not fate.delays_ns
+        hit = flip_bit(message) if fate.corrupt and fate.delays_ns else message
+        known = hit.due_ns != NOT_KNOWN_NS
+        sent = [
+            replace(hit, due_ns=hit.due_ns + delay_ns if known else NOT_KNOWN_NS, delay_ns=delay_ns)
+            for delay_ns in fate.delays_ns
+        ]
+        if leaving is not None and self._mail.shares_memory:
+            leaving.shared = sent
+        turns = [turn for one in sent if (turn := way(one)) is not None]
         return _one_after_the_other(turns) if turns else None
 
-    def _tell_left(self, to: Incarnation, left: Left) -> None:
+    def _tell_left(self, peer: Peer, left: Left) -> None:
         """What this emulator knows of a message's end, for the one at the far end."""
-        node, epoch = to
-        if not self.members.lives(node, epoch):
+        if self._peers.get(peer.node) is not peer:
             return
-        note = Message(left, self.node, node, self.epoch, epoch)
+        note = Message(left, self.node, peer.node, self.epoch, peer.epoch)
         try:
-            turn = self._mail.send(node, note)
+            turn = self._mail.send(peer.node, note)
         except PeerDead:
             return  # it was to be told of a message that nobody will read
         if turn is not None:
@@ -140,34 +167,54 @@ class Endpoint:
 
     def receive(self, message: Message[Any]) -> None:
         """What the mail brings: hold it until its emulated time, then deliver it."""
-        content = message.content
-        is_note = isinstance(content, Left)  # from node to node, not from worker to worker
-        node = message.source if is_note else self.members.node_of(message.source) or ""
-        member = self.members.member(node)
+        peer = self._by_source.get(message.source)
+        if peer is None:
+            peer = self._find_source(message)
         if (
-            member is None
+            peer is None
+            or message.source_epoch != peer.epoch
             or message.destination_epoch != self.epoch
-            or message.source_epoch != member.epoch
         ):
             self.num_dropped += 1  # from or for another incarnation
-        elif isinstance(content, Left):
-            self.ingress.revise(member.incarnation, content)
-        elif self._clock.emulated:
-            latency_ns = self.link.latency_ns(member.link)
-            self.ingress.arrive(member.incarnation, message, latency_ns, member.link.bytes_per_s)
+        elif self._emulated:
+            if type(message.content) is Left:
+                self.ingress.revise(peer, message.content)
+            else:
+                self.ingress.arrive(peer, message)
         else:
-            self._deliver(member.incarnation, message)
+            self._deliver(peer, message)
 
-    def _deliver(self, source: Incarnation, message: Message[Any]) -> None:
-        if self._closed or not (source == self._self or self.members.lives(*source)):
+    def _find_source(self, message: Message[Any]) -> Peer | None:
+        """A note is from node to node, all else from worker to worker."""
+        if isinstance(message.content, Left):
+            return self._peers.get(message.source)
+        peer = self._peers.get(self.members.node_of(message.source) or "")
+        if peer is not None:
+            self._by_source[message.source] = peer
+        return peer
+
+    def _deliver(self, peer: Peer, message: Message[Any]) -> None:
+        if self._closed or self._peers.get(peer.node) is not peer:
             self.num_dropped += 1  # this node is gone, or whoever said it is
             return
-        if self._clock.emulated:
-            self._trace.add(_record(message, self._clock.wall_now() - message.due_ns))
+        if self._emulated:
+            late_ns = self._clock.wall_now() - message.due_ns
+            self._trace.add(
+                Delivered(
+                    message.due_ns,
+                    message.content.kind,
+                    message.source,
+                    message.destination,
+                    message.charged_bytes,
+                    message.checksum,
+                    message.request_id,
+                    late_ns,
+                )
+            )
         if message.reply_to:
-            self.outgoing.answered(message)
+            self.outgoing.answered(peer, message)
         else:
-            self.incoming.called(source, message)
+            self.incoming.called(peer, message)
 
     # -- incarnations
     # ---------------------------------------------------------------------------------------------
@@ -180,9 +227,18 @@ class Endpoint:
         """The wire's `on_peer_dead`."""
         self.members.leave(node, reason)
 
+    def _peer_joined(self, member: Member) -> None:
+        """The slower of the two links says how long the path is."""
+        latency_ns = max(self.link.latency_ns, member.link.latency_ns)
+        self._peers[member.node] = Peer(member, latency_ns, self._clock)
+
     def _peer_left(self, member: Member, reason: str) -> None:
-        self.outgoing.peer_left(member, reason)
-        self.incoming.peer_left(member)
+        peer = self._peers.pop(member.node, None)
+        if peer is not None:
+            for by_name in (self._by_worker, self._by_source):
+                for worker in [w for w, p in by_name.items() if p is peer]:
+                    del by_name[worker]
+            self.outgoing.peer_left(peer, reason)
 
 
 async def _one_after_the_other(turns: Sequence[Awaitable[None]]) -> None:
@@ -193,16 +249,3 @@ async def _one_after_the_other(turns: Sequence[Awaitable[None]]) -> None:
 async def _quietly(turn: Awaitable[None]) -> None:
     with suppress(PeerDead):
         await turn
-
-
-def _record(message: Message[Any], late_ns: int) -> Delivered:
-    return Delivered(
-        message.due_ns,
-        message.kind,
-        message.source,
-        message.destination,
-        message.charged_bytes,
-        message.checksum,
-        message.request_id,
-        late_ns,
-    )

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from workers.errors import PeerDead, PerfuseError, to_body
 from workers.host.clock.base import Clock
 from workers.host.trace import Trace
-from workers.wire.calls import Handled, Handler, Outcome, Remembered
+from workers.wire.calls import Handled, Handler, Outcome
 from workers.wire.kind import Failed, Kind, Reply
-from workers.wire.membership import Incarnation, Member
 from workers.wire.message import Message
+from workers.wire.peer import Peer
 
 if TYPE_CHECKING:
     import asyncio
 
-Send = Callable[[Message[Any]], Awaitable[None] | None]
+Send = Callable[[Message[Any], Peer], Awaitable[None] | None]
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 DONE = Reply()
 
@@ -35,7 +35,6 @@ class Incoming:
         self._clock, self._trace, self._send = clock, trace, send
         self._spawn, self._on_bug = spawn, on_bug
         self._handlers: dict[tuple[str, str], Handler] = {}
-        self._remembered: dict[Incarnation, Remembered] = {}
         self.num_unheard = 0  # answers whose asker was gone
 
     def handle(self, worker: str, kind: type[Kind[Any]], handler: Handler) -> None:
@@ -47,10 +46,11 @@ class Incoming:
         """(worker, kind) -> handler."""
         return dict(self._handlers)
 
-    def called(self, caller: Incarnation, message: Message[Any]) -> None:
+    def called(self, peer: Peer, message: Message[Any]) -> None:
         """Run the handler, unless this is a repetition."""
-        message.caller = caller
-        if self._is_repetition(caller, message):
+        message.caller = peer
+        if not peer.remembered.begin(message.message_id, message.concluded):
+            self._answer_again(peer, message.message_id)
             return
         handler = self._handlers.get((message.destination, message.content.kind))
         if handler is None:
@@ -68,9 +68,11 @@ class Incoming:
             self._answer_error(message, error)
             self._on_bug(f"{message.destination}:{message.kind}", error)
             return
+        if outcome is Handled.LATER:
+            return
         if isinstance(outcome, Awaitable):
             self._spawn(self._finish(message, outcome), f"{message.destination}:{message.kind}")
-        elif outcome is not Handled.LATER and message.deadline_ns:
+        elif message.deadline_ns:
             assert not isinstance(outcome, Handled)
             self.reply(message, outcome or DONE)
 
@@ -86,39 +88,30 @@ class Incoming:
         if not isinstance(answer, Handled) and message.deadline_ns:
             self.reply(message, answer or DONE)
 
-    def _is_repetition(self, caller: Incarnation, message: Message[Any]) -> bool:
-        known = self._remembered.get(caller)
-        if known is None:
-            known = self._remembered[caller] = Remembered()
-        if message.message_id not in known:
-            known.begin(message.message_id)
-            return False
-        answer = known.answer_to(message.message_id)
+    def _answer_again(self, peer: Peer, message_id: int) -> None:
+        answer = peer.remembered.answer_to(message_id)
         if answer is not None:
             again = answer.again()
             again.message_id = 0
-            self._send_quietly(again)
-        return True
+            self._send_quietly(again, peer)
 
     def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call. The asker being gone is not the answerer's problem."""
+        peer = message.caller
+        assert isinstance(peer, Peer), "only what was received is answered"
         answer = Message(
             content,
-            source=message.destination,
-            destination=message.source,
+            message.destination,
+            message.source,
             reply_to=message.message_id,
             request_id=message.request_id,
         )
-        known = self._remembered.get(message.caller)
-        if known is None:
-            self.num_unheard += 1
-            return
-        known.answered(message.message_id, answer)
-        self._send_quietly(answer)
+        peer.remembered.answered(message.message_id, answer)
+        self._send_quietly(answer, peer)
 
-    def _send_quietly(self, message: Message[Any]) -> None:
+    def _send_quietly(self, message: Message[Any], peer: Peer) -> None:
         try:
-            turn = self._send(message)
+            turn = self._send(message, peer)
         except PeerDead:
             self.num_unheard += 1
             return
@@ -136,7 +129,3 @@ class Incoming:
         self._trace.note(self._clock.now(), "error", message.kind, text)
         if message.deadline_ns:
             self.reply(message, Failed(to_body(error)))
-
-    def peer_left(self, member: Member) -> None:
-        """Nobody will ask again what that incarnation asked."""
-        self._remembered.pop(member.incarnation, None)

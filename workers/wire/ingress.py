@@ -11,82 +11,112 @@ from typing import Any
 from workers.host.clock.base import Clock, Timer
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.lane import Lane
-from workers.wire.membership import Incarnation
 from workers.wire.message import Message
+from workers.wire.peer import Peer
 
-Deliver = Callable[[Incarnation, Message[Any]], None]
+Deliver = Callable[[Peer, Message[Any]], None]
 
 
-class _Arriving:
+class Arriving:
     """A message that has not arrived yet. Its `due_ns` may still change.
 
-    taken_ns   when the ingress has taken all of it; NOT_KNOWN_NS until that is certain
+    taken_ns   when the ingress has taken all of it; NOT_KNOWN_NS while that is not certain
+    twin       another that goes by the same id, where a rule has doubled it
     """
 
-    __slots__ = ("message", "source", "taken_ns", "timer")
+    __slots__ = ("_ingress", "message", "peer", "taken_ns", "timer", "twin")
 
-    def __init__(self, source: Incarnation, message: Message[Any]) -> None:
-        self.source, self.message = source, message
+    def __init__(self, ingress: "Ingress", peer: Peer, message: Message[Any]) -> None:
+        self._ingress, self.peer, self.message = ingress, peer, message
         self.taken_ns = NOT_KNOWN_NS
         self.timer: Timer | None = None
+        self.twin: Arriving | None = None
+
+    def took_back(self) -> None:
+        self.taken_ns = NOT_KNOWN_NS
+        self._ingress.settle(self)
+
+    def ended(self, end_ns: int) -> None:
+        self.taken_ns = end_ns
+        self._ingress.settle(self)
+
+    def settle(self) -> None:
+        """What is known of it has changed."""
+        self._ingress.settle(self)
 
 
 class Ingress:
     """All messages on their way into one node."""
 
-    def __init__(self, clock: Clock, lane: Lane, deliver: Deliver) -> None:
+    def __init__(self, clock: Clock, lane: Lane, deliver: Deliver, *, shares_memory: bool) -> None:
+        """shares_memory: senders revise the envelopes themselves, and send no notes."""
         self._clock, self._lane, self._deliver = clock, lane, deliver
-        # A rule may have doubled a message: then several go by one id.
-        self._arriving: dict[tuple[Incarnation, int], list[_Arriving]] = {}
+        self._takes_notes = not shares_memory
 
-    def arrive(
-        self, source: Incarnation, message: Message[Any], latency_ns: int, bytes_per_s: int
-    ) -> None:
-        """Its first byte is here `latency_ns` after it left; its sender sends no faster than
-        `bytes_per_s`.
-        """
-        arriving = _Arriving(source, message)
-        key = (source, message.message_id)
-        self._arriving.setdefault(key, []).append(arriving)
-        first_byte_ns = message.sent_ns + latency_ns + message.delay_ns
+    def arrive(self, peer: Peer, message: Message[Any]) -> None:
+        """Its first byte is here a latency after it left."""
+        arriving = Arriving(self, peer, message)
+        message.arriving = arriving
+        if self._takes_notes:
+            arriving.twin = peer.arriving.get(message.message_id)
+            peer.arriving[message.message_id] = arriving
+        first_byte_ns = message.sent_ns + peer.latency_ns + message.delay_ns
+        self._clock.call_at(first_byte_ns, self._begin, arriving, first_byte_ns)
 
-        def begin() -> None:
-            self._lane.start(first_byte_ns, message.charged_bytes, taken, bytes_per_s)
+    def _begin(self, arriving: Arriving, first_byte_ns: int) -> None:
+        """The sender sends no faster than its own link."""
+        message = arriving.message
+        _, taken_ns = self._lane.start(
+            first_byte_ns, message.charged_bytes, arriving, arriving.peer.bytes_per_s
+        )
+        arriving.taken_ns, due_ns = taken_ns, message.due_ns
+        if taken_ns != NOT_KNOWN_NS and due_ns != NOT_KNOWN_NS:
+            at_ns = taken_ns if taken_ns > due_ns else due_ns
+            arriving.timer = self._clock.call_at(at_ns, self._arrived, arriving, at_ns)
 
-        def taken(end_ns: int) -> None:
-            arriving.taken_ns = end_ns
-            self._settle(arriving)
-
-        self._clock.call_at(first_byte_ns, begin)
-
-    def revise(self, source: Incarnation, left: Left) -> None:
+    def revise(self, peer: Peer, left: Left) -> None:
         """What the sender says of a message that is on its way."""
-        for arriving in self._arriving.get((source, left.message_id), ()):
-            message = arriving.message
+        arriving = peer.arriving.get(left.message_id)
+        while arriving is not None:
             known = left.due_ns != NOT_KNOWN_NS
+            message = arriving.message
             message.due_ns = left.due_ns + message.delay_ns if known else NOT_KNOWN_NS
-            if arriving.timer is not None:
-                arriving.timer.cancel()
-                arriving.timer = None
-            self._settle(arriving)
+            self.settle(arriving)
+            arriving = arriving.twin
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has taken bytes in until now, as time at its full bandwidth."""
         return self._lane.busy_ns(now_ns)
 
-    def _settle(self, arriving: _Arriving) -> None:
+    def settle(self, arriving: Arriving) -> None:
         """Deliver it when both are known: that it has come, and that it was taken in."""
+        if arriving.timer is not None:
+            arriving.timer.cancel()
+            arriving.timer = None
         taken_ns, due_ns = arriving.taken_ns, arriving.message.due_ns
         if taken_ns == NOT_KNOWN_NS or due_ns == NOT_KNOWN_NS:
             return
-        at_ns = max(taken_ns, due_ns)
-        arriving.timer = self._clock.call_at(at_ns, lambda: self._arrived(arriving, at_ns))
+        at_ns = taken_ns if taken_ns > due_ns else due_ns
+        arriving.timer = self._clock.call_at(at_ns, self._arrived, arriving, at_ns)
 
-    def _arrived(self, arriving: _Arriving, at_ns: int) -> None:
-        key = (arriving.source, arriving.message.message_id)
-        others = self._arriving[key]
-        others.remove(arriving)
-        if not others:
-            del self._arriving[key]
-        arriving.message.due_ns = at_ns
-        self._deliver(arriving.source, arriving.message)
+    def _arrived(self, arriving: Arriving, at_ns: int) -> None:
+        message, peer = arriving.message, arriving.peer
+        if self._takes_notes:
+            _take_out(peer, arriving)
+        message.due_ns, message.arriving = at_ns, None  # no circle is left behind
+        self._deliver(peer, message)
+
+
+def _take_out(peer: Peer, arriving: Arriving) -> None:
+    """It has arrived; others that go by its id may have not."""
+    message_id = arriving.message.message_id
+    others = []
+    one = peer.arriving.pop(message_id, None)
+    while one is not None:
+        if one is not arriving:
+            others.append(one)
+        one = one.twin
+    for index, other in enumerate(others):
+        other.twin = others[index + 1] if index + 1 < len(others) else None
+    if others:
+        peer.arriving[message_id] = others[0]

@@ -150,17 +150,17 @@ def tensor() -> Role:
     return Role("tensor", lambda value, _: int(value.nbytes))
 
 
-def _width(value: Array) -> int:
+def row_width(value: Array) -> int:
     """Numbers of a row; one that is a single digest has its own idea of what it stands for."""
     return int(value.shape[1]) if value.ndim > 1 else 1
 
 
 def _rows(value: Array, precision: WirePrecision) -> int:
-    return len(value) * precision.row_bytes(_width(value))
+    return len(value) * precision.row_bytes(row_width(value))
 
 
 def _sums(value: Array, precision: WirePrecision) -> int:
-    return len(value) * precision.sum_bytes(_width(value))
+    return len(value) * precision.sum_bytes(row_width(value))
 
 
 def arrays_by_name(place: str) -> Role:
@@ -197,6 +197,9 @@ class Kind(Generic[A_co]):
     __slots__ = ()
     kind: ClassVar[str]
     roles: ClassVar[Mapping[str, Role]]
+    # Fields that hold one array, and fields that hold several by name, as a frame carries them.
+    one_array: ClassVar[tuple[str, ...]]
+    several: ClassVar[tuple[str, ...]]
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """What a link charges: ENVELOPE_BYTES and every field."""
@@ -204,14 +207,12 @@ class Kind(Generic[A_co]):
             role.charge(getattr(self, name), precision) for name, role in self.roles.items()
         )
 
-    def arrays(self) -> Iterator[tuple[str, Array]]:
-        """(field, array) of every array, in the order in which a frame carries them."""
-        for places in (("column", "columns"), ("tensor", "tensors")):
-            for name, role in self.roles.items():
-                if role.place == places[0]:
-                    yield name, getattr(self, name)
-                elif role.place == places[1]:
-                    yield from ((name, array) for array in getattr(self, name).values())
+    def arrays(self) -> Iterator[Array]:
+        """Every array."""
+        for name in self.one_array:
+            yield getattr(self, name)
+        for name in self.several:
+            yield from getattr(self, name).values()
 
     def pack(self) -> Packed:
         packed = Packed({}, {}, {})
@@ -269,6 +270,8 @@ def kind(name: str) -> Callable[[K], K]:
             assert found, f"{cls.__name__}.{field} does not say what it costs a link"
             roles[field] = found[0]
         cls.kind, cls.roles = name, roles
+        cls.one_array = tuple(f for f, r in roles.items() if r.place in ("column", "tensor"))
+        cls.several = tuple(f for f, r in roles.items() if r.place in ("columns", "tensors"))
         KINDS[name] = cls
         return cls
 

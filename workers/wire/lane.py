@@ -1,61 +1,189 @@
 """One direction of a node's link, shared by all messages on it at once: its egress or its ingress.
 
-The sender starts a flow on its egress when a message leaves, the receiver one on its ingress when
-the first byte arrives, and takes in no faster than the sender's link can send. A message is cut
-through, not stored and forwarded: it is there when its last byte has left and travelled, and has
-been taken in; alone on equal links that takes latency + bytes / bandwidth.
-
-    egress   ──[ first ....... last ]── latency ──▶ ┐
-    ingress        latency ──▶[ first ....... last ]─┴─ the later one: there
-
-How messages share it is the link's `sharing`. In order, a message waits for those before it, and
-its end is certain when it starts. Fairly, all go on together, each slower for every other one, and
-an end is known when it comes.
+In order, a message waits for those before it, and its end is certain when it starts. Fairly, all go
+on together, each slower for every other one, and an end is known when it comes; but to a message
+that is alone one can be promised, until somebody joins it.
 """
 
+from typing import Protocol
+
 from configs.schema.link import LinkSpec
-from workers.hardware.flows import FairShare
-from workers.hardware.sharing.base import Ended, Flow
-from workers.hardware.sharing.fair import FairFlow
+from workers.hardware.sharing.base import duration_ns
+from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains
 from workers.hardware.sharing.in_order import Fifo
-from workers.host.clock.base import Clock
+from workers.host.clock.base import Clock, Timer
+from workers.wire.kinds.left import NOT_KNOWN_NS
 
 
-class Lane:
-    """Egress or ingress of one node."""
+class Traveller(Protocol):
+    """A message on a lane."""
 
-    __slots__ = ("_bytes_per_s", "_shared")
+    def took_back(self) -> None:
+        """The end that it was promised is not certain any more."""
+        ...
 
-    def __init__(self, spec: LinkSpec, clock: Clock) -> None:
-        self._bytes_per_s = spec.bytes_per_s
-        self._shared: Fifo | FairShare = FairShare(clock) if spec.sharing == "fair" else Fifo()
+    def ended(self, end_ns: int) -> None:
+        """Its last byte has moved; told only where no promise was kept."""
+        ...
 
-    def begins_ns(self, now_ns: int) -> int:
-        """When the first byte of what starts now would move."""
-        return self._shared.begins_ns(now_ns)
+
+class Lane(Protocol):
+    """keeps_promises: none is ever taken back, and travellers need not be."""
+
+    @property
+    def keeps_promises(self) -> bool: ...
 
     def start(
-        self, now_ns: int, num_bytes: int, ended: Ended, limit_bytes_per_s: int = 0
-    ) -> Flow | None:
-        """A message is on the lane from `now_ns` until its last byte has moved.
+        self, now_ns: int, num_bytes: int, traveller: Traveller | None, limit_bytes_per_s: int = 0
+    ) -> tuple[int, int]:
+        """A message is on the lane from `now_ns` until its last byte has moved. Returns when its
+        first byte moves, and when its last one has: a promise, or NOT_KNOWN_NS. Then the traveller
+        hears of it when it comes.
 
         limit_bytes_per_s   it moves no faster than this; 0: as fast as the lane
-        ended               told the end as soon as it is certain: within this call where messages
-                            go in order, else when it comes
-
-        Returns the flow where it may leave again, else None.
         """
-        if limit_bytes_per_s >= self._bytes_per_s:
-            limit_bytes_per_s = 0
-        return self._shared.serve(now_ns, num_bytes, self._bytes_per_s, ended, limit_bytes_per_s)
-
-    def leave(self, now_ns: int, flow: Flow | None) -> None:
-        """A message is given up: the others go faster. Nothing happens after its end, nor where
-        messages go in order, because what stands in a queue is sent.
-        """
-        if isinstance(self._shared, FairShare) and isinstance(flow, FairFlow):
-            self._shared.leave(now_ns, flow)
+        ...
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has moved bytes until now, as time at its full bandwidth."""
-        return self._shared.busy_ns(now_ns)
+        ...
+
+
+def make_lane(spec: LinkSpec, clock: Clock) -> Lane:
+    """A lane that is shared as the link's `sharing` says."""
+    if spec.sharing == "fair":
+        return FairLane(spec.bytes_per_s, clock)
+    return FifoLane(spec.bytes_per_s)
+
+
+class FifoLane:
+    """One message after the other."""
+
+    __slots__ = ("_bytes_per_s", "_fifo")
+    keeps_promises = True
+
+    def __init__(self, bytes_per_s: int) -> None:
+        self._bytes_per_s, self._fifo = bytes_per_s, Fifo()
+
+    def start(
+        self, now_ns: int, num_bytes: int, traveller: Traveller | None, limit_bytes_per_s: int = 0
+    ) -> tuple[int, int]:
+        """One with a limit of its own takes longer, and holds up nobody by it: it comes in slowly
+        while it waits and while others are served.
+        """
+        took_ns = duration_ns(num_bytes, self._bytes_per_s)
+        end_ns = self._fifo.join(now_ns, took_ns)
+        begin_ns = end_ns - took_ns
+        if limit_bytes_per_s and limit_bytes_per_s < self._bytes_per_s:
+            end_ns = max(end_ns, now_ns + duration_ns(num_bytes, limit_bytes_per_s))
+        return begin_ns, end_ns
+
+    def busy_ns(self, now_ns: int) -> int:
+        return self._fifo.busy_ns(now_ns)
+
+
+class _Alone:
+    """The one message on a lane: when it began, its promised end, and what it is."""
+
+    __slots__ = ("begin_ns", "end_ns", "limit_bytes_per_s", "num_bytes", "traveller")
+
+    def __init__(
+        self, begin_ns: int, end_ns: int, num_bytes: int, limit: int, traveller: Traveller
+    ) -> None:
+        self.begin_ns, self.end_ns, self.num_bytes = begin_ns, end_ns, num_bytes
+        self.limit_bytes_per_s, self.traveller = limit, traveller
+
+
+class FairLane:
+    """All messages at once, each with an equal part. While there is one, it needs neither a policy
+    nor a timer; they come in with the second.
+    """
+
+    __slots__ = (
+        "_alone", "_alone_ns", "_bytes_per_s", "_clock", "_fair", "_num_flows", "_timer",
+        "_timer_ns",
+    )  # fmt: skip
+    keeps_promises = False
+
+    def __init__(self, bytes_per_s: int, clock: Clock) -> None:
+        self._bytes_per_s, self._clock = bytes_per_s, clock
+        self._fair, self._num_flows = Fair(), 0
+        self._alone: _Alone | None = None
+        self._alone_ns = 0  # how long those worked that were alone to their end
+        self._timer: Timer | None = None
+        self._timer_ns = NOT_KNOWN_NS
+
+    def start(
+        self, now_ns: int, num_bytes: int, traveller: Traveller | None, limit_bytes_per_s: int = 0
+    ) -> tuple[int, int]:
+        assert traveller is not None, "somebody has to hear when a promise is taken back"
+        if limit_bytes_per_s >= self._bytes_per_s:
+            limit_bytes_per_s = 0
+        if self._num_flows:
+            self._settle(now_ns)
+            if not self._num_flows:
+                self._set_timer()
+        alone = self._alone
+        if alone is not None and alone.end_ns <= now_ns:  # it has ended, as was promised
+            self._alone_ns += self._worked_ns(alone, now_ns)
+            self._alone = alone = None
+        if alone is None and not self._num_flows:
+            end_ns = now_ns + duration_ns(num_bytes, limit_bytes_per_s or self._bytes_per_s)
+            self._alone = _Alone(now_ns, end_ns, num_bytes, limit_bytes_per_s, traveller)
+            return now_ns, end_ns
+        if alone is not None:
+            self._alone = None
+            begin_ns, size, limit = alone.begin_ns, alone.num_bytes, alone.limit_bytes_per_s
+            self._join(begin_ns, size, alone.traveller, limit)
+            alone.traveller.took_back()
+            now_ns = max(now_ns, alone.begin_ns)  # a host that is late cannot share the past
+            self._settle(now_ns)
+        self._join(now_ns, num_bytes, traveller, limit_bytes_per_s)
+        self._set_timer()
+        return now_ns, NOT_KNOWN_NS
+
+    def busy_ns(self, now_ns: int) -> int:
+        worked_ns = self._alone_ns + self._fair.busy_ns(now_ns)
+        if self._alone is not None and now_ns > self._alone.begin_ns:
+            worked_ns += self._worked_ns(self._alone, now_ns)
+        return worked_ns
+
+    def _worked_ns(self, alone: _Alone, now_ns: int) -> int:
+        passed_ns = min(now_ns, alone.end_ns) - alone.begin_ns
+        limit = alone.limit_bytes_per_s
+        return passed_ns * limit // self._bytes_per_s if limit else passed_ns
+
+    def _join(
+        self, now_ns: int, num_bytes: int, traveller: Traveller, limit_bytes_per_s: int
+    ) -> None:
+        limit = None
+        if limit_bytes_per_s:
+            limit = max(1, -int(-GRAINS * limit_bytes_per_s // self._bytes_per_s))
+        flow = FairFlow(traveller.ended, grains(num_bytes, self._bytes_per_s), limit)
+        self._fair.join(now_ns, flow)
+        self._num_flows += 1
+
+    def _settle(self, now_ns: int) -> None:
+        """Tell those that have ended by now."""
+        for flow in self._fair.advance(now_ns):
+            assert flow.end_ns is not None, "who has ended knows when"
+            self._num_flows -= 1
+            flow.ended(flow.end_ns)
+
+    def _set_timer(self) -> None:
+        """Not later than the next end. A timer that is too early, because somebody joined since, is
+        cheaper than one set anew for each who joins: it looks, and sets the next.
+        """
+        next_ns = self._fair.next_end_ns if self._num_flows else None
+        if self._timer is not None:
+            if next_ns is not None and self._timer_ns <= next_ns:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if next_ns is not None:
+            self._timer, self._timer_ns = self._clock.call_at(next_ns, self._due), next_ns
+
+    def _due(self) -> None:
+        self._timer = None
+        self._settle(self._timer_ns)
+        self._set_timer()

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from configs.schema.link import LinkSpec
 from workers.errors import PeerDead
 
-Incarnation = tuple[str, int]  # node and epoch
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -25,10 +23,6 @@ class Member:
     epoch: int
     link: LinkSpec
     address: str = ""
-
-    @property
-    def incarnation(self) -> Incarnation:
-        return self.node, self.epoch
 
 
 class Membership:

@@ -27,6 +27,7 @@ class Message(Generic[C_co]):
     sent_ns         emulated time at which the first byte left the sender's egress
     due_ns          emulated time at which the last byte reaches the receiver, its ingress being
                     free; NOT_KNOWN_NS (`kinds.left`) while others share the sender's egress
+    concluded       lowest message_id of the sender's calls to the receiver that are not concluded
     delay_ns        how much later than the path alone would have it: what rules say
     deadline_ns     emulated time after which nobody wants the answer, or 0
     charged_bytes   what the link charges: `content.wire_bytes`, not what is really carried
@@ -47,8 +48,11 @@ class Message(Generic[C_co]):
     charged_bytes: int = 0
     checksum: int = 0
     delay_ns: int = 0
-    # Known at the receiver alone: the incarnation that sent it.
-    caller: tuple[str, int] = ("", 0)
+    concluded: int = 0
+    # Known at the receiver alone: what it keeps of whoever sent it (`wire.peer`), and of its way in
+    # (`wire.ingress`).
+    caller: Any = None
+    arriving: Any = None
 
     @property
     def kind(self) -> str:
@@ -57,7 +61,7 @@ class Message(Generic[C_co]):
 
     def carried_bytes(self) -> int:
         """What its arrays take of this machine's memory."""
-        return sum(int(array.nbytes) for _, array in self.content.arrays())
+        return sum(int(array.nbytes) for array in self.content.arrays())
 
     def again(self) -> "Message[C_co]":
         """The same to be sent once more."""
@@ -66,10 +70,11 @@ class Message(Generic[C_co]):
 
 def freeze(content: Kind[Any]) -> None:
     """Make its arrays read-only: what is sent belongs to the message, here and at the receiver."""
-    for _, array in content.arrays():
-        _freeze(array)
-
-
-def _freeze(array: Array) -> None:
-    if array.flags.writeable:
-        array.flags.writeable = False
+    for name in content.one_array:
+        array: Array = getattr(content, name)
+        if array.flags.writeable:
+            array.flags.writeable = False
+    for name in content.several:
+        for array in getattr(content, name).values():
+            if array.flags.writeable:
+                array.flags.writeable = False

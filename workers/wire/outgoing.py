@@ -8,132 +8,166 @@ caller                                        receiver
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError, from_body
 from workers.host.clock.base import Clock
-from workers.host.credits import Credits
-from workers.wire.calls import CREDITS_PER_PEER, Pending, RoundTrips
-from workers.wire.kind import Failed
-from workers.wire.membership import Incarnation, Member, Membership
+from workers.wire.calls import Pending, Waiter
+from workers.wire.kind import A_co, Failed
 from workers.wire.message import Message
+from workers.wire.peer import Peer
+from workers.wire.round_trips import patience_ns_least
 
-Send = Callable[[Message[Any]], Awaitable[None] | None]
+Send = Callable[[Message[Any], Peer], Awaitable[None] | None]
+# Raises PeerDead.
+Reach = Callable[[str], Peer]
 
 
 class Outgoing:
     """Calls of one node that have no answer yet."""
 
-    def __init__(self, clock: Clock, members: Membership, send: Send) -> None:
-        self._clock, self._members, self._send = clock, members, send
-        self._pending: dict[int, Pending[Any]] = {}
-        self._credits: dict[Incarnation, Credits] = {}
-        self._round_trips = RoundTrips()
+    def __init__(self, clock: Clock, reach: Reach, send: Send) -> None:
+        self._clock, self._reach, self._send = clock, reach, send
+        self._num_pending = 0
         self._last_id = 0
 
     def in_flight(self) -> int:
         """Calls without an answer: 0 when idle."""
-        return len(self._pending)
-
-    def credits_taken(self) -> dict[str, int]:
-        """Peer node -> credits of it that are taken: all 0 when idle."""
-        return {node: credits.taken for (node, _), credits in self._credits.items()}
+        return self._num_pending
 
     def next_id(self) -> int:
         """An id for a message: they rise, and none comes twice within an incarnation."""
         self._last_id += 1
         return self._last_id
 
+    def post_now(self, message: Message[Any]) -> tuple[Pending[Any], Awaitable[None] | None] | None:
+        """Send a call if the peer has a credit left; None if it has not, and one must be waited
+        for. The second of the pair is to be awaited, where the wire is full.
+        """
+        assert message.deadline_ns, "a call has a deadline"
+        peer = self._reach(message.destination)
+        return self._post(message, peer) if peer.credits.take() else None
+
     async def post(self, message: Message[Any]) -> Pending[Any]:
         """Send a call, waiting for a credit of the peer first; `Pending.reply` waits for the
         answer.
         """
         assert message.deadline_ns, "a call has a deadline"
-        peer = self._members.reach(message.destination).incarnation
-        credits = self._credits.get(peer)
-        if credits is None:
-            credits = self._credits[peer] = Credits(self._clock, CREDITS_PER_PEER)
-        if not credits.take():
-            await credits.wait()
-        message.message_id = self.next_id()
-        pending: Pending[Any] = Pending(self, peer, message, self._clock.now(), credits)
-        self._pending[message.message_id] = pending
-        try:
-            if (turn := self._send(message)) is not None:
+        peer = self._reach(message.destination)
+        if not peer.credits.take():
+            await peer.credits.wait()
+        pending, turn = self._post(message, peer)
+        if turn is not None:
+            try:
                 await turn
+            except BaseException:
+                self.forget(pending)
+                raise
+        return pending
+
+    def _post(
+        self, message: Message[Any], peer: Peer
+    ) -> tuple[Pending[Any], Awaitable[None] | None]:
+        """With a credit of the peer in hand."""
+        self._last_id = message.message_id = self._last_id + 1
+        pending: Pending[Any] = Pending(self, peer, message, self._clock.now())
+        peer.pending[message.message_id] = pending
+        self._num_pending += 1
+        message.concluded = next(iter(peer.pending))
+        try:
+            return pending, self._send(message, peer)
         except BaseException:
             self.forget(pending)
             raise
-        return pending
 
     def forget(self, pending: Pending[Any]) -> None:
-        if self._pending.pop(pending.message.message_id, None) is not None:
-            pending.credits.give()
+        peer = pending.peer
+        if peer.pending.pop(pending.message.message_id, None) is not None:
+            self._num_pending -= 1
+            peer.credits.give()
 
-    async def await_reply(self, pending: Pending[Any]) -> Message[Any]:
-        """Raises what the handler raised, DeadlineExceeded, or PeerDead."""
-        message = pending.message
-        try:
-            if pending.answer is None:
-                await self._repeat_until_answered(pending)
-        finally:
-            self.forget(pending)
+    def take(self, pending: Pending[A_co]) -> A_co:
+        """The content of the answer, once. Raises what the handler raised, or why there is none."""
+        self.forget(pending)
         answer = pending.answer
-        if answer is None:
-            text = f"{message.kind} to {message.destination} was not answered in time"
-            raise DeadlineExceeded(text)
+        assert answer is not None, f"{pending.message.kind} has not been settled"
         if isinstance(answer, PerfuseError):
             raise answer
         self._clock.advance(answer.due_ns)
         if not pending.is_repeated:
             took_ns = answer.due_ns - pending.posted_ns
-            self._round_trips.heard(pending.peer, message.kind, took_ns)
-        if isinstance(answer.content, Failed):
-            raise from_body(dict(answer.content.error))
-        return answer
+            pending.peer.round_trips.heard(pending.message.content.kind, took_ns)
+        content: A_co = answer.content
+        if isinstance(content, Failed):
+            raise from_body(dict(content.error))
+        return content
 
-    async def _repeat_until_answered(self, pending: Pending[Any]) -> None:
-        message, until_ns = pending.message, self._clock.now()
-        patience_ns = self._round_trips.patience_ns(
-            pending.peer, message.kind, message.deadline_ns - until_ns
-        )
-        while True:
-            until_ns = min(until_ns + patience_ns, message.deadline_ns)
-            await self._await_answer(pending, until_ns)
-            if pending.settled() or until_ns >= message.deadline_ns:
-                return
-            if (turn := self._send(message.again())) is not None:
-                await turn
-            if pending.settled():
-                return
-            patience_ns *= 2  # whoever is slow is not helped by more of the same
-            pending.is_repeated = True
-
-    async def _await_answer(self, pending: Pending[Any], until_ns: int) -> None:
-        """Until there is an answer or the time is up. One future and one timer: this is the hot
-        path.
+    async def wait(self, pendings: Sequence[Pending[Any]]) -> None:
+        """Until each is settled: answered, refused, or out of time. One future and one timer for
+        all: this is the hot path.
         """
-        pending.waiter = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_at(self._clock.deadline_floor(until_ns), pending.wake)
+        waiting = [pending for pending in pendings if pending.answer is None]
+        if not waiting:
+            return
+        waiter, begun_ns = Waiter(len(waiting)), self._clock.now()
+        for pending in waiting:
+            pending.waiter = waiter
+        least_ns = min(pending.message.deadline_ns for pending in waiting) - begun_ns
+        until_ns = begun_ns + min(patience_ns_least(least_ns), max(least_ns, 0))
+        while waiter.num_open:
+            await self._until(waiter, until_ns)
+            if waiter.num_open:
+                waiting = [pending for pending in waiting if pending.answer is None]
+                until_ns = await self._repeat(waiting, begun_ns, until_ns)
+
+    async def _until(self, waiter: Waiter, until_ns: int) -> None:
+        waiter.future = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(self._clock.deadline_floor(until_ns), waiter.wake)
         try:
-            await pending.waiter
+            await waiter.future
         finally:
             timer.cancel()
 
-    def answered(self, message: Message[Any]) -> None:
+    async def _repeat(self, waiting: Sequence[Pending[Any]], begun_ns: int, now_ns: int) -> int:
+        """Send again what is overdue, give up what is out of time; returns when to look next."""
+        next_ns = []
+        for pending in waiting:
+            message, deadline_ns = pending.message, pending.message.deadline_ns
+            if now_ns >= deadline_ns:
+                text = f"{message.kind} to {message.destination} was not answered in time"
+                pending.settle(DeadlineExceeded(text))
+                continue
+            if not pending.patience_ns:
+                left_ns = deadline_ns - begun_ns
+                patience_ns = pending.peer.round_trips.patience_ns(message.kind, left_ns)
+                pending.patience_ns, pending.repeat_ns = patience_ns, begun_ns + patience_ns
+            if now_ns >= pending.repeat_ns:
+                await self._again(pending)
+                pending.patience_ns *= 2  # whoever is slow is not helped by more of the same
+                pending.repeat_ns = now_ns + pending.patience_ns
+            next_ns.append(min(pending.repeat_ns, deadline_ns))
+        return min(next_ns, default=now_ns)
+
+    async def _again(self, pending: Pending[Any]) -> None:
+        pending.is_repeated = True
+        message = pending.message.again()
+        message.concluded = next(iter(pending.peer.pending))
+        try:
+            if (turn := self._send(message, pending.peer)) is not None:
+                await turn
+        except PeerDead as gone:
+            pending.settle(gone)
+
+    def answered(self, peer: Peer, message: Message[Any]) -> None:
         """An answer came; one that nobody waits for any more is let go."""
-        pending = self._pending.get(message.reply_to)
+        pending: Pending[Any] | None = peer.pending.get(message.reply_to)
         if pending is not None:
             pending.settle(message)
 
-    def peer_left(self, member: Member, reason: str) -> None:
+    def peer_left(self, peer: Peer, reason: str) -> None:
         """Fail all that waits for that incarnation."""
-        gone = PeerDead(f"{member.node} is gone: {reason}", node=member.node)
-        for pending in list(self._pending.values()):
-            if pending.peer == member.incarnation:
-                pending.settle(gone)
-        credits = self._credits.pop(member.incarnation, None)
-        if credits is not None:
-            credits.fail(gone)
-        self._round_trips.forget(member.incarnation)
+        gone = PeerDead(f"{peer.node} is gone: {reason}", node=peer.node)
+        for pending in list(peer.pending.values()):
+            pending.settle(gone)
+        peer.credits.fail(gone)

@@ -1,6 +1,6 @@
 """An endpoint as one worker sees it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from workers.errors import to_body
@@ -47,6 +47,17 @@ class Port:
         )
         return await self.endpoint.outgoing.post(message)
 
+    def post_now(
+        self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
+    ) -> tuple[Pending[A], Awaitable[None] | None] | None:
+        """Begin a call without waiting: None where the peer has no credit left. The second of the
+        pair is to be awaited, where the wire is full.
+        """
+        message = Message(
+            content, self.worker, destination, request_id=request_id, deadline_ns=deadline_ns
+        )
+        return self.endpoint.outgoing.post_now(message)
+
     async def call(
         self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
     ) -> A:
@@ -55,6 +66,10 @@ class Port:
             destination, content, deadline_ns=deadline_ns, request_id=request_id
         )
         return await pending.reply()
+
+    async def settled(self, pendings: Sequence[Pending[Any]]) -> None:
+        """Wait until all of these calls are answered, or will not be; then `take` each."""
+        await self.endpoint.outgoing.wait(pendings)
 
     def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call whose handler returned Handled.LATER."""

@@ -49,7 +49,7 @@ class ArrayDescriptor(_message.Message):
     def __init__(self, name: _Optional[str] = ..., dtype: _Optional[_Union[Dtype, str]] = ..., shape: _Optional[_Iterable[int]] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("kind", "source", "destination", "source_epoch", "destination_epoch", "message_id", "reply_to", "request_id", "sent_ns", "due_ns", "deadline_ns", "charged_bytes", "checksum", "body", "columns", "tensors", "delay_ns")
+    __slots__ = ("kind", "source", "destination", "source_epoch", "destination_epoch", "message_id", "reply_to", "request_id", "sent_ns", "due_ns", "deadline_ns", "charged_bytes", "checksum", "body", "columns", "tensors", "delay_ns", "concluded")
     KIND_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class Envelope(_message.Message):
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     DELAY_NS_FIELD_NUMBER: _ClassVar[int]
+    CONCLUDED_FIELD_NUMBER: _ClassVar[int]
     kind: str
     source: str
     destination: str
@@ -84,4 +85,5 @@ class Envelope(_message.Message):
     columns: _containers.RepeatedCompositeFieldContainer[ArrayDescriptor]
     tensors: _containers.RepeatedCompositeFieldContainer[ArrayDescriptor]
     delay_ns: int
-    def __init__(self, kind: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., source_epoch: _Optional[int] = ..., destination_epoch: _Optional[int] = ..., message_id: _Optional[int] = ..., reply_to: _Optional[int] = ..., request_id: _Optional[str] = ..., sent_ns: _Optional[int] = ..., due_ns: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., charged_bytes: _Optional[int] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ..., columns: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ..., delay_ns: _Optional[int] = ...) -> None: ...
+    concluded: int
+    def __init__(self, kind: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., source_epoch: _Optional[int] = ..., destination_epoch: _Optional[int] = ..., message_id: _Optional[int] = ..., reply_to: _Optional[int] = ..., request_id: _Optional[str] = ..., sent_ns: _Optional[int] = ..., due_ns: _Optional[int] = ..., deadline_ns: _Optional[int] = ..., charged_bytes: _Optional[int] = ..., checksum: _Optional[int] = ..., body: _Optional[bytes] = ..., columns: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[ArrayDescriptor, _Mapping]]] = ..., delay_ns: _Optional[int] = ..., concluded: _Optional[int] = ...) -> None: ...

@@ -146,6 +146,14 @@ def test_every_kind_costs_what_hand_arithmetic_says(content: Kind[Any], num_byte
     assert content.wire_bytes(EXACT_NUMERICS) == ENVELOPE + num_bytes
 
 
+@pytest.mark.parametrize("content", [DISPATCH, COMBINE], ids=["dispatch", "combine"])
+@pytest.mark.parametrize("numerics", [EXACT_NUMERICS, BF16, INT4], ids=["fp32", "bf16", "int4"])
+def test_the_short_way_of_hot_kinds_is_that_of_their_roles(
+    content: Kind[Any], numerics: Numerics
+) -> None:
+    assert content.wire_bytes(numerics) == Kind.wire_bytes(content, numerics)
+
+
 def test_no_kind_is_left_out() -> None:
     assert {content.kind for content, _ in BY_HAND} == set(kind_words())
     assert set(kind_words()) <= set(KINDS)

@@ -153,7 +153,7 @@ def leftovers(world: VirtualWorld, *, dead: tuple[str, ...] = ()) -> dict[str, i
         if name in dead:
             continue
         held[f"{name} calls"] = node.endpoint.outgoing.in_flight()
-        for peer, taken in node.endpoint.outgoing.credits_taken().items():
+        for peer, taken in node.endpoint.credits_taken().items():
             held[f"{name} credits of {peer}"] = taken
     for name, chip in workers_of(world, Chip).items():
         if world.blueprint.plan.directory[name] in dead:

@@ -157,8 +157,8 @@ def test_an_expert_elsewhere_is_minus_one_here() -> None:
         handle = await side(bench, owner).dispatch_send(batch, SECOND_NS)
         for name, combine in sides.items():
             (dispatched,) = await combine.dispatch_receive()
-            seen[name] = dispatched.experts_TK
-            content = dispatched.message.content
+            seen[name] = dispatched.content.experts
+            content = dispatched.content
             rows_here = np.isin(batch.positions_T, content.position)
             assert np.array_equal(content.weights, batch.weights_TK[rows_here])
         for pending in handle.pending:

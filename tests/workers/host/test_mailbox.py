@@ -21,7 +21,7 @@ def test_a_reader_gets_all_in_order_and_batches_what_is_due_together(due_ns: lis
     async def job(clock: VirtualClock) -> list[tuple[int, list[int]]]:
         box: Mailbox[int] = Mailbox(clock, 100)
         for index, due in enumerate(due_ns):
-            clock.call_at(due, lambda i=index: box.put(i))  # type: ignore[misc]
+            clock.call_at(due, lambda i=index: box.put(i))
         batches: list[tuple[int, list[int]]] = []
         while sum(len(items) for _, items in batches) < len(due_ns):
             items = await box.get_due()

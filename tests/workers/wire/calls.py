@@ -25,7 +25,7 @@ def assert_idle(bench: Bench) -> None:
     for node in bench.nodes.values():
         endpoint: Endpoint = node.endpoint
         assert endpoint.outgoing.in_flight() == 0, node.name
-        assert not any(endpoint.outgoing.credits_taken().values()), node.name
+        assert not any(endpoint.credits_taken().values()), node.name
 
 
 def echo(bench: Bench, worker: str = "b") -> list[int]:

@@ -15,10 +15,10 @@ from workers.errors import (
     PerfuseError,
     QueueFull,
 )
-from workers.wire import calls as module
-from workers.wire.calls import CREDITS_PER_PEER, Handled
+from workers.wire.calls import Handled
 from workers.wire.message import Message
-from workers.wire.rules import Drop, Duplicate
+from workers.wire.peer import CREDITS_PER_PEER
+from workers.wire.rules import Drop, Duplicate, Pass
 
 
 @pytest.mark.parametrize("through_frames", [False, True])
@@ -247,33 +247,47 @@ def test_messages_between_workers_of_one_node_cost_its_memory_and_no_link() -> N
             "b", Parcel(tensors={"x": sent}, charged=2_000), deadline_ns=SECOND_NS
         )
         assert bench.clock.now() == 2_000 + 500
-        assert (
-            bench.node("a").endpoint.link.egress.busy_ns(bench.clock.now()) == 0 and not rule.seen
-        )
+        assert bench.node("a").endpoint.egress.busy_ns(bench.clock.now()) == 0 and not rule.seen
         assert not sent.flags.writeable, "what is sent belongs to the message"
         assert_idle(bench)
 
     Bench(directory={"a": "host", "b": "host"}).run(job)
 
 
-def test_what_is_remembered_is_bounded_in_ids_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small answers fall out by number, big ones by bytes, in any mixture; the sums stay true."""
-    monkeypatch.setattr(module, "REMEMBERED_CALLS_MAX", 8)
-    monkeypatch.setattr(module, "REMEMBERED_BYTES_MAX", 2_000)
+def test_answers_are_kept_while_somebody_may_ask_again_and_no_longer() -> None:
+    """A call tells that all before it are concluded: what is kept is what is open."""
 
     async def job(bench: Bench) -> None:
-        def answer(message: Message[Parcel]) -> Parcel:
-            return Parcel(tensors={"x": np.zeros(message.content.body["size"], np.uint8)})
-
-        bench.port("b").on(Parcel, answer)
-        sizes = [0] * 40 + [700] * 10 + [0, 3_000, 0] * 10 + [0] * 30
-        for size in sizes:
+        bench.port("b").on(Parcel, lambda m: Parcel(tensors={"x": np.zeros(9, np.uint8)}))
+        remembered = bench.node("b").endpoint.reach("a").remembered
+        for number in range(50):
             deadline_ns = bench.clock.now() + 10**6
-            await bench.port("a").call("b", Parcel({"size": size}), deadline_ns=deadline_ns)
-            remembered = bench.node("b").endpoint.incoming._remembered["a", 1]
-            kept = [a for a in remembered._answers.values() if a is not None]
-            assert remembered._answer_bytes == sum(a.carried_bytes() for a in kept) <= 2_000
-            assert len(remembered._answers) <= 8 and len(remembered._answered) <= 9
+            await bench.port("a").call("b", Parcel({"number": number}), deadline_ns=deadline_ns)
+            assert len(remembered) == 1
+        deadline_ns = bench.clock.now() + 10**6
+        several = [
+            await bench.port("a").post("b", Parcel(), deadline_ns=deadline_ns) for _ in range(20)
+        ]
+        for pending in several:
+            await pending.reply()
+        assert len(remembered) == 20, "none was known to be concluded when the last one left"
+        await bench.port("a").call("b", Parcel(), deadline_ns=deadline_ns)
+        assert len(remembered) == 1
+        assert_idle(bench)
+
+    Bench("a", "b").run(job)
+
+
+def test_a_call_that_comes_after_its_end_is_known_however_many_came_between() -> None:
+    async def job(bench: Bench) -> None:
+        asked = echo(bench)
+        late = Each(lambda n, m: Duplicate(10_000_000) if n == 1 else Pass())
+        bench.node("a").endpoint.rules["late"] = late
+        for x in range(5_000):
+            assert await double(bench, x) == 2 * x
+        assert bench.clock.now() > 10_000_000
+        await bench.clock.wait_until(bench.clock.now() + 20_000_000)
+        assert asked == list(range(5_000)), "the first one did not run again"
         assert_idle(bench)
 
     Bench("a", "b").run(job)

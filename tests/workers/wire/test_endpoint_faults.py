@@ -12,8 +12,10 @@ from workers.errors import (
     DeadlineExceeded,
     PeerDead,
 )
-from workers.wire.calls import CREDITS_PER_PEER, PATIENCE_NS_MIN, Handled
+from workers.wire.calls import Handled
 from workers.wire.message import Message
+from workers.wire.peer import CREDITS_PER_PEER
+from workers.wire.round_trips import PATIENCE_NS_MIN
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Verdict
 
 

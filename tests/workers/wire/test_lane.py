@@ -1,14 +1,20 @@
 """Lanes reckoned by hand: 1 byte a ns, 1 us on the way, unless a test says otherwise."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
 from tests.workers.bench import make_link, run_alone
+from workers.hardware.sharing.fair import Fair, FairFlow, grains
 from workers.host.clock.virtual import VirtualClock
-from workers.wire.lane import Lane
+from workers.wire.kinds.left import NOT_KNOWN_NS
+from workers.wire.lane import Lane, make_lane
 
 Way = tuple[str, str, int, int]  # from, to, at, bytes
 LATENCY_NS = 1_000
@@ -17,6 +23,28 @@ LATENCY_NS = 1_000
 class Ends(NamedTuple):
     left_ns: int
     taken_in_ns: int
+
+
+@dataclass(slots=True)
+class Notes:
+    """A traveller that writes its end into a list."""
+
+    ends: list[int]
+    index: int
+
+    def took_back(self) -> None:
+        self.ends[self.index] = NOT_KNOWN_NS
+
+    def ended(self, end_ns: int) -> None:
+        assert self.ends[self.index] == NOT_KNOWN_NS, "told once, and not beside a promise"
+        self.ends[self.index] = end_ns
+
+
+def start(
+    lane: Lane, now_ns: int, num_bytes: int, ends: list[int], index: int, limit: int = 0
+) -> int:
+    begin_ns, ends[index] = lane.start(now_ns, num_bytes, Notes(ends, index), limit)
+    return begin_ns
 
 
 def there(*ways: Way, sharing: str = "fair", links: dict[str, LinkSpec] | None = None) -> list[int]:
@@ -28,18 +56,16 @@ def there(*ways: Way, sharing: str = "fair", links: dict[str, LinkSpec] | None =
 
     async def job(clock: VirtualClock) -> list[int]:
         nodes = dict.fromkeys(name for way in ways for name in way[:2])
-        egress = {name: Lane(link(name), clock) for name in nodes}
-        ingress = {name: Lane(link(name), clock) for name in nodes}
+        egress = {name: make_lane(link(name), clock) for name in nodes}
+        ingress = {name: make_lane(link(name), clock) for name in nodes}
         left, taken_in = [0] * len(ways), [0] * len(ways)
 
         async def send(i: int, source: str, to: str, at_ns: int, num_bytes: int) -> None:
             await clock.wait_until(at_ns)
-            first_ns = egress[source].begins_ns(at_ns) + LATENCY_NS
-            egress[source].start(at_ns, num_bytes, lambda end_ns: left.__setitem__(i, end_ns))
+            first_ns = start(egress[source], at_ns, num_bytes, left, i) + LATENCY_NS
             await clock.wait_until(first_ns)
             limit = link(source).bytes_per_s
-            took = lambda end_ns: taken_in.__setitem__(i, end_ns)  # noqa: E731
-            ingress[to].start(first_ns, num_bytes, took, limit)
+            start(ingress[to], first_ns, num_bytes, taken_in, i, limit)
 
         tasks = [clock.start(send(i, *way), str(i)) for i, way in enumerate(ways)]
         for task in tasks:
@@ -92,40 +118,44 @@ def test_both_directions_at_once_do_not_meet() -> None:
     assert there(("a", "b", 0, 2_000), ("b", "a", 0, 2_000)) == [3_000, 3_000]
 
 
-def lane_job(plan: Sequence[tuple[int, int]], leaves: tuple[int, int]) -> tuple[dict, int]:
-    """Flows (at, bytes) on one fair lane; the one with number leaves[0] leaves at leaves[1]."""
+def ends_of(plan: Sequence[tuple[int, int]], sharing: Sharing = "fair") -> tuple[list[int], int]:
+    """Ends of messages (at, bytes) on one lane, and how long it worked."""
 
-    async def job(clock: VirtualClock) -> tuple[dict, int]:
-        lane = Lane(make_link().model_copy(update={"sharing": "fair"}), clock)
-        ends: dict[int, int] = {}
-        flows = []
-        for i, (at_ns, num_bytes) in enumerate(plan):
+    async def job(clock: VirtualClock) -> tuple[list[int], int]:
+        lane, ends = make_lane(make_link(sharing=sharing), clock), [NOT_KNOWN_NS] * len(plan)
+        for index, (at_ns, num_bytes) in enumerate(plan):
             await clock.wait_until(at_ns)
-            ended = lambda end_ns, i=i: ends.update({i: end_ns})  # noqa: E731
-            flows.append(lane.start(at_ns, num_bytes, ended))
-        await clock.wait_until(leaves[1])
-        lane.leave(leaves[1], flows[leaves[0]])
-        await clock.wait_until(10**6)
-        return ends, lane.busy_ns(10**6)
+            start(lane, at_ns, num_bytes, ends, index)
+        await clock.wait_until(10**9)
+        return ends, lane.busy_ns(10**9)
 
     return run_alone(job)
 
 
-def test_who_leaves_lets_the_others_speed_up() -> None:
-    """Three of 900 at a third each until 300; then two at a half: 800 left each, until 1900."""
-    ends, busy_ns = lane_job([(0, 900)] * 3, leaves=(1, 300))
-    assert ends == {0: 1_900, 2: 1_900}
-    assert busy_ns == 1_900, "what had moved of the one that left has moved"
+def test_a_promise_is_kept_or_taken_back() -> None:
+    """Alone until 1000; shared until the second has its 400 at 1800; alone again until 2400."""
+    assert ends_of([(0, 2_000), (1_000, 400)]) == ([2_400, 1_800], 2_400)
+    assert ends_of([(0, 2_000), (2_000, 400)]) == ([2_000, 2_400], 2_400)
 
 
-def test_to_leave_after_the_end_changes_nothing() -> None:
-    assert lane_job([(0, 500)], leaves=(0, 700)) == ({0: 500}, 500)
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(1, 3_000)), min_size=1, max_size=15))
+def test_a_lane_is_a_fair_resource_from_the_first_message_to_the_last(
+    plan: list[tuple[int, int]],
+) -> None:
+    """Promises save work and change no end: the policy alone gives the same."""
+    plan.sort()
+    fair, ended = Fair(), dict[int, int]()
+    flows = [FairFlow(lambda _: None, grains(num_bytes, 10**9)) for _, num_bytes in plan]
+    for (at_ns, _), flow in zip(plan, flows, strict=True):
+        fair.advance(at_ns)
+        fair.join(at_ns, flow)
+    fair.advance(10**9)
+    ended = {index: flow.end_ns or 0 for index, flow in enumerate(flows)}
+    ends, busy_ns = ends_of(plan)
+    assert ends == list(ended.values())
+    assert busy_ns == sum(num_bytes for _, num_bytes in plan)
 
 
-def test_in_order_nothing_can_leave() -> None:
-    lane, ends = Lane(make_link(sharing="fifo"), VirtualClock()), list[int]()
-    flow = lane.start(0, 500, ends.append)
-    lane.leave(100, flow)
-    lane.start(100, 500, ends.append)
-    assert ends == [500, 1_000]
-    assert lane.begins_ns(200) == 1_000 and lane.busy_ns(200) == 200
+def test_in_order_every_promise_is_kept() -> None:
+    assert ends_of([(0, 2_000), (1_000, 400)], "fifo") == ([2_000, 2_400], 2_400)

@@ -8,9 +8,6 @@ from hypothesis import strategies as st
 from configs.schema.device import Sharing
 from tests.workers.bench import Bench, make_link
 from tests.workers.wire.parcel import Parcel
-from workers.host.clock.virtual import VirtualClock
-from workers.wire.link import Link
-from workers.wire.membership import Member
 from workers.wire.message import Message
 from workers.wire.rules import (
     Corrupt,
@@ -169,10 +166,12 @@ def test_an_ingress_is_never_faster_than_its_bandwidth(sends: list[Sent]) -> Non
 
 
 def test_energy_is_the_sender_s() -> None:
-    link = Link(make_link(), VirtualClock(), lambda to, left: None)
-    member = Member("b", 1, make_link())
-    link.leave(Message(Parcel(), "a", "b", charged_bytes=1_000), 0, member)
-    assert link.joules == pytest.approx(1_000 * 8 * 2.0e-12)
+    async def job(bench: Bench) -> None:
+        await bench.port("a").send("b", Parcel(charged=1_000))
+        joules = [bench.node(name).endpoint.egress.joules for name in "ab"]
+        assert joules == [pytest.approx(1_000 * 8 * 2.0e-12), 0.0]
+
+    Bench("a", "b").run(job)
 
 
 # -- rules -----------------------------------------------------------------------------------------

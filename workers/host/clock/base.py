@@ -49,8 +49,8 @@ class Clock(Protocol):
         """
         ...
 
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
-        """Run `callback` when `due_ns` comes, with that as its time; at once (still
+    def call_at(self, due_ns: int, callback: Callable[..., None], *arguments: Any) -> Timer:
+        """Run `callback(*arguments)` when `due_ns` comes, with that as its time; at once (still
         asynchronously) if it is past.
         """
         ...

@@ -107,10 +107,10 @@ class LiveClock:
         """
         self.advance(self.wall_now())
 
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> _LiveTimer:
+    def call_at(self, due_ns: int, callback: Callable[..., None], *arguments: Any) -> _LiveTimer:
         context = copy_context()
         context.run(self._chain.set, due_ns)
-        timer = _LiveTimer(lambda: context.run(callback))
+        timer = _LiveTimer(lambda: context.run(callback, *arguments))
         if due_ns <= self.wall_now():
             self._loop.call_soon(self._fire, timer)
             return timer
@@ -125,7 +125,7 @@ class LiveClock:
     async def wait_until(self, due_ns: int) -> None:
         if due_ns > self.wall_now():
             waiter: asyncio.Future[None] = self._loop.create_future()
-            timer = self.call_at(due_ns, lambda: wake(waiter))
+            timer = self.call_at(due_ns, wake, waiter)
             try:
                 await waiter
             finally:

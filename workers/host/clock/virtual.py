@@ -9,24 +9,27 @@ order of events, always.
 import asyncio
 import heapq
 import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sized
 from typing import Any
 
 from workers.host.clock.base import Deadline, wake
+
+OnError = Callable[[Callable[..., None], Exception], None]
 
 
 class VirtualDeadlock(RuntimeError):
     """Tasks wait, but no timer is set: nothing will ever happen again."""
 
 
-class _VirtualTimer:
-    __slots__ = ("callback",)
+class _Entry(list[Any]):
+    """A timer: [when, number of its setting, callback or None, arguments]. A list, so that the heap
+    compares entries natively; two are never equal up to the number.
+    """
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self.callback = None
+        self[2] = None
 
 
 class VirtualClock:
@@ -37,7 +40,7 @@ class VirtualClock:
     def __init__(self) -> None:
         self._now_ns = 0
         self._sequence = 0
-        self._heap: list[tuple[int, int, _VirtualTimer]] = []
+        self._heap: list[_Entry] = []
 
     def now(self) -> int:
         return self._now_ns
@@ -51,11 +54,13 @@ class VirtualClock:
     def join_wall(self) -> None:
         """Nothing enters a virtual world from outside."""
 
-    def call_at(self, due_ns: int, callback: Callable[[], None]) -> _VirtualTimer:
-        timer = _VirtualTimer(callback)
+    def call_at(self, due_ns: int, callback: Callable[..., None], *arguments: Any) -> _Entry:
+        if due_ns < self._now_ns:
+            due_ns = self._now_ns
         self._sequence += 1
-        heapq.heappush(self._heap, (max(due_ns, self._now_ns), self._sequence, timer))
-        return timer
+        entry = _Entry((due_ns, self._sequence, callback, arguments))
+        heapq.heappush(self._heap, entry)
+        return entry
 
     def start(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         return asyncio.get_running_loop().create_task(coroutine, name=name)
@@ -64,7 +69,7 @@ class VirtualClock:
         if due_ns <= self._now_ns:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self.call_at(due_ns, lambda: wake(waiter))
+        timer = self.call_at(due_ns, wake, waiter)
         try:
             await waiter
         finally:
@@ -76,18 +81,29 @@ class VirtualClock:
     def deadline(self, due_ns: int) -> Deadline:
         return Deadline(self, due_ns)
 
-    def jump(self) -> list[Callable[[], None]]:
-        """Move to the next instant that has a live timer; returns its callbacks in the order
-        they were set.
+    def go_on(self, ready: Sized, failed: OnError) -> bool:
+        """Run timers, instant after instant, in the order in which they were set, until something
+        is `ready`. Timers that an instant's own timers set for now come in the next round. False if
+        no timer is left.
         """
-        due: list[Callable[[], None]] = []
-        while self._heap and not due:
-            self._now_ns, due = self._heap[0][0], []
-            while self._heap and self._heap[0][0] == self._now_ns:
-                callback = heapq.heappop(self._heap)[2].callback
-                if callback is not None:
-                    due.append(callback)
-        return due
+        heap, pop = self._heap, heapq.heappop
+        while heap:
+            entry = pop(heap)
+            if entry[2] is None:
+                continue
+            self._now_ns = now_ns = entry[0]
+            due = [entry]
+            while heap and heap[0][0] == now_ns:
+                due.append(pop(heap))
+            for _, _, callback, arguments in due:
+                if callback is not None:  # else cancelled, perhaps by one before it
+                    try:
+                        callback(*arguments)
+                    except Exception as error:
+                        failed(callback, error)
+            if ready:
+                return True
+        return False
 
 
 class _JumpingSelector(selectors.BaseSelector):
@@ -114,16 +130,20 @@ class _JumpingSelector(selectors.BaseSelector):
         assert self.loop is not None
         if timeout == 0:  # asyncio still has callbacks that are ready
             return []
-        callbacks = self._clock.jump()
-        if not callbacks:
+        # A turn of the loop costs more than most callbacks: instants that wake no task are passed
+        # without one.
+        if not self._clock.go_on(self.loop._ready, self._failed):  # type: ignore[attr-defined]
             names = sorted(task.get_name() for task in asyncio.all_tasks(self.loop))
             raise VirtualDeadlock(
                 f"at {self._clock.now()} ns {len(names)} tasks wait and no timer is set: "
                 f"{', '.join(names)}"
             )
-        for callback in callbacks:
-            self.loop.call_soon(callback)
         return []
+
+    def _failed(self, callback: Callable[..., None], error: Exception) -> None:
+        assert self.loop is not None
+        what = f"a timer's callback {callback!r} failed"
+        self.loop.call_exception_handler({"message": what, "exception": error})
 
     def close(self) -> None:
         self._keys.clear()

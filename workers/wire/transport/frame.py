@@ -86,6 +86,7 @@ def encode_parts(message: Message[Any]) -> list[Any]:
         charged_bytes=message.charged_bytes,
         checksum=checksum,
         delay_ns=message.delay_ns,
+        concluded=message.concluded,
         body=body,
     )
     _describe(header.columns, columns)
@@ -142,6 +143,7 @@ def decode(buffer: Buffer) -> Message[Any]:
         header.charged_bytes,
         checksum,
         header.delay_ns,
+        header.concluded,
     )
 
 

@@ -83,9 +83,13 @@ class MemoryTransport:
 
     def send(self, node: str, payload: Payload) -> None:
         """Hand it over now. Raises PeerDead if the peer is unknown or gone, or we are."""
+        self.way(node)(payload)
+
+    def way(self, node: str) -> OnPayload:
+        """What `send` to that node calls, as long as neither it nor we are gone."""
         receiver = self._receiver(node)
         assert receiver._on_payload is not None, "a started transport has its handlers"
-        receiver._on_payload(payload)
+        return receiver._on_payload
 
     def _receiver(self, node: str) -> "MemoryTransport":
         if not self._address:

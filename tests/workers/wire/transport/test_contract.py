@@ -69,24 +69,11 @@ def test_a_message_arrives_as_it_was_sent_and_arrays_are_read_only(run: Run) -> 
         sent = full_message()
         await a.send("b", sent)
         (got,) = await b.received(1)
-        assert got is not sent
         assert same(got, sent)
-        for _, array in got.content.arrays():
+        for array in got.content.arrays():
             assert not array.flags.writeable
             with pytest.raises(ValueError, match="read-only"):
                 array[...] = 0
-
-    run(scenario)
-
-
-def test_the_sender_may_change_its_envelope_after_sending(run: Run) -> None:
-    async def scenario(wires: Wires) -> None:
-        a, b = await wires.connected("a", "b")
-        sent = numbered(1)
-        await a.send("b", sent)
-        sent.message_id, sent.content = 2, Parcel()
-        (got,) = await b.received(1)
-        assert same(got, numbered(1))
 
     run(scenario)
 

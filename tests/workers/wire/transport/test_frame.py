@@ -15,6 +15,7 @@ from protos.perfuse.v1 import envelope_pb2 as pb
 from tests.workers.wire.parcel import Parcel
 from tests.workers.wire.transport.messages import full_message, numbered, same
 from workers.errors import CorruptMessage
+from workers.wire.kinds import chip, kv
 from workers.wire.message import Message
 from workers.wire.transport.frame import (
     ALIGNMENT_BYTES,
@@ -71,7 +72,7 @@ def test_arrays_are_aligned_read_only_views_of_the_buffer(message: Message[Any],
     buffer = kind(encode(message))
     start = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
     got = decode(buffer)
-    for _, array in got.content.arrays():
+    for array in got.content.arrays():
         assert not array.flags.writeable
         address = array.__array_interface__["data"][0]
         if array.size:
@@ -219,9 +220,9 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
     [
         ("parsel", b"", "'parsel' is no kind of message"),
         ("parcel", b"", "KeyError: 'body'"),
-        ("start", b'{"token":1}', "KeyError: 'prefilled_ns'"),
-        ("reserve", b'{"prompt_ids":[1],"sampling":{"max_token":3}}', "max_token"),
-        ("prefill", b'{"prompt_ids":1}', "'int' object is not iterable"),
+        (kv.Start.kind, b'{"token":1}', "KeyError: 'prefilled_ns'"),
+        (chip.Reserve.kind, b'{"prompt_ids":[1],"sampling":{"max_token":3}}', "max_token"),
+        (chip.Prefill.kind, b'{"prompt_ids":1}', "'int' object is not iterable"),
     ],
 )
 def test_what_is_no_content_is_refused(kind: str, body: bytes, complaint: str) -> None:

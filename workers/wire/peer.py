@@ -1,0 +1,39 @@
+"""All that a node keeps of one incarnation of another: it goes when that goes."""
+
+from typing import Any
+
+from workers.host.clock.base import Clock
+from workers.host.credits import Credits
+from workers.wire.mail import Way
+from workers.wire.membership import Member
+from workers.wire.remembered import Remembered
+from workers.wire.round_trips import RoundTrips
+
+# Unanswered calls to one peer; the next one waits. Far above what a batch a layer to a shard needs.
+CREDITS_PER_PEER = 256
+
+
+class Peer:
+    """What is open between this node and one incarnation.
+
+    latency_ns    of the path, one way        bytes_per_s   of its link
+    way           hands a message over to its wire; None until the first
+    pending       calls to it without an answer, by message id, lowest first (`calls.Pending`)
+    arriving      messages from it that are on their way, by message id (`ingress.Arriving`)
+    remembered    its calls, and what they were answered
+    """
+
+    __slots__ = (
+        "arriving", "bytes_per_s", "credits", "epoch", "latency_ns", "node", "pending",
+        "remembered", "round_trips", "way",
+    )  # fmt: skip
+
+    def __init__(self, member: Member, latency_ns: int, clock: Clock) -> None:
+        self.node, self.epoch = member.node, member.epoch
+        self.latency_ns, self.bytes_per_s = latency_ns, member.link.bytes_per_s
+        self.way: Way | None = None
+        self.credits = Credits(clock, CREDITS_PER_PEER)
+        self.pending: dict[int, Any] = {}
+        self.arriving: dict[int, Any] = {}
+        self.remembered = Remembered()
+        self.round_trips = RoundTrips()
