@@ -14,7 +14,7 @@ from workers.model.numerics import Numerics
 from workers.model.program import Rows, Sums
 from workers.wire.kinds.experts import Dispatch
 
-# Few partial sums are added one after the other; of many, the first of all tokens, then the second.
+# Up to so many partial sums are added one after the other: finding out more costs more.
 ONE_BY_ONE_MAX = 6
 
 
@@ -78,17 +78,21 @@ def merge(
     partials: Sequence[Sums],
 ) -> None:
     """Add each shard's partial sums to those of its rows, in the order given: a token's first
-    share, then its second, whoever they are from. The bits are those of one addition after the
-    other.
+    share, then its second, whoever they are from.
+
+    Where all tokens have as many shares, the first of all are added at once, then the second: the
+    bits are those of one addition after the other.
     """
-    if len(partials) <= ONE_BY_ONE_MAX:
-        for rows_t, partial in zip(rows, partials, strict=True):
-            numerics.add(sums_T, rows_t, partial)
-        return
-    rows_N, partials_N = np.concatenate(rows), np.concatenate(partials)
-    order = np.argsort(rows_N, kind="stable")  # token by token, each one's shares in their order
-    counts = np.bincount(rows_N, minlength=len(sums_T))
-    first = np.cumsum(counts) - counts
-    for share in range(int(counts.max())):
-        tokens = np.flatnonzero(counts > share)
-        numerics.add(sums_T, tokens, partials_N[order[first[tokens] + share]])
+    if len(partials) > ONE_BY_ONE_MAX:
+        rows_N = np.concatenate(rows)
+        num_shares, rest = divmod(len(rows_N), len(sums_T))
+        counts = np.bincount(rows_N, minlength=len(sums_T))
+        if not rest and counts.min() == num_shares:
+            # Token by token, each one's shares in their order.
+            order = np.argsort(rows_N, kind="stable").reshape(-1, num_shares)
+            partials_N = np.concatenate(partials)
+            for share in range(num_shares):
+                numerics.add(sums_T, slice(None), partials_N[order[:, share]])
+            return
+    for rows_t, partial in zip(rows, partials, strict=True):
+        numerics.add(sums_T, rows_t, partial)

@@ -15,7 +15,6 @@ from configs.precision import EXACT, Precision
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
 
-
 # So few ids are counted faster in a list than by numpy's calls.
 COUNTED_ONE_BY_ONE_MAX = 64
 

@@ -93,7 +93,7 @@ class Incoming:
         if answer is not None:
             again = answer.again()
             again.message_id = 0
-            self._send_quietly(again, peer)
+            self._answer(again, peer)
 
     def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call. The asker being gone is not the answerer's problem."""
@@ -107,16 +107,16 @@ class Incoming:
             request_id=message.request_id,
         )
         peer.remembered.answered(message.message_id, answer)
-        self._send_quietly(answer, peer)
+        self._answer(answer, peer)
 
-    def _send_quietly(self, message: Message[Any], peer: Peer) -> None:
+    def _answer(self, answer: Message[Any], peer: Peer) -> None:
         try:
-            turn = self._send(message, peer)
+            turn = self._send(answer, peer)
         except PeerDead:
             self.num_unheard += 1
-            return
-        if turn is not None:
-            self._spawn(self._in_turn(turn), "answer")
+        else:
+            if turn is not None:
+                self._spawn(self._in_turn(turn), "answer")
 
     async def _in_turn(self, turn: Awaitable[None]) -> None:
         try:

@@ -10,7 +10,6 @@ from typing import Protocol
 from configs.schema.link import LinkSpec
 from workers.hardware.sharing.base import duration_ns
 from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains
-from workers.hardware.sharing.in_order import Fifo
 from workers.host.clock.base import Clock, Timer
 from workers.wire.kinds.left import NOT_KNOWN_NS
 
@@ -57,13 +56,15 @@ def make_lane(spec: LinkSpec, clock: Clock) -> Lane:
 
 
 class FifoLane:
-    """One message after the other."""
+    """One message after the other: `sharing.in_order.Fifo` for bytes, written out because every
+    message passes twice.
+    """
 
-    __slots__ = ("_bytes_per_s", "_fifo")
+    __slots__ = ("_bytes_per_s", "_free_ns", "_taken_ns")
     keeps_promises = True
 
     def __init__(self, bytes_per_s: int) -> None:
-        self._bytes_per_s, self._fifo = bytes_per_s, Fifo()
+        self._bytes_per_s, self._free_ns, self._taken_ns = bytes_per_s, 0, 0
 
     def start(
         self, now_ns: int, num_bytes: int, traveller: Traveller | None, limit_bytes_per_s: int = 0
@@ -71,15 +72,16 @@ class FifoLane:
         """One with a limit of its own takes longer, and holds up nobody by it: it comes in slowly
         while it waits and while others are served.
         """
-        took_ns = duration_ns(num_bytes, self._bytes_per_s)
-        end_ns = self._fifo.join(now_ns, took_ns)
-        begin_ns = end_ns - took_ns
-        if limit_bytes_per_s and limit_bytes_per_s < self._bytes_per_s:
+        took_ns = -(-num_bytes * 1_000_000_000 // self._bytes_per_s)
+        begin_ns = now_ns if now_ns > self._free_ns else self._free_ns
+        self._free_ns = end_ns = begin_ns + took_ns
+        self._taken_ns += took_ns
+        if 0 < limit_bytes_per_s < self._bytes_per_s:
             end_ns = max(end_ns, now_ns + duration_ns(num_bytes, limit_bytes_per_s))
         return begin_ns, end_ns
 
     def busy_ns(self, now_ns: int) -> int:
-        return self._fifo.busy_ns(now_ns)
+        return self._taken_ns - max(0, self._free_ns - now_ns)
 
 
 class _Alone:

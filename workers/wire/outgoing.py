@@ -45,7 +45,6 @@ class Outgoing:
         """Send a call if the peer has a credit left; None if it has not, and one must be waited
         for. The second of the pair is to be awaited, where the wire is full.
         """
-        assert message.deadline_ns, "a call has a deadline"
         peer = self._reach(message.destination)
         return self._post(message, peer) if peer.credits.take() else None
 
@@ -53,7 +52,6 @@ class Outgoing:
         """Send a call, waiting for a credit of the peer first; `Pending.reply` waits for the
         answer.
         """
-        assert message.deadline_ns, "a call has a deadline"
         peer = self._reach(message.destination)
         if not peer.credits.take():
             await peer.credits.wait()
@@ -70,6 +68,7 @@ class Outgoing:
         self, message: Message[Any], peer: Peer
     ) -> tuple[Pending[Any], Awaitable[None] | None]:
         """With a credit of the peer in hand."""
+        assert message.deadline_ns, "a call has a deadline"
         self._last_id = message.message_id = self._last_id + 1
         pending: Pending[Any] = Pending(self, peer, message, self._clock.now())
         peer.pending[message.message_id] = pending
@@ -89,15 +88,17 @@ class Outgoing:
 
     def take(self, pending: Pending[A_co]) -> A_co:
         """The content of the answer, once. Raises what the handler raised, or why there is none."""
-        self.forget(pending)
-        answer = pending.answer
-        assert answer is not None, f"{pending.message.kind} has not been settled"
+        answer, message, peer = pending.answer, pending.message, pending.peer
+        if peer.pending.pop(message.message_id, None) is not None:
+            self._num_pending -= 1
+            peer.credits.give()
+        assert answer is not None, f"{message.kind} has not been settled"
         if isinstance(answer, PerfuseError):
             raise answer
-        self._clock.advance(answer.due_ns)
+        due_ns = answer.due_ns
+        self._clock.advance(due_ns)
         if not pending.is_repeated:
-            took_ns = answer.due_ns - pending.posted_ns
-            pending.peer.round_trips.heard(pending.message.content.kind, took_ns)
+            peer.round_trips.heard(message.content.kind, due_ns - pending.posted_ns)
         content: A_co = answer.content
         if isinstance(content, Failed):
             raise from_body(dict(content.error))
