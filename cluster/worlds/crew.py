@@ -14,7 +14,7 @@ from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from workers.node import Node
 
 if TYPE_CHECKING:
-    from cluster.router.stores import Stores
+    from cluster.router.router import Router
 
 ROUTER = "router"
 
@@ -29,7 +29,7 @@ class Crew:
         self.blueprint, self.plan, self.node = blueprint, plan, node
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
-        self._stores: Stores | None = None
+        self._router: Router | None = None
         faults = rules_for(blueprint.scenario, plan.name, blueprint.plan.directory, node.rng)
         node.endpoint.rules.update(faults)
         for worker in plan.workers:
@@ -106,17 +106,16 @@ class Crew:
 
     def _build_router(self, worker: WorkerPlan) -> None:
         from cluster.router.control import Control
-        from cluster.router.router import Router, RouterSettings
-        from cluster.router.state import ChipState
-        from cluster.router.stores import Stores
+        from cluster.router.machine.chips import ChipState
+        from cluster.router.router import Router
+        from cluster.router.settings import RouterSettings
         from cluster.text.tokenizer import open_tokenizer
 
         blueprint, node = self.blueprint, self.node
         scenario, plan = blueprint.scenario, blueprint.plan
-        port = node.port(worker.name)
-        self._stores = Stores(node, port, plan.names("memory"), blueprint.timeout_ns)
+        peers = blueprint.peers()
         chips = tuple(
-            ChipState(w.name, w.role, w.num_kv_blocks)
+            ChipState(w.name, w.role, w.num_kv_blocks, peers[plan.directory[w.name]].epoch)
             for w in plan.workers
             if isinstance(w, ChipPlan)
         )
@@ -130,16 +129,28 @@ class Crew:
             timeout_ns=blueprint.timeout_ns,
         )
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab)
-        router = Router(node, worker.name, settings, tokenizer, self._stores, chips)
-        Control(node, port, router)
+        self._router = Router(
+            node,
+            worker.name,
+            settings,
+            tokenizer,
+            plan.names("memory"),
+            chips,
+            journaled=scenario.cluster.router_journal,
+        )
+        Control(node, node.port(worker.name), self._router)
 
     async def preload(self) -> None:
-        """On the router's node: bring the scenario's collections to the memory servers."""
+        """On the router's node: go on with what an earlier incarnation of the router left, and
+        bring the scenario's collections to the memory servers.
+        """
         from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
 
-        assert self._stores is not None, f"no router stands on {self.plan.name}"
+        assert self._router is not None, f"no router stands on {self.plan.name}"
+        await self._router.recover()
+        stores = self._router.stores
         for name, placed in self.blueprint.scenario.placement.collections.items():
-            embedder = self._stores.embedder(placed.embedder)
+            embedder = stores.embedder(placed.embedder)
             collection = open_collection(corpus_folder(placed.path), embedder)
-            await self._stores.preload(name, collection)
+            await stores.preload(name, collection)

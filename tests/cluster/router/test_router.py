@@ -1,11 +1,13 @@
 """The life of requests: who is refused, who waits, how each ends, and that nothing stays behind."""
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cluster.router.machine.actions import Accept, Action
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import (
@@ -93,7 +95,7 @@ def test_without_kv_room_requests_wait_in_line_first_come_first_served() -> None
 
         def look() -> None:
             nonlocal most
-            most = max(most, len(router._line))
+            most = max(most, len(router.state.line))
             world.clock.call_at(world.clock.now() + 10_000, look)
 
         look()
@@ -122,7 +124,7 @@ def test_somebody_in_line_who_goes_away_lets_the_next_one_pass() -> None:
         ]
         await world.clock.wait_until(world.clock.now() + 200_000)
         (router,) = workers_of(world, Router).values()
-        assert len(router._line) == 3
+        assert len(router.state.line) == 3
         tasks[3].cancel()  # the head of the line
         tasks[5].cancel()  # its tail
         for i in (0, 1, 2, 4):
@@ -216,16 +218,18 @@ def test_a_cancel_before_its_first_step_is_heard(monkeypatch: pytest.MonkeyPatch
 
     async def job(world: VirtualWorld) -> None:
         (router,) = workers_of(world, Router).values()
-        spawn, replies = router._node.spawn, []
+        perform, replies = router.ledger.perform, []
 
-        def spawn_and_cancel(coroutine: Any, name: str) -> Any:
-            if name == "request r":
-                cancel: Any = SimpleNamespace(request_id="r")
-                loop = asyncio.get_running_loop()
-                loop.call_soon(lambda: replies.append(router._cancel(cancel)))
-            return spawn(coroutine, name)
+        def cancel() -> None:
+            message: Any = SimpleNamespace(request_id="r")
+            replies.append(router._cancel(message))
 
-        monkeypatch.setattr(router._node, "spawn", spawn_and_cancel)
+        def perform_and_cancel(actions: Sequence[Action]) -> None:
+            perform(actions)
+            if any(isinstance(action, Accept) for action in actions):
+                asyncio.get_running_loop().call_soon(cancel)
+
+        monkeypatch.setattr(router.ledger, "perform", perform_and_cancel)
         heard = await ask(world, request("r"))
         assert [reply.body for reply in replies] == [{"known": True}]
         assert heard.last.finish_reason == "cancelled" and not heard.tokens

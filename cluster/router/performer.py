@@ -1,0 +1,168 @@
+"""What performs actions: tasks for calls and waits, lines to readers.
+
+Nothing here is truth: all of it follows from the state, and a restarted router has it again by
+performing what `RouterRestarted` leads to.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from cluster.router.calls import Calls, owner_of
+from cluster.router.ledger import Ledger
+from cluster.router.machine import actions as act
+from cluster.router.machine import events as of
+from cluster.router.machine.actions import Action
+from cluster.router.preparation import Preparation
+from cluster.router.reader_line import ReaderLine
+from cluster.router.stores import Stores
+from cluster.router.wire import Wire, fault_of
+from workers.errors import PerfuseError, QueueFull
+from workers.host.mailbox import Mailbox
+from workers.node import Node
+
+Answer = act.Accept | act.Refuse
+# A head of the line that nobody wakes tries again after this share of a call's time.
+WAIT_SHARE = 16
+
+
+class Performer:
+    """`perform` returns at once. What concerns this node alone is done by then; answers and calls
+    follow in a task, in order, and those that promise something only when the journal knows.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        wire: Wire,
+        ledger: Ledger,
+        preparation: Preparation,
+        stores: Stores,
+        timeout_ns: int,
+    ) -> None:
+        self._node, self._wire, self._ledger = node, wire, ledger
+        self._preparation, self._stores, self._timeout_ns = preparation, stores, timeout_ns
+        self.calls = Calls(node, wire, ledger, stores)
+        self._answers: dict[str, Mailbox[Answer]] = {}
+        self._deadlines: dict[str, asyncio.Task[None]] = {}
+        self._lines: dict[str, ReaderLine] = {}
+        self._room_wait: asyncio.Task[None] | None = None
+        ledger.perform = self.perform
+
+    def answer_to(self, request_id: str) -> Mailbox[Answer]:
+        """Where the answer to a submission will be put."""
+        answer: Mailbox[Answer] = self._node.mailbox(1)
+        self._answers[request_id] = answer
+        return answer
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        later = [action for action in actions if not self._do_here(action)]
+        if later:
+            self._node.spawn(self._do_later(later), "router actions")
+
+    # -- what concerns this node alone -------------------------------------------------------------
+
+    def _do_here(self, action: Action) -> bool:
+        """False if it is not done here."""
+        match action:
+            case act.Say(reader, said):
+                self._say(reader, said)
+            case act.Prepare(request, passages):
+                self._ledger.happened(self._preparation.prepare(request, passages))
+            case act.AwaitDeadline(request_id, deadline_ns):
+                self._await_deadline(request_id, deadline_ns)
+            case act.AwaitRoom():
+                self._await_room()
+            case act.Forget(request_id):
+                self._forget(request_id)
+            case _:
+                return False
+        return True
+
+    def _say(self, reader: str, said: Sequence[act.Said]) -> None:
+        if reader not in self._lines:
+            self._lines[reader] = ReaderLine(self._node, self._wire, reader, self._told)
+        try:
+            self._lines[reader].put(said)
+        except QueueFull:
+            self.lose_reader(reader, self._ledger.state.outboxes[reader].reader_epoch)
+
+    def _told(self, reader: str, num_outputs: int, is_heard: bool) -> None:
+        event = of.OutputsHeard if is_heard else of.OutputsLost
+        self._ledger.happened(event(self._node.clock.now(), reader, num_outputs))
+
+    def lose_reader(self, reader: str, epoch: int) -> None:
+        """Nobody hears this incarnation's outputs any more."""
+        line = self._lines.pop(reader, None)
+        if line is not None:
+            line.close()
+        self._ledger.happened(of.ReaderLost(self._node.clock.now(), reader, epoch))
+
+    def _await_deadline(self, request_id: str, deadline_ns: int) -> None:
+        async def wait() -> None:
+            await self._node.clock.wait_until(self._node.clock.deadline_floor(deadline_ns))
+            del self._deadlines[request_id]  # before the event, which would cancel this task
+            self._ledger.happened(of.DeadlinePassed(self._node.clock.now(), request_id))
+
+        self._deadlines[request_id] = self._node.spawn(wait(), f"deadline of {request_id}")
+
+    def _await_room(self) -> None:
+        async def wait() -> None:
+            await self._node.clock.wait_until(later_ns)
+            self._room_wait = None
+            if self._ledger.state.line:
+                self._ledger.happened(of.LineWaited(self._node.clock.now()))
+
+        if self._room_wait is not None:
+            self._room_wait.cancel()
+        later_ns = self._node.clock.now() + self._timeout_ns // WAIT_SHARE
+        self._room_wait = self._node.spawn(wait(), "wait for room")
+
+    def _forget(self, request_id: str) -> None:
+        deadline = self._deadlines.pop(request_id, None)
+        if deadline is not None:
+            deadline.cancel()
+        self.calls.give_up(request_id)
+
+    # -- answers and calls -------------------------------------------------------------------------
+
+    async def _do_later(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case act.Accept(request_id):
+                    if await self._is_safe(request_id):
+                        self._answer(request_id, action)
+                case act.Refuse(request_id):
+                    self._answer(request_id, action)
+                case act.Reserve() | act.Generate():
+                    if await self._is_safe(owner_of(action)):
+                        self.calls.begin(action)
+                case act.Retrieve() | act.Prefill():
+                    self.calls.begin(action)
+                case act.Abort(chip, sequence_id):
+                    self.calls.abort(chip, sequence_id)
+                case act.DropStore(store_id):
+                    self._node.spawn(self._drop(store_id), f"drop {store_id}")
+                case _:
+                    raise AssertionError(f"{action} is done at once")
+
+    async def _is_safe(self, request_id: str) -> bool:
+        """Whether the journal has what is to be promised; the request ends if it never will."""
+        try:
+            await self._ledger.committed()
+        except PerfuseError as error:
+            if request_id in self._ledger.state.requests:
+                now_ns = self._node.clock.now()
+                self._ledger.happened(of.RequestFailed(now_ns, request_id, fault_of(error)))
+            return False
+        return True
+
+    def _answer(self, request_id: str, answer: Answer) -> None:
+        asked = self._answers.pop(request_id, None)
+        if asked is not None:  # else an earlier incarnation was asked
+            asked.put(answer)
+
+    async def _drop(self, store_id: str) -> None:
+        try:
+            await self._stores.drop(store_id)
+        except PerfuseError as error:
+            self._node.trace.note(self._node.clock.now(), "drop failed", store_id, error.message)
