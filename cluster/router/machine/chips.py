@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 # Block hashes that the router believes a chip to hold: its picture of the chip's prefix cache, not
-# the cache itself. Beyond that the oldest eighth goes at once: a dict is slow to find its first key.
+# the cache itself. Beyond that the oldest eighth goes at once: a dict is slow to find its first.
 PREFIXES_PER_CHIP_MAX = 1 << 16
 
 

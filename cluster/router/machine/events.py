@@ -197,9 +197,13 @@ class DrainBegan:
 
 @dataclass(frozen=True, slots=True)
 class RouterRestarted:
-    """This router is another incarnation: calls of the one before it are answered to nobody."""
+    """This router is another incarnation: calls of the one before it are answered to nobody.
+
+    chips   those that live now, and their incarnations
+    """
 
     at_ns: int
+    chips: Mapping[str, int]
 
 
 Event = (

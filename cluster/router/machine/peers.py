@@ -1,5 +1,7 @@
 """Who comes and goes: chips, readers, and this router itself."""
 
+from collections.abc import Mapping, Sequence
+
 from cluster.router.machine.actions import Abort, AwaitDeadline, DropStore, Forget, Say
 from cluster.router.machine.ending import displace, fail, leave
 from cluster.router.machine.events import (
@@ -13,7 +15,7 @@ from cluster.router.machine.events import (
 )
 from cluster.router.machine.shelf import let_go_half_made
 from cluster.router.machine.stages import generation
-from cluster.router.machine.state import RequestState
+from cluster.router.machine.state import RequestState, RouterState
 from cluster.router.machine.turn import Turn
 from workers.errors import Cancelled, PeerDead, to_body
 
@@ -70,7 +72,7 @@ def drain_began(turn: Turn, _: DrainBegan) -> None:
     turn.state.is_draining = True
 
 
-def restarted(turn: Turn, _: RouterRestarted) -> None:
+def restarted(turn: Turn, event: RouterRestarted) -> None:
     """Everything that was promised goes on.
 
     Nobody knows what the calls of the incarnation before were answered, nor which tokens were told
@@ -79,10 +81,14 @@ def restarted(turn: Turn, _: RouterRestarted) -> None:
     and has no answer yet was promised nothing, and asks again.
     """
     state = turn.state
+    for name, epoch in event.chips.items():
+        is_later = name in state.chips and epoch >= state.chips[name].epoch
+        turn.check(is_later, f"{name} cannot live as incarnation {epoch}")
+    others = _replace_chips(state, event.chips)
     open_aborts = [(chip, name) for chip, names in state.aborts.items() for name in names]
     for request in list(state.requests.values()):
         if request.is_accepted:
-            _begin_anew(turn, request)
+            _begin_anew(turn, request, others)
         else:
             turn.do(Forget(request.request_id))
             del state.requests[request.request_id]
@@ -97,8 +103,24 @@ def restarted(turn: Turn, _: RouterRestarted) -> None:
         turn.do(DropStore(store_id))
 
 
-def _begin_anew(turn: Turn, request: RequestState) -> None:
+def _replace_chips(state: RouterState, living: Mapping[str, int]) -> list[str]:
+    """Those of which another incarnation, or none, lives now: they have forgotten everything."""
+    others = []
+    for name, chip in state.chips.items():
+        epoch = living.get(name)
+        if epoch == chip.epoch or (epoch is None and not chip.alive):
+            continue
+        others.append(name)
+        chip.alive = epoch is not None
+        chip.epoch = chip.epoch if epoch is None else epoch
+        chip.prefixes.clear()
+        state.aborts.pop(name, None)
+    return others
+
+
+def _begin_anew(turn: Turn, request: RequestState, others: Sequence[str]) -> None:
     if request.placement is not None:
+        request.placement.finished_on.extend(others)
         displace(turn, request)
         request.attempt += 1
     request.stages[:] = generation()

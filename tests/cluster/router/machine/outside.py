@@ -252,7 +252,7 @@ class Outside:
         elif what < 9 and not chip.alive:
             self.happened(of.ChipJoined(self.now_ns, chip.name, chip.epoch + 1))
         elif what < 11:
-            self.restart()
+            self.restart(chance)
         elif what < 12:
             self.lose_reader(READERS[chance.randrange(2)], chance.random() < 0.5)
         elif chance.random() < 0.2 and not self.state.is_draining:
@@ -281,12 +281,24 @@ class Outside:
         elif num_lost:
             self.happened(of.OutputsLost(self.now_ns, reader, num_lost))
 
-    def restart(self) -> None:
-        """What was asked is answered to nobody, what was on its way to readers is lost."""
+    def restart(self, chance: Chance) -> None:
+        """What was asked is answered to nobody, what was on its way to readers is lost, and a chip
+        may have gone, or come back, meanwhile.
+        """
+        epochs = {name: chip.epoch + (not chip.alive) for name, chip in self.state.chips.items()}
+        living = {name: epoch for name, epoch in epochs.items() if chance.random() < 0.9}
+        again = {name: epoch + 1 for name, epoch in living.items() if chance.random() < 0.1}
+        kept = [
+            n for n, c in self.state.chips.items() if c.alive and n in living and n not in again
+        ]
+        self.computed = {
+            name: one for name, one in self.computed.items()
+            if one.first_chip in kept and one.other_chip in kept
+        }  # fmt: skip
         self.open.clear()
         for queue in self._on_the_way.values():
             queue.clear()
-        self.happened(of.RouterRestarted(self.now_ns))
+        self.happened(of.RouterRestarted(self.now_ns, living | again))
 
     def shelve(self, chance: Chance) -> None:
         """Something about vector stores."""
@@ -323,10 +335,10 @@ class Outside:
             self.open = [one for one in self.open if isinstance(one, act.AwaitDeadline)]
             for action in calls:
                 self.answer(action, 0.5)
-            for chip in self.state.chips:
-                fresh = [self._next(name, chip) for name in self.computed]
+            for chip_name in self.state.chips:
+                fresh = [self._next(name, chip_name) for name in self.computed]
                 if tokens := tuple(token for token in fresh if token is not None):
-                    self.happened(of.TokensSampled(self.now_ns, chip, tokens))
+                    self.happened(of.TokensSampled(self.now_ns, chip_name, tokens))
             for reader in READERS:
                 self.hear(reader, 1 << 20)
             if self.state.line:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from cluster.api.request import Retrieval
 from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
 from cluster.router.machine.chips import PREFIXES_PER_CHIP_MAX, ChipState
-from cluster.router.machine.machine import TRANSITIONS, Machine
+from cluster.router.machine.machine import TRANSITIONS
 from cluster.router.machine.sampled import SampledToken
 from cluster.router.machine.stages import Decoding, Prefilling, Retrieving
 from tests.cluster.router.machine.requests import APART, asked, machine, tokenizer
@@ -27,6 +28,12 @@ def prepared(name: str, at_ns: int = 0, ids: Sequence[int] = IDS) -> of.PromptPr
     return of.PromptPrepared(at_ns, name, tuple(ids), HASHES)
 
 
+def restarted(one: Any, at_ns: int = 0, **others: int) -> of.RouterRestarted:
+    """All chips live as they did, but for `others`: incarnations, 0 for none."""
+    epochs = {name: chip.epoch for name, chip in one.state.chips.items()} | others
+    return of.RouterRestarted(at_ns, {name: epoch for name, epoch in epochs.items() if epoch})
+
+
 def sampled(chip: str, *tokens: SampledToken, at_ns: int = 0) -> of.TokensSampled:
     return of.TokensSampled(at_ns, chip, tokens)
 
@@ -42,14 +49,20 @@ def kinds(actions: Sequence[act.Action]) -> list[str]:
     return [type(action).__name__ for action in actions]
 
 
-def placed(one: Machine, *names: str) -> None:
+def said_by(actions: Sequence[act.Action]) -> list[tuple[str, str]]:
+    """(request id, error message) of each output."""
+    said = [one for action in actions if isinstance(action, act.Say) for one in action.said]
+    return [(one.output.request_id, (one.output.error or {}).get("message", "")) for one in said]
+
+
+def placed(one: Any, *names: str) -> None:
     """Each waits for the answer to its reserve."""
     for name in names:
         one.apply(submitted(name))
         assert kinds(one.apply(prepared(name)))[-1] == "Reserve"
 
 
-def running(one: Machine, *names: str) -> None:
+def running(one: Any, *names: str) -> None:
     """Each has room and its first token."""
     for name in names:
         placed(one, name)
@@ -169,8 +182,7 @@ def test_a_lost_chip_ends_its_requests_and_no_others(prefilled: bool) -> None:
         placed(one, "r0", "r1")
     assert [r.placement.decode_chip for r in one.state.requests.values()] == ["d0", "d1"]
     actions = one.apply(of.ChipLost(0, "d0", 1, "crashed"))
-    (said,) = [action for action in actions if isinstance(action, act.Say)]
-    assert said.said[0].output.error["message"] == "d0 is gone: crashed"
+    assert said_by(actions) == [("r0", "d0 is gone: crashed")]
     assert list(one.state.requests) == ["r1"] and one.state.chips["d0"].is_idle
     assert act.Abort("d0", "r0") not in actions, "nobody is there to hear it"
     assert (act.Abort("p0", "r0") in actions) is (not prefilled)
@@ -183,10 +195,9 @@ def test_without_chips_of_a_role_everybody_in_line_hears_so() -> None:
         one.apply(submitted(name))
         one.apply(prepared(name))
     actions = one.apply(of.ChipLost(0, "d0", 1, "crashed"))
-    errors = [a.said[0].output for a in actions if isinstance(a, act.Say)]
-    assert [(e.request_id, e.error["code"]) for e in errors] == [
-        (f"r{i}", "peer_dead") for i in range(5)
-    ]
+    told = said_by(actions)
+    assert told[:3] == [(f"r{i}", "d0 is gone: crashed") for i in range(3)]
+    assert told[3:] == [(f"r{i}", "no decode chip is left: nothing can be placed") for i in (3, 4)]
     assert not one.state.line and not one.state.requests
     assert kinds(one.apply(submitted("r5"))) == ["Prepare"]
     assert kinds(one.apply(prepared("r5"))) == ["Accept", "AwaitDeadline", "Say", "Forget"]
@@ -228,7 +239,7 @@ def test_after_a_restart_every_stream_begins_anew_under_an_id_of_its_own() -> No
     placed(one, "r1")
     one.apply(submitted("r2"))
     before = deepcopy(one.state.requests["r0"].stream.tokens)
-    actions = one.apply(of.RouterRestarted(500))
+    actions = one.apply(restarted(one, 500))
     assert [a for a in actions if isinstance(a, act.Abort)] == [
         act.Abort("d0", "r0"), act.Abort("p0", "r1"), act.Abort("d1", "r1"),
     ]  # fmt: skip
@@ -249,10 +260,30 @@ def test_after_a_restart_every_stream_begins_anew_under_an_id_of_its_own() -> No
     assert said.said[0].output.position == 2
 
 
+def test_what_was_on_chips_that_are_gone_after_a_restart_begins_anew_elsewhere() -> None:
+    one = machine(APART)
+    running(one, "r0", "r1", "r2")
+    assert [r.placement.decode_chip for r in one.state.requests.values()] == ["d0", "d1", "d0"]
+    one.apply(of.RequestCancelled(0, "r2"))
+    assert one.state.aborts == {"d0": ["r2"]}
+    actions = one.apply(restarted(one, d0=0, d1=2, p1=0))
+    aborts = [a for a in actions if isinstance(a, act.Abort)]
+    assert aborts == [] == list(one.state.aborts), "nobody is left that holds anything"
+    chips = one.state.chips
+    assert [name for name, chip in chips.items() if not chip.alive] == ["p1", "d0"]
+    assert chips["d1"].epoch == 2 and not chips["d1"].prefixes and chips["p0"].prefixes
+    prefill, reserve = one.apply(of.RoomReserved(0, "r0~1", 0))
+    assert (prefill.chip, prefill.decode_chip, reserve.chip) == ("p0", "d1", "d1")
+    with pytest.raises(of.ImpossibleEvent, match="d1 cannot live as incarnation 1"):
+        one.apply(restarted(one, d1=1))
+    with pytest.raises(of.ImpossibleEvent, match="d7 cannot live as incarnation 1"):
+        one.apply(restarted(one, d7=1))
+
+
 def test_a_stream_that_does_not_repeat_itself_ends_with_an_error() -> None:
     one = machine(APART)
     running(one, "r0")
-    one.apply(of.RouterRestarted(0))
+    one.apply(restarted(one))
     one.apply(of.RoomReserved(0, "r0~1", 0))
     chip = one.state.requests["r0"].placement.prefill_chip
     said, *others = one.apply(sampled(chip, token("r0~1", "prefill", 0, 99)))
@@ -263,7 +294,7 @@ def test_a_stream_that_does_not_repeat_itself_ends_with_an_error() -> None:
 def test_a_sequence_id_never_names_two_requests() -> None:
     one = machine(APART)
     placed(one, "r", "r~1")
-    one.apply(of.RouterRestarted(0))
+    one.apply(restarted(one))
     one.apply(of.RoomReserved(0, "r~2", 0))
     assert one.state.sequences == {"r~2": "r", "r~1~1": "r~1"}
 

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,7 @@ NUM_REPLAYS = int(os.environ.get("PERFUSE_REPLAYS", "500"))
 
 def check_counts(state: RouterState) -> None:
     """Counted anew, chips hold what the state says, and nobody is lost between them."""
-    requests = state.requests.values()
+    requests: list[Any] = list(state.requests.values())
     for chip in state.chips.values():
         here = [r for r in requests if r.placement and r.placement.decode_chip == chip.name]
         before = [
@@ -105,7 +106,7 @@ def test_many_long_histories_replay_to_the_live_state() -> None:
 
 
 def test_what_cannot_have_happened_raises_and_changes_nothing() -> None:
-    """Events of another history thrown in: each is refused, leaving all as it was, or taken whole."""
+    """Events of another history thrown in: each is refused, changing nothing, or taken whole."""
     strangers: list[of.Event] = []
     other = Outside(machine(), lambda event, _: strangers.append(event))
     chance = random.Random(1)
