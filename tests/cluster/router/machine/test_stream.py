@@ -1,6 +1,7 @@
 """A stream delivers each position once and in order, whatever order chips tell them in."""
 
 import random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,8 @@ TEXT = "The price of Rasavan-65 is 34647 USD, for the Tamavan-69 it is 9.3 V \u2
 
 
 def token(position: int, token_id: int, reason: str = "", **fields: object) -> SampledToken:
-    return SampledToken("r", "decode", position, token_id, finish_reason=reason, **fields)  # type: ignore[arg-type]
+    more: Any = fields
+    return SampledToken("r", "decode", position, token_id, finish_reason=reason, **more)
 
 
 def push_all(request: RequestState, tokens: list[SampledToken], texts: Texts) -> list[Output]:
