@@ -46,6 +46,11 @@ class Ledger:
         if actions:
             self.perform(actions)
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether all that has happened would survive a crash."""
+        return self._journal is None or self._journal.is_committed
+
     async def committed(self) -> None:
         """Until all that has happened would survive a crash; PerfuseError if it never will."""
         if self._journal is not None:

@@ -5,7 +5,8 @@ performing what `RouterRestarted` leads to.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cluster.router.calls import Calls, owner_of
 from cluster.router.ledger import Ledger
@@ -21,13 +22,16 @@ from workers.host.mailbox import Mailbox
 from workers.node import Node
 
 Answer = act.Accept | act.Refuse
+# They promise or take something, so the journal has to know first.
+Promise = act.Accept | act.Reserve | act.Generate
+PROMISES = (act.Accept, act.Reserve, act.Generate)
 # A head of the line that nobody wakes tries again after this share of a call's time.
 WAIT_SHARE = 16
 
 
 class Performer:
-    """`perform` returns at once. What concerns this node alone is done by then; answers and calls
-    follow in a task, in order, and those that promise something only when the journal knows.
+    """`perform` returns at once. What concerns this node alone is done by then, and answers and
+    calls have begun, but for promises that the journal does not know yet.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Performer:
         self._deadlines: dict[str, asyncio.Task[None]] = {}
         self._lines: dict[str, ReaderLine] = {}
         self._room_wait: asyncio.Task[None] | None = None
+        self._held_back: list[Action] | None = None
         ledger.perform = self.perform
 
     def answer_to(self, request_id: str) -> Mailbox[Answer]:
@@ -54,10 +59,32 @@ class Performer:
         self._answers[request_id] = answer
         return answer
 
+    def expect_no_answer(self, request_id: str) -> None:
+        """The submission came to nothing."""
+        self._answers.pop(request_id, None)
+
     def perform(self, actions: Sequence[Action]) -> None:
-        later = [action for action in actions if not self._do_here(action)]
-        if later:
-            self._node.spawn(self._do_later(later), "router actions")
+        for action in actions:
+            if self._do_here(action):
+                continue
+            if self._held_back is not None:
+                self._held_back.append(action)
+            else:
+                self._begin(action)
+
+    @contextmanager
+    def answer_first(self) -> Iterator[None]:
+        """Answers and calls that follow from what happens inside begin at its end: whoever told of
+        it is answered before anybody is asked anything new.
+        """
+        held_back: list[Action] = []
+        self._held_back = held_back
+        try:
+            yield
+        finally:
+            self._held_back = None
+            for action in held_back:
+                self._begin(action)
 
     # -- what concerns this node alone -------------------------------------------------------------
 
@@ -125,36 +152,41 @@ class Performer:
 
     # -- answers and calls -------------------------------------------------------------------------
 
-    async def _do_later(self, actions: Sequence[Action]) -> None:
-        for action in actions:
-            match action:
-                case act.Accept(request_id):
-                    if await self._is_safe(request_id):
-                        self._answer(request_id, action)
-                case act.Refuse(request_id):
-                    self._answer(request_id, action)
-                case act.Reserve() | act.Generate():
-                    if await self._is_safe(owner_of(action)):
-                        self.calls.begin(action)
-                case act.Retrieve() | act.Prefill():
-                    self.calls.begin(action)
-                case act.Abort(chip, sequence_id):
-                    self.calls.abort(chip, sequence_id)
-                case act.DropStore(store_id):
-                    self._node.spawn(self._drop(store_id), f"drop {store_id}")
-                case _:
-                    raise AssertionError(f"{action} is done at once")
+    def _begin(self, action: Action) -> None:
+        """A promise waits until the journal knows what it rests on."""
+        if isinstance(action, PROMISES) and not self._ledger.is_committed:
+            self._node.spawn(self._begin_safely(action), "promise")
+        else:
+            self._begin_now(action)
 
-    async def _is_safe(self, request_id: str) -> bool:
-        """Whether the journal has what is to be promised; the request ends if it never will."""
+    async def _begin_safely(self, promise: Promise) -> None:
         try:
             await self._ledger.committed()
         except PerfuseError as error:
-            if request_id in self._ledger.state.requests:
-                now_ns = self._node.clock.now()
-                self._ledger.happened(of.RequestFailed(now_ns, request_id, fault_of(error)))
-            return False
-        return True
+            self._break(promise, fault_of(error))
+        else:
+            self._begin_now(promise)
+
+    def _break(self, promise: Promise, fault: of.Fault) -> None:
+        """It can never be kept safely: whoever asked hears so, and the request ends."""
+        request_id = _owner(promise)
+        if isinstance(promise, act.Accept):
+            self._answer(request_id, act.Refuse(request_id, fault))
+        if request_id in self._ledger.state.requests:
+            self._ledger.happened(of.RequestFailed(self._node.clock.now(), request_id, fault))
+
+    def _begin_now(self, action: Action) -> None:
+        match action:
+            case act.Accept(request_id) | act.Refuse(request_id):
+                self._answer(request_id, action)
+            case act.Retrieve() | act.Reserve() | act.Prefill() | act.Generate():
+                self.calls.begin(action)
+            case act.Abort(chip, sequence_id):
+                self.calls.abort(chip, sequence_id)
+            case act.DropStore(store_id):
+                self._node.spawn(self._drop(store_id), f"drop {store_id}")
+            case _:
+                raise AssertionError(f"{action} is done at once")
 
     def _answer(self, request_id: str, answer: Answer) -> None:
         asked = self._answers.pop(request_id, None)
@@ -166,3 +198,8 @@ class Performer:
             await self._stores.drop(store_id)
         except PerfuseError as error:
             self._node.trace.note(self._node.clock.now(), "drop failed", store_id, error.message)
+
+
+def _owner(promise: Promise) -> str:
+    """Whose request it is for."""
+    return promise.request_id if isinstance(promise, act.Accept) else owner_of(promise)

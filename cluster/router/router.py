@@ -32,9 +32,9 @@ from cluster.router.settings import RouterSettings
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire
 from cluster.text.tokenizer import Tokenizer
-from workers.errors import from_body
+from workers.errors import InvalidRequest, from_body
 from workers.node import Node
-from workers.wire.calls import Reply
+from workers.wire.calls import Handled, Reply
 from workers.wire.message import Message
 
 
@@ -119,11 +119,14 @@ class Router:
             self._performer.lose_reader(message.source, outbox.reader_epoch)
         now_ns = self._node.clock.now()
         deadline_ns = now_ns + (request.deadline_ns or self.settings.deadline_ns)
-        self.ledger.happened(
-            of.RequestSubmitted(now_ns, request, deadline_ns, message.source, message.source_epoch)
-        )
-        # Answers are given in a task of their own: not before this one waits.
-        outcome = await self._performer.answer_to(request.request_id).get()
+        answer = self._performer.answer_to(request.request_id)
+        source, epoch = message.source, message.source_epoch
+        try:
+            self.ledger.happened(of.RequestSubmitted(now_ns, request, deadline_ns, source, epoch))
+        except TypeError as error:
+            self._performer.expect_no_answer(request.request_id)
+            raise InvalidRequest(f"the request cannot be kept in a journal: {error}") from error
+        outcome = await answer.get()
         if isinstance(outcome, Accept):
             return said.facts(num_prompt_tokens=outcome.num_prompt_tokens)
         raise from_body(dict(outcome.fault))
@@ -137,16 +140,18 @@ class Router:
 
     # -- what chips say ----------------------------------------------------------------------------
 
-    def _tokens(self, message: Message) -> Reply:
+    def _tokens(self, message: Message) -> Handled:
         """Of sequences that ended here first, nobody wants to know: they are no events."""
         now_ns, chip = self._node.clock.now(), message.source
-        for sequence_id, fault in said.failures_of(message):
-            if sequence_id in self.state.sequences:
-                self.ledger.happened(of.SequenceFailed(now_ns, chip, sequence_id, fault))
-        tokens = [t for t in said.tokens_of(message) if t.sequence_id in self.state.sequences]
-        if tokens:
-            self.ledger.happened(of.TokensSampled(now_ns, chip, tuple(tokens)))
-        return Reply()
+        with self._performer.answer_first():
+            for sequence_id, fault in said.failures_of(message):
+                if sequence_id in self.state.sequences:
+                    self.ledger.happened(of.SequenceFailed(now_ns, chip, sequence_id, fault))
+            tokens = [t for t in said.tokens_of(message) if t.sequence_id in self.state.sequences]
+            if tokens:
+                self.ledger.happened(of.TokensSampled(now_ns, chip, tuple(tokens)))
+            self._node.spawn(self._port.reply(message, Reply()), "reply")
+        return Handled.LATER
 
     # -- who comes and goes ------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ def tokens_of(message: Message) -> Iterator[SampledToken]:
     for index, name in enumerate(body.get("requests", ())):
         finished = body["finished"].get(name, {})
         stage = body["stages"][index]
-        times_ns = body["times_ns"][name] if stage == "prefill" else finished.get("times_ns", {})
+        times_ns = body["times_ns"][name] if stage == "prefill" else finished.get("times_ns")
         logits = message.tensors.get(name)
         yield SampledToken(
             sequence_id=name,
@@ -173,7 +173,7 @@ def tokens_of(message: Message) -> Iterator[SampledToken]:
             token_id=int(message.columns["token"][index]),
             num_cached=int(body["cached"][index]),
             finish_reason=finished.get("reason", ""),
-            times_ns=dict(times_ns),
+            times_ns=None if times_ns is None else dict(times_ns),
             logprob=_logprob(body.get("logprobs", {}).get(name)),
             logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),
         )

@@ -1,8 +1,9 @@
 """Events and state as bytes: the type's name, a space, and its fields as JSON.
 
 Encoding follows the values, decoding the annotations of the dataclasses, so a new event or field
-needs nothing here. Bytes are base64. Of a union of dataclasses each has a field `kind`. Mappings
-are plain dicts by str: of an OrderedDict that was moved about, orjson forgets the order.
+needs nothing here. Named tuples are lists, bytes are base64. Of a union of dataclasses each has a
+field `kind`. Mappings are plain dicts by str: orjson forgets the order of an OrderedDict that was
+moved about.
 """
 
 import types
@@ -38,7 +39,9 @@ def decode(data: bytes) -> Event | RouterState:
     return value
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> str | list[Any]:
+    if isinstance(value, tuple):  # a named one; orjson knows the plain
+        return list(value)
     if isinstance(value, bytes):
         return b64encode(value).decode()
     raise TypeError(f"a {type(value).__name__} has no place in a journal")
@@ -49,6 +52,8 @@ def _decoder(hint: Any) -> Decode:
     """What turns JSON into a value of this annotation."""
     if is_dataclass(hint):
         return _fields_decoder(hint)
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        return _row_decoder(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _union_decoder(arguments)
@@ -69,6 +74,12 @@ def _decoder(hint: Any) -> Decode:
 def _fields_decoder(kind: Any) -> Decode:
     decoders = {name: _decoder(hint) for name, hint in get_type_hints(kind).items()}
     return lambda fields: kind(**{n: decoders[n](value) for n, value in fields.items()})
+
+
+def _row_decoder(kind: Any) -> Decode:
+    """Of a NamedTuple."""
+    decoders = [_decoder(hint) for hint in get_type_hints(kind).values()]
+    return lambda row: kind(*(d(value) for d, value in zip(decoders, row, strict=True)))
 
 
 def _union_decoder(arguments: tuple[Any, ...]) -> Decode:

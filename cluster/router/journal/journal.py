@@ -53,6 +53,11 @@ class Journal:
         if self._event_bytes > max(self._compact_bytes, self._state_bytes):
             self.begin(state)
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether all that was appended would survive a crash."""
+        return self._writer.is_committed
+
     async def committed(self) -> None:
         """Until all that was appended so far would survive a crash.
 

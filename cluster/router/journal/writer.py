@@ -68,6 +68,11 @@ class Writer:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(LINGER_S, self._go_on)
 
+    @property
+    def is_committed(self) -> bool:
+        """Whether all that was put would survive a crash."""
+        return self._num_committed == self._num_put and self._error is None
+
     async def committed(self) -> None:
         """Until all that was put so far would survive a crash.
 
@@ -107,7 +112,8 @@ class Writer:
             self._wake()
             raise
         finally:
-            self._go_on()
+            if self._timer is not None:
+                self._timer.cancel()
             thread.shutdown(wait=False)
 
     def _take(self) -> list[Write]:

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 
 from cluster.router.machine.actions import Said
 from cluster.router.machine.ending import fail, leave
-from cluster.router.machine.events import AbortSettled, SequenceFailed, TokensSampled
+from cluster.router.machine.events import (
+    AbortSettled,
+    ImpossibleEvent,
+    SequenceFailed,
+    TokensSampled,
+)
 from cluster.router.machine.life import advance
 from cluster.router.machine.room import first_token_sampled
 from cluster.router.machine.sampled import SampledToken
@@ -18,13 +23,9 @@ def sampled(turn: Turn, event: TokensSampled) -> None:
     """Each token goes to its stream, all outputs for one reader leave together, then whoever ended
     is let go.
     """
-    _check(turn, event)
     said: dict[tuple[str, int], list[Said]] = {}
     ended: list[RequestState] = []
-    for token in event.tokens:
-        request = turn.state.request_of(token.sequence_id)
-        if request is None:
-            continue  # it ended here first: cancelled, stopped or out of time
+    for token, request in _checked(turn, event):
         if contradicts(request, token):
             ended.append(request)
             continue
@@ -58,18 +59,24 @@ def abort_settled(turn: Turn, event: AbortSettled) -> None:
         del turn.state.aborts[event.chip]
 
 
-def _check(turn: Turn, event: TokensSampled) -> None:
+def _checked(turn: Turn, event: TokensSampled) -> list[tuple[SampledToken, RequestState]]:
+    """Tokens with their requests, without those that ended here first: cancelled, stopped or out of
+    time.
+    """
     turn.check(event.chip in turn.state.chips, f"there is no chip {event.chip!r}")
-    named: set[str] = set()
+    tokens: dict[str, tuple[SampledToken, RequestState]] = {}
     for token in event.tokens:
         name = token.sequence_id
-        turn.check(token.position >= 0, f"{name} has no position {token.position}")
-        turn.check(name not in named, f"{name} is sampled twice in one step")
-        named.add(name)
         request = turn.state.request_of(name)
-        if request is not None and request.placement is not None:
-            is_there = event.chip in request.placement.chips
-            turn.check(is_there, f"{name} is not on {event.chip}")
+        if request is None:
+            continue
+        if token.position < 0 or name in tokens:
+            raise ImpossibleEvent(f"{name} is sampled twice in one step, or before its first token")
+        placement = request.placement
+        if placement is None or event.chip not in (placement.prefill_chip, placement.decode_chip):
+            raise ImpossibleEvent(f"{name} is not on {event.chip}")
+        tokens[name] = token, request
+    return list(tokens.values())
 
 
 def _account(turn: Turn, request: RequestState, chip: str, token: SampledToken) -> None:
@@ -90,7 +97,7 @@ def _account(turn: Turn, request: RequestState, chip: str, token: SampledToken) 
 def _finished(request: RequestState, chip: str, token: SampledToken) -> None:
     assert request.placement is not None, f"{token.sequence_id} names a request that is placed"
     request.placement.finished_on.append(chip)
-    for phase, duration_ns in token.times_ns.items():
+    for phase, duration_ns in (token.times_ns or {}).items():
         request.spend(phase, duration_ns)
 
 

@@ -1,19 +1,17 @@
-"""A token as a chip tells of it."""
+"""A token as a chip tells of it. Tuples, since there is one of these a token."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Logprob:
+class Logprob(NamedTuple):
     """Natural-log probability of the chosen token; top: (token id, logprob), most likely first."""
 
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SampledToken:
+class SampledToken(NamedTuple):
     """One token of one sequence.
 
     stage           what the chip does for the sequence: "prefill", "decode", or "both"
@@ -30,6 +28,6 @@ class SampledToken:
     token_id: int
     num_cached: int = 0
     finish_reason: str = ""
-    times_ns: Mapping[str, int] = field(default_factory=dict)
+    times_ns: Mapping[str, int] | None = None
     logprob: Logprob | None = None
     logits: bytes = b""

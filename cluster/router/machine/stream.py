@@ -18,6 +18,8 @@ def push(request: RequestState, token: SampledToken, texts: Texts) -> list[Said]
     stream = request.stream
     if stream.finish_reason or token.position < len(stream.tokens):
         return []
+    if token.position == len(stream.tokens) and not stream.early:
+        return [_take(request, token, texts)]
     if all(early.position != token.position for early in stream.early):
         stream.early.append(token)
     said: list[Said] = []

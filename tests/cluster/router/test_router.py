@@ -39,6 +39,7 @@ NO_POOL = {"placement.kv_pool": False}
         ({"prompt_ids": (10**6,)}, "invalid_request_error", "token id 1000000"),
         ({"prompt_ids": prompt(1, 90)}, "context_length_exceeded", "90 tokens"),
         ({"prompt": ""}, "invalid_request_error", "empty"),
+        ({"seed": 2**70}, "invalid_request_error", "cannot be kept in a journal"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_clear_and_leaves_no_trace(changes: dict, code: str, words: str) -> None:

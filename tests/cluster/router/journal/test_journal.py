@@ -17,6 +17,7 @@ from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
 from tests.cluster.router.machine.outside import Outside
 from tests.cluster.router.machine.requests import asked, fresh, machine, tokenizer
+from tests.cluster.router.machine.schedule import step
 from workers.errors import PerfuseError
 from workers.host.disk import Disk, FolderDisk, MemoryDisk
 
@@ -62,7 +63,7 @@ def test_a_journal_gives_the_state_back_at_any_time(compact_bytes: int) -> None:
         disk, chance = MemoryDisk(), random.Random(seed)
         player = Player(disk, compact_bytes)
         for _ in range(60):
-            player.outside.step(chance)
+            step(player.outside, chance)
             if chance.random() < 0.3:
                 disk.crash(always(chance.random()))
                 assert recovered(disk) == player.machine.state
@@ -73,7 +74,7 @@ def test_a_journal_is_bounded_by_the_state_and_not_by_what_happened() -> None:
     disk, chance = MemoryDisk(), random.Random(3)
     player, sizes, states = Player(disk, 4_000), [], []
     for _ in range(3_000):
-        player.outside.step(chance)
+        step(player.outside, chance)
         sizes.append(sum(len(disk.read(name)) for name in disk.names()))
         states.append(len(encode(player.machine.state)))
     largest_record = 3_000
@@ -86,7 +87,7 @@ def test_a_torn_compaction_falls_back_to_the_file_before_it() -> None:
     disk = MemoryDisk()
     player, chance = Player(disk, 1 << 20), random.Random(5)
     for _ in range(60):
-        player.outside.step(chance)
+        step(player.outside, chance)
     old, expected = disk.read(file_of(1)), player.machine.state
     player.journal.begin(expected)
     new = disk.read(file_of(2))

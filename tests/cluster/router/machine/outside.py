@@ -13,13 +13,7 @@ from cluster.router.machine import events as of
 from cluster.router.machine.machine import Machine
 from cluster.router.machine.sampled import Logprob, SampledToken
 from cluster.router.machine.store_events import (
-    FilesAdded,
-    PassagesAnnounced,
-    PassagesStored,
-    StoreCreated,
-    StoreDeleted,
     StoreDropped,
-    StoreNamed,
 )
 from tests.cluster.router.machine.requests import asked, tokenizer
 from workers.errors import PeerDead, to_body
@@ -81,8 +75,8 @@ class Outside:
         self.open: list[act.Action] = []
         self.computed: dict[str, Computed] = {}
         self.readers: dict[str, Reader] = {}
-        self._on_the_way: dict[str, list[act.Said]] = {name: [] for name in READERS}
-        self._epochs = dict.fromkeys(READERS, 1)
+        self.on_the_way: dict[str, list[act.Said]] = {name: [] for name in READERS}
+        self.epochs = dict.fromkeys(READERS, 1)
 
     def happened(self, event: of.Event) -> None:
         actions = self.machine.apply(event)
@@ -93,7 +87,7 @@ class Outside:
     def _take(self, action: act.Action) -> None:
         match action:
             case act.Say(reader, said):
-                self._on_the_way[reader].extend(said)
+                self.on_the_way[reader].extend(said)
             case act.Forget(request_id):
                 self.open = [one for one in self.open if owner(one) != request_id]
             case act.Accept(request_id):
@@ -104,28 +98,6 @@ class Outside:
                 self.open.append(action)
 
     # -- one thing that happens --------------------------------------------------------------------
-
-    def step(self, chance: Chance) -> None:
-        self.now_ns += chance.randrange(100)
-        what = chance.randrange(100)
-        if what < 10:
-            self.submit(chance)
-        elif what < 50 and self.open:
-            action = self.open.pop(chance.randrange(len(self.open)))
-            if isinstance(action, act.AwaitDeadline) and chance.random() < 0.95:
-                self.open.append(action)
-            else:
-                self.answer(action, chance.random())
-        elif what < 80:
-            self.sample(chance)
-        elif what < 90:
-            self.hear(READERS[chance.randrange(2)], 1 + chance.randrange(6))
-        elif what < 94:
-            self.disturb(chance)
-        elif what < 96:
-            self.shelve(chance)
-        elif self.state.line:
-            self.happened(of.LineWaited(self.now_ns))
 
     def submit(self, chance: Chance) -> None:
         if self.state.is_draining:
@@ -140,7 +112,7 @@ class Outside:
         )
         reader = READERS[chance.randrange(2)]
         self.readers[name] = Reader(reader)
-        epoch, deadline_ns = self._epochs[reader], self.now_ns + 50_000
+        epoch, deadline_ns = self.epochs[reader], self.now_ns + 50_000
         self.happened(of.RequestSubmitted(self.now_ns, wanted, deadline_ns, reader, epoch))
 
     def answer(self, action: act.Action, luck: float) -> None:
@@ -215,7 +187,7 @@ class Outside:
             token_id,
             num_cached=3,
             finish_reason="length" if is_last else "",
-            times_ns={"attention": 7, "prefill": 5} if is_last or stage == "prefill" else {},
+            times_ns={"attention": 7, "prefill": 5} if is_last or stage == "prefill" else None,
             logprob=Logprob(-0.5, ((token_id, -0.5), (9, float("-inf"))))
             if position == 2
             else None,
@@ -225,100 +197,13 @@ class Outside:
         return token
 
     def hear(self, reader: str, most: int) -> None:
-        outbox, queue = self.state.outboxes.get(reader), self._on_the_way[reader]
+        outbox, queue = self.state.outboxes.get(reader), self.on_the_way[reader]
         assert [*queue] == [*outbox.said] if outbox else not queue, "said is what is not heard yet"
-        heard, self._on_the_way[reader] = queue[:most], queue[most:]
+        heard, self.on_the_way[reader] = queue[:most], queue[most:]
         if heard:
             for said in heard:
                 self.readers[said.output.request_id].hear(said.output)
             self.happened(of.OutputsHeard(self.now_ns, reader, len(heard)))
-
-    # -- trouble -----------------------------------------------------------------------------------
-
-    def disturb(self, chance: Chance) -> None:
-        what = chance.randrange(13)
-        requests, sequences = list(self.state.requests), list(self.state.sequences)
-        chips = list(self.state.chips.values())
-        chip = chips[chance.randrange(len(chips))]
-        if what < 4 and requests:
-            name = requests[chance.randrange(len(requests))]
-            self.happened(of.RequestCancelled(self.now_ns, name))
-        elif what < 5 and sequences:
-            name = sequences[chance.randrange(len(sequences))]
-            fault = to_body(PeerDead("a shard is gone"))
-            self.happened(of.SequenceFailed(self.now_ns, chip.name, name, fault))
-        elif what < 7 and chip.alive:
-            self.lose(chip.name)
-        elif what < 9 and not chip.alive:
-            self.happened(of.ChipJoined(self.now_ns, chip.name, chip.epoch + 1))
-        elif what < 11:
-            self.restart(chance)
-        elif what < 12:
-            self.lose_reader(READERS[chance.randrange(2)], chance.random() < 0.5)
-        elif chance.random() < 0.2 and not self.state.is_draining:
-            self.happened(of.DrainBegan(self.now_ns))
-
-    def lose(self, chip: str) -> None:
-        epoch = self.state.chips[chip].epoch
-        self.happened(of.ChipLost(self.now_ns, chip, epoch, "crashed"))
-        self.open = [
-            one for one in self.open if not (isinstance(one, act.Abort) and one.chip == chip)
-        ]
-        self.computed = {
-            name: one for name, one in self.computed.items()
-            if chip not in (one.first_chip, one.other_chip)
-        }  # fmt: skip
-
-    def lose_reader(self, reader: str, is_known: bool) -> None:
-        """It is gone, or just hears nothing of what is on its way."""
-        for heard in self.readers.values():
-            heard.is_gone = heard.is_gone or heard.name == reader
-        num_lost = len(self._on_the_way[reader])
-        self._on_the_way[reader].clear()
-        if is_known:
-            self.happened(of.ReaderLost(self.now_ns, reader, self._epochs[reader]))
-            self._epochs[reader] += 1
-        elif num_lost:
-            self.happened(of.OutputsLost(self.now_ns, reader, num_lost))
-
-    def restart(self, chance: Chance) -> None:
-        """What was asked is answered to nobody, what was on its way to readers is lost, and a chip
-        may have gone, or come back, meanwhile.
-        """
-        epochs = {name: chip.epoch + (not chip.alive) for name, chip in self.state.chips.items()}
-        living = {name: epoch for name, epoch in epochs.items() if chance.random() < 0.9}
-        again = {name: epoch + 1 for name, epoch in living.items() if chance.random() < 0.1}
-        kept = [
-            n for n, c in self.state.chips.items() if c.alive and n in living and n not in again
-        ]
-        self.computed = {
-            name: one for name, one in self.computed.items()
-            if one.first_chip in kept and one.other_chip in kept
-        }  # fmt: skip
-        self.open.clear()
-        for queue in self._on_the_way.values():
-            queue.clear()
-        self.happened(of.RouterRestarted(self.now_ns, living | again))
-
-    def shelve(self, chance: Chance) -> None:
-        """Something about vector stores."""
-        stores, now_ns = list(self.state.stores.values()), self.now_ns
-        if not stores or chance.random() < 0.3:
-            number = self.state.num_stores_named + 1
-            self.happened(StoreNamed(now_ns, f"vs_{number}", "notes", "hashing"))
-            return
-        store = stores[chance.randrange(len(stores))]
-        if not store.is_ready:
-            self.happened(StoreCreated(now_ns, store.store_id))
-        elif chance.random() < 0.2:
-            self.happened(StoreDeleted(now_ns, store.store_id))
-            self.open.append(act.DropStore(store.store_id))
-        else:
-            first_id, count = store.next_passage_id, chance.randrange(9)
-            self.happened(PassagesAnnounced(now_ns, store.store_id, first_id, count))
-            self.happened(PassagesStored(now_ns, store.store_id, "memory-0", 100 * first_id))
-            files = {f"f{first_id}": f"{first_id}.txt"}
-            self.happened(FilesAdded(now_ns, store.store_id, files))
 
     # -- the end -----------------------------------------------------------------------------------
 

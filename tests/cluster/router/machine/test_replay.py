@@ -22,6 +22,7 @@ from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
 from tests.cluster.router.machine.outside import Chance, Outside, token_at
 from tests.cluster.router.machine.requests import APART, CHIPS, machine, tokenizer
+from tests.cluster.router.machine.schedule import step
 
 NUM_REPLAYS = int(os.environ.get("PERFUSE_REPLAYS", "500"))
 
@@ -80,7 +81,7 @@ def play(chance: Chance, num_steps: int) -> Counter[str]:
     twin = Twin(live.state)
     outside = Outside(live, twin.happened)
     for _ in range(num_steps):
-        outside.step(chance)
+        step(outside, chance)
     outside.finish()
     assert live.state.is_idle and not live.state.line and not live.state.aborts, "law 4"
     for name, reader in outside.readers.items():
@@ -111,13 +112,13 @@ def test_what_cannot_have_happened_raises_and_changes_nothing() -> None:
     other = Outside(machine(), lambda event, _: strangers.append(event))
     chance = random.Random(1)
     for _ in range(400):
-        other.step(chance)
+        step(other, chance)
     num_refused = num_taken = 0
     for seed in range(30):
         chance, live = random.Random(seed), machine()
         outside = Outside(live, lambda event, actions: None)
         for _ in range(60):
-            outside.step(chance)
+            step(outside, chance)
             trial = Machine(deepcopy(live.state), tokenizer())
             try:
                 trial.apply(strangers[chance.randrange(len(strangers))])
