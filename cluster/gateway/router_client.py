@@ -1,5 +1,6 @@
 """The router as a gateway reaches it: over messages, in every world."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -39,14 +40,25 @@ UNREAD_MAX = 1 << 17
 class MessageRouterClient:
     """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
     every world.
+
+    timeout_ns       of one call; also how long a stream waits for the router's next incarnation
+    router_returns   whether the router goes on with its streams when it is back: it has a journal
     """
 
-    def __init__(self, node: Node, name: str, *, router: str, timeout_ns: int) -> None:
+    def __init__(
+        self, node: Node, name: str, *, router: str, timeout_ns: int, router_returns: bool
+    ) -> None:
         self._node, self._router, self._timeout_ns = node, router, timeout_ns
+        self._router_returns = router_returns
+        # While the router is away: ends the streams if it stays away.
+        self._absence: asyncio.Task[None] | None = None
+        # Requests that were given up while the router was away: it may know them when it is back.
+        self._given_up: set[str] = set()
         self._port = node.port(name)
         self._port.on(Outputs, self._outputs)
         self._readers: dict[str, Mailbox[Output | PeerDead]] = {}
         node.members.on_leave.append(self._peer_left)
+        node.members.on_join.append(self._peer_joined)
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
@@ -60,11 +72,38 @@ class MessageRouterClient:
                 reader.put(told if logits is None else replace(told, logits=logits))
 
     def _peer_left(self, member: Member, reason: str) -> None:
+        if not self._carries_router(member):
+            return
+        gone = PeerDead(f"the router on {member.node} is gone: {reason}", node=member.node)
+        if self._router_returns:
+            self._absence = self._node.spawn(self._give_it_time(gone), "the router is away")
+        else:
+            self._end_all(gone)
+
+    def _peer_joined(self, member: Member) -> None:
+        if not self._carries_router(member):
+            return
+        if self._absence is not None:
+            self._absence.cancel()
+            self._absence = None
+        for request_id in sorted(self._given_up):
+            self._node.spawn(self._cancel(request_id), f"cancel {request_id}")
+        self._given_up.clear()
+
+    def _carries_router(self, member: Member) -> bool:
+        return self._node.members.node_of(self._router) == member.node
+
+    async def _give_it_time(self, gone: PeerDead) -> None:
+        clock = self._node.clock
+        await clock.wait_until(clock.deadline_floor(clock.now() + self._timeout_ns))
+        self._absence = None
+        self._given_up.clear()
+        self._end_all(gone)
+
+    def _end_all(self, gone: PeerDead) -> None:
         """Without the router no stream goes on."""
-        if self._node.members.node_of(self._router) == member.node:
-            gone = PeerDead(f"the router on {member.node} is gone: {reason}", node=member.node)
-            for reader in self._readers.values():
-                reader.put(gone)
+        for reader in self._readers.values():
+            reader.put(gone)
 
     async def _call(self, content: Kind[A], request_id: str = "") -> A:
         self._node.clock.join_wall()
@@ -90,7 +129,7 @@ class MessageRouterClient:
                     yield output
         except PerfuseError as error:
             # A refusal left nothing behind; an answer that never came may have.
-            ended = not isinstance(error, DeadlineExceeded)
+            ended = not isinstance(error, DeadlineExceeded | PeerDead)
             raise
         finally:
             del self._readers[request.request_id]
@@ -100,6 +139,9 @@ class MessageRouterClient:
     async def _cancel(self, request_id: str) -> None:
         try:
             await self._call(Cancel(), request_id)
+        except PeerDead:
+            if self._absence is not None:
+                self._given_up.add(request_id)
         except PerfuseError as error:
             now_ns = self._node.clock.now()
             self._node.trace.note(now_ns, "cancel failed", "", error.message, request_id)
@@ -145,8 +187,9 @@ class MessageRouterClient:
 
     async def held_everywhere(self) -> dict[str, int]:
         """What the whole cluster holds for requests: all zero when idle (law 4)."""
-        router = (await self._call(Held())).facts
+        # The router last: that it heard of the last output's arrival may still be on its way.
         state = (await self._call(State())).facts
+        router = (await self._call(Held())).facts
         chips = {f"chip_{key}": state.get(key, 0) for key in ("jobs", "blocks", "reports")}
         return {**{f"router_{k}": v for k, v in router.items()}, **chips, **self.held()}
 

@@ -1,3 +1,3 @@
-"""Where requests are turned into work: retrieval, placement on chips, streams of tokens, and the
-cluster's state.
+"""Where requests are turned into work: a pure machine that decides, a journal that keeps what
+happened, and a shell that speaks with gateways, chips and memory servers.
 """

@@ -1,28 +1,39 @@
 """Vector stores, spread over the memory servers: every server scans its own part, the router
 merges.
 
-A passage's id says which server holds it, so additions move nothing. What a store is made of is
-kept here; the vectors and texts are kept there.
+A passage's id says which server holds it, so additions move nothing. What a store is made of is in
+the router's state; the vectors and texts are with the servers.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cluster.api.kinds import StoreIs
+from cluster.api.request import Request
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
 from cluster.retrieval.passages import Passage, split_document
 from cluster.retrieval.spread import merge, partition
-from workers.errors import InvalidRequest, NotFound
+from cluster.router.admission import find_store
+from cluster.router.ledger import Ledger
+from cluster.router.machine.state import StoreState
+from cluster.router.machine.store_events import (
+    FilesAdded,
+    PassagesAnnounced,
+    PassagesStored,
+    StoreCreated,
+    StoreDeleted,
+    StoreDropped,
+    StoreNamed,
+)
+from cluster.router.prompts import retrieval_query
+from cluster.router.wire import Wire
+from workers.errors import InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
 from workers.wire.calls import Pending
-from workers.wire.kinds.memory import Hits, Search, ShardAdd, ShardCreate, ShardDelete
-from workers.wire.port import Port
+from workers.wire.kinds.memory import Hits
 
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
 PASSAGES_PER_MESSAGE = 1024
@@ -31,53 +42,24 @@ TOP_K_MAX = 100
 DEFAULT_EMBEDDER = "hashing"
 
 
-@dataclass(slots=True)
-class Store:
-    """What the router keeps of a store. `files`: file id -> name and number of passages."""
-
-    store_id: str
-    name: str
-    embedder: str
-    next_passage_id: int = 0
-    held_bytes: "OrderedDict[str, int]" = field(default_factory=OrderedDict)
-    files: "OrderedDict[str, str]" = field(default_factory=OrderedDict)
-
-    def told(self) -> StoreIs:
-        """What a gateway hears of it."""
-        used = sum(self.held_bytes.values())
-        return StoreIs(self.store_id, self.name, len(self.files), self.next_passage_id, used)
-
-
 class Stores:
     """All stores of a cluster. Raises NotFound for an unknown one, InvalidRequest for bad
-    parameters.
+    parameters. What it answers would survive a crash.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        port: Port,
-        servers: tuple[str, ...],
-        timeout_ns: int,
-    ) -> None:
-        self._node, self._port = node, port
-        self._servers, self._timeout_ns = servers, timeout_ns
+    def __init__(self, node: Node, wire: Wire, ledger: Ledger, servers: tuple[str, ...]) -> None:
+        self._node, self._wire, self._ledger, self._servers = node, wire, ledger, servers
         self._embedders: dict[str, Embedder] = {}
-        self._stores: OrderedDict[str, Store] = OrderedDict()
-        self._num_created = 0
 
-    def get(self, store_id: str) -> Store:
-        store = self._stores.get(store_id)
-        if store is None:
-            known = ", ".join(list(self._stores)[:10]) or "none"
-            raise NotFound(f"no vector store {store_id!r}; there are: {known}", param="store")
-        return store
+    def _now_ns(self) -> int:
+        return self._node.clock.now()
 
-    def all(self) -> list[Store]:
-        return list(self._stores.values())
+    def get(self, store_id: str) -> StoreState:
+        return find_store(self._ledger.state, store_id)
 
-    def _deadline_ns(self) -> int:
-        return self._node.clock.now() + self._timeout_ns
+    def all(self) -> list[StoreState]:
+        """Oldest first."""
+        return [store for store in self._ledger.state.stores.values() if store.is_ready]
 
     def embedder(self, name: str) -> Embedder:
         """The embedder of that name, made when it is first needed."""
@@ -85,34 +67,48 @@ class Stores:
             self._embedders[name] = make_embedder(name)
         return self._embedders[name]
 
+    # -- making and unmaking -----------------------------------------------------------------------
+
     async def create(
         self, name: str, store_id: str | None = None, embedder: str = DEFAULT_EMBEDDER
-    ) -> Store:
+    ) -> StoreState:
         """A new, empty store. `store_id` None chooses one; a given one must be new."""
+        state = self._ledger.state
         if not self._servers:
             raise InvalidRequest("this cluster has no memory server: it cannot hold vector stores")
-        if len(self._stores) >= STORES_MAX:
+        if len(state.stores) >= STORES_MAX:
             raise InvalidRequest(f"there are {STORES_MAX} vector stores: delete one first")
-        self._num_created += 1
-        store = Store(store_id or f"vs_{self._num_created:08d}", name, embedder)
-        if store.store_id in self._stores:
-            raise InvalidRequest(f"vector store {store.store_id!r} exists already")
-        for server in self._servers:
-            await self._port.call(
-                server,
-                ShardCreate(store.store_id, self.embedder(embedder).dim),
-                deadline_ns=self._deadline_ns(),
-            )
-        self._stores[store.store_id] = store
-        return store
+        chosen = store_id or f"vs_{state.num_stores_named + 1:08d}"
+        if chosen in state.stores or chosen in state.dropped_stores:
+            raise InvalidRequest(f"vector store {chosen!r} exists already")
+        dim = self.embedder(embedder).dim
+        self._ledger.happened(StoreNamed(self._now_ns(), chosen, name, embedder))
+        try:
+            for server in self._servers:
+                await self._wire.create_store(server, chosen, dim)
+        except PerfuseError:
+            self._ledger.happened(StoreDeleted(self._now_ns(), chosen))
+            raise
+        self._ledger.happened(StoreCreated(self._now_ns(), chosen))
+        await self._ledger.committed()
+        return self.get(chosen)
 
     async def delete(self, store_id: str) -> None:
         self.get(store_id)
-        del self._stores[store_id]
-        for server in self._servers:
-            await self._port.call(server, ShardDelete(store_id), deadline_ns=self._deadline_ns())
+        self._ledger.happened(StoreDeleted(self._now_ns(), store_id))
+        await self._ledger.committed()
+        await self.drop(store_id)
 
-    async def add(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> Store:
+    async def drop(self, store_id: str) -> None:
+        """Have every memory server let go of a deleted store."""
+        for server in self._servers:
+            await self._wire.delete_store(server, store_id)
+        if store_id in self._ledger.state.dropped_stores:  # else somebody was faster
+            self._ledger.happened(StoreDropped(self._now_ns(), store_id))
+
+    # -- filling -----------------------------------------------------------------------------------
+
+    async def add(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> StoreState:
         """Split, embed and store documents (file id, filename, text)."""
         store = self.get(store_id)
         for file_id, _, _ in documents:
@@ -122,28 +118,44 @@ class Stores:
         texts = [passage.text for passage in passages]
         vectors = self.embedder(store.embedder).embed(texts)
         await self._add(store, passages, vectors, preloaded=False)
-        store.files.update((file_id, filename) for file_id, filename, _ in documents)
-        return store
+        files = {file_id: filename for file_id, filename, _ in documents}
+        return await self._added(store_id, files)
 
-    async def preload(self, name: str, collection: Collection) -> Store:
-        """A store that was there before the cluster started: bringing it costs no emulated time."""
+    async def preload(self, name: str, collection: Collection) -> StoreState:
+        """A store that was there before the cluster started: bringing it costs no emulated time.
+        A router that was restarted may have it already; half of one is made again.
+        """
+        state = self._ledger.state
+        if name in state.stores:
+            if state.stores[name].files.keys() >= set(collection.file_ids):
+                return state.stores[name]
+            await self.delete(name)
+        if name in state.dropped_stores:
+            await self.drop(name)
         store = await self.create(name, name, collection.embedder)
         await self._add(store, collection.passages, collection.vectors, preloaded=True)
-        store.files.update((file_id, file_id) for file_id in collection.file_ids)
-        return store
+        return await self._added(name, {file_id: file_id for file_id in collection.file_ids})
+
+    async def _added(self, store_id: str, files: dict[str, str]) -> StoreState:
+        self.get(store_id)  # it may have been deleted meanwhile
+        self._ledger.happened(FilesAdded(self._now_ns(), store_id, files))
+        await self._ledger.committed()
+        return self.get(store_id)
 
     async def _add(
         self,
-        store: Store,
+        store: StoreState,
         passages: Sequence[Passage],
         vectors: NDArray[np.float32],
         *,
         preloaded: bool,
     ) -> None:
         # Ids are taken before anything is sent, so that passages that come meanwhile get ids of
-        # their own.
-        first_id = store.next_passage_id
-        store.next_passage_id += len(passages)
+        # their own; and after a crash too, so that none is ever given to another passage.
+        store_id, first_id = store.store_id, store.next_passage_id
+        now_ns = self._now_ns()
+        self._ledger.happened(PassagesAnnounced(now_ns, store_id, first_id, len(passages)))
+        await self._ledger.committed()
         for start in range(0, len(passages), PASSAGES_PER_MESSAGE):
             batch = passages[start : start + PASSAGES_PER_MESSAGE]
             ids = range(first_id + start, first_id + start + len(batch))
@@ -151,19 +163,27 @@ class Stores:
             for server, rows in zip(self._servers, parts, strict=True):
                 if not rows:
                     continue
-                reply = await self._port.call(
+                held_bytes = await self._wire.add_passages(
                     server,
-                    ShardAdd(
-                        store.store_id,
-                        np.array([ids[row] for row in rows], dtype=np.int64),
-                        tuple(batch[row].text for row in rows),
-                        tuple(batch[row].file_id for row in rows),
-                        vectors[start : start + len(batch)][rows],
-                        preloaded,
-                    ),
-                    deadline_ns=self._deadline_ns(),
+                    store_id,
+                    [ids[row] for row in rows],
+                    [batch[row] for row in rows],
+                    vectors[start : start + len(batch)][rows],
+                    preloaded=preloaded,
                 )
-                store.held_bytes[server] = reply.num_bytes
+                self.get(store_id)
+                stored = PassagesStored(self._now_ns(), store_id, server, held_bytes)
+                self._ledger.happened(stored)
+
+    # -- searching ---------------------------------------------------------------------------------
+
+    async def retrieve(self, request: Request) -> tuple[str, ...]:
+        """Texts of the passages that a request asks for."""
+        wanted = request.retrieval
+        assert wanted is not None, f"{request.request_id} asks for no passages"
+        query = retrieval_query(request)
+        hits = await self.search(wanted.store, query, wanted.top_k, request.request_id)
+        return tuple(hit.text for hit in hits)
 
     async def search(
         self, store_id: str, query: str, top_k: int, request_id: str = ""
@@ -178,15 +198,10 @@ class Stores:
         pending: list[Pending[Hits]] = []
         try:
             for server in self._servers:
-                call = await self._port.post(
-                    server,
-                    Search(store.store_id, top_k, queries),
-                    deadline_ns=self._deadline_ns(),
-                    request_id=request_id,
-                )
+                call = await self._wire.ask_hits(server, store.store_id, queries, top_k, request_id)
                 pending.append(call)
-            replies = [await call.reply() for call in pending]
+            found = [list((await call.reply()).hits[0]) for call in pending]
         finally:
             for call in pending:
                 call.abandon()
-        return merge([reply.hits[0] for reply in replies], top_k)
+        return merge(found, top_k)

@@ -14,7 +14,7 @@ from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from workers.node import Node
 
 if TYPE_CHECKING:
-    from cluster.router.stores import Stores
+    from cluster.router.router import Router
 
 ROUTER = "router"
 
@@ -29,7 +29,7 @@ class Crew:
         self.blueprint, self.plan, self.node = blueprint, plan, node
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
-        self._stores: Stores | None = None
+        self._router: Router | None = None
         faults = rules_for(blueprint.scenario, plan.name, blueprint.plan.directory, node.rng)
         node.endpoint.rules.update(faults)
         for worker in plan.workers:
@@ -47,7 +47,11 @@ class Crew:
             self._build_router(worker)
         else:
             self.client = MessageRouterClient(
-                self.node, worker.name, router=ROUTER, timeout_ns=self.blueprint.timeout_ns
+                self.node,
+                worker.name,
+                router=ROUTER,
+                timeout_ns=self.blueprint.timeout_ns,
+                router_returns=self.blueprint.scenario.cluster.router_journal,
             )
 
     def _build_chip(self, worker: ChipPlan) -> None:
@@ -114,21 +118,18 @@ class Crew:
         )
 
     def _build_router(self, worker: WorkerPlan) -> None:
-        from cluster.router.control import Control
-        from cluster.router.router import Router, RouterSettings
-        from cluster.router.state import ChipState
-        from cluster.router.stores import Stores
+        from cluster.router.machine.chips import ChipState
+        from cluster.router.router import Router
+        from cluster.router.settings import RouterSettings
         from cluster.text.tokenizer import open_tokenizer
 
         blueprint, node = self.blueprint, self.node
         scenario, plan = blueprint.scenario, blueprint.plan
-        port = node.port(worker.name)
-        self._stores = Stores(node, port, plan.names("memory"), blueprint.timeout_ns)
-        chips = tuple(
-            ChipState(w.name, w.role, w.num_kv_blocks)
-            for w in plan.workers
-            if isinstance(w, ChipPlan)
-        )
+        chips = []
+        for each in plan.workers:
+            if isinstance(each, ChipPlan):
+                member = node.members.reach(each.name)
+                chips.append(ChipState(each.name, each.role, each.num_kv_blocks, member.epoch))
         settings = RouterSettings(
             model=scenario.model.name,
             vocab=blueprint.model.vocab,
@@ -139,8 +140,15 @@ class Crew:
             timeout_ns=blueprint.timeout_ns,
         )
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab)
-        router = Router(node, worker.name, settings, tokenizer, self._stores, chips)
-        Control(node, port, router)
+        self._router = Router(
+            node,
+            worker.name,
+            settings,
+            tokenizer,
+            plan.names("memory"),
+            chips,
+            journaled=scenario.cluster.router_journal,
+        )
 
     @property
     def gateway(self) -> MessageRouterClient:
@@ -148,13 +156,22 @@ class Crew:
         assert self.client is not None, f"no gateway stands on {self.plan.name}"
         return self.client
 
+    def begin(self) -> None:
+        """When the node is known to all others: what an earlier incarnation left goes on."""
+        from cluster.router.control import Control
+
+        if self._router is not None:
+            self._router.begin()
+            Control(self.node, self._router.port, self._router)
+
     async def preload(self) -> None:
         """On the router's node: bring the scenario's collections to the memory servers."""
         from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
 
-        assert self._stores is not None, f"no router stands on {self.plan.name}"
+        assert self._router is not None, f"no router stands on {self.plan.name}"
+        stores = self._router.stores
         for name, placed in self.blueprint.scenario.placement.collections.items():
-            embedder = self._stores.embedder(placed.embedder)
+            embedder = stores.embedder(placed.embedder)
             collection = open_collection(corpus_folder(placed.path), embedder)
-            await self._stores.preload(name, collection)
+            await stores.preload(name, collection)

@@ -21,7 +21,8 @@ class LiveWorld(ABC):
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.blueprint = blueprint
-        self.members: list[Member] = []
+        self.members: list[Member] = []  # those who live
+        self._epochs: dict[str, int] = {}  # of whoever was placed last
 
     @abstractmethod
     def begin(self, node: str, question: str, *arguments: Any) -> Any:
@@ -42,6 +43,12 @@ class LiveWorld(ABC):
     @abstractmethod
     def revive(self, node: str) -> None:
         """The next incarnation of a node that was killed joins."""
+
+    def _is_gone(self, node: str) -> None:
+        self.members = [member for member in self.members if member.node != node]
+
+    def _next_epoch(self, node: str) -> int:
+        return self._epochs[node] + 1
 
     def ask(self, node: str, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
         """One question to one node; waits for the answer."""

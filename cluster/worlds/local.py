@@ -47,6 +47,7 @@ class LocalWorld(LiveWorld):
         """A process for it. Does not wait: all start at once."""
         make = _seat(self.blueprint, node, epoch, self._origin, self.folder, self._token)
         self._processes[node] = start_process(f"{node}/{epoch}", make)
+        self._epochs[node] = epoch
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any
@@ -66,10 +67,12 @@ class LocalWorld(LiveWorld):
 
     def kill(self, node: str) -> None:
         """The node's process dies without a word: kill -9."""
-        os.kill(self.ask(node, "pid"), signal.SIGKILL)
+        pid = self.ask(node, "pid")
+        self._is_gone(node)
+        os.kill(pid, signal.SIGKILL)
 
     def revive(self, node: str) -> None:
-        self.members = asyncio.run(raise_again(self, self.members, node))
+        self.members = asyncio.run(raise_again(self, self.members, node, self._next_epoch(node)))
 
     # ----------------------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class ProcessWorld(LiveWorld):
         if self._host is None:
             self._host = ProcessHost(self.blueprint.scenario.cluster, self._folder)
         self.seats[node] = Seat(self.blueprint, node, epoch, self._host)
+        self._epochs[node] = epoch
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any
@@ -78,10 +79,11 @@ class ProcessWorld(LiveWorld):
             self._host.network.kill(node)
             await self.seats[node].stop()
 
+        self._is_gone(node)
         asyncio.run_coroutine_threadsafe(crash(), self._loop).result()
 
     def revive(self, node: str) -> None:
-        again = raise_again(self, self.members, node)
+        again = raise_again(self, self.members, node, self._next_epoch(node))
         self.members = asyncio.run_coroutine_threadsafe(again, self._loop).result()
 
     # ----------------------------------------------------------------------------------------------

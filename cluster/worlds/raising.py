@@ -37,22 +37,26 @@ async def raise_cluster(blueprint: Blueprint, seats: Seats, on_step: OnStep) -> 
     await seats.ask_each(names, "meet", members)
     on_step("loading workers")
     await seats.ask_each(names, "build")
+    await seats.ask_each(names, "open")
     if blueprint.scenario.placement.collections:
         on_step("loading collections")
         await seats.ask_each([blueprint.node_of("router").name], "preload")
     return members
 
 
-async def raise_again(seats: Seats, members: Sequence[Member], node: str) -> list[Member]:
-    """The next incarnation of a node that is gone: it meets the others, then they meet it. Returns
-    the members as they are now.
+async def raise_again(
+    seats: Seats, living: Sequence[Member], node: str, epoch: int
+) -> list[Member]:
+    """The next incarnation of a node that is gone: it meets those who live, then they meet it.
+    Returns the members as they are now.
     """
-    old = next(member for member in members if member.node == node)
-    others = [member for member in members if member.node != node]
-    await seats.ask_each([m.node for m in others], "part", node, "its next incarnation starts")
-    await seats.place(node, old.epoch + 1)
+    others = [member for member in living if member.node != node]
+    names = [member.node for member in others]
+    await seats.ask_each(names, "part", node, "its next incarnation starts")
+    await seats.place(node, epoch)
     new: Member = (await seats.ask_each([node], "listen"))[node]
     await seats.ask_each([node], "meet", others)
     await seats.ask_each([node], "build")
-    await seats.ask_each([m.node for m in others], "meet", [new])
-    return [new if member.node == node else member for member in members]
+    await seats.ask_each(names, "meet", [new])
+    await seats.ask_each([node], "open")
+    return [*others, new]

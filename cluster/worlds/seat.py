@@ -33,7 +33,7 @@ class Seat:
     """
 
     QUESTIONS = (
-        "listen", "build", "meet", "part", "preload", "held", "run", "progress",
+        "listen", "build", "meet", "part", "open", "preload", "held", "run", "progress",
         "lateness", "reset_trace", "serve_http", "stop_http", "failures", "activity", "pid",
     )  # fmt: skip
 
@@ -82,8 +82,11 @@ class Seat:
     # -- standing up -------------------------------------------------------------------------------
 
     async def listen(self) -> Member:
-        """Begin to receive; what comes before the node has met its sender is dropped."""
+        """Begin to receive; what comes before the node has met its sender is dropped, and what
+        comes before its workers stand waits for them.
+        """
         endpoint = self.node.endpoint
+        endpoint.incoming.hold()
         address = await self.mail.start(endpoint.receive, endpoint.peer_died)
         return Member(self.node.name, self.node.epoch, self.plan.link, address)
 
@@ -101,6 +104,11 @@ class Seat:
     async def part(self, node: str, reason: str) -> None:
         """That node is gone, whether or not the wire noticed."""
         self.node.members.leave(node, reason)
+
+    async def open(self) -> None:
+        """All others have met this node: its workers begin."""
+        self._standing.begin()
+        self.node.endpoint.incoming.open()
 
     async def preload(self) -> None:
         """On the router's node: bring the scenario's collections to the memory servers."""

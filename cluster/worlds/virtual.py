@@ -64,12 +64,14 @@ class VirtualWorld:
         """The node dies without a word: what it had not synced to its disk may be torn."""
         self.host.network.kill(node)
         await self.seats[node].node.crash()
+        self.members = [member for member in self.members if member.node != node]
         rng, epoch = self.seats[node].node.rng, self.seats[node].node.epoch
         self.host.disk(node).crash(lambda name: rng.uniform("torn", node, epoch, name))
 
     async def revive(self, node: str) -> None:
         """The next incarnation of a node that was killed joins."""
-        self.members = await raise_again(self, self.members, node)
+        epoch = self.seats[node].node.epoch + 1
+        self.members = await raise_again(self, self.members, node, epoch)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self.failures.append((task, error))

@@ -1,7 +1,8 @@
 """A node's disk: what is written is safe after `sync`, and may be torn before.
 
 The same rules hold for the disk in memory and for the folder: a crash keeps of each unsynced write
-an arbitrary prefix, and all that was synced.
+an arbitrary prefix, and all that was synced. An append is a write at the end: the crash keeps what
+was synced of the blob, and an arbitrary prefix of what was appended since.
 """
 
 import os
@@ -11,13 +12,24 @@ from typing import Protocol
 
 
 class Disk(Protocol):
-    """Named blobs. Names are relative paths with forward slashes."""
+    """Named blobs. Names are relative paths with forward slashes.
+
+    waits   `sync` waits for a device: an event loop leaves it to a thread. One thread at a time may
+            use one name.
+    """
+
+    waits: bool
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
         ...
 
     def write(self, name: str, data: bytes) -> None: ...
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write behind what is there; a blob that is not there begins with `data`."""
+        ...
+
     def sync(self, name: str) -> None: ...
     def delete(self, name: str) -> None: ...
     def names(self) -> list[str]: ...
@@ -26,46 +38,67 @@ class Disk(Protocol):
 class MemoryDisk:
     """The disk of a node in the virtual world."""
 
+    waits = False
+
     def __init__(self) -> None:
-        self._synced: dict[str, bytes] = {}
-        self._written: dict[str, bytes] = {}
+        self._synced: dict[str, bytearray] = {}
+        # What is not synced yet: whole blobs that replace the synced one, and ends of synced ones.
+        self._written: dict[str, bytearray] = {}
+        self._appended: dict[str, bytearray] = {}
 
     def read(self, name: str) -> bytes:
         if name in self._written:
-            return self._written[name]
-        if name not in self._synced:
+            return bytes(self._written[name])
+        if name not in self._synced and name not in self._appended:
             raise FileNotFoundError(name)
-        return self._synced[name]
+        return bytes(self._synced.get(name, b"")) + bytes(self._appended.get(name, b""))
 
     def write(self, name: str, data: bytes) -> None:
-        self._written[name] = bytes(data)
+        self._appended.pop(name, None)
+        self._written[name] = bytearray(data)
+
+    def append(self, name: str, data: bytes) -> None:
+        if name in self._written:
+            self._written[name] += data
+        else:
+            self._appended.setdefault(name, bytearray()).extend(data)
 
     def sync(self, name: str) -> None:
         if name in self._written:
             self._synced[name] = self._written.pop(name)
+        elif name in self._appended:
+            self._synced.setdefault(name, bytearray()).extend(self._appended.pop(name))
 
     def delete(self, name: str) -> None:
-        self._written.pop(name, None)
-        self._synced.pop(name, None)
+        for blobs in (self._written, self._appended, self._synced):
+            blobs.pop(name, None)
 
     def names(self) -> list[str]:
-        return sorted({**self._synced, **self._written})
+        return sorted({**self._synced, **self._written, **self._appended})
 
     def crash(self, uniform: Callable[[str], float]) -> None:
         """Tear each unsynced write: `uniform(name)` in [0, 1) says how much of it survives."""
-        for name in sorted(self._written):
-            data = self._written[name]
-            kept = int(uniform(name) * (len(data) + 1))
-            if kept:
-                self._synced[name] = data[:kept]
+        for name in sorted({**self._written, **self._appended}):
+            replaces = name in self._written
+            data = self._written[name] if replaces else self._appended[name]
+            kept = data[: int(uniform(name) * (len(data) + 1))]
+            if kept and replaces:
+                self._synced[name] = kept
+            elif kept:
+                self._synced.setdefault(name, bytearray()).extend(kept)
         self._written.clear()
+        self._appended.clear()
 
 
 class FolderDisk:
     """The disk of a node in a live world: a folder of its own."""
 
+    waits = True
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        # Files whose names their folders may not know yet after a crash.
+        self._new: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -78,20 +111,38 @@ class FolderDisk:
         return self._path(name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
+        self._put(name, data, "wb")
+
+    def append(self, name: str, data: bytes) -> None:
+        self._put(name, data, "ab")
+
+    def _put(self, name: str, data: bytes, mode: str) -> None:
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._new.add(name)
+        with path.open(mode) as file:
+            file.write(data)
 
     def sync(self, name: str) -> None:
-        descriptor = os.open(self._path(name), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        path = self._path(name)
+        _sync(path)
+        if name in self._new:
+            _sync(path.parent)
+            self._new.discard(name)
 
     def delete(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)
+        self._new.discard(name)
 
     def names(self) -> list[str]:
         files = (p for p in self._folder.rglob("*") if p.is_file())
         return sorted(p.relative_to(self._folder).as_posix() for p in files)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

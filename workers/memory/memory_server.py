@@ -17,7 +17,7 @@ from workers.hardware.work import Work
 from workers.kv.pool import BlockPool
 from workers.kv.pool_client import hashes_of
 from workers.memory.shard import RetrievalShard
-from workers.memory.shard_file import delete_shard, load_shard, save_shard
+from workers.memory.shard_file import delete_shard, load_shard, save_shard, shards_on
 from workers.node import Node
 from workers.wire.kind import Array
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
@@ -52,7 +52,11 @@ class MemoryServer:
     ) -> None:
         self._node, self._name = node, name
         self._tier, self._pool_tier = tier, pool_tier
-        self._shards: OrderedDict[str, RetrievalShard] = OrderedDict()
+        # What an earlier incarnation left on the disk is there again.
+        self._shards = OrderedDict(
+            (store, load_shard(node.disk, self._file(store)))
+            for store in shards_on(node.disk, name)
+        )
         self.pool = BlockPool(pool_bytes)
         port = node.port(name)
         port.on(ShardCreate, self._store_create)
@@ -65,6 +69,10 @@ class MemoryServer:
 
     # -- retrieval ---------------------------------------------------------------------------------
 
+    def _file(self, store: str) -> str:
+        """Two servers may share a node's disk."""
+        return f"{self._name}/{store}"
+
     def _shard(self, store: str) -> RetrievalShard:
         if store not in self._shards:
             known = ", ".join(self._shards) or "none"
@@ -72,13 +80,11 @@ class MemoryServer:
         return self._shards[store]
 
     def _store_create(self, message: Message[ShardCreate]) -> None:
-        """An empty shard, or the one that a restart finds on the disk."""
+        """An empty shard, durable from now on; one that is here already stays as it is."""
         store, dim = message.content.store, message.content.dim
         if store not in self._shards:
-            try:
-                self._shards[store] = load_shard(self._node.disk, store)
-            except FileNotFoundError:
-                self._shards[store] = RetrievalShard(dim)
+            self._shards[store] = RetrievalShard(dim)
+            save_shard(self._node.disk, self._file(store), self._shards[store])
 
     async def _store_add(self, message: Message[ShardAdd]) -> ShardSize:
         """Add passages, then make them durable: the answer means that a crash will not lose
@@ -89,7 +95,7 @@ class MemoryServer:
 
         def add() -> None:
             shard.add(content.passage_id, content.vectors, content.texts, content.file_ids)
-            save_shard(self._node.disk, content.store, shard)
+            save_shard(self._node.disk, self._file(content.store), shard)
 
         try:
             if content.preloaded:  # written before the cluster started: costs nothing now
@@ -105,7 +111,7 @@ class MemoryServer:
         store = message.content.store
         known = self._shards.pop(store, None) is not None
         if known:
-            delete_shard(self._node.disk, store)
+            delete_shard(self._node.disk, self._file(store))
         return ShardDeleted(known)
 
     async def _search(self, message: Message[Search]) -> Hits:

@@ -183,6 +183,26 @@ def load_shard(disk: Disk, name: str) -> RetrievalShard:
     raise CorruptMessage(f"{first_error.message} (on disk as {name!r})", **first_error.facts)
 
 
+def shards_on(disk: Disk, folder: str) -> list[str]:
+    """Names, without the folder's, of the shards in it that were written and not deleted."""
+    prefix = f"{folder}/"
+    pages = (name for name in disk.names() if name.startswith(prefix))
+    names = dict.fromkeys(page.rpartition("/page-")[0].rpartition("/")[0] for page in pages)
+    found = []
+    for name in names:
+        newest = max(_generations(disk, name).items(), default=None)
+        if newest is not None and not _is_deleted(disk, newest[1]):
+            found.append(name.removeprefix(prefix))
+    return found
+
+
+def _is_deleted(disk: Disk, pages: Sequence[str]) -> bool:
+    try:
+        return not from_pages([disk.read(page) for page in pages])
+    except CorruptMessage:
+        return False
+
+
 def _generations(disk: Disk, name: str) -> dict[int, list[str]]:
     """Generation -> its pages' names in page order."""
     found: dict[int, list[str]] = {}

@@ -35,6 +35,8 @@ class Incoming:
         self._clock, self._trace, self._send = clock, trace, send
         self._spawn, self._on_bug = spawn, on_bug
         self._handlers: dict[tuple[str, str], Handler] = {}
+        # Of a node whose workers do not stand yet: calls that came before. Credits bound them.
+        self._early: list[Message[Any]] | None = None
         self.num_unheard = 0  # answers whose asker was gone
 
     def handle(self, worker: str, kind: type[Kind[Any]], handler: Handler) -> None:
@@ -46,13 +48,29 @@ class Incoming:
         """(worker, kind) -> handler."""
         return dict(self._handlers)
 
+    def hold(self) -> None:
+        """Nobody stands here yet: calls for workers who are not there wait until `open`."""
+        self._early = []
+
+    def open(self) -> None:
+        """All workers stand: take what came before they did."""
+        early, self._early = self._early or [], None
+        for message in early:
+            self._run(message)
+
     def called(self, peer: Peer, message: Message[Any]) -> None:
         """Run the handler, unless this is a repetition."""
         message.caller = peer
         if not peer.remembered.begin(message.message_id, message.concluded):
             self._answer_again(peer, message.message_id)
             return
+        self._run(message)
+
+    def _run(self, message: Message[Any]) -> None:
         handler = self._handlers.get((message.destination, message.content.kind))
+        if handler is None and self._early is not None:
+            self._early.append(message)
+            return
         if handler is None:
             text = f"{message.destination} does not understand {message.kind!r}"
             self._answer_error(message, PerfuseError(text))

@@ -1,12 +1,14 @@
 """The life of requests: who is refused, who waits, how each ends, and that nothing stays behind."""
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster.api.kinds import WasCancelled
+from cluster.router.machine.actions import Accept, Action
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import (
@@ -38,6 +40,7 @@ NO_POOL = {"placement.kv_pool": False}
         ({"prompt_ids": (10**6,)}, "invalid_request_error", "token id 1000000"),
         ({"prompt_ids": prompt(1, 90)}, "context_length_exceeded", "90 tokens"),
         ({"prompt": ""}, "invalid_request_error", "empty"),
+        ({"seed": 2**70}, "invalid_request_error", "cannot be kept in a journal"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_clear_and_leaves_no_trace(changes: dict, code: str, words: str) -> None:
@@ -94,7 +97,7 @@ def test_without_kv_room_requests_wait_in_line_first_come_first_served() -> None
 
         def look() -> None:
             nonlocal most
-            most = max(most, len(router._line))
+            most = max(most, len(router.state.line))
             world.clock.call_at(world.clock.now() + 10_000, look)
 
         look()
@@ -123,7 +126,7 @@ def test_somebody_in_line_who_goes_away_lets_the_next_one_pass() -> None:
         ]
         await world.clock.wait_until(world.clock.now() + 200_000)
         (router,) = workers_of(world, Router).values()
-        assert len(router._line) == 3
+        assert len(router.state.line) == 3
         tasks[3].cancel()  # the head of the line
         tasks[5].cancel()  # its tail
         for i in (0, 1, 2, 4):
@@ -217,16 +220,18 @@ def test_a_cancel_before_its_first_step_is_heard(monkeypatch: pytest.MonkeyPatch
 
     async def job(world: VirtualWorld) -> None:
         (router,) = workers_of(world, Router).values()
-        spawn, replies = router._node.spawn, []
+        perform, replies = router.ledger.perform, []
 
-        def spawn_and_cancel(coroutine: Any, name: str) -> Any:
-            if name == "request r":
-                cancel: Any = SimpleNamespace(request_id="r")
-                loop = asyncio.get_running_loop()
-                loop.call_soon(lambda: replies.append(router._cancel(cancel)))
-            return spawn(coroutine, name)
+        def cancel() -> None:
+            message: Any = SimpleNamespace(request_id="r")
+            replies.append(router._cancel(message))
 
-        monkeypatch.setattr(router._node, "spawn", spawn_and_cancel)
+        def perform_and_cancel(actions: Sequence[Action]) -> None:
+            perform(actions)
+            if any(isinstance(action, Accept) for action in actions):
+                asyncio.get_running_loop().call_soon(cancel)
+
+        monkeypatch.setattr(router.ledger, "perform", perform_and_cancel)
         heard = await ask(world, request("r"))
         assert replies == [WasCancelled(True)]
         assert heard.last.finish_reason == "cancelled" and not heard.tokens
@@ -241,8 +246,7 @@ def test_a_lost_machine_ends_its_requests_clearly_and_no_others(victim: str, at_
     async def job(world: VirtualWorld) -> None:
         async def kill() -> None:
             await world.clock.wait_until(world.clock.now() + at_ns)
-            node = world.blueprint.plan.directory[victim]
-            await world.kill(node)
+            await world.kill(world.blueprint.plan.directory[victim])
 
         world.gateway.spawn(kill(), "kill")
         wanted = [request(f"r{i}", prompt_ids=prompt(i), max_tokens=16) for i in range(6)]

@@ -168,8 +168,7 @@ def leftovers(world: VirtualWorld, *, dead: tuple[str, ...] = ()) -> dict[str, i
         held[f"{name} pins"] = server.pool.num_pinned
     for name, router in workers_of(world, Router).items():
         held.update({f"{name} {key}": value for key, value in router.held().items()})
-        held[f"{name} ends"] = len(router._ends)
-        held[f"{name} state"] = int(not router.state.is_idle())
+        held[f"{name} state"] = int(not router.state.is_idle)
     held.update(world.client.held())
     return {key: value for key, value in held.items() if value}
 

@@ -167,7 +167,7 @@ def test_a_partition_that_never_heals_ends_every_request_by_its_deadline() -> No
         await world.clock.wait_until(world.clock.now() + 1_000_000)
         # The router has let go of all but the aborts that it keeps trying to bring to that chip.
         (router,) = workers_of(world, Router).values()
-        assert router.state.is_idle() and not any(router.held().values()), leftovers(world)
+        assert router.state.is_idle and not any(router.held().values()), leftovers(world)
 
     cut = {"type": "partition", "source": "decode-0", "destination": "router", "start": "120 us"}
     run(blueprint({"faults": [cut], "placement.kv_pool": False}), job)

@@ -209,7 +209,7 @@ def test_messages_about_unknown_sequences_are_refused() -> None:
     async def job(world: VirtualWorld) -> None:
         chip = chips_of(world)["decode-0"]
         (router,) = workers_of(world, Router).values()
-        port = router._port
+        port = router.port
         blocks = chip._model.read_blocks((0,))
 
         async def call(content: Kind[Any]) -> Any:

@@ -29,6 +29,24 @@ def test_what_was_written_is_read_and_named(disk: Disk) -> None:
         disk.read("store/a")
 
 
+def test_what_is_appended_stands_behind_what_was_there(disk: Disk) -> None:
+    disk.append("log", b"ab")  # begins it
+    disk.append("log", b"c")
+    assert disk.read("log") == b"abc" and disk.names() == ["log"]
+    disk.sync("log")
+    disk.append("log", b"de")
+    assert disk.read("log") == b"abcde"
+    disk.write("log", b"x")  # replaces all of it
+    disk.append("log", b"y")
+    assert disk.read("log") == b"xy"
+    disk.sync("log")
+    disk.append("log", b"z")
+    disk.delete("log")
+    assert disk.names() == []
+    with pytest.raises(FileNotFoundError):
+        disk.read("log")
+
+
 def test_a_written_array_does_not_change_with_its_source(disk: Disk) -> None:
     data = bytearray(b"abc")
     disk.write("x", memoryview(data))  # type: ignore[arg-type]
@@ -74,3 +92,33 @@ def test_an_overwrite_that_was_not_synced_may_leave_old_new_or_torn() -> None:
         disk.crash(always(share))
         kept.append(disk.read("x"))
     assert kept == [b"old!", b"NE", b"NEW!"]
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50), st.floats(0, 1, exclude_max=True))
+def test_a_crash_tears_an_append_at_its_end_and_nothing_before_it(
+    synced: bytes, appended: bytes, share: float
+) -> None:
+    disk = MemoryDisk()
+    disk.append("log", synced)
+    disk.sync("log")
+    disk.append("log", appended[:20])
+    disk.append("log", appended[20:])
+    disk.crash(always(share))
+    left = disk.read("log")
+    assert left == (synced + appended)[: len(synced) + int(share * (len(appended) + 1))]
+    disk.append("log", b"more")
+    disk.crash(always(0.0))
+    assert disk.read("log") == left
+
+
+def test_a_crash_before_the_first_sync_may_leave_a_beginning_or_nothing() -> None:
+    for share, kept in ((0.0, []), (0.5, ["log"])):
+        disk = MemoryDisk()
+        disk.append("log", b"abcd")
+        disk.crash(always(share))
+        assert disk.names() == kept
+        assert not kept or disk.read("log") == b"ab"
+
+
+def test_only_a_folder_makes_its_caller_wait(tmp_path: Path) -> None:
+    assert FolderDisk(tmp_path / "disk").waits and not MemoryDisk().waits

@@ -5,21 +5,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.router.placement import (
+from cluster.router.machine.chips import ChipState, Prompt
+from cluster.router.machine.placement import (
     CHIP_SCORERS,
     DECODE_SCORERS,
     PREFILL_SCORERS,
     few_requests,
     has_room,
     kv_room,
+    missing_role,
     pick,
     place,
     prefix_hit,
     short_queue,
 )
-from cluster.router.state import ChipState, RequestState, RouterState
 
-HASHES = tuple(bytes([i]) * 16 for i in range(4))
+HASHES = tuple(f"{i:032x}" for i in range(4))
 
 
 def chip(name: str, role: str = "prefill", **fields: object) -> ChipState:
@@ -35,38 +36,38 @@ def holding(name: str, count: int, **fields: Any) -> ChipState:
     return state
 
 
-REQUEST = RequestState(num_prompt=64, blocks=5, block_hashes=HASHES)
+PROMPT = Prompt(ids=(1,) * 64, block_hashes=HASHES, blocks=5)
 
 
 def test_scores_by_hand() -> None:
     a, b = holding("a", 3, queued_tokens=100), holding("b", 0, queued_tokens=400)
     field = [a, b]
-    assert [prefix_hit(c, REQUEST, field) for c in field] == [0.75, 0.0]
-    assert [short_queue(c, REQUEST, field) for c in field] == [0.75, 0.0]
-    assert short_queue(chip("x"), REQUEST, [chip("x")]) == 1.0
+    assert [prefix_hit(c, PROMPT, field) for c in field] == [0.75, 0.0]
+    assert [short_queue(c, PROMPT, field) for c in field] == [0.75, 0.0]
+    assert short_queue(chip("x"), PROMPT, [chip("x")]) == 1.0
     c, d = chip("c", num_requests=1, blocks_taken=25), chip("d", num_requests=4)
-    assert [few_requests(x, REQUEST, [c, d]) for x in (c, d)] == [0.75, 0.0]
-    assert [kv_room(x, REQUEST, [c, d]) for x in (c, d)] == [0.75, 1.0]
-    assert prefix_hit(a, RequestState(), field) == 0.0
+    assert [few_requests(x, PROMPT, [c, d]) for x in (c, d)] == [0.75, 0.0]
+    assert [kv_room(x, PROMPT, [c, d]) for x in (c, d)] == [0.75, 1.0]
+    assert prefix_hit(a, Prompt((1,), (), 1), field) == 0.0
 
 
 def test_a_whole_prefix_outweighs_the_longest_queue() -> None:
     busy, idle = holding("busy", 4, queued_tokens=900), chip("idle")
-    assert pick([idle, busy], REQUEST, (), PREFILL_SCORERS) is busy
+    assert pick([idle, busy], PROMPT, (), PREFILL_SCORERS) is busy
     partly = holding("partly", 1, queued_tokens=900)
-    assert pick([idle, partly], REQUEST, (), PREFILL_SCORERS) is idle
+    assert pick([idle, partly], PROMPT, (), PREFILL_SCORERS) is idle
 
 
 def test_room_is_to_the_block() -> None:
-    assert has_room(chip("x", blocks_taken=95), REQUEST)
-    assert not has_room(chip("x", blocks_taken=96), REQUEST)
+    assert has_room(chip("x", blocks_taken=95), PROMPT)
+    assert not has_room(chip("x", blocks_taken=96), PROMPT)
 
 
 def test_of_equals_the_first_and_of_none_nobody() -> None:
     a, b = chip("a"), chip("b")
-    assert pick([a, b], REQUEST, (), PREFILL_SCORERS) is a
-    assert pick([b, a], REQUEST, (), PREFILL_SCORERS) is b
-    assert pick([], REQUEST, (), PREFILL_SCORERS) is None
+    assert pick([a, b], PROMPT, (), PREFILL_SCORERS) is a
+    assert pick([b, a], PROMPT, (), PREFILL_SCORERS) is b
+    assert pick([], PROMPT, (), PREFILL_SCORERS) is None
 
 
 def test_roles_the_dead_and_the_full_are_filtered() -> None:
@@ -74,12 +75,16 @@ def test_roles_the_dead_and_the_full_are_filtered() -> None:
         chip("p0", alive=False), chip("p1"), chip("d0", "decode", blocks_taken=99),
         chip("d1", "decode", alive=False), chip("d2", "decode", num_requests=50),
     ]  # fmt: skip
-    state = RouterState(chips, 16)
-    assert place(state, REQUEST) == ("p1", "d2")
-    state.chips["d2"].blocks_taken = 96
-    assert place(state, REQUEST) is None
-    state.chips["d2"].blocks_taken, state.chips["p1"].alive = 0, False
-    assert place(state, REQUEST) is None
+    by_name = {each.name: each for each in chips}
+    assert place(chips, PROMPT) == ("p1", "d2")
+    by_name["d2"].blocks_taken = 96
+    assert place(chips, PROMPT) is None
+    assert missing_role(chips) is None, "room may come"
+    by_name["d2"].blocks_taken, by_name["p1"].alive = 0, False
+    assert place(chips, PROMPT) is None
+    assert missing_role(chips) == "prefill"
+    assert missing_role([*chips, chip("c0", "chip")]) is None
+    assert missing_role([chip("p0")]) == "decode"
 
 
 def test_a_chip_that_does_both_goes_first_and_is_named_twice() -> None:
@@ -87,14 +92,14 @@ def test_a_chip_that_does_both_goes_first_and_is_named_twice() -> None:
         chip("p0"), chip("d0", "decode"), chip("c0", "chip", num_requests=3),
         chip("c1", "chip", blocks_taken=20),
     ]  # fmt: skip
-    state = RouterState(chips, 16)
-    assert place(state, REQUEST) == ("c1", "c1")
-    state.chips["c0"].prefixes.update((content, None) for content in HASHES)
-    assert place(state, REQUEST) == ("c0", "c0")
-    state.chips["c0"].alive, state.chips["c1"].blocks_taken = False, 96
-    assert place(state, REQUEST) == ("p0", "d0")
-    del state.chips["d0"]
-    assert place(state, REQUEST) is None
+    by_name = {each.name: each for each in chips}
+    assert place(chips, PROMPT) == ("c1", "c1")
+    by_name["c0"].prefixes.update((content, None) for content in HASHES)
+    assert place(chips, PROMPT) == ("c0", "c0")
+    by_name["c0"].alive, by_name["c1"].blocks_taken = False, 96
+    assert place(chips, PROMPT) == ("p0", "d0")
+    chips.remove(by_name["d0"])
+    assert place(chips, PROMPT) is None
 
 
 @given(
@@ -113,9 +118,9 @@ def test_a_chip_that_does_both_goes_first_and_is_named_twice() -> None:
 def test_scores_stay_between_0_and_1_and_the_pick_is_the_best(chips: list[ChipState]) -> None:
     for scorers in (PREFILL_SCORERS, DECODE_SCORERS, CHIP_SCORERS):
         for scorer, _ in scorers:
-            assert all(0.0 <= scorer(c, REQUEST, chips) <= 1.0 for c in chips)
-        best = pick(chips, REQUEST, (has_room,), scorers)
-        fit = [c for c in chips if has_room(c, REQUEST)]
-        totals = [sum(w * s(c, REQUEST, fit) for s, w in scorers) for c in fit]
+            assert all(0.0 <= scorer(c, PROMPT, chips) <= 1.0 for c in chips)
+        best = pick(chips, PROMPT, (has_room,), scorers)
+        fit = [c for c in chips if has_room(c, PROMPT)]
+        totals = [sum(w * s(c, PROMPT, fit) for s, w in scorers) for c in fit]
         assert (best is None) == (not fit)
         assert best is None or best is fit[totals.index(max(totals))]

@@ -1,0 +1,34 @@
+"""Who is refused at the door. Pure: a refusal is no event, since nothing has happened."""
+
+from cluster.api.request import Request
+from cluster.router.machine.state import RouterState, StoreState
+from cluster.router.settings import RouterSettings
+from workers.errors import Draining, InvalidRequest, NotFound, QueueFull
+
+
+def check_admission(state: RouterState, settings: RouterSettings, request: Request) -> None:
+    """Raise Draining, NotFound, InvalidRequest or QueueFull unless the request can come in."""
+    if state.is_draining:
+        raise Draining("the cluster is draining: it finishes what it has and takes nothing new")
+    if request.model != settings.model:
+        text = f"the model {request.model!r} does not exist: {settings.model!r} is served here"
+        raise NotFound(text, param="model")
+    request.sampling.validate()
+    if request.retrieval is not None:
+        find_store(state, request.retrieval.store)
+    request_id = request.request_id
+    if request_id in state.requests or request_id in state.sequences:
+        raise InvalidRequest(f"request id {request_id!r} is in use")
+    if len(state.requests) >= settings.max_queue:
+        text = f"{settings.max_queue} requests are inside already: try again later"
+        raise QueueFull(text, retry_after_s=1)
+
+
+def find_store(state: RouterState, store_id: str) -> StoreState:
+    """Raises NotFound."""
+    store = state.stores.get(store_id)
+    if store is None or not store.is_ready:
+        ready = [known.store_id for known in state.stores.values() if known.is_ready]
+        known = ", ".join(ready[:10]) or "none"
+        raise NotFound(f"no vector store {store_id!r}; there are: {known}", param="store")
+    return store

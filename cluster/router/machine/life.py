@@ -1,0 +1,124 @@
+"""The life of a request, stage by stage, until chips take over."""
+
+from collections.abc import Callable, Mapping
+
+from cluster.router.machine.actions import Accept, AwaitDeadline, Prepare, Retrieve
+from cluster.router.machine.chips import Prompt
+from cluster.router.machine.ending import fail, leave
+from cluster.router.machine.events import (
+    DeadlinePassed,
+    PassagesFound,
+    PromptPrepared,
+    RequestCancelled,
+    RequestFailed,
+    RequestSubmitted,
+)
+from cluster.router.machine.room import seek
+from cluster.router.machine.stages import (
+    Decoding,
+    Prefilling,
+    Preparing,
+    Retrieving,
+    Stage,
+    stages_of,
+)
+from cluster.router.machine.state import RequestState
+from cluster.router.machine.stream import end
+from cluster.router.machine.turn import Turn
+from workers.errors import Cancelled, DeadlineExceeded, to_body
+
+
+def _retrieve(turn: Turn, request: RequestState) -> None:
+    turn.do(Retrieve(request.request))
+
+
+def _prepare(turn: Turn, request: RequestState) -> None:
+    turn.do(Prepare(request.request, request.passages))
+
+
+def _decode(turn: Turn, request: RequestState) -> None:
+    """Its chips go on by themselves."""
+
+
+# What is asked for when a stage's turn comes.
+BEGIN: Mapping[type[Stage], Callable[[Turn, RequestState], None]] = {
+    Retrieving: _retrieve,
+    Preparing: _prepare,
+    Prefilling: seek,
+    Decoding: _decode,
+}
+
+
+def begin(turn: Turn, request: RequestState) -> None:
+    """Its present stage begins."""
+    request.since_ns = turn.at_ns
+    BEGIN[type(request.stages[0])](turn, request)
+
+
+def advance(turn: Turn, request: RequestState) -> None:
+    """The present stage is over; the next one begins."""
+    request.stages.pop(0)
+    begin(turn, request)
+
+
+def submitted(turn: Turn, event: RequestSubmitted) -> None:
+    state, request_id = turn.state, event.request.request_id
+    turn.check(not state.is_draining, f"{request_id} came to a router that drains")
+    is_free = request_id not in state.requests and request_id not in state.sequences
+    turn.check(is_free, f"{request_id} is in use")
+    outbox = state.outboxes.get(event.reader)
+    turn.check(
+        outbox is None or outbox.reader_epoch == event.reader_epoch,
+        f"{event.reader} has outputs of another incarnation before it",
+    )
+    request = RequestState(
+        event.request,
+        event.reader,
+        event.reader_epoch,
+        event.deadline_ns,
+        stages_of(event.request),
+        event.at_ns,
+    )
+    state.requests[request_id] = request
+    begin(turn, request)
+
+
+def passages_found(turn: Turn, event: PassagesFound) -> None:
+    request = turn.request_in(event.request_id, Retrieving)
+    request.passages = event.passages
+    request.spend("retrieval", turn.at_ns - request.since_ns)
+    advance(turn, request)
+
+
+def prompt_prepared(turn: Turn, event: PromptPrepared) -> None:
+    request = turn.request_in(event.request_id, Preparing)
+    turn.check(event.prompt_ids, f"the prompt of {event.request_id} is empty")
+    num_tokens = len(event.prompt_ids) + request.request.sampling.max_tokens
+    blocks = -(-num_tokens // turn.state.block_size)
+    request.prompt = Prompt(event.prompt_ids, event.block_hashes, blocks)
+    request.is_accepted = True
+    turn.do(Accept(event.request_id, len(event.prompt_ids)))
+    turn.do(AwaitDeadline(event.request_id, request.deadline_ns))
+    advance(turn, request)
+
+
+def failed(turn: Turn, event: RequestFailed) -> None:
+    fail(turn, turn.request(event.request_id), event.fault)
+
+
+def cancelled(turn: Turn, event: RequestCancelled) -> None:
+    request = turn.request(event.request_id)
+    if not request.is_accepted:
+        text = f"{event.request_id} was cancelled before it began"
+        fail(turn, request, to_body(Cancelled(text)))
+        return
+    turn.say(request.reader, request.reader_epoch, end(request, "cancelled"))
+    leave(turn, request)
+
+
+def deadline_passed(turn: Turn, event: DeadlinePassed) -> None:
+    request = turn.request(event.request_id)
+    is_late = request.is_accepted and turn.at_ns >= request.deadline_ns
+    turn.check(is_late, f"{event.request_id} has no deadline yet, or it is still to come")
+    text = f"the deadline at {request.deadline_ns} ns passed"
+    fail(turn, request, to_body(DeadlineExceeded(text)))

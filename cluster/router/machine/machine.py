@@ -1,0 +1,62 @@
+"""The machine: one state, and `apply(event) -> actions`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cluster.router.machine import events as of
+from cluster.router.machine import generating, life, peers, room, shelf
+from cluster.router.machine import store_events as of_store
+from cluster.router.machine.actions import Action
+from cluster.router.machine.events import Event
+from cluster.router.machine.state import RouterState
+from cluster.router.machine.text import Texts
+from cluster.router.machine.turn import Turn
+from cluster.text.tokenizer import Tokenizer
+
+# Every transition checks its event, then changes the state and says what is to be done.
+TRANSITIONS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
+    of.RequestSubmitted: life.submitted,
+    of.PassagesFound: life.passages_found,
+    of.PromptPrepared: life.prompt_prepared,
+    of.RequestFailed: life.failed,
+    of.RequestCancelled: life.cancelled,
+    of.DeadlinePassed: life.deadline_passed,
+    of.RoomReserved: room.reserved,
+    of.RoomRefused: room.refused,
+    of.LineWaited: room.line_waited,
+    of.TokensSampled: generating.sampled,
+    of.SequenceFailed: generating.sequence_failed,
+    of.AbortSettled: generating.abort_settled,
+    of.ChipLost: peers.chip_lost,
+    of.ChipJoined: peers.chip_joined,
+    of.ReaderLost: peers.reader_lost,
+    of.OutputsHeard: peers.outputs_gone,
+    of.OutputsLost: peers.outputs_gone,
+    of.DrainBegan: peers.drain_began,
+    of.RouterRestarted: peers.restarted,
+    of_store.StoreNamed: shelf.named,
+    of_store.StoreCreated: shelf.created,
+    of_store.PassagesAnnounced: shelf.announced,
+    of_store.PassagesStored: shelf.stored,
+    of_store.FilesAdded: shelf.files_added,
+    of_store.StoreDeleted: shelf.deleted,
+    of_store.StoreDropped: shelf.dropped,
+}
+
+
+class Machine:
+    """Pure: the same state and event give the same state and actions, in any process.
+
+    tokenizer   turns token ids into text; it belongs to the model, as the state's block size does
+    """
+
+    def __init__(self, state: RouterState, tokenizer: Tokenizer) -> None:
+        self.state = state
+        self._texts = Texts(tokenizer)
+
+    def apply(self, event: Event) -> tuple[Action, ...]:
+        """Raises ImpossibleEvent, the state being as before, for what cannot have happened."""
+        turn = Turn(self.state, self._texts, event.at_ns)
+        TRANSITIONS[type(event)](turn, event)
+        room.serve(turn)
+        return tuple(turn.actions)

@@ -1,0 +1,129 @@
+"""Who comes and goes: chips, readers, and this router itself."""
+
+from collections.abc import Mapping, Sequence
+
+from cluster.router.machine.actions import Abort, AwaitDeadline, DropStore, Forget, Say
+from cluster.router.machine.ending import displace, fail, leave
+from cluster.router.machine.events import (
+    ChipJoined,
+    ChipLost,
+    DrainBegan,
+    OutputsHeard,
+    OutputsLost,
+    ReaderLost,
+    RouterRestarted,
+)
+from cluster.router.machine.shelf import let_go_half_made
+from cluster.router.machine.stages import generation
+from cluster.router.machine.state import RequestState, RouterState
+from cluster.router.machine.turn import Turn
+from workers.errors import Cancelled, PeerDead, to_body
+
+
+def chip_lost(turn: Turn, event: ChipLost) -> None:
+    """Requests on it end with a clear error; what was placed elsewhere goes on."""
+    state = turn.state
+    chip = state.chips.get(event.chip)
+    is_living = chip is not None and chip.alive and chip.epoch == event.epoch
+    turn.check(is_living, f"{event.chip} has no living incarnation {event.epoch}")
+    state.chips[event.chip].alive = False
+    state.chips[event.chip].prefixes.clear()
+    state.aborts.pop(event.chip, None)
+    for request in list(state.requests.values()):
+        if request.placement is not None and event.chip in request.placement.chips:
+            fail(turn, request, to_body(PeerDead(f"{event.chip} is gone: {event.reason}")))
+    state.is_line_woken = True  # there may be no chip left to wait for
+
+
+def chip_joined(turn: Turn, event: ChipJoined) -> None:
+    chip = turn.state.chips.get(event.chip)
+    is_gone = chip is not None and not chip.alive and event.epoch > chip.epoch
+    turn.check(is_gone, f"{event.chip} cannot join as incarnation {event.epoch}")
+    joined = turn.state.chips[event.chip]
+    joined.alive, joined.epoch = True, event.epoch
+    turn.state.is_line_woken = True
+
+
+def reader_lost(turn: Turn, event: ReaderLost) -> None:
+    """What it asked for is let go, and nobody hears the end."""
+    outbox = turn.state.outboxes.get(event.reader)
+    if outbox is not None and outbox.reader_epoch <= event.epoch:
+        del turn.state.outboxes[event.reader]
+    for request in list(turn.state.requests.values()):
+        if request.reader == event.reader and request.reader_epoch <= event.epoch:
+            if request.is_accepted:
+                leave(turn, request)
+            else:
+                text = f"{event.reader} is gone, which asked for {request.request_id}"
+                fail(turn, request, to_body(Cancelled(text)))
+
+
+def outputs_gone(turn: Turn, event: OutputsHeard | OutputsLost) -> None:
+    outbox = turn.state.outboxes.get(event.reader)
+    is_held = outbox is not None and 0 < event.num_outputs <= len(outbox.said)
+    turn.check(is_held, f"{event.reader} was not told {event.num_outputs} outputs")
+    del turn.state.outboxes[event.reader].said[: event.num_outputs]
+    if not turn.state.outboxes[event.reader].said:
+        del turn.state.outboxes[event.reader]
+
+
+def drain_began(turn: Turn, _: DrainBegan) -> None:
+    turn.check(not turn.state.is_draining, "it drains already")
+    turn.state.is_draining = True
+
+
+def restarted(turn: Turn, event: RouterRestarted) -> None:
+    """Everything that was promised goes on.
+
+    Nobody knows what the calls of the incarnation before were answered, nor which tokens were told
+    to it alone. So each generation begins anew, as a sequence of its own: it repeats itself, and
+    what its reader has heard is not told again. The old sequences are aborted. Whoever submitted
+    and has no answer yet was promised nothing, and asks again.
+    """
+    state = turn.state
+    for name, epoch in event.chips.items():
+        is_later = name in state.chips and epoch >= state.chips[name].epoch
+        turn.check(is_later, f"{name} cannot live as incarnation {epoch}")
+    others = _replace_chips(state, event.chips)
+    open_aborts = [(chip, name) for chip, names in state.aborts.items() for name in names]
+    for request in list(state.requests.values()):
+        if request.is_accepted:
+            _begin_anew(turn, request, others)
+        else:
+            turn.do(Forget(request.request_id))
+            del state.requests[request.request_id]
+    state.line = list(state.requests)
+    state.is_line_woken = True
+    for chip, sequence_id in open_aborts:
+        turn.do(Abort(chip, sequence_id))
+    for reader, outbox in state.outboxes.items():
+        turn.do(Say(reader, tuple(outbox.said)))
+    let_go_half_made(turn)
+    for store_id in state.dropped_stores:
+        turn.do(DropStore(store_id))
+
+
+def _replace_chips(state: RouterState, living: Mapping[str, int]) -> list[str]:
+    """Those of which another incarnation, or none, lives now: they have forgotten everything."""
+    others = []
+    for name, chip in state.chips.items():
+        epoch = living.get(name)
+        if epoch == chip.epoch or (epoch is None and not chip.alive):
+            continue
+        others.append(name)
+        chip.alive = epoch is not None
+        chip.epoch = chip.epoch if epoch is None else epoch
+        chip.prefixes.clear()
+        state.aborts.pop(name, None)
+    return others
+
+
+def _begin_anew(turn: Turn, request: RequestState, others: Sequence[str]) -> None:
+    if request.placement is not None:
+        request.placement.finished_on.extend(others)
+        displace(turn, request)
+        request.attempt += 1
+    request.stages[:] = generation()
+    request.since_ns = turn.at_ns
+    request.stream.early.clear()
+    turn.do(AwaitDeadline(request.request_id, request.deadline_ns))

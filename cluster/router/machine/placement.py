@@ -1,0 +1,90 @@
+"""Which chips serve a prompt: filter what cannot, score what can in [0, 1], pick the best."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from cluster.router.machine.chips import ChipState, Prompt
+
+Filter = Callable[[ChipState, Prompt], bool]
+Scorer = Callable[[ChipState, Prompt, Sequence[ChipState]], float]
+
+
+def alive(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter gets both
+    return chip.alive
+
+
+def has_room(chip: ChipState, prompt: Prompt) -> bool:
+    """Its blocks could hold the whole request beside all that was placed there."""
+    return chip.blocks_taken + prompt.blocks <= chip.num_blocks
+
+
+def prefix_hit(
+    chip: ChipState,
+    prompt: Prompt,
+    others: Sequence[ChipState],  # noqa: ARG001 - a Scorer gets the field
+) -> float:
+    """The share of the prompt's blocks that the chip need not compute."""
+    if not prompt.block_hashes:
+        return 0.0
+    return chip.prefix_hits(prompt.block_hashes) / len(prompt.block_hashes)
+
+
+def short_queue(chip: ChipState, _: Prompt, others: Sequence[ChipState]) -> float:
+    """1 for the chip with the fewest prompt tokens before it, 0 for the one with the most."""
+    most = max(other.queued_tokens for other in others)
+    return 1.0 if not most else 1.0 - chip.queued_tokens / most
+
+
+def few_requests(chip: ChipState, _: Prompt, others: Sequence[ChipState]) -> float:
+    most = max(other.num_requests for other in others)
+    return 1.0 if not most else 1.0 - chip.num_requests / most
+
+
+def kv_room(chip: ChipState, _: Prompt, __: Sequence[ChipState]) -> float:
+    return 1.0 - chip.blocks_taken / chip.num_blocks
+
+
+# A prefix hit saves compute outright, a shorter queue only delay: it counts twice. ASSUMED, to be
+# tuned by sweeps.
+PREFILL_SCORERS: tuple[tuple[Scorer, float], ...] = ((prefix_hit, 2.0), (short_queue, 1.0))
+DECODE_SCORERS: tuple[tuple[Scorer, float], ...] = ((few_requests, 1.0), (kv_room, 1.0))
+CHIP_SCORERS = PREFILL_SCORERS + DECODE_SCORERS
+
+
+def pick(
+    chips: Iterable[ChipState],
+    prompt: Prompt,
+    filters: Sequence[Filter],
+    scorers: Sequence[tuple[Scorer, float]],
+) -> ChipState | None:
+    """The chip with the highest weighted score, the first of equals; None if every one is
+    filtered out.
+    """
+    fit = [chip for chip in chips if all(keep(chip, prompt) for keep in filters)]
+    if not fit:
+        return None
+    return max(fit, key=lambda chip: sum(w * score(chip, prompt, fit) for score, w in scorers))
+
+
+def place(chips: Iterable[ChipState], prompt: Prompt) -> tuple[str, str] | None:
+    """(prefill chip, decode chip), or None while no decode chip has room.
+
+    A chip that does both goes first, and is named twice: then no KV travels.
+    """
+    by_role: dict[str, list[ChipState]] = {"prefill": [], "decode": [], "chip": []}
+    for chip in chips:
+        by_role[chip.role].append(chip)
+    both = pick(by_role["chip"], prompt, (alive, has_room), CHIP_SCORERS)
+    if both is not None:
+        return both.name, both.name
+    source = pick(by_role["prefill"], prompt, (alive,), PREFILL_SCORERS)
+    target = pick(by_role["decode"], prompt, (alive, has_room), DECODE_SCORERS)
+    return (source.name, target.name) if source and target else None
+
+
+def missing_role(chips: Iterable[ChipState]) -> str | None:
+    """The role, prefill or decode, that no living chip has: then nothing can ever be placed."""
+    living = [chip.role for chip in chips if chip.alive]
+    for role in ("prefill", "decode"):
+        if role not in living and "chip" not in living:
+            return role
+    return None

@@ -1,0 +1,20 @@
+"""What a router is told of its cluster when it is built."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """model         served name                             max_model_len, block_size   in tokens
+    vocab         token ids that the model has
+    max_queue     requests inside at once; the next is refused with QueueFull
+    deadline_ns   of a request that names none            timeout_ns   of one call to a worker
+    """
+
+    model: str
+    vocab: int
+    max_model_len: int
+    block_size: int
+    max_queue: int
+    deadline_ns: int
+    timeout_ns: int

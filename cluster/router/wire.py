@@ -1,0 +1,196 @@
+"""What a router says to others, and what it hears from chips, in the machine's own terms."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from cluster.api.kinds import Facts, Outputs, StoreIs
+from cluster.retrieval.passages import Passage
+from cluster.router.machine import actions as act
+from cluster.router.machine.actions import Said
+from cluster.router.machine.events import Fault
+from cluster.router.machine.sampled import Logprob, SampledToken
+from cluster.router.machine.state import StoreState
+from workers.errors import to_body
+from workers.memory.hit import Hit
+from workers.node import Node
+from workers.wire.calls import Pending
+from workers.wire.kind import Kind
+from workers.wire.kinds.chip import (
+    Abort,
+    ChipState,
+    ChipStateIs,
+    Generate,
+    Prefill,
+    Reserve,
+    Tokens,
+)
+from workers.wire.kinds.memory import Hits, Search, ShardAdd, ShardCreate, ShardDelete
+from workers.wire.port import Port
+
+A = TypeVar("A")
+
+# A chip's answer about its state is waited for this share of a call's time.
+STATE_SHARE = 2
+
+
+class Wire:
+    """What a router says. Each call is given up after `timeout_ns`, and raises PerfuseError as
+    `Port.call` does.
+    """
+
+    def __init__(self, node: Node, port: Port, timeout_ns: int) -> None:
+        self._clock, self._port, self._timeout_ns = node.clock, port, timeout_ns
+
+    def _deadline_ns(self) -> int:
+        return self._clock.now() + self._timeout_ns
+
+    async def _call(self, worker: str, content: Kind[A], request_id: str = "") -> A:
+        return await self._port.call(
+            worker, content, deadline_ns=self._deadline_ns(), request_id=request_id
+        )
+
+    # -- to chips ----------------------------------------------------------------------------------
+
+    async def reserve(self, action: act.Reserve) -> int | None:
+        """The first block whose KV is wanted; None if there is no room."""
+        sequence = action.sequence
+        content = Reserve(sequence.prompt_ids, sequence.sampling)
+        reply = await self._call(action.chip, content, sequence.sequence_id)
+        return reply.first_block if reply.room else None
+
+    async def prefill(self, action: act.Prefill) -> None:
+        sequence = action.sequence
+        content = Prefill(
+            sequence.prompt_ids, sequence.sampling, action.decode_chip, action.first_block
+        )
+        await self._call(action.chip, content, sequence.sequence_id)
+
+    async def generate(self, action: act.Generate) -> None:
+        sequence = action.sequence
+        content = Generate(sequence.prompt_ids, sequence.sampling)
+        await self._call(action.chip, content, sequence.sequence_id)
+
+    async def abort(self, chip: str, sequence_id: str) -> None:
+        await self._call(chip, Abort(), sequence_id)
+
+    async def ask_state(self, chip: str) -> Pending[ChipStateIs]:
+        """Whoever is silent is given up before whoever asks gives up."""
+        deadline_ns = self._clock.now() + self._timeout_ns // STATE_SHARE
+        return await self._port.post(chip, ChipState(), deadline_ns=deadline_ns)
+
+    # -- to readers --------------------------------------------------------------------------------
+
+    async def tell_outputs(self, reader: str, said: Sequence[Said]) -> None:
+        """In one message."""
+        logits = {
+            str(i): np.frombuffer(one.logits, "<f4")[None]
+            for i, one in enumerate(said)
+            if one.logits
+        }
+        await self._call(reader, Outputs(tuple(one.output for one in said), logits))
+
+    # -- to memory servers -------------------------------------------------------------------------
+
+    async def create_store(self, server: str, store_id: str, dim: int) -> None:
+        await self._call(server, ShardCreate(store_id, dim))
+
+    async def delete_store(self, server: str, store_id: str) -> None:
+        await self._call(server, ShardDelete(store_id))
+
+    async def add_passages(
+        self,
+        server: str,
+        store_id: str,
+        ids: Sequence[int],
+        passages: Sequence[Passage],
+        vectors: NDArray[np.float32],
+        *,
+        preloaded: bool,
+    ) -> int:
+        """Bytes of the store that the server holds then. Preloaded ones were there before time
+        began, and cost the link nothing.
+        """
+        content = ShardAdd(
+            store_id,
+            np.array(ids, dtype=np.int64),
+            tuple(passage.text for passage in passages),
+            tuple(passage.file_id for passage in passages),
+            vectors,
+            preloaded,
+        )
+        return (await self._call(server, content)).num_bytes
+
+    async def ask_hits(
+        self,
+        server: str,
+        store_id: str,
+        queries: NDArray[np.float32],
+        top_k: int,
+        request_id: str,
+    ) -> Pending[Hits]:
+        return await self._port.post(
+            server,
+            Search(store_id, top_k, queries),
+            deadline_ns=self._deadline_ns(),
+            request_id=request_id,
+        )
+
+
+# -- what a router hears -------------------------------------------------------------------------
+
+
+def failures_of(told: Tokens) -> list[tuple[str, Fault]]:
+    """(sequence id, fault) of what a chip says to have failed."""
+    return [(name, _plain(fault)) for name, fault in told.failed.items()]
+
+
+def tokens_of(told: Tokens) -> Iterator[SampledToken]:
+    """Tokens of one step of one chip."""
+    for index, name in enumerate(told.requests):
+        times_ns, logits = told.times.get(name), told.logits.get(name)
+        yield SampledToken(
+            sequence_id=name,
+            stage=told.stages[index],
+            position=int(told.position[index]),
+            token_id=int(told.token[index]),
+            num_cached=int(told.cached[index]),
+            finish_reason=told.finished.get(name, ""),
+            times_ns=None if times_ns is None else dict(times_ns),
+            logprob=_logprob(told.logprobs.get(name)),
+            logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),
+        )
+
+
+def _logprob(told: Mapping[str, Any] | None) -> Logprob | None:
+    if told is None:
+        return None
+    return Logprob(float(told["logprob"]), tuple((int(i), float(p)) for i, p in told["top"]))
+
+
+def fault_of(error: Exception) -> Fault:
+    """The error as plain data that stays the same when it is written and read."""
+    return _plain(to_body(error))
+
+
+def _plain(told: Mapping[str, Any]) -> Fault:
+    fault: Fault = orjson.loads(orjson.dumps(told, default=str))
+    return fault
+
+
+# -- what it answers -----------------------------------------------------------------------------
+
+
+def store_is(store: StoreState) -> StoreIs:
+    """What a gateway hears of a store."""
+    used = sum(store.held_bytes.values())
+    return StoreIs(store.store_id, store.name, len(store.files), store.next_passage_id, used)
+
+
+def found(hits: Sequence[Hit], names: Mapping[str, str]) -> Facts:
+    """Hits with the names of their files."""
+    rows = [{**hit.to_body(), "filename": names.get(hit.file_id, "")} for hit in hits]
+    return Facts({"hits": rows})

@@ -1,0 +1,67 @@
+"""Each kind of node of the local world is killed with `kill -9` and comes back. Its own file: one
+Ray session a process at a time.
+"""
+
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from cluster.gateway.settings import GatewaySettings
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.local import LocalWorld, local_world
+from configs.schema import load_scenario
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+REAL = {"cluster.world": "local", "cluster.emulation": False, "cluster.dilation": 1}
+VICTIMS = ("prefill-0", "decode-0", "experts-0", "hbf-0", "pnm-0", "router", "gateway")
+
+
+def serve(world: LocalWorld) -> str:
+    url: str = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
+    return url
+
+
+def answer(url: str, max_tokens: int = 24) -> dict[str, Any]:
+    body = {
+        "model": "perfuse-tiny",
+        "messages": [{"role": "user", "content": "What is the price of Rasavan-65?"}],
+        "retrieval": {"store": "cards", "top_k": 3},
+        "max_tokens": max_tokens,
+        "ignore_eos": True,
+        "temperature": 0,
+    }
+    reply = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=100)
+    told: dict[str, Any] = reply.json()
+    return told if reply.is_error else {"text": told["choices"][0]["message"]["content"]}
+
+
+def test_each_kind_of_node_returns_from_a_kill_9() -> None:
+    with local_world(Blueprint.draw(load_scenario("demo", REAL))) as world:
+        url = serve(world)
+        right = answer(url)
+        assert right["text"]
+        for victim in VICTIMS:
+            world.kill(victim)
+            world.revive(victim)
+            if victim == "gateway":
+                url = serve(world)
+            assert answer(url) == right, victim
+        _goes_on(world, url)
+
+
+def _goes_on(world: LocalWorld, url: str) -> None:
+    """A stream during whose life the router dies is read to its end."""
+    calm = answer(url, 600)
+    heard: list[dict[str, Any]] = []
+    reader = threading.Thread(target=lambda: heard.append(answer(url, 600)))
+    reader.start()
+    while not any(world.ask_gateway("held").values()):
+        pass
+    world.kill("router")
+    world.revive("router")
+    reader.join()
+    assert heard == [calm]
+    assert not any(world.ask_gateway("held").values())
