@@ -19,10 +19,11 @@ from typing import Annotated, Any
 import numpy as np
 
 from benchmarks.rows import Row, arguments, report
-from workers.wire.kind import Array, Kind, Moment, Tensor, column, kind
+from workers.wire.kind import Kind, kind
 from workers.wire.kinds.experts import Dispatch
 from workers.wire.mail import Frames, Mail
 from workers.wire.message import Message
+from workers.wire.roles import Array, Moment, Tensor, column
 from workers.wire.transport.frame import decode, encode
 from workers.wire.transport.grpc import GrpcTransport
 

@@ -59,16 +59,14 @@ def fit_node(
     """Fill one node. `chip_bytes` is each chip's weights, `shards` each shard's; `key` names the
     group in errors.
     """
-    main = device.default_tier
     tier_of_kv, no_kv = _chosen_tier(key, device, "kv_tier", kv_tier)
     tier_of_experts, no_experts = _chosen_tier(key, device, "experts_tier", experts_tier)
     problems = (no_kv if chips else []) + (no_experts if shards else [])
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
-    _put(fills[main], "weights", chip_bytes * len(chips))
+    _put(fills[device.default_tier], "weights", chip_bytes * len(chips))
     _put(fills[tier_of_experts], "experts", sum(shards.values()))
     for tier, held in fills.items():
         problems += _overflow(key, device, tier, held, model, has_experts=bool(shards))
-
     num_kv_blocks = 0
     if chips:
         room = _budget(device, tier_of_kv, model) - sum(f.num_bytes for f in fills[tier_of_kv])
@@ -77,7 +75,6 @@ def fit_node(
         )
         problems += [] if room < 0 else wrong  # weights that do not fit were reported already
         _put(fills[tier_of_kv], "kv", num_kv_blocks * kv_block_bytes * len(chips))
-
     pool_tier = _pool_tier(device)
     pool_bytes = _pool_bytes(device, pool_tier, fills[pool_tier], model) if has_pool else 0
     _put(fills[pool_tier], "pool", pool_bytes)

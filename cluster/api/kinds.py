@@ -6,16 +6,14 @@ from typing import Annotated, Any
 
 from cluster.api.output import Output
 from cluster.api.request import Request
-from workers.wire.kind import (
+from workers.wire.kind import Kind, Reply, kind
+from workers.wire.roles import (
     Array,
     Count,
     Flag,
-    Kind,
     Moment,
-    Reply,
     Text,
     arrays_by_name,
-    kind,
     nested,
     nested_all,
     plain,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.wire.kind import plain_bytes
+from workers.wire.roles import plain_bytes
 
 
 @dataclass(frozen=True, slots=True)

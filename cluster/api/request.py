@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from workers.model.sampling_params import SamplingParams
-from workers.wire.kind import plain_bytes
+from workers.wire.roles import plain_bytes
 
 
 @dataclass(frozen=True, slots=True)

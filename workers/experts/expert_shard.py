@@ -10,7 +10,7 @@ from workers.hardware.work import Work
 from workers.model.base import ExpertModel
 from workers.model.program import Sums
 from workers.node import Node
-from workers.wire.kind import Array
+from workers.wire.roles import Array
 
 
 class ExpertShard:

@@ -18,9 +18,9 @@ from workers.hardware.work import Work
 from workers.kv.pool import block_checksum
 from workers.model.base import ChipModel
 from workers.node import Node
-from workers.wire.kind import Array
 from workers.wire.kinds.kv import KvBlocks, PoolBlocks, Start
 from workers.wire.port import Port
+from workers.wire.roles import Array
 
 
 def block_checksums(blocks: Array) -> NDArray[np.uint64]:

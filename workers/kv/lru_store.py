@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from workers.wire.kind import Array
+from workers.wire.roles import Array
 
 
 @dataclass(slots=True)

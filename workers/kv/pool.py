@@ -15,7 +15,7 @@ from xxhash import xxh3_64_intdigest
 
 from workers.errors import CorruptMessage, NotFound
 from workers.kv.lru_store import Block, LruStore
-from workers.wire.kind import Array
+from workers.wire.roles import Array
 
 KEY_BYTES = 16
 

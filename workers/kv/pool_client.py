@@ -17,9 +17,9 @@ from workers.kv.blocks import HASH_BYTES
 from workers.kv.handover import block_checksums, kv_work, verify_blocks
 from workers.model.base import ChipModel
 from workers.node import Node
-from workers.wire.kind import Array
 from workers.wire.kinds.kv import PoolGet, PoolPut
 from workers.wire.port import Port
+from workers.wire.roles import Array
 
 # Hashes that this chip remembers to have stored. A forgotten one is offered again, and the server
 # takes it once.

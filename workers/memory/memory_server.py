@@ -19,7 +19,6 @@ from workers.kv.pool_client import hashes_of
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_file import delete_shard, load_shard, save_shard, shards_on
 from workers.node import Node
-from workers.wire.kind import Array
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
 from workers.wire.kinds.memory import (
     Hits,
@@ -33,6 +32,7 @@ from workers.wire.kinds.memory import (
     ShardSize,
 )
 from workers.wire.message import Message
+from workers.wire.roles import Array
 
 NO_BLOCKS = PoolBlocks(
     np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint8)

@@ -5,8 +5,7 @@ Envelope, identity, epoch, deadline, repetition and the link's rules live here a
 at most once.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from workers.host.trace import Delivered, Trace
 from workers.wire.egress import Egress, Leaving
 from workers.wire.incoming import Incoming
 from workers.wire.ingress import Ingress
-from workers.wire.kind import WirePrecision
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.lane import make_lane
 from workers.wire.mail import Mail, Way
@@ -26,7 +24,9 @@ from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
 from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
+from workers.wire.roles import WirePrecision
 from workers.wire.rules import Rule, fate_of, flip_bit
+from workers.wire.turns import one_after_the_other, quietly
 
 if TYPE_CHECKING:
     import asyncio
@@ -85,8 +85,7 @@ class Endpoint:
         """Peer node -> credits of it that are taken: all 0 when idle."""
         return {node: peer.credits.taken for node, peer in self._peers.items()}
 
-    # -- sending
-    # ---------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     def send(self, message: Message[Any]) -> Awaitable[None] | None:
         """Stamp and send. None: done. Else await it: the wire is full, and it waits for its turn.
@@ -150,7 +149,7 @@ class Endpoint:
         if leaving is not None and self._mail.shares_memory:
             leaving.shared = sent
         turns = [turn for one in sent if (turn := way(one)) is not None]
-        return _one_after_the_other(turns) if turns else None
+        return one_after_the_other(turns) if turns else None
 
     def _tell_left(self, peer: Peer, left: Left) -> None:
         """What this emulator knows of a message's end, for the one at the far end."""
@@ -162,10 +161,9 @@ class Endpoint:
         except PeerDead:
             return  # it was to be told of a message that nobody will read
         if turn is not None:
-            self._spawn(_quietly(turn), "left")
+            self._spawn(quietly(turn), "left")
 
-    # -- receiving
-    # -------------------------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------------
 
     def receive(self, message: Message[Any]) -> None:
         """What the mail brings: hold it until its emulated time, then deliver it."""
@@ -221,8 +219,7 @@ class Endpoint:
         else:
             self.incoming.called(peer, message)
 
-    # -- incarnations
-    # ---------------------------------------------------------------------------------------------
+    # -- incarnations ------------------------------------------------------------------------------
 
     def close(self) -> None:
         """The node is gone: what is still on its way to it is delivered to nobody."""
@@ -244,13 +241,3 @@ class Endpoint:
                 for worker in [w for w, p in by_name.items() if p is peer]:
                     del by_name[worker]
             self.outgoing.peer_left(peer, reason)
-
-
-async def _one_after_the_other(turns: Sequence[Awaitable[None]]) -> None:
-    for turn in turns:
-        await turn
-
-
-async def _quietly(turn: Awaitable[None]) -> None:
-    with suppress(PeerDead):
-        await turn

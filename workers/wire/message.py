@@ -7,7 +7,8 @@ What it says is a `Kind`. `protos/perfuse/v1/envelope.proto` is the same thing o
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from workers.wire.kind import Array, Kind
+from workers.wire.kind import Kind
+from workers.wire.roles import Array
 
 C_co = TypeVar("C_co", bound=Kind[Any], covariant=True)
 

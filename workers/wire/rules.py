@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from workers.wire.kind import Array
 from workers.wire.message import Message
+from workers.wire.roles import Array
 from workers.wire.transport import frame
 
 

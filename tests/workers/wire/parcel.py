@@ -3,15 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from workers.wire.kind import (
-    Array,
-    Kind,
-    WirePrecision,
-    arrays_by_name,
-    bookkeeping,
-    kind,
-    plain,
-)
+from workers.wire.kind import Kind, kind
+from workers.wire.roles import Array, WirePrecision, arrays_by_name, bookkeeping, plain
 
 
 @kind("parcel")

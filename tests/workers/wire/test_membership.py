@@ -102,58 +102,64 @@ def test_what_was_on_its_way_when_its_sender_died_is_delivered_to_nobody(
     Bench("a", "b", through_frames=through_frames).run(job)
 
 
-def test_a_thousand_random_restarts() -> None:
-    """Four nodes call each other without pause while one after the other restarts. Each handler
-    checks that caller and called are the incarnations that live; after each restart the new one
-    calls every other and is called by it, and no such call is refused.
+class Chatterers:
+    """Nodes that call each other without pause. Each handler checks that caller and called are the
+    incarnations that live.
     """
+
+    def __init__(self, bench: Bench, names: tuple[str, ...], rng: random.Random) -> None:
+        self.bench, self.names, self.rng = bench, names, rng
+        self.num_answered = self.num_failed = 0
+
+    def stand(self, name: str) -> None:
+        node, nodes = self.bench.nodes[name], self.bench.nodes
+        ran: set[tuple[str, int, int]] = set()
+
+        def answer(message: Message[Parcel]) -> Parcel:
+            assert message.source_epoch == nodes[message.source].epoch, "a dead caller"
+            assert message.destination_epoch == nodes[name].epoch == node.epoch
+            key = (message.source, message.source_epoch, message.message_id)
+            assert key not in ran, "a repetition ran"
+            ran.add(key)
+            return Parcel({"epoch": node.epoch})
+
+        node.port(name).on(Parcel, answer)
+        node.spawn(self._chatter(name), f"chatter of {name}")
+
+    async def call(self, source: str, to: str) -> int:
+        content = Parcel(charged=self.rng.choice((64, 400, 3_000)))
+        deadline_ns = self.bench.clock.now() + SECOND_NS
+        reply = await self.bench.port(source).call(to, content, deadline_ns=deadline_ns)
+        epoch: int = reply.body["epoch"]
+        return epoch
+
+    async def _chatter(self, name: str) -> None:
+        while True:
+            try:
+                await self.call(name, self.rng.choice([n for n in self.names if n != name]))
+                self.num_answered += 1
+            except PeerDead:
+                self.num_failed += 1
+                await self.bench.clock.wait_until(self.bench.clock.now() + 100)
+
+
+def test_a_thousand_random_restarts() -> None:
+    """After each restart the new one calls every other and is called by it: none is refused."""
     rng, names = random.Random(5), ("a", "b", "c", "d")
-    counts = {"answered": 0, "failed": 0, "ran": 0}
 
     async def job(bench: Bench) -> None:
-        def stand(name: str) -> None:
-            node = bench.nodes[name]
-            ran: dict[tuple[str, int, int], int] = {}
-
-            def answer(message: Message[Parcel]) -> Parcel:
-                assert message.source_epoch == bench.nodes[message.source].epoch, "a dead caller"
-                assert message.destination_epoch == bench.nodes[name].epoch == node.epoch
-                key = (message.source, message.source_epoch, message.message_id)
-                ran[key] = ran.get(key, 0) + 1
-                assert ran[key] == 1, "a repetition ran"
-                counts["ran"] += 1
-                return Parcel({"epoch": node.epoch})
-
-            node.port(name).on(Parcel, answer)
-            node.spawn(chatter(name), f"chatter of {name}")
-
-        async def call(source: str, to: str) -> int:
-            content = Parcel(charged=rng.choice((64, 400, 3_000)))
-            deadline_ns = bench.clock.now() + SECOND_NS
-            reply = await bench.port(source).call(to, content, deadline_ns=deadline_ns)
-            epoch: int = reply.body["epoch"]
-            return epoch
-
-        async def chatter(name: str) -> None:
-            while True:
-                try:
-                    await call(name, rng.choice([n for n in names if n != name]))
-                    counts["answered"] += 1
-                except PeerDead:
-                    counts["failed"] += 1
-                    await bench.clock.wait_until(bench.clock.now() + 100)
-
+        chat = Chatterers(bench, names, rng)
         for name in names:
-            stand(name)
+            chat.stand(name)
         for _ in range(NUM_RESTARTS):
             await bench.clock.wait_until(bench.clock.now() + rng.randrange(1, 9_000))
             name = rng.choice(names)
             node = await bench.restart(name)
-            stand(name)
+            chat.stand(name)
             for other in names:
                 if other != name:
-                    assert await call(name, other) == bench.nodes[other].epoch
-                    assert await call(other, name) == node.epoch
+                    assert await chat.call(name, other) == bench.nodes[other].epoch
+                    assert await chat.call(other, name) == node.epoch
+        assert chat.num_answered > 5 * NUM_RESTARTS and chat.num_failed > NUM_RESTARTS / 4
 
     Bench(*names).run(job)
-    assert counts["answered"] > 5 * NUM_RESTARTS and counts["failed"] > NUM_RESTARTS / 4

@@ -8,19 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.model.sampling_params import SamplingParams
-from workers.wire.kind import (
+from workers.wire.kind import Kind, Reply, kind
+from workers.wire.roles import (
     Array,
     Count,
     Flag,
-    Kind,
-    Reply,
     Text,
     Texts,
     TokenIds,
     arrays_by_name,
     bookkeeping,
     column,
-    kind,
     nested,
     one_byte_each,
     plain,

@@ -6,17 +6,8 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.wire.kind import (
-    ENVELOPE_BYTES,
-    Count,
-    Kind,
-    Rows,
-    Sums,
-    WirePrecision,
-    column,
-    kind,
-    row_width,
-)
+from workers.wire.kind import ENVELOPE_BYTES, Kind, kind
+from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_width
 
 
 @kind("combine")

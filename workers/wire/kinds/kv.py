@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.wire.kind import Count, Kind, Moment, Reply, Tensor, column, kind
+from workers.wire.kind import Kind, Reply, kind
+from workers.wire.roles import Count, Moment, Tensor, column
 
 Index = Annotated[NDArray[np.int64], column(4)]
 Checksums = Annotated[NDArray[np.uint64], column(8)]

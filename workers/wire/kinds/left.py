@@ -5,7 +5,8 @@ sends it: it costs nothing, meets no fault, and no worker sees it.
 from dataclasses import dataclass
 from typing import Any
 
-from workers.wire.kind import Kind, Moment, kind
+from workers.wire.kind import Kind, kind
+from workers.wire.roles import Moment
 
 NOT_KNOWN_NS = -1
 

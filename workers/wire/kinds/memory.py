@@ -7,20 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.memory.hit import Hit
-from workers.wire.kind import (
-    ENVELOPE_BYTES,
+from workers.wire.kind import ENVELOPE_BYTES, Kind, Reply, kind
+from workers.wire.roles import (
     Count,
     Flag,
-    Kind,
     Moment,
-    Reply,
     Role,
     Tensor,
     Text,
     Texts,
     WirePrecision,
     column,
-    kind,
     nested_all,
     plain,
 )

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from workers.errors import CorruptMessage
 from workers.wire.transport.base import Buffer
-from workers.wire.transport.frame import ALIGNMENT_BYTES, PADDING, frame_length
+from workers.wire.transport.frame import frame_length
+from workers.wire.transport.frame_arrays import ALIGNMENT_BYTES, PADDING
 
 
 def pack(frames: Sequence[bytes]) -> bytes:

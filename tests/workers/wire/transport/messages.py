@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.workers.wire.parcel import Parcel
 from workers.wire.message import Message
-from workers.wire.transport.frame import CODES
+from workers.wire.transport.frame_arrays import CODES
 
 
 def same(one: Message[Any], other: Message[Any]) -> bool:

@@ -1,6 +1,5 @@
 """Frames: what goes in comes out, as views; what is damaged never comes out as something else."""
 
-import struct
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -11,21 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from protos.perfuse.v1 import envelope_pb2 as pb
 from tests.workers.wire.parcel import Parcel
-from tests.workers.wire.transport.messages import full_message, numbered, same
+from tests.workers.wire.transport.messages import full_message, same
 from workers.errors import CorruptMessage
-from workers.wire.kinds import chip, kv
 from workers.wire.message import Message
-from workers.wire.transport.frame import (
-    ALIGNMENT_BYTES,
-    CODES,
-    MAGIC,
-    PREFIX,
-    checksum,
-    decode,
-    encode,
-)
+from workers.wire.transport.frame import MAGIC, PREFIX, checksum, decode, encode
+from workers.wire.transport.frame_arrays import ALIGNMENT_BYTES, CODES
 
 U64 = st.integers(0, 2**64 - 1)
 I64 = st.integers(-(2**63), 2**63 - 1)
@@ -153,102 +143,6 @@ def test_noise_behind_a_valid_prefix_is_refused_or_a_message(header: bytes, rest
     prefix = PREFIX.pack(MAGIC, len(header), zlib.crc32(header), length)
     with suppress(CorruptMessage):
         decode(prefix + header + rest)
-
-
-def framed(envelope: pb.Envelope, payload: bytes = b"") -> bytes:
-    """A frame with a right prefix around any header."""
-    header = envelope.SerializeToString()
-    gap = bytes(-(PREFIX.size + len(header)) % ALIGNMENT_BYTES) if payload else b""
-    length = PREFIX.size + len(header) + len(gap) + len(payload)
-    return PREFIX.pack(MAGIC, len(header), zlib.crc32(header), length) + header + gap + payload
-
-
-def described(**fields: Any) -> pb.Envelope:
-    body = b'{"body":{},"charged":0}'
-    envelope = pb.Envelope(
-        kind="parcel", body=body, checksum=zlib.crc32(bytes(8), zlib.crc32(body))
-    )
-    array = {"name": "t", "dtype": pb.DTYPE_INT64, "shape": [1], "length_bytes": 8} | fields
-    envelope.tensors.add(**array)
-    return envelope
-
-
-def test_the_reference_frame_of_these_refusals_is_accepted() -> None:
-    assert decode(framed(described(), bytes(8))).content.tensors["t"].tolist() == [0]
-
-
-@pytest.mark.parametrize(
-    ("fields", "complaint"),
-    [
-        ({"dtype": pb.DTYPE_UNSPECIFIED}, "dtype code 0"),
-        ({"dtype": 99}, "dtype code 99"),
-        ({"shape": [2]}, "should have 16"),
-        ({"shape": []}, None),
-        ({"shape": [1] * 33}, "33 dimensions"),
-        ({"shape": [2**64 - 1, 2**64 - 1]}, "should have"),
-        ({"shape": [0, 2**63], "length_bytes": 0}, "cannot have shape"),
-        ({"length_bytes": 16}, "ends at byte"),
-        ({"length_bytes": 2**64 - 1}, "ends at byte"),
-    ],
-)
-def test_a_descriptor_that_does_not_fit_is_refused(
-    fields: dict[str, Any], complaint: str | None
-) -> None:
-    frame = framed(described(**fields), bytes(8))
-    if complaint is None:
-        assert decode(frame).content.tensors["t"].shape == ()
-        return
-    with pytest.raises(CorruptMessage, match=complaint):
-        decode(frame)
-
-
-def test_two_arrays_of_one_name_are_refused() -> None:
-    envelope = described()
-    envelope.tensors.add(name="t", dtype=pb.DTYPE_INT8, shape=[0], length_bytes=0)
-    with pytest.raises(CorruptMessage, match="two arrays"):
-        decode(framed(envelope, bytes(64)))
-
-
-@pytest.mark.parametrize("body", [b"[1]", b"{", b"\xff", b"null", b"[" * 100_000])
-def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
-    with pytest.raises(CorruptMessage, match="body"):
-        decode(framed(pb.Envelope(body=body, checksum=zlib.crc32(body))))
-
-
-@pytest.mark.parametrize(
-    ("kind", "body", "complaint"),
-    [
-        ("parsel", b"", "'parsel' is no kind of message"),
-        ("parcel", b"", "KeyError: 'body'"),
-        (kv.Start.kind, b'{"token":1}', "KeyError: 'prefilled_ns'"),
-        (chip.Reserve.kind, b'{"prompt_ids":[1],"sampling":{"max_token":3}}', "max_token"),
-        (chip.Prefill.kind, b'{"prompt_ids":1}', "'int' object is not iterable"),
-    ],
-)
-def test_what_is_no_content_is_refused(kind: str, body: bytes, complaint: str) -> None:
-    with pytest.raises(CorruptMessage, match=complaint):
-        decode(framed(pb.Envelope(kind=kind, body=body, checksum=zlib.crc32(body) or 2**32 - 1)))
-
-
-def test_a_wrong_checksum_is_refused_with_both_values() -> None:
-    message = numbered(1)
-    message.checksum = 0xABCD
-    with pytest.raises(CorruptMessage, match="0x0000abcd"):
-        decode(encode(message))
-
-
-def test_a_frame_of_another_version_is_refused() -> None:
-    frame = bytearray(encode(numbered(1)))
-    frame[2] = 2
-    with pytest.raises(CorruptMessage, match="begins with"):
-        decode(frame)
-
-
-def test_a_header_beyond_the_frame_is_refused() -> None:
-    frame = bytearray(encode(numbered(1)))
-    struct.pack_into("<I", frame, 4, 2**32 - 1)
-    with pytest.raises(CorruptMessage, match="beyond the frame"):
-        decode(frame)
 
 
 @pytest.mark.parametrize("array", [np.array(["text"]), np.array([1j]), np.array([object()])])

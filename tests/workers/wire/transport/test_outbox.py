@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.workers.wire.transport.messages import numbered
 from workers.errors import CorruptMessage, PeerDead
-from workers.wire.transport.frame import ALIGNMENT_BYTES, decode, encode
+from workers.wire.transport.frame import decode, encode
+from workers.wire.transport.frame_arrays import ALIGNMENT_BYTES
 from workers.wire.transport.outbox import PACKET_BYTES, Outbox
 from workers.wire.transport.packet import pack, unpack
 
