@@ -9,6 +9,21 @@ from numpy.typing import NDArray
 
 from workers.wire.roles import plain_bytes
 
+# Phases of a request in the order in which it meets them, and how people call them. What is left of
+# its time is delivery: messages between router, chips and gateway.
+PHASES: Mapping[str, str] = {
+    "retrieval": "retrieval",
+    "preparation": "preparation",
+    "queue": "queue",
+    "prefill": "prefill",
+    "kv_transfer": "KV transfer",
+    "attention": "attention",
+    "expert_wait": "expert wait",
+    "sampling": "sampling",
+}
+# Those that are over when decode begins.
+BEFORE_DECODE = ("retrieval", "preparation", "queue", "prefill", "kv_transfer")
+
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 
-from cluster.api.output import Output
+from cluster.api.output import BEFORE_DECODE, Output
 from cluster.gateway.metrics import Metrics, ModelMetrics
 
 _S_PER_NS = 1e-9
-
-# Phases of Output.times that are neither queueing nor decode; what is left after them is decode.
-_BEFORE_DECODE = ("queue", "retrieval", "prefill", "kv_transfer")
 
 
 class Meter:
@@ -77,4 +74,4 @@ def decode_ns(times: Mapping[str, int]) -> int:
     """
     if "decode" in times:
         return times["decode"]
-    return sum(ns for phase, ns in times.items() if phase not in _BEFORE_DECODE)
+    return sum(ns for phase, ns in times.items() if phase not in BEFORE_DECODE)

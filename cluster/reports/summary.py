@@ -4,20 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from cluster.api.output import PHASES
 from cluster.workload.driver import Answer
 from configs.schema import SloSection
-
-# Phases of a request in the order in which it meets them. What is left of its time is delivery:
-# messages between router, chips and gateway.
-PHASES = (
-    "queue",
-    "retrieval",
-    "prefill",
-    "kv_transfer",
-    "attention",
-    "expert_wait",
-    "sampling",
-)
 
 
 @dataclass(frozen=True, slots=True)

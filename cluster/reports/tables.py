@@ -4,18 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from cluster.api.output import PHASES
 from cluster.reports.summary import Summary
 
-PHASE_NAMES = {
-    "queue": "queue",
-    "retrieval": "retrieval",
-    "prefill": "prefill",
-    "kv_transfer": "KV transfer",
-    "attention": "attention",
-    "expert_wait": "expert wait",
-    "sampling": "sampling",
-    "delivery": "delivery",
-}
+PHASE_NAMES = {**PHASES, "delivery": "delivery"}
 
 
 def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str, str]) -> Table:

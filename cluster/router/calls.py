@@ -1,4 +1,6 @@
-"""Calls to other machines for a request, each in a task of its own; what comes back is an event."""
+"""What takes time for a request: calls to other machines, and this one's own work. Each in a task
+of its own; what comes back is an event.
+"""
 
 import asyncio
 
@@ -12,19 +14,23 @@ from cluster.router.machine.events import (
     RoomRefused,
     RoomReserved,
 )
+from cluster.router.preparation import Preparation
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire, fault_of
 from workers.errors import DeadlineExceeded, PerfuseError
 from workers.node import Node
 
-Call = act.Retrieve | act.Reserve | act.Prefill | act.Generate
+Call = act.Retrieve | act.Prepare | act.Reserve | act.Prefill | act.Generate
 
 
 class Calls:
     """One call for a request at a time; none outlives its request, but for aborts."""
 
-    def __init__(self, node: Node, wire: Wire, ledger: Ledger, stores: Stores) -> None:
+    def __init__(
+        self, node: Node, wire: Wire, ledger: Ledger, stores: Stores, preparation: Preparation
+    ) -> None:
         self._node, self._wire, self._ledger, self._stores = node, wire, ledger, stores
+        self._preparation = preparation
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -44,7 +50,7 @@ class Calls:
             task.cancel()
 
     def _is_wanted(self, action: Call) -> bool:
-        if isinstance(action, act.Retrieve):
+        if isinstance(action, act.Retrieve | act.Prepare):
             return action.request.request_id in self._ledger.state.requests
         return action.sequence.sequence_id in self._ledger.state.sequences
 
@@ -65,6 +71,8 @@ class Calls:
             case act.Retrieve(request):
                 passages = await self._stores.retrieve(request)
                 return PassagesFound(clock.now(), request.request_id, passages)
+            case act.Prepare(request, passages):
+                return await self._preparation.prepare(request, passages)
             case act.Reserve(_, sequence):
                 first_block = await self._wire.reserve(action)
                 if first_block is None:
@@ -99,6 +107,6 @@ class Calls:
 
 def owner_of(action: Call) -> str:
     """Whose request it is for."""
-    if isinstance(action, act.Retrieve):
+    if isinstance(action, act.Retrieve | act.Prepare):
         return action.request.request_id
     return action.sequence.request_id

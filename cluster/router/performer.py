@@ -44,8 +44,8 @@ class Performer:
         timeout_ns: int,
     ) -> None:
         self._node, self._wire, self._ledger = node, wire, ledger
-        self._preparation, self._stores, self._timeout_ns = preparation, stores, timeout_ns
-        self.calls = Calls(node, wire, ledger, stores)
+        self._stores, self._timeout_ns = stores, timeout_ns
+        self.calls = Calls(node, wire, ledger, stores, preparation)
         self._answers: dict[str, Mailbox[Answer]] = {}
         self._deadlines: dict[str, asyncio.Task[None]] = {}
         self._lines: dict[str, ReaderLine] = {}
@@ -93,8 +93,6 @@ class Performer:
         match action:
             case act.Say(reader, said):
                 self._say(reader, said)
-            case act.Prepare(request, passages):
-                self._ledger.happened(self._preparation.prepare(request, passages))
             case act.AwaitDeadline(request_id, deadline_ns):
                 self._await_deadline(request_id, deadline_ns)
             case act.AwaitRoom():
@@ -179,7 +177,7 @@ class Performer:
         match action:
             case act.Accept(request_id) | act.Refuse(request_id):
                 self._answer(request_id, action)
-            case act.Retrieve() | act.Reserve() | act.Prefill() | act.Generate():
+            case act.Retrieve() | act.Prepare() | act.Reserve() | act.Prefill() | act.Generate():
                 self.calls.begin(action)
             case act.Abort(chip, sequence_id):
                 self.calls.abort(chip, sequence_id)

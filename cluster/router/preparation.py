@@ -2,6 +2,7 @@
 
 from cluster.api.request import Request
 from cluster.router.machine.events import PromptPrepared, RequestFailed
+from cluster.router.own_work import route_work, tokenise_work
 from cluster.router.prompts import check_length, prompt_ids
 from cluster.router.settings import RouterSettings
 from cluster.router.wire import fault_of
@@ -14,24 +15,40 @@ from workers.node import Node
 class Preparation:
     """Renders, tokenises, hashes, and checks the length."""
 
-    def __init__(self, node: Node, settings: RouterSettings, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, node: Node, settings: RouterSettings, tokenizer: Tokenizer, num_chips: int
+    ) -> None:
         self._node, self._settings, self._tokenizer = node, settings, tokenizer
+        self._num_chips = num_chips
         # The chips' own hash function: the router's picture of their caches uses their names.
         self._hasher = BlockManager(1, settings.block_size)
 
-    def prepare(
+    async def prepare(
         self, request: Request, passages: tuple[str, ...]
     ) -> PromptPrepared | RequestFailed:
-        now_ns, request_id = self._node.clock.now(), request.request_id
+        """As long as the node's machine takes for it."""
+        clock, hardware, request_id = self._node.clock, self._node.hardware, request.request_id
         try:
-            ids = tuple(prompt_ids(request, passages, self._tokenizer, self._settings.vocab))
-            check_length(request, len(ids), self._settings.max_model_len)
+            work = tokenise_work(request, passages)
+            if work is None:
+                ids = self._ids(request, passages)
+            else:
+                ids = await hardware.run(work, self._ids, request, passages)
+            hashes = await hardware.run(route_work(len(ids), self._num_chips), self._hashes, ids)
         except PerfuseError as error:
-            return RequestFailed(now_ns, request_id, fault_of(error))
+            return RequestFailed(clock.now(), request_id, fault_of(error))
         except Exception as error:
             # A bug. Whoever asked hears of it, and so does whoever watches the node.
             self._node.failed(f"prompt of {request_id}", error)
-            return RequestFailed(now_ns, request_id, fault_of(error))
+            return RequestFailed(clock.now(), request_id, fault_of(error))
+        return PromptPrepared(clock.now(), request_id, ids, hashes)
+
+    def _ids(self, request: Request, passages: tuple[str, ...]) -> tuple[int, ...]:
+        ids = tuple(prompt_ids(request, passages, self._tokenizer, self._settings.vocab))
+        check_length(request, len(ids), self._settings.max_model_len)
+        return ids
+
+    def _hashes(self, ids: tuple[int, ...]) -> tuple[str, ...]:
         hashes: list[bytes] = []
         self._hasher.extend_hashes(hashes, ids)
-        return PromptPrepared(now_ns, request_id, ids, tuple(content.hex() for content in hashes))
+        return tuple(content.hex() for content in hashes)

@@ -73,7 +73,7 @@ class Router:
         self.port = node.port(name)
         self.wire = Wire(node, self.port, settings.timeout_ns)
         self.stores = Stores(node, self.wire, self.ledger, servers)
-        preparation = Preparation(node, settings, tokenizer)
+        preparation = Preparation(node, settings, tokenizer, len(chips))
         self._performer = Performer(
             node, self.wire, self.ledger, preparation, self.stores, settings.timeout_ns
         )

@@ -67,6 +67,11 @@ class Stores:
             self._embedders[name] = make_embedder(name)
         return self._embedders[name]
 
+    async def _embed(self, store: StoreState, texts: list[str]) -> NDArray[np.float32]:
+        """As long as this node's machine takes for it."""
+        embedder = self.embedder(store.embedder)
+        return await self._node.hardware.run(embedder.work(texts), embedder.embed, texts)
+
     # -- making and unmaking -----------------------------------------------------------------------
 
     async def create(
@@ -110,16 +115,22 @@ class Stores:
 
     async def add(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> StoreState:
         """Split, embed and store documents (file id, filename, text)."""
+        store = self._to_fill(store_id, documents)
+        passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
+        texts = [passage.text for passage in passages]
+        vectors = await self._embed(store, texts)
+        store = self._to_fill(store_id, documents)  # others may have been faster meanwhile
+        await self._add(store, passages, vectors, preloaded=False)
+        files = {file_id: filename for file_id, filename, _ in documents}
+        return await self._added(store_id, files)
+
+    def _to_fill(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> StoreState:
+        """Raises InvalidRequest if one of the files is there already."""
         store = self.get(store_id)
         for file_id, _, _ in documents:
             if file_id in store.files:
                 raise InvalidRequest(f"file {file_id!r} is in store {store_id!r} already")
-        passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
-        texts = [passage.text for passage in passages]
-        vectors = self.embedder(store.embedder).embed(texts)
-        await self._add(store, passages, vectors, preloaded=False)
-        files = {file_id: filename for file_id, filename, _ in documents}
-        return await self._added(store_id, files)
+        return store
 
     async def preload(self, name: str, collection: Collection) -> StoreState:
         """A store that was there before the cluster started: bringing it costs no emulated time.
@@ -194,7 +205,7 @@ class Stores:
             raise InvalidRequest(
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
-        queries = self.embedder(store.embedder).embed([query])
+        queries = await self._embed(store, [query])
         pending: list[Pending[Hits]] = []
         try:
             for server in self._servers:

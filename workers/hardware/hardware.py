@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from typing import ParamSpec, TypeVar
 
 from configs.schema.device import DeviceSpec
-from workers.hardware.machine import MAIN_ENGINE, resources_of
+from workers.hardware.machine import MAIN_ENGINE, SCALAR, resources_of
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
@@ -80,7 +80,7 @@ class Hardware:
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread = trace, thread
         self.resources: Mapping[str, Resource] = resources_of(spec, clock)
-        self._engines = (MAIN_ENGINE, *spec.engines)
+        self._engines = (MAIN_ENGINE, SCALAR, *spec.engines)
         self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
         self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0

@@ -3,6 +3,7 @@
 <engine>.<dtype>             operations; the main engine is "compute"
 <tier>.read, <tier>.write    bytes
 <resource>                   units of its own
+scalar                       operations of general-purpose cores, which every machine has
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,10 @@ from workers.hardware.sharing.in_order import Fifo, Servers
 from workers.host.clock.base import Clock
 
 MAIN_ENGINE = "compute"
+# What text and bookkeeping need: integer operations, no matrices.
+SCALAR = "scalar"
+# Of a machine that says nothing of its host. Assumed: 8 cores x 2 GHz x 2 operations a cycle.
+SOME_CORES = ResourceSpec(rate_per_s=32e9, servers=8)
 
 
 def resources_of(spec: DeviceSpec, clock: Clock) -> dict[str, Resource]:
@@ -31,7 +36,7 @@ def resources_of(spec: DeviceSpec, clock: Clock) -> dict[str, Resource]:
         )
     for name, tier in spec.tiers.items():
         resources |= _tier(name, tier, clock)
-    for name, other in spec.resources.items():
+    for name, other in {SCALAR: SOME_CORES, **spec.resources}.items():
         resources[name] = _other(other, clock)
     return resources
 

@@ -96,6 +96,7 @@ def prompt_prepared(turn: Turn, event: PromptPrepared) -> None:
     num_tokens = len(event.prompt_ids) + request.request.sampling.max_tokens
     blocks = -(-num_tokens // turn.state.block_size)
     request.prompt = Prompt(event.prompt_ids, event.block_hashes, blocks)
+    request.spend("preparation", turn.at_ns - request.since_ns)
     request.is_accepted = True
     turn.do(Accept(event.request_id, len(event.prompt_ids)))
     turn.do(AwaitDeadline(event.request_id, request.deadline_ns))

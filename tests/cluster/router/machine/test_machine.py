@@ -54,7 +54,8 @@ def test_the_life_of_a_request_that_prefills_here_and_decodes_there() -> None:
         "both chips let go by themselves"
     )
     output = said.said[0].output
-    assert output.times == {"retrieval": 5, "queue": 7, "prefill": 3, "attention": 4}
+    times_ns = {"retrieval": 5, "preparation": 5, "queue": 7, "prefill": 3, "attention": 4}
+    assert output.times == times_ns
     assert (output.passages, output.num_cached_tokens) == (("one", "two"), 16)
     assert not one.state.is_idle, "the reader has not heard the end"
     assert one.apply(of.OutputsHeard(0, "gateway", 2)) == ()
@@ -99,7 +100,7 @@ def test_three_find_room_the_fourth_waits_and_is_let_in_by_an_end() -> None:
     prefill, wait = one.apply(of.RoomReserved(70, "r6", 0))
     assert isinstance(prefill, act.Prefill) and wait == act.AwaitRoom()
     assert one.state.line == ["r7"]
-    assert one.state.requests["r6"].stream.times_ns == {"queue": 20}
+    assert one.state.requests["r6"].stream.times_ns == {"preparation": 50, "queue": 20}
 
 
 def test_a_refusal_counts_back_and_waits_unless_something_was_let_go_meanwhile() -> None:
