@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 OUT = Path(__file__).with_name("architecture.svg")
-WIDTH, HEIGHT = 1000, 826
+WIDTH, HEIGHT = 1000, 862
 
 FONT = "font-family='DejaVu Sans, Verdana, Helvetica, Arial, sans-serif'"
 INK, SOFT, PAPER, LINE = "#1f2933", "#5b6775", "#ffffff", "#7b8794"
@@ -105,14 +105,14 @@ def draw_users(picture: Picture) -> None:
         785, 40, "A box is a machine; an arrow between machines is a message", 12, colour=SOFT
     )
     picture.text(
-        785, 57, "on an emulated link, where latency and bytes cost time.", 12, colour=SOFT
+        785, 57, "on an emulated link: latency, and bytes that share it fairly.", 12, colour=SOFT
     )
 
 
 def draw_machines(picture: Picture) -> None:
     picture.machine(20, 124, 260, 64, CLUSTER, "gateway", "OpenAI API, usage, metrics")
     picture.text(150, 182, "host-cpu", 12, colour=SOFT)
-    picture.machine(420, 124, 260, 64, CLUSTER, "router", "filter, score, pick; state by events")
+    picture.machine(420, 124, 260, 64, CLUSTER, "router", "a pure machine and its journal")
     picture.text(550, 182, "host-cpu", 12, colour=SOFT)
     picture.machine(820, 112, 160, 82, WORKERS, "hbf-0", "memory server", "passages: flash")
     picture.text(900, 187, "KV pool: DDR", 12, colour=SOFT)
@@ -167,35 +167,39 @@ def draw_messages(picture: Picture) -> None:
 
 
 def draw_node(picture: Picture) -> None:
-    picture.box(20, 604, 960, 74, PLAIN, dashed=True)
+    picture.box(20, 604, 960, 110, PLAIN, dashed=True)
     picture.text(36, 626, "Under every box: a Node", 14, bold=True, anchor="start")
-    parts = "clock · tasks · endpoint · exchange · hardware · disk · rng · trace"
+    parts = "clock · tasks · port · members · exchange · hardware · disk · rng · trace"
     picture.text(246, 626, parts, 13, anchor="start")
-    picture.text(
-        36, 648, "world virtual: all nodes in one process, the clock jumps, frames in memory; "
-        "same seed, same trace hash", 12, colour=SOFT, anchor="start",
-    )  # fmt: skip
-    picture.text(
-        36, 666, "world local: each node a process (Ray actor), wall clock times dilation, "
-        "frames by gRPC; Ray carries no token", 12, colour=SOFT, anchor="start",
-    )  # fmt: skip
+    for number, line in enumerate(
+        (
+            "Under every Node: a Host, in which alone worlds differ. A node that died may come "
+            "back, under the next epoch.",
+            "virtual: all nodes in one process, the clock jumps, messages in memory; same seed, "
+            "same trace hash",
+            "process: the same objects on the wall clock, one compute thread, no Ray, no gRPC",
+            "local: each node a process (Ray actor), wall clock times dilation, frames by gRPC; "
+            "Ray carries no token",
+        )
+    ):
+        picture.text(36, 648 + 18 * number, line, 12, colour=SOFT, anchor="start")
 
 
 def draw_layers(picture: Picture) -> None:
     picture.machine(
-        20, 694, 470, 52, CLUSTER, "cluster",
-        "many machines: gateway, router, worlds, workload, faults, reports, cli",
+        20, 730, 470, 52, CLUSTER, "cluster",
+        "api · router · gateway · text · retrieval · workload · faults · worlds · cli",
     )  # fmt: skip
     picture.machine(
-        510, 694, 470, 52, WORKERS, "workers",
-        "one machine: chip, memory server, expert shard, Node, transports",
+        510, 730, 470, 52, WORKERS, "workers",
+        "host · hardware · wire · chip · kv · experts · memory · model",
     )  # fmt: skip
-    picture.arrow((490, 720), (510, 720))
-    picture.machine(20, 764, 306, 52, BASE, "configs", "scenario, devices, links, model, plan")
-    picture.machine(346, 764, 308, 52, BASE, "protos", "the envelope on the wire")
-    picture.machine(674, 764, 306, 52, BASE, "kernels", "hot operations (none yet)")
+    picture.arrow((490, 756), (510, 756))
+    picture.machine(20, 800, 306, 52, BASE, "configs", "scenario, devices, links, model, plan")
+    picture.machine(346, 800, 308, 52, BASE, "protos", "the envelope on the wire")
+    picture.machine(674, 800, 306, 52, BASE, "kernels", "hot operations, native or plain")
     for x in (173, 600, 827):
-        picture.arrow((x, 746), (x, 764))
+        picture.arrow((x, 782), (x, 800))
 
 
 def drawn() -> str:
