@@ -51,7 +51,7 @@ class Crew:
                 worker.name,
                 router=ROUTER,
                 timeout_ns=self.blueprint.timeout_ns,
-                router_returns=self.blueprint.scenario.cluster.router_journal,
+                router_returns=self.blueprint.scenario.cluster.keeps_journal,
             )
 
     def _build_chip(self, worker: ChipPlan) -> None:
@@ -147,7 +147,7 @@ class Crew:
             tokenizer,
             plan.names("memory"),
             chips,
-            journaled=scenario.cluster.router_journal,
+            journaled=scenario.cluster.keeps_journal,
         )
 
     @property

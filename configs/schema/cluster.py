@@ -64,7 +64,8 @@ class ClusterSection(Section):
     dilation   wall time for one unit of emulated time in a live world: at 1000 a 2 us link takes
                2 ms
     transport  how frames move between processes; within one there is only "memory"
-    router_journal   the router keeps its events on its node's disk, so that a restarted one goes on
+    router_journal   whether the router keeps its events on its node's disk, so that a restarted one
+               goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
     """
 
@@ -72,8 +73,12 @@ class ClusterSection(Section):
     emulation: bool = True
     dilation: float = Field(default=1.0, ge=1)
     transport: Literal["grpc", "memory"] | None = None
-    router_journal: bool = True
+    router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
+
+    @property
+    def keeps_journal(self) -> bool:
+        return self.world != "virtual" if self.router_journal is None else self.router_journal
 
     @field_validator("dilation")
     @classmethod

@@ -22,6 +22,7 @@ MODEL = "perfuse-tiny"
 # Without collections a world stands at once; tests that retrieve ask for them.
 SMALL: Mapping[str, object] = {
     "cluster.nodes.experts.count": 2,
+    "cluster.router_journal": True,
     "placement.collections": None,
     "workload.prompts.questions.retrieval": None,
     "model.num_kv_blocks": 256,
@@ -29,7 +30,9 @@ SMALL: Mapping[str, object] = {
 
 
 def blueprint(changes: Mapping[str, object] | None = None, *, seed: int = 0) -> Blueprint:
-    """The demo with two expert shards, no collection and few blocks; `changes` go on top."""
+    """The demo with two expert shards, a journal, no collection and few blocks; `changes` go on
+    top.
+    """
     return _drawn(repr(sorted({**SMALL, **(changes or {})}.items())), seed, (changes or {}))
 
 
