@@ -1,3 +1,3 @@
-"""The same workers, router and protocol, run three ways: exact virtual time, processes here, a
-Ray cluster.
+"""The same workers, router and protocol, run three ways: exact virtual time, one process on the
+wall clock, a process a node on this machine.
 """
