@@ -7,14 +7,9 @@ from collections.abc import Callable, Sequence
 
 from cluster.router.machine.actions import Said
 from cluster.router.wire import Wire
-from workers.errors import DeadlineExceeded, PerfuseError
 from workers.host.mailbox import Mailbox
 from workers.node import Node
-
-# Outputs that a reader may be behind. One that is further behind is as good as gone.
-BEHIND_MAX = 1 << 16
-# A call repeats itself within its deadline; a reader that answers none of so many calls is gone.
-CALLS_MAX = 8
+from workers.wire.line import BEHIND_MAX, until_heard
 
 # Told of how many outputs were acknowledged (True) or given up (False), the oldest first.
 OnTold = Callable[[str, int, bool], None]
@@ -45,18 +40,9 @@ class ReaderLine:
             self._on_told(self._reader, len(said), await self._tell(said))
 
     async def _tell(self, said: Sequence[Said]) -> bool:
-        error: PerfuseError | None = None
-        for _ in range(CALLS_MAX):
-            try:
-                await self._wire.tell_outputs(self._reader, said)
-                return True
-            except DeadlineExceeded as late:
-                error = late
-            except PerfuseError as gone:
-                error = gone
-                break
-        # Nobody is there to hear it, and who waited for it ends by its own deadline.
-        assert error is not None, "the loop ends by a return or an error"
-        now_ns = self._node.clock.now()
-        self._node.trace.note(now_ns, "lost outputs", self._reader, error.message)
-        return False
+        return await until_heard(
+            self._node,
+            lambda: self._wire.tell_outputs(self._reader, said),
+            "outputs",
+            self._reader,
+        )

@@ -1,6 +1,6 @@
 """Reports that must all arrive, in order: one after the other, each until it is acknowledged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from workers.errors import DeadlineExceeded, PerfuseError
@@ -55,18 +55,28 @@ class Line(Generic[T]):
                 self.in_flight -= len(items)
 
     async def _tell(self, report: Kind[Any]) -> None:
-        error: PerfuseError | None = None
-        for _ in range(CALLS_MAX):
+        async def say() -> None:
             deadline_ns = self._node.clock.now() + self._timeout_ns
-            try:
-                await self._port.call(self._receiver, report, deadline_ns=deadline_ns)
-                return
-            except DeadlineExceeded as late:
-                error = late
-            except PerfuseError as gone:
-                error = gone
-                break
-        # Nobody is there to hear it, and who waited for it ends by its own deadline.
-        assert error is not None, "the loop ends by a return or an error"
-        now_ns = self._node.clock.now()
-        self._node.trace.note(now_ns, f"lost {self._kind}", self._receiver, error.message)
+            await self._port.call(self._receiver, report, deadline_ns=deadline_ns)
+
+        await until_heard(self._node, say, self._kind, self._receiver)
+
+
+async def until_heard(
+    node: Node, say: Callable[[], Awaitable[None]], what: str, receiver: str
+) -> bool:
+    """Say it again while nobody answers in time; False, with a note, if the receiver is gone."""
+    error: PerfuseError | None = None
+    for _ in range(CALLS_MAX):
+        try:
+            await say()
+            return True
+        except DeadlineExceeded as late:
+            error = late
+        except PerfuseError as gone:
+            error = gone
+            break
+    # Nobody is there to hear it, and who waited for it ends by its own deadline.
+    assert error is not None, "the loop ends by a return or an error"
+    node.trace.note(node.clock.now(), f"lost {what}", receiver, error.message)
+    return False
