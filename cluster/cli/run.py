@@ -55,6 +55,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
     )
     if run.trace_hash:
         console.print(f"trace hash {run.trace_hash}")
+    if scenario.cluster.emulation:
+        console.print(_energy(run, summary.num_tokens))
     if run.lateness:
         fraction = overrun_fraction(run.lateness, _tpots(run))
         console.print(f"overruns {fraction:.2%} of {len(run.lateness):,} runs and deliveries")
@@ -65,6 +67,18 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
     if any(run.held.values()):
         console.print(f"[red]not let go: { {k: v for k, v in run.held.items() if v} }[/]")
     console.print(f"{elapsed_s:.1f} s of wall time")
+
+
+def _energy(run: Run, num_tokens: int) -> str:
+    """Without idle power: what the tokens themselves cost."""
+    total = {
+        what: sum(told[what] for told in run.joules.values()) / num_tokens * 1e6
+        for what in ("machine", "link")
+    }
+    return (
+        f"energy of a token {total['machine'] + total['link']:,.1f} uJ (projection): "
+        f"{total['machine']:,.1f} in machines, {total['link']:,.1f} in links; idle power left out"
+    )
 
 
 def _tpots(run: Run) -> dict[str, float]:
@@ -79,6 +93,7 @@ def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]
         "trace_hash": run.trace_hash,
         "summary": asdict(summary),
         "held": run.held,
+        "joules": run.joules,
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "answers": [
             {

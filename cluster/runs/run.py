@@ -11,6 +11,7 @@ from cluster.worlds.virtual import VirtualWorld, run_virtual
 from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
+Joules = dict[str, dict[str, float]]
 
 
 @dataclass(slots=True)
@@ -20,10 +21,13 @@ class Run:
     lateness    (request id, nanoseconds late) of every run and delivery; empty in the virtual world
     trace_hash  of the virtual world; "" elsewhere
     held        what the cluster still holds for requests when idle: all zeros, or it leaks
+    joules      node -> {"machine", "link"}: energy of what was computed, moved and sent; empty
+                where nobody asked
     """
 
     answers: list[Answer]
     held: dict[str, int]
+    joules: Joules = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
 
@@ -45,9 +49,18 @@ def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Reco
 
 
 async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
+    before = await world.ask_each(list(world.seats), "joules")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
+    after = await world.ask_each(list(world.seats), "joules")
     held = await world.client.held_everywhere()
-    return Run(answers, held, world.trace.digest())
+    return Run(answers, held, _spent(before, after), world.trace.digest())
+
+
+def _spent(before: Joules, after: Joules) -> Joules:
+    return {
+        node: {what: joules - before[node][what] for what, joules in told.items()}
+        for node, told in after.items()
+    }
 
 
 def run_live(
@@ -58,6 +71,8 @@ def run_live(
     """
     with live_world(blueprint, on_step) as world:
         world.ask_all("reset_trace")
+        before = world.ask_all("joules")
         answers = world.run(workload, on_answer)
+        joules = _spent(before, world.ask_all("joules"))
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        return Run(answers, world.ask_gateway("held"), lateness=lateness)
+        return Run(answers, world.ask_gateway("held"), joules, lateness=lateness)

@@ -34,7 +34,8 @@ class Seat:
 
     QUESTIONS = (
         "listen", "build", "meet", "part", "open", "preload", "held", "run", "progress",
-        "lateness", "reset_trace", "serve_http", "stop_http", "failures", "activity", "pid",
+        "lateness", "joules", "reset_trace", "serve_http", "stop_http", "failures", "activity",
+        "pid",
     )  # fmt: skip
 
     def __init__(
@@ -150,6 +151,11 @@ class Seat:
     async def reset_trace(self) -> None:
         """Forget what happened so far: start-up is not part of a measurement."""
         self.node.trace.records.clear()
+
+    async def joules(self) -> dict[str, float]:
+        """Emulated energy so far of what was computed, moved and sent; idle power is not in it."""
+        node = self.node
+        return {"machine": node.hardware.joules, "link": node.endpoint.egress.joules}
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""

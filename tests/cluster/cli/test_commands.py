@@ -34,6 +34,9 @@ def test_run_writes_figures_and_answers(tmp_path: Path) -> None:
     assert "TPOT" in text
     written = json.loads(out.read_text())
     assert written["world"] == "virtual"
+    joules = [told[what] for told in written["joules"].values() for what in ("machine", "link")]
+    token_uj = sum(joules) / written["summary"]["num_tokens"] * 1e6
+    assert f"energy of a token {token_uj:,.1f} uJ (projection)" in text
     assert len(written["answers"]) == 6
     assert written["trace_hash"]
     assert not any(written["held"].values())
