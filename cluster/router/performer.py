@@ -182,7 +182,7 @@ class Performer:
             case act.Abort(chip, sequence_id):
                 self.calls.abort(chip, sequence_id)
             case act.DropStore(store_id):
-                self._node.spawn(self._drop(store_id), f"drop {store_id}")
+                self._stores.let_go(store_id)
             case _:
                 raise AssertionError(f"{action} is done at once")
 
@@ -190,12 +190,6 @@ class Performer:
         asked = self._answers.pop(request_id, None)
         if asked is not None:  # else an earlier incarnation was asked
             asked.put(answer)
-
-    async def _drop(self, store_id: str) -> None:
-        try:
-            await self._stores.drop(store_id)
-        except PerfuseError as error:
-            self._node.trace.note(self._node.clock.now(), "drop failed", store_id, error.message)
 
 
 def _owner(promise: Promise) -> str:

@@ -184,10 +184,14 @@ class Router:
                 self._performer.lose_reader(reader, epoch)
 
     def node_joined(self, node: str, epoch: int) -> None:
-        """A node is back as another incarnation: its chips are empty, and may be given work."""
+        """A node is back as another incarnation: its chips are empty, and may be given work; its
+        memory servers have on their disks what was deleted meanwhile.
+        """
         for name, chip in self.state.chips.items():
             if self._stands_on(name, node) and chip.epoch < epoch:
                 self._chip_joined(name, epoch)
+        if any(self._stands_on(server, node) for server in self.stores.servers):
+            self.stores.server_joined()
 
     def _stands_on(self, worker: str, node: str) -> bool:
         return self._node.members.node_of(worker) == node

@@ -6,6 +6,7 @@ the router's state; the vectors and texts are with the servers.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from cluster.api.request import Request
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
 from cluster.retrieval.passages import Passage, split_document
-from cluster.retrieval.spread import merge, partition
+from cluster.retrieval.spread import partition
 from cluster.router.admission import find_store
 from cluster.router.ledger import Ledger
 from cluster.router.machine.state import StoreState
@@ -28,12 +29,11 @@ from cluster.router.machine.store_events import (
     StoreNamed,
 )
 from cluster.router.prompts import retrieval_query
+from cluster.router.searching import find
 from cluster.router.wire import Wire
-from workers.errors import InvalidRequest, PerfuseError
+from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
-from workers.wire.calls import Pending
-from workers.wire.kinds.memory import Hits
 
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
 PASSAGES_PER_MESSAGE = 1024
@@ -48,8 +48,9 @@ class Stores:
     """
 
     def __init__(self, node: Node, wire: Wire, ledger: Ledger, servers: tuple[str, ...]) -> None:
-        self._node, self._wire, self._ledger, self._servers = node, wire, ledger, servers
+        self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
         self._embedders: dict[str, Embedder] = {}
+        self._filling: set[tuple[str, str]] = set()  # (store, file) that are being added
 
     def _now_ns(self) -> int:
         return self._node.clock.now()
@@ -79,7 +80,7 @@ class Stores:
     ) -> StoreState:
         """A new, empty store. `store_id` None chooses one; a given one must be new."""
         state = self._ledger.state
-        if not self._servers:
+        if not self.servers:
             raise InvalidRequest("this cluster has no memory server: it cannot hold vector stores")
         if len(state.stores) >= STORES_MAX:
             raise InvalidRequest(f"there are {STORES_MAX} vector stores: delete one first")
@@ -89,10 +90,11 @@ class Stores:
         dim = self.embedder(embedder).dim
         self._ledger.happened(StoreNamed(self._now_ns(), chosen, name, embedder))
         try:
-            for server in self._servers:
+            for server in self.servers:
                 await self._wire.create_store(server, chosen, dim)
         except PerfuseError:
             self._ledger.happened(StoreDeleted(self._now_ns(), chosen))
+            self.let_go(chosen)
             raise
         self._ledger.happened(StoreCreated(self._now_ns(), chosen))
         await self._ledger.committed()
@@ -102,35 +104,65 @@ class Stores:
         self.get(store_id)
         self._ledger.happened(StoreDeleted(self._now_ns(), store_id))
         await self._ledger.committed()
-        await self.drop(store_id)
+        with suppress(PeerDead):  # it will be told when it is back
+            await self.drop(store_id)
+
+    def let_go(self, store_id: str) -> None:
+        """`drop` in a task of its own; a server that is gone is told on its return."""
+
+        async def until_told() -> None:
+            try:
+                while store_id in self._ledger.state.dropped_stores:
+                    with suppress(DeadlineExceeded):
+                        await self.drop(store_id)
+            except PerfuseError as error:
+                self._node.trace.note(self._now_ns(), "drop failed", store_id, error.message)
+
+        self._node.spawn(until_told(), f"drop {store_id}")
+
+    def server_joined(self) -> None:
+        """A memory server is back: it may still hold what was deleted meanwhile."""
+        for store_id in self._ledger.state.dropped_stores:
+            self.let_go(store_id)
 
     async def drop(self, store_id: str) -> None:
-        """Have every memory server let go of a deleted store."""
-        for server in self._servers:
-            await self._wire.delete_store(server, store_id)
+        """Have every memory server let go of a deleted store. Raises what the first of those that
+        failed raised, when all were asked.
+        """
+        failed: PerfuseError | None = None
+        for server in self.servers:
+            try:
+                await self._wire.delete_store(server, store_id)
+            except PerfuseError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
         if store_id in self._ledger.state.dropped_stores:  # else somebody was faster
             self._ledger.happened(StoreDropped(self._now_ns(), store_id))
 
     # -- filling -----------------------------------------------------------------------------------
 
     async def add(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> StoreState:
-        """Split, embed and store documents (file id, filename, text)."""
-        store = self._to_fill(store_id, documents)
-        passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
-        texts = [passage.text for passage in passages]
-        vectors = await self._embed(store, texts)
-        store = self._to_fill(store_id, documents)  # others may have been faster meanwhile
-        await self._add(store, passages, vectors, preloaded=False)
-        files = {file_id: filename for file_id, filename, _ in documents}
-        return await self._added(store_id, files)
-
-    def _to_fill(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> StoreState:
-        """Raises InvalidRequest if one of the files is there already."""
+        """Split, embed and store documents (file id, filename, text): all can be found then, or
+        none.
+        """
         store = self.get(store_id)
-        for file_id, _, _ in documents:
-            if file_id in store.files:
-                raise InvalidRequest(f"file {file_id!r} is in store {store_id!r} already")
-        return store
+        files = {file_id: filename for file_id, filename, _ in documents}
+        names = [file_id for file_id, _, _ in documents]
+        for file_id in names:
+            is_there = file_id in store.files or (store_id, file_id) in self._filling
+            if is_there or names.count(file_id) > 1:
+                where = f"is in store {store_id!r} already" if is_there else "comes twice"
+                raise InvalidRequest(f"file {file_id!r} {where}")
+        filling = {(store_id, file_id) for file_id in names}
+        self._filling |= filling
+        try:
+            passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
+            vectors = await self._embed(store, [passage.text for passage in passages])
+            first_id = await self._add(self.get(store_id), passages, vectors, preloaded=False)
+            return await self._added(store_id, files, first_id, len(passages))
+        finally:
+            self._filling -= filling
 
     async def preload(self, name: str, collection: Collection) -> StoreState:
         """A store that was there before the cluster started: bringing it costs no emulated time.
@@ -144,12 +176,16 @@ class Stores:
         if name in state.dropped_stores:
             await self.drop(name)
         store = await self.create(name, name, collection.embedder)
-        await self._add(store, collection.passages, collection.vectors, preloaded=True)
-        return await self._added(name, {file_id: file_id for file_id in collection.file_ids})
+        passages = collection.passages
+        first_id = await self._add(store, passages, collection.vectors, preloaded=True)
+        files = {file_id: file_id for file_id in collection.file_ids}
+        return await self._added(name, files, first_id, len(passages))
 
-    async def _added(self, store_id: str, files: dict[str, str]) -> StoreState:
+    async def _added(
+        self, store_id: str, files: dict[str, str], first_id: int, count: int
+    ) -> StoreState:
         self.get(store_id)  # it may have been deleted meanwhile
-        self._ledger.happened(FilesAdded(self._now_ns(), store_id, files))
+        self._ledger.happened(FilesAdded(self._now_ns(), store_id, files, first_id, count))
         await self._ledger.committed()
         return self.get(store_id)
 
@@ -160,7 +196,8 @@ class Stores:
         vectors: NDArray[np.float32],
         *,
         preloaded: bool,
-    ) -> None:
+    ) -> int:
+        """The first of their ids."""
         # Ids are taken before anything is sent, so that passages that come meanwhile get ids of
         # their own; and after a crash too, so that none is ever given to another passage.
         store_id, first_id = store.store_id, store.next_passage_id
@@ -170,8 +207,8 @@ class Stores:
         for start in range(0, len(passages), PASSAGES_PER_MESSAGE):
             batch = passages[start : start + PASSAGES_PER_MESSAGE]
             ids = range(first_id + start, first_id + start + len(batch))
-            parts = partition(ids, len(self._servers))
-            for server, rows in zip(self._servers, parts, strict=True):
+            parts = partition(ids, len(self.servers))
+            for server, rows in zip(self.servers, parts, strict=True):
                 if not rows:
                     continue
                 held_bytes = await self._wire.add_passages(
@@ -185,6 +222,7 @@ class Stores:
                 self.get(store_id)
                 stored = PassagesStored(self._now_ns(), store_id, server, held_bytes)
                 self._ledger.happened(stored)
+        return first_id
 
     # -- searching ---------------------------------------------------------------------------------
 
@@ -206,13 +244,4 @@ class Stores:
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
         queries = await self._embed(store, [query])
-        pending: list[Pending[Hits]] = []
-        try:
-            for server in self._servers:
-                call = await self._wire.ask_hits(server, store.store_id, queries, top_k, request_id)
-                pending.append(call)
-            found = [list((await call.reply()).hits[0]) for call in pending]
-        finally:
-            for call in pending:
-                call.abandon()
-        return merge(found, top_k)
+        return await find(self._wire, self.servers, store, queries, top_k, request_id)

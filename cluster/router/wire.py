@@ -187,7 +187,7 @@ def _plain(told: Mapping[str, Any]) -> Fault:
 def store_is(store: StoreState) -> StoreIs:
     """What a gateway hears of a store."""
     used = sum(store.held_bytes.values())
-    return StoreIs(store.store_id, store.name, len(store.files), store.next_passage_id, used)
+    return StoreIs(store.store_id, store.name, len(store.files), store.num_passages, used)
 
 
 def found(hits: Sequence[Hit], names: Mapping[str, str]) -> Facts:

@@ -128,8 +128,9 @@ class Crew:
         chips = []
         for each in plan.workers:
             if isinstance(each, ChipPlan):
-                member = node.members.reach(each.name)
-                chips.append(ChipState(each.name, each.role, each.num_kv_blocks, member.epoch))
+                member = node.members.member(plan.directory[each.name])
+                epoch, lives = (member.epoch, True) if member is not None else (0, False)
+                chips.append(ChipState(each.name, each.role, each.num_kv_blocks, epoch, lives))
         settings = RouterSettings(
             model=scenario.model.name,
             vocab=blueprint.model.vocab,

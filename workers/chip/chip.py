@@ -22,12 +22,7 @@ from workers.chip.job import Job, failure_report, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
-from workers.errors import (
-    Cancelled,
-    InvalidRequest,
-    NotFound,
-    PerfuseError,
-)
+from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
 from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
@@ -48,6 +43,7 @@ from workers.wire.kinds.chip import (
 )
 from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.line import Line
+from workers.wire.membership import Member
 from workers.wire.message import Message
 from workers.wire.port import Port
 
@@ -74,13 +70,8 @@ class Chip:
         pool: PoolClient | None = None,
     ) -> None:
         self._node, self._name, self._model, self._scheduler = node, name, model, scheduler
-        self._router, self._eos, self._timeout_ns, self._pool = (
-            router,
-            eos_token_ids,
-            timeout_ns,
-            pool,
-        )
-        self._stepper = stepper
+        self._eos, self._timeout_ns, self._pool = eos_token_ids, timeout_ns, pool
+        self._stepper, self._router = stepper, router
         self._port: Port = node.port(name)
         self._jobs: dict[str, Job] = {}
         # What was aborted, and by which message: an older one that comes later must not bring it
@@ -97,6 +88,7 @@ class Chip:
         self._port.on(Start, self._start)
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
+        node.members.on_join.append(self._joined)
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -217,6 +209,12 @@ class Chip:
         if known:
             self._wake.put(None)
         return job is not None or known
+
+    def _joined(self, member: Member) -> None:
+        """The router's next incarnation asks anew for all that it wants."""
+        if member.node == self._node.members.node_of(self._router):
+            for seq_id in list(self._jobs):
+                self._forget(seq_id)
 
     def _state(self, message: Message[ChipState]) -> ChipStateIs:
         scheduler = self._scheduler

@@ -1,5 +1,7 @@
 """Vector stores: what they are made of. Vectors and texts are the memory servers' matter."""
 
+from bisect import bisect_left
+
 from cluster.router.machine.events import ImpossibleEvent
 from cluster.router.machine.state import StoreState
 from cluster.router.machine.store_events import (
@@ -42,7 +44,15 @@ def stored(turn: Turn, event: PassagesStored) -> None:
 
 
 def files_added(turn: Turn, event: FilesAdded) -> None:
-    _ready(turn, event.store_id).files.update(event.files)
+    store = _ready(turn, event.store_id)
+    end = event.first_id + event.num_passages
+    is_announced = event.num_passages >= 0 and end <= store.next_passage_id
+    turn.check(is_announced, f"passages of {event.store_id} end with {store.next_passage_id}")
+    store.files.update(event.files)
+    if event.num_passages:
+        at = bisect_left(store.starts, event.first_id)
+        store.starts.insert(at, event.first_id)
+        store.ends.insert(at, end)
 
 
 def deleted(turn: Turn, event: StoreDeleted) -> None:

@@ -1,5 +1,6 @@
 """All that the router knows. Plain data, compared with ==; `Machine.apply` alone changes it."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -74,6 +75,8 @@ class StoreState:
     next_passage_id  ids below are taken
     held_bytes       memory server -> bytes of this store
     files            file id -> name
+    starts, ends     passages that can be found: from starts[i] to before ends[i], in order. Ids in
+                     between are of files that are being added, or whose adding failed
     """
 
     store_id: str
@@ -83,6 +86,17 @@ class StoreState:
     next_passage_id: int = 0
     held_bytes: dict[str, int] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    @property
+    def num_passages(self) -> int:
+        return sum(self.ends) - sum(self.starts)
+
+    def has(self, passage_id: int) -> bool:
+        """Whether a passage can be found."""
+        at = bisect_right(self.starts, passage_id) - 1
+        return at >= 0 and passage_id < self.ends[at]
 
 
 @dataclass(slots=True)

@@ -44,11 +44,15 @@ class PassagesStored:
 
 @dataclass(frozen=True, slots=True)
 class FilesAdded:
-    """Every passage of these files (file id -> name) can be found."""
+    """These files (file id -> name) can be found, by the passages first_id .. first_id +
+    num_passages - 1.
+    """
 
     at_ns: int
     store_id: str
     files: Mapping[str, str]
+    first_id: int
+    num_passages: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,39 @@ def test_a_router_that_stays_away_ends_its_streams_clearly() -> None:
     run(with_cards(), job)
 
 
+@pytest.mark.parametrize("journal", [True, False])
+@pytest.mark.parametrize("dead", ["decode-0", "prefill-0"])
+def test_a_router_returns_while_a_chip_is_away(dead: str, journal: bool) -> None:
+    async def job(world: VirtualWorld) -> None:
+        await world.kill(dead)
+        await world.kill("router")
+        await world.revive("router")
+        wanted = [request(f"r{i}", prompt_ids=prompt(i), max_tokens=4) for i in range(4)]
+        heard = await ask_all(world, wanted)
+        served = "" if dead == "decode-0" else "peer_dead"  # there is one chip for prefill
+        assert [one.code for one in heard] == [served] * 4
+        await world.revive(dead)
+        wanted = [request(f"s{i}", prompt_ids=prompt(i), max_tokens=4) for i in range(4)]
+        assert [one.code for one in await ask_all(world, wanted)] == [""] * 4
+        await settle(world)
+
+    run(with_cards({"cluster.router_journal": journal}), job)
+
+
+@pytest.mark.parametrize("at_ns", range(5_000, 60_000, 4_000))
+def test_chips_let_go_of_what_a_router_without_a_journal_had_asked_for(at_ns: int) -> None:
+    async def job(world: VirtualWorld) -> None:
+        asked = world.gateway.spawn(ask_all(world, wanted("r")), "ask")
+        await world.clock.wait_until(world.clock.now() + at_ns)
+        await world.kill("router")
+        await world.clock.wait_until(world.clock.now() + 40_000)
+        await world.revive("router")
+        assert {one.code for one in await asked} == {"peer_dead"}
+        await settle(world)
+
+    run(with_cards({"cluster.router_journal": False}), job)
+
+
 def _only_the_living_are_heard(world: VirtualWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     called = Incoming.called
 

@@ -122,4 +122,4 @@ def shelve(outside: Outside, chance: Chance) -> None:
         outside.happened(PassagesAnnounced(now_ns, store.store_id, first_id, count))
         outside.happened(PassagesStored(now_ns, store.store_id, "memory-0", 100 * first_id))
         files = {f"f{first_id}": f"{first_id}.txt"}
-        outside.happened(FilesAdded(now_ns, store.store_id, files))
+        outside.happened(FilesAdded(now_ns, store.store_id, files, first_id, count))

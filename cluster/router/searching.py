@@ -1,0 +1,52 @@
+"""A search over all memory servers: each scans its part, and what may be found is kept."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.retrieval.spread import merge
+from cluster.router.machine.state import StoreState
+from cluster.router.wire import Wire
+from workers.memory.hit import Hit
+from workers.wire.calls import Pending
+from workers.wire.kinds.memory import Hits
+
+Query = NDArray[np.float32]  # [1, dim]
+
+
+async def find(
+    wire: Wire,
+    servers: Sequence[str],
+    store: StoreState,
+    query: Query,
+    top_k: int,
+    request_id: str,
+) -> list[Hit]:
+    """The best `top_k` passages of the store's files, the best first.
+
+    Passages of files that are being added, or could not be, are with the servers and nobody's to
+    find: where they take others' places, more are asked for.
+    """
+    asked = top_k
+    while True:
+        hits = await _ask(wire, servers, store.store_id, query, asked, request_id)
+        found = [hit for hit in hits if store.has(hit.passage_id)]
+        if len(found) >= top_k or len(hits) < asked:
+            return found[:top_k]
+        asked *= 2
+
+
+async def _ask(
+    wire: Wire, servers: Sequence[str], store_id: str, query: Query, top_k: int, request_id: str
+) -> list[Hit]:
+    """All servers at once."""
+    pending: list[Pending[Hits]] = []
+    try:
+        for server in servers:
+            call = await wire.ask_hits(server, store_id, query, top_k, request_id)
+            pending.append(call)
+        return merge([list((await call.reply()).hits[0]) for call in pending], top_k)
+    finally:
+        for call in pending:
+            call.abandon()
