@@ -36,7 +36,7 @@ class Incoming:
         self._spawn, self._on_bug = spawn, on_bug
         self._handlers: dict[tuple[str, str], Handler] = {}
         # Of a node whose workers do not stand yet: calls that came before. Credits bound them.
-        self._early: list[Message[Any]] | None = None
+        self._early: list[tuple[Peer, Message[Any]]] | None = None
         self.num_unheard = 0  # answers whose asker was gone
 
     def handle(self, worker: str, kind: type[Kind[Any]], handler: Handler) -> None:
@@ -55,21 +55,18 @@ class Incoming:
     def open(self) -> None:
         """All workers stand: take what came before they did."""
         early, self._early = self._early or [], None
-        for message in early:
-            self._run(message)
+        for peer, message in early:
+            self.called(peer, message)
 
     def called(self, peer: Peer, message: Message[Any]) -> None:
         """Run the handler, unless this is a repetition."""
         message.caller = peer
-        if not peer.remembered.begin(message.message_id, message.concluded):
-            self._answer_again(peer, message.message_id)
-            return
-        self._run(message)
-
-    def _run(self, message: Message[Any]) -> None:
         handler = self._handlers.get((message.destination, message.content.kind))
         if handler is None and self._early is not None:
-            self._early.append(message)
+            self._early.append((peer, message))
+            return
+        if not peer.remembered.begin(message.message_id, message.concluded):
+            self._answer_again(peer, message.message_id)
             return
         if handler is None:
             text = f"{message.destination} does not understand {message.kind!r}"
