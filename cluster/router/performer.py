@@ -24,7 +24,6 @@ from workers.node import Node
 Answer = act.Accept | act.Refuse
 # They promise or take something, so the journal has to know first.
 Promise = act.Accept | act.Reserve | act.Generate
-PROMISES = (act.Accept, act.Reserve, act.Generate)
 # A head of the line that nobody wakes tries again after this share of a call's time.
 WAIT_SHARE = 16
 
@@ -152,7 +151,7 @@ class Performer:
 
     def _begin(self, action: Action) -> None:
         """A promise waits until the journal knows what it rests on."""
-        if isinstance(action, PROMISES) and not self._ledger.is_committed:
+        if isinstance(action, Promise) and not self._ledger.is_committed:
             self._node.spawn(self._begin_safely(action), "promise")
         else:
             self._begin_now(action)

@@ -8,8 +8,6 @@ What it is told:
     chip   ── pool_put, pool_get ─▶ KV blocks by content hash
 """
 
-from collections import OrderedDict
-
 import numpy as np
 
 from workers.errors import InvalidRequest, NotFound, PerfuseError
@@ -17,7 +15,7 @@ from workers.hardware.work import Work
 from workers.kv.pool import BlockPool
 from workers.kv.pool_client import hashes_of
 from workers.memory.shard import RetrievalShard
-from workers.memory.shard_file import delete_shard, load_shard, save_shard, shards_on
+from workers.memory.shard_file import delete_shard, load_shards, save_shard
 from workers.node import Node
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
 from workers.wire.kinds.memory import (
@@ -53,10 +51,7 @@ class MemoryServer:
         self._node, self._name = node, name
         self._tier, self._pool_tier = tier, pool_tier
         # What an earlier incarnation left on the disk is there again.
-        self._shards = OrderedDict(
-            (store, load_shard(node.disk, self._file(store)))
-            for store in shards_on(node.disk, name)
-        )
+        self._shards = load_shards(node.disk, name)
         self.pool = BlockPool(pool_bytes)
         port = node.port(name)
         port.on(ShardCreate, self._store_create)

@@ -12,6 +12,7 @@ one only when the new one is synced, so a crash leaves one of the two.
 import json
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -183,24 +184,16 @@ def load_shard(disk: Disk, name: str) -> RetrievalShard:
     raise CorruptMessage(f"{first_error.message} (on disk as {name!r})", **first_error.facts)
 
 
-def shards_on(disk: Disk, folder: str) -> list[str]:
-    """Names, without the folder's, of the shards in it that were written and not deleted."""
+def load_shards(disk: Disk, folder: str) -> dict[str, RetrievalShard]:
+    """All shards in a folder, by their names there. Raises CorruptMessage as `load_shard` does."""
     prefix = f"{folder}/"
     pages = (name for name in disk.names() if name.startswith(prefix))
     names = dict.fromkeys(page.rpartition("/page-")[0].rpartition("/")[0] for page in pages)
-    found = []
+    found = {}
     for name in names:
-        newest = max(_generations(disk, name).items(), default=None)
-        if newest is not None and not _is_deleted(disk, newest[1]):
-            found.append(name.removeprefix(prefix))
+        with suppress(FileNotFoundError):  # it was deleted
+            found[name.removeprefix(prefix)] = load_shard(disk, name)
     return found
-
-
-def _is_deleted(disk: Disk, pages: Sequence[str]) -> bool:
-    try:
-        return not from_pages([disk.read(page) for page in pages])
-    except CorruptMessage:
-        return False
 
 
 def _generations(disk: Disk, name: str) -> dict[int, list[str]]:
