@@ -11,11 +11,12 @@ import asyncio
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.host import ProcessHost
@@ -23,8 +24,13 @@ from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import OnStep, raise_again, raise_cluster
 from cluster.worlds.seat import Seat
 
+T = TypeVar("T")
+
 # The event loop gets so long to end when it is asked to; longer only while a model is loading.
 LEAVE_S = 2
+# Python runs signal handlers in this thread alone, but the system may hand the signal to another
+# one: a wait without end would then never learn of it.
+SLICE_S = 0.2
 
 
 class ProcessWorld(LiveWorld):
@@ -71,7 +77,7 @@ class ProcessWorld(LiveWorld):
         return True
 
     def result(self, begun: "Future[Any]", timeout_s: float | None = None) -> Any:
-        return begun.result(timeout_s)
+        return _result(begun, timeout_s)
 
     def kill(self, node: str) -> None:
         async def crash() -> None:
@@ -80,35 +86,38 @@ class ProcessWorld(LiveWorld):
             await self.seats[node].stop()
 
         self._is_gone(node)
-        asyncio.run_coroutine_threadsafe(crash(), self._loop).result()
+        self._finish(crash())
 
     def revive(self, node: str) -> None:
         again = raise_again(self, self.members, node, self._next_epoch(node))
-        self.members = asyncio.run_coroutine_threadsafe(again, self._loop).result()
+        self.members = self._finish(again)
 
     # ----------------------------------------------------------------------------------------------
 
     def start(self, on_step: OnStep) -> None:
         """Let the cluster stand."""
         self._thread.start()
-        standing = raise_cluster(self.blueprint, self, on_step)
-        started = asyncio.run_coroutine_threadsafe(standing, self._loop)
-        try:
-            self.members = started.result()
-        finally:
-            started.cancel()  # where a signal came first; else it is done
+        self.members = self._finish(raise_cluster(self.blueprint, self, on_step))
 
     def stop(self) -> None:
         """Take it down, also one that never quite stood."""
         try:
             if self._thread.is_alive():
-                asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+                self._finish(self._stop())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             if self._thread.is_alive():
                 self._thread.join(LEAVE_S)
             if not self._thread.is_alive():
                 self._loop.close()
+
+    def _finish(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it in the event loop and wait for it; a signal to this thread cancels it."""
+        begun = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return _result(begun)
+        finally:
+            begun.cancel()  # where a signal came first; else it is done
 
     async def _stop(self) -> None:
         try:
@@ -121,6 +130,17 @@ class ProcessWorld(LiveWorld):
             if self._host is not None:
                 self._host.close()
             await self._loop.shutdown_asyncgens()
+
+
+def _result(begun: "Future[T]", timeout_s: float | None = None) -> T:
+    """The answer, or what was raised instead; TimeoutError if neither comes in time."""
+    due_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        slice_s = SLICE_S if due_s is None else min(SLICE_S, max(0.0, due_s - time.monotonic()))
+        if wait([begun], slice_s).done:
+            return begun.result()
+        if due_s is not None and time.monotonic() >= due_s:
+            raise TimeoutError(f"no answer in {timeout_s} s")
 
 
 @contextmanager

@@ -89,6 +89,16 @@ def test_a_signal_while_it_starts_leaves_no_file(number: signal.Signals, code: i
         assert not list(folder.glob("perfuse-*"))
 
 
+def test_a_signal_that_another_thread_gets_ends_a_start() -> None:
+    """The system may hand it to any thread; Python handles it in the main one, if that wakes."""
+    to_me = "import signal, threading\n    signal.pthread_kill(threading.get_ident(), signal.SIGINT)"
+    code = SLOW_START.replace("await asyncio.sleep(100)", f"{to_me}\n    await asyncio.sleep(100)")
+    with started("-c", code) as (process, folder):
+        rest = process.communicate(timeout=60)[0]
+        assert process.returncode == 130 and "Traceback" not in rest, rest
+        assert not list(folder.glob("perfuse-*"))
+
+
 def test_a_second_signal_does_not_wait_for_running_streams() -> None:
     """An emulated token takes tenths of a second here, and there are hundreds to come."""
     model = ("--model", "perfuse-tiny", "--emulation", "--dilation", "2000", "--port", "0")
