@@ -66,7 +66,7 @@ verify: $(STAMP) ## Run every bar in full and show one table
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
               bench-kernels bench-serve bench-precision bench-triton bench-events bench-demo \
-              bench-local
+              bench-local bench-laws
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -82,6 +82,7 @@ bench-virtual: ## The demo in the virtual world: its time, and what it does not 
 bench-events: ## Events a second of the message path, beside an earlier commit
 bench-demo: ## The demo's run proper in the virtual world, beside an earlier commit
 bench-local: ## Tokens a second of the local world, beside an earlier commit
+bench-laws: ## Emulated time beside hand arithmetic, and the laws under faults
 bench-precision: ## What bf16, int8 and int4 lose beside exact mode
 bench-serve: ## Tokens a second of one process over HTTP at 1, 4 and 16 streams
 bench-kernels: ## Each kernel beside the measured memory bandwidth and beside torch

@@ -52,6 +52,7 @@ BARS = (
     Bar("benchmarks.footprint"),
     Bar("benchmarks.throughput"),
     Bar("benchmarks.local"),
+    Bar("benchmarks.laws"),
     Bar("benchmarks.serve"),
     Bar("benchmarks.worlds"),
     Bar("benchmarks.transport"),

@@ -91,8 +91,9 @@ def test_a_signal_while_it_starts_leaves_no_file(number: signal.Signals, code: i
 
 def test_a_signal_that_another_thread_gets_ends_a_start() -> None:
     """The system may hand it to any thread; Python handles it in the main one, if that wakes."""
-    to_me = "import signal, threading\n    signal.pthread_kill(threading.get_ident(), signal.SIGINT)"
-    code = SLOW_START.replace("await asyncio.sleep(100)", f"{to_me}\n    await asyncio.sleep(100)")
+    to_me = "signal.pthread_kill(threading.get_ident(), signal.SIGINT)"
+    slept = "await asyncio.sleep(100)"
+    code = SLOW_START.replace(slept, f"import signal, threading; {to_me}; {slept}")
     with started("-c", code) as (process, folder):
         rest = process.communicate(timeout=60)[0]
         assert process.returncode == 130 and "Traceback" not in rest, rest
