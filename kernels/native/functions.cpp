@@ -49,8 +49,8 @@ Functions collect() {
   };
   for (const Functions& more :
        {attention_functions(), bandwidth_functions(), codec_functions(), decoder_functions(),
-        linear_functions(), mla_functions(), moe_functions(), paged_functions(),
-        sampling_functions(), scan_functions()}) {
+        exchange_functions(), linear_functions(), mla_functions(), moe_functions(),
+        paged_functions(), sampling_functions(), scan_functions()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;

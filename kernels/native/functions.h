@@ -11,6 +11,7 @@ Functions attention_functions();
 Functions bandwidth_functions();
 Functions codec_functions();
 Functions decoder_functions();
+Functions exchange_functions();
 Functions linear_functions();
 Functions mla_functions();
 Functions moe_functions();

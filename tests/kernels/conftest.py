@@ -6,9 +6,21 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from kernels import attention, bandwidth, codec, decoder, linear, mla, moe, native, sampling, scan
+from kernels import (
+    attention,
+    bandwidth,
+    codec,
+    decoder,
+    exchange,
+    linear,
+    mla,
+    moe,
+    native,
+    sampling,
+    scan,
+)
 
-OPS = (attention, bandwidth, codec, decoder, linear, mla, moe, sampling, scan)
+OPS = (attention, bandwidth, codec, decoder, exchange, linear, mla, moe, sampling, scan)
 
 
 @pytest.fixture(params=[*native.isas(), native.REFERENCE])

@@ -40,7 +40,3 @@ class RoutingTable:
         table = np.array([*owners, NOBODY], dtype=np.int32)
         table.flags.writeable = False
         return cls(version, tuple(shards), table)
-
-    def owners(self, experts_TK: NDArray[np.int32]) -> NDArray[np.int32]:
-        """[T, K] index into `shards`; NOBODY for NOBODY."""
-        return self.owners_E[experts_TK]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.precision import Precision
+from kernels import exchange
 from workers.model.program import Rows, Sums
 
 Places = NDArray[np.intp] | slice
@@ -64,7 +65,10 @@ class Real:
         return np.zeros(rows_T.shape, dtype=np.float64)
 
     def add(self, sums_T: Sums, places: Places, partial: Sums) -> None:
-        sums_T[places] += partial
+        if isinstance(places, slice):
+            sums_T[places] += partial
+        else:
+            exchange.add(sums_T, places, partial)
 
 
 EXACT_NUMERICS = Real()

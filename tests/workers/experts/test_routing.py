@@ -60,7 +60,7 @@ def test_an_expert_that_is_nobody_is_not_asked() -> None:
 def test_a_table_has_every_expert_and_only_known_shards() -> None:
     made = RoutingTable.of({0: "b", 2: "a", 1: "b"}, ("a", "b"), 7)
     assert made.version == 7
-    assert made.owners(np.array([[2, 0], [1, NOBODY]])).tolist() == [[0, 1], [1, NOBODY]]
+    assert made.owners_E[[[2, 0], [1, NOBODY]]].tolist() == [[0, 1], [1, NOBODY]]
     with pytest.raises(ValueError, match="none may be left out"):
         RoutingTable.of({0: "a", 2: "a"}, ("a",))
     with pytest.raises(ValueError, match="'c'"):
