@@ -94,6 +94,16 @@ def test_a_deadlock_names_the_tasks_that_wait() -> None:
         run_alone(job)
 
 
+def test_asyncio_s_own_timers_are_refused_in_virtual_time() -> None:
+    """They would wait for the wall clock, of which nothing here may know."""
+
+    async def job(clock: Clock) -> None:
+        with pytest.raises(RuntimeError, match="wait_until"):
+            await asyncio.sleep(0.001)
+
+    run_alone(job)
+
+
 def test_virtual_time_consumes_nothing_from_the_future() -> None:
     with pytest.raises(AssertionError, match="what is due at 1 ns"):
         VirtualClock().advance(1)

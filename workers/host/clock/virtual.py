@@ -1,7 +1,7 @@
 """Exact virtual time: one process, one event loop, no threads; the clock jumps to the next event.
 
-The event loop is asyncio's own. Its selector, asked to block because nothing is ready, jumps the
-clock instead and readies all timers of the next instant, in the order in which they were set.
+The event loop is asyncio's own but for one thing: where nothing is ready, it jumps the clock and
+runs all timers of the next instant, in the order in which they were set.
 Nothing here reads the wall clock and nothing depends on hashing, so the same inputs give the same
 order of events, always.
 """
@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import selectors
 from collections.abc import Callable, Coroutine, Mapping, Sized
-from typing import Any
+from typing import Any, NoReturn
 
 from workers.host.clock.base import Deadline, wake
 
@@ -106,13 +106,47 @@ class VirtualClock:
         return False
 
 
-class _JumpingSelector(selectors.BaseSelector):
-    """Stands where epoll would: instead of sleeping it jumps the clock."""
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop but for the turn: where that would sleep until a file or a timer is ready,
+    this one jumps the clock. Its own timers are out of place: they would wait for the wall clock.
+    """
 
     def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(_NoFiles())
         self._clock = clock
+
+    def _run_once(self) -> None:
+        """One turn: whatever is ready now. asyncio's turn costs more than most callbacks do, for
+        files and timers that are not here; and instants that wake no task pass without a turn.
+        """
+        ready = self._ready  # type: ignore[attr-defined]
+        if not ready and not self._clock.go_on(ready, self._failed):
+            names = sorted(task.get_name() for task in asyncio.all_tasks(self))
+            raise VirtualDeadlock(
+                f"at {self._clock.now()} ns {len(names)} tasks wait and no timer is set: "
+                f"{', '.join(names)}"
+            )
+        for _ in range(len(ready)):  # what these add is for the next turn
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def call_at(self, when: float, *args: Any, **keys: Any) -> NoReturn:  # type: ignore[override]
+        raise RuntimeError(
+            "a timer of asyncio would wait for the wall clock: in virtual time ask the clock's "
+            "call_at or wait_until"
+        )
+
+    def _failed(self, callback: Callable[..., None], error: Exception) -> None:
+        what = f"a timer's callback {callback!r} failed"
+        self.call_exception_handler({"message": what, "exception": error})
+
+
+class _NoFiles(selectors.BaseSelector):
+    """Knows the loop's own pipe, and never looks."""
+
+    def __init__(self) -> None:
         self._keys: dict[Any, selectors.SelectorKey] = {}
-        self.loop: asyncio.AbstractEventLoop | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
@@ -127,31 +161,12 @@ class _JumpingSelector(selectors.BaseSelector):
         return self._keys
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert self.loop is not None
-        if timeout == 0:  # asyncio still has callbacks that are ready
-            return []
-        # A turn of the loop costs more than most callbacks: instants that wake no task are passed
-        # without one.
-        if not self._clock.go_on(self.loop._ready, self._failed):  # type: ignore[attr-defined]
-            names = sorted(task.get_name() for task in asyncio.all_tasks(self.loop))
-            raise VirtualDeadlock(
-                f"at {self._clock.now()} ns {len(names)} tasks wait and no timer is set: "
-                f"{', '.join(names)}"
-            )
         return []
-
-    def _failed(self, callback: Callable[..., None], error: Exception) -> None:
-        assert self.loop is not None
-        what = f"a timer's callback {callback!r} failed"
-        self.loop.call_exception_handler({"message": what, "exception": error})
 
     def close(self) -> None:
         self._keys.clear()
 
 
-def virtual_loop(clock: VirtualClock) -> asyncio.SelectorEventLoop:
+def virtual_loop(clock: VirtualClock) -> asyncio.AbstractEventLoop:
     """A new event loop that lives in the clock's time. The caller closes it."""
-    selector = _JumpingSelector(clock)
-    loop = asyncio.SelectorEventLoop(selector)
-    selector.loop = loop
-    return loop
+    return _VirtualLoop(clock)
