@@ -70,6 +70,8 @@ class HashingEmbedder:
         """See Embedder. The first call imports scikit-learn (about 90 MiB)."""
         if not texts:
             return np.zeros((0, self.dim), np.float32)
+        from sklearn import config_context
+
         if self._vectorizer is None:
             from sklearn.feature_extraction.text import HashingVectorizer
 
@@ -81,7 +83,9 @@ class HashingEmbedder:
                 norm="l2",
                 dtype=np.float32,
             )
-        dense: NDArray[np.float32] = self._vectorizer.transform(texts).toarray()
+        # Text is finite, the parameters are those above: checks are a third of a short call.
+        with config_context(skip_parameter_validation=True, assume_finite=True):
+            dense: NDArray[np.float32] = self._vectorizer.transform(texts).toarray()
         return np.ascontiguousarray(dense, dtype=np.float32)
 
 

@@ -1,7 +1,7 @@
 """What a search finds. Apart from the shard, so that a router merges hits without FAISS."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -24,7 +24,12 @@ class Hit:
         return (-self.score, self.passage_id)
 
     def to_body(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "passage_id": self.passage_id,
+            "score": self.score,
+            "text": self.text,
+            "file_id": self.file_id,
+        }
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Hit":

@@ -31,6 +31,7 @@ class WorkModel:
     tier: str = "hbm"
     kv_tier: str = "hbm"
     _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _made: dict[tuple[int, int], Work] = field(default_factory=dict, compare=False, repr=False)
 
     def attend(self, layer: int, layout: StepLayout) -> Work:
         """All that a chip does in one layer for a step's tokens: projections, attention, and the
@@ -79,13 +80,22 @@ class WorkModel:
     def experts(self, experts_TK: NDArray[np.int32], held: tuple[int, ...]) -> Work:
         """One layer's share of a shard that holds the experts `held`; other ids ask for nothing."""
         counts = self.expert_tokens(experts_TK, held)
-        config = self.config
-        flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
-        return Work.of(
-            "experts",
-            flops={self.precision.arithmetic: sum(counts) * flops},
-            reads={self.tier: sum(map(bool, counts)) * self.precision.expert_bytes(config)},
-        )
+        return self._experts(sum(counts), len(counts) - counts.count(0))
+
+    def _experts(self, num_tokens: int, num_active: int) -> Work:
+        """Few of these differ: most often a token or two meet an expert or two."""
+        work: Work | None = self._made.get((num_tokens, num_active))
+        if work is None:
+            config = self.config
+            flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
+            work = Work.of(
+                "experts",
+                flops={self.precision.arithmetic: num_tokens * flops},
+                reads={self.tier: num_active * self.precision.expert_bytes(config)},
+            )
+            if num_tokens <= COUNTED_ONE_BY_ONE_MAX:
+                self._made[num_tokens, num_active] = work
+        return work
 
     def expert_tokens(
         self, experts_TK: NDArray[np.int32], held: tuple[int, ...]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
 
-from workers.wire.roles import Array, Role, WirePrecision, plain
+from workers.wire.roles import Array, Charge, Role, WirePrecision, free, plain
 
 # What an envelope costs beside what the message says: the size of a typical encoded one.
 ENVELOPE_BYTES = 64
@@ -41,15 +41,17 @@ class Kind(Generic[A_co]):
     __slots__ = ()
     kind: ClassVar[str]
     roles: ClassVar[Mapping[str, Role]]
+    charges: ClassVar[tuple[tuple[str, Charge], ...]]  # of the fields that cost anything
     # Fields that hold one array, and fields that hold several by name, as a frame carries them.
     one_array: ClassVar[tuple[str, ...]]
     several: ClassVar[tuple[str, ...]]
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """What a link charges: ENVELOPE_BYTES and every field."""
-        return ENVELOPE_BYTES + sum(
-            role.charge(getattr(self, name), precision) for name, role in self.roles.items()
-        )
+        num_bytes = ENVELOPE_BYTES
+        for name, charge in self.charges:
+            num_bytes += charge(getattr(self, name), precision)
+        return num_bytes
 
     def arrays(self) -> Iterator[Array]:
         """Every array."""
@@ -114,6 +116,7 @@ def kind(name: str) -> Callable[[K], K]:
             assert found, f"{cls.__name__}.{field} does not say what it costs a link"
             roles[field] = found[0]
         cls.kind, cls.roles = name, roles
+        cls.charges = tuple((f, r.charge) for f, r in roles.items() if r.charge is not free)
         cls.one_array = tuple(f for f, r in roles.items() if r.place in ("column", "tensor"))
         cls.several = tuple(f for f, r in roles.items() if r.place in ("columns", "tensors"))
         KINDS[name] = cls

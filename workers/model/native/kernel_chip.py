@@ -88,9 +88,9 @@ class KernelChip(ABC, Generic[Cache, Plan]):
         return self._embedding.rows(token_ids_T)
 
     def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
-        """Residual plus the experts' sum: one rounding."""
-        merged: Floats = (x + sums_TH).astype(np.float32, copy=False)
-        return merged
+        """Residual plus the experts' sum: one rounding. Overwrites x."""
+        np.add(x, sums_TH, out=x, casting="same_kind")
+        return x
 
     def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
         """Copies: [block, block_bytes] uint8, the same in every cache of this model's kind."""
