@@ -41,7 +41,7 @@ class DuplicateAttributes(Section):
 class BandwidthAttributes(Section):
     """The link moves at most `rate`."""
 
-    bytes_per_s: BytesPerSecond = Field(validation_alias="rate", serialization_alias="rate", gt=0)
+    bytes_per_s: BytesPerSecond = Field(validation_alias="rate", serialization_alias="rate")
 
 
 class _Rule(Section):
