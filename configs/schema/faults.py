@@ -39,7 +39,7 @@ class DuplicateAttributes(Section):
 
 
 class BandwidthAttributes(Section):
-    """The link moves at most `rate`."""
+    """The link that the rule names moves at most `rate` of what is hit."""
 
     bytes_per_s: BytesPerSecond = Field(validation_alias="rate", serialization_alias="rate")
 

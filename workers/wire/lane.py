@@ -7,6 +7,7 @@ that is alone one can be promised, until somebody joins it.
 
 from typing import Protocol
 
+from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
 from workers.hardware.sharing.base import duration_ns
 from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains, part_of
@@ -50,10 +51,12 @@ class Lane(Protocol):
 
 
 def make_lane(spec: LinkSpec, clock: Clock) -> Lane:
-    """A lane that is shared as the link's `sharing` says."""
-    if spec.sharing == "fair":
-        return FairLane(spec.bytes_per_s, clock)
-    return FifoLane(spec.bytes_per_s)
+    """One direction of that link."""
+    return lane_of(spec.bytes_per_s, spec.sharing, clock)
+
+
+def lane_of(bytes_per_s: int, sharing: Sharing, clock: Clock) -> Lane:
+    return FairLane(bytes_per_s, clock) if sharing == "fair" else FifoLane(bytes_per_s)
 
 
 class FifoLane(Fifo):
