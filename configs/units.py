@@ -31,6 +31,8 @@ class Quantity:
     shown     units that `format` may pick, largest first
     example   a right value, for errors
     whole     the value inside is an integer; text that is no whole number of base units is refused
+    least     smallest value, in base units. Of a rate it is above zero: what is divided by a rate
+              would otherwise be free
     """
 
     name: str
@@ -39,6 +41,7 @@ class Quantity:
     shown: tuple[str, ...]
     example: str
     whole: bool = True
+    least: int = 0
 
     def parse(self, text: str) -> int | float:
         """The value in base units. Raises ValueError saying what is wrong and what would be
@@ -86,7 +89,14 @@ class Quantity:
 
     def _checked(self, value: Fraction, given: object) -> int | float:
         if value < 0:
-            raise ValueError(f"{given!r} is below zero: a {self.name} is zero or more")
+            raise ValueError(
+                f"{given!r} is below zero: a {self.name} is {self._at_least() or 'zero or more'}"
+            )
+        if value < self.least:
+            raise ValueError(
+                f"{given!r} is too little: a {self.name} is {self._at_least()}, for example "
+                f'"{self.example}"'
+            )
         if not self.whole:
             return float(value)
         if value.denominator != 1:
@@ -94,6 +104,9 @@ class Quantity:
                 f"{given!r} is no whole number of {self.base}: the finest is 1 {self.base}"
             )
         return value.numerator
+
+    def _at_least(self) -> str:
+        return f"at least {self.format(self.least)}" if self.least else ""
 
     def _accepted(self) -> str:
         return ", ".join(self.units)
@@ -154,6 +167,7 @@ BANDWIDTH = Quantity(
     units={**{f"{unit}/s": factor for unit, factor in _BYTES.items()}, **_BITS_PER_S},
     shown=("PB/s", "TB/s", "GB/s", "MB/s", "kB/s", "B/s"),
     example="3.35 TB/s",
+    least=1_000,
 )
 COMPUTE = Quantity(
     name="compute rate",
@@ -161,6 +175,7 @@ COMPUTE = Quantity(
     units={"FLOP/s": Fraction(1), **_scaled("FLOP/s", **_METRIC)},
     shown=("PFLOP/s", "TFLOP/s", "GFLOP/s", "MFLOP/s", "kFLOP/s", "FLOP/s"),
     example="989 TFLOP/s",
+    least=1_000,
 )
 POWER = Quantity(
     name="power",

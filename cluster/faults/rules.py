@@ -1,8 +1,9 @@
 """From a scenario's `faults` to the rules that a node's endpoint asks about each message it sends.
 
 Chance is a function of seed, rule and message, and time is when the message's first byte left, so a
-run repeats itself and no rule remembers anything but a narrowed link's queue. A repetition of a
-message is sent at another time: it has a chance of its own.
+run repeats itself and no rule remembers anything. A repetition of a message is sent at another
+time: it has a chance of its own. A bandwidth rule changes no message: it is a link in its way, at
+whose two ends the same messages are found to be hit.
 """
 
 from collections.abc import Mapping
@@ -21,10 +22,8 @@ from configs.schema.faults import (
     LatencyFault,
     PartitionFault,
 )
-from configs.schema.link import LinkSpec
-from workers.hardware.sharing.base import duration_ns
-from workers.hardware.sharing.in_order import Fifo
 from workers.host.rng import Rng
+from workers.wire.endpoint import Endpoint
 from workers.wire.message import Message
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
 
@@ -41,25 +40,43 @@ def rules_for(
     problems = _problems(scenario, directory)
     if problems:
         raise ScenarioError(f"scenario {scenario.name} has faults that cannot happen:", problems)
-    link = _links(scenario)[node_name]
     rules: dict[str, Rule] = {}
     for index, fault in enumerate(scenario.faults):
         aim = _Aim(f"fault-{index}", fault, directory, rng)
-        if aim.can_leave(node_name):
-            rules[f"fault-{index}"] = _rule(fault, aim, link)
+        if not isinstance(fault, BandwidthFault) and aim.can_leave(node_name):
+            rules[f"fault-{index}"] = _rule(fault, aim)
     return rules
 
 
-def _links(scenario: Scenario) -> dict[str, LinkSpec]:
-    """Node name -> its link."""
-    return {
-        node: group.link
-        for name, group in scenario.cluster.nodes.items()
-        for node in group.node_names(name)
-    }
+def narrow(endpoint: Endpoint, scenario: Scenario, directory: Mapping[str, str], rng: Rng) -> None:
+    """Put the links of bandwidth rules into a node's way out and in.
+
+    A rule narrows the link that it names: the way out of its source, or the way into its
+    destination, where also everything from one to the other passes. One that names neither narrows
+    every link, at both its ends.
+    """
+    for index, fault in enumerate(scenario.faults):
+        if not isinstance(fault, BandwidthFault):
+            continue
+        name = f"fault-{index}"
+        aim = _Aim(name, fault, directory, rng)
+        rule = _Bandwidth(aim, fault.attributes.bytes_per_s)
+        way_out, way_in = endpoint.egress.narrow, endpoint.ingress.narrow
+        is_out = fault.destination == ANYONE
+        is_in = fault.destination != ANYONE or fault.source == ANYONE
+        if is_out and aim.can_leave(endpoint.node):
+            way_out.rules[name] = rule
+        if aim.can_enter(endpoint.node):
+            (way_in.rules if is_in else way_in.far)[name] = rule
 
 
-def _rule(fault: FaultRule, aim: "_Aim", link: LinkSpec) -> Rule:
+def _nodes(scenario: Scenario) -> tuple[str, ...]:
+    return tuple(
+        node for name, group in scenario.cluster.nodes.items() for node in group.node_names(name)
+    )
+
+
+def _rule(fault: FaultRule, aim: "_Aim") -> Rule:
     match fault:
         case LatencyFault():
             return _Latency(aim, fault.attributes.latency_ns, fault.attributes.jitter_ns)
@@ -70,14 +87,14 @@ def _rule(fault: FaultRule, aim: "_Aim", link: LinkSpec) -> Rule:
         case CorruptFault():
             return _Always(aim, Corrupt())
         case BandwidthFault():
-            return _Bandwidth(aim, fault.attributes.bytes_per_s, link)
+            raise AssertionError("it changes no message: see `narrow`")
 
 
 # -- what could not happen -------------------------------------------------------------------------
 
 
 def _problems(scenario: Scenario, directory: Mapping[str, str]) -> list[str]:
-    nodes = tuple(_links(scenario))
+    nodes = _nodes(scenario)
     return [
         f"faults.{index}.{problem}"
         for index, fault in enumerate(scenario.faults)
@@ -145,6 +162,13 @@ class _Aim:
             for source, _ in self._ways
         )
 
+    def can_enter(self, node: str) -> bool:
+        """Whether the fault is about anything that this node is sent."""
+        return any(
+            destination in (ANYONE, node) or self._directory.get(destination) == node
+            for _, destination in self._ways
+        )
+
     def hits(self, source: str, destination: str, message: Message[Any]) -> bool:
         fault = self._fault
         return (
@@ -200,17 +224,11 @@ class _Latency:
 
 
 class _Bandwidth:
-    """What is hit goes on through a narrower link, one message after the other."""
+    """What is hit crosses a link of this rate."""
 
-    def __init__(self, aim: _Aim, bytes_per_s: int, link: LinkSpec) -> None:
-        self._aim, self._narrow = aim, Fifo()
-        self._narrow_bytes_per_s, self._own_bytes_per_s = bytes_per_s, link.bytes_per_s
+    def __init__(self, aim: _Aim, bytes_per_s: int) -> None:
+        self.hits, self._bytes_per_s = aim.hits, bytes_per_s
 
-    def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
-        if not self._aim.hits(source, destination, message):
-            return Pass()
-        num_bytes = message.charged_bytes
-        alone_ns = duration_ns(num_bytes, self._narrow_bytes_per_s)
-        last_ns = self._narrow.join(message.sent_ns, alone_ns)
-        late_ns = last_ns - message.sent_ns - duration_ns(num_bytes, self._own_bytes_per_s)
-        return Delay(late_ns) if late_ns > 0 else Pass()
+    @property
+    def bytes_per_s(self) -> int:
+        return self._bytes_per_s

@@ -6,7 +6,7 @@ What a role needs is imported only where that role stands, so that a router neve
 
 from typing import TYPE_CHECKING
 
-from cluster.faults.rules import rules_for
+from cluster.faults.rules import narrow, rules_for
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.models import NodeModels
@@ -30,8 +30,9 @@ class Crew:
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
-        faults = rules_for(blueprint.scenario, plan.name, blueprint.plan.directory, node.rng)
-        node.endpoint.rules.update(faults)
+        scenario, directory = blueprint.scenario, blueprint.plan.directory
+        node.endpoint.rules.update(rules_for(scenario, plan.name, directory, node.rng))
+        narrow(node.endpoint, scenario, directory, node.rng)
         for worker in plan.workers:
             self._build(worker)
 

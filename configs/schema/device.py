@@ -3,13 +3,14 @@ file a device.
 """
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from configs.nearest import nearest
 from configs.schema.section import Evidence, Name, Section
 from configs.units import (
+    BANDWIDTH,
     Bytes,
     BytesPerSecond,
     DurationNs,
@@ -25,6 +26,21 @@ from configs.units import (
 # each with an equal part.
 Sharing = Literal["fifo", "fair"]
 
+# Nobody's device sustains less than a thousandth of its peak.
+LEAST_EFFICIENCY = 0.001
+
+
+def _efficiency(value: float) -> float:
+    if not LEAST_EFFICIENCY <= value <= 1:  # also where it is no number
+        raise ValueError(
+            f"{value!r} is no efficiency: it is the share of a peak that is reached, "
+            f"from {LEAST_EFFICIENCY:.1%} to 100 %"
+        )
+    return value
+
+
+Efficiency = Annotated[Ratio, AfterValidator(_efficiency)]
+
 
 class TierSpec(Section):
     """One memory tier of a machine.
@@ -33,8 +49,8 @@ class TierSpec(Section):
     read/write_bytes_per_s   peak; `efficiency` of it is what long streams reach
     read/write_latency_ns    from request to first byte
     page_bytes            smallest unit moved: smaller accesses cost a whole page
-    queue_depth           most pages in flight at once: with few, latency bounds bandwidth to depth
-                          x page / latency
+    queue_depth           most pages in flight at once, each way. They share one latency; with few,
+                          it bounds bandwidth to depth x page / (latency + a page's turn)
     endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
     read/write_pj_per_bit    energy of the access
     sharing               of those who read at once, and of those who write
@@ -43,13 +59,9 @@ class TierSpec(Section):
     """
 
     capacity_bytes: Bytes = Field(validation_alias="capacity", serialization_alias="capacity", gt=0)
-    read_bytes_per_s: BytesPerSecond = Field(
-        validation_alias="read", serialization_alias="read", gt=0
-    )
-    write_bytes_per_s: BytesPerSecond = Field(
-        validation_alias="write", serialization_alias="write", gt=0
-    )
-    efficiency: Ratio = Field(default=1.0, gt=0, le=1)
+    read_bytes_per_s: BytesPerSecond = Field(validation_alias="read", serialization_alias="read")
+    write_bytes_per_s: BytesPerSecond = Field(validation_alias="write", serialization_alias="write")
+    efficiency: Efficiency = 1.0
     read_latency_ns: DurationNs = Field(
         validation_alias="read_latency", serialization_alias="read_latency"
     )
@@ -71,6 +83,21 @@ class TierSpec(Section):
     source: str = ""
     assumed: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _sustains_something(self) -> Self:
+        """Of a slow peak a small part may be too little, though neither is by itself."""
+        for key, peak, sustained in (
+            ("read", self.read_bytes_per_s, self.sustained_read_bytes_per_s),
+            ("write", self.write_bytes_per_s, self.sustained_write_bytes_per_s),
+        ):
+            if sustained < BANDWIDTH.least:
+                raise ValueError(
+                    f"{key} is {BANDWIDTH.format(peak)} and efficiency {self.efficiency}: long "
+                    f"streams reach {sustained} B/s, and it must be at least "
+                    f"{BANDWIDTH.format(BANDWIDTH.least)}"
+                )
+        return self
+
     @property
     def sustained_read_bytes_per_s(self) -> int:
         """What long reads reach: peak times efficiency."""
@@ -90,7 +117,7 @@ class EngineSpec(Section):
     """
 
     compute: Mapping[Name, FlopsPerSecond] = Field(min_length=1)
-    compute_efficiency: Ratio = Field(default=1.0, gt=0, le=1)
+    compute_efficiency: Efficiency = 1.0
     flop_pj: Picojoule = Field(
         default=0.0, validation_alias="flop_energy", serialization_alias="flop_energy"
     )
@@ -100,7 +127,7 @@ class EngineSpec(Section):
 class ResourceSpec(Section):
     """Anything else that work may ask for by name: flash planes, banks, a scratchpad.
 
-    rate_per_s     units a second, of all servers together
+    rate_per_s     units a second, of all servers together; at least one of each
     servers        how many accesses are served at once, each at its part of the rate; more than one
                    serve first come, first served
     page           units that are moved as a whole
@@ -109,7 +136,9 @@ class ResourceSpec(Section):
     unit_pj        energy of a unit
     """
 
-    rate_per_s: float = Field(validation_alias="rate", serialization_alias="rate", gt=0)
+    rate_per_s: float = Field(
+        validation_alias="rate", serialization_alias="rate", ge=1, allow_inf_nan=False
+    )
     sharing: Sharing = "fifo"
     servers: int = Field(default=1, ge=1)
     page: int = Field(default=1, ge=1)
@@ -148,7 +177,7 @@ class DeviceSpec(Section):
 
     name: Name
     compute: Mapping[Name, FlopsPerSecond] = Field(min_length=1)
-    compute_efficiency: Ratio = Field(default=1.0, gt=0, le=1)
+    compute_efficiency: Efficiency = 1.0
     compute_sharing: Sharing = "fifo"
     engines: Mapping[Name, EngineSpec] = Field(default_factory=dict)
     resources: Mapping[Name, ResourceSpec] = Field(default_factory=dict)

@@ -39,9 +39,9 @@ class DuplicateAttributes(Section):
 
 
 class BandwidthAttributes(Section):
-    """The link moves at most `rate`."""
+    """The link that the rule names moves at most `rate` of what is hit."""
 
-    bytes_per_s: BytesPerSecond = Field(validation_alias="rate", serialization_alias="rate", gt=0)
+    bytes_per_s: BytesPerSecond = Field(validation_alias="rate", serialization_alias="rate")
 
 
 class _Rule(Section):

@@ -20,7 +20,7 @@ class LinkSpec(Section):
     name: Name
     latency_ns: DurationNs = Field(validation_alias="latency", serialization_alias="latency")
     bytes_per_s: BytesPerSecond = Field(
-        validation_alias="bandwidth", serialization_alias="bandwidth", gt=0
+        validation_alias="bandwidth", serialization_alias="bandwidth"
     )
     pj_per_bit: PicojoulePerBit = Field(
         default=0.0, validation_alias="energy", serialization_alias="energy"

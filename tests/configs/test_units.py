@@ -55,6 +55,7 @@ def test_text_becomes_base_units(quantity: Quantity, text: str, value: float) ->
 @pytest.mark.parametrize("quantity", WHOLE, ids=lambda q: q.name)
 @given(value=st.integers(0, 10**18))
 def test_whole_values_survive_the_round_trip(quantity: Quantity, value: int) -> None:
+    value += quantity.least
     assert quantity.parse(quantity.format(value)) == value
 
 
@@ -71,6 +72,9 @@ def test_every_unit_scales_exactly(quantity: Quantity, number: int, data: Any) -
     expected = number * quantity.units[unit]
     if quantity.whole and expected.denominator != 1:
         with pytest.raises(ValueError, match="no whole number"):
+            quantity.parse(f"{number} {unit}")
+    elif expected < quantity.least:
+        with pytest.raises(ValueError, match="too little"):
             quantity.parse(f"{number} {unit}")
     else:
         assert quantity.parse(f"{number} {unit}") == (
@@ -91,6 +95,9 @@ def test_every_unit_scales_exactly(quantity: Quantity, number: int, data: Any) -
         (SIZE, "80 gb", "did you mean 'GB'"),
         (BANDWIDTH, "400 gb/s", "did you mean 'GB/s' or 'Gb/s'"),
         (BANDWIDTH, "inf GB/s", "is no bandwidth"),
+        (BANDWIDTH, "0 GB/s", "'0 GB/s' is too little: a bandwidth is at least 1 kB/s"),
+        (BANDWIDTH, "7 kb/s", "is too little: a bandwidth is at least 1 kB/s"),
+        (COMPUTE, "0 FLOP/s", "is too little: a compute rate is at least 1 kFLOP/s"),
     ],
 )
 def test_errors_say_what_would_be_right(quantity: Quantity, text: str, message: str) -> None:

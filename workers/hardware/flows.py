@@ -9,10 +9,12 @@ end when it has come, from the timer or from whoever joins later than it:
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Generic, Protocol, TypeVar
 
-from workers.hardware.sharing.base import Ended, Flow
-from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains
+from workers.hardware.sharing.base import Ended, Flow, Rate
+from workers.hardware.sharing.depth import alone
+from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains, part_of
 from workers.host.clock.base import Clock, Timer
 
 F = TypeVar("F", bound=Flow)
@@ -84,12 +86,12 @@ class FairShare:
         self,
         now_ns: int,
         amount: int,
-        rate_per_s: float,
+        rate_per_s: Rate,
         ended: Ended,
-        limit_per_s: float = 0,
+        limit_per_s: Rate | None = None,
         pieces: int = 1,
     ) -> FairFlow:
-        limit = max(1, -int(-GRAINS * limit_per_s // rate_per_s)) if limit_per_s else None
+        limit = None if limit_per_s is None else part_of(limit_per_s, rate_per_s)
         flow = FairFlow(ended, grains(amount, rate_per_s), limit)
         self._flows.start(now_ns, flow)
         return flow
@@ -104,3 +106,21 @@ class FairShare:
 
     def busy_ns(self, now_ns: int) -> int:
         return self._fair.busy_ns(now_ns)
+
+
+class FairPlaces:
+    """Pages in flight before a fair bus (`sharing.depth`): all who ask share the places fairly, and
+    nobody is there sooner than it would be alone.
+    """
+
+    def __init__(self, clock: Clock, depth: int, turn: int, latency_ns: int) -> None:
+        self._places, self._depth = FairShare(clock), depth
+        self._turn, self._latency_ns = turn, latency_ns
+        held = latency_ns * GRAINS + turn  # that long a page has its place
+        self._pages_per_s = Fraction(depth * 10**9 * GRAINS, held)
+
+    def serve(self, now_ns: int, pages: int, most: int, ended: Ended) -> None:
+        depth = min(most, self._depth)
+        took = alone(pages, depth, self._turn, self._latency_ns) + self._latency_ns * GRAINS
+        alone_per_s = Fraction(pages * 10**9 * GRAINS, took) if pages else None
+        self._places.serve(now_ns, pages, self._pages_per_s, ended, alone_per_s)

@@ -9,9 +9,11 @@ scalar                       operations of general-purpose cores, which every ma
 from collections.abc import Mapping
 
 from configs.schema.device import DeviceSpec, ResourceSpec, Sharing, TierSpec
-from workers.hardware.flows import FairShare
+from workers.hardware.flows import FairPlaces, FairShare
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Shared
+from workers.hardware.sharing.depth import BesideServers, Depth, InOrder, binds
+from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.sharing.in_order import Fifo, Servers
 from workers.host.clock.base import Clock
 
@@ -61,37 +63,59 @@ def _engine(
 def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
     reading = _shared(spec.sharing, clock)
     writing = reading if spec.shared_bus else _shared(spec.sharing, clock)
+    directions = {
+        "read": (
+            reading, spec.sustained_read_bytes_per_s, spec.read_latency_ns, spec.read_pj_per_bit
+        ),
+        "write": (
+            writing, spec.sustained_write_bytes_per_s, spec.write_latency_ns, spec.write_pj_per_bit
+        ),
+    }  # fmt: skip
     return {
-        f"{name}.read": Resource(
-            reading,
-            spec.sustained_read_bytes_per_s,
+        f"{name}.{direction}": Resource(
+            shared,
+            bytes_per_s,
             page=spec.page_bytes,
-            latency_ns=spec.read_latency_ns,
-            queue_depth=spec.queue_depth,
-            unit_joules=spec.read_pj_per_bit * 8e-12,
-        ),
-        f"{name}.write": Resource(
-            writing,
-            spec.sustained_write_bytes_per_s,
-            page=spec.page_bytes,
-            latency_ns=spec.write_latency_ns,
-            queue_depth=spec.queue_depth,
-            unit_joules=spec.write_pj_per_bit * 8e-12,
-        ),
+            latency_ns=latency_ns,
+            depth=_depth(
+                shared, spec.queue_depth, grains(spec.page_bytes, bytes_per_s), latency_ns, clock
+            ),
+            unit_joules=pj_per_bit * 8e-12,
+        )
+        for direction, (shared, bytes_per_s, latency_ns, pj_per_bit) in directions.items()
     }
 
 
 def _other(spec: ResourceSpec, clock: Clock) -> Resource:
-    shared = Servers(spec.servers) if spec.servers > 1 else _shared(spec.sharing, clock)
+    shared: Shared = Servers(spec.servers) if spec.servers > 1 else _shared(spec.sharing, clock)
     return Resource(
         shared,
         spec.rate_per_s,
         page=spec.page,
         latency_ns=spec.latency_ns,
-        queue_depth=spec.queue_depth,
+        depth=_depth(
+            shared, spec.queue_depth, grains(spec.page, spec.rate_per_s), spec.latency_ns, clock
+        ),
         unit_joules=spec.unit_pj * 1e-12,
     )
 
 
-def _shared(sharing: Sharing, clock: Clock) -> Shared:
+def _depth(
+    shared: Shared, depth: int | None, turn: int, latency_ns: int, clock: Clock
+) -> Depth | None:
+    """The places of a queue, where they are too few to hide the latency."""
+    if depth is None:
+        return None
+    servers = shared.num if isinstance(shared, Servers) else 1
+    # Of several servers each takes that much longer over a page, and they hide a latency together.
+    if not binds(depth, turn, latency_ns + (servers - 1) * turn // GRAINS):
+        return None
+    if isinstance(shared, Servers):
+        return BesideServers(depth, servers, turn, latency_ns)
+    if isinstance(shared, Fifo):
+        return InOrder(shared, depth, turn, latency_ns)
+    return FairPlaces(clock, depth, turn, latency_ns)
+
+
+def _shared(sharing: Sharing, clock: Clock) -> Fifo | FairShare:
     return FairShare(clock) if sharing == "fair" else Fifo()

@@ -1,6 +1,10 @@
 """One thing of a machine that work may ask for by name: an engine's dtype, a tier's direction."""
 
-from workers.hardware.sharing.base import Ended, Shared
+from fractions import Fraction
+
+from workers.hardware.sharing.base import Ended, Rate, Shared
+from workers.hardware.sharing.depth import Depth, alone
+from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.work import Demand
 
 
@@ -11,30 +15,27 @@ class Resource:
     rate_per_s    units (operations, bytes) a second
     page          units that are moved as a whole: each access is rounded up to it
     latency_ns    from the last unit's turn until it is there
-    queue_depth   most pages in flight, so that no more than depth x page / latency can arrive
-                  (Little's law); None: as many as it takes
+    depth         who has a place among the pages in flight; None: there are always enough
     unit_joules   energy of a unit of what is asked for, before pages
     """
 
     __slots__ = (
-        "_latency_ns", "_page", "_rate_per_s", "shared", "unit_joules",
+        "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "shared", "unit_joules",
     )  # fmt: skip
 
     def __init__(
         self,
         shared: Shared,
-        rate_per_s: float,
+        rate_per_s: Rate,
         *,
         page: int = 1,
         latency_ns: int = 0,
-        queue_depth: int | None = None,
+        depth: Depth | None = None,
         unit_joules: float = 0.0,
     ) -> None:
         self.shared, self.unit_joules = shared, unit_joules
-        self._page, self._latency_ns = page, latency_ns
-        self._rate_per_s = rate_per_s
-        if queue_depth is not None and latency_ns:
-            self._rate_per_s = min(rate_per_s, self._arriving_per_s(queue_depth))
+        self._page, self._latency_ns, self._depth = page, latency_ns, depth
+        self._rate_per_s, self._turn = rate_per_s, grains(page, rate_per_s)
 
     def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
         """Ask for it at `now_ns`; `ended` is told when all is there, as soon as that is certain."""
@@ -45,12 +46,14 @@ class Resource:
         if page > 1 or accesses > 1:
             # ceil(ceil(amount / accesses) / page) pages for each access
             amount = -(-amount // (accesses * page)) * page * accesses
-        limit_per_s = 0.0
+        limit_per_s = None
         if in_flight is not None and latency_ns:
             assert in_flight > 0, demand
-            limit_per_s = self._arriving_per_s(in_flight)
-            if limit_per_s >= self._rate_per_s:
-                limit_per_s = 0.0
+            limit_per_s = self._limit_per_s(amount, in_flight)
+        if self._depth is not None:
+            pages = -(-amount // page)
+            ended = _Both(ended).ended
+            self._depth.serve(now_ns, pages, in_flight or pages or 1, ended)
         if latency_ns:
             there = ended
             ended = lambda end_ns: there(end_ns + latency_ns)  # noqa: E731
@@ -60,5 +63,25 @@ class Resource:
         """How long it has worked until now; of a bus, both directions."""
         return self.shared.busy_ns(now_ns)
 
-    def _arriving_per_s(self, pages_in_flight: int) -> float:
-        return pages_in_flight * self._page * 1e9 / self._latency_ns
+    def _limit_per_s(self, amount: int, in_flight: int) -> Fraction | None:
+        """How fast it is alone with few pages in flight; None: as fast as with many."""
+        pages = -(-amount // self._page)
+        took = alone(pages, in_flight, self._turn, self._latency_ns)
+        if took <= pages * self._turn:
+            return None
+        return Fraction(amount * 10**9 * GRAINS, took)
+
+
+class _Both:
+    """Told twice, tells the later end."""
+
+    __slots__ = ("_end_ns", "_told")
+
+    def __init__(self, told: Ended) -> None:
+        self._told, self._end_ns = told, -1
+
+    def ended(self, end_ns: int) -> None:
+        if self._end_ns < 0:
+            self._end_ns = end_ns
+        else:
+            self._told(max(self._end_ns, end_ns))

@@ -12,9 +12,12 @@ hears when the last byte has left:
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from configs.schema.link import LinkSpec
+from workers.host.clock.base import Clock
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
-from workers.wire.lane import Lane
+from workers.wire.lane import make_lane
 from workers.wire.message import Message
+from workers.wire.narrow import Crossing, Narrow, last_of
 from workers.wire.peer import Peer
 
 Tell = Callable[[Peer, Left], None]
@@ -23,21 +26,32 @@ Tell = Callable[[Peer, Left], None]
 class Leaving:
     """A message on its way out.
 
-    shared   what was sent of it, where the far end is in this process and sees the very same
-             envelopes; None: whoever is there is told by a note
+    end_ns     when its last byte has left by the node's own lane, or NOT_KNOWN_NS
+    narrowed   other lanes that it crosses on its way out
+    shared     what was sent of it, where the far end is in this process and sees the very same
+               envelopes; None: whoever is there is told by a note
     """
 
-    __slots__ = ("_tell", "message_id", "peer", "shared")
+    __slots__ = ("_tell", "end_ns", "message_id", "narrowed", "peer", "shared")
 
     def __init__(self, message_id: int, peer: Peer, tell: Tell) -> None:
         self.message_id, self.peer, self._tell = message_id, peer, tell
+        self.end_ns = NOT_KNOWN_NS
+        self.narrowed: Sequence[Crossing] = ()
         self.shared: Sequence[Message[Any]] | None = None
 
     def took_back(self) -> None:
+        self.end_ns = NOT_KNOWN_NS
         self._revise(NOT_KNOWN_NS)
 
     def ended(self, end_ns: int) -> None:
-        self._revise(end_ns + self.peer.latency_ns)
+        self.end_ns = end_ns
+        self.revise()
+
+    def revise(self) -> None:
+        """Something is known of one of its lanes."""
+        end_ns = last_of(self.end_ns, self.narrowed) if self.narrowed else self.end_ns
+        self._revise(end_ns if end_ns == NOT_KNOWN_NS else end_ns + self.peer.latency_ns)
 
     def _revise(self, due_ns: int) -> None:
         if self.shared is None:
@@ -52,10 +66,11 @@ class Leaving:
 class Egress:
     """All messages on their way out of one node. Energy is the sender's."""
 
-    def __init__(self, lane: Lane, pj_per_bit: float, tell: Tell) -> None:
-        self._lane, self._tell = lane, tell
-        self._may_change = not lane.keeps_promises
-        self._joules_per_byte = pj_per_bit * 8e-12
+    def __init__(self, link: LinkSpec, clock: Clock, tell: Tell) -> None:
+        self._link, self._lane, self._tell = link, make_lane(link, clock), tell
+        self._may_change = not self._lane.keeps_promises
+        self._joules_per_byte = link.pj_per_bit * 8e-12
+        self.narrow = Narrow(link.sharing, clock)
         self.joules = 0.0
 
     def leave(self, message: Message[Any], now_ns: int, peer: Peer) -> Leaving | None:
@@ -67,9 +82,33 @@ class Egress:
         num_bytes = message.charged_bytes
         message.sent_ns, end_ns = self._lane.start(now_ns, num_bytes, leaving)
         message.due_ns = end_ns if end_ns == NOT_KNOWN_NS else end_ns + peer.latency_ns
+        if leaving is not None:
+            leaving.end_ns = end_ns
         self.joules += num_bytes * self._joules_per_byte
         return leaving
+
+    def cross(
+        self, message: Message[Any], source: str, peer: Peer, leaving: Leaving | None
+    ) -> None:
+        """Take a message that is leaving over what rules have narrowed, from its first byte on."""
+        crossings = self.narrow.cross(
+            message.sent_ns,
+            source,
+            peer.node,
+            message,
+            self._link.bytes_per_s,
+            _kept if leaving is None else leaving.revise,
+        )
+        end_ns = message.due_ns - peer.latency_ns if leaving is None else leaving.end_ns
+        end_ns = last_of(end_ns, crossings)
+        message.due_ns = end_ns if end_ns == NOT_KNOWN_NS else end_ns + peer.latency_ns
+        if leaving is not None:
+            leaving.narrowed = crossings
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has moved bytes until now, as time at its full bandwidth."""
         return self._lane.busy_ns(now_ns)
+
+
+def _kept() -> None:
+    raise AssertionError("where all promises are kept, none is revised")

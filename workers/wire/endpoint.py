@@ -18,7 +18,6 @@ from workers.wire.egress import Egress, Leaving
 from workers.wire.incoming import Incoming
 from workers.wire.ingress import Ingress
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
-from workers.wire.lane import make_lane
 from workers.wire.mail import Mail, Way
 from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
@@ -62,10 +61,8 @@ class Endpoint:
         self._peers: dict[str, Peer] = {}
         self._by_worker: dict[str, Peer] = {}
         self._by_source: dict[str, Peer] = {}
-        self.egress = Egress(make_lane(link, clock), link.pj_per_bit, self._tell_left)
-        self.ingress = Ingress(
-            clock, make_lane(link, clock), self._deliver, shares_memory=mail.shares_memory
-        )
+        self.egress = Egress(link, clock, self._tell_left)
+        self.ingress = Ingress(node, link, clock, self._deliver, shares_memory=mail.shares_memory)
         self.outgoing = Outgoing(clock, self.reach, self._send)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
         self.rules: dict[str, Rule] = {}
@@ -108,6 +105,8 @@ class Endpoint:
         leaving = None
         if self._emulated:
             leaving = self.egress.leave(message, self._clock.now(), peer)
+            if self.egress.narrow.rules:
+                self.egress.cross(message, self.node, peer, leaving)
         else:
             message.sent_ns = message.due_ns = self._clock.now()
         way = peer.way

@@ -5,13 +5,15 @@ there when both its last byte has come and the ingress has taken it.
     ingress        latency ──▶[ first ....... last ]─┴─ the later one: delivered
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from configs.schema.link import LinkSpec
 from workers.host.clock.base import Clock, Timer
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
-from workers.wire.lane import Lane
+from workers.wire.lane import make_lane
 from workers.wire.message import Message
+from workers.wire.narrow import Crossing, Narrow, last_of
 from workers.wire.peer import Peer
 
 Deliver = Callable[[Peer, Message[Any]], None]
@@ -21,14 +23,16 @@ class Arriving:
     """A message that has not arrived yet. Its `due_ns` may still change.
 
     taken_ns   when the ingress has taken all of it; NOT_KNOWN_NS while that is not certain
+    narrowed   other lanes that it crosses on its way in
     twin       another that goes by the same id, where a rule has doubled it
     """
 
-    __slots__ = ("_ingress", "message", "peer", "taken_ns", "timer", "twin")
+    __slots__ = ("_ingress", "message", "narrowed", "peer", "taken_ns", "timer", "twin")
 
     def __init__(self, ingress: "Ingress", peer: Peer, message: Message[Any]) -> None:
         self._ingress, self.peer, self.message = ingress, peer, message
         self.taken_ns = NOT_KNOWN_NS
+        self.narrowed: Sequence[Crossing] = ()
         self.timer: Timer | None = None
         self.twin: Arriving | None = None
 
@@ -48,10 +52,14 @@ class Arriving:
 class Ingress:
     """All messages on their way into one node."""
 
-    def __init__(self, clock: Clock, lane: Lane, deliver: Deliver, *, shares_memory: bool) -> None:
+    def __init__(
+        self, node: str, link: LinkSpec, clock: Clock, deliver: Deliver, *, shares_memory: bool
+    ) -> None:
         """shares_memory: senders revise the envelopes themselves, and send no notes."""
-        self._clock, self._lane, self._deliver = clock, lane, deliver
+        self._node, self._clock, self._deliver = node, clock, deliver
+        self._lane = make_lane(link, clock)
         self._takes_notes = not shares_memory
+        self.narrow = Narrow(link.sharing, clock)
 
     def arrive(self, peer: Peer, message: Message[Any]) -> None:
         """Its first byte is here a latency after it left."""
@@ -65,14 +73,25 @@ class Ingress:
 
     def _begin(self, arriving: Arriving, first_byte_ns: int) -> None:
         """The sender sends no faster than its own link."""
-        message = arriving.message
-        _, taken_ns = self._lane.start(
-            first_byte_ns, message.charged_bytes, arriving, arriving.peer.bytes_per_s
-        )
+        message, bytes_per_s = arriving.message, arriving.peer.bytes_per_s
+        if self.narrow.rules or self.narrow.far:
+            bytes_per_s = self._cross(arriving, first_byte_ns, bytes_per_s)
+        _, taken_ns = self._lane.start(first_byte_ns, message.charged_bytes, arriving, bytes_per_s)
+        if arriving.narrowed:
+            arriving.taken_ns = taken_ns
+            self.settle(arriving)
+            return
         arriving.taken_ns, due_ns = taken_ns, message.due_ns
         if taken_ns != NOT_KNOWN_NS and due_ns != NOT_KNOWN_NS:
             at_ns = taken_ns if taken_ns > due_ns else due_ns
             arriving.timer = self._clock.call_at(at_ns, self._arrived, arriving, at_ns)
+
+    def _cross(self, arriving: Arriving, first_byte_ns: int, bytes_per_s: int) -> int:
+        """Take it over what rules have narrowed; returns how fast it goes on from there."""
+        message, narrow = arriving.message, self.narrow
+        way = arriving.peer.node, self._node, message
+        arriving.narrowed = narrow.cross(first_byte_ns, *way, bytes_per_s, arriving.settle)
+        return narrow.slowest(*way, bytes_per_s)
 
     def revise(self, peer: Peer, left: Left) -> None:
         """What the sender says of a message that is on its way."""
@@ -94,6 +113,8 @@ class Ingress:
             arriving.timer.cancel()
             arriving.timer = None
         taken_ns, due_ns = arriving.taken_ns, arriving.message.due_ns
+        if arriving.narrowed:
+            taken_ns = last_of(taken_ns, arriving.narrowed)
         if taken_ns == NOT_KNOWN_NS or due_ns == NOT_KNOWN_NS:
             return
         at_ns = taken_ns if taken_ns > due_ns else due_ns

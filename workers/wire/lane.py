@@ -7,9 +7,11 @@ that is alone one can be promised, until somebody joins it.
 
 from typing import Protocol
 
+from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
 from workers.hardware.sharing.base import duration_ns
-from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains
+from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains, part_of
+from workers.hardware.sharing.in_order import Fifo
 from workers.host.clock.base import Clock, Timer
 from workers.wire.kinds.left import NOT_KNOWN_NS
 
@@ -49,39 +51,41 @@ class Lane(Protocol):
 
 
 def make_lane(spec: LinkSpec, clock: Clock) -> Lane:
-    """A lane that is shared as the link's `sharing` says."""
-    if spec.sharing == "fair":
-        return FairLane(spec.bytes_per_s, clock)
-    return FifoLane(spec.bytes_per_s)
+    """One direction of that link."""
+    return lane_of(spec.bytes_per_s, spec.sharing, clock)
 
 
-class FifoLane:
-    """One message after the other: `sharing.in_order.Fifo` for bytes, written out because every
-    message passes twice.
+def lane_of(bytes_per_s: int, sharing: Sharing, clock: Clock) -> Lane:
+    return FairLane(bytes_per_s, clock) if sharing == "fair" else FifoLane(bytes_per_s)
+
+
+class FifoLane(Fifo):
+    """One message after the other. Nearly all take the whole lane, and every message passes twice:
+    that is written out.
     """
 
-    __slots__ = ("_bytes_per_s", "_free_ns", "_taken_ns")
+    __slots__ = ("_bytes_per_s",)
     keeps_promises = True
 
     def __init__(self, bytes_per_s: int) -> None:
-        self._bytes_per_s, self._free_ns, self._taken_ns = bytes_per_s, 0, 0
+        super().__init__()
+        self._bytes_per_s = bytes_per_s
 
     def start(
         self, now_ns: int, num_bytes: int, traveller: Traveller | None, limit_bytes_per_s: int = 0
     ) -> tuple[int, int]:
-        """One with a limit of its own takes longer, and holds up nobody by it: it comes in slowly
-        while it waits and while others are served.
+        """One with a limit of its own takes longer; what it leaves of the lane those behind it
+        have.
         """
-        took_ns = -(-num_bytes * 1_000_000_000 // self._bytes_per_s)
-        begin_ns = now_ns if now_ns > self._free_ns else self._free_ns
-        self._free_ns = end_ns = begin_ns + took_ns
+        bytes_per_s = self._bytes_per_s
+        if self._open or 0 < limit_bytes_per_s < bytes_per_s:
+            limit = part_of(limit_bytes_per_s, bytes_per_s) if limit_bytes_per_s else GRAINS
+            return self.take(now_ns, grains(num_bytes, bytes_per_s), min(limit, GRAINS))
+        took_ns = -(-num_bytes * 1_000_000_000 // bytes_per_s)
+        begin_ns = now_ns if now_ns > self.free_ns else self.free_ns
+        self.free_ns = end_ns = begin_ns + took_ns
         self._taken_ns += took_ns
-        if 0 < limit_bytes_per_s < self._bytes_per_s:
-            end_ns = max(end_ns, now_ns + duration_ns(num_bytes, limit_bytes_per_s))
         return begin_ns, end_ns
-
-    def busy_ns(self, now_ns: int) -> int:
-        return self._taken_ns - max(0, self._free_ns - now_ns)
 
 
 class _Alone:
@@ -160,7 +164,7 @@ class FairLane:
     ) -> None:
         limit = None
         if limit_bytes_per_s:
-            limit = max(1, -int(-GRAINS * limit_bytes_per_s // self._bytes_per_s))
+            limit = part_of(limit_bytes_per_s, self._bytes_per_s)
         flow = FairFlow(traveller.ended, grains(num_bytes, self._bytes_per_s), limit)
         self._fair.join(now_ns, flow)
         self._num_flows += 1

@@ -149,18 +149,6 @@ def test_jitter_is_even_around_the_latency() -> None:
     assert abs(sum(delays) / 2_000 - 5_000) < 60 and len(set(delays)) > 1_000
 
 
-def test_bandwidth_by_hand() -> None:
-    """1000 bytes at 0.5 GB/s take 2000 ns; the node's own link (100 GB/s) takes 10 of them."""
-    own_ns = blueprint().plan.node("prefill-0").link.bytes_per_s
-    rule = only({"type": "bandwidth", "attributes": {"rate": "0.5 GB/s"}})
-    spent_ns = -(-1_000 * 10**9 // own_ns)
-    assert judge(rule, message(1, 0)) == Delay(2_000 - spent_ns)
-    assert judge(rule, message(2, 500)) == Delay(4_000 - 500 - spent_ns), "behind the first one"
-    assert judge(rule, message(3, 10_000)) == Delay(2_000 - spent_ns), "the queue is empty again"
-    wide = only({"type": "bandwidth", "attributes": {"rate": "100 TB/s"}})
-    assert judge(wide, message()) == Pass()
-
-
 @pytest.mark.parametrize(
     ("fault", "words"),
     [

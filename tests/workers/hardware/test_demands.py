@@ -36,13 +36,15 @@ def test_pages_round_each_access_and_not_the_sum() -> None:
 
 
 def test_few_pages_in_flight_are_slow_alone_and_hold_up_nobody() -> None:
-    """4 pages of 100 bytes each 1 us: 0.4 bytes a ns, of the tier's 1; the next one has all."""
+    """20 pages of 100 bytes, 4 at once, a turn and 1 us each: four rounds of 1,100, then 4 turns
+    and the last one's latency. The next one has what is left of the bus: together as fast as ever.
+    """
     tiers = {"hbm": make_tier(page_bytes=100, queue_depth=1_000, read_latency_ns=1_000)}
     machine = hardware(tiers=tiers)
     few = Work("few", (Demand("hbm.read", 2_000, in_flight=4),))
-    assert launched(machine, few, 0) == 5_000 + 1_000
+    assert launched(machine, few, 0) == 4 * 1_100 + 4 * 100 + 1_000
     assert launched(machine, Work.of("many", reads={"hbm": 3_000}), 0) == 2_000 + 3_000 + 1_000
-    enough = Work("enough", (Demand("hbm.read", 2_000, in_flight=10),))
+    enough = Work("enough", (Demand("hbm.read", 2_000, in_flight=11),))
     assert due_ns(enough, tiers=tiers) == 2_000 + 1_000
 
 

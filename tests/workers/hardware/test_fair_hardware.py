@@ -36,18 +36,20 @@ def test_two_runs_share_a_fair_tier_and_each_is_due_when_its_share_is_there() ->
 
 
 def test_few_pages_in_flight_leave_a_fair_tier_to_others() -> None:
-    """0.25 bytes a ns for who has few in flight, 0.75 for the other."""
+    """20 pages, 5 at once: alone they have their turns by 3 x 4,100 + 500 = 12,800, 0.156 bytes a
+    ns. The other has 0.844, and ends its 3,000 bytes at 3,556. Each is there 4,000 later.
+    """
 
     async def job(clock: VirtualClock) -> int:
         slow = make_tier(sharing="fair", page_bytes=100, queue_depth=1_000, read_latency_ns=4_000)
         machine = hardware(clock, tiers={"hbm": slow})
-        few = machine.launch(Work("few", (Demand("hbm.read", 1_000, in_flight=10),)), 0)
+        few = machine.launch(Work("few", (Demand("hbm.read", 2_000, in_flight=5),)), 0)
         await machine.run(Work.of("many", reads={"hbm": 3_000}), lambda: None)
-        assert clock.now() == 4_000 + 4_000
+        assert clock.now() == 3_556 + 4_000
         await few.certain()
         return few.due_ns
 
-    assert run_alone(job) == 4_000 + 4_000
+    assert run_alone(job) == 12_800 + 4_000
 
 
 def test_copies_share_a_fair_tier() -> None:

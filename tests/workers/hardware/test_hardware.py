@@ -72,9 +72,11 @@ def test_latency_comes_after_the_last_byte_each_way_its_own() -> None:
 
 
 def test_little_s_law_few_reads_in_flight_do_not_reach_the_bandwidth() -> None:
-    """2 pages of 100 bytes in flight, 1 us each: 200 bytes a us, a fifth of 1 byte/ns."""
+    """Pages of 100 bytes, 2 in flight: five rounds of a turn and 1 us, and the second turn of the
+    last one. So 200 bytes in 1,100 ns, where 1 byte a ns would do.
+    """
     tiers = {"hbm": make_tier(page_bytes=100, queue_depth=2, read_latency_ns=1_000)}
-    assert due_ns(Work.of("w", reads={"hbm": 1_000}), tiers=tiers) == 5_000 + 1_000
+    assert due_ns(Work.of("w", reads={"hbm": 1_000}), tiers=tiers) == 5 * 1_100 + 100
     deep = {"hbm": make_tier(page_bytes=100, queue_depth=100, read_latency_ns=1_000)}
     assert due_ns(Work.of("w", reads={"hbm": 1_000}), tiers=deep) == 1_000 + 1_000
     assert due_ns(Work.of("w", writes={"hbm": 1_000}), tiers=tiers) == 1_000, "no latency, no limit"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.hardware.sharing.base import duration_ns
+from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.sharing.in_order import Fifo, Servers
 
 RATES = st.sampled_from([1e9, 3e8, 7.0, 1e12, 10**9, 3_350_000_000])
@@ -20,8 +21,20 @@ def test_a_duration_is_amount_over_rate_rounded_up(amount: int, rate_per_s: floa
     assert exact - error <= duration_ns(amount, rate_per_s) < exact + 1 + error
 
 
-def test_without_a_rate_nothing_costs_anything() -> None:
-    assert duration_ns(10**12, 0) == 0
+@pytest.mark.parametrize("rate_per_s", [0, 0.0, -1.0, float("nan")])
+def test_a_rate_that_is_nothing_serves_nothing(rate_per_s: float) -> None:
+    """It is not infinitely fast: nobody may ask it."""
+    with pytest.raises((AssertionError, ValueError)):
+        duration_ns(10**12, rate_per_s)
+    with pytest.raises((AssertionError, ValueError)):
+        grains(10**12, rate_per_s)
+
+
+def test_a_rate_is_not_rounded() -> None:
+    """Three units at 1.5 a second take two seconds, in order and fairly; at 0.4 it is 7.5."""
+    for rate_per_s, took_ns in ((1.5, 2 * 10**9), (Fraction(2, 5), 7_500_000_000)):
+        assert duration_ns(3, rate_per_s) == took_ns
+        assert grains(3, rate_per_s) == took_ns * GRAINS
 
 
 @given(ASKED, RATES)
@@ -50,12 +63,60 @@ def test_a_queue_was_busy_as_its_services_say(asked: list[tuple[int, int]], now_
     assert fifo.busy_ns(now_ns) == worked <= now_ns
 
 
-def test_a_limited_flow_is_late_and_holds_up_nobody() -> None:
+def test_what_a_limited_flow_leaves_is_served_to_those_behind_it() -> None:
+    """1000 at 0.1 a ns until 10,000. The second has 0.9 a ns: 1,000 / 0.9 = 1,111.1, so until
+    1,112. The third the same after it, though it could take all: 2,224. The fourth comes when the
+    first is gone. In whole ns 1,000 + 2 x 1,112 x 0.9 = 3,001.6 were served by then.
+    """
     fifo, ends = Fifo(), []
     fifo.serve(0, 1_000, 1e9, ends.append, limit_per_s=1e8)
     fifo.serve(0, 1_000, 1e9, ends.append)
+    assert fifo.begins_ns(0) == 1_112
     fifo.serve(0, 1_000, 1e9, ends.append, limit_per_s=9e8)
-    assert ends == [10_000, 2_000, 3_000], "the third has come in while it waited"
+    assert fifo.busy_ns(1_112) == 1_112 and fifo.busy_ns(10_000) == 3_001
+    fifo.serve(20_000, 1_000, 1e9, ends.append)
+    assert ends == [10_000, 1_112, 2_224, 21_000]
+
+
+def in_order_by_fluid(asked: list[tuple[int, int, int]]) -> list[int]:
+    """Ends of (at, amount, tenths of the server at most), ns by ns: in each, those that are there
+    take their most, in order, until the server's ten tenths are gone.
+    """
+    left = [10 * amount for _, amount, _ in asked]
+    ends = [at if not amount else 0 for at, amount, _ in asked]
+    now_ns = 0
+    while any(left):
+        tenths = 10
+        for i, (at_ns, _, most) in enumerate(asked):
+            if at_ns <= now_ns and left[i] > 0:
+                had = min(most, tenths)
+                left[i] = max(0, left[i] - had)
+                tenths -= had
+                if not left[i]:
+                    ends[i] = now_ns + 1
+        now_ns += 1
+    return ends
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 400), st.integers(1, 90), st.integers(1, 10)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_limited_flows_in_order_are_as_in_a_fluid(asked: list[tuple[int, int, int]]) -> None:
+    """And the server is never asked for more than it can: its busy time is at most the time."""
+    asked.sort(key=lambda entry: entry[0])
+    fifo, ends = Fifo(), list[int]()
+    for at_ns, amount, most in asked:
+        limit = None if most == 10 else Fraction(most * 10**8)
+        fifo.serve(at_ns, amount, 10**9, ends.append, limit_per_s=limit)
+        assert 0 <= fifo.busy_ns(at_ns) <= at_ns
+    assert ends == in_order_by_fluid(asked)
+    last_ns = max(ends)
+    served_ns = sum(amount for _, amount, _ in asked)
+    assert served_ns <= fifo.busy_ns(last_ns) <= min(last_ns, served_ns + len(asked))
 
 
 class Simulated:

@@ -1,8 +1,10 @@
 """What all ways of sharing have in common."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Protocol
 
+Rate = float | Fraction  # units a second, above 0
 Ended = Callable[[int], None]  # told the end in ns, once it is certain
 
 
@@ -27,14 +29,14 @@ class Shared(Protocol):
         self,
         now_ns: int,
         amount: int,
-        rate_per_s: float,
+        rate_per_s: Rate,
         ended: Ended,
-        limit_per_s: float = 0,
+        limit_per_s: Rate | None = None,
         pieces: int = 1,
     ) -> Flow | None:
         """Join at `now_ns` with an amount that takes amount / rate of the whole resource.
 
-        limit_per_s   the flow itself goes no faster than this; 0: as fast as the resource
+        limit_per_s   the flow itself goes no faster than this; None: as fast as the resource
         pieces        parts of equal size that may be served apart, where there are several servers
         ended         told the end as soon as it is certain: within this call where nothing can
                       change it any more, else when it comes
@@ -52,10 +54,9 @@ class Shared(Protocol):
         ...
 
 
-def duration_ns(amount: int, rate_per_s: float) -> int:
-    """How long `amount` takes alone at a rate (0 costs nothing), rounded up: what is asked for is
-    never free by rounding.
+def duration_ns(amount: int, rate_per_s: Rate) -> int:
+    """How long `amount` takes alone at a rate, rounded up: what is asked for is never free, neither
+    by rounding nor by a rate that is nothing.
     """
-    if not rate_per_s or not amount:
-        return 0
+    assert rate_per_s > 0, f"a rate of {rate_per_s} serves nothing: it must be above 0"
     return -int(-amount * 1_000_000_000 // rate_per_s)

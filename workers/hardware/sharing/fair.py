@@ -21,7 +21,7 @@ import heapq
 import math
 from bisect import insort
 
-from workers.hardware.sharing.base import Ended, Flow
+from workers.hardware.sharing.base import Ended, Flow, Rate
 
 GRAINS = math.lcm(*range(1, 33)) << 20
 
@@ -48,9 +48,16 @@ class FairFlow(Flow):
         self.gone = False  # left, or ended
 
 
-def grains(amount: int, rate_per_s: float) -> int:
-    """`amount` as time of a whole resource of that rate, in grains."""
-    return amount * 1_000_000_000 * GRAINS // round(rate_per_s) if rate_per_s else 0
+def grains(amount: int, rate_per_s: Rate) -> int:
+    """`amount` as time of a whole resource of that rate, in grains, rounded up."""
+    units, seconds = rate_per_s.as_integer_ratio()
+    assert units > 0, f"a rate of {rate_per_s} serves nothing: it must be above 0"
+    return -(-amount * (1_000_000_000 * GRAINS) * seconds // units)
+
+
+def part_of(limit_per_s: Rate, rate_per_s: Rate) -> int:
+    """A limit as grains a ns of a resource of that rate, rounded up."""
+    return max(1, -int(-GRAINS * limit_per_s // rate_per_s))
 
 
 class Fair:
