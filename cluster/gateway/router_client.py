@@ -114,6 +114,10 @@ class MessageRouterClient:
 
     async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
         """See RouterClient. Leaving early, for whatever reason, cancels."""
+        clock = self._node.clock
+        clock.join_wall()
+        if request.arrived_ns is None:  # before it waits for anything
+            request = replace(request, arrived_ns=clock.now())
         reader: Mailbox[Output | PeerDead] = self._node.mailbox(UNREAD_MAX)
         self._readers[request.request_id] = reader
         ended, position = False, 0

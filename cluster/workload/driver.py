@@ -2,9 +2,8 @@
 every world.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,14 @@ from cluster.workload.build import TimedRequest, Workload
 from workers.errors import PerfuseError, to_body
 from workers.node import Node
 
-# Open-loop requests in flight at once. Beyond it the next arrival waits here, and the report says
-# so.
-IN_FLIGHT_MAX = 4096
-
 
 @dataclass(slots=True)
 class Answer:
     """What one request got, and when. Times are emulated nanoseconds by the clock that judges
     (live: the wall).
 
+    submitted_ns   when its user sent it: in an open loop what the workload says, however late this
+                   host may be; in a closed one, when the answer before it had been read
     ttft_ns   submitted -> first output            e2e_ns   submitted -> last output
     tpot_ns   (e2e - ttft) / (tokens - 1); None for one token
     """
@@ -87,11 +84,14 @@ class Driver:
         self, requests: tuple[TimedRequest, ...], answers: list[Answer], concurrency: int
     ) -> None:
         """Each of `concurrency` users takes the next question when the last one is answered."""
-        waiting = iter(range(len(requests)))
+        clock, waiting = self._node.clock, iter(range(len(requests)))
 
         async def user() -> None:
+            clock.join_wall()
+            free_ns = clock.wall_now()
             for index in waiting:
-                await self._ask(requests[index], answers[index])
+                await self._ask(requests[index], answers[index], free_ns)
+                free_ns += answers[index].e2e_ns
 
         users = [
             self._node.spawn(user(), f"user {i}") for i in range(min(concurrency, len(requests)))
@@ -100,31 +100,26 @@ class Driver:
             await task
 
     async def _open(self, requests: tuple[TimedRequest, ...], answers: list[Answer]) -> None:
+        """Each at its time, however many are inside: what holds them back is the cluster's."""
         clock = self._node.clock
         clock.join_wall()
         begun_ns = clock.now()
-        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
-
-        async def one(index: int) -> None:
-            try:
-                await self._ask(requests[index], answers[index])
-            finally:
-                slots.release()
-
         tasks = []
-        for index, timed in enumerate(requests):
-            await clock.wait_until(begun_ns + timed.at_ns)
-            await slots.acquire()
-            tasks.append(self._node.spawn(one(index), timed.request.request_id))
+        for timed, answer in zip(requests, answers, strict=True):
+            arrives_ns = begun_ns + timed.at_ns
+            await clock.wait_until(arrives_ns)
+            asking = self._ask(timed, answer, arrives_ns)
+            tasks.append(self._node.spawn(asking, timed.request.request_id))
         for task in tasks:
             await task
 
-    async def _ask(self, timed: TimedRequest, answer: Answer) -> None:
+    async def _ask(self, timed: TimedRequest, answer: Answer, arrived_ns: int) -> None:
         clock = self._node.clock
         clock.join_wall()
-        begun_ns = answer.submitted_ns = clock.wall_now()
+        begun_ns = answer.submitted_ns = arrived_ns
+        request = replace(timed.request, arrived_ns=arrived_ns)
         try:
-            async for output in self._client.submit(timed.request):
+            async for output in self._client.submit(request):
                 answer.e2e_ns = clock.wall_now() - begun_ns
                 if answer.ttft_ns is None and output.token_ids:
                     answer.ttft_ns = answer.e2e_ns
