@@ -32,10 +32,6 @@ from workers.wire.message import Message
 
 A = TypeVar("A")
 
-# Outputs of one request that its reader has not taken yet; a token each, so more than any answer
-# has.
-UNREAD_MAX = 1 << 17
-
 
 class MessageRouterClient:
     """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
@@ -118,7 +114,8 @@ class MessageRouterClient:
         clock.join_wall()
         if request.arrived_ns is None:  # before it waits for anything
             request = replace(request, arrived_ns=clock.now())
-        reader: Mailbox[Output | PeerDead] = self._node.mailbox(UNREAD_MAX)
+        # No longer than the answer is.
+        reader: Mailbox[Output | PeerDead] = self._node.mailbox(queue="outputs of a request")
         self._readers[request.request_id] = reader
         ended, position = False, 0
         try:

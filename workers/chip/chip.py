@@ -23,6 +23,7 @@ from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
+from workers.host.longest import Longest
 from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
@@ -77,7 +78,8 @@ class Chip:
         # What was aborted, and by which message: an older one that comes later must not bring it
         # back.
         self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        self._wake = node.mailbox(1 << 16)
+        self._wake = node.mailbox()
+        self._longest_queue = node.queues.setdefault(f"requests of {name}", Longest())
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
         )
@@ -244,7 +246,9 @@ class Chip:
 
     async def serve(self) -> None:
         while True:
+            await self._reports.room()
             self._wake.take_due()
+            self._longest_queue.seen(self._scheduler.num_waiting)
             step = self._scheduler.schedule()
             if step is None:
                 await self._wake.get_due()
