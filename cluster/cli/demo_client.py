@@ -74,16 +74,16 @@ async def _ask(
             extra_body=body,
         )
         async for chunk in stream:
-            _take(answer, chunk, now_ns() - answer.submitted_ns)
+            _take(answer, chunk, now_ns())
     except openai.OpenAIError as error:
+        answer.read(0, now_ns())
         answer.finish_reason, answer.error = "error", {"message": str(error)}
 
 
-def _take(answer: Answer, chunk: openai.types.chat.ChatCompletionChunk, since_ns: int) -> None:
+def _take(answer: Answer, chunk: openai.types.chat.ChatCompletionChunk, read_ns: int) -> None:
+    """A chunk counts as one token: how many its text is of, HTTP does not say."""
     for choice in chunk.choices:
-        answer.e2e_ns = since_ns
-        if answer.ttft_ns is None:
-            answer.ttft_ns = since_ns
+        answer.read(bool(choice.delta.content) or answer.ttft_ns is None, read_ns)
         answer.text += choice.delta.content or ""
         if choice.finish_reason:
             answer.finish_reason = choice.finish_reason

@@ -118,8 +118,9 @@ def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]
                 "error": a.error,
                 "ttft_ns": a.ttft_ns,
                 "tpot_ns": a.tpot_ns,
+                "itl_ns": a.itl_ns,
                 "e2e_ns": a.e2e_ns,
-                "times_ns": dict(a.times_ns),
+                "times_ns": a.phases_ns,
             }
             for a in run.answers
         ],

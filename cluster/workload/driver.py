@@ -4,11 +4,13 @@ every world.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.api.output import DELIVERY, PHASES
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.workload.build import TimedRequest, Workload
 from workers.errors import PerfuseError, to_body
@@ -24,6 +26,7 @@ class Answer:
                    host may be; in a closed one, when the answer before it had been read
     ttft_ns   submitted -> first output            e2e_ns   submitted -> last output
     tpot_ns   (e2e - ttft) / (tokens - 1); None for one token
+    token_ns  submitted -> each token, as it was read
     """
 
     request_id: str
@@ -38,6 +41,7 @@ class Answer:
     submitted_ns: int = 0
     ttft_ns: int | None = None
     e2e_ns: int = 0
+    token_ns: list[int] = field(default_factory=list)
     times_ns: Mapping[str, int] = field(default_factory=dict)
     passages: tuple[str, ...] = ()
     logits: list[NDArray[np.float32]] = field(default_factory=list)
@@ -47,6 +51,24 @@ class Answer:
         if self.ttft_ns is None or self.num_output_tokens < 2:
             return None
         return (self.e2e_ns - self.ttft_ns) / (self.num_output_tokens - 1)
+
+    @property
+    def phases_ns(self) -> dict[str, int]:
+        """Where its time went; all of it, so that the phases add up to the end-to-end time."""
+        spent = {phase: self.times_ns.get(phase, 0) for phase in PHASES}
+        return {**spent, DELIVERY: self.e2e_ns - sum(spent.values())}
+
+    def read(self, num_tokens: int, now_ns: int) -> None:
+        """Whoever asked reads an output, perhaps with tokens, at `now_ns`."""
+        self.e2e_ns = now_ns - self.submitted_ns
+        self.token_ns.extend([self.e2e_ns] * num_tokens)
+        if self.ttft_ns is None and num_tokens:
+            self.ttft_ns = self.e2e_ns
+
+    @property
+    def itl_ns(self) -> list[int]:
+        """From each token to the next one: 0 where they came together."""
+        return [later - sooner for sooner, later in pairwise(self.token_ns)]
 
     @property
     def is_exact(self) -> bool:
@@ -116,13 +138,11 @@ class Driver:
     async def _ask(self, timed: TimedRequest, answer: Answer, arrived_ns: int) -> None:
         clock = self._node.clock
         clock.join_wall()
-        begun_ns = answer.submitted_ns = arrived_ns
+        answer.submitted_ns = arrived_ns
         request = replace(timed.request, arrived_ns=arrived_ns)
         try:
             async for output in self._client.submit(request):
-                answer.e2e_ns = clock.wall_now() - begun_ns
-                if answer.ttft_ns is None and output.token_ids:
-                    answer.ttft_ns = answer.e2e_ns
+                answer.read(len(output.token_ids), clock.wall_now())
                 answer.token_ids.extend(output.token_ids)
                 answer.text += output.text
                 if output.logits is not None:
@@ -135,5 +155,5 @@ class Driver:
                     answer.times_ns, answer.passages = output.times, output.passages
         except PerfuseError as error:
             answer.finish_reason, answer.error = "error", to_body(error)
-            answer.e2e_ns = clock.wall_now() - begun_ns
+            answer.read(0, clock.wall_now())
         self._on_answer(answer)
