@@ -15,6 +15,7 @@ from workers.experts.exchange import CombineSide, DispatchSide
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.disk import Disk
+from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
 from workers.host.rng import Rng
 from workers.host.trace import Trace
@@ -58,6 +59,7 @@ class Node:
         self._on_failure, self._numerics = on_failure, numerics
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
+        self.queues: dict[str, Longest] = {}
         self.hardware = Hardware(name, device, clock, trace, compute_thread)
         self.endpoint = Endpoint(
             name,
@@ -107,11 +109,15 @@ class Node:
 
     def combine_side(self, worker: str) -> CombineSide:
         """The exchange as an expert shard of this node has it: rows in, sums out."""
-        return CombineSide(self.port(worker), self.clock)
+        return CombineSide(self.port(worker), self.mailbox(queue=f"dispatches of {worker}"))
 
-    def mailbox(self, capacity: int) -> Mailbox[Any]:
-        """A bounded queue between tasks of this node that keeps emulated time."""
-        return Mailbox(self.clock, capacity)
+    def mailbox(self, capacity: int | None = None, *, queue: str = "") -> Mailbox[Any]:
+        """A queue between tasks of this node that keeps emulated time.
+
+        queue   under which name reports tell how long it ever was; mailboxes may share one
+        """
+        longest = self.queues.setdefault(queue, Longest()) if queue else None
+        return Mailbox(self.clock, capacity, longest)
 
     async def crash(self) -> None:
         """Cancel every task and wait until all are gone."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from workers.wire.roles import plain_bytes
 
-# Phases of a request in the order in which it meets them, and how people call them. What is left of
-# its time is delivery: messages between router, chips and gateway.
+# Phases of a request in the order in which it meets them, and how people call them. None overlap.
+# What is left of its time is DELIVERY: on its way between gateway, router and chips, and waiting to
+# be sent there; in a live world also what its host took beyond that.
 PHASES: Mapping[str, str] = {
     "retrieval": "retrieval",
     "preparation": "preparation",
@@ -21,6 +22,7 @@ PHASES: Mapping[str, str] = {
     "expert_wait": "expert wait",
     "sampling": "sampling",
 }
+DELIVERY = "delivery"
 # Those that are over when decode begins.
 BEFORE_DECODE = ("retrieval", "preparation", "queue", "prefill", "kv_transfer")
 

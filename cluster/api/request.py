@@ -25,7 +25,9 @@ class Request:
     messages     chat messages, each {"role", "content"}
     prompt       raw text                     prompt_ids   token ids, taken as they are
     retrieval    passages to fetch first (query = the last user message, or the prompt), or None
-    deadline_ns  emulated nanoseconds from submission, or 0 for the cluster's default
+    deadline_ns  emulated nanoseconds from arrival, or 0 for the cluster's default
+    arrived_ns   point in emulated time at which its user sent it, whatever held it back since;
+                 None: when it is submitted
     """
 
     request_id: str
@@ -36,6 +38,7 @@ class Request:
     prompt_ids: tuple[int, ...] = ()
     retrieval: Retrieval | None = None
     deadline_ns: int = 0
+    arrived_ns: int | None = None
 
     def to_body(self) -> dict[str, Any]:
         return {
@@ -47,10 +50,13 @@ class Request:
             "prompt_ids": list(self.prompt_ids),
             "retrieval": asdict(self.retrieval) if self.retrieval else None,
             "deadline_ns": self.deadline_ns,
+            "arrived_ns": self.arrived_ns,
         }
 
     def wire_bytes(self) -> int:
-        """Token ids of 4 bytes; all else as a compact encoding sends it."""
+        """Token ids of 4 bytes, the deadline as a point in time of 8, in which the arrival is; all
+        else as a compact encoding sends it.
+        """
         retrieval = (self.retrieval.store, self.retrieval.top_k) if self.retrieval else None
         facts = (self.request_id, self.model, self.messages, self.prompt, retrieval)
         return 4 * len(self.prompt_ids) + 8 + self.sampling.wire_bytes() + plain_bytes(facts)
@@ -67,4 +73,5 @@ class Request:
             prompt_ids=tuple(body.get("prompt_ids", ())),
             retrieval=Retrieval(**retrieval) if retrieval else None,
             deadline_ns=body.get("deadline_ns", 0),
+            arrived_ns=body.get("arrived_ns"),
         )

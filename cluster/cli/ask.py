@@ -82,7 +82,8 @@ def ask_endpoint(
     passages = extra.get("retrieval", {}).get("passages", ())
     _show(answer.choices[0].message.content or "", passages)
     if times_ns := extra.get("times_ns"):
-        _show_times({phase: spent_ns / 1e3 for phase, spent_ns in times_ns.items()})
+        shown = {phase: spent_ns / 1e3 for phase, spent_ns in times_ns.items()}
+        _show_times(shown, "together, without delivery")
 
 
 def _show(text: str, passages: Sequence[str]) -> None:
@@ -91,10 +92,10 @@ def _show(text: str, passages: Sequence[str]) -> None:
         console.print(f"  [dim]{escape(passage)}[/]")
 
 
-def _show_times(phases_us: Mapping[str, float]) -> None:
+def _show_times(phases_us: Mapping[str, float], whole: str = "end to end") -> None:
     table = Table(title="where the time went", title_justify="left", show_header=False)
     for phase, microseconds in phases_us.items():
         table.add_row(PHASE_NAMES.get(phase, phase), duration(microseconds))
     table.add_section()
-    table.add_row("end to end", duration(sum(phases_us.values())))
+    table.add_row(whole, duration(sum(phases_us.values())))
     console.print(table)

@@ -15,7 +15,9 @@ OnAnswer = Callable[[Answer], None]
 def ask_over_http(
     url: str, workload: Workload, dilation: float, on_answer: OnAnswer
 ) -> list[Answer]:
-    """Ask all questions, `workload.concurrency` at a time; times are wall time over dilation."""
+    """Ask all questions, `workload.concurrency` at a time or each at its own; times are wall time
+    over dilation.
+    """
     return asyncio.run(_ask_all(url, workload, dilation, on_answer))
 
 
@@ -29,23 +31,35 @@ async def _ask_all(
         return int((time.monotonic() - origin_s) * 1e9 / dilation)
 
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+
+        async def one(index: int, arrived_ns: int) -> None:
+            await asyncio.sleep(max(0, arrived_ns - now_ns()) * dilation * 1e-9)
+            await _ask(client, workload.requests[index], answers[index], arrived_ns, now_ns)
+            on_answer(answers[index])
+
         waiting = iter(range(len(answers)))
 
         async def user() -> None:
             for index in waiting:
-                await _ask(client, workload.requests[index], answers[index], now_ns)
-                on_answer(answers[index])
+                await one(index, now_ns())
 
-        users = min(workload.concurrency or len(answers), len(answers))
-        await asyncio.gather(*(user() for _ in range(users)))
+        if workload.concurrency is None:
+            asking = [one(index, timed.at_ns) for index, timed in enumerate(workload.requests)]
+        else:
+            asking = [user() for _ in range(min(workload.concurrency, len(answers)))]
+        await asyncio.gather(*asking)
     return answers
 
 
 async def _ask(
-    client: openai.AsyncOpenAI, timed: TimedRequest, answer: Answer, now_ns: Callable[[], int]
+    client: openai.AsyncOpenAI,
+    timed: TimedRequest,
+    answer: Answer,
+    arrived_ns: int,
+    now_ns: Callable[[], int],
 ) -> None:
     request, sampling = timed.request, timed.request.sampling
-    answer.submitted_ns = now_ns()
+    answer.submitted_ns = arrived_ns
     retrieval = request.retrieval
     body = {"retrieval": {"store": retrieval.store, "top_k": retrieval.top_k}} if retrieval else {}
     try:
@@ -60,16 +74,16 @@ async def _ask(
             extra_body=body,
         )
         async for chunk in stream:
-            _take(answer, chunk, now_ns() - answer.submitted_ns)
+            _take(answer, chunk, now_ns())
     except openai.OpenAIError as error:
+        answer.read(0, now_ns())
         answer.finish_reason, answer.error = "error", {"message": str(error)}
 
 
-def _take(answer: Answer, chunk: openai.types.chat.ChatCompletionChunk, since_ns: int) -> None:
+def _take(answer: Answer, chunk: openai.types.chat.ChatCompletionChunk, read_ns: int) -> None:
+    """A chunk counts as one token: how many its text is of, HTTP does not say."""
     for choice in chunk.choices:
-        answer.e2e_ns = since_ns
-        if answer.ttft_ns is None:
-            answer.ttft_ns = since_ns
+        answer.read(bool(choice.delta.content) or answer.ttft_ns is None, read_ns)
         answer.text += choice.delta.content or ""
         if choice.finish_reason:
             answer.finish_reason = choice.finish_reason

@@ -57,6 +57,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(f"trace hash {run.trace_hash}")
     if scenario.cluster.emulation:
         console.print(_energy(run, summary.num_tokens))
+    if longest := _longest(run):
+        console.print(f"longest queues: {longest}")
     if run.lateness:
         fraction = overrun_fraction(run.lateness, _tpots(run))
         console.print(f"overruns {fraction:.2%} of {len(run.lateness):,} runs and deliveries")
@@ -81,6 +83,17 @@ def _energy(run: Run, num_tokens: int) -> str:
     )
 
 
+def _longest(run: Run) -> str:
+    """The three that were longest, of those in which more than one ever waited."""
+    lengths = [
+        (length, f"{length:,} {what} ({node})")
+        for node, queues in run.queues.items()
+        for what, length in queues.items()
+        if length > 1
+    ]
+    return ", ".join(text for _, text in sorted(lengths, key=lambda pair: -pair[0])[:3])
+
+
 def _tpots(run: Run) -> dict[str, float]:
     return {a.request_id: a.tpot_ns for a in run.answers if a.tpot_ns is not None}
 
@@ -94,6 +107,7 @@ def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]
         "summary": asdict(summary),
         "held": run.held,
         "joules": run.joules,
+        "queues": run.queues,
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "answers": [
             {
@@ -104,8 +118,9 @@ def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]
                 "error": a.error,
                 "ttft_ns": a.ttft_ns,
                 "tpot_ns": a.tpot_ns,
+                "itl_ns": a.itl_ns,
                 "e2e_ns": a.e2e_ns,
-                "times_ns": dict(a.times_ns),
+                "times_ns": a.phases_ns,
             }
             for a in run.answers
         ],

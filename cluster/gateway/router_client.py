@@ -32,10 +32,6 @@ from workers.wire.message import Message
 
 A = TypeVar("A")
 
-# Outputs of one request that its reader has not taken yet; a token each, so more than any answer
-# has.
-UNREAD_MAX = 1 << 17
-
 
 class MessageRouterClient:
     """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
@@ -114,7 +110,12 @@ class MessageRouterClient:
 
     async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
         """See RouterClient. Leaving early, for whatever reason, cancels."""
-        reader: Mailbox[Output | PeerDead] = self._node.mailbox(UNREAD_MAX)
+        clock = self._node.clock
+        clock.join_wall()
+        if request.arrived_ns is None:  # before it waits for anything
+            request = replace(request, arrived_ns=clock.now())
+        # No longer than the answer is.
+        reader: Mailbox[Output | PeerDead] = self._node.mailbox(queue="outputs of a request")
         self._readers[request.request_id] = reader
         ended, position = False, 0
         try:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from cluster.api.output import PHASES
+from cluster.api.output import DELIVERY, PHASES
 from cluster.workload.driver import Answer
 from configs.schema import SloSection
 
@@ -16,10 +16,14 @@ class Summary:
     accuracy        exact answers / questions; None where no answer is expected
     ttft_us_p50     median of (first output - submitted)
     tpot_us_p50     median over requests of (last - first output) / (tokens - 1)
-    e2e_us_p50      median of (last output - submitted)
+    itl_us_p50      median over all tokens but first ones of (it - the one before), 0 where they
+                    came together
+    e2e_us_p50      median of (last output - submitted), and their mean
     tokens_per_s    output tokens of all requests / (last output of all - first submission)
     goodput_per_s   requests that met every SLO / the same span; None where none was promised
-    phases_us       mean over requests of the time in each phase
+    phases_us       mean over requests of the time in each phase; with the remainder, "delivery",
+                    they add up to e2e_us_mean
+    TTFT, TPOT and ITL are what the client reads.
     """
 
     num_requests: int
@@ -30,7 +34,10 @@ class Summary:
     ttft_us_p99: float
     tpot_us_p50: float
     tpot_us_p99: float
+    itl_us_p50: float
+    itl_us_p99: float
     e2e_us_p50: float
+    e2e_us_mean: float
     tokens_per_s: float
     goodput_per_s: float | None
     phases_us: Mapping[str, float]
@@ -44,6 +51,7 @@ def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summa
         raise ValueError(f"none of {len(answers)} requests was answered; the first error: {first}")
     ttfts = sorted(a.ttft_ns / 1e3 for a in answered if a.ttft_ns is not None)
     tpots = sorted(a.tpot_ns / 1e3 for a in answered if a.tpot_ns is not None)
+    itls = sorted(gap_ns / 1e3 for a in answered for gap_ns in a.itl_ns)
     expected = [a for a in answers if a.expected is not None]
     span_ns = max(a.submitted_ns + a.e2e_ns for a in answered) - min(
         a.submitted_ns for a in answered
@@ -58,7 +66,10 @@ def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summa
         ttft_us_p99=percentile(ttfts, 0.99),
         tpot_us_p50=median(tpots) if tpots else 0.0,
         tpot_us_p99=percentile(tpots, 0.99) if tpots else 0.0,
+        itl_us_p50=median(itls) if itls else 0.0,
+        itl_us_p99=percentile(itls, 0.99) if itls else 0.0,
         e2e_us_p50=median(a.e2e_ns / 1e3 for a in answered),
+        e2e_us_mean=fmean(a.e2e_ns / 1e3 for a in answered),
         tokens_per_s=num_tokens / (span_ns * 1e-9) if span_ns else 0.0,
         goodput_per_s=_goodput_per_s(answered, slo, span_ns),
         phases_us=phases(answered),
@@ -84,9 +95,8 @@ def _within(seen_ns: float | None, promised_ns: int | None) -> bool:
 
 def phases(answers: Sequence[Answer]) -> dict[str, float]:
     """Mean microseconds in each phase; "delivery" is the rest of the end-to-end time."""
-    result = {phase: fmean(a.times_ns.get(phase, 0) / 1e3 for a in answers) for phase in PHASES}
-    result["delivery"] = fmean(a.e2e_ns / 1e3 for a in answers) - sum(result.values())
-    return result
+    of_each = [answer.phases_ns for answer in answers]
+    return {phase: fmean(one[phase] / 1e3 for one in of_each) for phase in (*PHASES, DELIVERY)}
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from cluster.api.output import PHASES
+from cluster.api.output import DELIVERY, PHASES
 from cluster.reports.summary import Summary
 
-PHASE_NAMES = {**PHASES, "delivery": "delivery"}
+PHASE_NAMES = {**PHASES, DELIVERY: "delivery, the rest"}
 
 
 def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str, str]) -> Table:
@@ -28,6 +28,8 @@ def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str
     row("TTFT p99", [duration(r.ttft_us_p99) for r in runs])
     row("TPOT p50", [duration(r.tpot_us_p50) for r in runs])
     row("TPOT p99", [duration(r.tpot_us_p99) for r in runs])
+    row("ITL p50", [duration(r.itl_us_p50) for r in runs])
+    row("ITL p99", [duration(r.itl_us_p99) for r in runs])
     row("end to end p50", [duration(r.e2e_us_p50) for r in runs])
     row("output tokens/s", [f"{r.tokens_per_s:,.0f}" for r in runs])
     if any(r.goodput_per_s is not None for r in runs):
@@ -38,6 +40,7 @@ def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str
     table.add_section()
     for phase, name in PHASE_NAMES.items():
         row(f"mean in {name}", [duration(r.phases_us.get(phase, 0.0)) for r in runs])
+    row("mean end to end", [duration(r.e2e_us_mean) for r in runs])
     return table
 
 

@@ -17,7 +17,8 @@ from cluster.router.preparation import Preparation
 from cluster.router.reader_line import ReaderLine
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire, fault_of
-from workers.errors import PerfuseError, QueueFull
+from workers.errors import PerfuseError
+from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
 from workers.node import Node
 
@@ -50,6 +51,7 @@ class Performer:
         self._lines: dict[str, ReaderLine] = {}
         self._room_wait: asyncio.Task[None] | None = None
         self._held_back: list[Action] | None = None
+        self._longest_line = node.queues.setdefault("requests for KV room", Longest())
         ledger.perform = self.perform
 
     def answer_to(self, request_id: str) -> Mailbox[Answer]:
@@ -63,6 +65,7 @@ class Performer:
         self._answers.pop(request_id, None)
 
     def perform(self, actions: Sequence[Action]) -> None:
+        self._longest_line.seen(len(self._ledger.state.line))
         for action in actions:
             if self._do_here(action):
                 continue
@@ -105,10 +108,7 @@ class Performer:
     def _say(self, reader: str, said: Sequence[act.Said]) -> None:
         if reader not in self._lines:
             self._lines[reader] = ReaderLine(self._node, self._wire, reader, self._told)
-        try:
-            self._lines[reader].put(said)
-        except QueueFull:
-            self.lose_reader(reader, self._ledger.state.outboxes[reader].reader_epoch)
+        self._lines[reader].put(said)
 
     def _told(self, reader: str, num_outputs: int, is_heard: bool) -> None:
         event = of.OutputsHeard if is_heard else of.OutputsLost

@@ -9,7 +9,7 @@ from cluster.router.machine.actions import Said
 from cluster.router.wire import Wire
 from workers.host.mailbox import Mailbox
 from workers.node import Node
-from workers.wire.line import BEHIND_MAX, until_heard
+from workers.wire.line import until_heard
 
 # Told of how many outputs were acknowledged (True) or given up (False), the oldest first.
 OnTold = Callable[[str, int, bool], None]
@@ -17,16 +17,17 @@ OnTold = Callable[[str, int, bool], None]
 
 class ReaderLine:
     """One message after the other, each until it is acknowledged; outputs that pile up behind a
-    slow one leave together.
+    slow one leave together. What waits is bounded by what may be inside (admission), and by the
+    lengths of their answers.
     """
 
     def __init__(self, node: Node, wire: Wire, reader: str, on_told: OnTold) -> None:
         self._node, self._wire, self._reader, self._on_told = node, wire, reader, on_told
-        self._waiting: Mailbox[Sequence[Said]] = node.mailbox(BEHIND_MAX)
+        self._waiting: Mailbox[Sequence[Said]] = node.mailbox(queue=f"outputs to {reader}")
         self._task = node.spawn(self._send(), f"outputs to {reader}")
 
     def put(self, said: Sequence[Said]) -> None:
-        """Queue them; never waits. Raises QueueFull."""
+        """Queue them; never waits."""
         self._waiting.put(said)
 
     def close(self) -> None:

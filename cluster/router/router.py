@@ -132,7 +132,8 @@ class Router:
         if outbox is not None and outbox.reader_epoch != message.source_epoch:
             self._performer.lose_reader(message.source, outbox.reader_epoch)
         now_ns = self._node.clock.now()
-        deadline_ns = now_ns + (request.deadline_ns or self.settings.deadline_ns)
+        arrived_ns = now_ns if request.arrived_ns is None else request.arrived_ns
+        deadline_ns = arrived_ns + (request.deadline_ns or self.settings.deadline_ns)
         answer = self._performer.answer_to(request.request_id)
         source, epoch = message.source, message.source_epoch
         try:

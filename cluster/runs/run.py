@@ -12,6 +12,7 @@ from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Joules = dict[str, dict[str, float]]
+Queues = dict[str, dict[str, int]]
 
 
 @dataclass(slots=True)
@@ -23,11 +24,13 @@ class Run:
     held        what the cluster still holds for requests when idle: all zeros, or it leaks
     joules      node -> {"machine", "link"}: energy of what was computed, moved and sent; empty
                 where nobody asked
+    queues      node -> what waits there -> how much of it ever waited at once
     """
 
     answers: list[Answer]
     held: dict[str, int]
     joules: Joules = field(default_factory=dict)
+    queues: Queues = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
 
@@ -52,8 +55,9 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     before = await world.ask_each(list(world.seats), "joules")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     after = await world.ask_each(list(world.seats), "joules")
+    queues = await world.ask_each(list(world.seats), "queues")
     held = await world.client.held_everywhere()
-    return Run(answers, held, _spent(before, after), world.trace.digest())
+    return Run(answers, held, _spent(before, after), queues, world.trace.digest())
 
 
 def _spent(before: Joules, after: Joules) -> Joules:
@@ -75,4 +79,5 @@ def run_live(
         answers = world.run(workload, on_answer)
         joules = _spent(before, world.ask_all("joules"))
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        return Run(answers, world.ask_gateway("held"), joules, lateness=lateness)
+        queues = world.ask_all("queues")
+        return Run(answers, world.ask_gateway("held"), joules, queues, lateness=lateness)

@@ -18,11 +18,12 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from workers.chip.job import Job, failure_report, tokens_report
+from workers.chip.job import Job, account, failure_report, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
+from workers.host.longest import Longest
 from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
@@ -77,7 +78,8 @@ class Chip:
         # What was aborted, and by which message: an older one that comes later must not bring it
         # back.
         self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
-        self._wake = node.mailbox(1 << 16)
+        self._wake = node.mailbox()
+        self._longest_queue = node.queues.setdefault(f"requests of {name}", Longest())
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
         )
@@ -139,6 +141,7 @@ class Chip:
         try:
             if self._pool is not None:
                 await self._pool.fetch(self._scheduler, seq)
+                job.spend_until("kv_transfer", self._node.clock.now())
             if seq.seq_id not in self._jobs:
                 return None
             self._scheduler.add(seq)
@@ -176,8 +179,8 @@ class Chip:
     def _start(self, message: Message[Start]) -> None:
         job = self._known(message)
         now_ns = self._node.clock.now()
-        job.spend("kv_transfer", now_ns - message.content.prefilled_ns)
-        job.since_ns = now_ns
+        job.since_ns = message.content.prefilled_ns
+        job.spend_until("kv_transfer", now_ns)
         try:
             self._scheduler.received(message.request_id, [message.content.token])
         except ValueError as error:
@@ -244,7 +247,9 @@ class Chip:
 
     async def serve(self) -> None:
         while True:
+            await self._reports.room()
             self._wake.take_due()
+            self._longest_queue.seen(self._scheduler.num_waiting)
             step = self._scheduler.schedule()
             if step is None:
                 await self._wake.get_due()
@@ -254,7 +259,8 @@ class Chip:
     async def _run(self, step: Step) -> None:
         begun_ns = self._node.clock.now()
         for item in step.items:
-            self._begin(item, begun_ns)
+            if (job := self._jobs.get(item.seq.seq_id)) is not None:
+                job.spend_until("queue", begun_ns)
         sampling = {i.seq.seq_id: self._sampling_of(i) for i in step.items if i.samples}
         try:
             result = await self._stepper.run(step, sampling)
@@ -271,7 +277,7 @@ class Chip:
             self._fail(seq_id, lost)
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
         for item in live:
-            self._account(item, result, begun_ns)
+            account(self._jobs[item.seq.seq_id], item, result, self._node.clock.now())
         tokens = {seq_id: choice.token_id for seq_id, choice in result.choices.items()}
         at_end = {seq.seq_id for seq in self._scheduler.advance(step, tokens)}
         self._conclude(live, result, at_end)
@@ -279,21 +285,6 @@ class Chip:
     def _sampling_of(self, item: Item) -> SamplingParams:
         job = self._jobs.get(item.seq.seq_id)
         return job.sampling if job is not None else SamplingParams()
-
-    def _begin(self, item: Item, now_ns: int) -> None:
-        """The time from arrival to the first step is queueing."""
-        job = self._jobs.get(item.seq.seq_id)
-        if job is not None and "queue" not in job.times_ns:
-            job.spend("queue", now_ns - job.since_ns)
-
-    def _account(self, item: Item, result: StepResult, begun_ns: int) -> None:
-        job = self._jobs[item.seq.seq_id]
-        if item.seq.num_outputs == 0 or item.count > 1:
-            job.spend("prefill", self._node.clock.now() - begun_ns)
-            return
-        job.spend("attention", result.attention_ns)
-        job.spend("expert_wait", result.expert_wait_ns)
-        job.spend("sampling", result.sampling_ns)
 
     def _conclude(self, live: list[Item], result: StepResult, at_end: set[str]) -> None:
         """Report what was sampled, hand over what was prefilled, let go of what ended."""

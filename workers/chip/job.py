@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.sequence import Sequence as TokenSequence
+from workers.chip.step import Item
+from workers.chip.stepper import StepResult
 from workers.errors import to_body
 from workers.kv.handover import Handover
 from workers.model.sampling import Choice
@@ -21,7 +23,8 @@ class Job:
     """One sequence on this chip and what it has cost so far.
 
     stage      "prefill" here and decode elsewhere, "decode" of KV that came, or "both" here
-    times_ns   phase -> emulated nanoseconds
+    since_ns   until when its time is accounted for
+    times_ns   phase -> emulated nanoseconds; together all the time until `since_ns`
     """
 
     seq: TokenSequence
@@ -35,6 +38,24 @@ class Job:
     def spend(self, phase: str, duration_ns: int) -> None:
         self.times_ns[phase] = self.times_ns.get(phase, 0) + duration_ns
 
+    def spend_until(self, phase: str, now_ns: int) -> None:
+        """All that is not accounted for yet."""
+        self.spend(phase, now_ns - self.since_ns)
+        self.since_ns = now_ns
+
+
+def account(job: Job, item: Item, result: StepResult, now_ns: int) -> None:
+    """Where a step's time went, for one of its sequences. What passes until its next one, because
+    others have the chip, is queueing.
+    """
+    if item.seq.num_outputs == 0 or item.count > 1:
+        job.spend_until("prefill", now_ns)
+        return
+    job.spend("attention", result.attention_ns)
+    job.spend("expert_wait", result.expert_wait_ns)
+    job.spend("sampling", result.sampling_ns)
+    job.since_ns = now_ns
+
 
 def tokens_report(
     sampled: Sequence[tuple[Job, Choice]],
@@ -43,7 +64,12 @@ def tokens_report(
 ) -> Tokens:
     """What a step sampled; `finished`: sequence -> why it ended."""
     jobs = [job for job, _ in sampled]
-    told = [job for job in jobs if job.stage == "prefill" or job.seq.seq_id in finished]
+    # A stop string is found by the router: whoever has one may end with any token.
+    told = [
+        job
+        for job in jobs
+        if job.stage == "prefill" or job.seq.seq_id in finished or job.sampling.stop
+    ]
     return Tokens(
         requests=tuple(job.seq.seq_id for job in jobs),
         stages=tuple(job.stage for job in jobs),

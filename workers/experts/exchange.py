@@ -34,9 +34,6 @@ from workers.wire.kinds.experts import Combine, Dispatch
 from workers.wire.message import Message
 from workers.wire.port import Port
 
-# A shard's backlog: every chip waits for its own dispatch, so far more than chips times
-# micro-batches is a fault.
-BACKLOG_MAX = 4096
 NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
 
 
@@ -194,11 +191,12 @@ class DispatchSide:
 
 
 class CombineSide:
-    """The shard's half."""
+    """The shard's half. `waiting` is bounded by those who dispatch: each waits for its answers, and
+    has no more than its credits on their way.
+    """
 
-    def __init__(self, port: Port, clock: Clock) -> None:
-        self._port = port
-        self._waiting: Mailbox[Dispatched] = Mailbox(clock, BACKLOG_MAX)
+    def __init__(self, port: Port, waiting: Mailbox[Dispatched]) -> None:
+        self._port, self._waiting = port, waiting
         port.on(Dispatch, self._arrived)
 
     def _arrived(self, message: Dispatched) -> Handled:

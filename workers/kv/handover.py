@@ -64,8 +64,9 @@ class Handover:
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
         self._next_block = destination.first_block
         # Each entry: first logical index, blocks to send, the first token once prefill is done,
-        # when computed.
-        self._ready = node.mailbox(1024)
+        # when computed. As many as the sequence has blocks: a slow link fills the cache with what
+        # waits for it, and then nobody is admitted.
+        self._ready = node.mailbox(queue=f"KV chunks of {port.worker}")
 
     def computed(self, block_ids: Sequence[int], num_tokens: int, first_token: int | None) -> None:
         """`num_tokens` tokens are in the cache; the last, partial block goes with the first

@@ -10,7 +10,7 @@ from workers.wire.kind import Kind
 from workers.wire.port import Port
 
 T = TypeVar("T")
-# Reports that the receiver may be behind. One that is further behind is as good as gone.
+# Reports that the receiver may be behind before whoever makes them waits.
 BEHIND_MAX = 1 << 16
 # A call repeats itself within its deadline; a receiver that answers none of so many calls is gone.
 CALLS_MAX = 8
@@ -36,7 +36,7 @@ class Line(Generic[T]):
     ) -> None:
         self._node, self._port, self._receiver, self._kind = node, port, receiver, kind
         self._timeout_ns, self._pack = timeout_ns, pack
-        self._waiting: Mailbox[T] = node.mailbox(BEHIND_MAX)
+        self._waiting: Mailbox[T] = node.mailbox(BEHIND_MAX, queue=f"{kind} to {receiver}")
         self.in_flight = 0
         node.spawn(self._send(), f"{kind} to {receiver}")
 
@@ -44,6 +44,10 @@ class Line(Generic[T]):
         """Queue it; never waits."""
         self.in_flight += 1
         self._waiting.put(item)
+
+    async def room(self) -> None:
+        """Wait while the receiver is too far behind: whoever makes reports makes none meanwhile."""
+        await self._waiting.room()
 
     async def _send(self) -> None:
         while True:

@@ -18,7 +18,8 @@ class SampledToken(NamedTuple):
     position        in the sequence's output, from 0
     num_cached      prompt tokens that were found in a cache
     finish_reason   "" unless it is the last
-    times_ns        phase -> emulated nanoseconds: of a prefill with its token, else with the last
+    times_ns        phase -> emulated nanoseconds so far: of a prefill with its token, else with the
+                    last, or with each where a stop string may make any the last
     logits          [V] float32, little-endian, where they were asked for
     """
 

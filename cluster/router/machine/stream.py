@@ -58,12 +58,22 @@ def _take(request: RequestState, token: SampledToken, texts: Texts) -> Said:
     shown, reason = text.push(token.token_id), token.finish_reason
     if text.is_stopped:
         reason = "stop"
+        _spend_unfinished(request, token)
     elif reason:
         shown += text.flush()
     stream.finish_reason = reason
     logprobs = () if token.logprob is None else (_logprob(token.token_id, token.logprob, texts),)
     output = _output(request, token.position, (token.token_id,), shown, logprobs)
     return Said(output, token.logits)
+
+
+def _spend_unfinished(request: RequestState, token: SampledToken) -> None:
+    """A stop string ends it in the middle of its decode: what that took until then counts, too.
+    What a finished prefill or a last token took is counted where it came.
+    """
+    if token.stage != "prefill" and not token.finish_reason:
+        for phase, duration_ns in (token.times_ns or {}).items():
+            request.spend(phase, duration_ns)
 
 
 def _logprob(token_id: int, told: Logprob, texts: Texts) -> TokenLogprob:

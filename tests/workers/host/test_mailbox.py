@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.bench import run_alone
-from workers.errors import QueueFull
 from workers.host.clock.live import LiveClock
 from workers.host.clock.virtual import VirtualClock
+from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
 
 
@@ -36,16 +36,36 @@ def test_a_reader_gets_all_in_order_and_batches_what_is_due_together(due_ns: lis
     assert len(batches) == len(dict.fromkeys(due_ns)), "one batch an instant"
 
 
-def test_a_full_mailbox_refuses_and_keeps_what_it_has() -> None:
+def test_a_full_mailbox_takes_what_cannot_wait_and_holds_back_what_can() -> None:
+    """Three are put where two have room: none is refused. Whoever waits for room goes on when the
+    second was taken, at 7, and the report knows of three.
+    """
+
     async def job(clock: VirtualClock) -> None:
-        box: Mailbox[int] = Mailbox(clock, 2)
-        box.put(1)
-        box.put(2)
-        with pytest.raises(QueueFull, match="holds 2 items"):
-            box.put(3)
-        assert [await box.get(), await box.get()] == [1, 2]
-        box.put(4)
-        assert await box.get() == 4
+        longest = Longest()
+        box: Mailbox[int] = Mailbox(clock, 2, longest)
+        await box.room()
+        for item in (1, 2, 3):
+            box.put(item)
+        waiter = clock.start(box.room(), "waiter")
+        await clock.wait_until(5)
+        assert await box.get() == 1 and len(box) == 2
+        await clock.wait_until(7)
+        assert not waiter.done()
+        assert await box.get() == 2
+        await waiter
+        assert (clock.now(), len(box), longest.length) == (7, 1, 3)
+
+    run_alone(job)
+
+
+def test_one_without_a_capacity_is_never_full() -> None:
+    async def job(clock: VirtualClock) -> None:
+        box: Mailbox[int] = Mailbox(clock)
+        for item in range(200_000):
+            box.put(item)
+        await box.room()
+        assert box.take_due() == list(range(200_000))
 
     run_alone(job)
 
