@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from cluster.api.output import PHASES
+from cluster.api.output import PHASES, RARE_PHASES
 from cluster.workload.driver import Answer
 from configs.schema import SloSection
 
@@ -20,6 +20,7 @@ class Summary:
     tokens_per_s    output tokens of all requests / (last output of all - first submission)
     goodput_per_s   requests that met every SLO / the same span; None where none was promised
     phases_us       mean over requests of the time in each phase
+    preemptions     sequences that lost their KV blocks to older ones, and were computed again
     """
 
     num_requests: int
@@ -34,9 +35,12 @@ class Summary:
     tokens_per_s: float
     goodput_per_s: float | None
     phases_us: Mapping[str, float]
+    preemptions: int = 0
 
 
-def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summary:
+def summarise(
+    answers: Sequence[Answer], slo: SloSection | None = None, preemptions: int = 0
+) -> Summary:
     """Raises ValueError if no request was answered."""
     answered = [a for a in answers if a.finish_reason in ("stop", "length")]
     if not answered:
@@ -62,6 +66,7 @@ def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summa
         tokens_per_s=num_tokens / (span_ns * 1e-9) if span_ns else 0.0,
         goodput_per_s=_goodput_per_s(answered, slo, span_ns),
         phases_us=phases(answered),
+        preemptions=preemptions,
     )
 
 
@@ -85,6 +90,7 @@ def _within(seen_ns: float | None, promised_ns: int | None) -> bool:
 def phases(answers: Sequence[Answer]) -> dict[str, float]:
     """Mean microseconds in each phase; "delivery" is the rest of the end-to-end time."""
     result = {phase: fmean(a.times_ns.get(phase, 0) / 1e3 for a in answers) for phase in PHASES}
+    result = {p: spent_us for p, spent_us in result.items() if spent_us or p not in RARE_PHASES}
     result["delivery"] = fmean(a.e2e_ns / 1e3 for a in answers) - sum(result.values())
     return result
 

@@ -23,6 +23,7 @@ class Run:
     held        what the cluster still holds for requests when idle: all zeros, or it leaks
     joules      node -> {"machine", "link"}: energy of what was computed, moved and sent; empty
                 where nobody asked
+    preemptions   sequences that lost their KV blocks to older ones, and were computed again
     """
 
     answers: list[Answer]
@@ -30,6 +31,7 @@ class Run:
     joules: Joules = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
+    preemptions: int = 0
 
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
@@ -49,11 +51,19 @@ def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Reco
 
 
 async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
-    before = await world.ask_each(list(world.seats), "joules")
+    nodes = list(world.seats)
+    before = await world.ask_each(nodes, "joules")
+    preempted = await world.ask_each(nodes, "preemptions")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
-    after = await world.ask_each(list(world.seats), "joules")
+    joules = _spent(before, await world.ask_each(nodes, "joules"))
+    preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     held = await world.client.held_everywhere()
-    return Run(answers, held, _spent(before, after), world.trace.digest())
+    return Run(answers, held, joules, world.trace.digest(), preemptions=preemptions)
+
+
+def _more(before: dict[str, int], after: dict[str, int]) -> int:
+    """Of something that nodes count; one that came back meanwhile began at 0."""
+    return sum(count - min(before.get(node, 0), count) for node, count in after.items())
 
 
 def _spent(before: Joules, after: Joules) -> Joules:
@@ -71,8 +81,10 @@ def run_live(
     """
     with live_world(blueprint, on_step) as world:
         world.ask_all("reset_trace")
-        before = world.ask_all("joules")
+        before, preempted = world.ask_all("joules"), world.ask_all("preemptions")
         answers = world.run(workload, on_answer)
         joules = _spent(before, world.ask_all("joules"))
+        preemptions = _more(preempted, world.ask_all("preemptions"))
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        return Run(answers, world.ask_gateway("held"), joules, lateness=lateness)
+        held = world.ask_gateway("held")
+        return Run(answers, held, joules, lateness=lateness, preemptions=preemptions)

@@ -34,8 +34,8 @@ class Seat:
 
     QUESTIONS = (
         "listen", "build", "meet", "part", "open", "preload", "held", "run", "progress",
-        "lateness", "joules", "reset_trace", "serve_http", "stop_http", "failures", "activity",
-        "pid",
+        "lateness", "joules", "preemptions", "reset_trace", "serve_http", "stop_http", "failures",
+        "activity", "pid",
     )  # fmt: skip
 
     def __init__(
@@ -156,6 +156,10 @@ class Seat:
         """Emulated energy so far of what was computed, moved and sent; idle power is not in it."""
         node = self.node
         return {"machine": node.hardware.joules, "link": node.endpoint.egress.joules}
+
+    async def preemptions(self) -> int:
+        """Sequences preempted so far by the chips of this node."""
+        return self._standing.num_preemptions
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""

@@ -1,7 +1,7 @@
 """One sequence on a chip, what it has cost, and what the router is told of a step."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.sequence import Sequence as TokenSequence
+from workers.chip.sequence import State
 from workers.errors import to_body
 from workers.kv.handover import Handover
 from workers.model.sampling import Choice
@@ -20,20 +21,51 @@ from workers.wire.kinds.chip import Tokens
 class Job:
     """One sequence on this chip and what it has cost so far.
 
-    stage      "prefill" here and decode elsewhere, "decode" of KV that came, or "both" here
-    times_ns   phase -> emulated nanoseconds
+    stage         "prefill" here and decode elsewhere, "decode" of KV that came, or "both" here
+    preempted_ns  when it lost its blocks, until it has some again
+    times_ns      phase -> emulated nanoseconds
     """
 
     seq: TokenSequence
     sampling: SamplingParams
     stage: str
     since_ns: int
+    preempted_ns: int | None = None
     handover: Handover | None = None
     task: "asyncio.Task[Any] | None" = None
     times_ns: dict[str, int] = field(default_factory=dict)
 
     def spend(self, phase: str, duration_ns: int) -> None:
         self.times_ns[phase] = self.times_ns.get(phase, 0) + duration_ns
+
+    def begin(self, now_ns: int) -> None:
+        """It is in a step: the time from arrival to the first one is queueing."""
+        if "queue" not in self.times_ns:
+            self.spend("queue", now_ns - self.since_ns)
+        if self.preempted_ns is not None:
+            self.spend("preempted", now_ns - self.preempted_ns)
+            self.preempted_ns = None
+
+    def finish_reason(self, choice: Choice, at_end: bool, eos: Sequence[int]) -> str:
+        """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it
+        goes on.
+        """
+        params = self.sampling
+        if choice.token_id in params.stop_token_ids:
+            return "stop"
+        if choice.token_id in eos and not params.ignore_eos:
+            return "stop"
+        if self.stage == "prefill":
+            return "length" if params.max_tokens == 1 else ""
+        return "length" if at_end else ""
+
+
+def note_preempted(jobs: Mapping[str, Job], now_ns: int) -> Iterator[str]:
+    """Sequences that have lost their blocks since this was last asked."""
+    for seq_id, job in jobs.items():
+        if job.seq.state is State.PREEMPTED and job.preempted_ns is None:
+            job.preempted_ns = now_ns
+            yield seq_id
 
 
 def tokens_report(
