@@ -78,6 +78,8 @@ class Chip:
         # back.
         self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._wake = node.mailbox(1 << 16)
+        if pool is not None:
+            pool.on_unpinned = lambda: self._wake.put(None)
         self._num_preemptions = 0  # that the trace knows
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
