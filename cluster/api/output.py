@@ -18,11 +18,14 @@ PHASES: Mapping[str, str] = {
     "queue": "queue",
     "prefill": "prefill",
     "kv_transfer": "KV transfer",
+    "preempted": "preempted",
     "attention": "attention",
     "expert_wait": "expert wait",
     "sampling": "sampling",
 }
 DELIVERY = "delivery"
+# Hardly ever met: reports show them where somebody met them.
+RARE_PHASES = ("preempted",)
 # Those that are over when decode begins.
 BEFORE_DECODE = ("retrieval", "preparation", "queue", "prefill", "kv_transfer")
 

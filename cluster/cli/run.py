@@ -38,7 +38,7 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
             run = run_in_virtual(blueprint, workload, advance)
         else:
             run = run_live(blueprint, workload, advance, step)
-    summary = summarise(run.answers, blueprint.scenario.slo)
+    summary = summarise(run.answers, blueprint.scenario.slo, run.preemptions)
     _show(blueprint, run, summary, time.monotonic() - begun_s)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from cluster.api.output import DELIVERY, PHASES
+from cluster.api.output import DELIVERY, PHASES, RARE_PHASES
 from cluster.workload.driver import Answer
 from configs.schema import SloSection
 
@@ -23,6 +23,7 @@ class Summary:
     goodput_per_s   requests that met every SLO / the same span; None where none was promised
     phases_us       mean over requests of the time in each phase; with the remainder, "delivery",
                     they add up to e2e_us_mean
+    preemptions     sequences that lost their KV blocks to older ones, and were computed again
     TTFT, TPOT and ITL are what the client reads.
     """
 
@@ -41,9 +42,12 @@ class Summary:
     tokens_per_s: float
     goodput_per_s: float | None
     phases_us: Mapping[str, float]
+    preemptions: int = 0
 
 
-def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summary:
+def summarise(
+    answers: Sequence[Answer], slo: SloSection | None = None, preemptions: int = 0
+) -> Summary:
     """Raises ValueError if no request was answered."""
     answered = [a for a in answers if a.finish_reason in ("stop", "length")]
     if not answered:
@@ -73,6 +77,7 @@ def summarise(answers: Sequence[Answer], slo: SloSection | None = None) -> Summa
         tokens_per_s=num_tokens / (span_ns * 1e-9) if span_ns else 0.0,
         goodput_per_s=_goodput_per_s(answered, slo, span_ns),
         phases_us=phases(answered),
+        preemptions=preemptions,
     )
 
 
@@ -96,7 +101,8 @@ def _within(seen_ns: float | None, promised_ns: int | None) -> bool:
 def phases(answers: Sequence[Answer]) -> dict[str, float]:
     """Mean microseconds in each phase; "delivery" is the rest of the end-to-end time."""
     of_each = [answer.phases_ns for answer in answers]
-    return {phase: fmean(one[phase] / 1e3 for one in of_each) for phase in (*PHASES, DELIVERY)}
+    means = {phase: fmean(one[phase] / 1e3 for one in of_each) for phase in (*PHASES, DELIVERY)}
+    return {p: spent_us for p, spent_us in means.items() if spent_us or p not in RARE_PHASES}
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

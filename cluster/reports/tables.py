@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from cluster.api.output import DELIVERY, PHASES
+from cluster.api.output import DELIVERY, PHASES, RARE_PHASES
 from cluster.reports.summary import Summary
 
 PHASE_NAMES = {**PHASES, DELIVERY: "delivery, the rest"}
@@ -37,8 +37,13 @@ def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str
             "goodput, requests/s",
             ["-" if r.goodput_per_s is None else f"{r.goodput_per_s:,.0f}" for r in runs],
         )
+    if any(r.preemptions for r in runs):
+        row("preemptions", [f"{r.preemptions:,}" for r in runs])
     table.add_section()
+    met = {phase for r in runs for phase in r.phases_us}
     for phase, name in PHASE_NAMES.items():
+        if phase in RARE_PHASES and phase not in met:
+            continue
         row(f"mean in {name}", [duration(r.phases_us.get(phase, 0.0)) for r in runs])
     row("mean end to end", [duration(r.e2e_us_mean) for r in runs])
     return table

@@ -49,6 +49,8 @@ class Preparation:
         return ids
 
     def _hashes(self, ids: tuple[int, ...]) -> tuple[str, ...]:
+        if not self._settings.shares_prefixes:
+            return ()
         hashes: list[bytes] = []
         self._hasher.extend_hashes(hashes, ids)
         return tuple(content.hex() for content in hashes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 class RouterSettings:
     """model         served name                             max_model_len, block_size   in tokens
     vocab         token ids that the model has
+    shares_prefixes   chips find shared prefixes again
     max_queue     requests inside at once; the next is refused with QueueFull
     deadline_ns   of a request that names none            timeout_ns   of one call to a worker
     """
@@ -15,6 +16,7 @@ class RouterSettings:
     vocab: int
     max_model_len: int
     block_size: int
+    shares_prefixes: bool
     max_queue: int
     deadline_ns: int
     timeout_ns: int

@@ -25,6 +25,7 @@ class Run:
     joules      node -> {"machine", "link"}: energy of what was computed, moved and sent; empty
                 where nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
+    preemptions   sequences that lost their KV blocks to older ones, and were computed again
     """
 
     answers: list[Answer]
@@ -33,6 +34,7 @@ class Run:
     queues: Queues = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
+    preemptions: int = 0
 
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
@@ -52,12 +54,21 @@ def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Reco
 
 
 async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
-    before = await world.ask_each(list(world.seats), "joules")
+    nodes = list(world.seats)
+    before = await world.ask_each(nodes, "joules")
+    preempted = await world.ask_each(nodes, "preemptions")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
-    after = await world.ask_each(list(world.seats), "joules")
-    queues = await world.ask_each(list(world.seats), "queues")
+    joules = _spent(before, await world.ask_each(nodes, "joules"))
+    preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
+    queues = await world.ask_each(nodes, "queues")
     held = await world.client.held_everywhere()
-    return Run(answers, held, _spent(before, after), queues, world.trace.digest())
+    trace_hash = world.trace.digest()
+    return Run(answers, held, joules, queues, trace_hash, preemptions=preemptions)
+
+
+def _more(before: dict[str, int], after: dict[str, int]) -> int:
+    """Of something that nodes count; one that came back meanwhile began at 0."""
+    return sum(count - min(before.get(node, 0), count) for node, count in after.items())
 
 
 def _spent(before: Joules, after: Joules) -> Joules:
@@ -75,9 +86,10 @@ def run_live(
     """
     with live_world(blueprint, on_step) as world:
         world.ask_all("reset_trace")
-        before = world.ask_all("joules")
+        before, preempted = world.ask_all("joules"), world.ask_all("preemptions")
         answers = world.run(workload, on_answer)
         joules = _spent(before, world.ask_all("joules"))
+        preemptions = _more(preempted, world.ask_all("preemptions"))
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        queues = world.ask_all("queues")
-        return Run(answers, world.ask_gateway("held"), joules, queues, lateness=lateness)
+        queues, held = world.ask_all("queues"), world.ask_gateway("held")
+        return Run(answers, held, joules, queues, lateness=lateness, preemptions=preemptions)

@@ -15,6 +15,8 @@ from workers.node import Node
 
 if TYPE_CHECKING:
     from cluster.router.router import Router
+    from workers.chip.chip import Chip
+    from workers.chip.scheduler import Scheduler
 
 ROUTER = "router"
 
@@ -30,6 +32,7 @@ class Crew:
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
+        self._chips: list[Chip] = []
         scenario, directory = blueprint.scenario, blueprint.plan.directory
         node.endpoint.rules.update(rules_for(scenario, plan.name, directory, node.rng))
         narrow(node.endpoint, scenario, directory, node.rng)
@@ -57,31 +60,20 @@ class Crew:
 
     def _build_chip(self, worker: ChipPlan) -> None:
         from workers.chip.chip import Chip
-        from workers.chip.scheduler import Scheduler
         from workers.chip.stepper import Stepper
         from workers.experts.routing import RoutingTable
-        from workers.kv.blocks import BlockManager
         from workers.kv.pool_client import PoolClient
 
         blueprint, node = self.blueprint, self.node
-        section, plan = blueprint.scenario.model, blueprint.plan
+        plan = blueprint.plan
         model, local_step = self._models.chip(worker)
-        blocks = BlockManager(
-            worker.num_kv_blocks, section.block_size, section.enable_prefix_caching
-        )
-        scheduler = Scheduler(
-            blocks,
-            max_num_seqs=section.max_num_seqs,
-            max_num_batched_tokens=section.max_num_batched_tokens,
-            max_model_len=plan.max_model_len,
-        )
         stepper = Stepper(
             node,
             model,
             node.dispatch_side(worker.name),
             RoutingTable.of(plan.experts, plan.names("experts")),
             timeout_ns=blueprint.timeout_ns,
-            num_batches=section.micro_batches,
+            num_batches=blueprint.scenario.model.micro_batches,
             local_step=local_step,
         )
         pool = None
@@ -92,14 +84,28 @@ class Crew:
             node,
             worker.name,
             model,
-            scheduler,
+            self._scheduler(worker),
             stepper,
             router=ROUTER,
             eos_token_ids=blueprint.model.eos_token_ids,
             timeout_ns=blueprint.timeout_ns,
             pool=pool,
         )
+        self._chips.append(chip)
         node.spawn(chip.serve(), worker.name)
+
+    def _scheduler(self, worker: ChipPlan) -> "Scheduler":
+        from workers.chip.scheduler import Scheduler
+        from workers.kv.blocks import BlockManager
+
+        section = self.blueprint.scenario.model
+        return Scheduler(
+            BlockManager(worker.num_kv_blocks, section.block_size, section.enable_prefix_caching),
+            max_num_seqs=section.max_num_seqs,
+            max_num_batched_tokens=section.max_num_batched_tokens,
+            max_model_len=self.blueprint.plan.max_model_len,
+            watermark_blocks=worker.watermark_blocks,
+        )
 
     def _build_shard(self, worker: ShardPlan) -> None:
         from workers.experts.expert_shard import ExpertShard
@@ -131,12 +137,15 @@ class Crew:
             if isinstance(each, ChipPlan):
                 member = node.members.member(plan.directory[each.name])
                 epoch, lives = (member.epoch, True) if member is not None else (0, False)
-                chips.append(ChipState(each.name, each.role, each.num_kv_blocks, epoch, lives))
+                chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch, lives)
+                chip.watermark_blocks = each.watermark_blocks
+                chips.append(chip)
         settings = RouterSettings(
             model=scenario.model.name,
             vocab=blueprint.model.vocab,
             max_model_len=plan.max_model_len,
             block_size=scenario.model.block_size,
+            shares_prefixes=scenario.model.enable_prefix_caching,
             max_queue=scenario.slo.admission.max_queue,
             deadline_ns=blueprint.deadline_ns,
             timeout_ns=blueprint.timeout_ns,
@@ -157,6 +166,11 @@ class Crew:
         """The way to the router; asked of the gateway's node alone."""
         assert self.client is not None, f"no gateway stands on {self.plan.name}"
         return self.client
+
+    @property
+    def num_preemptions(self) -> int:
+        """Sequences that the node's chips have preempted so far."""
+        return sum(chip.num_preemptions for chip in self._chips)
 
     def begin(self) -> None:
         """When the node is known to all others: what an earlier incarnation left goes on."""

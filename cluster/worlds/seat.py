@@ -34,7 +34,8 @@ class Seat:
 
     QUESTIONS = (
         "listen", "build", "meet", "part", "open", "preload", "held", "run", "progress",
-        "lateness", "joules", "queues", "reset_trace", "serve_http", "stop_http", "failures",
+        "lateness", "joules", "preemptions", "queues", "reset_trace", "serve_http", "stop_http",
+        "failures",
         "activity", "pid",
     )  # fmt: skip
 
@@ -160,6 +161,10 @@ class Seat:
     async def queues(self) -> dict[str, int]:
         """What waits on this node, by name -> how much of it ever waited at once."""
         return {name: queue.length for name, queue in self.node.queues.items()}
+
+    async def preemptions(self) -> int:
+        """Sequences preempted so far by the chips of this node."""
+        return self._standing.num_preemptions
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""

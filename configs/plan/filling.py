@@ -1,5 +1,6 @@
 """What is put into a node: its workers' shares of its memory."""
 
+import math
 from collections.abc import Mapping
 
 from configs.fitting import Fit, fit_node
@@ -7,6 +8,10 @@ from configs.model_config import ModelConfig
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
+
+# Of a chip's KV blocks, as in vLLM (`watermark` of its block manager); at least one block, since
+# ours may be few.
+WATERMARK_SHARE = 0.01
 
 
 def fill_site(
@@ -42,7 +47,8 @@ def fill_site(
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in CHIP_ROLES:
-            workers.append(_chip(name, role, site, fit, chip_bytes, kv_block_bytes))
+            reserve = scenario.placement.reserve
+            workers.append(_chip(name, role, site, fit, chip_bytes, kv_block_bytes, reserve))
         elif role == "experts":
             size = precision.shard_bytes(config, len(held[name]))
             workers.append(ShardPlan(name, role, site.name, fit.experts_tier, size, held[name]))
@@ -56,8 +62,15 @@ def fill_site(
 
 
 def _chip(
-    name: str, role: Role, site: Site, fit: Fit, weights_bytes: int, kv_block_bytes: int
+    name: str,
+    role: Role,
+    site: Site,
+    fit: Fit,
+    weights_bytes: int,
+    kv_block_bytes: int,
+    reserve: str,
 ) -> ChipPlan:
+    watermark_blocks = math.ceil(WATERMARK_SHARE * fit.num_kv_blocks)
     return ChipPlan(
         name,
         role,
@@ -67,6 +80,7 @@ def _chip(
         weights_bytes=weights_bytes,
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
+        watermark_blocks=watermark_blocks if reserve == "watermark" else None,
     )
 
 

@@ -20,6 +20,9 @@ class WorkerPlan:
 class ChipPlan(WorkerPlan):
     """A prefill chip, a decode chip, or one that does both (role `chip`). Weights (all but the
     experts) are in `tier`, KV in `kv_tier`.
+
+    watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
+                       whole requests are reserved (`placement.reserve`)
     """
 
     tier: str
@@ -27,6 +30,7 @@ class ChipPlan(WorkerPlan):
     weights_bytes: int
     num_kv_blocks: int
     kv_bytes: int
+    watermark_blocks: int | None
 
 
 @dataclass(frozen=True, slots=True)

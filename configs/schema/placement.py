@@ -48,6 +48,9 @@ class PlacementSection(Section):
                      default, where its weights are
     experts_tier  memory tier of a shard's device that holds its experts; left out, the device's
                      default
+    reserve       KV that the router reserves for a request: "full", its prompt and its longest
+                  answer; "watermark", its prompt and a watermark, as vLLM does: it grows, and who
+                  finds no block preempts the newest
     kv_pool       keep shared prefixes in the memory servers as well
     collections   vector store name -> what is in it
     """
@@ -55,5 +58,6 @@ class PlacementSection(Section):
     experts: ExpertPlacement = ExpertPlacement()
     kv_tier: str | None = None
     experts_tier: str | None = None
+    reserve: Literal["full", "watermark"] = "full"
     kv_pool: bool = False
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Admission: who may come in, and with how many blocks.
 
-First come, first served: whoever does not fit lets nobody pass, and what comes in leaves one free
-block for each running sequence, or it would be preempted at their next block.
+First come, first served: whoever does not fit lets nobody pass, and what comes in leaves blocks
+free for those that are here already, or it would be preempted at their next block.
 """
 
 from workers.chip.roster import Roster
@@ -31,8 +31,15 @@ def has_slot(roster: Roster) -> bool:
 
 
 def has_room(roster: Roster, num_new: int, shared: list[int]) -> bool:
-    """For `num_new` blocks beside `shared` ones, with one to spare for each that runs."""
-    return roster.blocks.can_allocate(num_new + len(roster.running), shared)
+    """For `num_new` blocks beside `shared` ones, with some to spare for those that grow."""
+    return roster.blocks.can_allocate(num_new + _spare_blocks(roster), shared)
+
+
+def _spare_blocks(roster: Roster) -> int:
+    """One for each that runs; or the watermark, unless nobody is here: who fits alone comes in."""
+    if roster.watermark_blocks is None:
+        return len(roster.running)
+    return roster.watermark_blocks if roster.running or roster.receiving else 0
 
 
 def allocate(roster: Roster, seq: Sequence, num_tokens: int, most_cached: int) -> bool:

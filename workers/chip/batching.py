@@ -1,7 +1,7 @@
 """Batching: which tokens the next step computes, and what has become of them.
 
 Decode first, then unfinished prefills, then the head of the queue, as far as the budget goes. Who
-needs a block and finds none preempts the most recently admitted.
+needs a block and finds none preempts the newest.
 """
 
 from collections.abc import Mapping
@@ -40,22 +40,29 @@ def _decodes(roster: Roster) -> tuple[list[Item], list[Sequence]]:
     prefills: list[Sequence] = []
     for seq in tuple(roster.running.values()):
         if seq.state is not State.RUNNING:
-            break  # victims are taken from the end: all that follow are preempted too
+            continue
         if seq.num_tokens - seq.num_computed > 1:
             prefills.append(seq)
         elif _grow(roster, seq):
             items.append(Item(seq, seq.num_computed, 1, True))
+    if roster.preempted:  # KV comes out of turn: a newer one may run before its older preemptor
+        items = [item for item in items if item.seq.state is State.RUNNING]
+    prefills.sort(key=_arrival)
     return items, prefills
 
 
 def _grow(roster: Roster, seq: Sequence) -> bool:
-    """Room for its newest token, at the cost of the last admitted; False if that was itself."""
+    """Room for its next token, at the cost of the newest; False if that was itself."""
     while not roster.blocks.append(seq.block_ids, seq.num_tokens):
-        victim = next(reversed(roster.running.values()))
+        victim = max(roster.running.values(), key=_arrival)
         roster.preempt(victim)
         if victim is seq:
             return False
     return True
+
+
+def _arrival(seq: Sequence) -> int:
+    return seq.arrival
 
 
 def _give(items: list[Item], seq: Sequence, budget: int) -> int:

@@ -18,9 +18,9 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from workers.chip.job import Job, account, failure_report, tokens_report
+from workers.chip.job import Job, account, failure_report, note_preempted, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
-from workers.chip.sequence import Sequence
+from workers.chip.sequence import Sequence, State
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
 from workers.host.longest import Longest
@@ -80,6 +80,9 @@ class Chip:
         self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._wake = node.mailbox()
         self._longest_queue = node.queues.setdefault(f"requests of {name}", Longest())
+        if pool is not None:
+            pool.on_unpinned = lambda: self._wake.put(None)
+        self._num_preemptions = 0  # that the trace knows
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
         )
@@ -164,6 +167,8 @@ class Chip:
 
     async def _kv_blocks(self, message: Message[KvBlocks]) -> None:
         job = self._known(message)
+        if job.seq.state is not State.RECEIVING:  # its blocks may be others by now, or none
+            raise InvalidRequest(f"{message.request_id} is {job.seq.state.value}: no KV is awaited")
         verify_blocks(message.request_id, message.content)
         block_ids = tuple(job.seq.block_ids[i] for i in message.content.index.tolist())
         work = kv_work(self._model, len(block_ids), "kv_write")
@@ -234,6 +239,10 @@ class Chip:
             }
         )
 
+    @property
+    def num_preemptions(self) -> int:
+        return self._scheduler.num_preemptions
+
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
         blocks = self._scheduler.blocks
@@ -251,16 +260,23 @@ class Chip:
             self._wake.take_due()
             self._longest_queue.seen(self._scheduler.num_waiting)
             step = self._scheduler.schedule()
+            self._tell_preempted()
             if step is None:
                 await self._wake.get_due()
                 continue
             await self._run(step)
 
+    def _tell_preempted(self) -> None:
+        if self._num_preemptions != self._scheduler.num_preemptions:
+            self._num_preemptions, now_ns = self._scheduler.num_preemptions, self._node.clock.now()
+            for seq_id in note_preempted(self._jobs, now_ns):
+                self._node.trace.note(now_ns, "preempted", self._name, request_id=seq_id)
+
     async def _run(self, step: Step) -> None:
         begun_ns = self._node.clock.now()
         for item in step.items:
             if (job := self._jobs.get(item.seq.seq_id)) is not None:
-                job.spend_until("queue", begun_ns)
+                job.begin(begun_ns)
         sampling = {i.seq.seq_id: self._sampling_of(i) for i in step.items if i.samples}
         try:
             result = await self._stepper.run(step, sampling)
@@ -297,7 +313,7 @@ class Chip:
             if choice is not None:
                 sampled.append((job, choice))
                 self._note(job, choice)
-                if reason := self._finish_reason(job, choice, seq_id in at_end):
+                if reason := job.finish_reason(choice, seq_id in at_end, self._eos):
                     finished[seq_id] = reason
             self._pass_on(job, choice, seq_id in finished)
         if sampled:
@@ -308,19 +324,6 @@ class Chip:
         seq, now_ns = job.seq, self._node.clock.now()
         position = seq.num_outputs - 1
         self._node.trace.add(Sampled(now_ns, self._name, seq.seq_id, position, choice.token_id))
-
-    def _finish_reason(self, job: Job, choice: Choice, at_end: bool) -> str:
-        """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it
-        goes on.
-        """
-        params = job.sampling
-        if choice.token_id in params.stop_token_ids:
-            return "stop"
-        if choice.token_id in self._eos and not params.ignore_eos:
-            return "stop"
-        if job.stage == "prefill":
-            return "length" if params.max_tokens == 1 else ""
-        return "length" if at_end else ""
 
     def _pass_on(self, job: Job, choice: Choice | None, is_finished: bool) -> None:
         """KV that is new goes to the decode chip and the pool; a finished sequence lets go of

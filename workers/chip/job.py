@@ -1,7 +1,7 @@
 """One sequence on a chip, what it has cost, and what the router is told of a step."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.sequence import Sequence as TokenSequence
+from workers.chip.sequence import State
 from workers.chip.step import Item
 from workers.chip.stepper import StepResult
 from workers.errors import to_body
@@ -25,12 +26,14 @@ class Job:
     stage      "prefill" here and decode elsewhere, "decode" of KV that came, or "both" here
     since_ns   until when its time is accounted for
     times_ns   phase -> emulated nanoseconds; together all the time until `since_ns`
+    is_preempted   it has lost its blocks, and has none again yet
     """
 
     seq: TokenSequence
     sampling: SamplingParams
     stage: str
     since_ns: int
+    is_preempted: bool = False
     handover: Handover | None = None
     task: "asyncio.Task[Any] | None" = None
     times_ns: dict[str, int] = field(default_factory=dict)
@@ -42,6 +45,24 @@ class Job:
         """All that is not accounted for yet."""
         self.spend(phase, now_ns - self.since_ns)
         self.since_ns = now_ns
+
+    def begin(self, now_ns: int) -> None:
+        """It is in a step. Until then it waited for the chip, or for blocks."""
+        self.spend_until("preempted" if self.is_preempted else "queue", now_ns)
+        self.is_preempted = False
+
+    def finish_reason(self, choice: Choice, at_end: bool, eos: Sequence[int]) -> str:
+        """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it
+        goes on.
+        """
+        params = self.sampling
+        if choice.token_id in params.stop_token_ids:
+            return "stop"
+        if choice.token_id in eos and not params.ignore_eos:
+            return "stop"
+        if self.stage == "prefill":
+            return "length" if params.max_tokens == 1 else ""
+        return "length" if at_end else ""
 
 
 def account(job: Job, item: Item, result: StepResult, now_ns: int) -> None:
@@ -55,6 +76,15 @@ def account(job: Job, item: Item, result: StepResult, now_ns: int) -> None:
     job.spend("expert_wait", result.expert_wait_ns)
     job.spend("sampling", result.sampling_ns)
     job.since_ns = now_ns
+
+
+def note_preempted(jobs: Mapping[str, Job], now_ns: int) -> Iterator[str]:
+    """Sequences that have lost their blocks since this was last asked."""
+    for seq_id, job in jobs.items():
+        if job.seq.state is State.PREEMPTED and not job.is_preempted:
+            job.spend_until("queue", now_ns)
+            job.is_preempted = True
+            yield seq_id
 
 
 def tokens_report(

@@ -3,7 +3,7 @@
 The state that a scheduler's decisions share. A Roster decides nothing: it moves sequences from
 state to state and their blocks with them, so that `check_integrity` holds between any two calls.
 
-    waiting, preempted   in `waiting`     no blocks
+    waiting, preempted   in `waiting`     no blocks; in order of arrival
     receiving            in `receiving`   blocks for all its tokens and one more
     running              in `running`     blocks for all its tokens
     held                 in `held`        those blocks that were not released yet
@@ -26,6 +26,7 @@ class Roster:
         max_num_seqs: int,
         max_num_batched_tokens: int,
         max_model_len: int,
+        watermark_blocks: int | None = None,
     ) -> None:
         if not 1 <= max_num_seqs <= max_num_batched_tokens:
             raise ValueError(
@@ -38,6 +39,7 @@ class Roster:
         self.max_num_seqs = max_num_seqs
         self.max_num_batched_tokens = max_num_batched_tokens
         self.max_model_len = max_model_len
+        self.watermark_blocks = watermark_blocks
         self.max_tokens = min(max_model_len, blocks.num_blocks * blocks.block_size)
         self.num_preemptions = 0
         self.num_prefix_queries = 0
@@ -82,7 +84,7 @@ class Roster:
         self.waiting[seq.seq_id] = seq
 
     def move(self, seq: Sequence, state: State) -> None:
-        """Last in its new place, but a preempted one first in the queue: it was here before."""
+        """Last in its new place; but in the queue before all that came later than it did."""
         place = self._places[seq.state]
         seq.move(state)
         del place[seq.seq_id]
@@ -90,8 +92,9 @@ class Roster:
             del self._all[seq.seq_id]
             return
         self._places[state][seq.seq_id] = seq
-        if state is State.PREEMPTED:
-            self.waiting.move_to_end(seq.seq_id, last=False)
+        if self._places[state] is self.waiting:
+            for later in [s for s in self.waiting.values() if s.arrival > seq.arrival]:
+                self.waiting.move_to_end(later.seq_id)
 
     def preempt(self, seq: Sequence) -> None:
         self.move(seq, State.PREEMPTED)
@@ -165,6 +168,8 @@ class Roster:
         total = f"{seqs}, waiting {list(self.waiting)}, running {list(self.running)}"
         placed = [s for p in (self.waiting, self.receiving, self.running, self.held) for s in p]
         assert sorted(placed) == sorted(self._all), total
+        arrivals = [seq.arrival for seq in self.waiting.values()]
+        assert arrivals == sorted(arrivals), total
         assert all(self._places[s.state].get(s.seq_id) is s for s in seqs), total
         assert len(self.running) + len(self.receiving) <= self.max_num_seqs, total
         assert self.step is not None or not self._free_later, total

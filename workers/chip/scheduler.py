@@ -9,12 +9,13 @@ the last one, the logits are sampled and the sequence has one token more. The ru
 2. A step serves first what has one token to compute (decode), then unfinished prefills, then the
    head of the queue: in order of admission, as far as `max_num_batched_tokens` goes. max_num_seqs
    <= max_num_batched_tokens, so each decoding sequence is in each step.
-3. Who needs a block and finds none preempts the most recently admitted running sequence, itself in
-   the end. The victim loses its blocks (findable in the prefix cache until evicted) and goes to the
-   front of the queue.
+3. Who needs a block and finds none preempts the newest running sequence, which is the one that came
+   last, itself in the end. The victim loses its blocks (findable in the prefix cache until evicted)
+   and queues up before all that came later.
 4. The queue is first come, first served: whoever does not fit lets nobody pass. No step both
-   preempts and admits, and an admission leaves one free block for each running sequence: else it is
-   preempted at their next block.
+   preempts and admits, and an admission leaves blocks free for those that are here already: else
+   it is preempted at their next block. That is one for each running sequence, which hardly ever
+   preempts; or `watermark_blocks`, as vLLM has it, which fills the memory and preempts more.
 
 Progress: the oldest running sequence is preempted by nobody else, and by itself only while blocks
 are received, held or pinned for others; those end by events from outside. A sequence stops (state
@@ -52,10 +53,15 @@ class Scheduler:
         max_num_seqs: int,
         max_num_batched_tokens: int,
         max_model_len: int,
+        watermark_blocks: int | None = None,
     ) -> None:
-        """max_num_seqs bounds running plus receiving; max_num_batched_tokens is a step's budget."""
+        """max_num_seqs bounds running plus receiving; max_num_batched_tokens is a step's budget;
+        watermark_blocks is rule 4's, None for one block a running sequence.
+        """
         self.blocks = blocks
-        self.roster = Roster(blocks, max_num_seqs, max_num_batched_tokens, max_model_len)
+        self.roster = Roster(
+            blocks, max_num_seqs, max_num_batched_tokens, max_model_len, watermark_blocks
+        )
 
     @property
     def num_running(self) -> int:

@@ -13,10 +13,14 @@ PREFIXES_PER_CHIP_MAX = 1 << 16
 class ChipState:
     """One chip.
 
-    epoch           incarnation of its node
-    queued_tokens   prompt tokens given to it and not yet prefilled
-    blocks_taken    KV blocks that placed requests may come to need here
-    prefixes        hashes of blocks that it probably holds, the latest last
+    epoch             incarnation of its node
+    queued_tokens     prompt tokens given to it and not yet prefilled
+    blocks_taken      KV blocks that placed requests may come to need here; with a watermark, that
+                      they need by now
+    prefixes          hashes of blocks that it probably holds, the latest last
+    watermark_blocks  that stay free when a request is placed beside others; None reserves all that
+                      it may ever need
+    sharers           with a watermark: full prompt block -> how many placed requests share it
     """
 
     name: str
@@ -28,6 +32,42 @@ class ChipState:
     queued_tokens: int = 0
     blocks_taken: int = 0
     prefixes: dict[str, None] = field(default_factory=dict)
+    watermark_blocks: int | None = None
+    sharers: dict[str, int] = field(default_factory=dict)
+
+    def has_room(self, prompt: "Prompt") -> bool:
+        """For the whole request; with a watermark for its prompt, if the whole fits alone."""
+        if self.watermark_blocks is None:
+            return self.blocks_taken + prompt.blocks <= self.num_blocks
+        shared = sum(1 for content in prompt.block_hashes if content in self.sharers)
+        spare = self.watermark_blocks if self.num_requests else 0
+        wanted = self.blocks_taken + prompt.first_blocks - shared + spare
+        return wanted <= self.num_blocks and prompt.blocks <= self.num_blocks
+
+    def take(self, prompt: "Prompt") -> int:
+        """Count a request in; returns how many blocks are its own by now."""
+        self.num_requests += 1
+        if self.watermark_blocks is None:
+            self.blocks_taken += prompt.blocks
+            return prompt.blocks
+        for content in prompt.block_hashes:
+            self.sharers[content] = self.sharers.get(content, 0) + 1
+            self.blocks_taken += self.sharers[content] == 1
+        own_blocks = prompt.first_blocks - len(prompt.block_hashes)
+        self.blocks_taken += own_blocks
+        return own_blocks
+
+    def let_go(self, prompt: "Prompt", own_blocks: int) -> None:
+        """Count it out again."""
+        self.num_requests -= 1
+        self.blocks_taken -= own_blocks
+        if self.watermark_blocks is None:
+            return
+        for content in prompt.block_hashes:
+            self.sharers[content] -= 1
+            if not self.sharers[content]:
+                del self.sharers[content]
+                self.blocks_taken -= 1
 
     def prefix_hits(self, block_hashes: Sequence[str]) -> int:
         """Leading blocks that this chip probably holds."""
@@ -47,16 +87,23 @@ class ChipState:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.num_requests or self.queued_tokens or self.blocks_taken)
+        return not (self.num_requests or self.queued_tokens or self.blocks_taken or self.sharers)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt that is known. `blocks`: KV blocks that it and its answer may need together."""
+    """A prompt that is known.
+
+    block_hashes   of its full blocks; empty where chips share none
+    blocks         KV blocks that it and its answer may need together
+    first_blocks   that it and its first token need; 0 in journals from before watermarks, whose
+                   chips have none
+    """
 
     ids: tuple[int, ...]
     block_hashes: tuple[str, ...]
     blocks: int
+    first_blocks: int = 0
 
 
 @dataclass(slots=True)
@@ -67,6 +114,7 @@ class Placement:
     is_reserved    the decode chip holds room, or needs no reservation
     is_prefilling  its first token is not there yet
     finished_on    chips that said themselves that they let go of it
+    own_blocks     of the decode chip, taken for it; those shared with others left out
     """
 
     sequence_id: str
@@ -75,6 +123,7 @@ class Placement:
     is_reserved: bool = False
     is_prefilling: bool = True
     finished_on: list[str] = field(default_factory=list)
+    own_blocks: int = 0
 
     @property
     def chips(self) -> tuple[str, ...]:
@@ -86,8 +135,17 @@ def take(chips: Mapping[str, ChipState], placement: Placement, prompt: Prompt) -
     source, target = chips[placement.prefill_chip], chips[placement.decode_chip]
     source.num_requests += 1
     source.queued_tokens += len(prompt.ids)
-    target.num_requests += 1
-    target.blocks_taken += prompt.blocks
+    placement.own_blocks = target.take(prompt)
+
+
+def grown(
+    chips: Mapping[str, ChipState], placement: Placement, prompt: Prompt, num_blocks: int
+) -> None:
+    """It needs so many blocks by now; counts where not all that it may need was taken at once."""
+    target, own_blocks = chips[placement.decode_chip], num_blocks - len(prompt.block_hashes)
+    if target.watermark_blocks is not None and own_blocks > placement.own_blocks:
+        target.blocks_taken += own_blocks - placement.own_blocks
+        placement.own_blocks = own_blocks
 
 
 def prefilled(chips: Mapping[str, ChipState], placement: Placement, prompt: Prompt) -> None:
@@ -105,6 +163,4 @@ def let_go(chips: Mapping[str, ChipState], placement: Placement, prompt: Prompt)
         source = chips[placement.prefill_chip]
         source.num_requests -= 1
         source.queued_tokens -= len(prompt.ids)
-    target = chips[placement.decode_chip]
-    target.num_requests -= 1
-    target.blocks_taken -= prompt.blocks
+    chips[placement.decode_chip].let_go(prompt, placement.own_blocks)

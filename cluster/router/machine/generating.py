@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from cluster.router.machine.actions import Said
+from cluster.router.machine.chips import grown
 from cluster.router.machine.ending import fail, leave
 from cluster.router.machine.events import (
     AbortSettled,
@@ -81,8 +82,11 @@ def _checked(turn: Turn, event: TokensSampled) -> list[tuple[SampledToken, Reque
 
 def _account(turn: Turn, request: RequestState, chip: str, token: SampledToken) -> None:
     """Times and whereabouts. What is told again, because the first answer was lost, counts once."""
-    placement = request.placement
+    placement, prompt = request.placement, request.prompt
     assert placement is not None, f"{token.sequence_id} names a request that is placed"
+    assert prompt is not None, f"{token.sequence_id} is placed, so its prompt is known"
+    num_tokens = len(prompt.ids) + token.position + 1
+    grown(turn.state.chips, placement, prompt, turn.state.blocks_for(num_tokens))
     if token.stage != "decode" and placement.is_prefilling:
         request.stream.num_cached = token.num_cached
         first_token_sampled(turn, request)

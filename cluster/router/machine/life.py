@@ -93,9 +93,10 @@ def passages_found(turn: Turn, event: PassagesFound) -> None:
 def prompt_prepared(turn: Turn, event: PromptPrepared) -> None:
     request = turn.request_in(event.request_id, Preparing)
     turn.check(event.prompt_ids, f"the prompt of {event.request_id} is empty")
-    num_tokens = len(event.prompt_ids) + request.request.sampling.max_tokens
-    blocks = -(-num_tokens // turn.state.block_size)
-    request.prompt = Prompt(event.prompt_ids, event.block_hashes, blocks)
+    num_tokens, blocks_for = len(event.prompt_ids), turn.state.blocks_for
+    blocks = blocks_for(num_tokens + request.request.sampling.max_tokens)
+    first_blocks = blocks_for(num_tokens + 1)
+    request.prompt = Prompt(event.prompt_ids, event.block_hashes, blocks, first_blocks)
     request.spend("preparation", turn.at_ns - request.since_ns)
     request.is_accepted = True
     turn.do(Accept(event.request_id, len(event.prompt_ids)))

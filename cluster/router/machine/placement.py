@@ -13,8 +13,8 @@ def alive(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter g
 
 
 def has_room(chip: ChipState, prompt: Prompt) -> bool:
-    """Its blocks could hold the whole request beside all that was placed there."""
-    return chip.blocks_taken + prompt.blocks <= chip.num_blocks
+    """Its blocks could hold what is reserved for the request beside all that was placed there."""
+    return chip.has_room(prompt)
 
 
 def prefix_hit(
@@ -40,7 +40,7 @@ def few_requests(chip: ChipState, _: Prompt, others: Sequence[ChipState]) -> flo
 
 
 def kv_room(chip: ChipState, _: Prompt, __: Sequence[ChipState]) -> float:
-    return 1.0 - chip.blocks_taken / chip.num_blocks
+    return max(0.0, 1.0 - chip.blocks_taken / chip.num_blocks)  # they may need more than there is
 
 
 # A prefix hit saves compute outright, a shorter queue only delay: it counts twice. ASSUMED, to be

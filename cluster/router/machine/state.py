@@ -128,6 +128,10 @@ class RouterState:
         """Before anything happened."""
         return cls(block_size, {chip.name: chip for chip in chips})
 
+    def blocks_for(self, num_tokens: int) -> int:
+        """KV blocks that hold so many tokens."""
+        return -(-num_tokens // self.block_size)
+
     def request_of(self, sequence_id: str) -> RequestState | None:
         """The request that a chip means; None if it has ended, or goes on under another id."""
         request_id = self.sequences.get(sequence_id)

@@ -135,10 +135,16 @@ def chip_with(
     seqs: int = 4,
     budget: int = 8,
     model_len: int = 1000,
+    watermark: int | None = None,
 ) -> Chip:
-    blocks = BlockManager(num_blocks, SIZE, caching)
     return Chip(
-        Scheduler(blocks, max_num_seqs=seqs, max_num_batched_tokens=budget, max_model_len=model_len)
+        Scheduler(
+            BlockManager(num_blocks, SIZE, caching),
+            max_num_seqs=seqs,
+            max_num_batched_tokens=budget,
+            max_model_len=model_len,
+            watermark_blocks=watermark,
+        )
     )
 
 

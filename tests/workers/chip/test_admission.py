@@ -58,6 +58,31 @@ def test_preempted_ones_come_back_in_order_before_the_rest() -> None:
     assert [i[0] for i in shape(chip.turn())] == ["a", "b", "c", "d"]
 
 
+def test_preempted_ones_come_back_in_the_order_in_which_they_came() -> None:
+    """Whichever of them lost its blocks first."""
+    chip = chip_with()
+    for name in "abc":
+        chip.scheduler.add(Sequence(name, [1, 2], 5))
+    chip.turn()
+    chip.scheduler.preempt("b")
+    chip.scheduler.preempt("c")
+    assert [i[0] for i in shape(chip.turn())] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("watermark", "admitted"), [(None, 3), (0, 4), (1, 3), (2, 3), (3, 2), (4, 2), (5, 1), (9, 1)]
+)
+def test_an_admission_leaves_the_watermark_free(watermark: int | None, admitted: int) -> None:
+    """Each takes 2 of 8 blocks, in one step. The first one is alone and needs no more; the second
+    leaves 4, the third 2, the fourth none. One for each that runs: the third wants 2 + 2 of the 4
+    that are left, the fourth 2 + 3 of 2.
+    """
+    chip = chip_with(num_blocks=8, budget=32, caching=False, watermark=watermark)
+    for name in "abcd":
+        chip.scheduler.add(Sequence(name, [1, 2, 3, 4], 3))
+    assert len(shape(chip.turn())) == admitted
+
+
 def test_a_preempted_sequence_finds_its_own_blocks_again() -> None:
     chip = chip_with(num_blocks=8)
     seq = Sequence("s", [0, 1, 2, 3, 4], 3)

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hash_seeds import printed_under
-from tests.workers.chip.driver import PROMPTS, SIZE, chip_with, next_token, reference, shape
+from tests.workers.chip.driver import (
+    PROMPTS,
+    SIZE,
+    Chip,
+    chip_with,
+    next_token,
+    reference,
+    shape,
+)
 from workers.chip.scheduler import Scheduler
 from workers.chip.sequence import Sequence
 from workers.chip.step import Item, Step
@@ -77,6 +85,73 @@ def test_the_youngest_is_preempted_and_its_outputs_are_prefilled_again() -> None
     assert old.output_token_ids == reference([0, 1, 0], 7)
     assert young.output_token_ids == reference([1, 1, 0], 6)
     assert chip.scheduler.num_preemptions == 1
+
+
+def received(chip: Chip, *names: str) -> None:
+    """The KV of their prompts, and their first tokens, came in this order."""
+    for name in names:
+        seq = chip.scheduler.get(name)
+        assert seq is not None
+        chip.memory.write(seq, seq.block_ids, 0, seq.num_prompt)
+        chip.scheduler.received(name, [next_token(seq.token_ids)])
+
+
+def test_the_newest_is_preempted_also_where_its_kv_came_first() -> None:
+    """Both have 3 tokens and room for 4; of 4 more blocks each takes one at its 5th token and one
+    at its 7th, and none is left for the 9th.
+    """
+    chip = chip_with(num_blocks=8, caching=False, watermark=0)
+    old, new = Sequence("old", [0, 1, 0], 8), Sequence("new", [1, 1, 0], 8)
+    assert chip.scheduler.reserve(old) and chip.scheduler.reserve(new)
+    received(chip, "new", "old")
+    chip.run()
+    assert chip.preempted == ["new"]
+    assert (old.num_outputs, new.num_outputs) == (8, 8)
+    assert new.output_token_ids == reference([1, 1, 0], 8)
+
+
+def test_who_was_in_the_step_already_may_be_the_victim_of_an_older_one() -> None:
+    """4 blocks: `new` has 4 tokens and room for them, so it comes into the second step; then `old`
+    finds none for its 5th.
+    """
+    chip = chip_with(num_blocks=4, caching=False, watermark=0)
+    old, new = Sequence("old", [0, 1, 0], 5), Sequence("new", [1, 1], 5)
+    assert chip.scheduler.reserve(old) and chip.scheduler.reserve(new)
+    received(chip, "new", "old")
+    assert shape(chip.turn()) == [("new", 2, 1, True), ("old", 3, 1, True)]
+    assert shape(chip.turn()) == [("old", 4, 1, True)]
+    assert chip.preempted == ["new"]
+    chip.run()
+    assert old.output_token_ids == reference([0, 1, 0], 5)
+    assert new.output_token_ids == reference([1, 1], 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 12)), min_size=2, max_size=8),
+    num_blocks=st.integers(11, 14),
+    watermark=st.integers(0, 2),
+)
+def test_the_oldest_is_never_preempted_and_all_end_in_time(
+    lengths: list[tuple[int, int]], num_blocks: int, watermark: int
+) -> None:
+    """Whoever came first of those that are left has a token in each step. So even if nobody else
+    got anything, n requests of at most 12 tokens and 3 chunks of prompt would take 15 n steps.
+    """
+    chip = chip_with(num_blocks, caching=False, seqs=8, budget=8, watermark=watermark)
+    seqs = [Sequence(f"s{i}", [i % 2] * n, m) for i, (n, m) in enumerate(lengths)]
+    for seq in seqs:
+        chip.scheduler.add(seq)
+    num_steps = 0
+    while open_ones := [seq for seq in seqs if chip.scheduler.get(seq.seq_id)]:
+        step = chip.turn()
+        assert step is not None and open_ones[0] in [item.seq for item in step.items]
+        assert open_ones[0].seq_id not in step.preempted
+        num_steps += 1
+    assert num_steps <= 15 * len(seqs)
+    assert all(
+        seq.output_token_ids == reference(seq.prompt_token_ids, seq.max_tokens) for seq in seqs
+    )
 
 
 def test_blocks_of_an_aborted_sequence_are_not_reused_while_its_step_runs() -> None:

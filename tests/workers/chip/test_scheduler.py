@@ -25,10 +25,24 @@ class SchedulerMachine(RuleBasedStateMachine):
         more=st.integers(0, 6),
         model_len=st.integers(4, 30),
         caching=st.booleans(),
+        watermark=st.none() | st.integers(0, 3),
     )
-    def start(self, num_blocks: int, seqs: int, more: int, model_len: int, caching: bool) -> None:
+    def start(
+        self,
+        num_blocks: int,
+        seqs: int,
+        more: int,
+        model_len: int,
+        caching: bool,
+        watermark: int | None,
+    ) -> None:
         self.chip = chip_with(
-            num_blocks, caching=caching, seqs=seqs, budget=seqs + more, model_len=model_len
+            num_blocks,
+            caching=caching,
+            seqs=seqs,
+            budget=seqs + more,
+            model_len=model_len,
+            watermark=watermark,
         )
         self.scheduler = self.chip.scheduler
         self.limit = min(model_len, num_blocks * SIZE)
@@ -114,7 +128,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.chip.step is None)
     @rule()
     def launch(self) -> None:
-        oldest = next(iter(self.scheduler.roster.running.values()), None)
+        running = self.scheduler.roster.running.values()
+        oldest = min(running, key=lambda seq: seq.arrival, default=None)
         step = self.chip.launch()
         if step is None:
             assert not self.in_state(State.RUNNING)

@@ -39,10 +39,17 @@ def request_state(name: str, **fields: Any) -> RequestState:
     return RequestState(request, "gateway", 1, 10**9, stages_of(request), 0)
 
 
-def fresh(chips: tuple[tuple[str, str], ...] = CHIPS, num_blocks: int = 9) -> RouterState:
-    return RouterState.fresh(BLOCK, [ChipState(name, role, num_blocks) for name, role in chips])
+def fresh(
+    chips: tuple[tuple[str, str], ...] = CHIPS, num_blocks: int = 9, watermark: int | None = None
+) -> RouterState:
+    of_chips = [
+        ChipState(name, role, num_blocks, watermark_blocks=watermark) for name, role in chips
+    ]
+    return RouterState.fresh(BLOCK, of_chips)
 
 
-def machine(chips: tuple[tuple[str, str], ...] = CHIPS, num_blocks: int = 9) -> Any:
+def machine(
+    chips: tuple[tuple[str, str], ...] = CHIPS, num_blocks: int = 9, watermark: int | None = None
+) -> Any:
     """A Machine; Any, since tests know which actions and fields there must be."""
-    return Machine(fresh(chips, num_blocks), tokenizer())
+    return Machine(fresh(chips, num_blocks, watermark), tokenizer())

@@ -36,7 +36,7 @@ def holding(name: str, count: int, **fields: Any) -> ChipState:
     return state
 
 
-PROMPT = Prompt(ids=(1,) * 64, block_hashes=HASHES, blocks=5)
+PROMPT = Prompt(ids=(1,) * 64, block_hashes=HASHES, blocks=5, first_blocks=5)
 
 
 def test_scores_by_hand() -> None:
@@ -48,7 +48,7 @@ def test_scores_by_hand() -> None:
     c, d = chip("c", num_requests=1, blocks_taken=25), chip("d", num_requests=4)
     assert [few_requests(x, PROMPT, [c, d]) for x in (c, d)] == [0.75, 0.0]
     assert [kv_room(x, PROMPT, [c, d]) for x in (c, d)] == [0.75, 1.0]
-    assert prefix_hit(a, Prompt((1,), (), 1), field) == 0.0
+    assert prefix_hit(a, Prompt((1,), (), 1, 1), field) == 0.0
 
 
 def test_a_whole_prefix_outweighs_the_longest_queue() -> None:

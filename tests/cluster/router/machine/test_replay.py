@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from cluster.router.journal.codec import decode, encode
 from cluster.router.machine import events as of
 from cluster.router.machine.actions import Action
+from cluster.router.machine.chips import ChipState
 from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
 from tests.cluster.router.machine.outside import Chance, Outside, token_at
@@ -36,7 +37,7 @@ def check_counts(state: RouterState) -> None:
             r for r in requests
             if r.placement and r.placement.prefill_chip == chip.name and r.placement.is_prefilling
         ]  # fmt: skip
-        assert chip.blocks_taken == sum(r.prompt.blocks for r in here) <= chip.num_blocks
+        check_blocks(chip, here)
         assert chip.num_requests == len(here) + len(before)
         assert chip.queued_tokens == sum(len(r.prompt.ids) for r in before)
     placed = {r.placement.sequence_id: name for name, r in state.requests.items() if r.placement}
@@ -45,6 +46,19 @@ def check_counts(state: RouterState) -> None:
     assert all(state.requests[name].placement for name in waiting), "placed or in line"
     for name in state.line[1:]:
         assert state.requests[name].placement is None, "only the head may try"
+
+
+def check_blocks(chip: ChipState, here: Sequence[Any]) -> None:
+    """In full, or what is shared once and what is each one's own by now."""
+    if chip.watermark_blocks is None:
+        assert chip.blocks_taken == sum(r.prompt.blocks for r in here) <= chip.num_blocks
+        return
+    sharers = Counter(content for r in here for content in r.prompt.block_hashes)
+    assert chip.sharers == sharers
+    assert chip.blocks_taken == len(sharers) + sum(r.placement.own_blocks for r in here)
+    for r in here:
+        num_blocks = r.placement.own_blocks + len(r.prompt.block_hashes)
+        assert r.prompt.first_blocks <= num_blocks <= r.prompt.blocks <= chip.num_blocks
 
 
 class Twin:
@@ -77,7 +91,7 @@ class Twin:
 def play(chance: Chance, num_steps: int) -> Counter[str]:
     """How often each kind of event happened."""
     chips = CHIPS if chance.random() < 0.5 else APART
-    live = machine(chips)
+    live = machine(chips, watermark=1 if chance.random() < 0.5 else None)
     twin = Twin(live.state)
     outside = Outside(live, twin.happened)
     for _ in range(num_steps):
