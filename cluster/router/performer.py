@@ -14,12 +14,12 @@ from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
 from cluster.router.machine.actions import Action
 from cluster.router.preparation import Preparation
-from cluster.router.reader_line import ReaderLine
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire, fault_of
 from workers.errors import PerfuseError, QueueFull
 from workers.host.mailbox import Mailbox
 from workers.node import Node
+from workers.wire.line import Line
 
 Answer = act.Accept | act.Refuse
 # They promise or take something, so the journal has to know first.
@@ -47,7 +47,7 @@ class Performer:
         self.calls = Calls(node, wire, ledger, stores, preparation)
         self._answers: dict[str, Mailbox[Answer]] = {}
         self._deadlines: dict[str, asyncio.Task[None]] = {}
-        self._lines: dict[str, ReaderLine] = {}
+        self._lines: dict[str, Line[Sequence[act.Said]]] = {}
         self._room_wait: asyncio.Task[None] | None = None
         self._held_back: list[Action] | None = None
         ledger.perform = self.perform
@@ -104,7 +104,7 @@ class Performer:
 
     def _say(self, reader: str, said: Sequence[act.Said]) -> None:
         if reader not in self._lines:
-            self._lines[reader] = ReaderLine(self._node, self._wire, reader, self._told)
+            self._lines[reader] = self._wire.reader_line(reader, self._told)
         try:
             self._lines[reader].put(said)
         except QueueFull:

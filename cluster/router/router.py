@@ -9,8 +9,8 @@
                     end: everything that was held is let go
 
 Messages become events (here and in `control`), the machine says what follows (`machine/`), the
-journal keeps the events (`journal/`, `ledger`), actions become messages (`performer`, `calls`,
-`reader_line`). `wire` alone knows what messages look like.
+journal keeps the events (`journal/`, `ledger`), actions become messages (`performer`, `calls`).
+`wire` alone knows what messages look like.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from workers.chip.job import Job, failure_report, tokens_report
+from workers.chip.job import Job, failure_report, one_report, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
@@ -79,7 +79,7 @@ class Chip:
         self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._wake = node.mailbox(1 << 16)
         self._reports: Line[Tokens] = Line(
-            node, self._port, router, "tokens", timeout_ns, lambda reports: reports
+            node, self._port, router, "tokens", timeout_ns, one_report
         )
         self._port.on(Reserve, self._reserve)
         self._port.on(Prefill, self._prefill)
