@@ -162,10 +162,10 @@ class Router:
                 if sequence_id in self.state.sequences:
                     self.ledger.happened(of.SequenceFailed(now_ns, chip, sequence_id, fault))
             known = self.state.sequences
-            sampled = said.tokens_of(message.content)
-            tokens = tuple(token for token in sampled if token.sequence_id in known)
-            if tokens:
-                self.ledger.happened(of.TokensSampled(now_ns, chip, tokens))
+            for step in said.steps_of(message.content):
+                tokens = tuple(token for token in step if token.sequence_id in known)
+                if tokens:
+                    self.ledger.happened(of.TokensSampled(now_ns, chip, tokens))
             self.port.reply(message, Reply())
         return Handled.LATER
 

@@ -160,17 +160,30 @@ def failures_of(told: Tokens) -> list[tuple[str, Fault]]:
     return [(name, _plain(fault)) for name, fault in told.failed.items()]
 
 
+def steps_of(told: Tokens) -> Iterator[list[SampledToken]]:
+    """Tokens of one chip, a step at a time: a sequence has one of each."""
+    step: dict[str, SampledToken] = {}
+    for token in tokens_of(told):
+        if token.sequence_id in step:
+            yield list(step.values())
+            step = {}
+        step[token.sequence_id] = token
+    yield list(step.values())
+
+
 def tokens_of(told: Tokens) -> Iterator[SampledToken]:
-    """Tokens of one chip, in the order of its steps."""
+    """Tokens of one chip, in the order of its steps. A sequence ends with the last of its own."""
+    last_rows = {name: row for row, name in enumerate(told.requests)}
     for index, name in enumerate(told.requests):
-        times_ns, logits = told.times.get(name), told.logits.get(str(index))
+        is_last = last_rows[name] == index
+        times_ns, logits = told.times.get(name) if is_last else None, told.logits.get(str(index))
         yield SampledToken(
             sequence_id=name,
             stage=told.stages[index],
             position=int(told.position[index]),
             token_id=int(told.token[index]),
             num_cached=int(told.cached[index]),
-            finish_reason=told.finished.get(name, ""),
+            finish_reason=told.finished.get(name, "") if is_last else "",
             times_ns=None if times_ns is None else dict(times_ns),
             logprob=_logprob(told.logprobs.get(str(index))),
             logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),

@@ -87,7 +87,7 @@ class Tokens(Kind[Reply]):
     that leave together, in their order.
 
     stages     "prefill", "decode" or "both"        cached   prompt tokens found in a KV cache
-    finished   request -> {"reason"}                failed   request -> error (`workers.errors`)
+    finished   request -> why, with its last row    failed   request -> error (`workers.errors`)
     logprobs   row -> {"logprob", "top"}, where it was asked for
     times      request -> nanoseconds by phase, of those that ended here
     logits     row -> [V] float32, where it was asked for
