@@ -22,6 +22,7 @@ from cluster.api.kinds import (
 )
 from cluster.api.output import Output
 from cluster.api.request import Request
+from cluster.gateway.arrived import Arrived
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
 from workers.host.mailbox import Mailbox
@@ -117,17 +118,16 @@ class MessageRouterClient:
         # No longer than the answer is.
         reader: Mailbox[Output | PeerDead] = self._node.mailbox(queue="outputs of a request")
         self._readers[request.request_id] = reader
-        ended, position = False, 0
+        ended, arrived = False, Arrived()
         try:
             await self._call(Submit(request), request.request_id)
             while not ended:
                 for output in await reader.get_due():
                     if isinstance(output, PeerDead):
                         raise output
-                    if ended or output.position < position:
-                        continue  # told again, because the router did not hear that it was here
-                    ended, position = bool(output.finish_reason), position + len(output.token_ids)
-                    yield output
+                    for following in arrived.take(output):
+                        ended = bool(following.finish_reason)
+                        yield following
         except PerfuseError as error:
             # A refusal left nothing behind; an answer that never came may have.
             ended = not isinstance(error, DeadlineExceeded | PeerDead)

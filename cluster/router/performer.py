@@ -14,13 +14,13 @@ from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
 from cluster.router.machine.actions import Action
 from cluster.router.preparation import Preparation
-from cluster.router.reader_line import ReaderLine
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire, fault_of
 from workers.errors import PerfuseError
 from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
 from workers.node import Node
+from workers.wire.line import Line
 
 Answer = act.Accept | act.Refuse
 # They promise or take something, so the journal has to know first.
@@ -48,7 +48,7 @@ class Performer:
         self.calls = Calls(node, wire, ledger, stores, preparation)
         self._answers: dict[str, Mailbox[Answer]] = {}
         self._deadlines: dict[str, asyncio.Task[None]] = {}
-        self._lines: dict[str, ReaderLine] = {}
+        self._lines: dict[str, Line[Sequence[act.Said]]] = {}
         self._room_wait: asyncio.Task[None] | None = None
         self._held_back: list[Action] | None = None
         self._longest_line = node.queues.setdefault("requests for KV room", Longest())
@@ -107,7 +107,7 @@ class Performer:
 
     def _say(self, reader: str, said: Sequence[act.Said]) -> None:
         if reader not in self._lines:
-            self._lines[reader] = ReaderLine(self._node, self._wire, reader, self._told)
+            self._lines[reader] = self._wire.reader_line(reader, self._told)
         self._lines[reader].put(said)
 
     def _told(self, reader: str, num_outputs: int, is_heard: bool) -> None:

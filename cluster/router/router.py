@@ -9,8 +9,8 @@
                     end: everything that was held is let go
 
 Messages become events (here and in `control`), the machine says what follows (`machine/`), the
-journal keeps the events (`journal/`, `ledger`), actions become messages (`performer`, `calls`,
-`reader_line`). `wire` alone knows what messages look like.
+journal keeps the events (`journal/`, `ledger`), actions become messages (`performer`, `calls`).
+`wire` alone knows what messages look like.
 """
 
 from collections.abc import Sequence
@@ -163,10 +163,10 @@ class Router:
                 if sequence_id in self.state.sequences:
                     self.ledger.happened(of.SequenceFailed(now_ns, chip, sequence_id, fault))
             known = self.state.sequences
-            sampled = said.tokens_of(message.content)
-            tokens = tuple(token for token in sampled if token.sequence_id in known)
-            if tokens:
-                self.ledger.happened(of.TokensSampled(now_ns, chip, tokens))
+            for step in said.steps_of(message.content):
+                tokens = tuple(token for token in step if token.sequence_id in known)
+                if tokens:
+                    self.ledger.happened(of.TokensSampled(now_ns, chip, tokens))
             self.port.reply(message, Reply())
         return Handled.LATER
 

@@ -1,6 +1,6 @@
 """What a router says to others, and what it hears from chips, in the machine's own terms."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,9 +29,12 @@ from workers.wire.kinds.chip import (
     Tokens,
 )
 from workers.wire.kinds.memory import Hits, Search, ShardAdd, ShardCreate, ShardDelete
+from workers.wire.line import Line
 from workers.wire.port import Port
 
 A = TypeVar("A")
+# Told of how many outputs a reader has heard (True), or will not hear (False), the oldest first.
+OnTold = Callable[[str, int, bool], None]
 
 # A chip's answer about its state is waited for this share of a call's time.
 STATE_SHARE = 2
@@ -43,7 +46,8 @@ class Wire:
     """
 
     def __init__(self, node: Node, port: Port, timeout_ns: int) -> None:
-        self._clock, self._port, self._timeout_ns = node.clock, port, timeout_ns
+        self._node, self._clock, self._port = node, node.clock, port
+        self._timeout_ns = timeout_ns
 
     def _deadline_ns(self) -> int:
         return self._clock.now() + self._timeout_ns
@@ -84,14 +88,13 @@ class Wire:
 
     # -- to readers --------------------------------------------------------------------------------
 
-    async def tell_outputs(self, reader: str, said: Sequence[Said]) -> None:
-        """In one message."""
-        logits = {
-            str(i): np.frombuffer(one.logits, "<f4")[None]
-            for i, one in enumerate(said)
-            if one.logits
-        }
-        await self._call(reader, Outputs(tuple(one.output for one in said), logits))
+    def reader_line(self, reader: str, on_told: OnTold) -> Line[Sequence[Said]]:
+        """A line of what the state's outbox holds for that reader."""
+
+        def told(batches: Sequence[Sequence[Said]], is_heard: bool) -> None:
+            on_told(reader, sum(map(len, batches)), is_heard)
+
+        return Line(self._node, self._port, reader, "outputs", self._timeout_ns, _outputs, told)
 
     # -- to memory servers -------------------------------------------------------------------------
 
@@ -140,6 +143,15 @@ class Wire:
         )
 
 
+def _outputs(batches: Sequence[Sequence[Said]]) -> Outputs:
+    """In one message."""
+    said = [one for batch in batches for one in batch]
+    logits = {
+        str(i): np.frombuffer(one.logits, "<f4")[None] for i, one in enumerate(said) if one.logits
+    }
+    return Outputs(tuple(one.output for one in said), logits)
+
+
 # -- what a router hears -------------------------------------------------------------------------
 
 
@@ -148,19 +160,32 @@ def failures_of(told: Tokens) -> list[tuple[str, Fault]]:
     return [(name, _plain(fault)) for name, fault in told.failed.items()]
 
 
+def steps_of(told: Tokens) -> Iterator[list[SampledToken]]:
+    """Tokens of one chip, a step at a time: a sequence has one of each."""
+    step: dict[str, SampledToken] = {}
+    for token in tokens_of(told):
+        if token.sequence_id in step:
+            yield list(step.values())
+            step = {}
+        step[token.sequence_id] = token
+    yield list(step.values())
+
+
 def tokens_of(told: Tokens) -> Iterator[SampledToken]:
-    """Tokens of one step of one chip."""
+    """Tokens of one chip, in the order of its steps. A sequence ends with the last of its own."""
+    last_rows = {name: row for row, name in enumerate(told.requests)}
     for index, name in enumerate(told.requests):
-        times_ns, logits = told.times.get(name), told.logits.get(name)
+        is_last = last_rows[name] == index
+        times_ns, logits = told.times.get(name) if is_last else None, told.logits.get(str(index))
         yield SampledToken(
             sequence_id=name,
             stage=told.stages[index],
             position=int(told.position[index]),
             token_id=int(told.token[index]),
             num_cached=int(told.cached[index]),
-            finish_reason=told.finished.get(name, ""),
+            finish_reason=told.finished.get(name, "") if is_last else "",
             times_ns=None if times_ns is None else dict(times_ns),
-            logprob=_logprob(told.logprobs.get(name)),
+            logprob=_logprob(told.logprobs.get(str(index))),
             logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),
         )
 

@@ -18,7 +18,14 @@ import asyncio
 from collections import OrderedDict
 from typing import Any
 
-from workers.chip.job import Job, account, failure_report, note_preempted, tokens_report
+from workers.chip.job import (
+    Job,
+    account,
+    failure_report,
+    note_preempted,
+    one_report,
+    tokens_report,
+)
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence, State
 from workers.chip.stepper import Stepper, StepResult
@@ -84,7 +91,7 @@ class Chip:
             pool.on_unpinned = lambda: self._wake.put(None)
         self._num_preemptions = 0  # that the trace knows
         self._reports: Line[Tokens] = Line(
-            node, self._port, router, "tokens", timeout_ns, lambda reports: reports
+            node, self._port, router, "tokens", timeout_ns, one_report
         )
         self._port.on(Reserve, self._reserve)
         self._port.on(Prefill, self._prefill)

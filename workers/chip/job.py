@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -109,13 +110,15 @@ def tokens_report(
         finished=finished,
         failed={},
         logprobs={
-            job.seq.seq_id: {"logprob": choice.logprob, "top": choice.top}
-            for job, choice in sampled
+            str(row): {"logprob": choice.logprob, "top": choice.top}
+            for row, (job, choice) in enumerate(sampled)
             if job.sampling.logprobs is not None
         },
         times={job.seq.seq_id: dict(job.times_ns) for job in told},
         logits={
-            job.seq.seq_id: logits[job.seq.seq_id] for job in jobs if job.sampling.return_logits
+            str(row): logits[job.seq.seq_id]
+            for row, job in enumerate(jobs)
+            if job.sampling.return_logits
         },
     )
 
@@ -124,3 +127,31 @@ def failure_report(seq_id: str, error: Exception) -> Tokens:
     """A sequence cannot go on."""
     none = np.zeros(0, dtype=np.int64)
     return Tokens((), (), none, none, none, {}, {seq_id: to_body(error)}, {}, {}, {})
+
+
+def one_report(reports: Sequence[Tokens]) -> Tokens:
+    """Several in one, in their order: what piled up leaves together."""
+    if len(reports) == 1:
+        return reports[0]
+    first_rows = [0, *accumulate(len(report.requests) for report in reports)]
+    rows = list(zip(first_rows, reports, strict=False))
+    return Tokens(
+        requests=tuple(name for report in reports for name in report.requests),
+        stages=tuple(stage for report in reports for stage in report.stages),
+        position=np.concatenate([report.position for report in reports]),
+        token=np.concatenate([report.token for report in reports]),
+        cached=np.concatenate([report.cached for report in reports]),
+        finished={name: why for report in reports for name, why in report.finished.items()},
+        failed={name: why for report in reports for name, why in report.failed.items()},
+        logprobs={
+            str(first + int(row)): told
+            for first, report in rows
+            for row, told in report.logprobs.items()
+        },
+        times={name: spent for report in reports for name, spent in report.times.items()},
+        logits={
+            str(first + int(row)): told
+            for first, report in rows
+            for row, told in report.logits.items()
+        },
+    )

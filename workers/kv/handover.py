@@ -1,20 +1,25 @@
 """KV blocks on their way from a prefill chip to a decode chip.
 
-Blocks leave while prefill still runs, in logical order, each with its index and checksum. The
-destination writes and acknowledges them; only then does the source let go.
+Blocks leave while prefill still runs, in logical order, each with its index and checksum, as many
+chunks at once as the path holds. The destination writes and acknowledges them; only when all are
+does it hear that it may start, and the source lets go.
 
     prefill   chunk 0 ▓▓  chunk 1 ▓▓  chunk 2 ▓▓ + first token
     wire             blocks 0-3 ──▶   blocks 4-7 ──▶   blocks 8-9 ──▶  start(first token)
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.errors import CorruptMessage
+from workers.errors import CorruptMessage, PerfuseError
 from workers.hardware.work import Work
+from workers.host.longest import Longest
+from workers.host.mailbox import Mailbox
 from workers.kv.pool import block_checksum
 from workers.model.base import ChipModel
 from workers.node import Node
@@ -46,6 +51,24 @@ class Destination:
     first_block: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Blocks that were computed, from a logical index on; the last ones with the first token."""
+
+    first: int
+    block_ids: tuple[int, ...]
+    first_token: int | None
+    computed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What came of the blocks of a chunk."""
+
+    num_blocks: int
+    error: PerfuseError | None
+
+
 class Handover:
     """The source's half for one sequence: call `computed` as prefill goes on; `send` is its
     task.
@@ -63,10 +86,11 @@ class Handover:
         self._node, self._port, self._model = node, port, model
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
         self._next_block = destination.first_block
-        # Each entry: first logical index, blocks to send, the first token once prefill is done,
-        # when computed. As many as the sequence has blocks: a slow link fills the cache with what
-        # waits for it, and then nobody is admitted.
-        self._ready = node.mailbox(queue=f"KV chunks of {port.worker}")
+        self._events: Mailbox[_Chunk | _Heard] = node.mailbox()
+        # As many as the sequence has blocks: a slow link fills the cache with what waits for it,
+        # and then nobody is admitted.
+        self._num_waiting = 0
+        self._longest = node.queues.setdefault(f"KV chunks of {port.worker}", Longest())
 
     def computed(self, block_ids: Sequence[int], num_tokens: int, first_token: int | None) -> None:
         """`num_tokens` tokens are in the cache; the last, partial block goes with the first
@@ -76,39 +100,67 @@ class Handover:
         end = num_tokens // size if first_token is None else -(-num_tokens // size)
         fresh = tuple(block_ids[self._next_block : end])
         if fresh or first_token is not None:
-            self._ready.put((self._next_block, fresh, first_token, self._node.clock.now()))
+            now_ns = self._node.clock.now()
+            self._events.put(_Chunk(self._next_block, fresh, first_token, now_ns))
+            self._num_waiting += 1
+            self._longest.seen(self._num_waiting)
             self._next_block = max(end, self._next_block)
 
     async def send(self) -> None:
-        """Send all blocks, each chunk acknowledged before the next, then `start`.
+        """Send all blocks, and when all are acknowledged, `start`.
 
         Raises PeerDead, DeadlineExceeded, or what the destination refused with.
         """
-        done = False
-        while not done:
-            first, block_ids, first_token, computed_ns = await self._ready.get()
-            if block_ids:
-                await self._send_blocks(first, block_ids)
-            if first_token is not None:
-                await self._port.call(
-                    self._to.chip,
-                    Start(first_token, computed_ns),
-                    deadline_ns=self._node.clock.now() + self._timeout_ns,
-                    request_id=self._request_id,
-                )
-                done = True
+        waiting: deque[_Chunk] = deque()
+        on_their_way: list[asyncio.Task[None]] = []
+        num_blocks, last = 0, None
+        try:
+            while last is None or waiting or num_blocks:
+                event = await self._events.get()
+                if isinstance(event, _Chunk):
+                    last = event if event.first_token is not None else None
+                    waiting.append(event)
+                elif event.error is not None:
+                    raise event.error
+                else:
+                    num_blocks -= event.num_blocks
+                while waiting and self._has_room(num_blocks - len(waiting[0].block_ids)):
+                    chunk = waiting.popleft()
+                    self._num_waiting -= 1
+                    if chunk.block_ids:
+                        num_blocks += len(chunk.block_ids)
+                        on_their_way.append(self._begin(chunk))
+        finally:
+            for task in on_their_way:
+                task.cancel()
+        assert last.first_token is not None, "the last chunk has it"
+        await self._call(Start(last.first_token, last.computed_ns))
 
-    async def _send_blocks(self, first: int, block_ids: tuple[int, ...]) -> None:
-        model = self._model
-        work = kv_work(model, len(block_ids), "kv_read")
-        blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
+    def _has_room(self, num_blocks: int) -> bool:
+        """Whether the path is not full of so many. One chunk more may go, which is read while the
+        others travel.
+        """
+        return num_blocks * self._model.block_bytes <= self._port.path_bytes(self._to.chip)
+
+    def _begin(self, chunk: _Chunk) -> "asyncio.Task[None]":
+        return self._node.spawn(self._send_blocks(chunk), f"blocks of {self._request_id}")
+
+    async def _send_blocks(self, chunk: _Chunk) -> None:
+        model, first, block_ids = self._model, chunk.first, chunk.block_ids
+        error: PerfuseError | None = None
+        try:
+            work = kv_work(model, len(block_ids), "kv_read")
+            blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
+            index = np.arange(first, first + len(block_ids), dtype=np.int64)
+            await self._call(KvBlocks(index, block_checksums(blocks), blocks))
+        except PerfuseError as failed:
+            error = failed
+        self._events.put(_Heard(len(block_ids), error))
+
+    async def _call(self, content: KvBlocks | Start) -> None:
         await self._port.call(
             self._to.chip,
-            KvBlocks(
-                np.arange(first, first + len(block_ids), dtype=np.int64),
-                block_checksums(blocks),
-                blocks,
-            ),
+            content,
             deadline_ns=self._node.clock.now() + self._timeout_ns,
             request_id=self._request_id,
         )

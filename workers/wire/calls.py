@@ -32,18 +32,25 @@ class Caller(Protocol):
 
 
 class Waiter:
-    """One task that waits until all of some calls are settled."""
+    """One task that waits until all of some calls are settled.
 
-    __slots__ = ("future", "num_open")
+    is_due   it was woken because it was time to look after them
+    """
+
+    __slots__ = ("future", "is_due", "num_open")
 
     def __init__(self, num_open: int) -> None:
-        self.num_open = num_open
+        self.num_open, self.is_due = num_open, False
         self.future: asyncio.Future[None] | None = None
 
     def settled(self) -> None:
         self.num_open -= 1
         if not self.num_open:
             self.wake()
+
+    def due(self) -> None:
+        self.is_due = True
+        self.wake()
 
     def wake(self) -> None:
         if self.future is not None and not self.future.done():
@@ -53,19 +60,20 @@ class Waiter:
 class Pending(Generic[A_co]):
     """A call that was sent and not yet answered; `A_co` is the content of its answer.
 
-    repeat_ns, patience_ns   when it is sent again, and how long after that once more; 0: not
-                             reckoned yet
+    overdue_ns, patience_ns  when its peer is asked what became of it, and how long after that once
+                             more; 0: not reckoned yet
+    is_lost                  its peer has said that it never came, or that it was answered in vain
     """
 
     __slots__ = (
-        "_caller", "answer", "is_repeated", "message", "patience_ns", "peer", "posted_ns",
-        "repeat_ns", "waiter",
+        "_caller", "answer", "is_lost", "is_repeated", "message", "overdue_ns", "patience_ns",
+        "peer", "posted_ns", "waiter",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, peer: Peer, message: Message[Any], posted_ns: int) -> None:
         self._caller, self.peer, self.message = caller, peer, message
-        self.posted_ns, self.is_repeated = posted_ns, False
-        self.repeat_ns = self.patience_ns = 0
+        self.posted_ns, self.is_repeated, self.is_lost = posted_ns, False, False
+        self.overdue_ns = self.patience_ns = 0
         self.answer: Message[Any] | PerfuseError | None = None
         self.waiter: Waiter | None = None
 

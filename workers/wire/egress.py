@@ -9,7 +9,7 @@ hears when the last byte has left:
     A ends  ──▶ A: due 1500        (`Left`, from one emulator to the other: it costs no link)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from configs.schema.link import LinkSpec
@@ -18,9 +18,8 @@ from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.lane import make_lane
 from workers.wire.message import Message
 from workers.wire.narrow import Crossing, Narrow, last_of
+from workers.wire.notes import Tell
 from workers.wire.peer import Peer
-
-Tell = Callable[[Peer, Left], None]
 
 
 class Leaving:

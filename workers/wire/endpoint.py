@@ -17,15 +17,18 @@ from workers.host.trace import Delivered, Trace
 from workers.wire.egress import Egress, Leaving
 from workers.wire.incoming import Incoming
 from workers.wire.ingress import Ingress
+from workers.wire.kind import Note
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
+from workers.wire.kinds.notes import Missing, Overdue, Taken
 from workers.wire.mail import Mail, Way
 from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
+from workers.wire.notes import Notes
 from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
 from workers.wire.roles import WirePrecision
 from workers.wire.rules import Rule, fate_of, flip_bit
-from workers.wire.turns import one_after_the_other, quietly
+from workers.wire.turns import one_after_the_other
 
 if TYPE_CHECKING:
     import asyncio
@@ -54,16 +57,17 @@ class Endpoint:
     ) -> None:
         self.node, self.epoch, self.members, self.link = node, epoch, members, link
         self._clock, self._hardware, self._trace = clock, hardware, trace
-        self._mail, self._precision, self._spawn = mail, precision, spawn
+        self._mail, self._precision = mail, precision
         self._emulated = clock.emulated
         self._closed = False
         # By node, and by the workers that stand there as far as they were asked for.
         self._peers: dict[str, Peer] = {}
         self._by_worker: dict[str, Peer] = {}
         self._by_source: dict[str, Peer] = {}
-        self.egress = Egress(link, clock, self._tell_left)
-        self.ingress = Ingress(node, link, clock, self._deliver, shares_memory=mail.shares_memory)
-        self.outgoing = Outgoing(clock, self.reach, self._send)
+        self._notes = Notes(node, epoch, mail, spawn, self._knows)
+        self.egress = Egress(link, clock, self._notes.tell)
+        self.ingress = Ingress(node, link, clock, self._deliver)
+        self.outgoing = Outgoing(clock, self.reach, self._send, self._notes.tell, link.bytes_per_s)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
         self.rules: dict[str, Rule] = {}
         self.num_dropped = 0
@@ -150,18 +154,6 @@ class Endpoint:
         turns = [turn for one in sent if (turn := way(one)) is not None]
         return one_after_the_other(turns) if turns else None
 
-    def _tell_left(self, peer: Peer, left: Left) -> None:
-        """What this emulator knows of a message's end, for the one at the far end."""
-        if self._peers.get(peer.node) is not peer:
-            return
-        note = Message(left, self.node, peer.node, self.epoch, peer.epoch)
-        try:
-            turn = self._mail.send(peer.node, note)
-        except PeerDead:
-            return  # it was to be told of a message that nobody will read
-        if turn is not None:
-            self._spawn(quietly(turn), "left")
-
     # -- receiving ---------------------------------------------------------------------------------
 
     def receive(self, message: Message[Any]) -> None:
@@ -175,17 +167,29 @@ class Endpoint:
             or message.destination_epoch != self.epoch
         ):
             self.num_dropped += 1  # from or for another incarnation
+        elif isinstance(message.content, Note):
+            self._noted(peer, message.content)
         elif self._emulated:
-            if type(message.content) is Left:
-                self.ingress.revise(peer, message.content)
-            else:
-                self.ingress.arrive(peer, message)
+            self.ingress.arrive(peer, message)
         else:
             self._deliver(peer, message)
 
+    def _noted(self, peer: Peer, note: Note) -> None:
+        match note:
+            case Left():
+                self.ingress.revise(peer, note)
+            case Overdue(message_id):
+                missing = self.incoming.overdue(peer, message_id)
+                if missing is not None:
+                    self._notes.tell(peer, missing)
+            case Missing(message_id, answer_id):
+                self.outgoing.missing(peer, message_id, answer_id)
+            case Taken(message_id):
+                peer.remembered.taken(message_id)
+
     def _find_source(self, message: Message[Any]) -> Peer | None:
         """A note is from node to node, all else from worker to worker."""
-        if isinstance(message.content, Left):
+        if isinstance(message.content, Note):
             return self._peers.get(message.source)
         peer = self._peers.get(self.members.node_of(message.source) or "")
         if peer is not None:
@@ -193,7 +197,7 @@ class Endpoint:
         return peer
 
     def _deliver(self, peer: Peer, message: Message[Any]) -> None:
-        if self._closed or self._peers.get(peer.node) is not peer:
+        if self._closed or not self._knows(peer):
             self.num_dropped += 1  # this node is gone, or whoever said it is
             return
         if self._emulated:
@@ -219,6 +223,10 @@ class Endpoint:
             self.incoming.called(peer, message)
 
     # -- incarnations ------------------------------------------------------------------------------
+
+    def _knows(self, peer: Peer) -> bool:
+        """Whether it lives, as far as this node knows."""
+        return self._peers.get(peer.node) is peer
 
     def close(self) -> None:
         """The node is gone: what is still on its way to it is delivered to nobody."""

@@ -10,6 +10,7 @@ from workers.host.clock.base import Clock
 from workers.host.trace import Trace
 from workers.wire.calls import Handled, Handler, Outcome
 from workers.wire.kind import Failed, Kind, Reply
+from workers.wire.kinds.notes import Missing
 from workers.wire.message import Message
 from workers.wire.peer import Peer
 
@@ -108,7 +109,24 @@ class Incoming:
         if answer is not None:
             again = answer.again()
             again.message_id = 0
+            peer.remembered.answered(message_id, again)
             self._answer(again, peer)
+
+    def overdue(self, peer: Peer, message_id: int) -> Missing | None:
+        """A caller waits longer than it thought it would. None if all it can do is wait: the call
+        is on its way, or here and not answered.
+        """
+        if message_id in peer.arriving or self._waits(peer, message_id):
+            return None
+        if not peer.remembered.knows(message_id):
+            return Missing(message_id, 0)
+        answer = peer.remembered.answer_to(message_id)
+        return None if answer is None else Missing(message_id, answer.message_id)
+
+    def _waits(self, peer: Peer, message_id: int) -> bool:
+        """Whether the call has come before the workers stand."""
+        early = self._early or ()
+        return any(who is peer and one.message_id == message_id for who, one in early)
 
     def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call. The asker being gone is not the answerer's problem."""

@@ -52,22 +52,17 @@ class Arriving:
 class Ingress:
     """All messages on their way into one node."""
 
-    def __init__(
-        self, node: str, link: LinkSpec, clock: Clock, deliver: Deliver, *, shares_memory: bool
-    ) -> None:
-        """shares_memory: senders revise the envelopes themselves, and send no notes."""
+    def __init__(self, node: str, link: LinkSpec, clock: Clock, deliver: Deliver) -> None:
         self._node, self._clock, self._deliver = node, clock, deliver
         self._lane = make_lane(link, clock)
-        self._takes_notes = not shares_memory
         self.narrow = Narrow(link.sharing, clock)
 
     def arrive(self, peer: Peer, message: Message[Any]) -> None:
         """Its first byte is here a latency after it left."""
         arriving = Arriving(self, peer, message)
         message.arriving = arriving
-        if self._takes_notes:
-            arriving.twin = peer.arriving.get(message.message_id)
-            peer.arriving[message.message_id] = arriving
+        arriving.twin = peer.arriving.get(message.message_id)
+        peer.arriving[message.message_id] = arriving
         first_byte_ns = message.sent_ns + peer.latency_ns + message.delay_ns
         self._clock.call_at(first_byte_ns, self._begin, arriving, first_byte_ns)
 
@@ -122,22 +117,20 @@ class Ingress:
 
     def _arrived(self, arriving: Arriving, at_ns: int) -> None:
         message, peer = arriving.message, arriving.peer
-        if self._takes_notes:
-            _take_out(peer, arriving)
+        first = peer.arriving.pop(message.message_id)
+        if first is not arriving or arriving.twin is not None:
+            _put_back(peer, first, arriving)
         message.due_ns, message.arriving = at_ns, None  # no circle is left behind
         self._deliver(peer, message)
 
 
-def _take_out(peer: Peer, arriving: Arriving) -> None:
-    """It has arrived; others that go by its id may have not."""
-    message_id = arriving.message.message_id
+def _put_back(peer: Peer, first: Arriving | None, arrived: Arriving) -> None:
+    """Others that go by the same id as one that has arrived: they may have not."""
     others = []
-    one = peer.arriving.pop(message_id, None)
-    while one is not None:
-        if one is not arriving:
-            others.append(one)
-        one = one.twin
+    while first is not None:
+        if first is not arrived:
+            others.append(first)
+        first = first.twin
     for index, other in enumerate(others):
         other.twin = others[index + 1] if index + 1 < len(others) else None
-    if others:
-        peer.arriving[message_id] = others[0]
+    peer.arriving[arrived.message.message_id] = others[0]

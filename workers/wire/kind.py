@@ -125,6 +125,12 @@ def kind(name: str) -> Callable[[K], K]:
     return register
 
 
+class Note(Kind[Any]):
+    """What one end of a wire tells the other about messages between them; see `kinds.notes`."""
+
+    __slots__ = ()
+
+
 @kind("reply")
 @dataclass(frozen=True, slots=True)
 class Reply(Kind[Any]):

@@ -1,11 +1,22 @@
-"""Reports that must all arrive, in order: one after the other, each until it is acknowledged."""
+"""Reports that must all arrive: they stream to one receiver, and none waits until another is heard.
 
-from collections.abc import Awaitable, Callable, Sequence
+    put ─▶ waiting ─▶ on their way, at most WINDOW_MAX ─▶ heard, or given up
+              └── pile up while the window is full, and leave as one report then
+
+The receiver knows positions: it puts in order what overtook a report that was lost, and takes each
+position once. Telling again does no harm.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Generic, TypeVar
 
 from workers.errors import DeadlineExceeded, PerfuseError
+from workers.host.credits import Credits
 from workers.host.mailbox import Mailbox
 from workers.node import Node
+from workers.wire.calls import Pending
 from workers.wire.kind import Kind
 from workers.wire.port import Port
 
@@ -14,15 +25,31 @@ T = TypeVar("T")
 BEHIND_MAX = 1 << 16
 # A call repeats itself within its deadline; a receiver that answers none of so many calls is gone.
 CALLS_MAX = 8
+# Reports on their way, so many that no path shows: two chips that step every 15 us over links of
+# 1 ms have 270 between them and the last acknowledgement. Half of a peer's credits: other calls
+# find some.
+WINDOW_MAX = 512
+
+
+@dataclass(slots=True)
+class _Sent(Generic[T]):
+    """Items that went as one report; `pending` None: nothing more will come of it."""
+
+    items: Sequence[T]
+    report: Kind[Any]
+    pending: Pending[Any] | None
+    is_heard: bool = False
+
+
+def _nobody_asks(items: Sequence[Any], is_heard: bool) -> None:
+    """What became of them."""
 
 
 class Line(Generic[T]):
     """A line from this worker to one receiver.
 
-    pack   turns all that waits into the reports that are sent next, so that what piled up behind a
-           slow report may travel together
-
-    The receiver knows positions and takes each once: telling again does no harm.
+    pack      turns all that waits into one report
+    on_told   told of items that were heard (True) or given up (False), the oldest first
     """
 
     def __init__(
@@ -32,18 +59,33 @@ class Line(Generic[T]):
         receiver: str,
         kind: str,
         timeout_ns: int,
-        pack: Callable[[Sequence[T]], Sequence[Kind[Any]]],
+        pack: Callable[[Sequence[T]], Kind[Any]],
+        on_told: Callable[[Sequence[T], bool], None] = _nobody_asks,
     ) -> None:
         self._node, self._port, self._receiver, self._kind = node, port, receiver, kind
-        self._timeout_ns, self._pack = timeout_ns, pack
+        self._timeout_ns, self._pack, self._on_told = timeout_ns, pack, on_told
         self._waiting: Mailbox[T] = node.mailbox(BEHIND_MAX, queue=f"{kind} to {receiver}")
+        self._window = Credits(node.clock, WINDOW_MAX)
+        self._fresh: Mailbox[_Sent[T]] = node.mailbox()
+        self._unheard: list[_Sent[T]] = []
         self.in_flight = 0
-        node.spawn(self._send(), f"{kind} to {receiver}")
+        self._tasks = [
+            node.spawn(self._send(), f"{kind} to {receiver}"),
+            node.spawn(self._hear(), f"{kind} heard by {receiver}"),
+        ]
 
     def put(self, item: T) -> None:
         """Queue it; never waits."""
-        self.in_flight += 1
         self._waiting.put(item)
+        self.in_flight += 1
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        for task in self._tasks:
+            task.cancel()
+        for sent in self._unheard:
+            if sent.pending is not None:
+                sent.pending.abandon()
 
     async def room(self) -> None:
         """Wait while the receiver is too far behind: whoever makes reports makes none meanwhile."""
@@ -51,36 +93,63 @@ class Line(Generic[T]):
 
     async def _send(self) -> None:
         while True:
+            await self._window.wait()
             items = await self._waiting.get_due()
-            try:
-                for report in self._pack(items):
-                    await self._tell(report)
-            finally:
-                self.in_flight -= len(items)
+            report = self._pack(items)
+            sent = _Sent(items, report, await self._post(report))
+            self._unheard.append(sent)
+            self._fresh.put(sent)
 
-    async def _tell(self, report: Kind[Any]) -> None:
-        async def say() -> None:
-            deadline_ns = self._node.clock.now() + self._timeout_ns
-            await self._port.call(self._receiver, report, deadline_ns=deadline_ns)
-
-        await until_heard(self._node, say, self._kind, self._receiver)
-
-
-async def until_heard(
-    node: Node, say: Callable[[], Awaitable[None]], what: str, receiver: str
-) -> bool:
-    """Say it again while nobody answers in time; False, with a note, if the receiver is gone."""
-    error: PerfuseError | None = None
-    for _ in range(CALLS_MAX):
+    async def _post(self, report: Kind[Any]) -> Pending[Any] | None:
+        deadline_ns = self._node.clock.now() + self._timeout_ns
         try:
-            await say()
-            return True
-        except DeadlineExceeded as late:
-            error = late
+            return await self._port.post(self._receiver, report, deadline_ns=deadline_ns)
         except PerfuseError as gone:
-            error = gone
-            break
-    # Nobody is there to hear it, and who waited for it ends by its own deadline.
-    assert error is not None, "the loop ends by a return or an error"
-    node.trace.note(node.clock.now(), f"lost {what}", receiver, error.message)
-    return False
+            self._lost(gone.message)
+            return None
+
+    async def _hear(self) -> None:
+        """All that is on its way together: what a bad moment cost is missed at once."""
+        while True:
+            told = await self._fresh.get_due()
+            await self._until_heard(told)
+            del self._unheard[: len(told)]
+            for _ in told:
+                self._window.give()
+            for is_heard, some in groupby(told, lambda one: one.is_heard):
+                items = [item for one in some for item in one.items]
+                self.in_flight -= len(items)
+                self._on_told(items, is_heard)
+
+    async def _until_heard(self, told: Sequence[_Sent[T]]) -> None:
+        """What nobody answers in time is said again."""
+        for _ in range(CALLS_MAX - 1):
+            late = await self._late(told)
+            if not late:
+                return
+            for one in late:
+                one.pending = await self._post(one.report)
+            told = late
+        for _ in await self._late(told):
+            self._lost(f"{CALLS_MAX} calls were not answered in time")
+
+    async def _late(self, told: Sequence[_Sent[T]]) -> list[_Sent[T]]:
+        """Wait for what comes of these; returns those that were not answered in time."""
+        await self._port.settled([one.pending for one in told if one.pending is not None])
+        late = []
+        for one in told:
+            pending, one.pending = one.pending, None
+            if pending is None:
+                continue
+            try:
+                pending.take()
+                one.is_heard = True
+            except DeadlineExceeded:
+                late.append(one)
+            except PerfuseError as gone:
+                self._lost(gone.message)
+        return late
+
+    def _lost(self, why: str) -> None:
+        """Nobody is there to hear it, and who waited for it ends by its own deadline."""
+        self._node.trace.note(self._node.clock.now(), f"lost {self._kind}", self._receiver, why)

@@ -2,9 +2,18 @@
 
 caller                                        receiver
   post ── call 7 ───────────────────────────▶   handler runs
-       ── call 7 (no answer in time) ───────▶   known id: nothing runs; answered again if there
+       ── overdue 7 (no answer in time) ····▶   has it: says nothing
+       ── overdue 7 ························▶   never saw it, or its answer was lost:
+       ◀···························· missing 7
+       ── call 7 ───────────────────────────▶   known id: nothing runs; answered again if there
                                                 is an answer
        ◀────────────────────────── answer 7 ──
+
+Only what was lost is sent again. Being slow is no loss, and a delay that a rule asks for is none
+either: what a call is charged for is what it takes, whatever anybody expected. How soon a loss is
+noticed follows from how long answers have taken, and never from less than the bytes and the path
+ask for. Questions and what they are answered (`kinds.notes`) cost nothing: they stand for the
+acknowledgements of a real transport.
 """
 
 import asyncio
@@ -12,29 +21,47 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError, from_body
+from workers.hardware.sharing.base import duration_ns
 from workers.host.clock.base import Clock
 from workers.wire.calls import Pending, Waiter
 from workers.wire.kind import A_co, Failed
+from workers.wire.kinds.notes import Overdue, Taken
 from workers.wire.message import Message
+from workers.wire.notes import Tell
 from workers.wire.peer import Peer
 from workers.wire.round_trips import patience_ns_least
 
 Send = Callable[[Message[Any], Peer], Awaitable[None] | None]
 # Raises PeerDead.
 Reach = Callable[[str], Peer]
+# Whoever gave an answer of so many bytes is told when it is taken, and lets go of it. It keeps
+# others until later calls say that they are concluded.
+LARGE_BYTES = 1 << 16
 
 
 class Outgoing:
     """Calls of one node that have no answer yet."""
 
-    def __init__(self, clock: Clock, reach: Reach, send: Send) -> None:
-        self._clock, self._reach, self._send = clock, reach, send
+    def __init__(
+        self, clock: Clock, reach: Reach, send: Send, tell: Tell, bytes_per_s: int
+    ) -> None:
+        """bytes_per_s: of this node's link."""
+        self._clock, self._reach, self._send, self._tell = clock, reach, send, tell
+        self._bytes_per_s = bytes_per_s
         self._num_pending = 0
         self._last_id = 0
 
     def in_flight(self) -> int:
         """Calls without an answer: 0 when idle."""
         return self._num_pending
+
+    def path_bytes(self, worker: str) -> int:
+        """What the path to a worker and back holds. Raises PeerDead."""
+        peer = self._reach(worker)
+        return 2 * peer.latency_ns * self._path_bytes_per_s(peer) // 1_000_000_000
+
+    def _path_bytes_per_s(self, peer: Peer) -> int:
+        return min(self._bytes_per_s, peer.bytes_per_s)
 
     def next_id(self) -> int:
         """An id for a message: they rise, and none comes twice within an incarnation."""
@@ -81,24 +108,25 @@ class Outgoing:
             raise
 
     def forget(self, pending: Pending[Any]) -> None:
-        peer = pending.peer
-        if peer.pending.pop(pending.message.message_id, None) is not None:
-            self._num_pending -= 1
-            peer.credits.give()
+        peer, answer = pending.peer, pending.answer
+        if peer.pending.pop(pending.message.message_id, None) is None:
+            return
+        self._num_pending -= 1
+        peer.credits.give()
+        if not isinstance(answer, Message) or answer.charged_bytes >= LARGE_BYTES:
+            self._tell(peer, Taken(pending.message.message_id))
 
     def take(self, pending: Pending[A_co]) -> A_co:
         """The content of the answer, once. Raises what the handler raised, or why there is none."""
-        answer, message, peer = pending.answer, pending.message, pending.peer
-        if peer.pending.pop(message.message_id, None) is not None:
-            self._num_pending -= 1
-            peer.credits.give()
+        answer, message = pending.answer, pending.message
+        self.forget(pending)
         assert answer is not None, f"{message.kind} has not been settled"
         if isinstance(answer, PerfuseError):
             raise answer
         due_ns = answer.due_ns
         self._clock.advance(due_ns)
         if not pending.is_repeated:
-            peer.round_trips.heard(message.content.kind, due_ns - pending.posted_ns)
+            pending.peer.round_trips.heard(message.content.kind, due_ns - pending.posted_ns)
         content: A_co = answer.content
         if isinstance(content, Failed):
             raise from_body(dict(content.error))
@@ -111,27 +139,32 @@ class Outgoing:
         waiting = [pending for pending in pendings if pending.answer is None]
         if not waiting:
             return
-        waiter, begun_ns = Waiter(len(waiting)), self._clock.now()
+        waiter, now_ns = Waiter(len(waiting)), self._clock.now()
         for pending in waiting:
             pending.waiter = waiter
-        least_ns = min(pending.message.deadline_ns for pending in waiting) - begun_ns
-        until_ns = begun_ns + min(patience_ns_least(least_ns), max(least_ns, 0))
+        least_ns = min(pending.message.deadline_ns for pending in waiting) - now_ns
+        until_ns = now_ns + min(patience_ns_least(least_ns), max(least_ns, 0))
         while waiter.num_open:
-            await self._until(waiter, until_ns)
+            if await self._is_time(waiter, until_ns):
+                now_ns = until_ns
             if waiter.num_open:
                 waiting = [pending for pending in waiting if pending.answer is None]
-                until_ns = await self._repeat(waiting, begun_ns, until_ns)
+                until_ns = await self._look_after(waiting, now_ns)
 
-    async def _until(self, waiter: Waiter, until_ns: int) -> None:
-        waiter.future = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_at(self._clock.deadline_floor(until_ns), waiter.wake)
+    async def _is_time(self, waiter: Waiter, until_ns: int) -> bool:
+        """Whether it has come; else something was heard before."""
+        waiter.future, waiter.is_due = asyncio.get_running_loop().create_future(), False
+        timer = self._clock.call_at(self._clock.deadline_floor(until_ns), waiter.due)
         try:
             await waiter.future
         finally:
             timer.cancel()
+        return waiter.is_due
 
-    async def _repeat(self, waiting: Sequence[Pending[Any]], begun_ns: int, now_ns: int) -> int:
-        """Send again what is overdue, give up what is out of time; returns when to look next."""
+    async def _look_after(self, waiting: Sequence[Pending[Any]], now_ns: int) -> int:
+        """Ask for what is overdue, send again what is lost, give up what is out of time; returns
+        when to look next.
+        """
         next_ns = []
         for pending in waiting:
             message, deadline_ns = pending.message, pending.message.deadline_ns
@@ -140,18 +173,28 @@ class Outgoing:
                 pending.settle(DeadlineExceeded(text))
                 continue
             if not pending.patience_ns:
-                left_ns = deadline_ns - begun_ns
-                patience_ns = pending.peer.round_trips.patience_ns(message.kind, left_ns)
-                pending.patience_ns, pending.repeat_ns = patience_ns, begun_ns + patience_ns
-            if now_ns >= pending.repeat_ns:
+                pending.patience_ns = self._patience_ns(pending)
+                pending.overdue_ns = pending.posted_ns + pending.patience_ns
+            if now_ns >= pending.overdue_ns:
+                pending.patience_ns *= 2
+                pending.overdue_ns = now_ns + pending.patience_ns
+                self._tell(pending.peer, Overdue(message.message_id))
+            if pending.is_lost:
                 await self._again(pending)
-                pending.patience_ns *= 2  # whoever is slow is not helped by more of the same
-                pending.repeat_ns = now_ns + pending.patience_ns
-            next_ns.append(min(pending.repeat_ns, deadline_ns))
+            next_ns.append(min(pending.overdue_ns, deadline_ns))
         return min(next_ns, default=now_ns)
 
+    def _patience_ns(self, pending: Pending[Any]) -> int:
+        """As long as such calls took; no loss shows before the path can have been gone twice."""
+        message, peer = pending.message, pending.peer
+        bytes_per_s = self._path_bytes_per_s(peer)
+        path_ns = 2 * peer.latency_ns + duration_ns(message.charged_bytes, bytes_per_s)
+        left_ns = message.deadline_ns - pending.posted_ns
+        return max(peer.round_trips.patience_ns(message.kind, left_ns), path_ns)
+
     async def _again(self, pending: Pending[Any]) -> None:
-        pending.is_repeated = True
+        pending.is_repeated, pending.is_lost = True, False
+        self._clock.join_wall()  # it leaves now, not when the call began
         message = pending.message.again()
         message.concluded = next(iter(pending.peer.pending))
         try:
@@ -159,6 +202,15 @@ class Outgoing:
                 await turn
         except PeerDead as gone:
             pending.settle(gone)
+
+    def missing(self, peer: Peer, message_id: int, answer_id: int) -> None:
+        """What a peer says of an overdue call: it was lost, unless its answer is on its way."""
+        pending: Pending[Any] | None = peer.pending.get(message_id)
+        if pending is None or pending.answer is not None or answer_id in peer.arriving:
+            return
+        pending.is_lost = True
+        if pending.waiter is not None:
+            pending.waiter.wake()
 
     def answered(self, peer: Peer, message: Message[Any]) -> None:
         """An answer came; one that nobody waits for any more is let go."""

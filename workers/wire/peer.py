@@ -9,8 +9,9 @@ from workers.wire.membership import Member
 from workers.wire.remembered import Remembered
 from workers.wire.round_trips import RoundTrips
 
-# Unanswered calls to one peer; the next one waits. Far above what a batch a layer to a shard needs.
-CREDITS_PER_PEER = 256
+# Unanswered calls to one peer; the next one waits. Far above what a batch a layer to a shard needs,
+# and twice what a line of reports may have on its way (`line.WINDOW_MAX`).
+CREDITS_PER_PEER = 1024
 
 
 class Peer:

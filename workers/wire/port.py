@@ -71,6 +71,12 @@ class Port:
         """Wait until all of these calls are answered, or will not be; then `take` each."""
         await self.endpoint.outgoing.wait(pendings)
 
+    def path_bytes(self, worker: str) -> int:
+        """What the path to a worker and back holds: more on its way at once makes nothing faster.
+        Raises PeerDead.
+        """
+        return self.endpoint.outgoing.path_bytes(worker)
+
     def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call whose handler returned Handled.LATER."""
         self.endpoint.incoming.reply(message, content)

@@ -1,8 +1,12 @@
 """What one peer called and what it was answered: nothing runs twice, however late it comes."""
 
-from typing import Any
+from typing import Any, Final
 
+from workers.wire.kind import Reply
 from workers.wire.message import Message
+
+# Stands for an answer that nobody will ask for again, before or after it was given.
+NOT_WANTED: Final[Message[Any]] = Message(Reply(), "", "")
 
 
 class Remembered:
@@ -10,7 +14,8 @@ class Remembered:
 
     Each call says below which id all calls of its sender to this node are concluded. Nobody will
     ask for those answers again, so they are let go; and whatever still comes with such an id is
-    late, and known. So what is kept is what is open, bounded by the sender's credits.
+    late, and known. A large answer, and one that comes too late for its caller, is let go as soon
+    as the caller says so (`taken`). So what is kept is what the caller may still ask for.
     """
 
     __slots__ = ("_answers", "_concluded")
@@ -33,13 +38,28 @@ class Remembered:
         answers[message_id] = None
         return True
 
+    def knows(self, message_id: int) -> bool:
+        """Whether the call has come."""
+        return message_id < self._concluded or message_id in self._answers
+
     def answer_to(self, message_id: int) -> Message[Any] | None:
         """The answer to a call that came again; None where there is none, or nobody needs it."""
-        return self._answers.get(message_id)
+        answer = self._answers.get(message_id)
+        return None if answer is NOT_WANTED else answer
 
     def answered(self, message_id: int, answer: Message[Any]) -> None:
-        if message_id in self._answers:
+        """It is kept, unless nobody will ask for it."""
+        if self._answers.get(message_id, NOT_WANTED) is not NOT_WANTED:
             self._answers[message_id] = answer
+
+    def taken(self, message_id: int) -> None:
+        """Its caller has the answer, or wants none any more. Its id stays known."""
+        if message_id in self._answers:
+            self._answers[message_id] = NOT_WANTED
+
+    def carried_bytes(self) -> int:
+        """What the arrays of the answers take of this machine's memory."""
+        return sum(answer.carried_bytes() for answer in self._answers.values() if answer)
 
     def __len__(self) -> int:
         return len(self._answers)

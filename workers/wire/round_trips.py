@@ -1,18 +1,17 @@
 """How long one peer's answers take, by kind of call: smoothed mean and deviation (RFC 6298)."""
 
-# A first guess at a round trip before one was seen: the share of a call's time after which it is
-# repeated.
+# A first guess at a round trip before one was seen: the share of a call's time after which its
+# answer is overdue.
 UNKNOWN_ROUND_TRIP_SHARE = 32
-# An answer is overdue after this many times the expected round trip: repeating too early only costs
-# the link, but costs it when it is busiest.
+# An answer is overdue after this many times the expected round trip.
 PATIENCE = 3
-# Nor is anything repeated sooner than this: a message queues behind others for that long without
-# being lost. ASSUMED: some ten launches of a kernel.
+# Nor is any sooner than this: a message queues behind others for that long without being lost.
+# ASSUMED: some ten launches of a kernel.
 PATIENCE_NS_MIN = 50_000
 
 
 def patience_ns_least(time_left_ns: int) -> int:
-    """No call is repeated sooner than after this."""
+    """No answer is overdue sooner than after this."""
     return min(PATIENCE_NS_MIN, _unknown_ns(time_left_ns))
 
 
@@ -39,7 +38,7 @@ class RoundTrips:
         self._seen[kind] = (mean + (took_ns - mean) / 8, deviation)
 
     def patience_ns(self, kind: str, time_left_ns: int) -> int:
-        """How long to wait for the first answer before repeating the call."""
+        """How long to wait for an answer before asking what became of the call."""
         unknown_ns = _unknown_ns(time_left_ns)
         known = self._seen.get(kind)
         if known is None:

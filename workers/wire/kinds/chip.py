@@ -83,13 +83,14 @@ class Abort(Kind[Aborted]):
 @kind("tokens")
 @dataclass(frozen=True, slots=True)
 class Tokens(Kind[Reply]):
-    """What a step of a chip sampled, one entry a sequence, and how sequences ended.
+    """What a chip sampled, one row a token, and how sequences ended: of one step, or of several
+    that leave together, in their order.
 
     stages     "prefill", "decode" or "both"        cached   prompt tokens found in a KV cache
-    finished   request -> {"reason"}                failed   request -> error (`workers.errors`)
-    logprobs   request -> {"logprob", "top"}, where it asked for them
+    finished   request -> why, with its last row    failed   request -> error (`workers.errors`)
+    logprobs   row -> {"logprob", "top"}, where it was asked for
     times      request -> nanoseconds by phase, of those that ended here
-    logits     request -> [V] float32, where it asked for them
+    logits     row -> [V] float32, where it was asked for
     """
 
     requests: Texts

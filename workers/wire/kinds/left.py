@@ -3,9 +3,8 @@ sends it: it costs nothing, meets no fault, and no worker sees it.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from workers.wire.kind import Kind, kind
+from workers.wire.kind import Note, kind
 from workers.wire.roles import Moment
 
 NOT_KNOWN_NS = -1
@@ -13,7 +12,7 @@ NOT_KNOWN_NS = -1
 
 @kind("left")
 @dataclass(frozen=True, slots=True)
-class Left(Kind[Any]):
+class Left(Note):
     """A message's last byte has left, or a promise of that is taken back.
 
     message_id   of the message, which went to the same node before
