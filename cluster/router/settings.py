@@ -8,7 +8,7 @@ class RouterSettings:
     """model         served name                             max_model_len, block_size   in tokens
     vocab         token ids that the model has
     max_queue     requests inside at once; the next is refused with QueueFull
-    deadline_ns   of a request that names none            timeout_ns   of one call to a worker
+    timeout_ns    of one call to a worker
     """
 
     model: str
@@ -16,5 +16,4 @@ class RouterSettings:
     max_model_len: int
     block_size: int
     max_queue: int
-    deadline_ns: int
     timeout_ns: int

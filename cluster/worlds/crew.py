@@ -50,6 +50,7 @@ class Crew:
                 self.node,
                 worker.name,
                 router=ROUTER,
+                deadline_ns=self.blueprint.deadline_ns,
                 timeout_ns=self.blueprint.timeout_ns,
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
             )
@@ -137,7 +138,6 @@ class Crew:
             max_model_len=plan.max_model_len,
             block_size=scenario.model.block_size,
             max_queue=scenario.slo.admission.max_queue,
-            deadline_ns=blueprint.deadline_ns,
             timeout_ns=blueprint.timeout_ns,
         )
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab)

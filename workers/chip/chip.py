@@ -15,14 +15,14 @@ task a sequence.
 """
 
 import asyncio
-from collections import OrderedDict
 from typing import Any
 
-from workers.chip.job import Job, failure_report, tokens_report
+from workers.chip.deadlines import Deadlines
+from workers.chip.job import Job, failure_report, finish_reason, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
-from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
+from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
@@ -30,6 +30,7 @@ from workers.model.base import ChipModel
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
 from workers.node import Node
+from workers.wire.ended import Ended
 from workers.wire.kinds.chip import (
     Abort,
     Aborted,
@@ -48,9 +49,6 @@ from workers.wire.message import Message
 from workers.wire.port import Port
 
 Prompted = Reserve | Prefill | Generate
-
-# Aborts that are remembered: far more than can be overtaken at once.
-ABORTED_MAX = 4096
 
 
 class Chip:
@@ -74,9 +72,8 @@ class Chip:
         self._stepper, self._router = stepper, router
         self._port: Port = node.port(name)
         self._jobs: dict[str, Job] = {}
-        # What was aborted, and by which message: an older one that comes later must not bring it
-        # back.
-        self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._ended = Ended()  # what was aborted: nothing from before brings it back
+        self._deadlines = Deadlines(node.clock, self._forget)
         self._wake = node.mailbox(1 << 16)
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, lambda reports: reports
@@ -93,6 +90,10 @@ class Chip:
     # -- messages ----------------------------------------------------------------------------------
 
     def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
+        """Raises Cancelled, InvalidRequest."""
+        self._ended.check(message)
+        if message.request_id in self._jobs:
+            raise InvalidRequest(f"{self._name} has sequence {message.request_id!r} already")
         try:
             return Sequence(message.request_id, message.content.prompt_ids, max_tokens)
         except ValueError as error:
@@ -100,52 +101,71 @@ class Chip:
 
     def _reserve(self, message: Message[Reserve]) -> Reserved:
         """Room for a prompt's KV and the tokens after it."""
-        self._check_wanted(message)
-        sampling = message.content.sampling
-        seq = self._new_sequence(message, sampling.max_tokens)
+        seq = self._new_sequence(message, message.content.sampling.max_tokens)
         try:
             room = self._scheduler.reserve(seq)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         if room:
-            self._jobs[seq.seq_id] = Job(seq, sampling, "decode", self._node.clock.now())
+            self._begin_job(message, seq, "decode")
         first_block = seq.num_cached // self._model.block_size
         return Reserved(room, first_block)
 
-    async def _prefill(self, message: Message[Prefill]) -> None:
-        """Compute a prompt and its first token; its KV goes to the decode chip."""
-        job = await self._accept(message, "prefill")
-        if job is not None:
-            seq_id = job.seq.seq_id
-            destination = Destination(message.content.decode_chip, message.content.first_block)
-            job.handover = Handover(
-                self._node, self._port, self._model, seq_id, destination, self._timeout_ns
-            )
-            job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
-            self._wake.put(None)
-
-    async def _generate(self, message: Message[Generate]) -> None:
-        """Compute a prompt and all its tokens here: its KV stays where it is."""
-        if await self._accept(message, "both") is not None:
-            self._wake.put(None)
-
-    async def _accept(self, message: Message[Prefill | Generate], stage: str) -> Job | None:
-        """Queue a prompt up, with what the pool has of it; None if it was aborted meanwhile."""
-        self._check_wanted(message)
-        sampling = message.content.sampling
-        seq = self._new_sequence(message, 1 if stage == "prefill" else sampling.max_tokens)
-        job = Job(seq, sampling, stage, self._node.clock.now())
+    def _begin_job(self, message: Message[Prompted], seq: Sequence, stage: str) -> Job:
+        job = Job(seq, message.content.sampling, stage, self._node.clock.now())
         self._jobs[seq.seq_id] = job
-        try:
-            if self._pool is not None:
-                await self._pool.fetch(self._scheduler, seq)
-            if seq.seq_id not in self._jobs:
-                return None
-            self._scheduler.add(seq)
-        except ValueError as error:
-            self._forget(seq.seq_id)
-            raise InvalidRequest(str(error)) from error
+        self._deadlines.begin(seq.seq_id, message.content.deadline_ns)
         return job
+
+    def _prefill(self, message: Message[Prefill]) -> None:
+        """Compute a prompt and its first token; its KV goes to the decode chip."""
+        job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
+        seq_id = job.seq.seq_id
+        destination = Destination(message.content.decode_chip, message.content.first_block)
+        job.handover = Handover(
+            self._node, self._port, self._model, seq_id, destination, self._timeout_ns
+        )
+        job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
+        self._queue_up(job)
+
+    def _generate(self, message: Message[Generate]) -> None:
+        """Compute a prompt and all its tokens here: its KV stays where it is."""
+        seq = self._new_sequence(message, message.content.sampling.max_tokens)
+        self._queue_up(self._begin_job(message, seq, "both"))
+
+    def _queue_up(self, job: Job) -> None:
+        """The router is answered at once: a silent pool holds up none of its calls."""
+        if self._pool is not None:
+            self._node.spawn(self._fetch(job, self._pool), f"fetch {job.seq.seq_id}")
+            return
+        try:
+            self._add(job)
+        except PerfuseError:
+            self._forget(job.seq.seq_id)
+            raise
+
+    async def _fetch(self, job: Job, pool: PoolClient) -> None:
+        """First what the pool has of its prompt; it may be aborted meanwhile."""
+        try:
+            await pool.fetch(self._scheduler, job.seq)
+            if self._is_here(job):
+                self._add(job)
+        except Exception as error:
+            if self._is_here(job):
+                self._fail(job.seq.seq_id, error)
+            if not isinstance(error, PerfuseError):
+                raise
+
+    def _add(self, job: Job) -> None:
+        """Raises InvalidRequest if it can never fit."""
+        try:
+            self._scheduler.add(job.seq)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        self._wake.put(None)
+
+    def _is_here(self, job: Job) -> bool:
+        return self._jobs.get(job.seq.seq_id) is job
 
     async def _hand_over(self, job: Job) -> None:
         assert job.handover is not None
@@ -162,15 +182,18 @@ class Chip:
     async def _kv_blocks(self, message: Message[KvBlocks]) -> None:
         job = self._known(message)
         verify_blocks(message.request_id, message.content)
-        block_ids = tuple(job.seq.block_ids[i] for i in message.content.index.tolist())
+        held, indexes = job.seq.block_ids, message.content.index.tolist()
+        if not all(0 <= index < len(held) for index in indexes):
+            text = f"{message.request_id} has {len(held)} blocks here: KV came for {indexes}"
+            raise InvalidRequest(text)
+        block_ids = tuple(held[index] for index in indexes)
         work = kv_work(self._model, len(block_ids), "kv_write")
-        await self._node.hardware.run(
-            work, self._write_live, message.request_id, block_ids, message.content.blocks
-        )
+        blocks = message.content.blocks
+        await self._node.hardware.run(work, self._write_live, job, block_ids, blocks)
 
-    def _write_live(self, request_id: str, block_ids: tuple[int, ...], blocks: Any) -> None:
+    def _write_live(self, job: Job, block_ids: tuple[int, ...], blocks: Any) -> None:
         """Not if it was aborted while the write queued: its blocks may be another's by now."""
-        if request_id in self._jobs:
+        if self._is_here(job):
             self._model.write_blocks(block_ids, blocks)
 
     def _start(self, message: Message[Start]) -> None:
@@ -190,19 +213,14 @@ class Chip:
             raise NotFound(f"{self._name} has no sequence {message.request_id!r}")
         return job
 
-    def _check_wanted(self, message: Message[Any]) -> None:
-        if _moment(message) < self._aborted.get(message.request_id, (0, 0)):
-            raise Cancelled(f"{message.request_id} was aborted before its {message.kind} came")
-
     def _abort(self, message: Message[Abort]) -> Aborted:
-        self._aborted[message.request_id] = _moment(message)
-        if len(self._aborted) > ABORTED_MAX:
-            self._aborted.popitem(last=False)
+        self._ended.note(message)
         return Aborted(self._forget(message.request_id))
 
     def _forget(self, seq_id: str) -> bool:
         """Let go of all that a sequence holds here; False if there was nothing."""
         job = self._jobs.pop(seq_id, None)
+        self._deadlines.end(seq_id)
         known = self._scheduler.abort(seq_id)
         if job is not None and job.task is not None and job.task is not asyncio.current_task():
             job.task.cancel()
@@ -306,7 +324,7 @@ class Chip:
             if choice is not None:
                 sampled.append((job, choice))
                 self._note(job, choice)
-                if reason := self._finish_reason(job, choice, seq_id in at_end):
+                if reason := finish_reason(job, choice, self._eos, seq_id in at_end):
                     finished[seq_id] = reason
             self._pass_on(job, choice, seq_id in finished)
         if sampled:
@@ -317,19 +335,6 @@ class Chip:
         seq, now_ns = job.seq, self._node.clock.now()
         position = seq.num_outputs - 1
         self._node.trace.add(Sampled(now_ns, self._name, seq.seq_id, position, choice.token_id))
-
-    def _finish_reason(self, job: Job, choice: Choice, at_end: bool) -> str:
-        """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it
-        goes on.
-        """
-        params = job.sampling
-        if choice.token_id in params.stop_token_ids:
-            return "stop"
-        if choice.token_id in self._eos and not params.ignore_eos:
-            return "stop"
-        if job.stage == "prefill":
-            return "length" if params.max_tokens == 1 else ""
-        return "length" if at_end else ""
 
     def _pass_on(self, job: Job, choice: Choice | None, is_finished: bool) -> None:
         """KV that is new goes to the decode chip and the pool; a finished sequence lets go of
@@ -348,8 +353,3 @@ class Chip:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
             self._reports.put(failure_report(seq_id, error))
-
-
-def _moment(message: Message[Any]) -> tuple[int, int]:
-    """When a router said it: its ids rise within an incarnation, and incarnations follow."""
-    return message.source_epoch, message.message_id

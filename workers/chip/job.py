@@ -36,6 +36,20 @@ class Job:
         self.times_ns[phase] = self.times_ns.get(phase, 0) + duration_ns
 
 
+def finish_reason(job: Job, choice: Choice, eos: tuple[int, ...], at_end: bool) -> str:
+    """`stop` on an end token, `length` at max_tokens or the end of the context, "" while it goes
+    on.
+    """
+    params = job.sampling
+    if choice.token_id in params.stop_token_ids:
+        return "stop"
+    if choice.token_id in eos and not params.ignore_eos:
+        return "stop"
+    if job.stage == "prefill":
+        return "length" if params.max_tokens == 1 else ""
+    return "length" if at_end else ""
+
+
 def tokens_report(
     sampled: Sequence[tuple[Job, Choice]],
     finished: Mapping[str, str],

@@ -46,28 +46,39 @@ class Outgoing:
         for. The second of the pair is to be awaited, where the wire is full.
         """
         peer = self._reach(message.destination)
-        return self._post(message, peer) if peer.credits.take() else None
+        if message.content.takes_credit and not peer.credits.take():
+            return None
+        return self._post(message, peer)
 
     async def post(self, message: Message[Any]) -> Pending[Any]:
-        """Send a call, waiting for a credit of the peer first; `Pending.reply` waits for the
-        answer.
+        """Send a call, waiting for a credit of the peer first, but not beyond its deadline;
+        `Pending.reply` waits for the answer.
         """
         peer = self._reach(message.destination)
-        if not peer.credits.take():
-            await peer.credits.wait()
+        if message.content.takes_credit and not peer.credits.take():
+            await self._credit(message, peer)
         pending, turn = self._post(message, peer)
         if turn is not None:
             try:
-                await turn
+                async with self._clock.deadline(message.deadline_ns):
+                    await turn
             except BaseException:
                 self.forget(pending)
                 raise
         return pending
 
+    async def _credit(self, message: Message[Any], peer: Peer) -> None:
+        try:
+            async with self._clock.deadline(message.deadline_ns):
+                await peer.credits.wait()
+        except DeadlineExceeded as late:
+            text = f"{message.kind} found no free credit of {peer.node} in time"
+            raise DeadlineExceeded(text) from late
+
     def _post(
         self, message: Message[Any], peer: Peer
     ) -> tuple[Pending[Any], Awaitable[None] | None]:
-        """With a credit of the peer in hand."""
+        """With a credit of the peer in hand, if it takes one."""
         assert message.deadline_ns, "a call has a deadline"
         self._last_id = message.message_id = self._last_id + 1
         pending: Pending[Any] = Pending(self, peer, message, self._clock.now())
@@ -81,17 +92,19 @@ class Outgoing:
             raise
 
     def forget(self, pending: Pending[Any]) -> None:
-        peer = pending.peer
-        if peer.pending.pop(pending.message.message_id, None) is not None:
-            self._num_pending -= 1
-            peer.credits.give()
+        if pending.peer.pending.pop(pending.message.message_id, None) is not None:
+            self._conclude(pending)
+
+    def _conclude(self, pending: Pending[Any]) -> None:
+        self._num_pending -= 1
+        if pending.message.content.takes_credit:
+            pending.peer.credits.give()
 
     def take(self, pending: Pending[A_co]) -> A_co:
         """The content of the answer, once. Raises what the handler raised, or why there is none."""
         answer, message, peer = pending.answer, pending.message, pending.peer
         if peer.pending.pop(message.message_id, None) is not None:
-            self._num_pending -= 1
-            peer.credits.give()
+            self._conclude(pending)
         assert answer is not None, f"{message.kind} has not been settled"
         if isinstance(answer, PerfuseError):
             raise answer
