@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from cluster.api.output import Output
 from cluster.api.request import Request
@@ -14,6 +14,7 @@ from workers.wire.roles import (
     Moment,
     Text,
     arrays_by_name,
+    fact,
     nested,
     nested_all,
     plain,
@@ -32,9 +33,15 @@ class Accepted(Kind[Any]):
 @kind("submit")
 @dataclass(frozen=True, slots=True)
 class Submit(Kind[Accepted]):
-    """One generation is wanted."""
+    """One generation is wanted.
+
+    deadline_ns   point in emulated time by which it ends, for both ends of its stream. The request
+                  is charged for its deadline already: this is the same one
+    """
 
     request: Annotated[Request, nested(Request)]
+    deadline_ns: Annotated[int, fact(0)]
+    takes_credit: ClassVar[bool] = False
 
 
 @kind("outputs")
@@ -79,6 +86,8 @@ class Models(Kind[Facts]):
 class State(Kind[Facts]):
     """How is the cluster? Sums over the chips."""
 
+    takes_credit: ClassVar[bool] = False
+
 
 @kind("held")
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,7 @@ class StoreCreate(Kind[StoreIs]):
     """A new, empty vector store."""
 
     name: Text
+    takes_credit: ClassVar[bool] = False
 
 
 @kind("store_delete")
@@ -118,6 +128,7 @@ class StoreDelete(Kind[Reply]):
     """Forget a vector store."""
 
     store_id: Text
+    takes_credit: ClassVar[bool] = False
 
 
 @kind("store_add")
@@ -127,6 +138,7 @@ class StoreAdd(Kind[StoreIs]):
 
     store_id: Text
     documents: Annotated[tuple[tuple[str, str, str], ...], rows_of_texts()]
+    takes_credit: ClassVar[bool] = False
 
 
 @kind("store_list")
@@ -143,3 +155,4 @@ class StoreSearch(Kind[Facts]):
     store_id: Text
     query: Text
     top_k: Count
+    takes_credit: ClassVar[bool] = False

@@ -73,6 +73,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
 
 def _energy(run: Run, num_tokens: int) -> str:
     """Without idle power: what the tokens themselves cost."""
+    if not num_tokens:
+        return "energy of a token: none was generated"
     total = {
         what: sum(told[what] for told in run.joules.values()) / num_tokens * 1e6
         for what in ("machine", "link")

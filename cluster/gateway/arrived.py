@@ -19,9 +19,14 @@ class Arrived:
         self._early: dict[int, Output] = {}
 
     def take(self, output: Output) -> Sequence[Output]:
-        """Those whose turn it is now; nothing comes after an end."""
+        """Those whose turn it is now; nothing comes after an end. An error is one, at once: what is
+        missing before it may never come.
+        """
         if self._has_ended or output.position < self._position:
             return ()
+        if output.error is not None:
+            self._has_ended = True
+            return (output,)
         self._early[output.position] = output
         following: list[Output] = []
         while not self._has_ended and self._position in self._early:

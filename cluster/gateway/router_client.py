@@ -24,7 +24,7 @@ from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.arrived import Arrived
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
-from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
+from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
 from workers.host.mailbox import Mailbox
 from workers.node import Node
 from workers.wire.kind import Kind
@@ -38,14 +38,23 @@ class MessageRouterClient:
     """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
     every world.
 
+    deadline_ns      of a request that names none, and of an addition to a store
     timeout_ns       of one call; also how long a stream waits for the router's next incarnation
     router_returns   whether the router goes on with its streams when it is back: it has a journal
     """
 
     def __init__(
-        self, node: Node, name: str, *, router: str, timeout_ns: int, router_returns: bool
+        self,
+        node: Node,
+        name: str,
+        *,
+        router: str,
+        deadline_ns: int,
+        timeout_ns: int,
+        router_returns: bool,
     ) -> None:
-        self._node, self._router, self._timeout_ns = node, router, timeout_ns
+        self._node, self._router = node, router
+        self._deadline_ns, self._timeout_ns = deadline_ns, timeout_ns
         self._router_returns = router_returns
         # While the router is away: ends the streams if it stays away.
         self._absence: asyncio.Task[None] | None = None
@@ -53,7 +62,7 @@ class MessageRouterClient:
         self._given_up: set[str] = set()
         self._port = node.port(name)
         self._port.on(Outputs, self._outputs)
-        self._readers: dict[str, Mailbox[Output | PeerDead]] = {}
+        self._readers: dict[str, Mailbox[Output | PerfuseError]] = {}
         node.members.on_leave.append(self._peer_left)
         node.members.on_join.append(self._peer_joined)
 
@@ -102,40 +111,63 @@ class MessageRouterClient:
         for reader in self._readers.values():
             reader.put(gone)
 
-    async def _call(self, content: Kind[A], request_id: str = "") -> A:
-        self._node.clock.join_wall()
-        deadline_ns = self._node.clock.now() + self._timeout_ns
+    async def _call(self, content: Kind[A], request_id: str = "", within_ns: int = 0) -> A:
+        """`within_ns`: 0 is the time of one call."""
+        deadline_ns = self._deadline_in(within_ns or self._timeout_ns)
         return await self._port.call(
             self._router, content, deadline_ns=deadline_ns, request_id=request_id
         )
 
-    async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
-        """See RouterClient. Leaving early, for whatever reason, cancels."""
+    def _deadline_in(self, within_ns: int) -> int:
+        """A point in emulated time that the router keeps as well."""
         clock = self._node.clock
         clock.join_wall()
-        if request.arrived_ns is None:  # before it waits for anything
-            request = replace(request, arrived_ns=clock.now())
+        return clock.deadline_floor(clock.now() + within_ns)
+
+    async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+        """See RouterClient. Leaving early, for whatever reason, cancels; but by its deadline the
+        router lets go of it without being told.
+        """
+        request_id, clock = request.request_id, self._node.clock
+        if request_id in self._readers:
+            raise InvalidRequest(f"request id {request_id!r} is in use")
+        clock.join_wall()
+        arrived_ns = request.arrived_ns
+        if arrived_ns is None:  # before it waits for anything
+            arrived_ns = clock.now()
+            request = replace(request, arrived_ns=arrived_ns)
         # No longer than the answer is.
-        reader: Mailbox[Output | PeerDead] = self._node.mailbox(queue="outputs of a request")
-        self._readers[request.request_id] = reader
+        reader: Mailbox[Output | PerfuseError] = self._node.mailbox(queue="outputs of a request")
+        self._readers[request_id] = reader
+        deadline_ns = arrived_ns + (request.deadline_ns or self._deadline_ns)
+        deadline_ns = clock.deadline_floor(deadline_ns)
+        late = DeadlineExceeded(f"the deadline at {deadline_ns} ns passed")
+        timer = clock.call_at(deadline_ns, reader.put, late)
         ended, arrived = False, Arrived()
         try:
-            await self._call(Submit(request), request.request_id)
+            content = Submit(request, deadline_ns)
+            await self._port.call(
+                self._router, content, deadline_ns=deadline_ns, request_id=request_id
+            )
             while not ended:
                 for output in await reader.get_due():
-                    if isinstance(output, PeerDead):
+                    if isinstance(output, PerfuseError):
                         raise output
+                    if clock.wall_now() > deadline_ns:
+                        raise late
                     for following in arrived.take(output):
                         ended = bool(following.finish_reason)
                         yield following
         except PerfuseError as error:
             # A refusal left nothing behind; an answer that never came may have.
-            ended = not isinstance(error, DeadlineExceeded | PeerDead)
+            is_late = isinstance(error, DeadlineExceeded) and clock.wall_now() >= deadline_ns
+            ended = is_late or not isinstance(error, DeadlineExceeded | PeerDead)
             raise
         finally:
-            del self._readers[request.request_id]
+            timer.cancel()
+            del self._readers[request_id]
             if not ended:
-                self._node.spawn(self._cancel(request.request_id), f"cancel {request.request_id}")
+                self._node.spawn(self._cancel(request_id), f"cancel {request_id}")
 
     async def _cancel(self, request_id: str) -> None:
         try:
@@ -163,7 +195,7 @@ class MessageRouterClient:
 
     async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
         rows = tuple((d.file_id, d.filename, d.text) for d in documents)
-        return _store(await self._call(StoreAdd(store_id, rows)))
+        return _store(await self._call(StoreAdd(store_id, rows), within_ns=self._deadline_ns))
 
     async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
         facts = (await self._call(StoreSearch(store_id, query, top_k))).facts
@@ -187,10 +219,15 @@ class MessageRouterClient:
         )
 
     async def held_everywhere(self) -> dict[str, int]:
-        """What the whole cluster holds for requests: all zero when idle (law 4)."""
-        # The router last: that it heard of the last output's arrival may still be on its way.
-        state = (await self._call(State())).facts
-        router = (await self._call(Held())).facts
+        """What the whole cluster holds for requests: all zero when idle (law 4). Of a router that
+        does not answer nobody knows.
+        """
+        try:
+            # The router last: that it heard of the last output's arrival may still be on its way.
+            state = (await self._call(State())).facts
+            router = (await self._call(Held())).facts
+        except (DeadlineExceeded, PeerDead):
+            return {"router_silent": 1, **self.held()}
         chips = {f"chip_{key}": state.get(key, 0) for key in ("jobs", "blocks", "reports")}
         return {**{f"router_{k}": v for k, v in router.items()}, **chips, **self.held()}
 

@@ -69,7 +69,8 @@ class Calls:
         clock = self._node.clock
         match action:
             case act.Retrieve(request):
-                passages = await self._stores.retrieve(request)
+                deadline_ns = self._ledger.state.requests[request.request_id].deadline_ns
+                passages = await self._stores.retrieve(request, deadline_ns)
                 return PassagesFound(clock.now(), request.request_id, passages)
             case act.Prepare(request, passages):
                 return await self._preparation.prepare(request, passages)

@@ -1,6 +1,7 @@
 """What a router answers beside generating: models, state, draining, vector stores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from cluster.api.kinds import (
     Drain,
@@ -18,12 +19,35 @@ from cluster.api.kinds import (
 from cluster.router import wire as said
 from cluster.router.machine.events import DrainBegan
 from cluster.router.router import Router
-from workers.errors import PerfuseError
+from workers.errors import PerfuseError, QueueFull
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kinds.chip import ChipStateIs
 from workers.wire.message import Message
 from workers.wire.port import Port
+
+# Calls of one sort that wait for other nodes at once: as many as a peer has credits. They take none
+# themselves, so that they hold up nobody who needs no other node.
+WAITING_MAX = 256
+
+
+class Waiting:
+    """Calls of one sort that wait for other nodes: so many, and the next is refused."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._count = what, 0
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Raises QueueFull."""
+        if self._count >= WAITING_MAX:
+            text = f"{self._count} calls wait for {self._what} already: try again later"
+            raise QueueFull(text, retry_after_s=1)
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
 
 
 class Control:
@@ -31,6 +55,7 @@ class Control:
 
     def __init__(self, node: Node, port: Port, router: Router) -> None:
         self._node, self._router = node, router
+        self._for_chips, self._for_servers = Waiting("chips"), Waiting("memory servers")
         port.on(Models, self._models)
         port.on(State, self._state)
         port.on(Held, self._held)
@@ -49,7 +74,9 @@ class Control:
     async def _state(self, message: Message[State]) -> Facts:
         """Sums over the chips; a chip that does not answer counts nothing."""
         total: dict[str, int] = {}
-        for state in await self._states():
+        with self._for_chips.one_more():
+            states = await self._states()
+        for state in states:
             for key, value in state.items():
                 total[key] = total.get(key, 0) + value
         router = self._router.state
@@ -82,22 +109,30 @@ class Control:
             self._router.ledger.happened(DrainBegan(self._node.clock.now()))
 
     async def _store_create(self, message: Message[StoreCreate]) -> StoreIs:
-        return said.store_is(await self._router.stores.create(message.content.name))
+        with self._for_servers.one_more():
+            store = await self._router.stores.create(
+                message.content.name, deadline_ns=message.deadline_ns
+            )
+        return said.store_is(store)
 
     def _store_list(self, message: Message[StoreList]) -> Facts:
         stores = [said.store_is(store).pack().body for store in self._router.stores.all()]
         return Facts({"stores": stores})
 
     async def _store_delete(self, message: Message[StoreDelete]) -> None:
-        await self._router.stores.delete(message.content.store_id)
+        with self._for_servers.one_more():
+            await self._router.stores.delete(message.content.store_id)
 
     async def _store_add(self, message: Message[StoreAdd]) -> StoreIs:
-        content = message.content
-        return said.store_is(
-            await self._router.stores.add(content.store_id, list(content.documents))
-        )
+        content, stores = message.content, self._router.stores
+        with self._for_servers.one_more():
+            store = await stores.add(content.store_id, list(content.documents), message.deadline_ns)
+        return said.store_is(store)
 
     async def _store_search(self, message: Message[StoreSearch]) -> Facts:
         asked, stores = message.content, self._router.stores
-        hits = await stores.search(asked.store_id, asked.query, asked.top_k)
+        with self._for_servers.one_more():
+            hits = await stores.search(
+                asked.store_id, asked.query, asked.top_k, message.deadline_ns
+            )
         return said.found(hits, stores.get(asked.store_id).files)

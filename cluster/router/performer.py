@@ -182,6 +182,8 @@ class Performer:
                 self.calls.abort(chip, sequence_id)
             case act.DropStore(store_id):
                 self._stores.let_go(store_id)
+            case act.DropPassages(store_id, first_id, num_passages):
+                self._stores.additions.take_back(store_id, first_id, num_passages)
             case _:
                 raise AssertionError(f"{action} is done at once")
 

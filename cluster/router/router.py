@@ -33,9 +33,10 @@ from cluster.router.settings import RouterSettings
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire
 from cluster.text.tokenizer import Tokenizer
-from workers.errors import InvalidRequest, from_body
+from workers.errors import DeadlineExceeded, InvalidRequest, from_body
 from workers.node import Node
 from workers.wire.calls import Handled
+from workers.wire.ended import Ended
 from workers.wire.kind import Reply
 from workers.wire.kinds.chip import Tokens
 from workers.wire.message import Message
@@ -71,6 +72,8 @@ class Router:
         journal = Journal(node.disk, node.spawn, before.generations) if journaled else None
         self.ledger = Ledger(Machine(state, tokenizer), journal)
         self.port = node.port(name)
+        # Requests that were cancelled: a submission from before must not bring them back.
+        self._ended = Ended()
         self.wire = Wire(node, self.port, settings.timeout_ns)
         self.stores = Stores(node, self.wire, self.ledger, servers)
         preparation = Preparation(node, settings, tokenizer, len(chips))
@@ -127,13 +130,15 @@ class Router:
     async def _submit(self, message: Message[Submit]) -> Accepted:
         """Answered when the request is accepted: its prompt is known and fits. Outputs follow."""
         request = message.content.request
+        self._ended.check(message)
+        deadline_ns = message.content.deadline_ns
+        if self._node.clock.wall_now() > deadline_ns:
+            raise DeadlineExceeded(f"{request.request_id} came after its deadline")
         check_admission(self.state, self.settings, request)
         outbox = self.state.outboxes.get(message.source)
         if outbox is not None and outbox.reader_epoch != message.source_epoch:
             self._performer.lose_reader(message.source, outbox.reader_epoch)
         now_ns = self._node.clock.now()
-        arrived_ns = now_ns if request.arrived_ns is None else request.arrived_ns
-        deadline_ns = arrived_ns + (request.deadline_ns or self.settings.deadline_ns)
         answer = self._performer.answer_to(request.request_id)
         source, epoch = message.source, message.source_epoch
         try:
@@ -147,6 +152,7 @@ class Router:
         raise from_body(dict(outcome.fault))
 
     def _cancel(self, message: Message[Cancel]) -> WasCancelled:
+        self._ended.note(message)
         is_known = message.request_id in self.state.requests
         if is_known:
             now_ns = self._node.clock.now()

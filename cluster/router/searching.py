@@ -21,16 +21,17 @@ async def find(
     store: StoreState,
     query: Query,
     top_k: int,
+    deadline_ns: int,
     request_id: str,
 ) -> list[Hit]:
-    """The best `top_k` passages of the store's files, the best first.
+    """The best `top_k` passages of the store's files, the best first. Raises DeadlineExceeded.
 
     Passages of files that are being added, or could not be, are with the servers and nobody's to
     find: where they take others' places, more are asked for.
     """
     asked = top_k
     while True:
-        hits = await _ask(wire, servers, store.store_id, query, asked, request_id)
+        hits = await _ask(wire, servers, store.store_id, query, asked, deadline_ns, request_id)
         found = [hit for hit in hits if store.has(hit.passage_id)]
         if len(found) >= top_k or len(hits) < asked:
             return found[:top_k]
@@ -38,13 +39,19 @@ async def find(
 
 
 async def _ask(
-    wire: Wire, servers: Sequence[str], store_id: str, query: Query, top_k: int, request_id: str
+    wire: Wire,
+    servers: Sequence[str],
+    store_id: str,
+    query: Query,
+    top_k: int,
+    deadline_ns: int,
+    request_id: str,
 ) -> list[Hit]:
     """All servers at once."""
     pending: list[Pending[Hits]] = []
     try:
         for server in servers:
-            call = await wire.ask_hits(server, store_id, query, top_k, request_id)
+            call = await wire.ask_hits(server, store_id, query, top_k, deadline_ns, request_id)
             pending.append(call)
         return merge([list((await call.reply()).hits[0]) for call in pending], top_k)
     finally:

@@ -9,7 +9,7 @@ class RouterSettings:
     vocab         token ids that the model has
     shares_prefixes   chips find shared prefixes again
     max_queue     requests inside at once; the next is refused with QueueFull
-    deadline_ns   of a request that names none            timeout_ns   of one call to a worker
+    timeout_ns    of one call to a worker
     """
 
     model: str
@@ -18,5 +18,4 @@ class RouterSettings:
     block_size: int
     shares_prefixes: bool
     max_queue: int
-    deadline_ns: int
     timeout_ns: int

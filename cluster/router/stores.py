@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from cluster.api.request import Request
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
-from cluster.retrieval.passages import Passage, split_document
-from cluster.retrieval.spread import partition
+from cluster.retrieval.passages import split_document
+from cluster.router.additions import Additions
 from cluster.router.admission import find_store
 from cluster.router.ledger import Ledger
 from cluster.router.machine.state import StoreState
 from cluster.router.machine.store_events import (
-    FilesAdded,
-    PassagesAnnounced,
-    PassagesStored,
     StoreCreated,
     StoreDeleted,
     StoreDropped,
@@ -30,13 +27,11 @@ from cluster.router.machine.store_events import (
 )
 from cluster.router.prompts import retrieval_query
 from cluster.router.searching import find
-from cluster.router.wire import Wire
-from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
+from cluster.router.wire import NEVER_NS, Wire
+from workers.errors import DeadlineExceeded, InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
 
-# One message carries this many passages at most: bounds the frame, and interleaves with searches.
-PASSAGES_PER_MESSAGE = 1024
 STORES_MAX = 1024
 TOP_K_MAX = 100
 DEFAULT_EMBEDDER = "hashing"
@@ -44,11 +39,13 @@ DEFAULT_EMBEDDER = "hashing"
 
 class Stores:
     """All stores of a cluster. Raises NotFound for an unknown one, InvalidRequest for bad
-    parameters. What it answers would survive a crash.
+    parameters, DeadlineExceeded when whoever asked has given up; then nothing has changed. What it
+    answers would survive a crash.
     """
 
     def __init__(self, node: Node, wire: Wire, ledger: Ledger, servers: tuple[str, ...]) -> None:
         self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
+        self.additions = Additions(node, wire, ledger, servers)
         self._embedders: dict[str, Embedder] = {}
         self._filling: set[tuple[str, str]] = set()  # (store, file) that are being added
 
@@ -76,7 +73,11 @@ class Stores:
     # -- making and unmaking -----------------------------------------------------------------------
 
     async def create(
-        self, name: str, store_id: str | None = None, embedder: str = DEFAULT_EMBEDDER
+        self,
+        name: str,
+        store_id: str | None = None,
+        embedder: str = DEFAULT_EMBEDDER,
+        deadline_ns: int = NEVER_NS,
     ) -> StoreState:
         """A new, empty store. `store_id` None chooses one; a given one must be new."""
         state = self._ledger.state
@@ -91,7 +92,8 @@ class Stores:
         self._ledger.happened(StoreNamed(self._now_ns(), chosen, name, embedder))
         try:
             for server in self.servers:
-                await self._wire.create_store(server, chosen, dim)
+                await self._wire.create_store(server, chosen, dim, deadline_ns)
+            self.additions.check(self._ledger.state.stores[chosen], deadline_ns)
         except PerfuseError:
             self._ledger.happened(StoreDeleted(self._now_ns(), chosen))
             self.let_go(chosen)
@@ -101,11 +103,11 @@ class Stores:
         return self.get(chosen)
 
     async def delete(self, store_id: str) -> None:
+        """It is found no more. The memory servers hear so in time, even one that is silent now."""
         self.get(store_id)
         self._ledger.happened(StoreDeleted(self._now_ns(), store_id))
+        self.let_go(store_id)
         await self._ledger.committed()
-        with suppress(PeerDead):  # it will be told when it is back
-            await self.drop(store_id)
 
     def let_go(self, store_id: str) -> None:
         """`drop` in a task of its own; a server that is gone is told on its return."""
@@ -124,6 +126,7 @@ class Stores:
         """A memory server is back: it may still hold what was deleted meanwhile."""
         for store_id in self._ledger.state.dropped_stores:
             self.let_go(store_id)
+        self.additions.server_joined()
 
     async def drop(self, store_id: str) -> None:
         """Have every memory server let go of a deleted store. Raises what the first of those that
@@ -142,7 +145,12 @@ class Stores:
 
     # -- filling -----------------------------------------------------------------------------------
 
-    async def add(self, store_id: str, documents: Sequence[tuple[str, str, str]]) -> StoreState:
+    async def add(
+        self,
+        store_id: str,
+        documents: Sequence[tuple[str, str, str]],
+        deadline_ns: int = NEVER_NS,
+    ) -> StoreState:
         """Split, embed and store documents (file id, filename, text): all can be found then, or
         none.
         """
@@ -159,8 +167,9 @@ class Stores:
         try:
             passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
             vectors = await self._embed(store, [passage.text for passage in passages])
-            first_id = await self._add(self.get(store_id), passages, vectors, preloaded=False)
-            return await self._added(store_id, files, first_id, len(passages))
+            self.additions.check(store, deadline_ns)
+            await self.additions.add(store, files, passages, vectors, deadline_ns, preloaded=False)
+            return store
         finally:
             self._filling -= filling
 
@@ -176,66 +185,24 @@ class Stores:
         if name in state.dropped_stores:
             await self.drop(name)
         store = await self.create(name, name, collection.embedder)
-        passages = collection.passages
-        first_id = await self._add(store, passages, collection.vectors, preloaded=True)
         files = {file_id: file_id for file_id in collection.file_ids}
-        return await self._added(name, files, first_id, len(passages))
-
-    async def _added(
-        self, store_id: str, files: dict[str, str], first_id: int, count: int
-    ) -> StoreState:
-        self.get(store_id)  # it may have been deleted meanwhile
-        self._ledger.happened(FilesAdded(self._now_ns(), store_id, files, first_id, count))
-        await self._ledger.committed()
-        return self.get(store_id)
-
-    async def _add(
-        self,
-        store: StoreState,
-        passages: Sequence[Passage],
-        vectors: NDArray[np.float32],
-        *,
-        preloaded: bool,
-    ) -> int:
-        """The first of their ids."""
-        # Ids are taken before anything is sent, so that passages that come meanwhile get ids of
-        # their own; and after a crash too, so that none is ever given to another passage.
-        store_id, first_id = store.store_id, store.next_passage_id
-        now_ns = self._now_ns()
-        self._ledger.happened(PassagesAnnounced(now_ns, store_id, first_id, len(passages)))
-        await self._ledger.committed()
-        for start in range(0, len(passages), PASSAGES_PER_MESSAGE):
-            batch = passages[start : start + PASSAGES_PER_MESSAGE]
-            ids = range(first_id + start, first_id + start + len(batch))
-            parts = partition(ids, len(self.servers))
-            for server, rows in zip(self.servers, parts, strict=True):
-                if not rows:
-                    continue
-                held_bytes = await self._wire.add_passages(
-                    server,
-                    store_id,
-                    [ids[row] for row in rows],
-                    [batch[row] for row in rows],
-                    vectors[start : start + len(batch)][rows],
-                    preloaded=preloaded,
-                )
-                self.get(store_id)
-                stored = PassagesStored(self._now_ns(), store_id, server, held_bytes)
-                self._ledger.happened(stored)
-        return first_id
+        await self.additions.add(
+            store, files, collection.passages, collection.vectors, NEVER_NS, preloaded=True
+        )
+        return store
 
     # -- searching ---------------------------------------------------------------------------------
 
-    async def retrieve(self, request: Request) -> tuple[str, ...]:
+    async def retrieve(self, request: Request, deadline_ns: int) -> tuple[str, ...]:
         """Texts of the passages that a request asks for."""
         wanted = request.retrieval
         assert wanted is not None, f"{request.request_id} asks for no passages"
         query = retrieval_query(request)
-        hits = await self.search(wanted.store, query, wanted.top_k, request.request_id)
+        hits = await self.search(wanted.store, query, wanted.top_k, deadline_ns, request.request_id)
         return tuple(hit.text for hit in hits)
 
     async def search(
-        self, store_id: str, query: str, top_k: int, request_id: str = ""
+        self, store_id: str, query: str, top_k: int, deadline_ns: int, request_id: str = ""
     ) -> list[Hit]:
         """The best `top_k` passages of all servers."""
         store = self.get(store_id)
@@ -244,4 +211,4 @@ class Stores:
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
         queries = await self._embed(store, [query])
-        return await find(self._wire, self.servers, store, queries, top_k, request_id)
+        return await find(self._wire, self.servers, store, queries, top_k, deadline_ns, request_id)

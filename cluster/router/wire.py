@@ -28,7 +28,14 @@ from workers.wire.kinds.chip import (
     Reserve,
     Tokens,
 )
-from workers.wire.kinds.memory import Hits, Search, ShardAdd, ShardCreate, ShardDelete
+from workers.wire.kinds.memory import (
+    Hits,
+    Search,
+    ShardAdd,
+    ShardCreate,
+    ShardDelete,
+    ShardTakeBack,
+)
 from workers.wire.line import Line
 from workers.wire.port import Port
 
@@ -38,45 +45,52 @@ OnTold = Callable[[str, int, bool], None]
 
 # A chip's answer about its state is waited for this share of a call's time.
 STATE_SHARE = 2
+# The deadline of what no user waits for.
+NEVER_NS = 1 << 62
 
 
 class Wire:
-    """What a router says. Each call is given up after `timeout_ns`, and raises PerfuseError as
-    `Port.call` does.
+    """What a router says. Each call is given up after `timeout_ns`, and by the deadline of whoever
+    asked for it, and raises PerfuseError as `Port.call` does.
     """
 
     def __init__(self, node: Node, port: Port, timeout_ns: int) -> None:
         self._node, self._clock, self._port = node, node.clock, port
         self._timeout_ns = timeout_ns
 
-    def _deadline_ns(self) -> int:
-        return self._clock.now() + self._timeout_ns
+    def _by_ns(self, deadline_ns: int) -> int:
+        return min(self._clock.now() + self._timeout_ns, deadline_ns)
 
-    async def _call(self, worker: str, content: Kind[A], request_id: str = "") -> A:
-        return await self._port.call(
-            worker, content, deadline_ns=self._deadline_ns(), request_id=request_id
-        )
+    async def _call(
+        self, worker: str, content: Kind[A], request_id: str = "", deadline_ns: int = NEVER_NS
+    ) -> A:
+        by_ns = self._by_ns(deadline_ns)
+        return await self._port.call(worker, content, deadline_ns=by_ns, request_id=request_id)
 
     # -- to chips ----------------------------------------------------------------------------------
 
     async def reserve(self, action: act.Reserve) -> int | None:
         """The first block whose KV is wanted; None if there is no room."""
         sequence = action.sequence
-        content = Reserve(sequence.prompt_ids, sequence.sampling)
-        reply = await self._call(action.chip, content, sequence.sequence_id)
+        content = Reserve(sequence.prompt_ids, sequence.sampling, sequence.deadline_ns)
+        reply = await self._call(action.chip, content, sequence.sequence_id, sequence.deadline_ns)
         return reply.first_block if reply.room else None
 
     async def prefill(self, action: act.Prefill) -> None:
         sequence = action.sequence
         content = Prefill(
-            sequence.prompt_ids, sequence.sampling, action.decode_chip, action.first_block
+            sequence.prompt_ids,
+            sequence.sampling,
+            action.decode_chip,
+            action.first_block,
+            sequence.deadline_ns,
         )
-        await self._call(action.chip, content, sequence.sequence_id)
+        await self._call(action.chip, content, sequence.sequence_id, sequence.deadline_ns)
 
     async def generate(self, action: act.Generate) -> None:
         sequence = action.sequence
-        content = Generate(sequence.prompt_ids, sequence.sampling)
-        await self._call(action.chip, content, sequence.sequence_id)
+        content = Generate(sequence.prompt_ids, sequence.sampling, sequence.deadline_ns)
+        await self._call(action.chip, content, sequence.sequence_id, sequence.deadline_ns)
 
     async def abort(self, chip: str, sequence_id: str) -> None:
         await self._call(chip, Abort(), sequence_id)
@@ -98,11 +112,16 @@ class Wire:
 
     # -- to memory servers -------------------------------------------------------------------------
 
-    async def create_store(self, server: str, store_id: str, dim: int) -> None:
-        await self._call(server, ShardCreate(store_id, dim))
+    async def create_store(self, server: str, store_id: str, dim: int, deadline_ns: int) -> None:
+        await self._call(server, ShardCreate(store_id, dim), store_id, deadline_ns)
 
     async def delete_store(self, server: str, store_id: str) -> None:
-        await self._call(server, ShardDelete(store_id))
+        await self._call(server, ShardDelete(store_id), store_id)
+
+    async def take_back(self, server: str, store_id: str, first_id: int, count: int) -> int:
+        """Bytes of the store that the server holds then."""
+        content = ShardTakeBack(store_id, first_id, count)
+        return (await self._call(server, content, store_id)).num_bytes
 
     async def add_passages(
         self,
@@ -111,6 +130,7 @@ class Wire:
         ids: Sequence[int],
         passages: Sequence[Passage],
         vectors: NDArray[np.float32],
+        deadline_ns: int,
         *,
         preloaded: bool,
     ) -> int:
@@ -125,7 +145,7 @@ class Wire:
             vectors,
             preloaded,
         )
-        return (await self._call(server, content)).num_bytes
+        return (await self._call(server, content, store_id, deadline_ns)).num_bytes
 
     async def ask_hits(
         self,
@@ -133,12 +153,13 @@ class Wire:
         store_id: str,
         queries: NDArray[np.float32],
         top_k: int,
+        deadline_ns: int,
         request_id: str,
     ) -> Pending[Hits]:
         return await self._port.post(
             server,
             Search(store_id, top_k, queries),
-            deadline_ns=self._deadline_ns(),
+            deadline_ns=self._by_ns(deadline_ns),
             request_id=request_id,
         )
 

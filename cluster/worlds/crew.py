@@ -54,6 +54,7 @@ class Crew:
                 self.node,
                 worker.name,
                 router=ROUTER,
+                deadline_ns=self.blueprint.deadline_ns,
                 timeout_ns=self.blueprint.timeout_ns,
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
             )
@@ -147,7 +148,6 @@ class Crew:
             block_size=scenario.model.block_size,
             shares_prefixes=scenario.model.enable_prefix_caching,
             max_queue=scenario.slo.admission.max_queue,
-            deadline_ns=blueprint.deadline_ns,
             timeout_ns=blueprint.timeout_ns,
         )
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab)

@@ -25,7 +25,7 @@ LONG_FILES = {
     "tests/benchmarks/test_peers.py": 315,
     "tests/cluster/gateway/test_bad_input.py": 295,
     "tests/cluster/gateway/test_generate.py": 365,
-    "tests/cluster/router/test_router.py": 263,
+    "tests/cluster/router/test_router.py": 262,
     "tests/cluster/worlds/test_virtual.py": 299,
     "tests/configs/test_deepseek_config.py": 286,
     "tests/configs/test_plan.py": 254,

@@ -15,9 +15,9 @@ task a sequence.
 """
 
 import asyncio
-from collections import OrderedDict
 from typing import Any
 
+from workers.chip.deadlines import Deadlines
 from workers.chip.job import (
     Job,
     account,
@@ -29,7 +29,7 @@ from workers.chip.job import (
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence, State
 from workers.chip.stepper import Stepper, StepResult
-from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError
+from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.host.longest import Longest
 from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
@@ -38,6 +38,7 @@ from workers.model.base import ChipModel
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
 from workers.node import Node
+from workers.wire.ended import Ended
 from workers.wire.kinds.chip import (
     Abort,
     Aborted,
@@ -56,9 +57,6 @@ from workers.wire.message import Message
 from workers.wire.port import Port
 
 Prompted = Reserve | Prefill | Generate
-
-# Aborts that are remembered: far more than can be overtaken at once.
-ABORTED_MAX = 4096
 
 
 class Chip:
@@ -82,9 +80,8 @@ class Chip:
         self._stepper, self._router = stepper, router
         self._port: Port = node.port(name)
         self._jobs: dict[str, Job] = {}
-        # What was aborted, and by which message: an older one that comes later must not bring it
-        # back.
-        self._aborted: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._ended = Ended()  # what was aborted: nothing from before brings it back
+        self._deadlines = Deadlines(node.clock, self._forget)
         self._wake = node.mailbox()
         self._longest_queue = node.queues.setdefault(f"requests of {name}", Longest())
         if pool is not None:
@@ -105,6 +102,10 @@ class Chip:
     # -- messages ----------------------------------------------------------------------------------
 
     def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
+        """Raises Cancelled, InvalidRequest."""
+        self._ended.check(message)
+        if message.request_id in self._jobs:
+            raise InvalidRequest(f"{self._name} has sequence {message.request_id!r} already")
         try:
             return Sequence(message.request_id, message.content.prompt_ids, max_tokens)
         except ValueError as error:
@@ -112,53 +113,72 @@ class Chip:
 
     def _reserve(self, message: Message[Reserve]) -> Reserved:
         """Room for a prompt's KV and the tokens after it."""
-        self._check_wanted(message)
-        sampling = message.content.sampling
-        seq = self._new_sequence(message, sampling.max_tokens)
+        seq = self._new_sequence(message, message.content.sampling.max_tokens)
         try:
             room = self._scheduler.reserve(seq)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         if room:
-            self._jobs[seq.seq_id] = Job(seq, sampling, "decode", self._node.clock.now())
+            self._begin_job(message, seq, "decode")
         first_block = seq.num_cached // self._model.block_size
         return Reserved(room, first_block)
 
-    async def _prefill(self, message: Message[Prefill]) -> None:
-        """Compute a prompt and its first token; its KV goes to the decode chip."""
-        job = await self._accept(message, "prefill")
-        if job is not None:
-            seq_id = job.seq.seq_id
-            destination = Destination(message.content.decode_chip, message.content.first_block)
-            job.handover = Handover(
-                self._node, self._port, self._model, seq_id, destination, self._timeout_ns
-            )
-            job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
-            self._wake.put(None)
-
-    async def _generate(self, message: Message[Generate]) -> None:
-        """Compute a prompt and all its tokens here: its KV stays where it is."""
-        if await self._accept(message, "both") is not None:
-            self._wake.put(None)
-
-    async def _accept(self, message: Message[Prefill | Generate], stage: str) -> Job | None:
-        """Queue a prompt up, with what the pool has of it; None if it was aborted meanwhile."""
-        self._check_wanted(message)
-        sampling = message.content.sampling
-        seq = self._new_sequence(message, 1 if stage == "prefill" else sampling.max_tokens)
-        job = Job(seq, sampling, stage, self._node.clock.now())
+    def _begin_job(self, message: Message[Prompted], seq: Sequence, stage: str) -> Job:
+        job = Job(seq, message.content.sampling, stage, self._node.clock.now())
         self._jobs[seq.seq_id] = job
-        try:
-            if self._pool is not None:
-                await self._pool.fetch(self._scheduler, seq)
-                job.spend_until("kv_transfer", self._node.clock.now())
-            if seq.seq_id not in self._jobs:
-                return None
-            self._scheduler.add(seq)
-        except ValueError as error:
-            self._forget(seq.seq_id)
-            raise InvalidRequest(str(error)) from error
+        self._deadlines.begin(seq.seq_id, message.content.deadline_ns)
         return job
+
+    def _prefill(self, message: Message[Prefill]) -> None:
+        """Compute a prompt and its first token; its KV goes to the decode chip."""
+        job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
+        seq_id = job.seq.seq_id
+        destination = Destination(message.content.decode_chip, message.content.first_block)
+        job.handover = Handover(
+            self._node, self._port, self._model, seq_id, destination, self._timeout_ns
+        )
+        job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
+        self._queue_up(job)
+
+    def _generate(self, message: Message[Generate]) -> None:
+        """Compute a prompt and all its tokens here: its KV stays where it is."""
+        seq = self._new_sequence(message, message.content.sampling.max_tokens)
+        self._queue_up(self._begin_job(message, seq, "both"))
+
+    def _queue_up(self, job: Job) -> None:
+        """The router is answered at once: a silent pool holds up none of its calls."""
+        if self._pool is not None:
+            self._node.spawn(self._fetch(job, self._pool), f"fetch {job.seq.seq_id}")
+            return
+        try:
+            self._add(job)
+        except PerfuseError:
+            self._forget(job.seq.seq_id)
+            raise
+
+    async def _fetch(self, job: Job, pool: PoolClient) -> None:
+        """First what the pool has of its prompt; it may be aborted meanwhile."""
+        try:
+            await pool.fetch(self._scheduler, job.seq)
+            if self._is_here(job):
+                job.spend_until("kv_transfer", self._node.clock.now())
+                self._add(job)
+        except Exception as error:
+            if self._is_here(job):
+                self._fail(job.seq.seq_id, error)
+            if not isinstance(error, PerfuseError):
+                raise
+
+    def _add(self, job: Job) -> None:
+        """Raises InvalidRequest if it can never fit."""
+        try:
+            self._scheduler.add(job.seq)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
+        self._wake.put(None)
+
+    def _is_here(self, job: Job) -> bool:
+        return self._jobs.get(job.seq.seq_id) is job
 
     async def _hand_over(self, job: Job) -> None:
         assert job.handover is not None
@@ -177,15 +197,18 @@ class Chip:
         if job.seq.state is not State.RECEIVING:  # its blocks may be others by now, or none
             raise InvalidRequest(f"{message.request_id} is {job.seq.state.value}: no KV is awaited")
         verify_blocks(message.request_id, message.content)
-        block_ids = tuple(job.seq.block_ids[i] for i in message.content.index.tolist())
+        held, indexes = job.seq.block_ids, message.content.index.tolist()
+        if not all(0 <= index < len(held) for index in indexes):
+            text = f"{message.request_id} has {len(held)} blocks here: KV came for {indexes}"
+            raise InvalidRequest(text)
+        block_ids = tuple(held[index] for index in indexes)
         work = kv_work(self._model, len(block_ids), "kv_write")
-        await self._node.hardware.run(
-            work, self._write_live, message.request_id, block_ids, message.content.blocks
-        )
+        blocks = message.content.blocks
+        await self._node.hardware.run(work, self._write_live, job, block_ids, blocks)
 
-    def _write_live(self, request_id: str, block_ids: tuple[int, ...], blocks: Any) -> None:
+    def _write_live(self, job: Job, block_ids: tuple[int, ...], blocks: Any) -> None:
         """Not if it was aborted while the write queued: its blocks may be another's by now."""
-        if request_id in self._jobs:
+        if self._is_here(job):
             self._model.write_blocks(block_ids, blocks)
 
     def _start(self, message: Message[Start]) -> None:
@@ -205,19 +228,14 @@ class Chip:
             raise NotFound(f"{self._name} has no sequence {message.request_id!r}")
         return job
 
-    def _check_wanted(self, message: Message[Any]) -> None:
-        if _moment(message) < self._aborted.get(message.request_id, (0, 0)):
-            raise Cancelled(f"{message.request_id} was aborted before its {message.kind} came")
-
     def _abort(self, message: Message[Abort]) -> Aborted:
-        self._aborted[message.request_id] = _moment(message)
-        if len(self._aborted) > ABORTED_MAX:
-            self._aborted.popitem(last=False)
+        self._ended.note(message)
         return Aborted(self._forget(message.request_id))
 
     def _forget(self, seq_id: str) -> bool:
         """Let go of all that a sequence holds here; False if there was nothing."""
         job = self._jobs.pop(seq_id, None)
+        self._deadlines.end(seq_id)
         known = self._scheduler.abort(seq_id)
         if job is not None and job.task is not None and job.task is not asyncio.current_task():
             job.task.cancel()
@@ -349,8 +367,3 @@ class Chip:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
             self._reports.put(failure_report(seq_id, error))
-
-
-def _moment(message: Message[Any]) -> tuple[int, int]:
-    """When a router said it: its ids rise within an incarnation, and incarnations follow."""
-    return message.source_epoch, message.message_id

@@ -4,6 +4,7 @@ all chips share.
 What it is told:
 
     router ── shard_create, shard_add, shard_delete ──▶ passages of a collection, with their vectors
+    router ── shard_take_back ─▶ forget an addition that failed elsewhere
     router ── search ─▶ the best passages of this server's part
     chip   ── pool_put, pool_get ─▶ KV blocks by content hash
 """
@@ -17,6 +18,7 @@ from workers.kv.pool_client import hashes_of
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_file import delete_shard, load_shards, save_shard
 from workers.node import Node
+from workers.wire.ended import Ended
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
 from workers.wire.kinds.memory import (
     Hits,
@@ -28,6 +30,7 @@ from workers.wire.kinds.memory import (
     ShardDelete,
     ShardDeleted,
     ShardSize,
+    ShardTakeBack,
 )
 from workers.wire.message import Message
 from workers.wire.roles import Array
@@ -53,9 +56,12 @@ class MemoryServer:
         # What an earlier incarnation left on the disk is there again.
         self._shards = load_shards(node.disk, name)
         self.pool = BlockPool(pool_bytes)
+        # Stores that were deleted: what was said of them before must not bring them back.
+        self._ended = Ended()
         port = node.port(name)
         port.on(ShardCreate, self._store_create)
         port.on(ShardAdd, self._store_add)
+        port.on(ShardTakeBack, self._store_take_back)
         port.on(ShardDelete, self._store_delete)
         port.on(Search, self._search)
         port.on(PoolPut, self._pool_put)
@@ -76,6 +82,7 @@ class MemoryServer:
 
     def _store_create(self, message: Message[ShardCreate]) -> None:
         """An empty shard, durable from now on; one that is here already stays as it is."""
+        self._ended.check(message)
         store, dim = message.content.store, message.content.dim
         if store not in self._shards:
             self._shards[store] = RetrievalShard(dim)
@@ -85,10 +92,13 @@ class MemoryServer:
         """Add passages, then make them durable: the answer means that a crash will not lose
         them.
         """
+        self._ended.check(message)
         content = message.content
         shard = self._shard(content.store)
 
         def add() -> None:
+            if self._shards.get(content.store) is not shard:
+                raise NotFound(f"vector store {content.store!r} was deleted meanwhile")
             shard.add(content.passage_id, content.vectors, content.texts, content.file_ids)
             save_shard(self._node.disk, self._file(content.store), shard)
 
@@ -102,7 +112,17 @@ class MemoryServer:
             raise InvalidRequest(str(error)) from error
         return ShardSize(shard.num_passages, shard.bytes_held())
 
+    def _store_take_back(self, message: Message[ShardTakeBack]) -> ShardSize:
+        """Whatever of it is here goes, and what is still on its way is refused."""
+        self._ended.check(message)
+        content = message.content
+        shard = self._shard(content.store)
+        if shard.take_back(range(content.first_id, content.first_id + content.num_passages)):
+            save_shard(self._node.disk, self._file(content.store), shard)
+        return ShardSize(shard.num_passages, shard.bytes_held())
+
     def _store_delete(self, message: Message[ShardDelete]) -> ShardDeleted:
+        self._ended.note(message)
         store = message.content.store
         known = self._shards.pop(store, None) is not None
         if known:

@@ -34,6 +34,7 @@ class RetrievalShard:
         self._index: Any = faiss.IndexFlatIP(dim)
         self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self._known: dict[int, None] = {}
+        self._taken_back: list[range] = []
         self._texts: list[str] = []
         self._file_ids: list[str] = []
         self._text_bytes = 0
@@ -115,11 +116,22 @@ class RetrievalShard:
         for passage_id in ids.tolist():
             if passage_id < 0 or passage_id in self._known or passage_id in seen:
                 raise ValueError(f"passage_id {passage_id} is negative or already held")
+            if any(passage_id in ids for ids in self._taken_back):
+                raise ValueError(f"passage_id {passage_id} was taken back")
             seen[passage_id] = None
+
+    def take_back(self, passage_ids: range) -> int:
+        """Drop these passages, now and should they still come; returns how many were here."""
+        if passage_ids not in self._taken_back:
+            self._taken_back.append(passage_ids)
+        return self._remove([row for row, i in enumerate(self._ids.tolist()) if i in passage_ids])
 
     def remove_file(self, file_id: str) -> int:
         """Drop the passages of one file; returns how many there were."""
-        removed = [row for row, held in enumerate(self._file_ids) if held == file_id]
+        return self._remove([row for row, held in enumerate(self._file_ids) if held == file_id])
+
+    def _remove(self, removed: Sequence[int]) -> int:
+        """Rows, in order."""
         if not removed:
             return 0
         gone = np.zeros(self.num_passages, bool)

@@ -45,6 +45,10 @@ class Kind(Generic[A_co]):
     # Fields that hold one array, and fields that hold several by name, as a frame carries them.
     one_array: ClassVar[tuple[str, ...]]
     several: ClassVar[tuple[str, ...]]
+    # Whether an unanswered call takes a credit of its receiver. False where the answer waits for
+    # others than the receiver: it would hold up calls that need nobody else. Such a receiver bounds
+    # them itself, by refusing.
+    takes_credit: ClassVar[bool] = True
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """What a link charges: ENVELOPE_BYTES and every field."""

@@ -73,28 +73,39 @@ class Outgoing:
         for. The second of the pair is to be awaited, where the wire is full.
         """
         peer = self._reach(message.destination)
-        return self._post(message, peer) if peer.credits.take() else None
+        if message.content.takes_credit and not peer.credits.take():
+            return None
+        return self._post(message, peer)
 
     async def post(self, message: Message[Any]) -> Pending[Any]:
-        """Send a call, waiting for a credit of the peer first; `Pending.reply` waits for the
-        answer.
+        """Send a call, waiting for a credit of the peer first, but not beyond its deadline;
+        `Pending.reply` waits for the answer.
         """
         peer = self._reach(message.destination)
-        if not peer.credits.take():
-            await peer.credits.wait()
+        if message.content.takes_credit and not peer.credits.take():
+            await self._credit(message, peer)
         pending, turn = self._post(message, peer)
         if turn is not None:
             try:
-                await turn
+                async with self._clock.deadline(message.deadline_ns):
+                    await turn
             except BaseException:
                 self.forget(pending)
                 raise
         return pending
 
+    async def _credit(self, message: Message[Any], peer: Peer) -> None:
+        try:
+            async with self._clock.deadline(message.deadline_ns):
+                await peer.credits.wait()
+        except DeadlineExceeded as late:
+            text = f"{message.kind} found no free credit of {peer.node} in time"
+            raise DeadlineExceeded(text) from late
+
     def _post(
         self, message: Message[Any], peer: Peer
     ) -> tuple[Pending[Any], Awaitable[None] | None]:
-        """With a credit of the peer in hand."""
+        """With a credit of the peer in hand, if it takes one."""
         assert message.deadline_ns, "a call has a deadline"
         self._last_id = message.message_id = self._last_id + 1
         pending: Pending[Any] = Pending(self, peer, message, self._clock.now())
@@ -112,7 +123,8 @@ class Outgoing:
         if peer.pending.pop(pending.message.message_id, None) is None:
             return
         self._num_pending -= 1
-        peer.credits.give()
+        if pending.message.content.takes_credit:
+            peer.credits.give()
         if not isinstance(answer, Message) or answer.charged_bytes >= LARGE_BYTES:
             self._tell(peer, Taken(pending.message.message_id))
 

@@ -54,12 +54,15 @@ class AwaitRoom:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """What a chip is told of a sequence. `request_id` is whose it is."""
+    """What a chip is told of a sequence. `request_id` is whose it is, `deadline_ns` a point in
+    emulated time.
+    """
 
     request_id: str
     sequence_id: str
     prompt_ids: tuple[int, ...] = field(repr=False)
     sampling: SamplingParams
+    deadline_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,15 @@ class DropStore:
     store_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class DropPassages:
+    """Have every memory server take back what came of an addition that failed: PassagesDropped."""
+
+    store_id: str
+    first_id: int
+    num_passages: int
+
+
 Action = (
     Retrieve
     | Prepare
@@ -142,4 +154,5 @@ Action = (
     | Forget
     | Say
     | DropStore
+    | DropPassages
 )

@@ -80,6 +80,7 @@ def submitted(turn: Turn, event: RequestSubmitted) -> None:
         event.at_ns,
     )
     state.requests[request_id] = request
+    turn.do(AwaitDeadline(request_id, request.deadline_ns))
     begin(turn, request)
 
 
@@ -100,7 +101,6 @@ def prompt_prepared(turn: Turn, event: PromptPrepared) -> None:
     request.spend("preparation", turn.at_ns - request.since_ns)
     request.is_accepted = True
     turn.do(Accept(event.request_id, len(event.prompt_ids)))
-    turn.do(AwaitDeadline(event.request_id, request.deadline_ns))
     advance(turn, request)
 
 
@@ -120,7 +120,7 @@ def cancelled(turn: Turn, event: RequestCancelled) -> None:
 
 def deadline_passed(turn: Turn, event: DeadlinePassed) -> None:
     request = turn.request(event.request_id)
-    is_late = request.is_accepted and turn.at_ns >= request.deadline_ns
-    turn.check(is_late, f"{event.request_id} has no deadline yet, or it is still to come")
+    is_late = turn.at_ns >= request.deadline_ns
+    turn.check(is_late, f"the deadline of {event.request_id} is still to come")
     text = f"the deadline at {request.deadline_ns} ns passed"
     fail(turn, request, to_body(DeadlineExceeded(text)))

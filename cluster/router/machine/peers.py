@@ -2,12 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-from cluster.router.machine.actions import Abort, AwaitDeadline, DropStore, Forget, Say
+from cluster.router.machine.actions import (
+    Abort,
+    AwaitDeadline,
+    DropPassages,
+    DropStore,
+    Forget,
+    Said,
+    Say,
+)
 from cluster.router.machine.ending import displace, fail, leave
 from cluster.router.machine.events import (
     ChipJoined,
     ChipLost,
     DrainBegan,
+    ImpossibleEvent,
     OutputsHeard,
     OutputsLost,
     ReaderLost,
@@ -58,13 +67,30 @@ def reader_lost(turn: Turn, event: ReaderLost) -> None:
                 fail(turn, request, to_body(Cancelled(text)))
 
 
-def outputs_gone(turn: Turn, event: OutputsHeard | OutputsLost) -> None:
+def outputs_heard(turn: Turn, event: OutputsHeard) -> None:
+    _taken_out(turn, event)
+
+
+def outputs_lost(turn: Turn, event: OutputsLost) -> None:
+    """A stream with a gap is none: it ends, and what its chips hold is let go."""
+    gone = _taken_out(turn, event)
+    text = f"{event.reader} did not take the outputs that it was told"
+    for request_id in dict.fromkeys(said.output.request_id for said in gone):
+        request = turn.state.requests.get(request_id)
+        if request is not None and request.reader == event.reader:
+            fail(turn, request, to_body(PeerDead(text)))
+
+
+def _taken_out(turn: Turn, event: OutputsHeard | OutputsLost) -> list[Said]:
+    """The reader's oldest outputs, which are the state's no more."""
     outbox = turn.state.outboxes.get(event.reader)
-    is_held = outbox is not None and 0 < event.num_outputs <= len(outbox.said)
-    turn.check(is_held, f"{event.reader} was not told {event.num_outputs} outputs")
-    del turn.state.outboxes[event.reader].said[: event.num_outputs]
-    if not turn.state.outboxes[event.reader].said:
+    if outbox is None or not 0 < event.num_outputs <= len(outbox.said):
+        raise ImpossibleEvent(f"{event.reader} was not told {event.num_outputs} outputs")
+    gone = outbox.said[: event.num_outputs]
+    del outbox.said[: event.num_outputs]
+    if not outbox.said:
         del turn.state.outboxes[event.reader]
+    return gone
 
 
 def drain_began(turn: Turn, _: DrainBegan) -> None:
@@ -101,6 +127,9 @@ def restarted(turn: Turn, event: RouterRestarted) -> None:
     let_go_half_made(turn)
     for store_id in state.dropped_stores:
         turn.do(DropStore(store_id))
+    for store in state.stores.values():
+        for first_id, num_passages in store.unfinished:
+            turn.do(DropPassages(store.store_id, first_id, num_passages))
 
 
 def _replace_chips(state: RouterState, living: Mapping[str, int]) -> list[str]:

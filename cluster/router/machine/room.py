@@ -120,7 +120,13 @@ def _trying(state: RouterState, sequence_id: str) -> tuple[RequestState, Placeme
 def _sequence(request: RequestState, placement: Placement) -> Sequence:
     assert request.prompt is not None, f"{request.request_id} is placed, so its prompt is known"
     wanted = request.request
-    return Sequence(wanted.request_id, placement.sequence_id, request.prompt.ids, wanted.sampling)
+    return Sequence(
+        wanted.request_id,
+        placement.sequence_id,
+        request.prompt.ids,
+        wanted.sampling,
+        request.deadline_ns,
+    )
 
 
 def _sequence_id(state: RouterState, request: RequestState) -> str:

@@ -7,6 +7,7 @@ from cluster.router.machine.state import StoreState
 from cluster.router.machine.store_events import (
     FilesAdded,
     PassagesAnnounced,
+    PassagesDropped,
     PassagesStored,
     StoreCreated,
     StoreDeleted,
@@ -37,19 +38,30 @@ def announced(turn: Turn, event: PassagesAnnounced) -> None:
     follows = event.first_id == store.next_passage_id and event.num_passages >= 0
     turn.check(follows, f"passages of {event.store_id} go on with {store.next_passage_id}")
     store.next_passage_id += event.num_passages
+    if event.num_passages:
+        store.unfinished.append((event.first_id, event.num_passages))
 
 
 def stored(turn: Turn, event: PassagesStored) -> None:
     _ready(turn, event.store_id).held_bytes[event.server] = event.held_bytes
 
 
+def passages_dropped(turn: Turn, event: PassagesDropped) -> None:
+    store = _ready(turn, event.store_id)
+    addition = (event.first_id, event.num_passages)
+    turn.check(addition in store.unfinished, f"{addition} of {event.store_id} is not unfinished")
+    store.unfinished.remove(addition)
+
+
 def files_added(turn: Turn, event: FilesAdded) -> None:
     store = _ready(turn, event.store_id)
     end = event.first_id + event.num_passages
-    is_announced = event.num_passages >= 0 and end <= store.next_passage_id
-    turn.check(is_announced, f"passages of {event.store_id} end with {store.next_passage_id}")
+    addition = (event.first_id, event.num_passages)
+    is_announced = addition in store.unfinished or not event.num_passages
+    turn.check(is_announced, f"{addition} of {event.store_id} is not being added")
     store.files.update(event.files)
     if event.num_passages:
+        store.unfinished.remove(addition)
         at = bisect_left(store.starts, event.first_id)
         store.starts.insert(at, event.first_id)
         store.ends.insert(at, end)

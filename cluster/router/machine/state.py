@@ -74,6 +74,8 @@ class StoreState:
     is_ready         the memory servers know it
     next_passage_id  ids below are taken
     held_bytes       memory server -> bytes of this store
+    unfinished       (first id, number of passages) of additions that are under way, or failed and
+                     have yet to be taken back
     files            file id -> name
     starts, ends     passages that can be found: from starts[i] to before ends[i], in order. Ids in
                      between are of files that are being added, or whose adding failed
@@ -85,6 +87,7 @@ class StoreState:
     is_ready: bool = False
     next_passage_id: int = 0
     held_bytes: dict[str, int] = field(default_factory=dict)
+    unfinished: list[tuple[int, int]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)

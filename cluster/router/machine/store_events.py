@@ -43,6 +43,16 @@ class PassagesStored:
 
 
 @dataclass(frozen=True, slots=True)
+class PassagesDropped:
+    """Their addition failed, and no memory server holds any of them."""
+
+    at_ns: int
+    store_id: str
+    first_id: int
+    num_passages: int
+
+
+@dataclass(frozen=True, slots=True)
 class FilesAdded:
     """These files (file id -> name) can be found, by the passages first_id .. first_id +
     num_passages - 1.
@@ -76,6 +86,7 @@ StoreEvent = (
     | StoreCreated
     | PassagesAnnounced
     | PassagesStored
+    | PassagesDropped
     | FilesAdded
     | StoreDeleted
     | StoreDropped

@@ -38,3 +38,9 @@ def test_what_is_told_again_is_seen_once(sizes: list[int], random) -> None:
     arriving = told + told
     random.shuffle(arriving)
     assert seen(arriving) == told
+
+
+def test_an_error_does_not_wait_for_what_may_never_come() -> None:
+    told = outputs([1, 2, 1])
+    failed = Output("r", 4, finish_reason="error", error={"code": "peer_dead"})
+    assert seen([told[0], told[2], failed, told[1]]) == [told[0], failed]

@@ -77,10 +77,8 @@ def test_an_id_in_use_is_refused() -> None:
     async def job(world: VirtualWorld) -> None:
         first = world.gateway.spawn(ask(world, request("same")), "first")
         await world.clock.wait_until(world.clock.now() + 50_000)
-        reader = world.client._readers["same"]
         second = await ask(world, request("same"))
         assert second.code == "invalid_request_error"
-        world.client._readers["same"] = reader
         assert len((await first).tokens) == 8
         await settle(world)
 
@@ -145,9 +143,8 @@ def test_a_deadline_ends_a_request_with_a_clear_error(deadline_ns: int) -> None:
             deadline_ns=deadline_ns,
         )  # fmt: skip
         heard = await ask(world, wanted)
-        assert heard.code == "deadline_exceeded" and heard.last.finish_reason == "error"
-        # From submission on; one that passes while passages are fetched is noticed after that.
-        assert heard.ended_ns - begun_ns < max(deadline_ns, 60_000) + 30_000
+        assert heard.code == "deadline_exceeded"
+        assert heard.ended_ns - begun_ns == deadline_ns, "from submission on, in every stage"
         await settle(world)
 
     run(with_cards(NO_POOL), job)
@@ -222,7 +219,9 @@ def test_a_cancel_before_its_first_step_is_heard(monkeypatch: pytest.MonkeyPatch
         perform, replies = router.ledger.perform, []
 
         def cancel() -> None:
-            message: Any = SimpleNamespace(request_id="r")
+            message: Any = SimpleNamespace(
+                request_id="r", source="gateway", source_epoch=1, message_id=9, concluded=1
+            )
             replies.append(router._cancel(message))
 
         def perform_and_cancel(actions: Sequence[Action]) -> None:

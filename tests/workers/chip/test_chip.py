@@ -223,8 +223,8 @@ def test_messages_about_unknown_sequences_are_refused() -> None:
             await call(Start(1, 0))
         assert await call(Abort()) == Aborted(False)
         with pytest.raises(InvalidRequest, match="empty prompt"):
-            await call(Reserve((), SamplingParams()))
-        await call(Reserve(prompt(0, 20), SamplingParams()))
+            await call(Reserve((), SamplingParams(), 10**9))
+        await call(Reserve(prompt(0, 20), SamplingParams(), 10**9))
         with pytest.raises(CorruptMessage, match="KV block 0 of x"):
             await call(KvBlocks(index, checksums + np.uint64(1), blocks))
         assert await call(Abort()) == Aborted(True)

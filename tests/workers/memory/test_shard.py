@@ -131,3 +131,18 @@ def test_bad_searches_are_refused():
 def test_a_hit_survives_its_body():
     hit = Hit(7, float(np.float32(0.1)), "text", "file")
     assert Hit.from_body(hit.to_body()) == hit
+
+
+@given(PASSAGES, st.integers(0, 60), st.integers(0, 20))
+def test_what_was_taken_back_goes_and_never_comes(
+    passages: list[tuple[int, list[int]]], first: int, count: int
+) -> None:
+    shard, ids = filled(passages), range(first, first + count)
+    kept = [passage for passage in passages if passage[0] not in ids]
+    assert shard.take_back(ids) == len(passages) - len(kept)
+    assert shard.take_back(ids) == 0
+    assert shard.passage_ids.tolist() == [i for i, _ in kept]
+    assert shard.search(vectors_of([[1, 0, 2, 0]]), 9) == [naive(kept, [1, 0, 2, 0], 9)]
+    for late in ids:
+        with pytest.raises(ValueError, match=f"passage_id {late} was taken back"):
+            shard.add([late], vectors_of([[0, 0, 0, 1]]), ["text"])

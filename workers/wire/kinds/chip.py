@@ -13,6 +13,7 @@ from workers.wire.roles import (
     Array,
     Count,
     Flag,
+    Moment,
     Text,
     Texts,
     TokenIds,
@@ -40,10 +41,14 @@ class Reserved(Kind[Any]):
 @kind("reserve")
 @dataclass(frozen=True, slots=True)
 class Reserve(Kind[Reserved]):
-    """Room for a sequence whose KV will come, and for the tokens after it."""
+    """Room for a sequence whose KV will come, and for the tokens after it.
+
+    deadline_ns   point in emulated time after which nobody wants the sequence, here as below
+    """
 
     prompt_ids: TokenIds
     sampling: Sampling
+    deadline_ns: Moment
 
 
 @kind("prefill")
@@ -55,6 +60,7 @@ class Prefill(Kind[Reply]):
     sampling: Sampling
     decode_chip: Text
     first_block: Count
+    deadline_ns: Moment
 
 
 @kind("generate")
@@ -64,6 +70,7 @@ class Generate(Kind[Reply]):
 
     prompt_ids: TokenIds
     sampling: Sampling
+    deadline_ns: Moment
 
 
 @kind("aborted")

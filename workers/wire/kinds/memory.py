@@ -60,6 +60,16 @@ class ShardAdd(Kind[ShardSize]):
         return ENVELOPE_BYTES if self.preloaded else Kind.wire_bytes(self, precision)
 
 
+@kind("shard_take_back")
+@dataclass(frozen=True, slots=True)
+class ShardTakeBack(Kind[ShardSize]):
+    """Let go of an addition that failed: passage ids from `first_id` on. None comes again."""
+
+    store: Text
+    first_id: Moment
+    num_passages: Moment
+
+
 @kind("shard_deleted")
 @dataclass(frozen=True, slots=True)
 class ShardDeleted(Kind[Any]):

@@ -76,6 +76,6 @@ def test_a_record_that_is_missing_twice_there_or_elsewhere_is_refused(
 
 
 def test_a_file_of_something_else_is_refused() -> None:
-    for other in (b"PFROUTE\x02", b"{", b"some text that is longer"):
+    for other in (b"PFROUTE\x01", b"{", b"some text that is longer"):
         with pytest.raises(JournalDamaged, match="byte 0: is no router journal"):
             read(other)

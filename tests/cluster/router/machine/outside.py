@@ -13,6 +13,7 @@ from cluster.router.machine import events as of
 from cluster.router.machine.machine import Machine
 from cluster.router.machine.sampled import Logprob, SampledToken
 from cluster.router.machine.store_events import (
+    PassagesDropped,
     StoreDropped,
 )
 from tests.cluster.router.machine.requests import asked, tokenizer
@@ -147,6 +148,10 @@ class Outside:
                     self.happened(of.AbortSettled(now_ns, chip, sequence_id))
             case act.DropStore(store_id):
                 self.happened(StoreDropped(now_ns, store_id))
+            case act.DropPassages(store_id, first_id, count):
+                store = self.state.stores.get(store_id)
+                if store is not None and (first_id, count) in store.unfinished:
+                    self.happened(PassagesDropped(now_ns, store_id, first_id, count))
 
     def _compute(self, sequence: act.Sequence, first_chip: str, other_chip: str) -> None:
         num_tokens = sequence.sampling.max_tokens

@@ -121,5 +121,8 @@ def shelve(outside: Outside, chance: Chance) -> None:
         first_id, count = store.next_passage_id, chance.randrange(9)
         outside.happened(PassagesAnnounced(now_ns, store.store_id, first_id, count))
         outside.happened(PassagesStored(now_ns, store.store_id, "memory-0", 100 * first_id))
+        if count and chance.random() < 0.3:
+            outside.open.append(act.DropPassages(store.store_id, first_id, count))
+            return
         files = {f"f{first_id}": f"{first_id}.txt"}
         outside.happened(FilesAdded(now_ns, store.store_id, files, first_id, count))

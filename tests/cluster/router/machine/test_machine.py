@@ -32,13 +32,15 @@ def test_every_event_has_its_transition() -> None:
 def test_the_life_of_a_request_that_prefills_here_and_decodes_there() -> None:
     one = machine(APART)
     request = one.state.requests
-    (retrieve,) = one.apply(submitted("r", 10, retrieval=Retrieval("s", 2), max_tokens=2))
+    wanted = submitted("r", 10, retrieval=Retrieval("s", 2), max_tokens=2)
+    deadline, retrieve = one.apply(wanted)
+    assert deadline == act.AwaitDeadline("r", 1_000), "from its submission on"
     assert isinstance(retrieve, act.Retrieve) and request["r"].stages[0] == Retrieving()
     (prepare,) = one.apply(of.PassagesFound(15, "r", ("one", "two")))
     assert prepare == act.Prepare(retrieve.request, ("one", "two"))
-    accept, deadline, reserve = one.apply(prepared("r", 20))
-    assert accept == act.Accept("r", 30) and deadline == act.AwaitDeadline("r", 1_000)
-    sequence = act.Sequence("r", "r", IDS, retrieve.request.sampling)
+    accept, reserve = one.apply(prepared("r", 20))
+    assert accept == act.Accept("r", 30)
+    sequence = act.Sequence("r", "r", IDS, retrieve.request.sampling, 1_000)
     assert reserve == act.Reserve("d0", sequence)
     assert request["r"].stages == [Prefilling(), Decoding()]
     source, target = one.state.chips["p0"], one.state.chips["d0"]
@@ -66,7 +68,7 @@ def test_a_chip_that_does_both_is_asked_at_once_and_reserves_nothing() -> None:
     one = machine((("c0", "chip"),))
     one.apply(submitted("r"))
     actions = one.apply(prepared("r"))
-    assert kinds(actions) == ["Accept", "AwaitDeadline", "Generate"]
+    assert kinds(actions) == ["Accept", "Generate"]
     said, *others = one.apply(sampled("c0", token("r", "both", 0, 65, "length")))
     assert isinstance(said, act.Say) and kinds(others) == ["Forget"]
     assert one.state.chips["c0"].is_idle
@@ -90,9 +92,9 @@ def test_three_find_room_the_fourth_waits_and_is_let_in_by_an_end() -> None:
     one = machine(APART)
     running(one, *(f"r{i}" for i in range(6)))
     one.apply(submitted("r6"))
-    assert kinds(one.apply(prepared("r6", 50))) == ["Accept", "AwaitDeadline", "AwaitRoom"]
+    assert kinds(one.apply(prepared("r6", 50))) == ["Accept", "AwaitRoom"]
     one.apply(submitted("r7"))
-    assert kinds(one.apply(prepared("r7", 50))) == ["Accept", "AwaitDeadline"], "not its turn"
+    assert kinds(one.apply(prepared("r7", 50))) == ["Accept"], "not its turn"
     assert one.state.line == ["r6", "r7"]
     *_, reserve = one.apply(of.RequestCancelled(60, "r3"))
     assert reserve == act.Reserve("d1", reserve.sequence) and reserve.sequence.request_id == "r6"
@@ -160,7 +162,7 @@ def test_the_picture_of_a_prefix_cache_is_bounded_and_forgets_the_oldest() -> No
         of.RequestFailed(0, "nobody", FAULT),
         of.RequestCancelled(0, "nobody"),
         of.DeadlinePassed(999, "there"),
-        of.DeadlinePassed(1_000, "new"),
+        of.DeadlinePassed(999, "new"),
         of.RoomReserved(0, "there", 0),
         of.RoomRefused(0, "nobody"),
         of.LineWaited(0),

@@ -46,8 +46,8 @@ def test_without_chips_of_a_role_everybody_in_line_hears_so() -> None:
     assert told[:3] == [(f"r{i}", "d0 is gone: crashed") for i in range(3)]
     assert told[3:] == [(f"r{i}", "no decode chip is left: nothing can be placed") for i in (3, 4)]
     assert not one.state.line and not one.state.requests
-    assert kinds(one.apply(submitted("r5"))) == ["Prepare"]
-    assert kinds(one.apply(prepared("r5"))) == ["Accept", "AwaitDeadline", "Say", "Forget"]
+    assert kinds(one.apply(submitted("r5"))) == ["AwaitDeadline", "Prepare"]
+    assert kinds(one.apply(prepared("r5"))) == ["Accept", "Say", "Forget"]
     one.apply(of.ChipJoined(0, "d0", 2))
     placed(one, "r6")
 
@@ -144,3 +144,20 @@ def test_a_sequence_id_never_names_two_requests() -> None:
     one.apply(restarted(one))
     one.apply(of.RoomReserved(0, "r~2", 0))
     assert one.state.sequences == {"r~2": "r", "r~1~1": "r~1"}
+
+
+def test_outputs_that_are_given_up_end_their_stream_and_free_its_chips() -> None:
+    """r0's and r2's second tokens are on their way, and the first of them is given up: r0 cannot go
+    on whole and ends, all others go on. Then the other is, and r2 ends too.
+    """
+    one = machine(APART)
+    running(one, "r0", "r1", "r2")
+    one.apply(of.OutputsHeard(0, "gateway", 3))
+    one.apply(sampled("d0", token("r0", "decode", 1), token("r2", "decode", 1)))
+    actions = one.apply(of.OutputsLost(0, "gateway", 1))
+    told = "gateway did not take the outputs that it was told"
+    assert said_by(actions) == [("r0", told)]
+    assert act.Abort("d0", "r0") in actions and list(one.state.requests) == ["r1", "r2"]
+    assert len(one.state.outboxes["gateway"].said) == 2, "r2's token, and the end of r0"
+    one.apply(of.OutputsLost(0, "gateway", 2))
+    assert list(one.state.requests) == ["r1"]

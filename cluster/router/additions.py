@@ -1,0 +1,162 @@
+"""Passages on their way to the memory servers: all of an addition can be found in the end, or none
+of it is held anywhere.
+
+    announced ─▶ sent, server by server ─▶ FilesAdded
+                    │ failed, too late, or the router died
+                    ▼
+                 taken back, until every server has heard ─▶ PassagesDropped
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cluster.retrieval.passages import Passage
+from cluster.retrieval.spread import partition
+from cluster.router.ledger import Ledger
+from cluster.router.machine.state import StoreState
+from cluster.router.machine.store_events import (
+    FilesAdded,
+    PassagesAnnounced,
+    PassagesDropped,
+    PassagesStored,
+)
+from cluster.router.wire import Wire
+from workers.errors import DeadlineExceeded, NotFound, PerfuseError
+from workers.node import Node
+
+# One message carries this many passages at most: bounds the frame, and interleaves with searches.
+PASSAGES_PER_MESSAGE = 1024
+Vectors = NDArray[np.float32]
+
+
+class Additions:
+    """Of all stores of a cluster."""
+
+    def __init__(self, node: Node, wire: Wire, ledger: Ledger, servers: tuple[str, ...]) -> None:
+        self._node, self._wire, self._ledger, self._servers = node, wire, ledger, servers
+        self._under_way: set[tuple[str, int]] = set()  # (store, first passage id)
+
+    async def add(
+        self,
+        store: StoreState,
+        files: Mapping[str, str],
+        passages: Sequence[Passage],
+        vectors: Vectors,
+        deadline_ns: int,
+        *,
+        preloaded: bool,
+    ) -> None:
+        """Files (id -> name) and all their passages. What raises has left nothing to find, and what
+        it left with the servers is taken back.
+        """
+        # Ids are taken before anything is sent, so that passages that come meanwhile get ids of
+        # their own; and after a crash too, so that none is ever given to another passage.
+        store_id, first_id, count = store.store_id, store.next_passage_id, len(passages)
+        announced = PassagesAnnounced(self._node.clock.now(), store_id, first_id, count)
+        self._ledger.happened(announced)
+        self._under_way.add((store_id, first_id))
+        try:
+            await self._ledger.committed()
+            await self._send(store, first_id, passages, vectors, deadline_ns, preloaded=preloaded)
+            self.check(store, deadline_ns)
+            now_ns = self._node.clock.now()
+            self._ledger.happened(FilesAdded(now_ns, store_id, dict(files), first_id, count))
+        except Exception:
+            self._under_way.discard((store_id, first_id))
+            self.take_back(store_id, first_id, count)
+            raise
+        finally:
+            self._under_way.discard((store_id, first_id))
+        await self._ledger.committed()
+
+    def check(self, store: StoreState, deadline_ns: int) -> None:
+        """Whoever waited asks again whether it may go on. Raises NotFound or DeadlineExceeded."""
+        if self._ledger.state.stores.get(store.store_id) is not store:
+            raise NotFound(f"vector store {store.store_id!r} was deleted meanwhile", param="store")
+        if self._node.clock.wall_now() > deadline_ns:
+            raise DeadlineExceeded(f"the deadline at {deadline_ns} ns passed")
+
+    async def _send(
+        self,
+        store: StoreState,
+        first_id: int,
+        passages: Sequence[Passage],
+        vectors: Vectors,
+        deadline_ns: int,
+        *,
+        preloaded: bool,
+    ) -> None:
+        for start in range(0, len(passages), PASSAGES_PER_MESSAGE):
+            batch = passages[start : start + PASSAGES_PER_MESSAGE]
+            ids = range(first_id + start, first_id + start + len(batch))
+            parts = partition(ids, len(self._servers))
+            for server, rows in zip(self._servers, parts, strict=True):
+                if not rows:
+                    continue
+                held_bytes = await self._wire.add_passages(
+                    server,
+                    store.store_id,
+                    [ids[row] for row in rows],
+                    [batch[row] for row in rows],
+                    vectors[start : start + len(batch)][rows],
+                    deadline_ns,
+                    preloaded=preloaded,
+                )
+                self.check(store, deadline_ns)
+                self._stored(store, server, held_bytes)
+
+    def _stored(self, store: StoreState, server: str, held_bytes: int) -> None:
+        now_ns = self._node.clock.now()
+        self._ledger.happened(PassagesStored(now_ns, store.store_id, server, held_bytes))
+
+    # -- back --------------------------------------------------------------------------------------
+
+    def take_back(self, store_id: str, first_id: int, count: int) -> None:
+        """In a task of its own, until every server has heard; one that is gone hears on its return
+        (`server_joined`).
+        """
+
+        async def until_heard() -> None:
+            try:
+                while self._failed(store_id, first_id, count) is not None:
+                    with suppress(DeadlineExceeded):
+                        await self._take_back(store_id, first_id, count)
+            except PerfuseError as error:
+                now_ns = self._node.clock.now()
+                self._node.trace.note(now_ns, "take back failed", store_id, error.message)
+
+        self._node.spawn(until_heard(), f"take back {first_id} of {store_id}")
+
+    def server_joined(self) -> None:
+        """A memory server is back: it may still hold what failed meanwhile."""
+        for store in self._ledger.state.stores.values():
+            for first_id, count in store.unfinished:
+                self.take_back(store.store_id, first_id, count)
+
+    def _failed(self, store_id: str, first_id: int, count: int) -> StoreState | None:
+        """The store, if such an addition to it failed and servers may still hold some of it."""
+        store = self._ledger.state.stores.get(store_id)
+        if store is None or (store_id, first_id) in self._under_way:
+            return None
+        return store if (first_id, count) in store.unfinished else None
+
+    async def _take_back(self, store_id: str, first_id: int, count: int) -> None:
+        """Raises what the first of the servers that failed raised, when all were asked."""
+        failed: PerfuseError | None = None
+        for server in self._servers:
+            try:
+                held_bytes = await self._wire.take_back(server, store_id, first_id, count)
+                if (store := self._failed(store_id, first_id, count)) is not None:
+                    self._stored(store, server, held_bytes)
+            except NotFound:
+                continue  # it never heard of the store
+            except PerfuseError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        if self._failed(store_id, first_id, count) is not None:  # else somebody was faster
+            now_ns = self._node.clock.now()
+            self._ledger.happened(PassagesDropped(now_ns, store_id, first_id, count))
