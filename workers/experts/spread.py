@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from workers.experts.routing import NOBODY, RoutingTable
 from workers.model.numerics import Numerics
+from workers.model.parts.rows import quiet
 from workers.model.program import Rows, Sums
 from workers.wire.kinds.experts import Dispatch
 
@@ -71,6 +72,7 @@ class Spread:
         )
 
 
+@quiet
 def merge(
     numerics: Numerics,
     sums_T: Sums,
