@@ -9,6 +9,7 @@ validation context `TEXT`.
 Arithmetic is exact (fractions): text -> integer -> text -> integer gives the same integer.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+
+from configs.outside import INTEGER_MAX, exact, shown
 
 TEXT: Mapping[str, bool] = {"text": True}
 
@@ -31,6 +34,7 @@ class Quantity:
     shown     units that `format` may pick, largest first
     example   a right value, for errors
     whole     the value inside is an integer; text that is no whole number of base units is refused
+    most      the largest value inside
     """
 
     name: str
@@ -39,6 +43,7 @@ class Quantity:
     shown: tuple[str, ...]
     example: str
     whole: bool = True
+    most: int = 10**30
 
     def parse(self, text: str) -> int | float:
         """The value in base units. Raises ValueError saying what is wrong and what would be
@@ -46,17 +51,20 @@ class Quantity:
         """
         match = _NUMBER.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f'{text!r} is no {self.name}: write "{self.example}"')
+            raise ValueError(f'{shown(text)} is no {self.name}: write "{self.example}"')
         number, unit = match.groups()
         if not unit:
-            raise ValueError(f"{text!r} has no unit: a {self.name} needs one of {self._accepted()}")
+            raise ValueError(
+                f"{shown(text)} has no unit: a {self.name} needs one of {self._accepted()}"
+            )
         factor = self.units.get(unit)
         if factor is None:
             hint = self._same_letters(unit)
             raise ValueError(
-                f"{text!r} has unit {unit!r}: a {self.name} takes one of {self._accepted()}{hint}"
+                f"{shown(text)} has unit {shown(unit)}: a {self.name} takes one of "
+                f"{self._accepted()}{hint}"
             )
-        return self._checked(Fraction(number.replace("_", "")) * factor, text)
+        return self._checked(exact(number) * factor, text)
 
     def accept(self, value: object, in_text: bool) -> int | float:
         """A value from a file (`in_text`) or from Python code, where the field's name says the
@@ -65,12 +73,14 @@ class Quantity:
         if isinstance(value, str):
             return self.parse(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f'{value!r} is no {self.name}: write "{self.example}"')
+            raise ValueError(f'{shown(value)} is no {self.name}: write "{self.example}"')
         if in_text:
             raise ValueError(
-                f"{value!r} has no unit: a {self.name} needs one of {self._accepted()}, "
+                f"{shown(value)} has no unit: a {self.name} needs one of {self._accepted()}, "
                 f'for example "{self.example}"'
             )
+        if not -math.inf < value < math.inf:
+            raise ValueError(f"{value!r} is not finite: a {self.name} is zero or more")
         return self._checked(Fraction(value), value)
 
     def format(self, value: int | float) -> str:
@@ -85,13 +95,17 @@ class Quantity:
         return f"{_decimal(exact)} {self.base}" if self.whole else f"{value!r} {self.base}"
 
     def _checked(self, value: Fraction, given: object) -> int | float:
+        if value > self.most:
+            raise ValueError(
+                f"{shown(given)} is too large: a {self.name} is below {self.most:.3g} {self.base}"
+            )
         if value < 0:
-            raise ValueError(f"{given!r} is below zero: a {self.name} is zero or more")
+            raise ValueError(f"{shown(given)} is below zero: a {self.name} is zero or more")
         if not self.whole:
             return float(value)
         if value.denominator != 1:
             raise ValueError(
-                f"{given!r} is no whole number of {self.base}: the finest is 1 {self.base}"
+                f"{shown(given)} is no whole number of {self.base}: the finest is 1 {self.base}"
             )
         return value.numerator
 
@@ -140,6 +154,7 @@ DURATION = Quantity(
     },
     shown=("h", "min", "s", "ms", "us", "ns"),
     example="2 us",
+    most=INTEGER_MAX,  # frames and clocks hold 64 bits
 )
 SIZE = Quantity(
     name="size",
@@ -213,8 +228,8 @@ def _ratio(value: Any) -> Any:
     if isinstance(value, str) and value.strip().endswith("%"):
         match = _NUMBER.fullmatch(value.strip())
         if match is None or match.group(2) != "%":
-            raise ValueError(f'{value!r} is no ratio: write 0.5 or "50 %"')
-        return float(Fraction(match.group(1).replace("_", "")) / 100)
+            raise ValueError(f'{shown(value)} is no ratio: write 0.5 or "50 %"')
+        return float(exact(match.group(1)) / 100)
     return value
 
 
