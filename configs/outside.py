@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO
 
 MIB = 1 << 20
 # Lists and objects inside one another. Files and requests that mean something have fewer than ten.
@@ -42,8 +42,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     """A regular file's bytes. Raises FileNotFoundError, and Unreadable for all that is no such
     file, or longer.
     """
-    descriptor = _opened(path, most_bytes)
-    with os.fdopen(descriptor, "rb") as file:
+    with open_file(path, most_bytes) as file:
         # A file may grow, and those of /proc say that they are empty.
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
@@ -61,7 +60,7 @@ def read_text(path: Path, most_bytes: int, encoding: str = "utf-8") -> str:
 
 def text_lines(path: Path, most_bytes: int, encoding: str = "utf-8") -> Iterator[str]:
     """A file's lines, with their ends. Raises as `read_text` does, when it comes to it."""
-    with os.fdopen(_opened(path, most_bytes), "rb") as file:
+    with open_file(path, most_bytes) as file:
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""), 1):
             if len(line) > LINE_BYTES_MAX:
                 raise Unreadable(f"{path}:{number}: is longer than {LINE_BYTES_MAX} bytes")
@@ -72,8 +71,8 @@ def text_lines(path: Path, most_bytes: int, encoding: str = "utf-8") -> Iterator
                 raise Unreadable(f"{where}: is not UTF-8 text at byte {error.start}") from error
 
 
-def _opened(path: Path, most_bytes: int) -> int:
-    """A descriptor of a regular file; a pipe without a writer is refused, not waited for."""
+def open_file(path: Path, most_bytes: int) -> BinaryIO:
+    """A regular file; a pipe without a writer is refused, not waited for. Raises as `read_file`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
@@ -83,7 +82,7 @@ def _opened(path: Path, most_bytes: int) -> int:
         raise Unreadable(f"{str(path)!r}: cannot be read: {reason}") from error
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_size <= most_bytes:
-        return descriptor
+        return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     if stat.S_ISREG(status.st_mode):
         raise _too_long(path, str(status.st_size), most_bytes)
@@ -103,7 +102,7 @@ def load_json(text: str | bytes) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_unique,
-            parse_constant=_no_number,
+            parse_constant=_Refused,
             parse_float=_finite,
             parse_int=_integer,
         )
@@ -113,23 +112,27 @@ def load_json(text: str | bytes) -> Any:
         raise Unreadable(f"is not UTF-8 text at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise Unreadable(f"is not JSON: {error}") from error
-    check_depth(value)
+    _check([value])
     return value
 
 
-def check_depth(value: object) -> None:
-    """Raises Unreadable where lists and objects are nested more than DEPTH_MAX deep."""
-    level: list[Any] = [value]
+def _check(level: list[Any]) -> None:
+    """Level by level: no recursion meets what is nested too deep."""
     for _ in range(DEPTH_MAX + 1):
-        level = [
-            item
-            for outer in level
-            if isinstance(outer, (list, dict))
-            for item in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(item, (list, dict))
-        ]
-        if not level:
+        below: list[Any] = []
+        containers = False
+        for item in level:
+            if isinstance(item, list):
+                containers = True
+                below.extend(item)
+            elif isinstance(item, dict):
+                containers = True
+                below.extend(item.values())
+            elif isinstance(item, _Refused):
+                raise Unreadable(f"holds {item.what}: {item.right}")
+        if not containers:
             return
+        level = below
     raise _too_deep()
 
 
@@ -174,21 +177,32 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise Unreadable(f"names {shown(twice)} twice in one object: one of them must go")
+    for key, value in pairs:
+        if isinstance(value, _Refused):
+            raise Unreadable(f"{shown(key)} is {value.what}: {value.right}")
     return found
 
 
-def _no_number(text: str) -> NoReturn:
-    raise Unreadable(f"holds {text}: numbers must be finite")
+class _Refused(float):
+    """A number that is not read, until it is known under which key it stands."""
+
+    def __new__(cls, text: str) -> "_Refused":
+        self = super().__new__(cls, "nan")
+        self.what, self.right = text[:40], "numbers must be finite"
+        return self
+
+    what: str
+    right: str
 
 
 def _finite(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value):
-        raise Unreadable(f"holds {text:.40}: numbers must be finite")
-    return value
+    return value if math.isfinite(value) else _Refused(text)
 
 
-def _integer(text: str) -> int:
-    if len(text) > DIGITS_MAX:
-        raise Unreadable(f"holds an integer of {len(text)} digits: at most {DIGITS_MAX} are read")
-    return int(text)
+def _integer(text: str) -> float:
+    if len(text) <= DIGITS_MAX:
+        return int(text)
+    refused = _Refused(f"an integer of {len(text)} digits")
+    refused.right = f"at most {DIGITS_MAX} are read"
+    return refused

@@ -1,5 +1,6 @@
 """Between text and token ids, in both directions, without torch."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ import tokenizers
 
 from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
 from configs.checkpoint_files import CheckpointError, read_json
+from configs.outside import shown
 from workers.errors import InvalidRequest
+
+IDS_MAX = 1 << 24  # the largest public vocabulary has 262,144
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -43,14 +47,18 @@ class Tokenizer:
     def load(cls, folder: str | Path) -> "Tokenizer":
         folder = Path(folder)
         path = folder / "tokenizer.json"
-        decoder = read_json(path).get("decoder")
+        described = read_json(path)
+        decoder = described.get("decoder")
         if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
             found = decoder.get("type") if isinstance(decoder, dict) else decoder
-            raise CheckpointError(f'{path}: decoder is {found!r}; it must be of type "ByteLevel"')
+            raise CheckpointError(
+                f'{path}: decoder is {shown(found)}; it must be of type "ByteLevel"'
+            )
+        _check_ids(path, described)
         try:
-            inner = tokenizers.Tokenizer.from_file(str(path))
+            inner = tokenizers.Tokenizer.from_str(json.dumps(described))
         except Exception as error:  # the library raises bare Exception
-            raise CheckpointError(f"{path}: is no tokenizer: {error}") from error
+            raise CheckpointError(f"{path}: is no tokenizer: {error}"[:400]) from error
         config_path = folder / CONFIG_FILE
         config = read_json(config_path) if config_path.is_file() else {}
         return cls(inner, load_template(folder, config), special_names(config))
@@ -113,6 +121,20 @@ class Tokenizer:
             known = all(character in alphabet for character in token)
             table[token_id] = bytes(alphabet[c] for c in token) if known else token.encode()
         return table
+
+
+def _check_ids(path: Path, described: Mapping[str, Any]) -> None:
+    """Each id has a place in a table: one of 2^32 would ask for all of them."""
+    model, added = described.get("model"), described.get("added_tokens") or ()
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    ids = list(vocab.values()) if isinstance(vocab, dict) else []
+    if isinstance(added, list):
+        ids += [token.get("id") for token in added if isinstance(token, dict)]
+    wrong = next((i for i in ids if type(i) is not int or not 0 <= i < IDS_MAX), None)
+    if wrong is not None:
+        raise CheckpointError(
+            f"{path}: a token has id {shown(wrong)}; ids must be from 0 to {IDS_MAX - 1}"
+        )
 
 
 class BareTokenizer(Tokenizer):

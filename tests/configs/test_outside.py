@@ -82,7 +82,7 @@ def test_text_must_be_utf8_and_lines_bounded(tmp_path: Path) -> None:
     [
         ("[" * DEEP + "]" * DEEP, "nested too deep"),
         ('{"a":' * 100_000, "nested too deep"),
-        ("[" * (DEPTH_MAX + 2) + "]" * (DEPTH_MAX + 2), "nested too deep"),
+        ("[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1), "nested too deep"),
         ("NaN", "holds NaN"),
         ("[-Infinity]", "holds -Infinity"),
         ("1e400", "holds 1e400"),
@@ -100,9 +100,9 @@ def test_json_is_bounded(text: str | bytes, told: str) -> None:
 
 
 def test_json_within_the_bounds_is_what_it_says() -> None:
-    deepest = "[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1)
+    deepest = "[" * DEPTH_MAX + "]" * DEPTH_MAX
     value: Any = load_json(deepest)
-    for _ in range(DEPTH_MAX):
+    for _ in range(DEPTH_MAX - 1):
         (value,) = value
     assert value == []
     assert load_json('{"a": [1, -2.5e3, "x", null, true]}') == {"a": [1, -2500.0, "x", None, True]}

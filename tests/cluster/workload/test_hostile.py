@@ -26,7 +26,7 @@ def test_a_questions_file_that_is_no_file_is_named(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("[" * 900 + "]" * 900, ":1: is nested too deep"),
-        ('{"question": 1e400}', ":1: holds 1e400"),
+        ('{"question": 1e400}', ":1: 'question' is 1e400"),
         ('{"question": "a", "question": "b"}', ":1: names 'question' twice"),
         ('{"question": ' + "[" * 60 + "]" * 60 + "}", ":1: question is "),
         ("\xff", ":1: is not JSON"),

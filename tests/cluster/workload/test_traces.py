@@ -148,8 +148,12 @@ def test_a_trace_that_is_no_file_is_named(tmp_path, kind) -> None:
     ("kind", "text", "message"),
     [
         ("mooncake", "[" * 900 + "]" * 900, ":1: is nested too deep"),
-        ("mooncake", '{"timestamp": 1e400}', ":1: holds 1e400"),
-        ("mooncake", '{"timestamp": ' + "9" * 5000 + "}", ":1: holds an integer of 5000 digits"),
+        ("mooncake", '{"timestamp": 1e400}', ":1: 'timestamp' is 1e400"),
+        (
+            "mooncake",
+            '{"timestamp": ' + "9" * 5000 + "}",
+            ":1: 'timestamp' is an integer of 5000 digits",
+        ),
         ("mooncake", '{"timestamp": 1, "timestamp": 2}', ":1: names 'timestamp' twice"),
         ("mooncake", LINE.replace("512", str(10**12)), ":1: input_length is 1000000000000"),
         ("mooncake", LINE.replace("0,", "10000000000000000,", 1), ":1: timestamp is 10000000"),
