@@ -8,11 +8,22 @@ from typing import Any
 import jinja2
 import tokenizers
 
+from cluster.text import bounded_jinja
 from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
 from configs.checkpoint_files import CheckpointError, read_json
 from configs.outside import shown
 from workers.errors import InvalidRequest
 
+# What an expression of a template can raise, beside Jinja's own.
+_IN_TEMPLATES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 IDS_MAX = 1 << 24  # the largest public vocabulary has 262,144
 
 
@@ -100,17 +111,18 @@ class Tokenizer:
                 param="messages",
             )
         try:
-            return self._template.render(
-                messages=[dict(m) for m in messages],
-                add_generation_prompt=add_generation_prompt,
-                tools=None,
-                documents=None,
-                **self._names,
+            names = {"tools": None, "documents": None, **self._names}
+            return bounded_jinja.render(
+                self._template,
+                names
+                | {
+                    "messages": [dict(m) for m in messages],
+                    "add_generation_prompt": add_generation_prompt,
+                },
             )
-        except (jinja2.TemplateError, TypeError, KeyError) as error:
-            raise InvalidRequest(
-                f"messages do not fit the model's chat template: {error}", param="messages"
-            ) from error
+        except (jinja2.TemplateError, *_IN_TEMPLATES) as error:
+            text = f"messages do not fit the model's chat template: {error}"
+            raise InvalidRequest(text[:400], param="messages") from error
 
     def _table(self) -> list[bytes]:
         """Bytes of every id. Tokens outside the byte alphabet (added ones) are their own UTF-8."""
