@@ -1,8 +1,11 @@
 """JSON files of a model folder, and the one error that says what is wrong with one."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from configs.outside import MIB, Unreadable, load_json, read_text
+
+JSON_BYTES_MAX = 256 * MIB  # the largest tokenizer.json of a public model has 33 MB
 
 
 class CheckpointError(ValueError):
@@ -12,18 +15,15 @@ class CheckpointError(ValueError):
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises CheckpointError where that cannot be had."""
     try:
-        text = path.read_text(encoding="utf-8")
+        value = load_json(read_text(path, JSON_BYTES_MAX))
     except FileNotFoundError:
         where = "the folder does not exist" if not path.parent.is_dir() else "the file is missing"
         raise CheckpointError(
             f"{path}: {where}; a Hugging Face model folder with {path.name} is needed"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: invalid JSON: {error}") from error
+    except Unreadable as error:
+        text = str(error)
+        raise CheckpointError(text if str(path) in text else f"{path}: {text}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: holds a {type(value).__name__}; it must be a JSON object")
     return value

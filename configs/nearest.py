@@ -9,7 +9,8 @@ def nearest(wrong: str, known: Iterable[str]) -> str:
     message.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(wrong, names, n=3, cutoff=0.5)
+    # The search is quadratic in length, and no name is as long.
+    close = difflib.get_close_matches(wrong[:100], names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"known: {', '.join(names)}" if names else "there is none"

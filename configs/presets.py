@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from configs.nearest import nearest
+from configs.outside import MIB, Unreadable, read_text, shown
+from configs.yaml_text import load_yaml
 
 ROOT = Path(__file__).resolve().parent
 KINDS = {"device": ROOT / "devices", "link": ROOT / "links", "scenario": ROOT / "scenarios"}
+
+YAML_BYTES_MAX = MIB // 2
 
 TINY_MODEL = "perfuse-tiny"
 TINY_CORPUS = "perfuse-tiny corpus"
@@ -23,7 +25,7 @@ def preset_names(kind: str) -> tuple[str, ...]:
 def preset_path(kind: str, name: str) -> Path:
     """The file of a preset. Raises ValueError with the nearest names."""
     if name not in preset_names(kind):
-        raise ValueError(f"no {kind} is called {name!r}: {nearest(name, preset_names(kind))}")
+        raise ValueError(f"no {kind} is called {shown(name)}: {nearest(name, preset_names(kind))}")
     return KINDS[kind] / f"{name}.yaml"
 
 
@@ -92,35 +94,18 @@ def merge(
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file whose top is a mapping. Raises ValueError naming the file, line and column."""
     try:
-        with path.open(encoding="utf-8") as file:
-            value = yaml.load(file, Loader=_UniqueKeys)
+        text = read_text(path, YAML_BYTES_MAX)
+        try:
+            value = load_yaml(text)
+        except Unreadable as error:
+            raise Unreadable(f"{path}: {error}") from error
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise ValueError(f"{path}: holds a {type(value).__name__}: it must be a mapping of keys")
     return value
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """PyYAML lets a repeated key win silently; here it fails."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: list[Any] = []
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    "while reading a mapping",
-                    node.start_mark,
-                    f"key {key!r} stands twice",
-                    key_node.start_mark,
-                )
-            seen.append(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def model_folder(path: str) -> Path:

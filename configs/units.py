@@ -9,6 +9,7 @@ validation context `TEXT`.
 Arithmetic is exact (fractions): text -> integer -> text -> integer gives the same integer.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo
+
+from configs.outside import INTEGER_MAX, exact, shown
 
 TEXT: Mapping[str, bool] = {"text": True}
 
@@ -33,6 +36,7 @@ class Quantity:
     whole     the value inside is an integer; text that is no whole number of base units is refused
     least     smallest value, in base units. Of a rate it is above zero: what is divided by a rate
               would otherwise be free
+    most      the largest value inside
     """
 
     name: str
@@ -42,6 +46,7 @@ class Quantity:
     example: str
     whole: bool = True
     least: int = 0
+    most: int = 10**30
 
     def parse(self, text: str) -> int | float:
         """The value in base units. Raises ValueError saying what is wrong and what would be
@@ -49,17 +54,20 @@ class Quantity:
         """
         match = _NUMBER.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f'{text!r} is no {self.name}: write "{self.example}"')
+            raise ValueError(f'{shown(text)} is no {self.name}: write "{self.example}"')
         number, unit = match.groups()
         if not unit:
-            raise ValueError(f"{text!r} has no unit: a {self.name} needs one of {self._accepted()}")
+            raise ValueError(
+                f"{shown(text)} has no unit: a {self.name} needs one of {self._accepted()}"
+            )
         factor = self.units.get(unit)
         if factor is None:
             hint = self._same_letters(unit)
             raise ValueError(
-                f"{text!r} has unit {unit!r}: a {self.name} takes one of {self._accepted()}{hint}"
+                f"{shown(text)} has unit {shown(unit)}: a {self.name} takes one of "
+                f"{self._accepted()}{hint}"
             )
-        return self._checked(Fraction(number.replace("_", "")) * factor, text)
+        return self._checked(exact(number) * factor, text)
 
     def accept(self, value: object, in_text: bool) -> int | float:
         """A value from a file (`in_text`) or from Python code, where the field's name says the
@@ -68,12 +76,14 @@ class Quantity:
         if isinstance(value, str):
             return self.parse(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f'{value!r} is no {self.name}: write "{self.example}"')
+            raise ValueError(f'{shown(value)} is no {self.name}: write "{self.example}"')
         if in_text:
             raise ValueError(
-                f"{value!r} has no unit: a {self.name} needs one of {self._accepted()}, "
+                f"{shown(value)} has no unit: a {self.name} needs one of {self._accepted()}, "
                 f'for example "{self.example}"'
             )
+        if not -math.inf < value < math.inf:
+            raise ValueError(f"{value!r} is not finite: a {self.name} is zero or more")
         return self._checked(Fraction(value), value)
 
     def format(self, value: int | float) -> str:
@@ -88,20 +98,23 @@ class Quantity:
         return f"{_decimal(exact)} {self.base}" if self.whole else f"{value!r} {self.base}"
 
     def _checked(self, value: Fraction, given: object) -> int | float:
-        if value < 0:
+        if value > self.most:
             raise ValueError(
-                f"{given!r} is below zero: a {self.name} is {self._at_least() or 'zero or more'}"
+                f"{shown(given)} is too large: a {self.name} is below {self.most:.3g} {self.base}"
             )
+        if value < 0:
+            at_least = self._at_least() or "zero or more"
+            raise ValueError(f"{shown(given)} is below zero: a {self.name} is {at_least}")
         if value < self.least:
             raise ValueError(
-                f"{given!r} is too little: a {self.name} is {self._at_least()}, for example "
+                f"{shown(given)} is too little: a {self.name} is {self._at_least()}, for example "
                 f'"{self.example}"'
             )
         if not self.whole:
             return float(value)
         if value.denominator != 1:
             raise ValueError(
-                f"{given!r} is no whole number of {self.base}: the finest is 1 {self.base}"
+                f"{shown(given)} is no whole number of {self.base}: the finest is 1 {self.base}"
             )
         return value.numerator
 
@@ -153,6 +166,7 @@ DURATION = Quantity(
     },
     shown=("h", "min", "s", "ms", "us", "ns"),
     example="2 us",
+    most=INTEGER_MAX,  # frames and clocks hold 64 bits
 )
 SIZE = Quantity(
     name="size",
@@ -228,8 +242,8 @@ def _ratio(value: Any) -> Any:
     if isinstance(value, str) and value.strip().endswith("%"):
         match = _NUMBER.fullmatch(value.strip())
         if match is None or match.group(2) != "%":
-            raise ValueError(f'{value!r} is no ratio: write 0.5 or "50 %"')
-        return float(Fraction(match.group(1).replace("_", "")) / 100)
+            raise ValueError(f'{shown(value)} is no ratio: write 0.5 or "50 %"')
+        return float(exact(match.group(1)) / 100)
     return value
 
 

@@ -48,6 +48,12 @@ class ContextTooLong(InvalidRequest):
     code = "context_length_exceeded"
 
 
+class NotFinite(PerfuseError):
+    """A request's own numbers are NaN or infinite: no token follows from them."""
+
+    code = "not_finite"
+
+
 class NotFound(PerfuseError):
     """No such model or vector store."""
 

@@ -9,7 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from configs.outside import Unreadable
 from configs.schema import ScenarioError
+from configs.yaml_text import load_yaml
 from workers.errors import PerfuseError
 
 console = Console()
@@ -18,11 +20,7 @@ USER_ERRORS = (
     PerfuseError,
     ScenarioError,
     ValueError,
-    FileNotFoundError,
-    FileExistsError,
-    NotADirectoryError,
-    IsADirectoryError,
-    PermissionError,
+    OSError,
 )
 
 
@@ -38,8 +36,6 @@ def clear_errors() -> Iterator[None]:
 
 def overrides(assignments: Sequence[str]) -> dict[str, object]:
     """`--set cluster.dilation=1000` as {"cluster.dilation": 1000}; values are YAML."""
-    import yaml
-
     result: dict[str, object] = {}
     for assignment in assignments:
         key, sign, value = assignment.partition("=")
@@ -47,5 +43,8 @@ def overrides(assignments: Sequence[str]) -> dict[str, object]:
             raise ValueError(
                 f"--set {assignment!r}: it must be KEY=VALUE, e.g. cluster.dilation=1000"
             )
-        result[key] = yaml.safe_load(value)
+        try:
+            result[key] = load_yaml(value)
+        except Unreadable as error:
+            raise Unreadable(f"--set {key}: {error}") from error
     return result

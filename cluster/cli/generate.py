@@ -4,6 +4,7 @@ cluster.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from cluster.cli.console import console
 from cluster.workload.build import TimedRequest, Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
+from configs.outside import MIB, Unreadable, load_json, read_text, shown
 from configs.schema import load_scenario
 from workers.errors import from_body
 from workers.model.reference import Reference
@@ -21,6 +23,8 @@ from workers.model.sampling_params import SamplingParams
 Generated = tuple[list[int], NDArray[np.float32]]
 # Prompts in flight at once through a cluster: enough that they meet in batches.
 CONCURRENCY = 8
+IDS_BYTES_MAX = 256 * MIB
+ID_MAX = (1 << 31) - 1
 
 
 def generate_ids(
@@ -63,30 +67,33 @@ def generate_ids(
 
 def read_prompts(path: Path) -> list[list[int]]:
     """JSON ([1, 2] or [[1, 2], [3]]), or lines of numbers; one prompt a line. Raises ValueError."""
-    text = path.read_text()
+    text = read_text(path, IDS_BYTES_MAX)
     try:
-        value = json.loads(text)
-        value = [value] if type(value) is int else value
-    except json.JSONDecodeError:
-        value = _numbers(path, text)
+        value: Any = load_json(text) if text.lstrip()[:1] in ("[", "{") else _numbers(path, text)
+    except Unreadable as error:
+        raise Unreadable(f"{path}: {error}") from error
     is_many = isinstance(value, list) and value and isinstance(value[0], list)
-    prompts = value if is_many else [value]
+    prompts: list[Any] = value if is_many else [value]
     if not all(
-        isinstance(p, list) and p and all(type(i) is int and i >= 0 for i in p) for p in prompts
+        isinstance(p, list) and p and all(type(i) is int and 0 <= i <= ID_MAX for i in p)
+        for p in prompts
     ):
-        raise ValueError(f"{path}: every prompt must be a non-empty list of token ids, 0 or more")
+        raise ValueError(
+            f"{path}: every prompt must be a non-empty list of token ids, from 0 to {ID_MAX}"
+        )
     return prompts
 
 
 def _numbers(path: Path, text: str) -> list[list[int]]:
     """Lines of numbers, one prompt a line."""
     lines = [line.replace(",", " ").split() for line in text.splitlines() if line.strip()]
-    try:
-        return [[int(word) for word in line] for line in lines]
-    except ValueError as error:
+    wrong = next((w for line in lines for w in line if len(w) > 10 or not w.isdecimal()), None)
+    if wrong is not None:
         raise ValueError(
-            f"{path}: {error}; it must hold token ids, as JSON or as numbers, one prompt a line"
-        ) from error
+            f"{path}: {shown(wrong)} is no token id: it must hold token ids, as JSON or as "
+            "numbers, one prompt a line"
+        )
+    return [[int(word) for word in line] for line in lines]
 
 
 def _padded(rows: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -8,9 +8,11 @@ would be right.
 from collections.abc import Mapping
 from typing import Any
 
+from configs import outside
 from workers.errors import InvalidRequest
 
 INT32_MAX = (1 << 31) - 1
+NAME_LENGTH_MAX = 80  # of what errors show of a name
 
 
 class Fields:
@@ -24,7 +26,7 @@ class Fields:
         self._left: dict[str, Any] = {k: v for k, v in body.items() if v is not None}
 
     def name(self, key: str) -> str:
-        return self._where + key
+        return self._where + key[:NAME_LENGTH_MAX]
 
     def take(self, key: str) -> Any:
         """The raw value, or None."""
@@ -99,8 +101,10 @@ class Fields:
 
 
 def shown(value: object) -> str:
-    """A value as JSON-minded people would write it, short enough for an error message."""
+    """A value as JSON-minded people would write it, short enough for an error message, and however
+    deep it is nested.
+    """
     if value is True or value is False:
         return "true" if value else "false"
-    text = "null" if value is None else repr(value)
+    text = "null" if value is None else outside.shown(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.api.request import Request, Retrieval
-from cluster.gateway.fields import Fields
+from cluster.gateway.fields import Fields, shown
 from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest
@@ -179,7 +179,7 @@ def _check_tool_choice(choice: object, has_tools: bool) -> None:
         fine += ["required", {"type": "file_search"}]
     if choice not in fine:
         raise InvalidRequest(
-            f"tool_choice is {choice!r:.80}: it must be 'none' or 'auto', or with a "
+            f"tool_choice is {shown(choice)}: it must be 'none' or 'auto', or with a "
             "file_search tool 'required'",
             param="tool_choice",
         )

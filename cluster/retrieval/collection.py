@@ -15,6 +15,7 @@ from cluster.retrieval.index_folder import (
     read_collection,
 )
 from cluster.retrieval.passages import Passage, split_document
+from configs.outside import MIB, Unreadable, read_file
 
 __all__ = [
     "Collection",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 TEXT_SUFFIXES = (".md", ".rst", ".text", ".txt")
+DOCUMENT_BYTES_MAX = 256 * MIB
 # Texts embedded at a time: bounds the embedder's working memory and paces the progress.
 BATCH = 256
 
@@ -78,7 +80,7 @@ def documents(paths: Path | Sequence[Path]) -> list[tuple[str, Path]]:
             files = {
                 f.relative_to(path).as_posix(): f for f in path.rglob("*") if _is_text(path, f)
             }
-        elif path.is_file():
+        elif _is_there(path):
             files = {path.name: path}
         else:
             raise CollectionError(f"{path} does not exist: give a folder or files of text")
@@ -94,6 +96,14 @@ def documents(paths: Path | Sequence[Path]) -> list[tuple[str, Path]]:
     return list(found.items())
 
 
+def _is_there(path: Path) -> bool:
+    """Whatever it is: a pipe or a device is refused when it is read."""
+    try:
+        return path.exists() or path.is_symlink()
+    except OSError:  # links in a circle
+        return True
+
+
 def _is_text(folder: Path, path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return path.is_file() and not hidden and path.suffix.lower() in TEXT_SUFFIXES
@@ -101,11 +111,13 @@ def _is_text(folder: Path, path: Path) -> bool:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_file(path, DOCUMENT_BYTES_MAX).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CollectionError(
             f"{path} is not UTF-8 at byte {error.start}: convert it, e.g. with iconv"
         ) from error
+    except (OSError, Unreadable) as error:
+        raise CollectionError(f"{path} cannot be indexed: {error}") from error
 
 
 def collection_from_texts(

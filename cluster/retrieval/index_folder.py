@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from xxhash import xxh3_128_hexdigest
 
 from cluster.retrieval.embedder import Embedder
 from cluster.retrieval.passages import Passage
+from configs.outside import MIB, Unreadable, load_json, read_file, read_text, shown
 
 FORMAT = "perfuse-index"
 FORMAT_VERSION = 1
+# Of passages and of vectors: each is held in memory whole.
+INDEX_BYTES_MAX = 4096 * MIB
 MANIFEST, PASSAGES, VECTORS = "manifest.json", "passages.jsonl", "vectors.npy"
 
 
@@ -132,23 +136,29 @@ def read_collection(folder: Path, embedder: Embedder | None = None) -> Collectio
     try:
         name, dim = manifest["embedder"]["name"], manifest["embedder"]["dim"]
         count, sums = manifest["num_passages"], manifest["xxh3_128"]
-        contents = {file: _read_checked(folder / file, sums[file]) for file in (PASSAGES, VECTORS)}
+        expected = [str(sums[file]) for file in (PASSAGES, VECTORS)]
     except (KeyError, TypeError) as error:
         raise CollectionError(f"{folder / MANIFEST} lacks or misplaces {error}") from error
+    if type(dim) is not int or type(count) is not int or dim < 1 or count < 0:
+        raise CollectionError(
+            f"{folder / MANIFEST} says {shown(count)} passages of {shown(dim)} values: it must be "
+            "whole numbers"
+        )
+    contents = {
+        file: _read_checked(folder / file, checksum)
+        for file, checksum in zip((PASSAGES, VECTORS), expected, strict=True)
+    }
     if embedder is not None and (embedder.name, embedder.dim) != (name, dim):
         raise CollectionError(
             f"{folder} was made with embedder {name!r} ({dim} values), not with "
             f"{embedder.name!r} ({embedder.dim}): use that one or index again"
         )
-    # Not splitlines(): a passage may hold U+2028, which JSON leaves as it is.
-    lines = contents[PASSAGES].decode().split("\n")[:-1]
-    passages = tuple(Passage(**json.loads(line)) for line in lines)
-    vectors: NDArray[np.float32] = np.load(io.BytesIO(contents[VECTORS]), allow_pickle=False)
-    if len(passages) != count or vectors.shape != (count, dim):
+    passages = _passages(folder / PASSAGES, contents[PASSAGES])
+    if len(passages) != count:
         raise CollectionError(
-            f"{folder}: {len(passages)} passages and vectors of shape {vectors.shape}, where the "
-            f"manifest says {count} of {dim} values"
+            f"{folder / PASSAGES}: has {len(passages)} passages, where the manifest says {count}"
         )
+    vectors = _vectors(folder / VECTORS, contents[VECTORS], (count, dim))
     vectors.flags.writeable = False
     return Collection(name, passages, vectors)
 
@@ -156,18 +166,18 @@ def read_collection(folder: Path, embedder: Embedder | None = None) -> Collectio
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = load_json(read_text(path, MIB))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CollectionError(
             f"{folder} is not an index (no {MANIFEST}): make one with `perfuse index FOLDER`"
         ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except Unreadable as error:
         raise CollectionError(f"{path} is damaged: index again ({error})") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise CollectionError(f"{path} is not the manifest of a {FORMAT}")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise CollectionError(
-            f"{path} has format_version {manifest.get('format_version')}: "
+            f"{path} has format_version {shown(manifest.get('format_version'))}: "
             f"this version reads {FORMAT_VERSION}; index again"
         )
     return manifest
@@ -175,9 +185,54 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _read_checked(path: Path, expected: str) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_file(path, INDEX_BYTES_MAX)
     except FileNotFoundError as error:
         raise CollectionError(f"{path} is missing: index again") from error
+    except Unreadable as error:
+        raise CollectionError(f"{error}: index again") from error
     if xxh3_128_hexdigest(data) != expected:
         raise CollectionError(f"{path} was cut or changed after it was made: index again")
     return data
+
+
+def _passages(path: Path, data: bytes) -> tuple[Passage, ...]:
+    """A passage a line. A checksum says that they are as they were written, not by whom."""
+    try:
+        # Not splitlines(): a passage may hold U+2028, which JSON leaves as it is.
+        lines = data.decode().split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise CollectionError(f"{path}: is not UTF-8 at byte {error.start}") from error
+    return tuple(_passage(f"{path}:{n}", line) for n, line in enumerate(lines, start=1))
+
+
+def _passage(where: str, line: str) -> Passage:
+    try:
+        row = load_json(line)
+    except Unreadable as error:
+        raise CollectionError(f"{where}: {error}") from error
+    right = {"file_id": str, "start": int, "end": int, "text": str}
+    if not isinstance(row, dict) or {key: type(value) for key, value in row.items()} != right:
+        raise CollectionError(
+            f'{where}: is {shown(row)}: it must be {{"file_id": text, "start": n, "end": n, '
+            '"text": text}'
+        )
+    return Passage(**row)
+
+
+def _vectors(path: Path, data: bytes, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """What numpy would write before them is known; its reader would make room for what a header
+    asks for before it looks how much is there.
+    """
+    header = io.BytesIO()
+    described = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    head = header.getvalue()
+    if not data.startswith(head) or len(data) != len(head) + 4 * prod(shape):
+        raise CollectionError(
+            f"{path}: begins with {shown(data[:80])} and has {len(data)} bytes: it must be a .npy "
+            f"file of float32 {shape}, {len(head) + 4 * prod(shape)} bytes"
+        )
+    vectors = np.frombuffer(data, dtype="<f4", offset=len(head)).reshape(shape)
+    if not np.isfinite(vectors).all():
+        raise CollectionError(f"{path}: holds NaN or infinity: index again")
+    return vectors

@@ -3,6 +3,7 @@
 from cluster.api.request import Request
 from cluster.router.machine.state import RouterState, StoreState
 from cluster.router.settings import RouterSettings
+from configs.outside import shown
 from workers.errors import Draining, InvalidRequest, NotFound, QueueFull
 
 
@@ -11,7 +12,7 @@ def check_admission(state: RouterState, settings: RouterSettings, request: Reque
     if state.is_draining:
         raise Draining("the cluster is draining: it finishes what it has and takes nothing new")
     if request.model != settings.model:
-        text = f"the model {request.model!r} does not exist: {settings.model!r} is served here"
+        text = f"the model {shown(request.model)} does not exist: {settings.model!r} is served here"
         raise NotFound(text, param="model")
     request.sampling.validate()
     if request.retrieval is not None:
@@ -30,5 +31,5 @@ def find_store(state: RouterState, store_id: str) -> StoreState:
     if store is None or not store.is_ready:
         ready = [known.store_id for known in state.stores.values() if known.is_ready]
         known = ", ".join(ready[:10]) or "none"
-        raise NotFound(f"no vector store {store_id!r}; there are: {known}", param="store")
+        raise NotFound(f"no vector store {shown(store_id)}; there are: {known}", param="store")
     return store

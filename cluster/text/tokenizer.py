@@ -1,5 +1,6 @@
 """Between text and token ids, in both directions, without torch."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,23 @@ from typing import Any
 import jinja2
 import tokenizers
 
+from cluster.text import bounded_jinja
 from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
 from configs.checkpoint_files import CheckpointError, read_json
+from configs.outside import shown
 from workers.errors import InvalidRequest
+
+# What an expression of a template can raise, beside Jinja's own.
+_IN_TEMPLATES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+IDS_MAX = 1 << 24  # the largest public vocabulary has 262,144
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -43,14 +58,18 @@ class Tokenizer:
     def load(cls, folder: str | Path) -> "Tokenizer":
         folder = Path(folder)
         path = folder / "tokenizer.json"
-        decoder = read_json(path).get("decoder")
+        described = read_json(path)
+        decoder = described.get("decoder")
         if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
             found = decoder.get("type") if isinstance(decoder, dict) else decoder
-            raise CheckpointError(f'{path}: decoder is {found!r}; it must be of type "ByteLevel"')
+            raise CheckpointError(
+                f'{path}: decoder is {shown(found)}; it must be of type "ByteLevel"'
+            )
+        _check_ids(path, described)
         try:
-            inner = tokenizers.Tokenizer.from_file(str(path))
+            inner = tokenizers.Tokenizer.from_str(json.dumps(described))
         except Exception as error:  # the library raises bare Exception
-            raise CheckpointError(f"{path}: is no tokenizer: {error}") from error
+            raise CheckpointError(f"{path}: is no tokenizer: {error}"[:400]) from error
         config_path = folder / CONFIG_FILE
         config = read_json(config_path) if config_path.is_file() else {}
         return cls(inner, load_template(folder, config), special_names(config))
@@ -92,17 +111,18 @@ class Tokenizer:
                 param="messages",
             )
         try:
-            return self._template.render(
-                messages=[dict(m) for m in messages],
-                add_generation_prompt=add_generation_prompt,
-                tools=None,
-                documents=None,
-                **self._names,
+            names = {"tools": None, "documents": None, **self._names}
+            return bounded_jinja.render(
+                self._template,
+                names
+                | {
+                    "messages": [dict(m) for m in messages],
+                    "add_generation_prompt": add_generation_prompt,
+                },
             )
-        except (jinja2.TemplateError, TypeError, KeyError) as error:
-            raise InvalidRequest(
-                f"messages do not fit the model's chat template: {error}", param="messages"
-            ) from error
+        except (jinja2.TemplateError, *_IN_TEMPLATES) as error:
+            text = f"messages do not fit the model's chat template: {error}"
+            raise InvalidRequest(text[:400], param="messages") from error
 
     def _table(self) -> list[bytes]:
         """Bytes of every id. Tokens outside the byte alphabet (added ones) are their own UTF-8."""
@@ -113,6 +133,20 @@ class Tokenizer:
             known = all(character in alphabet for character in token)
             table[token_id] = bytes(alphabet[c] for c in token) if known else token.encode()
         return table
+
+
+def _check_ids(path: Path, described: Mapping[str, Any]) -> None:
+    """Each id has a place in a table: one of 2^32 would ask for all of them."""
+    model, added = described.get("model"), described.get("added_tokens") or ()
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    ids = list(vocab.values()) if isinstance(vocab, dict) else []
+    if isinstance(added, list):
+        ids += [token.get("id") for token in added if isinstance(token, dict)]
+    wrong = next((i for i in ids if type(i) is not int or not 0 <= i < IDS_MAX), None)
+    if wrong is not None:
+        raise CheckpointError(
+            f"{path}: a token has id {shown(wrong)}; ids must be from 0 to {IDS_MAX - 1}"
+        )
 
 
 class BareTokenizer(Tokenizer):

@@ -6,6 +6,7 @@ import numpy as np
 
 from cluster.workload.streams import stream
 from cluster.workload.traces import TraceEntry
+from configs.outside import INTEGER_MAX
 from configs.schema.workload import (
     Arrivals,
     ClosedArrivals,
@@ -45,4 +46,11 @@ def arriving(arrivals: Arrivals, seed: int, trace: tuple[TraceEntry, ...]) -> Ar
 
 def _times(gaps_s: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[int, ...]:
     """The first request comes after the first gap, as from users who were there before."""
-    return tuple(int(t) for t in np.rint(np.cumsum(gaps_s) * 1e9))
+    times_ns = np.rint(np.cumsum(gaps_s) * 1e9)
+    if times_ns.size and not times_ns[-1] <= INTEGER_MAX:
+        raise ValueError(
+            f"workload.arrivals: the last of {times_ns.size} requests comes after "
+            f"{times_ns[-1] / 1e9:.3g} s: the clock ends after {INTEGER_MAX // 10**9}; raise "
+            "rate_per_s"
+        )
+    return tuple(int(t) for t in times_ns)

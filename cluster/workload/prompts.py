@@ -2,9 +2,9 @@
 prefixes.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,12 @@ import numpy as np
 from cluster.workload.lengths import draw_lengths
 from cluster.workload.streams import stream, tokens
 from cluster.workload.traces import MOONCAKE_BLOCK_TOKENS, TraceEntry
+from configs.outside import MIB, Unreadable, load_json, shown, text_lines
 from configs.schema.workload import SyntheticPrompts, TraceLengths
+
+QUESTIONS_BYTES_MAX = 256 * MIB
+# Of all prompts of a run together: they are drawn before it, as Python's tuples.
+PROMPT_TOKENS_MAX = 100_000_000
 
 
 class QuestionsError(ValueError):
@@ -42,11 +47,13 @@ def question_prompts(path: Path, count: int) -> tuple[Prompt, ...]:
     Lines are {"question": text, "answer": text}; the answer may be left out. Raises QuestionsError.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise QuestionsError(f"{path}: cannot be read: {error}") from error
-    # Only as many lines as are wanted are looked at.
-    wanted = [(n, line) for n, line in enumerate(lines, start=1) if line.strip()][:count]
+        # Only as many lines as are wanted are looked at.
+        lines = enumerate(text_lines(path, QUESTIONS_BYTES_MAX), start=1)
+        wanted = list(islice(((n, line.strip()) for n, line in lines if line.strip()), count))
+    except OSError as error:
+        raise QuestionsError(f"{path}: cannot be read: {error.strerror}") from error
+    except Unreadable as error:
+        raise QuestionsError(str(error)) from error
     if not wanted:
         raise QuestionsError(f"{path}: holds no question")
     known = [_question(f"{path}:{number}", line) for number, line in wanted]
@@ -55,16 +62,16 @@ def question_prompts(path: Path, count: int) -> tuple[Prompt, ...]:
 
 def _question(where: str, line: str) -> Prompt:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise QuestionsError(f"{where}: is not JSON: {error}") from error
+        row = load_json(line)
+    except Unreadable as error:
+        raise QuestionsError(f"{where}: {error}") from error
     if not isinstance(row, Mapping):
-        raise QuestionsError(f'{where}: is {line!r}: it must be {{"question": text, ...}}')
+        raise QuestionsError(f'{where}: is {shown(line)}: it must be {{"question": text, ...}}')
     question, answer = row.get("question"), row.get("answer")
     if not isinstance(question, str) or not question:
-        raise QuestionsError(f"{where}: question is {question!r}: it must be a non-empty text")
+        raise QuestionsError(f"{where}: question is {shown(question)}: it must be a non-empty text")
     if answer is not None and not isinstance(answer, str):
-        raise QuestionsError(f"{where}: answer is {answer!r}: it must be a text, or left out")
+        raise QuestionsError(f"{where}: answer is {shown(answer)}: it must be a text, or left out")
     return Prompt(question=question, expected_answer=answer)
 
 
@@ -81,6 +88,10 @@ def synthetic_prompts(
     num_sessions = -(-count // spec.turns)
     inputs = draw_lengths(spec.input_length, count, stream(seed, "input lengths"))
     outputs = draw_lengths(spec.output_length, count, stream(seed, "output lengths"))
+    shared = spec.shared_prefix
+    # At most: each turn repeats those before it, and the prefix.
+    turns = (float(inputs.sum()) + float(outputs.sum())) * spec.turns
+    _check_total(turns + (shared.length * (shared.groups + count) if shared else 0))
     prefixes = _prefixes(spec, num_sessions, seed, vocab_size)
     history = list(prefixes)
     prompts = []
@@ -99,6 +110,14 @@ def synthetic_prompts(
         answered = tokens(seed, "answer", i, count=int(outputs[i]), vocab_size=vocab_size)
         history[session] = prompt + answered
     return tuple(prompts)
+
+
+def _check_total(num_tokens: float) -> None:
+    if num_tokens > PROMPT_TOKENS_MAX:
+        raise ValueError(
+            f"workload.prompts: all prompts together have up to {num_tokens:,.0f} tokens: draw at "
+            f"most {PROMPT_TOKENS_MAX:,}, by fewer requests or shorter prompts"
+        )
 
 
 def _prefixes(
@@ -120,6 +139,7 @@ def trace_prompts(
     spec: TraceLengths, entries: tuple[TraceEntry, ...], seed: int, vocab_size: int
 ) -> tuple[Prompt, ...]:
     """A prompt for each entry: its length, and equal blocks where its hash ids are equal."""
+    _check_total(sum(_at_most(entry.input_length, spec.max_input) for entry in entries))
     return tuple(
         Prompt(
             token_ids=_trace_tokens(

@@ -7,7 +7,6 @@ Azure      TIMESTAMP,ContextTokens,GeneratedTokens with seven decimals of a seco
 """
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from configs.outside import (
+    DIGITS_MAX,
+    INTEGER_MAX,
+    MIB,
+    Unreadable,
+    load_json,
+    shown,
+    text_lines,
+)
+from configs.schema.workload import REQUESTS_MAX, TOKENS_MAX
+
 MOONCAKE_BLOCK_TOKENS = 512
+# The longest public one has 25 MB; a line of a million requests has 4 KB at most.
+TRACE_BYTES_MAX = 4096 * MIB
+TIME_MS_MAX = INTEGER_MAX // 1_000_000
 
 _AZURE_COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 
@@ -42,11 +55,13 @@ def read_trace(
     """The trace's first `num_requests` entries, or all, in file order. Raises TraceError."""
     entries = _mooncake(path) if kind == "mooncake" else _azure(path)
     try:
-        found = tuple(islice(entries, num_requests))
+        found = tuple(islice(entries, num_requests or REQUESTS_MAX + 1))
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise TraceError(f"{path}: is not UTF-8 text: {error}") from error
+    except Unreadable as error:
+        raise TraceError(str(error)) from error
+    if len(found) > REQUESTS_MAX:
+        raise TraceError(f"{path}: holds more than {REQUESTS_MAX} requests: name num_requests")
     if not found:
         raise TraceError(f"{path}: holds no request")
     if num_requests is not None and len(found) < num_requests:
@@ -57,37 +72,36 @@ def read_trace(
 def _mooncake(path: Path) -> Iterator[TraceEntry]:
     origin_ms: int | None = None
     last_ns = 0
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise TraceError(f"{where}: is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                _wrong(where, "the line", row, "a JSON object")
-            at_ms = _count(where, row, "timestamp", least=0)
-            origin_ms = at_ms if origin_ms is None else origin_ms
-            at_ns = (at_ms - origin_ms) * 1_000_000
-            last_ns = _in_order(where, "timestamp", at_ns, last_ns)
-            input_length = _count(where, row, "input_length", least=1)
-            yield TraceEntry(
-                at_ns=at_ns,
-                input_length=input_length,
-                output_length=_count(where, row, "output_length", least=1),
-                hash_ids=_hash_ids(where, row.get("hash_ids"), input_length),
-                session=str(row.get("session_id", "")),
-            )
+    for number, line in enumerate(text_lines(path, TRACE_BYTES_MAX), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = load_json(line)
+        except Unreadable as error:
+            raise TraceError(f"{where}: {error}") from error
+        if not isinstance(row, dict):
+            _wrong(where, "the line", row, "a JSON object")
+        at_ms = _count(where, row, "timestamp", least=0, most=TIME_MS_MAX)
+        origin_ms = at_ms if origin_ms is None else origin_ms
+        at_ns = (at_ms - origin_ms) * 1_000_000
+        last_ns = _in_order(where, "timestamp", at_ns, last_ns)
+        input_length = _count(where, row, "input_length", least=1)
+        yield TraceEntry(
+            at_ns=at_ns,
+            input_length=input_length,
+            output_length=_count(where, row, "output_length", least=1),
+            hash_ids=_hash_ids(where, row.get("hash_ids"), input_length),
+            session=_session(where, row.get("session_id", "")),
+        )
 
 
 def _azure(path: Path) -> Iterator[TraceEntry]:
     origin_ns: int | None = None
     last_ns = 0
-    # newline="" leaves CR LF to the csv module; utf-8-sig takes a byte-order mark away.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    # A line keeps its CR LF for the csv module; utf-8-sig takes a byte-order mark away.
+    reader = csv.DictReader(text_lines(path, TRACE_BYTES_MAX, "utf-8-sig"), strict=True)
+    try:
         columns = tuple(reader.fieldnames or ())
         missing = [column for column in _AZURE_COLUMNS if column not in columns]
         if missing:
@@ -106,6 +120,8 @@ def _azure(path: Path) -> Iterator[TraceEntry]:
                 input_length=_number(where, row, "ContextTokens"),
                 output_length=_number(where, row, "GeneratedTokens"),
             )
+    except csv.Error as error:
+        raise TraceError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
 
 
 def _timestamp_ns(where: str, text: str | None) -> int:
@@ -124,17 +140,19 @@ def _timestamp_ns(where: str, text: str | None) -> int:
 
 def _number(where: str, row: Mapping[str, str | None], column: str) -> int:
     text = (row[column] or "").strip()
-    if not text.isdecimal() or int(text) < 1:
-        _wrong(where, column, row[column], "a whole number of at least 1")
+    if not text.isdecimal() or len(text) > DIGITS_MAX or not 1 <= int(text) <= TOKENS_MAX:
+        _wrong(where, column, row[column], f"a whole number from 1 to {TOKENS_MAX}")
     return int(text)
 
 
-def _count(where: str, row: Mapping[str, object], key: str, least: int) -> int:
+def _count(
+    where: str, row: Mapping[str, object], key: str, least: int, most: int = TOKENS_MAX
+) -> int:
     value = row.get(key)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        _wrong(where, key, value, f"a whole number of at least {least}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        _wrong(where, key, value, f"a whole number from {least} to {most}")
     return value
 
 
@@ -154,6 +172,12 @@ def _hash_ids(where: str, value: object, input_length: int) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _session(where: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        _wrong(where, "session_id", value, "a text or a whole number")
+    return str(value)
+
+
 def _in_order(where: str, key: str, at_ns: int, last_ns: int) -> int:
     if at_ns < last_ns:
         raise TraceError(
@@ -163,6 +187,4 @@ def _in_order(where: str, key: str, at_ns: int, last_ns: int) -> int:
 
 
 def _wrong(where: str, key: str, value: object, right: str) -> NoReturn:
-    text = repr(value)
-    shown = text if len(text) <= 60 else f"{text[:57]}..."
-    raise TraceError(f"{where}: {key} is {shown}: it must be {right}")
+    raise TraceError(f"{where}: {key} is {shown(value)}: it must be {right}")

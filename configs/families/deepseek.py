@@ -6,7 +6,7 @@ are refused: there is no telling what the weights were made for.
 """
 
 from configs.attention import Mla
-from configs.families.keys import Keys
+from configs.families.keys import WALKED_MAX, Keys
 from configs.families.yarn import read_rope
 from configs.gate import Gate
 from configs.model_config import ModelConfig
@@ -68,11 +68,11 @@ def _read(
         architecture=architecture,
         dtype=keys.dtype(),
         hidden=mla.hidden,
-        num_layers=keys.count("num_hidden_layers"),
+        num_layers=keys.count("num_hidden_layers", most=WALKED_MAX),
         num_heads=mla.num_heads,
         num_kv_heads=mla.num_heads,
         head_dim=mla.head_dim,
-        num_experts=keys.count("n_routed_experts"),
+        num_experts=keys.count("n_routed_experts", most=WALKED_MAX),
         top_k=keys.count("num_experts_per_tok"),
         moe_intermediate=moe_intermediate,
         vocab=keys.count("vocab_size"),

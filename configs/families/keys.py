@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from configs.checkpoint_files import CheckpointError, read_json
+from configs.outside import shown
+
+# Of sizes and counts. Those of layers and experts are walked over, one by one.
+WHOLE_MAX = (1 << 31) - 1
+WALKED_MAX = 65_536
 
 
 class Keys:
@@ -20,7 +25,7 @@ class Keys:
         self._prefix = prefix
 
     def error(self, key: str, found: object, right: str) -> CheckpointError:
-        return CheckpointError(f"{self.path}: {self._prefix}{key} is {found!r}; {right}")
+        return CheckpointError(f"{self.path}: {self._prefix}{key} is {shown(found)}; {right}")
 
     def missing(self, key: str, right: str) -> CheckpointError:
         return CheckpointError(f"{self.path}: {self._prefix}{key} is missing; {right}")
@@ -33,21 +38,21 @@ class Keys:
         if found != expected:
             raise self.error(key, found, why)
 
-    def count(self, *names: str) -> int:
+    def count(self, *names: str, most: int = WHOLE_MAX) -> int:
         """A whole number of at least one, under the first of the names that is there."""
         name = next((n for n in names if n in self.values), names[0])
-        return self._whole(name, 1)
+        return self._whole(name, 1, most)
 
     def count_or_zero(self, name: str) -> int:
         """A whole number of at least zero."""
-        return self._whole(name, 0)
+        return self._whole(name, 0, WHOLE_MAX)
 
-    def _whole(self, name: str, least: int) -> int:
-        right = f"it must be a whole number >= {least}"
+    def _whole(self, name: str, least: int, most: int) -> int:
+        right = f"it must be a whole number >= {least}, at most {most}"
         if name not in self.values:
             raise self.missing(name, right)
         value = self.values[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise self.error(name, value, right)
         return value
 
@@ -103,7 +108,7 @@ class Keys:
         for one in ids:
             if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < vocab:
                 right = f"it must hold token ids from 0 to {vocab - 1}"
-                raise CheckpointError(f"{path}: eos_token_id is {found!r}; {right}")
+                raise CheckpointError(f"{path}: eos_token_id is {shown(found)}; {right}")
         return tuple(dict.fromkeys(ids))
 
     def refuse_everywhere(self) -> None:

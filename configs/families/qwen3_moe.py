@@ -1,6 +1,6 @@
 """Qwen3-MoE: every layer sparse, grouped-query attention with normed queries and keys."""
 
-from configs.families.keys import Keys
+from configs.families.keys import WALKED_MAX, Keys
 from configs.families.yarn import read_kind, read_theta
 from configs.model_config import ModelConfig
 
@@ -13,12 +13,12 @@ def read(keys: Keys) -> ModelConfig:
         architecture="Qwen3MoeForCausalLM",
         dtype=keys.dtype(),
         hidden=hidden,
-        num_layers=keys.count("num_hidden_layers"),
+        num_layers=keys.count("num_hidden_layers", most=WALKED_MAX),
         num_heads=num_heads,
         num_kv_heads=keys.count("num_key_value_heads"),
         head_dim=_head_dim(keys, hidden, num_heads),
         # Newer writers of the format call the experts "local".
-        num_experts=keys.count("num_experts", "num_local_experts"),
+        num_experts=keys.count("num_experts", "num_local_experts", most=WALKED_MAX),
         top_k=keys.count("num_experts_per_tok"),
         moe_intermediate=keys.count("moe_intermediate_size"),
         vocab=keys.count("vocab_size"),

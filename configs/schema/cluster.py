@@ -34,7 +34,7 @@ class NodeGroup(Section):
     """
 
     workers: tuple[Role, ...]
-    count: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=1, le=10_000)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
 
@@ -71,7 +71,7 @@ class ClusterSection(Section):
 
     world: Literal["virtual", "process", "local"] = "virtual"
     emulation: bool = True
-    dilation: float = Field(default=1.0, ge=1)
+    dilation: float = Field(default=1.0, ge=1, le=1e9)
     transport: Literal["grpc", "memory"] | None = None
     router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)

@@ -1,5 +1,6 @@
 """Reads scenarios: file or preset, its base, overrides on top; every problem reported at once."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.outside import shown
 from configs.presets import expand, merge, preset_path, read_mapping
 from configs.schema.device import DeviceSpec
 from configs.schema.errors import ScenarioError
@@ -90,10 +92,11 @@ def _layers(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     seen: list[Path] = []
     following: Path | None = path
     while following is not None:
-        if following.resolve() in seen:
+        real = Path(os.path.realpath(following))  # `resolve` raises where links lead in circles
+        if real in seen:
             chain = " -> ".join(p.name for p in (*seen, following))
             raise ValueError(f"{path}: base leads back to itself: {chain}")
-        seen.append(following.resolve())
+        seen.append(real)
         layer = read_mapping(following)
         base = layer.pop("base", None)
         layers.insert(0, (following, layer))
@@ -105,7 +108,7 @@ def _base_path(path: Path, base: object) -> Path | None:
     if base is None:
         return None
     if not isinstance(base, str):
-        raise ValueError(f"{path}: base is {base!r}: it must name a scenario preset or a file")
+        raise ValueError(f"{path}: base is {shown(base)}: it must name a scenario preset or a file")
     if base.endswith((".yaml", ".yml")):
         return path.parent / base
     try:
@@ -126,7 +129,7 @@ def _override(
     path = (*above, key)
     if isinstance(value, list):
         if not key.isdecimal() or int(key) >= len(value):
-            raise ValueError(f"{key!r} is no item of a list of {len(value)}: count from 0")
+            raise ValueError(f"{shown(key)} is no item of a list of {len(value)}: count from 0")
         items = list(value)
         items[int(key)] = _override(items[int(key)], rest, replacement, path)
         return items
@@ -135,7 +138,7 @@ def _override(
     if value is None:
         value = {}
     if not isinstance(value, Mapping):
-        raise ValueError(f"{key!r} would be inside {value!r}, which holds no keys")
+        raise ValueError(f"{shown(key)} would be inside {shown(value)}, which holds no keys")
     if not rest and replacement is None and not _in_preset(path):
         return {name: item for name, item in value.items() if name != key}
     inner = value.get(key)

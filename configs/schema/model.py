@@ -36,13 +36,13 @@ class ModelSection(Section):
     dtype: Literal["fp32", "bf16"] = "fp32"
     quantization: Literal["int8", "int4"] | None = None
     kv_cache_dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    max_model_len: int | None = Field(default=None, ge=2)  # one token in, one out
-    block_size: int = Field(default=16, ge=1)
-    max_num_seqs: int = Field(default=256, ge=1)
-    max_num_batched_tokens: int = Field(default=2048, ge=1)
+    max_model_len: int | None = Field(default=None, ge=2, le=2**31 - 1)  # one token in, one out
+    block_size: int = Field(default=16, ge=1, le=65_536)
+    max_num_seqs: int = Field(default=256, ge=1, le=1_000_000)
+    max_num_batched_tokens: int = Field(default=2048, ge=1, le=1 << 24)
     micro_batches: Literal[1, 2] = 1
     gpu_memory_utilization: Ratio = Field(default=0.9, gt=0, le=1)
-    num_kv_blocks: int | None = Field(default=None, ge=1)
+    num_kv_blocks: int | None = Field(default=None, ge=1, le=2**31 - 1)
     enable_prefix_caching: bool = True
 
     @field_validator("dtype", "kv_cache_dtype", mode="before")

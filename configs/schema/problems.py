@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from configs.nearest import nearest
+from configs.outside import shown
+
+KEY_LENGTH_MAX = 80  # of what errors show
 
 Path = tuple[str | int, ...]
 
@@ -26,7 +29,10 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> tuple[Path, str]:
     key = dotted(path)
     if kind == "extra_forbidden":
         known = [_file_key(name, parent) for name in parent.model_fields] if parent else []
-        return path, f"{key}: there is no key {path[-1]!r} here: {nearest(str(path[-1]), known)}"
+        return (
+            path,
+            f"{key}: there is no key {shown(path[-1])} here: {nearest(str(path[-1]), known)}",
+        )
     if kind == "missing":
         return path, f"{key}: is missing: it must be given"
     if kind == "value_error":
@@ -36,21 +42,19 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> tuple[Path, str]:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         given = value.get("type") if isinstance(value, Mapping) else value
         expected = str(detail.get("ctx", {}).get("expected_tags", ""))
-        return path, f"{key}.type: is {given!r}: it must be one of {expected or 'the known types'}"
+        return (
+            path,
+            f"{key}.type: is {shown(given)}: it must be one of {expected or 'the known types'}",
+        )
     if kind == "string_pattern_mismatch" or path[-1:] == ("[key]",):
-        return path, f"{key}: {value!r} is no name: use letters, digits, - and _ only"
+        return path, f"{key}: {shown(value)} is no name: use letters, digits, - and _ only"
     message = detail["msg"]
-    return path, f"{key}: is {_short(value)}: {message[0].lower()}{message[1:]}"
+    return path, f"{key}: is {shown(value)}: {message[0].lower()}{message[1:]}"
 
 
 def dotted(path: Sequence[str | int]) -> str:
     """ "cluster.nodes.decode.count"; the whole file is "(top)"."""
-    return ".".join(str(part) for part in path) or "(top)"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return ".".join(str(part)[:KEY_LENGTH_MAX] for part in path) or "(top)"
 
 
 def _file_key(name: str, parent: type[BaseModel]) -> str:

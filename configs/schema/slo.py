@@ -9,7 +9,7 @@ from configs.units import DurationNs
 class Admission(Section):
     """Beyond `max_queue` waiting requests the next one is refused (HTTP 429)."""
 
-    max_queue: int = Field(default=1024, ge=1)
+    max_queue: int = Field(default=1024, ge=1, le=1_000_000)
 
 
 class SloSection(Section):

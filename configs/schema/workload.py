@@ -6,6 +6,10 @@ from pydantic import Field, model_validator
 
 from configs.schema.section import Name, Section
 
+# All requests of a run are drawn before it, at about 1 KB each and 8 B a token.
+REQUESTS_MAX = 1_000_000
+TOKENS_MAX = 1 << 24
+
 
 class OneOf(Section):
     """A choice written as a mapping with exactly one key: the choice's name, then its
@@ -32,15 +36,15 @@ class OneOf(Section):
 class ClosedArrivals(Section):
     """`concurrency` users, each of whom asks anew as soon as it is answered, until all is asked."""
 
-    concurrency: int = Field(ge=1)
-    num_requests: int = Field(ge=1)
+    concurrency: int = Field(ge=1, le=REQUESTS_MAX)
+    num_requests: int = Field(ge=1, le=REQUESTS_MAX)
 
 
 class PoissonArrivals(Section):
     """Independent users: exponential gaps at `rate_per_s` requests per emulated second."""
 
-    rate_per_s: float = Field(gt=0)
-    num_requests: int = Field(ge=1)
+    rate_per_s: float = Field(ge=1e-6, le=1e9)
+    num_requests: int = Field(ge=1, le=REQUESTS_MAX)
 
 
 class GammaArrivals(Section):
@@ -48,9 +52,9 @@ class GammaArrivals(Section):
     Poisson.
     """
 
-    rate_per_s: float = Field(gt=0)
-    cv: float = Field(gt=0)
-    num_requests: int = Field(ge=1)
+    rate_per_s: float = Field(ge=1e-6, le=1e9)
+    cv: float = Field(ge=1e-3, le=1e3)
+    num_requests: int = Field(ge=1, le=REQUESTS_MAX)
 
 
 class TraceArrivals(Section):
@@ -61,8 +65,8 @@ class TraceArrivals(Section):
 
     format: Literal["mooncake", "azure"]
     path: str
-    num_requests: int | None = Field(default=None, ge=1)
-    speedup: float = Field(default=1.0, gt=0)
+    num_requests: int | None = Field(default=None, ge=1, le=REQUESTS_MAX)
+    speedup: float = Field(default=1.0, ge=1e-6, le=1e9)
 
 
 class Arrivals(OneOf):
@@ -75,8 +79,8 @@ class Arrivals(OneOf):
 class Uniform(Section):
     """Each length from `low` to `high`, both included, alike."""
 
-    low: int = Field(ge=1)
-    high: int = Field(ge=1)
+    low: int = Field(ge=1, le=TOKENS_MAX)
+    high: int = Field(ge=1, le=TOKENS_MAX)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -88,10 +92,10 @@ class Uniform(Section):
 class LogNormal(Section):
     """`median` with `sigma` of the logarithm, clipped to `low` .. `high`."""
 
-    median: float = Field(ge=1)
-    sigma: float = Field(ge=0)
-    low: int = Field(default=1, ge=1)
-    high: int | None = Field(default=None, ge=1)
+    median: float = Field(ge=1, le=TOKENS_MAX)
+    sigma: float = Field(ge=0, le=100)
+    low: int = Field(default=1, ge=1, le=TOKENS_MAX)
+    high: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
 
 
 class Zipf(Section):
@@ -99,9 +103,9 @@ class Zipf(Section):
     common.
     """
 
-    alpha: float = Field(gt=0)
-    low: int = Field(default=1, ge=1)
-    high: int = Field(ge=1)
+    alpha: float = Field(gt=0, le=100)
+    low: int = Field(default=1, ge=1, le=TOKENS_MAX)
+    high: int = Field(ge=1, le=TOKENS_MAX)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -113,7 +117,7 @@ class Zipf(Section):
 class Length(OneOf):
     """A number of tokens: always the same, or drawn."""
 
-    fixed: int | None = Field(default=None, ge=1)
+    fixed: int | None = Field(default=None, ge=1, le=TOKENS_MAX)
     uniform: Uniform | None = None
     lognormal: LogNormal | None = None
     zipf: Zipf | None = None
@@ -123,7 +127,7 @@ class RetrievalPrompt(Section):
     """Ask for `top_k` passages of a store named in placement.collections."""
 
     store: Name
-    top_k: int = Field(default=3, ge=1)
+    top_k: int = Field(default=3, ge=1, le=10_000)
 
 
 class QuestionPrompts(Section):
@@ -140,8 +144,8 @@ class SharedPrefix(Section):
     by chance.
     """
 
-    length: int = Field(ge=1)
-    groups: int = Field(default=1, ge=1)
+    length: int = Field(ge=1, le=TOKENS_MAX)
+    groups: int = Field(default=1, ge=1, le=REQUESTS_MAX)
 
 
 class SyntheticPrompts(Section):
@@ -156,7 +160,7 @@ class SyntheticPrompts(Section):
     input_length: Length
     output_length: Length
     shared_prefix: SharedPrefix | None = None
-    turns: int = Field(default=1, ge=1)
+    turns: int = Field(default=1, ge=1, le=10_000)
 
 
 class TraceLengths(Section):
@@ -181,10 +185,10 @@ class Sampling(Section):
     are ignored. `seed` left out derives one for each request from the scenario's seed.
     """
 
-    max_tokens: int = Field(default=16, ge=1)
+    max_tokens: int = Field(default=16, ge=1, le=TOKENS_MAX)
     temperature: float = Field(default=0.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0)
+    top_k: int = Field(default=0, ge=0, le=2**31 - 1)
     seed: int | None = None
     ignore_eos: bool = False
     stop: tuple[str, ...] = Field(default=(), max_length=4)

@@ -98,7 +98,7 @@ def _product(shape: tuple[int, ...]) -> int:
         ({"architectures": ["LlamaForCausalLM"]}, ["LlamaForCausalLM", "Qwen3MoeForCausalLM"]),
         ({"architectures": [["Qwen3MoeForCausalLM"]]}, ["architectures", "Qwen3MoeForCausalLM"]),
         ({"rope_parameters": 3}, ["rope_parameters", "3", "object"]),
-        ({"rope_theta": float("inf")}, ["rope_theta", "inf", "above 0"]),
+        ({"rope_theta": float("inf")}, ["rope_theta", "Infinity", "finite"]),
         ({"architectures": ...}, ["architectures", "Qwen3MoeForCausalLM"]),
         ({"attention_bias": True}, ["attention_bias", "false"]),
         ({"sliding_window": 4096, "use_sliding_window": True}, ["sliding_window", "4096"]),

@@ -6,23 +6,26 @@ Letters: T tokens of the batch, R rows wanted, K experts a token.
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.scheduler import Item
-from workers.errors import PerfuseError
+from workers.errors import NotFinite, PerfuseError
 from workers.experts.exchange import Missing, Tokens, request_number
 from workers.experts.routing import NOBODY
 from workers.model.base import StepLayout, StepSequence
 from workers.model.program import Experts
 
+NONE = np.empty(0, dtype=np.intp)
+
 
 class Batch:
     """Sequences may be preempted or aborted while it runs; it does not see that.
 
-    failures   seq_id -> why it cannot go on: one of its tokens lacks a contribution
+    failures   seq_id -> why it cannot go on: one of its tokens lacks a contribution, or is not
+               finite
     """
 
     def __init__(self, items: Sequence[Item]) -> None:
@@ -85,8 +88,48 @@ class Batch:
     def lack(self, missing: Sequence[Missing]) -> None:
         """Fail the sequences that some rows belong to; the first reason stands."""
         for one in missing:
-            for index in np.unique(np.searchsorted(self._ends, one.rows, side="right")).tolist():
-                self.failures.setdefault(self.items[index].seq.seq_id, one.error)
+            for item in self._items_of(one.rows):
+                self.failures.setdefault(item.seq.seq_id, one.error)
+
+    def check_hidden(self, hidden_TH: NDArray[Any]) -> None:
+        """Fail the sequences that have a row of NaN or infinity: of all rows, not of sampled ones
+        alone, for KV that was computed from such a row must be found by nobody.
+
+        What a residual stream has met once it keeps, so the last hidden states tell for all layers.
+        """
+        for item in self._items_of(_not_finite(hidden_TH)):
+            end = item.start + item.count
+            self._spoilt(item, f"hidden states of tokens {item.start} to {end - 1}")
+
+    def finite_logits(self, logits_RV: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The rows of `sampled` that a token follows from; the sequences of all others fail."""
+        rows = _not_finite(logits_RV)
+        if not rows.size:
+            return logits_RV
+        sampled = self.sampled
+        for row in rows.tolist():
+            item = sampled[row]
+            self._spoilt(item, f"logits after token {item.start + item.count - 1}")
+        return np.delete(logits_RV, rows, axis=0)
+
+    def _spoilt(self, item: Item, what: str) -> None:
+        error = NotFinite(
+            f"{what} hold NaN or infinity and must be finite: the model's weights, or keys and "
+            "values in its cache, are not"
+        )
+        self.failures.setdefault(item.seq.seq_id, error)
+
+    def _items_of(self, rows: NDArray[np.intp]) -> list[Item]:
+        """Whose rows these are, each item once."""
+        indices = np.unique(np.searchsorted(self._ends, rows, side="right"))
+        return [self.items[index] for index in indices.tolist()]
+
+
+def _not_finite(rows: NDArray[Any]) -> NDArray[np.intp]:
+    """Which rows hold a NaN or an infinity."""
+    finite = np.isfinite(rows)
+    # Nearly always all of them are: one pass over bytes then says so.
+    return NONE if finite.all() else np.flatnonzero(~finite.all(axis=1))
 
 
 def micro_batches(items: Sequence[Item], count: Literal[1, 2]) -> list[Batch]:

@@ -313,8 +313,7 @@ class Chip:
             for item in step.items:
                 self._fail(item.seq.seq_id, error)
             return
-        for seq_id, lost in result.failures.items():
-            # Before `advance`, which would let others find what was computed without its experts.
+        for seq_id, lost in result.failures.items():  # before `advance` lets others find its KV
             self._fail(seq_id, lost)
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
         for item in live:
@@ -365,5 +364,6 @@ class Chip:
 
     def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""
+        self._scheduler.distrust(seq_id, error)
         if self._forget(seq_id):
             self._reports.put(failure_report(seq_id, error))

@@ -38,6 +38,7 @@ from workers.chip import admission, batching, transfer
 from workers.chip.roster import Roster
 from workers.chip.sequence import Sequence, State
 from workers.chip.step import Item, Step
+from workers.errors import NotFinite
 from workers.kv.blocks import Adoption, BlockManager
 
 __all__ = ["Item", "Scheduler", "Step"]
@@ -186,6 +187,14 @@ class Scheduler:
         if seq is not None:
             self.roster.remove(seq)
         return seq is not None
+
+    def distrust(self, seq_id: str, error: Exception) -> None:
+        """Where numbers were not finite, those that it read may be the cause: blocks that it shares
+        are found by nobody from now on.
+        """
+        seq = self.roster.get(seq_id)
+        if seq is not None and isinstance(error, NotFinite):
+            self.blocks.invalidate(seq.block_ids)
 
     def preempt(self, seq_id: str) -> None:
         """Take a running sequence's blocks; it computes everything again, first in the queue."""

@@ -71,14 +71,15 @@ class Stepper:
         self._interpreter = Interpreter(node, exchange, timeout_ns)
 
     async def run(self, step: Step, sampling: Mapping[str, SamplingParams]) -> StepResult:
-        """Sequences whose experts did not answer fail; the others go on."""
+        """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
+        go on.
+        """
         hardware, clock = self._node.hardware, self._node.clock
         if self._local_step is not None:
             batch = Batch(step.items)
             return await hardware.compute(self._run_here, self._local_step, batch, sampling)
         lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
         spent = await self._interpreter.run(lanes, self.table)
-        failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
         going = [lane for lane in lanes if not lane.batch.is_lost]
         begun_ns = clock.now()
         chosen: Chosen = ({}, {})
@@ -87,6 +88,7 @@ class Stepper:
             work = self._model.logits_work(num_rows)
             chosen = await hardware.run(work, self._sample, going, sampling)
         sampling_ns = clock.now() - begun_ns
+        failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
         return StepResult(*chosen, failures, spent.compute_ns, spent.wait_ns, sampling_ns)
 
     def _lane(self, batch: Batch) -> Lane:
@@ -100,26 +102,26 @@ class Stepper:
         begun_ns = wall_now()
         x = local_step(self._model.embed(batch.token_ids_T), batch.layout)
         stepped_ns = wall_now()
-        logits = [self._logits(x, batch)] if batch.sampled else []
-        chosen = self._choose(batch.sampled, logits, sampling)
-        return StepResult(*chosen, {}, stepped_ns - begun_ns, 0, wall_now() - stepped_ns)
+        chosen = self._choose([(batch, x)], sampling)
+        sampling_ns = wall_now() - stepped_ns
+        return StepResult(*chosen, batch.failures, stepped_ns - begun_ns, 0, sampling_ns)
 
     def _sample(self, lanes: Sequence[Lane], sampling: Mapping[str, SamplingParams]) -> Chosen:
-        wanted = [lane for lane in lanes if lane.batch.sampled]
-        items = [item for lane in wanted for item in lane.batch.sampled]
-        logits = [self._logits(lane.result(), lane.batch) for lane in wanted]
-        return self._choose(items, logits, sampling)
-
-    def _logits(self, x: Hidden, batch: Batch) -> NDArray[np.float32]:
-        return self._model.logits(x, batch.last_rows)
+        return self._choose([(lane.batch, lane.result()) for lane in lanes], sampling)
 
     def _choose(
-        self,
-        items: Sequence[Item],
-        logits: Sequence[NDArray[np.float32]],
-        sampling: Mapping[str, SamplingParams],
+        self, computed: Sequence[tuple[Batch, Hidden]], sampling: Mapping[str, SamplingParams]
     ) -> Chosen:
-        """One choice for all sequences of the step, whatever batch they were in."""
+        """One choice for all sequences of the step, whatever batch they were in. Those whose own
+        numbers are not finite fail in their batch.
+        """
+        items: list[Item] = []
+        logits: list[NDArray[np.float32]] = []
+        for batch, x in computed:
+            batch.check_hidden(x)
+            if batch.sampled:
+                logits.append(batch.finite_logits(self._model.logits(x, batch.last_rows)))
+                items.extend(batch.sampled)
         if not items:
             return {}, {}
         logits_RV = logits[0] if len(logits) == 1 else np.concatenate(logits)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kernels import exchange
 from workers.experts.routing import RoutingTable
 from workers.model.numerics import Numerics
+from workers.model.parts.rows import quiet
 from workers.model.program import Rows, Sums
 from workers.wire.kinds.experts import Dispatch
 
@@ -62,6 +63,7 @@ class Spread:
         )
 
 
+@quiet
 def merge(
     numerics: Numerics,
     sums_T: Sums,

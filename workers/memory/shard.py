@@ -19,6 +19,8 @@ BYTES_PER_VALUE = 4
 # From distance_compute_blas_threshold queries on (20 in older FAISS, 128000 in 1.15) it uses a BLAS
 # product, whose rounding depends on the batch. Below that it takes each pair alone.
 QUERIES_PER_CALL = 16
+# No sum of products may be larger: a third of fp32's range, for roundings on the way.
+SCORE_MAX = 1e38
 
 
 class RetrievalShard:
@@ -110,8 +112,7 @@ class RetrievalShard:
                 f"{len(ids)} passage_ids, {len(texts)} texts, {len(files)} file_ids: "
                 "one of each a passage"
             )
-        if not np.isfinite(vectors).all():
-            raise ValueError("vectors hold NaN or infinity: scores would have no order")
+        self._check_values("vectors", vectors)
         seen: dict[int, None] = {}
         for passage_id in ids.tolist():
             if passage_id < 0 or passage_id in self._known or passage_id in seen:
@@ -125,6 +126,19 @@ class RetrievalShard:
         if passage_ids not in self._taken_back:
             self._taken_back.append(passage_ids)
         return self._remove([row for row, i in enumerate(self._ids.tolist()) if i in passage_ids])
+
+    def _check_values(self, name: str, vectors: NDArray[np.float32]) -> None:
+        """Products of what passes are finite, and so are their sums: one passage's numbers decide
+        nothing about the others'.
+        """
+        most = float(np.sqrt(SCORE_MAX / self.dim))
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"{name} hold NaN or infinity: scores would have no order")
+        if vectors.size and float(np.abs(vectors).max()) > most:
+            raise ValueError(
+                f"{name} hold {np.abs(vectors).max():.3g}: values of {self.dim} must be at most "
+                f"{most:.3g}, else scores are infinite and have no order"
+            )
 
     def remove_file(self, file_id: str) -> int:
         """Drop the passages of one file; returns how many there were."""
@@ -154,8 +168,7 @@ class RetrievalShard:
         """
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise ValueError(f"queries have shape {queries.shape}: it must be (q, {self.dim})")
-        if not np.isfinite(queries).all():
-            raise ValueError("queries hold NaN or infinity: scores would have no order")
+        self._check_values("queries", queries)
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}: it must be at least 1")
         if self.num_passages == 0:

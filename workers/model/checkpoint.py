@@ -5,8 +5,10 @@ the shape that the configuration demands; fp32, bf16 and fp16 all come out as fp
 wrong is a CheckpointError that names file, tensor, found and expected.
 """
 
-import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from configs.checkpoint_files import CheckpointError, read_json
 from configs.model_config import ModelConfig
+from configs.outside import INTEGER_MAX, Unreadable, load_json, open_file, shown
 from workers.model.tensors import Shape, tensor_shapes
 
 SINGLE_FILE = "model.safetensors"
@@ -23,6 +26,7 @@ INDEX_FILE = "model.safetensors.index.json"
 DTYPES = ("F32", "BF16", "F16")
 # A header is JSON of names, shapes and offsets; the format itself caps it at 100 MB.
 HEADER_BYTES_MAX = 100_000_000
+FILE_BYTES_MAX = 1 << 44  # what a header asks for is checked to the byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +53,26 @@ def read_header(path: Path) -> Header:
     Raises CheckpointError where the file is missing, cut short or no safetensors file.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path, FILE_BYTES_MAX) as file:
+            size = os.fstat(file.fileno()).st_size
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or not 2 <= length <= min(HEADER_BYTES_MAX, size - 8):
                 raise CheckpointError(
                     f"{path}: is truncated or no safetensors file: it has {size} bytes and its "
                     f"first eight ask for a header of {length}"
                 )
-            values = json.loads(file.read(length))
+            values = load_json(file.read(length))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: the file is missing") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    except ValueError as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"{path}: its header is corrupt: {error}") from error
+    except Unreadable as error:
+        text = str(error)
+        where = "" if str(path) in text else f"{path}: its header is corrupt: it "
+        raise CheckpointError(where + text) from error
     entries = _entries(path, values)
     data_start = 8 + length
-    needed = data_start + max((e.end for e in entries.values()), default=0)
+    needed = data_start + _check_tiling(path, entries)
     if size != needed:
         state = "truncated" if size < needed else "corrupt"
         raise CheckpointError(
@@ -78,19 +82,46 @@ def read_header(path: Path) -> Header:
 
 
 def _entries(path: Path, values: Any) -> dict[str, Entry]:
-    try:
-        return {
-            str(name): Entry(
-                dtype=str(value["dtype"]),
-                shape=tuple(int(n) for n in value["shape"]),
-                begin=int(value["data_offsets"][0]),
-                end=int(value["data_offsets"][1]),
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: its header is corrupt: it is {shown(values)}, no object")
+    entries = {}
+    for name, value in values.items():
+        if name == "__metadata__":
+            continue
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{path}: tensor {shown(name)} is {shown(value)}, no object")
+        dtype, shape, offsets = (value.get(key) for key in ("dtype", "shape", "data_offsets"))
+        sizes, ends = _sizes(shape), _sizes(offsets)
+        if not isinstance(dtype, str) or sizes is None or ends is None or len(ends) != 2:
+            raise CheckpointError(
+                f"{path}: its header is corrupt: tensor {shown(name)} is {shown(value)}; it must "
+                "have a dtype, and whole numbers of at least 0 as shape and as two data_offsets"
             )
-            for name, value in values.items()
-            if name != "__metadata__"
-        }
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its header is corrupt: {error!r}") from error
+        entries[name] = Entry(dtype, sizes, ends[0], ends[1])
+    return entries
+
+
+def _sizes(value: Any) -> tuple[int, ...] | None:
+    """A list of whole numbers of at least 0, or None."""
+    if not isinstance(value, list):
+        return None
+    is_right = all(type(n) is int and 0 <= n <= INTEGER_MAX for n in value)
+    return tuple(value) if is_right else None
+
+
+def _check_tiling(path: Path, entries: Mapping[str, Entry]) -> int:
+    """Where the last tensor ends. The format has them one behind the other, from 0 on, without
+    gaps: else two names could mean the same bytes, or bytes lie hidden.
+    """
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != end or entry.end < entry.begin:
+            raise CheckpointError(
+                f"{path}: its header is corrupt: tensor {shown(name)} has bytes {entry.begin} to "
+                f"{entry.end}; they must begin at {end}, where the one before it ends"
+            )
+        end = entry.end
+    return end
 
 
 class Checkpoint:
@@ -166,7 +197,7 @@ class Checkpoint:
                 f"{path}: tensor {name} has dtype {entry.dtype}; it must be one of "
                 f"{', '.join(DTYPES)}"
             )
-        expected = int(np.prod(shape)) * (4 if entry.dtype == "F32" else 2)
+        expected = prod(shape) * (4 if entry.dtype == "F32" else 2)
         if entry.end - entry.begin != expected:
             raise CheckpointError(
                 f"{path}: tensor {name} has {entry.end - entry.begin} bytes; "
@@ -193,11 +224,13 @@ class Checkpoint:
         """numpy has no bf16, but a bf16 is the upper half of an fp32: shift it into place."""
         start = self._headers[path.name].data_start + entry.begin
         try:
-            with path.open("rb") as file:
+            with open_file(path, FILE_BYTES_MAX) as file:
                 file.seek(start)
                 halves = np.frombuffer(file.read(entry.end - entry.begin), dtype="<u2")
-        except OSError as error:
+        except (OSError, Unreadable) as error:
             raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        if halves.nbytes != entry.end - entry.begin:
+            raise CheckpointError(f"{path}: is truncated: it was longer when it was opened")
         words = np.left_shift(halves.astype(np.uint32), np.uint32(16))
         return words.view(np.float32).reshape(entry.shape)
 

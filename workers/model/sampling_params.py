@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from configs.outside import shown
 from workers.errors import InvalidRequest
 
 
@@ -33,7 +34,7 @@ class SamplingParams:
             (self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1"),
             (0.0 <= self.temperature <= 2.0, "temperature", self.temperature, "between 0 and 2"),
             (0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0 and at most 1"),
-            (self.top_k >= 0, "top_k", self.top_k, "0 (all) or more"),
+            (0 <= self.top_k < 1 << 63, "top_k", self.top_k, "0 (all) or more, in 64 bits"),
             (len(self.stop) <= 4, "stop", list(self.stop), "at most 4 strings"),
             (all(self.stop), "stop", list(self.stop), "non-empty strings"),
             (
@@ -45,7 +46,7 @@ class SamplingParams:
         )
         for holds, name, value, right in checks:
             if not holds:
-                raise InvalidRequest(f"{name} is {value!r}: it must be {right}", param=name)
+                raise InvalidRequest(f"{name} is {shown(value)}: it must be {right}", param=name)
 
     def to_body(self) -> dict[str, Any]:
         return asdict(self)

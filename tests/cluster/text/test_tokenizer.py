@@ -1,6 +1,7 @@
 """Streamed text equals the text that decoding everything at once gives, cut at the stop string."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,31 @@ def test_broken_folders(tiny_model_folder: Path, tmp_path: Path) -> None:
         (folder / "tokenizer.json").write_text(json.dumps(values | changes), encoding="utf-8")
         with pytest.raises(CheckpointError, match=words):
             Tokenizer.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": {"vocab": {"a": 2**32 - 1}}}, "has id 4294967295"),
+        ({"model": {"vocab": {"a": -1}}}, "has id -1"),
+        ({"model": {"vocab": {"a": "b"}}}, "has id 'b'"),
+        ({"added_tokens": [{"id": 2**31, "content": "x"}]}, "has id 2147483648"),
+        ({"model": {"type": "BPE", "vocab": {}, "merges": [["a", "b"]]}}, "is no tokenizer"),
+        ({"model": None}, "is no tokenizer"),
+        ({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}}}, "is no tokenizer"),
+        ({"decoder": [[[]]]}, "decoder is"),
+    ],
+)
+def test_hostile_tokenizers_are_refused(tiny_model_folder, tmp_path, change, told) -> None:
+    described = json.loads((tiny_model_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    (tmp_path / "tokenizer.json").write_text(json.dumps(described | change), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=told) as caught:
+        Tokenizer.load(tmp_path)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.timeout(20)
+def test_a_tokenizer_that_is_a_pipe_is_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "tokenizer.json")
+    with pytest.raises(CheckpointError, match="is a pipe"):
+        Tokenizer.load(tmp_path)

@@ -1,9 +1,12 @@
 """Traces: small ones written here, the public ones where they are at hand; errors name the line."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cluster.workload.traces import TraceEntry, TraceError, read_trace
 
@@ -61,7 +64,7 @@ HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
     ("kind", "text", "message"),
     [
         ("mooncake", "", "holds no request"),
-        ("mooncake", "{}", ":1: timestamp is None: it must be a whole number of at least 0"),
+        ("mooncake", "{}", ":1: timestamp is None: it must be a whole number from 0 to"),
         ("mooncake", "[1]", ":1: the line is .1.: it must be a JSON object"),
         ("mooncake", LINE.replace("512", "0"), ":1: input_length is 0"),
         ("mooncake", LINE.replace("512", '"many"'), ":1: input_length is 'many'"),
@@ -125,3 +128,55 @@ def test_the_public_mooncake_trace_reads_whole() -> None:
 @pytest.mark.parametrize(("service", "rows"), [("code", 8_819), ("conv", 19_366)])
 def test_the_public_azure_traces_read_whole(service: str, rows: int) -> None:
     assert len(read_trace("azure", public(f"azure_llm_2023_{service}.csv"))) == rows
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["mooncake", "azure"])
+def test_a_trace_that_is_no_file_is_named(tmp_path, kind) -> None:
+    """A pipe nobody writes to, a device without end, a link to itself, a sparse TiB."""
+    pipe, loop, sparse = tmp_path / "pipe", tmp_path / "loop", tmp_path / "sparse"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    with sparse.open("wb") as file:
+        file.truncate(1 << 40)
+    for path in (pipe, loop, sparse, tmp_path, Path("/dev/zero")):
+        with pytest.raises(TraceError, match=path.name):
+            read_trace(kind, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("mooncake", "[" * 900 + "]" * 900, ":1: is nested too deep"),
+        ("mooncake", '{"timestamp": 1e400}', ":1: 'timestamp' is 1e400"),
+        (
+            "mooncake",
+            '{"timestamp": ' + "9" * 5000 + "}",
+            ":1: 'timestamp' is an integer of 5000 digits",
+        ),
+        ("mooncake", '{"timestamp": 1, "timestamp": 2}', ":1: names 'timestamp' twice"),
+        ("mooncake", LINE.replace("512", str(10**12)), ":1: input_length is 1000000000000"),
+        ("mooncake", LINE.replace("0,", "10000000000000000,", 1), ":1: timestamp is 10000000"),
+        ("mooncake", LINE.replace("}", ', "session_id": [[]]}'), ":1: session_id is "),
+        ("mooncake", "x" * (1 << 20) + "x", ":1: is longer than 1048576 bytes"),
+        ("azure", HEADER + "2023-11-16 18:17:03.1," + "9" * 5000 + ",1", ":2: ContextTokens"),
+        ("azure", HEADER + '"' + "a" * 200_000 + '",1,1', "is not CSV: field larger"),
+        ("azure", HEADER + '2023-11-16 18:17:03.1,1,"1', "is not CSV: unexpected end"),
+        ("azure", HEADER + "2023-11-16 18:17:03.1,1,\0", ":2: GeneratedTokens is"),
+    ],
+)
+def test_hostile_lines_are_named(tmp_path, kind, text, message) -> None:
+    with pytest.raises(TraceError, match=message) as caught:
+        read_trace(kind, write(tmp_path, text))
+    assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200) | st.text('{}[]":,0123456789.e-+ \r\n', max_size=80))
+def test_any_bytes_are_a_trace_or_refused(tmp_path, data) -> None:
+    path = tmp_path / "trace"
+    for prefix in (b"", HEADER.encode(), LINE.encode() + b"\n"):
+        path.write_bytes(prefix + (data if isinstance(data, bytes) else data.encode()))
+        for kind in ("mooncake", "azure"):
+            with suppress(TraceError):
+                read_trace(kind, path)

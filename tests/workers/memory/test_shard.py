@@ -106,6 +106,7 @@ def test_work_reads_each_vector_once_and_multiplies_each_pair():
         ([5], [[1, 2, 3, 4]] * 2, ["a"], "shape"),
         ([5], [[1, 2, 3, 4]], [], "one of each"),
         ([5], [[1, 2, 3, float("nan")]], ["a"], "NaN"),
+        ([5], [[1, 2, 3, 2e19]], ["a"], "at most 5e\\+18"),  # sqrt(1e38 / 4 values)
     ],
 )
 def test_a_bad_addition_is_refused_and_changes_nothing(ids, rows, texts, what):
@@ -122,6 +123,7 @@ def test_bad_searches_are_refused():
         (np.ones((1, 3), np.float32), 1, "shape"),
         (np.ones(DIM, np.float32), 1, "shape"),
         (np.full((1, DIM), np.inf, np.float32), 1, "NaN"),
+        (np.full((1, DIM), 3e38, np.float32), 1, "at most 5e\\+18"),
         (np.ones((1, DIM), np.float32), 0, "top_k"),
     ):
         with pytest.raises(ValueError, match=what):
@@ -146,3 +148,12 @@ def test_what_was_taken_back_goes_and_never_comes(
     for late in ids:
         with pytest.raises(ValueError, match=f"passage_id {late} was taken back"):
             shard.add([late], vectors_of([[0, 0, 0, 1]]), ["text"])
+
+
+def test_the_largest_numbers_that_are_taken_spoil_no_other_passage():
+    """Four products of 5e18 x 5e18 are 1e38, which fp32 can hold; the others keep their order."""
+    most = 5e18
+    shard = filled([(1, [1, 0, 0, 0]), (2, [5 * 10**18] * DIM), (3, [0, 2, 0, 0])])
+    (hits,) = shard.search(np.full((1, DIM), most, np.float32), 3)
+    assert [hit.passage_id for hit in hits] == [2, 3, 1]
+    assert all(np.isfinite(hit.score) for hit in hits)

@@ -14,6 +14,7 @@ from configs.precision import EXACT, Precision
 from kernels import moe
 from workers.hardware.work import Work
 from workers.model.checkpoint import Checkpoint
+from workers.model.parts.rows import quiet
 from workers.model.tensors import expert_shapes
 from workers.model.work import WorkModel
 
@@ -43,6 +44,7 @@ class NativeExpertModel:
                 for layer in range(config.dense_layers, config.num_layers)
             }
 
+    @quiet
     def forward(
         self,
         layer: int,

@@ -19,6 +19,7 @@ from workers.model.base import MoeInput, StepLayout
 from workers.model.embedding import Embedding
 from workers.model.forward import one_launch
 from workers.model.no_memory import no_memory
+from workers.model.parts.rows import quiet
 from workers.model.plans import Plans
 from workers.model.program import Enter, Program
 from workers.model.work import WorkModel
@@ -87,6 +88,7 @@ class KernelChip(ABC, Generic[Cache, Plan]):
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
         return self._embedding.rows(token_ids_T)
 
+    @quiet
     def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
         """Residual plus the experts' sum: one rounding. Overwrites x."""
         np.add(x, sums_TH, out=x, casting="same_kind")

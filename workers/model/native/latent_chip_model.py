@@ -26,7 +26,7 @@ from workers.model.native.latent_attention import LatentAttention, LatentStep, p
 from workers.model.parts.dense import Read
 from workers.model.parts.gating import Gating
 from workers.model.parts.rope import Rope
-from workers.model.parts.rows import rms_norm
+from workers.model.parts.rows import quiet, rms_norm
 from workers.model.tensors import chip_shapes, layer_shapes
 from workers.model.work import WorkModel
 
@@ -80,9 +80,11 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
                 for layer in range(config.num_layers)
             )
 
+    @quiet
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
         return self._layers[layer].forward(x, self._plans.of(layout))
 
+    @quiet
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
         """[R, V] float32."""
         return linear.forward(self._head, rms_norm(x[rows_R], self._norm, self.config.rms_eps))

@@ -18,6 +18,7 @@ from workers.model.parts.rows import (
     check_tiles,
     on_grid,
     one_thread,
+    quiet,
 )
 from workers.model.tensors import expert_shapes
 from workers.model.work import WorkModel
@@ -55,6 +56,7 @@ class PlainExpertModel:
             }
         check_tiles(w for experts in self._layers.values() for e in experts[:1] for w in e.matrices)
 
+    @quiet
     def forward(
         self,
         layer: int,

@@ -9,6 +9,7 @@ from configs.model_config import ModelConfig
 from workers.model.parts.dense import Read
 from workers.model.parts.rope import Rope
 from workers.model.parts.rows import Floats, linear, rms_norm, softmax_in_place, transposed
+from workers.model.plain.masking import hide, mix
 from workers.model.plain.paged_cache import PagedCache
 from workers.model.plain.plan import QUERY_TILE, Group, StepPlan
 
@@ -68,8 +69,14 @@ class GqaAttention:
         k, v = self._cache.windows(planes), self._cache.windows(planes + 1)
         scores = np.matmul(q, k.transpose(0, 2, 3, 1))
         in_tiles = scores.reshape(group.tiles, heads, QUERY_TILE, -1, scores.shape[-1])
-        in_tiles += group.mask
-        mixed = np.matmul(softmax_in_place(scores), v.transpose(0, 2, 1, 3))
-        back = mixed.reshape(group.tiles, heads, QUERY_TILE, -1, width).swapaxes(1, 2)
+        hide(in_tiles, group.unseen[:, None, :, None])
+        weights = softmax_in_place(scores)
+
+        def product(values: Floats) -> Floats:
+            mixed = np.matmul(weights, values.transpose(0, 2, 1, 3))
+            by_query: Floats = mixed.reshape(group.tiles, heads, QUERY_TILE, -1, width)
+            return by_query
+
+        back = mix(v, group.unseen, product, axis=2).swapaxes(1, 2)
         rows: Floats = back.reshape(group.tiles * QUERY_TILE, -1)[group.places_R]
         return rows

@@ -10,7 +10,7 @@ from workers.model.base import MoeInput
 from workers.model.parts.dense import GatedMlp, Read
 from workers.model.parts.gating import Gating
 from workers.model.parts.rope import Rope
-from workers.model.parts.rows import Floats, linear, rms_norm, transposed
+from workers.model.parts.rows import Floats, linear, quiet, rms_norm, transposed
 from workers.model.plain import gqa, mla
 from workers.model.plain.paged_cache import PagedCache
 from workers.model.plain.plan import StepPlan
@@ -100,10 +100,12 @@ class Layer:
         """Attention and network with their residuals; MoeInput where experts have a share."""
         return self.network(x_TH + self.attention(x_TH, plan))
 
+    @quiet
     def attention(self, x_TH: Floats, plan: StepPlan) -> Floats:
         """What attention of the heads here adds to the residual stream."""
         return self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
 
+    @quiet
     def network(self, x_TH: Floats) -> tuple[Floats, MoeInput | None]:
         """What follows when attention has been added."""
         return self._network.forward(x_TH, rms_norm(x_TH, self._post_norm, self._eps))

@@ -25,6 +25,7 @@ from workers.model.parts.rows import (
     softmax_in_place,
     transposed,
 )
+from workers.model.plain.masking import hide, mix
 from workers.model.plain.paged_cache import PagedCache
 from workers.model.plain.plan import QUERY_TILE, Group, StepPlan
 
@@ -106,8 +107,15 @@ class MlaAttention:
         q = tile.reshape(group.tiles, QUERY_TILE * heads, -1)
         scores = np.matmul(q, rows.swapaxes(1, 2))
         in_tiles = scores.reshape(group.tiles, QUERY_TILE, heads, -1)
-        in_tiles += group.mask[:, 0]
-        mixed = np.matmul(softmax_in_place(scores), rows[..., :rank])
+        hide(in_tiles, group.unseen[:, :, None])
+        weights = softmax_in_place(scores)
+
+        def product(window: Floats) -> Floats:
+            mixed = np.matmul(weights, window[..., :rank])
+            by_query: Floats = mixed.reshape(group.tiles, QUERY_TILE, heads, rank)
+            return by_query
+
+        mixed = mix(rows, group.unseen, product, axis=1)
         found: Floats = mixed.reshape(-1, heads, rank)[group.places_R]
         return found
 

@@ -27,6 +27,7 @@ from workers.model.parts.rows import (
     check_tiles,
     linear,
     one_thread,
+    quiet,
     rms_norm,
     transposed,
 )
@@ -105,11 +106,13 @@ class PlainPart:
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
         return self._embedding.rows(token_ids_T)
 
+    @quiet
     def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
         """Residual plus what was summed up: one rounding, from float64."""
         merged: Floats = (x + sums_TH).astype(np.float32)
         return merged
 
+    @quiet
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
         """[R, V] float32."""
         return linear(rms_norm(x[rows_R], self._norm, self.config.rms_eps), self._head)

@@ -36,15 +36,14 @@ class Group:
     places_R   their places among tiles * QUERY_TILE
     tiles      number of query tiles, G
     blocks     physical blocks, [G, blocks of a window], or [1, ...] where tiles share one window
-    mask       added to the scores, [G, 1, QUERY_TILE, 1, keys]: -inf where a key is later than
-               the query, else 0
+    unseen     [G, QUERY_TILE, keys]: where a key is later than the query
     """
 
     rows_R: Indices
     places_R: Indices
     tiles: int
     blocks: Indices
-    mask: NDArray[np.float32]
+    unseen: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def _prefill_groups(
         rows = np.arange(low, high) - sequence.start + row
         blocks = np.array([_window(sequence, (number + 1) * span_blocks)], dtype=np.int64)
         first = np.arange(first_tile, first_tile + tiles) * QUERY_TILE
-        yield Group(rows, places, tiles, blocks, _mask(first, (number + 1) * span))
+        yield Group(rows, places, tiles, blocks, _unseen(first, (number + 1) * span))
 
 
 def _decode_group(
@@ -119,13 +118,11 @@ def _decode_group(
         places_R=tiles * QUERY_TILE + starts % QUERY_TILE,
         tiles=len(members),
         blocks=np.array([_window(s, num_spans * span_blocks) for _, s in members], dtype=np.int64),
-        mask=_mask(starts - starts % QUERY_TILE, num_spans * span),
+        unseen=_unseen(starts - starts % QUERY_TILE, num_spans * span),
     )
 
 
-def _mask(first_positions_G: Indices, num_keys: int) -> NDArray[np.float32]:
-    """-inf where a key is after the query. A row of a tile without a token masks by its place."""
+def _unseen(first_positions_G: Indices, num_keys: int) -> NDArray[np.bool_]:
+    """True where a key is after the query. A row of a tile without a token sees by its place."""
     queries = first_positions_G[:, None] + np.arange(QUERY_TILE)
-    later = np.arange(num_keys) > queries[:, :, None]
-    mask = np.where(later, np.float32(-np.inf), np.float32(0.0))
-    return mask[:, None, :, None, :]
+    return np.arange(num_keys) > queries[:, :, None]
