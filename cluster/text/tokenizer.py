@@ -11,6 +11,9 @@ from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, spe
 from configs.checkpoint_files import CheckpointError, read_json
 from workers.errors import InvalidRequest
 
+# Texts from here on are encoded without holding Python's lock: some ms.
+LONG_CHARS = 8192
+
 
 def _byte_of_character() -> dict[str, int]:
     """GPT-2's byte alphabet: printable bytes stand for themselves, the rest from U+0100 on."""
@@ -38,6 +41,8 @@ class Tokenizer:
         added = inner.get_added_tokens_decoder()
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
         self._bytes_by_id = self._table()
+        drops = inner.normalizer is not None or any(t.lstrip or t.rstrip for t in added.values())
+        self._longest_bytes = 0 if drops else max(map(len, self._bytes_by_id), default=0)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
@@ -62,8 +67,19 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids; special tokens that are spelled out in the text become their ids."""
-        ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
+        if len(text) < LONG_CHARS:
+            ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
+            return ids
+        # The same, but for a batch the library lets Python's lock go.
+        (encoded,) = self._inner.encode_batch_fast([text], add_special_tokens=False)
+        ids = encoded.ids
         return ids
+
+    def least_tokens(self, text: str) -> int:
+        """It has at least so many tokens, found without looking at it: each stands for a bounded
+        number of bytes. 0 where the tokenizer may drop some of a text.
+        """
+        return -(-len(text) // self._longest_bytes) if self._longest_bytes else 0
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all ids without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -123,6 +139,7 @@ class BareTokenizer(Tokenizer):
     def __init__(self, vocab_size: int) -> None:
         self.special_ids = frozenset()
         self._vocab_size = vocab_size
+        self._longest_bytes = 0
 
     @property
     def vocab_size(self) -> int:
