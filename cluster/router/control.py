@@ -48,6 +48,8 @@ class Control:
     def _models(self, message: Message[Models]) -> Facts:
         settings = self._router.settings
         model = {"id": settings.model, "max_model_len": settings.max_model_len}
+        if longest := self._router.max_token_chars:
+            model["max_token_chars"] = longest
         return Facts({"models": [model]})
 
     async def _state(self, message: Message[State]) -> Facts:

@@ -29,6 +29,7 @@ from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
 from cluster.router.performer import Performer
 from cluster.router.preparation import Preparation
+from cluster.router.prompts import check_least
 from cluster.router.settings import RouterSettings
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire
@@ -62,7 +63,7 @@ class Router:
         journaled: bool,
     ) -> None:
         """Raises JournalDamaged if what is on the disk is not what a router left there."""
-        self._node, self.settings = node, settings
+        self._node, self.settings, self._tokenizer = node, settings, tokenizer
         before = recover(node.disk, tokenizer) if journaled else Recovered(None, ())
         self._was_here_before = before.state is not None
         state = before.state or RouterState.fresh(
@@ -81,6 +82,11 @@ class Router:
     @property
     def state(self) -> RouterState:
         return self.ledger.state
+
+    @property
+    def max_token_chars(self) -> int:
+        """See Tokenizer."""
+        return self._tokenizer.max_token_chars
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
@@ -128,6 +134,7 @@ class Router:
         """Answered when the request is accepted: its prompt is known and fits. Outputs follow."""
         request = message.content.request
         check_admission(self.state, self.settings, request)
+        check_least(request, self._tokenizer, self.settings.max_model_len)
         outbox = self.state.outboxes.get(message.source)
         if outbox is not None and outbox.reader_epoch != message.source_epoch:
             self._performer.lose_reader(message.source, outbox.reader_epoch)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cluster.api.request import Request
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
-from cluster.retrieval.passages import Passage, split_document
+from cluster.retrieval.passages import Passage
 from cluster.retrieval.spread import partition
 from cluster.router.admission import find_store
 from cluster.router.ledger import Ledger
@@ -29,7 +29,8 @@ from cluster.router.machine.store_events import (
     StoreNamed,
 )
 from cluster.router.prompts import retrieval_query
-from cluster.router.searching import find
+from cluster.router.searching import check_query, find
+from cluster.router.splitting import split
 from cluster.router.wire import Wire
 from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
 from workers.memory.hit import Hit
@@ -157,7 +158,7 @@ class Stores:
         filling = {(store_id, file_id) for file_id in names}
         self._filling |= filling
         try:
-            passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
+            passages = await split(self._node, documents)
             vectors = await self._embed(store, [passage.text for passage in passages])
             first_id = await self._add(self.get(store_id), passages, vectors, preloaded=False)
             return await self._added(store_id, files, first_id, len(passages))
@@ -239,6 +240,7 @@ class Stores:
     ) -> list[Hit]:
         """The best `top_k` passages of all servers."""
         store = self.get(store_id)
+        check_query(query)
         if not 1 <= top_k <= TOP_K_MAX:
             raise InvalidRequest(
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"

@@ -40,6 +40,7 @@ class Tokenizer:
         self._names = dict(names)
         added = inner.get_added_tokens_decoder()
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self._latest: tuple[str, list[int]] = ("", [])
         self._bytes_by_id = self._table()
         drops = inner.normalizer is not None or any(t.lstrip or t.rstrip for t in added.values())
         self._longest_bytes = 0 if drops else max(map(len, self._bytes_by_id), default=0)
@@ -70,15 +71,22 @@ class Tokenizer:
         if len(text) < LONG_CHARS:
             ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
             return ids
-        # The same, but for a batch the library lets Python's lock go.
-        (encoded,) = self._inner.encode_batch_fast([text], add_special_tokens=False)
-        ids = encoded.ids
-        return ids
+        # The choices of one prompt come one after the other.
+        latest, ids = self._latest
+        if latest != text:
+            # The same, but for a batch the library lets Python's lock go.
+            (encoded,) = self._inner.encode_batch_fast([text], add_special_tokens=False)
+            ids = encoded.ids
+            self._latest = (text, ids)
+        return list(ids)
+
+    @property
+    def max_token_chars(self) -> int:
+        """No token stands for more characters than that; 0 where the tokenizer may drop some."""
+        return self._longest_bytes
 
     def least_tokens(self, text: str) -> int:
-        """It has at least so many tokens, found without looking at it: each stands for a bounded
-        number of bytes. 0 where the tokenizer may drop some of a text.
-        """
+        """It has at least so many tokens, found without looking at it."""
         return -(-len(text) // self._longest_bytes) if self._longest_bytes else 0
 
     def decode(self, ids: Iterable[int]) -> str:

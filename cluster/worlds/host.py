@@ -12,6 +12,7 @@ from workers.host.clock.live import LiveClock
 from workers.host.clock.origin import Origin
 from workers.host.clock.virtual import VirtualClock
 from workers.host.disk import Disk, FolderDisk, MemoryDisk
+from workers.host.garbage import Garbage
 from workers.host.trace import Trace
 from workers.wire.mail import Codec, Frames, Handover, Mail, WholeFrames
 from workers.wire.transport.base import Transport
@@ -44,6 +45,10 @@ class Host(Protocol):
 
     def trace(self, node: str) -> Trace: ...
 
+    def stands(self) -> None:
+        """A node has all that it will keep."""
+        ...
+
     def close(self) -> None:
         """When no node stands on it any more."""
         ...
@@ -74,6 +79,9 @@ class VirtualHost:
     def trace(self, node: str) -> Trace:
         return self.whole_trace
 
+    def stands(self) -> None:
+        """Whoever runs the world looks after its garbage."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -87,6 +95,7 @@ class LiveHost:
         self.clock = LiveClock(origin.here_ns(), cluster.dilation, emulated=cluster.emulation)
         self.thread = ThreadPoolExecutor(1, "compute")
         self.aside = Aside("aside")
+        self._garbage = Garbage()
         sys.setswitchinterval(SWITCH_S)
         self._folder = folder
 
@@ -96,9 +105,13 @@ class LiveHost:
     def trace(self, node: str) -> Trace:
         return Trace()
 
+    def stands(self) -> None:
+        self._garbage.begin()
+
     def close(self) -> None:
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.aside.close()
+        self._garbage.end()
         self.clock.close()
 
 

@@ -18,11 +18,12 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.folder import own_folder
 from cluster.worlds.host import WireHost
 from cluster.worlds.live import LiveWorld, quiet
-from cluster.worlds.raising import ENDING, OnStep, at_once, raise_again, raise_cluster
+from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.seat import Seat
 from workers.actors import Make, start_process
 from workers.errors import PeerDead
+from workers.host.aside import at_once
 from workers.host.clock.origin import Origin
 
 START_TIMEOUT_S = 180
@@ -85,6 +86,7 @@ class LocalWorld(LiveWorld):
 
     def start(self, on_step: OnStep) -> None:
         """Let the cluster stand."""
+        # Not by asyncio.run: its own handler of Ctrl-C only cancels a task while Ray blocks.
         self.members = at_once(raise_cluster(self.blueprint, self, on_step))
 
     def stop(self) -> None:

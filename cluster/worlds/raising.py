@@ -1,7 +1,7 @@
 """How a cluster stands up, and how one node of it comes back: the same steps in every world."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from cluster.worlds.blueprint import Blueprint
 from workers.wire.membership import Member
@@ -12,8 +12,6 @@ FIRST_EPOCH = 1
 # How a cluster ends, the same in every world: each question is put to every node, and answered,
 # before the next. What HTTP servers drain still needs every other node.
 ENDING = ("stop_http", "stop")
-
-T = TypeVar("T")
 
 
 class Seats(Protocol):
@@ -65,16 +63,3 @@ async def raise_again(
     await seats.ask_each(names, "meet", [new])
     await seats.ask_each([node], "open")
     return [*others, new]
-
-
-def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run what never really waits, since its seats answer before they return, without an event
-    loop: that would take Ctrl-C away from whoever blocks in it.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as ended:
-        answer: T = ended.value
-        return answer
-    coroutine.close()
-    raise AssertionError("it waits for an event loop")

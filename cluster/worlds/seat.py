@@ -112,6 +112,7 @@ class Seat:
     async def open(self) -> None:
         """All others have met this node: its workers begin."""
         self._standing.begin()
+        self._host.stands()
         self.node.endpoint.incoming.open()
 
     async def preload(self) -> None:

@@ -167,8 +167,7 @@ class Hardware:
         """Whether the event loop may wait for its numbers, be its dtypes the device's or not."""
         if self._thread is None:
             return True
-        operations = self._operations(work)
-        return operations < IN_LINE_FLOPS_MAX and work.amounts().get(SCALAR, 0) < IN_LINE_MAX
+        return self._operations(work) < IN_LINE_FLOPS_MAX and _host_size(work) < IN_LINE_MAX
 
     def _operations(self, work: Work) -> int:
         """Of engines that compute models."""
@@ -182,8 +181,14 @@ class Hardware:
         """Texts and such have threads of their own: a model's next step does not wait for them."""
         if self._aside is None or self._operations(work) >= IN_LINE_FLOPS_MAX:
             return await self._on_thread(job)
-        return await self._aside.run(work.amounts()[SCALAR], job)
+        return await self._aside.run(_host_size(work), job)
 
     async def _on_thread(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: kernel(*args, **kwargs))
+
+
+def _host_size(work: Work) -> int:
+    """Scalar operations that it takes here."""
+    declared = sum(demand.amount for demand in work.demands if demand.resource == SCALAR)
+    return max(declared, work.host_size)

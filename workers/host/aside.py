@@ -9,7 +9,7 @@ never begun. The threads are daemons, so a process that is told to end does not 
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from itertools import count
 from queue import PriorityQueue
@@ -21,6 +21,17 @@ T = TypeVar("T")
 # Below the first an event loop may do the job itself: some ms. ASSUMED.
 IN_LINE_MAX = 1_000_000
 SMALL_MAX = 20_000_000
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run what never really waits, without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        answer: T = ended.value
+        return answer
+    coroutine.close()
+    raise AssertionError(f"{coroutine} waits for an event loop")
 
 
 class Aside:

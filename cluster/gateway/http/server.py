@@ -80,6 +80,7 @@ class GatewayServer:
         self._server.end()
         await self._serving
         self._serving = None
+        self.desk.aside.close()
         # Whoever has not read its answer by now never will; an open socket would outlive us.
         for connection in list(self._server.server_state.connections):
             transport = connection.transport
