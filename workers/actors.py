@@ -18,8 +18,6 @@ class Seated(Protocol):
 
     async def ask(self, question: str, *arguments: Any) -> Any: ...
 
-    async def stop(self) -> None: ...
-
 
 # Makes it, inside the process and its event loop.
 Make = Callable[[], Seated]
@@ -42,9 +40,10 @@ class Process:
             self._seated = self._make()  # here, because a clock needs the running event loop
         return await self._seated.ask(question, *arguments)
 
-    async def stop(self) -> None:
+    async def end(self, question: str) -> None:
+        """One of the questions that end a node; nothing where it never stood."""
         if self._seated is not None:
-            await self._seated.stop()
+            await self._seated.ask(question)
 
 
 def start_process(name: str, make: Make) -> Any:

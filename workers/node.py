@@ -13,6 +13,7 @@ from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from workers.experts.exchange import CombineSide, DispatchSide
 from workers.hardware.hardware import Hardware
+from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.disk import Disk
 from workers.host.longest import Longest
@@ -53,6 +54,7 @@ class Node:
         on_failure: OnFailure,
         numerics: Numerics,
         compute_thread: Executor | None = None,
+        aside: Aside | None = None,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
@@ -60,7 +62,7 @@ class Node:
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
         self.queues: dict[str, Longest] = {}
-        self.hardware = Hardware(name, device, clock, trace, compute_thread)
+        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside)
         self.endpoint = Endpoint(
             name,
             epoch,

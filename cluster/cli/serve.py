@@ -16,7 +16,8 @@ from configs.schema import Scenario, load_scenario
 def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM, then drain and stop everything; a second one does not wait.
 
-    Raises ScenarioError, CheckpointError, or ValueError where the address cannot be had.
+    Raises ScenarioError, CheckpointError, ValueError where the address cannot be had, PeerDead
+    where what serves has died.
     """
     scenario = load_scenario(name, changes)
     if scenario.cluster.world == "virtual" and "cluster.world" not in changes:
@@ -35,18 +36,20 @@ def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> N
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            url = world.ask_gateway("serve_http", host, port, GatewaySettings())
-        except OSError as error:
-            raise _no_address(host, port, error) from error
-        console.print(
-            f"serving [bold]{scenario.model.name}[/] at [bold]{url}/v1[/]; stop with Ctrl-C"
-        )
-        _explain(scenario)
-        # Waits in slices: a wait without end would keep Python from running the signal handler.
-        while not ended.wait(0.5):
-            continue
-        for number, handler in replaced.items():
-            signal.signal(number, handler)
+            try:
+                url = world.ask_gateway("serve_http", host, port, GatewaySettings())
+            except OSError as error:
+                raise _no_address(host, port, error) from error
+            console.print(
+                f"serving [bold]{scenario.model.name}[/] at [bold]{url}/v1[/]; stop with Ctrl-C"
+            )
+            _explain(scenario)
+            # Waits in slices: a wait without end would keep Python from running signal handlers.
+            while not ended.wait(0.5):
+                world.check_serves()
+        finally:
+            for number, handler in replaced.items():
+                signal.signal(number, handler)
         console.print("draining; once more ends it at once")
 
 

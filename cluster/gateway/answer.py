@@ -68,11 +68,11 @@ class Answer:
         return self._prefix + b'],"usage":' + used + b"}\n\n" + DONE
 
     def whole(self, progresses: Sequence[Progress]) -> bytes:
-        body = self._head(self._form.whole_object)
-        body["choices"] = [self._choice(i, progress) for i, progress in enumerate(progresses)]
-        body["usage"] = usage(progresses, self._generation.n)
-        body.update(self._extras(progresses[0]))
-        return orjson.dumps(body)
+        """One choice after the other, so that none of many holds Python's lock for long."""
+        rest = {"usage": usage(progresses, self._generation.n), **self._extras(progresses[0])}
+        head = orjson.dumps(self._head(self._form.whole_object))[:-1] + b',"choices":['
+        choices = [orjson.dumps(self._choice(i, one)) for i, one in enumerate(progresses)]
+        return b"".join((head, b",".join(choices), b"],", orjson.dumps(rest)[1:]))
 
     def _choice(self, index: int, progress: Progress) -> dict[str, Any]:
         logprobs = self._generation.requests[index].sampling.logprobs

@@ -38,7 +38,7 @@ def parse_chat(
     """Raises InvalidRequest naming the first field that is wrong or not supported."""
     fields = Fields(body)
     model = fields.string("model")
-    messages = _messages(fields)
+    messages = _messages(fields, settings.max_messages)
     retrieval = read_retrieval(fields)
     params = sampling(
         fields, default_seed, _max_tokens(fields, settings), _logprobs(fields), settings
@@ -53,28 +53,35 @@ def parse_chat(
     return fan_out([request], fields, f"chatcmpl-{name.unique}", retrieval, settings, _NEUTRAL)
 
 
-def _messages(fields: Fields) -> tuple[dict[str, str], ...]:
+def _messages(fields: Fields, most: int) -> tuple[dict[str, str], ...]:
     raw = fields.take("messages")
     if not isinstance(raw, list) or not raw:
         raise fields.wrong("messages", raw, "a list of at least one message")
-    return tuple(_message(Fields(m, f"messages[{i}]")) for i, m in enumerate(raw))
+    check_count(len(raw), most, "messages")
+    return tuple(_message(Fields(m, f"messages[{i}]"), most) for i, m in enumerate(raw))
 
 
-def _message(message: Fields) -> dict[str, str]:
+def check_count(count: int, most: int, name: str) -> None:
+    if count > most:
+        raise InvalidRequest(f"{name} has {count} entries: at most {most} are read", param=name)
+
+
+def _message(message: Fields, most: int) -> dict[str, str]:
     role = message.take("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise message.wrong("role", role, "one of " + ", ".join(_ROLES))
-    content = _text(message)
+    content = _text(message, most)
     message.refuse_rest(frozenset(), _MESSAGE_NEUTRAL)
     return {"role": _ROLES[role], "content": content}
 
 
-def _text(message: Fields) -> str:
+def _text(message: Fields, most: int) -> str:
     content = message.take("content")
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
         raise message.wrong("content", content, "a string or a list of text parts")
+    check_count(len(content), most, message.name("content"))
     texts = []
     for i, part in enumerate(content):
         inner = Fields(part, message.name(f"content[{i}]"))

@@ -48,6 +48,7 @@ class SearchHit:
 class ClusterState:
     """What the router knows of itself now.
 
+    lack              what no request can do without and nobody has, in words, or ""
     kv_usage          fraction of all KV blocks in use, 0 to 1
     prefix_queries    tokens looked up in prefix caches since start
     prefix_hits       tokens found there since start
@@ -62,6 +63,7 @@ class ClusterState:
     prefix_queries: int = 0
     prefix_hits: int = 0
     num_preemptions: int = 0
+    lack: str = ""
 
 
 class RouterClient(Protocol):

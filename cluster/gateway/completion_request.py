@@ -14,6 +14,7 @@ from cluster.gateway.generation import (
 )
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
+from workers.errors import InvalidRequest
 
 # `echo` would need the prompt's text and logprobs back from the router: refused, as OpenAI's newer
 # models do.
@@ -26,7 +27,7 @@ def parse_completion(
     """Raises InvalidRequest naming the first field that is wrong or not supported."""
     fields = Fields(body)
     model = fields.string("model")
-    prompts = _prompts(fields)
+    prompts = _prompts(fields, settings.max_choices)
     retrieval = read_retrieval(fields)
     max_tokens = fields.integer("max_tokens", settings.default_max_tokens, 1)
     logprobs = fields.integer("logprobs", None, 0, 20)
@@ -44,7 +45,7 @@ def parse_completion(
     return fan_out(requests, fields, f"cmpl-{name.unique}", retrieval, settings, _NEUTRAL)
 
 
-def _prompts(fields: Fields) -> list[str | tuple[int, ...]]:
+def _prompts(fields: Fields, most: int) -> list[str | tuple[int, ...]]:
     """A string, a list of strings, a list of token ids, or a list of lists of token ids; none
     empty.
     """
@@ -56,6 +57,10 @@ def _prompts(fields: Fields) -> list[str | tuple[int, ...]]:
         raise fields.wrong("prompt", raw, right)
     if is_token_ids(raw):
         return [tuple(raw)]
+    if len(raw) > most and isinstance(raw[0], str | list):
+        raise InvalidRequest(
+            f"prompt has {len(raw)} prompts: at most {most} fit one request", param="prompt"
+        )
     if all(isinstance(p, str) and p for p in raw):
         return list(raw)
     if all(p and is_token_ids(p) for p in raw):

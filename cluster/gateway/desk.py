@@ -12,6 +12,7 @@ from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import Draining, QueueFull
+from workers.host.aside import Aside
 
 
 class Desk:
@@ -32,6 +33,7 @@ class Desk:
         self.incarnation = uuid.uuid4().hex[:8]
         self.naming = Naming(self.incarnation, settings.seed)
         self.metrics = Metrics(settings.engine)
+        self.aside = Aside("gateway")
         self.shelf = FileShelf(settings)
         self.attachments = Attachments()
         self.started_s = self.now_s()

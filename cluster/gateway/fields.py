@@ -23,10 +23,15 @@ class Fields:
                 f"{name} is {shown(body)}: it must be a JSON object", param=where or None
             )
         self._where = f"{where}." if where else ""
+        self._given = body
         self._left: dict[str, Any] = {k: v for k, v in body.items() if v is not None}
 
     def name(self, key: str) -> str:
         return self._where + key[:NAME_LENGTH_MAX]
+
+    def has_had(self, key: str) -> bool:
+        """Whether the body has it, taken out or not."""
+        return self._given.get(key) is not None
 
     def take(self, key: str) -> Any:
         """The raw value, or None."""

@@ -56,6 +56,7 @@ class Generation:
                    choice's
     include_usage  a last chunk carries usage          usage_each   every chunk does (vLLM's
                    extension)
+    is_seeded      the user chose the seed
     """
 
     response_id: str
@@ -66,10 +67,22 @@ class Generation:
     include_usage: bool
     usage_each: bool
     retrieval: Retrieval | None
+    is_seeded: bool
 
     @property
     def n(self) -> int:
         return len(self.requests) // self.num_prompts
+
+    def seeded(self, seed: int) -> "Generation":
+        """The same with that seed, as if the user had given it."""
+        return replace(
+            self,
+            requests=tuple(
+                _with_seed(request, choice_seed(seed, index % self.n))
+                for index, request in enumerate(self.requests)
+            ),
+            is_seeded=True,
+        )
 
 
 def sampling(
@@ -138,6 +151,7 @@ def fan_out(
         include_usage=include_usage,
         usage_each=usage_each,
         retrieval=retrieval,
+        is_seeded=fields.has_had("seed"),
     )
 
 
@@ -186,12 +200,12 @@ def _check_tool_choice(choice: object, has_tools: bool) -> None:
 
 
 def _choice(prompt: Request, index: int, i: int) -> Request:
-    seed = choice_seed(prompt.sampling.seed, i)
-    return replace(
-        prompt,
-        request_id=f"{prompt.request_id}-{index}",
-        sampling=replace(prompt.sampling, seed=seed),
-    )
+    named = replace(prompt, request_id=f"{prompt.request_id}-{index}")
+    return _with_seed(named, choice_seed(prompt.sampling.seed, i))
+
+
+def _with_seed(request: Request, seed: int) -> Request:
+    return replace(request, sampling=replace(request.sampling, seed=seed))
 
 
 def _stream_options(fields: Fields, stream: bool) -> tuple[bool, bool]:

@@ -12,6 +12,9 @@ from cluster.gateway.client import RouterClient
 # too.
 _QUEUE_MAX = 64
 
+# Characters, or token ids, of a prompt whose first choice goes ahead of the others.
+LARGE = 1 << 16
+
 # A choice's next output; None ends it; an exception ends all.
 _Item = tuple[int, Output | Exception | None]
 
@@ -30,8 +33,11 @@ async def merged(
                 yield 0, output
         return
     queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUE_MAX)
+    begun = asyncio.Event()
+    if not _is_large(requests[0]):
+        begun.set()
     pumps = [
-        asyncio.create_task(_pump(client, request, index, queue))
+        asyncio.create_task(_pump(client, request, index, queue, begun))
         for index, request in enumerate(requests)
     ]
     try:
@@ -50,12 +56,28 @@ async def merged(
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
+def _is_large(request: Request) -> bool:
+    """Whether the first choice goes ahead: if it is refused the others need not travel, and if not
+    they find its prompt computed.
+    """
+    texts = (request.prompt or "", *(message["content"] for message in request.messages))
+    return max(len(request.prompt_ids), sum(map(len, texts))) > LARGE
+
+
 async def _pump(
-    client: RouterClient, request: Request, index: int, queue: asyncio.Queue[_Item]
+    client: RouterClient,
+    request: Request,
+    index: int,
+    queue: asyncio.Queue[_Item],
+    begun: asyncio.Event,
 ) -> None:
+    """`begun`: the first choice, which does not wait for it, has its first token."""
     try:
+        if index:
+            await begun.wait()
         async with aclosing(client.submit(request)) as outputs:
             async for output in outputs:
+                begun.set()
                 await queue.put((index, output))
         await queue.put((index, None))
     except Exception as error:

@@ -63,6 +63,11 @@ class Progress:
             self.approximate.extend(output.approximate)
 
     @property
+    def num_parts(self) -> int:
+        """Tokens and alternatives that a whole answer lists."""
+        return self.num_tokens + sum(1 + len(told.top) for told in self.logprobs)
+
+    @property
     def text(self) -> str:
         return "".join(self._texts)
 

@@ -216,6 +216,7 @@ class MessageRouterClient:
             prefix_queries=facts.get("prefix_queries", 0),
             prefix_hits=facts.get("prefix_hits", 0),
             num_preemptions=facts.get("num_preemptions", 0),
+            lack=facts["lack"],
         )
 
     async def held_everywhere(self) -> dict[str, int]:

@@ -28,6 +28,7 @@ class GatewaySettings:
     seed                      unseeded requests get seeds derived from it and their number, so they
                               differ from one another but a run repeats itself.
     max_body_bytes            of JSON: a context of 128 k tokens at 4 bytes, eight times over.
+    max_messages              of one chat, and text parts of one message: OpenAI's own limit.
     max_choices               prompts x n in one request; each is a submission of its own.
     max_inflight              generations at once; a guard for memory, the router's own queue is the
                               real limit.
@@ -52,6 +53,7 @@ class GatewaySettings:
     default_max_tokens: int = 16
     seed: int = 0
     max_body_bytes: int = 4 * MIB_BYTES
+    max_messages: int = 2048
     max_choices: int = 64
     max_inflight: int = 1024
     max_files: int = 256
@@ -75,6 +77,7 @@ class GatewaySettings:
             "default_max_tokens_chat",
             "default_max_tokens",
             "max_body_bytes",
+            "max_messages",
             "max_choices",
             "max_inflight",
             "max_files",

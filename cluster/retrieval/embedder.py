@@ -23,6 +23,7 @@ HASHING_NGRAMS = (3, 5)
 # Assumed: MurmurHash3 of 3 to 5 bytes takes some 30 integer operations, finding the n-gram and
 # adding to its bucket some 10 more, in compiled code.
 OPERATIONS_PER_NGRAM = 40
+TEXTS_AT_ONCE = 256
 
 
 class Embedder(Protocol):
@@ -83,10 +84,14 @@ class HashingEmbedder:
                 norm="l2",
                 dtype=np.float32,
             )
+        dense = np.zeros((len(texts), self.dim), np.float32)
         # Text is finite, the parameters are those above: checks are a third of a short call.
         with config_context(skip_parameter_validation=True, assume_finite=True):
-            dense: NDArray[np.float32] = self._vectorizer.transform(texts).toarray()
-        return np.ascontiguousarray(dense, dtype=np.float32)
+            # In pieces: a large array in one call would hold Python's lock all the while.
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                piece = texts[start : start + TEXTS_AT_ONCE]
+                dense[start : start + len(piece)] = self._vectorizer.transform(piece).toarray()
+        return dense
 
 
 def _minilm() -> Embedder:

@@ -1,6 +1,6 @@
 """What a router answers beside generating: models, state, draining, vector stores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from cluster.api.kinds import (
@@ -18,6 +18,7 @@ from cluster.api.kinds import (
 )
 from cluster.router import wire as said
 from cluster.router.machine.events import DrainBegan
+from cluster.router.readiness import lacking
 from cluster.router.router import Router
 from workers.errors import PerfuseError, QueueFull
 from workers.node import Node
@@ -51,10 +52,13 @@ class Waiting:
 
 
 class Control:
-    """Handlers that never touch a request."""
+    """Handlers that never touch a request.
 
-    def __init__(self, node: Node, port: Port, router: Router) -> None:
-        self._node, self._router = node, router
+    shards   expert shards, each the only one with its experts
+    """
+
+    def __init__(self, node: Node, port: Port, router: Router, shards: Sequence[str]) -> None:
+        self._node, self._router, self._shards = node, router, shards
         self._for_chips, self._for_servers = Waiting("chips"), Waiting("memory servers")
         port.on(Models, self._models)
         port.on(State, self._state)
@@ -69,6 +73,8 @@ class Control:
     def _models(self, message: Message[Models]) -> Facts:
         settings = self._router.settings
         model = {"id": settings.model, "max_model_len": settings.max_model_len}
+        if longest := self._router.max_token_chars:
+            model["max_token_chars"] = longest
         return Facts({"models": [model]})
 
     async def _state(self, message: Message[State]) -> Facts:
@@ -81,7 +87,13 @@ class Control:
                 total[key] = total.get(key, 0) + value
         router = self._router.state
         total["num_waiting"] = total.get("num_waiting", 0) + len(router.line)
-        return Facts({"draining": router.is_draining, **total})
+        lack = lacking(router.chips.values(), self._dead_shards())
+        return Facts({"draining": router.is_draining, "lack": lack, **total})
+
+    def _dead_shards(self) -> list[str]:
+        members = self._node.members
+        homes = {shard: members.node_of(shard) for shard in self._shards}
+        return [s for s, node in homes.items() if node is None or members.member(node) is None]
 
     async def _states(self) -> list[Mapping[str, int]]:
         """All chips are asked at once; a silent one is given up before whoever asks gives up."""

@@ -2,8 +2,8 @@
 
 from cluster.api.request import Request
 from cluster.router.machine.events import PromptPrepared, RequestFailed
-from cluster.router.own_work import route_work, tokenise_work
-from cluster.router.prompts import check_length, prompt_ids
+from cluster.router.own_work import OPERATIONS_PER_TOKEN, route_work, tokenise_work
+from cluster.router.prompts import check_length, check_text, prompt_ids, prompt_text
 from cluster.router.settings import RouterSettings
 from cluster.router.wire import fault_of
 from cluster.text.tokenizer import Tokenizer
@@ -31,7 +31,8 @@ class Preparation:
         try:
             work = tokenise_work(request, passages)
             if work is None:
-                ids = self._ids(request, passages)
+                size = len(request.prompt_ids) * OPERATIONS_PER_TOKEN
+                ids = await hardware.beside(size, lambda: self._ids(request, passages))
             else:
                 ids = await hardware.run(work, self._ids, request, passages)
             hashes = await hardware.run(route_work(len(ids), self._num_chips), self._hashes, ids)
@@ -44,6 +45,9 @@ class Preparation:
         return PromptPrepared(clock.now(), request_id, ids, hashes)
 
     def _ids(self, request: Request, passages: tuple[str, ...]) -> tuple[int, ...]:
+        if request.messages:
+            text = prompt_text(request, passages, self._tokenizer)
+            check_text(request, text, self._tokenizer, self._settings.max_model_len)
         ids = tuple(prompt_ids(request, passages, self._tokenizer, self._settings.vocab))
         check_length(request, len(ids), self._settings.max_model_len)
         return ids

@@ -19,24 +19,28 @@ def retrieval_query(request: Request) -> str:
     return request.prompt
 
 
+def prompt_text(request: Request, passages: Sequence[str], tokenizer: Tokenizer) -> str:
+    """Passages go first, best first, a line each: as a system message of a chat, as lines before a
+    prompt. Raises InvalidRequest where the chat template refuses the messages.
+    """
+    context = "\n".join(passages)
+    if request.prompt is not None:
+        return f"{context}\n{request.prompt}" if context else request.prompt
+    head = [{"role": "system", "content": context}] if context else []
+    return tokenizer.render_chat([*head, *request.messages])
+
+
 def prompt_ids(
     request: Request, passages: Sequence[str], tokenizer: Tokenizer, vocab: int
 ) -> list[int]:
-    """Passages go first, best first, a line each: as a system message of a chat, as lines before a
-    prompt.
-
-    `vocab` is the model's, which may be larger than the tokenizer's (rows that pad it) or smaller
-    (tokens added, but no rows for them). Raises InvalidRequest where nothing is left to compute, an
-    id has no row, or the chat template refuses the messages.
+    """`vocab` is the model's, which may be larger than the tokenizer's (rows that pad it) or
+    smaller (tokens added, but no rows for them). Raises InvalidRequest where nothing is left to
+    compute, an id has no row, or the chat template refuses the messages.
     """
-    context = "\n".join(passages)
     if request.prompt_ids:
         ids = list(request.prompt_ids)
-    elif request.prompt is not None:
-        ids = tokenizer.encode(f"{context}\n{request.prompt}" if context else request.prompt)
     else:
-        head = [{"role": "system", "content": context}] if context else []
-        ids = tokenizer.encode(tokenizer.render_chat([*head, *request.messages]))
+        ids = tokenizer.encode(prompt_text(request, passages, tokenizer))
     if not ids:
         raise InvalidRequest("the prompt is empty: it needs at least 1 token", param="prompt")
     wrong = next((i for i in ids if not 0 <= i < vocab), None)
@@ -48,12 +52,27 @@ def prompt_ids(
     return ids
 
 
-def check_length(request: Request, num_prompt: int, max_model_len: int) -> None:
+def check_least(request: Request, tokenizer: Tokenizer, max_model_len: int) -> None:
+    """`check_length` of a prompt that has not been looked at: whatever its text, it has at least so
+    many tokens. A chat's is known when its template has made one text of it.
+    """
+    if request.prompt_ids:
+        check_length(request, len(request.prompt_ids), max_model_len)
+    elif request.prompt is not None:
+        check_text(request, request.prompt, tokenizer, max_model_len)
+
+
+def check_text(request: Request, text: str, tokenizer: Tokenizer, max_model_len: int) -> None:
+    """`check_length` of a text that is not tokenised: as far as its number of characters says."""
+    check_length(request, tokenizer.least_tokens(text), max_model_len, "at least ")
+
+
+def check_length(request: Request, num_prompt: int, max_model_len: int, accuracy: str = "") -> None:
     """Raise ContextTooLong unless prompt and answer fit the context together."""
     max_tokens = request.sampling.max_tokens
     if num_prompt + max_tokens > max_model_len:
         raise ContextTooLong(
-            f"the prompt has {num_prompt} tokens and max_tokens is {max_tokens}: together they "
-            f"must not exceed the context of {max_model_len} tokens",
+            f"the prompt has {accuracy}{num_prompt} tokens and max_tokens is {max_tokens}: "
+            f"together they must not exceed the context of {max_model_len} tokens",
             param="messages" if request.messages else "prompt",
         )

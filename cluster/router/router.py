@@ -29,6 +29,7 @@ from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
 from cluster.router.performer import Performer
 from cluster.router.preparation import Preparation
+from cluster.router.prompts import check_least
 from cluster.router.settings import RouterSettings
 from cluster.router.stores import Stores
 from cluster.router.wire import Wire
@@ -63,7 +64,7 @@ class Router:
         journaled: bool,
     ) -> None:
         """Raises JournalDamaged if what is on the disk is not what a router left there."""
-        self._node, self.settings = node, settings
+        self._node, self.settings, self._tokenizer = node, settings, tokenizer
         before = recover(node.disk, tokenizer) if journaled else Recovered(None, ())
         self._was_here_before = before.state is not None
         state = before.state or RouterState.fresh(
@@ -84,6 +85,11 @@ class Router:
     @property
     def state(self) -> RouterState:
         return self.ledger.state
+
+    @property
+    def max_token_chars(self) -> int:
+        """See Tokenizer."""
+        return self._tokenizer.max_token_chars
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
@@ -135,6 +141,7 @@ class Router:
         if self._node.clock.wall_now() > deadline_ns:
             raise DeadlineExceeded(f"{request.request_id} came after its deadline")
         check_admission(self.state, self.settings, request)
+        check_least(request, self._tokenizer, self.settings.max_model_len)
         outbox = self.state.outboxes.get(message.source)
         if outbox is not None and outbox.reader_epoch != message.source_epoch:
             self._performer.lose_reader(message.source, outbox.reader_epoch)

@@ -8,11 +8,25 @@ from numpy.typing import NDArray
 from cluster.retrieval.spread import merge
 from cluster.router.machine.state import StoreState
 from cluster.router.wire import Wire
+from workers.errors import InvalidRequest
 from workers.memory.hit import Hit
 from workers.wire.calls import Pending
 from workers.wire.kinds.memory import Hits
 
+# An embedder has each n-gram of a text in memory at once: 40 MB for this.
+QUERY_CHARS_MAX = 1 << 18
+
 Query = NDArray[np.float32]  # [1, dim]
+
+
+def check_query(query: str) -> None:
+    """Raises InvalidRequest for more text than is compared with passages."""
+    if len(query) > QUERY_CHARS_MAX:
+        raise InvalidRequest(
+            f"what is searched for has {len(query)} characters: at most {QUERY_CHARS_MAX} are "
+            "compared with passages",
+            param="query",
+        )
 
 
 async def find(

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from cluster.api.request import Request
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
-from cluster.retrieval.passages import split_document
 from cluster.router.additions import Additions
 from cluster.router.admission import find_store
 from cluster.router.ledger import Ledger
@@ -26,7 +25,8 @@ from cluster.router.machine.store_events import (
     StoreNamed,
 )
 from cluster.router.prompts import retrieval_query
-from cluster.router.searching import find
+from cluster.router.searching import check_query, find
+from cluster.router.splitting import split
 from cluster.router.wire import NEVER_NS, Wire
 from workers.errors import DeadlineExceeded, InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
@@ -165,7 +165,7 @@ class Stores:
         filling = {(store_id, file_id) for file_id in names}
         self._filling |= filling
         try:
-            passages = [p for file_id, _, text in documents for p in split_document(file_id, text)]
+            passages = await split(self._node, documents)
             vectors = await self._embed(store, [passage.text for passage in passages])
             self.additions.check(store, deadline_ns)
             await self.additions.add(store, files, passages, vectors, deadline_ns, preloaded=False)
@@ -206,6 +206,7 @@ class Stores:
     ) -> list[Hit]:
         """The best `top_k` passages of all servers."""
         store = self.get(store_id)
+        check_query(query)
         if not 1 <= top_k <= TOP_K_MAX:
             raise InvalidRequest(
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"

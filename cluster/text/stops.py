@@ -1,6 +1,7 @@
 """Streaming text waits while its end may begin a stop string, and no longer than is safe."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 class StopMatcher:
@@ -8,11 +9,14 @@ class StopMatcher:
 
     First means complete first, so that the cut does not depend on how the text is split into
     pieces; of several that are complete at the same character, the longest. Text that might begin a
-    stop string is held back until that is decided.
+    stop string is held back until that is decided. A character costs the same however long the
+    strings are.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stops)
+        self._stops = tuple(sorted(stops, key=len, reverse=True))
+        self._borders = [_borders(stop) for stop in self._stops]
+        self._begun = [0] * len(self._stops)  # characters of each with which the text ends
         self._held = ""
         self.matched: str | None = None
 
@@ -24,19 +28,17 @@ class StopMatcher:
         """Text that is safe to show; nothing once stopped."""
         if self.stopped:
             return ""
+        if not self._stops:
+            return text
+        start = len(self._held)
         self._held += text
-        found = [
-            (at + len(stop), at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0
-        ]
-        if found:
-            _, at, self.matched = min(found)
-            safe, self._held = self._held[:at], ""
-            return safe
-        keep = self._undecided()
-        safe, self._held = (
-            self._held[: len(self._held) - keep],
-            self._held[len(self._held) - keep :],
-        )
+        for end, character in enumerate(text, start + 1):
+            self.matched = self._complete(character)
+            if self.matched is not None:
+                safe, self._held = self._held[: end - len(self.matched)], ""
+                return safe
+        keep = len(self._held) - max(self._begun)
+        safe, self._held = self._held[:keep], self._held[keep:]
         return safe
 
     def flush(self) -> str:
@@ -44,11 +46,27 @@ class StopMatcher:
         rest, self._held = self._held, ""
         return rest
 
-    def _undecided(self) -> int:
-        """Length of the longest end of the held text that begins a stop string."""
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for length in range(min(longest, len(self._held)), 0, -1):
-            end = self._held[-length:]
-            if any(stop.startswith(end) for stop in self._stops):
-                return length
-        return 0
+    def _complete(self, character: str) -> str | None:
+        """The longest string that this character completes (Knuth, Morris, Pratt 1977)."""
+        complete: str | None = None
+        for index, stop in enumerate(self._stops):
+            begun, borders = self._begun[index], self._borders[index]
+            while begun and stop[begun] != character:
+                begun = borders[begun - 1]
+            begun += stop[begun] == character
+            self._begun[index] = begun
+            if begun == len(stop) and complete is None:
+                complete = stop
+        return complete
+
+
+@lru_cache(maxsize=1024)
+def _borders(stop: str) -> tuple[int, ...]:
+    """Of each beginning: the length of its longest shorter beginning that it also ends with."""
+    borders, length = [0], 0
+    for character in stop[1:]:
+        while length and stop[length] != character:
+            length = borders[length - 1]
+        length += stop[length] == character
+        borders.append(length)
+    return tuple(borders)

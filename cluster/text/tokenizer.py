@@ -25,6 +25,8 @@ _IN_TEMPLATES = (
     ValueError,
 )
 IDS_MAX = 1 << 24  # the largest public vocabulary has 262,144
+# Texts from here on are encoded without holding Python's lock: some ms.
+LONG_CHARS = 8192
 
 
 def _byte_of_character() -> dict[str, int]:
@@ -52,7 +54,10 @@ class Tokenizer:
         self._names = dict(names)
         added = inner.get_added_tokens_decoder()
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self._latest: tuple[str, list[int]] = ("", [])
         self._bytes_by_id = self._table()
+        drops = inner.normalizer is not None or any(t.lstrip or t.rstrip for t in added.values())
+        self._longest_bytes = 0 if drops else max(map(len, self._bytes_by_id), default=0)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
@@ -81,8 +86,26 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids; special tokens that are spelled out in the text become their ids."""
-        ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
-        return ids
+        if len(text) < LONG_CHARS:
+            ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
+            return ids
+        # The choices of one prompt come one after the other.
+        latest, ids = self._latest
+        if latest != text:
+            # The same, but for a batch the library lets Python's lock go.
+            (encoded,) = self._inner.encode_batch_fast([text], add_special_tokens=False)
+            ids = encoded.ids
+            self._latest = (text, ids)
+        return list(ids)
+
+    @property
+    def max_token_chars(self) -> int:
+        """No token stands for more characters than that; 0 where the tokenizer may drop some."""
+        return self._longest_bytes
+
+    def least_tokens(self, text: str) -> int:
+        """It has at least so many tokens, found without looking at it."""
+        return -(-len(text) // self._longest_bytes) if self._longest_bytes else 0
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all ids without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -157,6 +180,7 @@ class BareTokenizer(Tokenizer):
     def __init__(self, vocab_size: int) -> None:
         self.special_ids = frozenset()
         self._vocab_size = vocab_size
+        self._longest_bytes = 0
 
     @property
     def vocab_size(self) -> int:

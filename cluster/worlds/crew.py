@@ -178,7 +178,8 @@ class Crew:
 
         if self._router is not None:
             self._router.begin()
-            Control(self.node, self._router.port, self._router)
+            shards = list(dict.fromkeys(self.blueprint.plan.experts.values()))
+            Control(self.node, self._router.port, self._router, shards)
 
     async def preload(self) -> None:
         """On the router's node: bring the scenario's collections to the memory servers."""

@@ -1,29 +1,39 @@
 """What a world gives a node to stand on: the one thing in which worlds differ."""
 
+import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
 from configs.schema import ClusterSection
+from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
 from workers.host.clock.origin import Origin
 from workers.host.clock.virtual import VirtualClock
 from workers.host.disk import Disk, FolderDisk, MemoryDisk
+from workers.host.garbage import Garbage
 from workers.host.trace import Trace
 from workers.wire.mail import Codec, Frames, Handover, Mail, WholeFrames
 from workers.wire.transport.base import Transport
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
+# An event loop that wants Python's lock back from a thread gets it so soon; Python's own 5 ms, once
+# for each of the few waits on a token's way, would show in the gaps of a stream.
+SWITCH_S = 0.0005
+
 
 class Host(Protocol):
-    """Clock, wire, disk, trace and compute thread of the nodes that stand on it."""
+    """Clock, wire, disk, trace and threads of the nodes that stand on it."""
 
     @property
     def clock(self) -> Clock: ...
 
     @property
     def thread(self) -> Executor | None: ...
+
+    @property
+    def aside(self) -> Aside | None: ...
 
     def mail(self, node: str) -> Mail:
         """A new wire for an incarnation of a node."""
@@ -34,6 +44,10 @@ class Host(Protocol):
         ...
 
     def trace(self, node: str) -> Trace: ...
+
+    def stands(self) -> None:
+        """A node has all that it will keep."""
+        ...
 
     def close(self) -> None:
         """When no node stands on it any more."""
@@ -47,6 +61,7 @@ class VirtualHost:
     """
 
     thread: Executor | None = None
+    aside: Aside | None = None
 
     def __init__(self, clock: VirtualClock, *, through_frames: bool = False) -> None:
         self.clock = clock
@@ -64,18 +79,24 @@ class VirtualHost:
     def trace(self, node: str) -> Trace:
         return self.whole_trace
 
+    def stands(self) -> None:
+        """Whoever runs the world looks after its garbage."""
+
     def close(self) -> None:
         """Nothing to let go of."""
 
 
 class LiveHost:
-    """The wall clock, one compute thread, and disks in `folder`. Made inside the event loop in
-    which the nodes will live.
+    """The wall clock, a compute thread, threads for what users send, disks in `folder`. Made
+    inside the event loop in which the nodes will live.
     """
 
     def __init__(self, cluster: ClusterSection, origin: Origin, folder: Path) -> None:
         self.clock = LiveClock(origin.here_ns(), cluster.dilation, emulated=cluster.emulation)
         self.thread = ThreadPoolExecutor(1, "compute")
+        self.aside = Aside("aside")
+        self._garbage = Garbage()
+        sys.setswitchinterval(SWITCH_S)
         self._folder = folder
 
     def disk(self, node: str) -> FolderDisk:
@@ -84,8 +105,13 @@ class LiveHost:
     def trace(self, node: str) -> Trace:
         return Trace()
 
+    def stands(self) -> None:
+        self._garbage.begin()
+
     def close(self) -> None:
         self.thread.shutdown(wait=False, cancel_futures=True)
+        self.aside.close()
+        self._garbage.end()
         self.clock.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
+from workers.errors import PeerDead
 from workers.wire.membership import Member
 
 PROGRESS_EVERY_S = 0.5
@@ -23,6 +24,7 @@ class LiveWorld(ABC):
         self.blueprint = blueprint
         self.members: list[Member] = []  # those who live
         self._epochs: dict[str, int] = {}  # of whoever was placed last
+        self._asked: dict[str, Any] = {}  # node -> whether it still serves, without answer so far
 
     @abstractmethod
     def begin(self, node: str, question: str, *arguments: Any) -> Any:
@@ -75,6 +77,23 @@ class LiveWorld(ABC):
         for answer in answers[num_told:]:
             on_answer(answer)
         return answers
+
+    def check_serves(self) -> None:
+        """Raises PeerDead if the endpoint can never answer again: nobody restarts its gateway or
+        its router. One that is only slow to say so counts as alive.
+        """
+        for node, question in ((self._gateway, "serves"), (self._router, "pid")):
+            if node not in [member.node for member in self.members]:
+                raise PeerDead(f"{node} is gone: nothing can be served any more", node=node)
+            begun = self._asked.pop(node, None) or self.begin(node, question)
+            if not self.is_answered(begun, 0.0):
+                self._asked[node] = begun
+            elif self.result(begun) is False:
+                raise PeerDead(f"the HTTP server on {node} has ended", node=node)
+
+    @property
+    def _router(self) -> str:
+        return self.blueprint.node_of("router").name
 
     @property
     def _gateway(self) -> str:

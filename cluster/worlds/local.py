@@ -5,27 +5,31 @@ Ray is the control plane: it starts and stops processes and carries the driver's
 travels by it.
 """
 
-import asyncio
 import os
 import secrets
-import shutil
 import signal
-import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.folder import own_folder
 from cluster.worlds.host import WireHost
 from cluster.worlds.live import LiveWorld, quiet
-from cluster.worlds.raising import OnStep, raise_again, raise_cluster
-from cluster.worlds.ray_session import ray, start_ray
+from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
+from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.seat import Seat
 from workers.actors import Make, start_process
+from workers.errors import PeerDead
+from workers.host.aside import at_once
 from workers.host.clock.origin import Origin
 
 START_TIMEOUT_S = 180
+# A gateway drains for its own `drain_timeout_s`, and then tells whoever is left. Sockets close at
+# once, or never.
+END_TIMEOUT_S = {"stop_http": 120, "stop": 10}
 
 
 class LocalWorld(LiveWorld):
@@ -63,7 +67,11 @@ class LocalWorld(LiveWorld):
         return bool(ray.wait([begun], timeout=timeout_s)[0])
 
     def result(self, begun: Any, timeout_s: float | None = None) -> Any:
-        return ray.get(begun, timeout=timeout_s)
+        try:
+            return ray.get(begun, timeout=timeout_s)
+        except ray.exceptions.RayActorError as error:
+            name = next((n for n, p in self._processes.items() if _is_of(p, error)), "a node")
+            raise PeerDead(f"{name} is gone: its process ended", node=name) from error
 
     def kill(self, node: str) -> None:
         """The node's process dies without a word: kill -9."""
@@ -72,21 +80,32 @@ class LocalWorld(LiveWorld):
         os.kill(pid, signal.SIGKILL)
 
     def revive(self, node: str) -> None:
-        self.members = asyncio.run(raise_again(self, self.members, node, self._next_epoch(node)))
+        self.members = at_once(raise_again(self, self.members, node, self._next_epoch(node)))
 
     # ----------------------------------------------------------------------------------------------
 
     def start(self, on_step: OnStep) -> None:
         """Let the cluster stand."""
-        self.members = asyncio.run(raise_cluster(self.blueprint, self, on_step))
+        # Not by asyncio.run: its own handler of Ctrl-C only cancels a task while Ray blocks.
+        self.members = at_once(raise_cluster(self.blueprint, self, on_step))
 
     def stop(self) -> None:
-        """Let each close its sockets; one that is dead already has nothing to close."""
-        for reference in [process.stop.remote() for process in self._processes.values()]:
+        """In the order of every world; what is dead already has nothing to end, and what never
+        stood has nothing open.
+        """
+        try:
+            for question in ENDING if self.members else ():
+                self._end(question)
+        finally:
+            for process in self._processes.values():
+                ray.kill(process)
+
+    def _end(self, question: str) -> None:
+        begun = [process.end.remote(question) for process in self._processes.values()]
+        ends_s = time.monotonic() + END_TIMEOUT_S[question]
+        for reference in begun:
             with suppress(ray.exceptions.RayError, TimeoutError):
-                ray.get(reference, timeout=10)
-        for process in self._processes.values():
-            ray.kill(process)
+                ray.get(reference, timeout=max(0.0, ends_s - time.monotonic()))
 
 
 def _seat(
@@ -106,8 +125,7 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
     Raises RuntimeError if Ray does not start, TimeoutError if a step of the start takes longer than
     START_TIMEOUT_S.
     """
-    folder = Path(tempfile.mkdtemp(prefix="perfuse-"))
-    try:
+    with own_folder() as folder:
         on_step("starting Ray")
         try:
             start_ray(folder)
@@ -118,9 +136,11 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
             finally:
                 world.stop()
         finally:
-            ray.shutdown()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            end_ray(folder)
+
+
+def _is_of(process: Any, error: Any) -> bool:
+    return bool(process._actor_id.hex() == error.actor_id)
 
 
 def _wait(begun: dict[str, Any]) -> dict[str, Any]:

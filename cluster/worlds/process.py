@@ -8,8 +8,6 @@ With emulation off this is a server in its own right.
 """
 
 import asyncio
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -19,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.folder import own_folder
 from cluster.worlds.host import ProcessHost
 from cluster.worlds.live import LiveWorld, quiet
-from cluster.worlds.raising import OnStep, raise_again, raise_cluster
+from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.seat import Seat
 
 T = TypeVar("T")
@@ -121,11 +120,8 @@ class ProcessWorld(LiveWorld):
 
     async def _stop(self) -> None:
         try:
-            # All HTTP servers first: what they drain still needs every other node.
-            for seat in self.seats.values():
-                await seat.stop_http()
-            for seat in self.seats.values():
-                await seat.stop()
+            for question in ENDING:
+                await self.ask_each(list(self.seats), question)
         finally:
             if self._host is not None:
                 self._host.close()
@@ -148,13 +144,10 @@ def process_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Pro
     """Let the cluster stand in this process, and take it down whatever happens; leaves no thread
     and no file.
     """
-    folder = Path(tempfile.mkdtemp(prefix="perfuse-"))
-    try:
+    with own_folder() as folder:
         world = ProcessWorld(blueprint, folder)
         try:
             world.start(on_step)
             yield world
         finally:
             world.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,9 @@ from workers.wire.membership import Member
 # Told of each step of a start.
 OnStep = Callable[[str], None]
 FIRST_EPOCH = 1
+# How a cluster ends, the same in every world: each question is put to every node, and answered,
+# before the next. What HTTP servers drain still needs every other node.
+ENDING = ("stop_http", "stop")
 
 
 class Seats(Protocol):

@@ -9,12 +9,15 @@ import os
 import secrets
 import signal
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from cluster.worlds.session_processes import processes_of_session
+from cluster.worlds.session_processes import (
+    end_processes,
+    processes_of_session,
+    ray_processes,
+)
 
 # Nobody else on this machine may talk to the session, and nothing is reported to anybody.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -24,7 +27,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
-__all__ = ["ray", "start_ray"]
+__all__ = ["end_ray", "ray", "start_ray"]
 
 # What a Ray session may take for objects; only questions and answers of the driver pass through it.
 OBJECT_STORE_BYTES = 80 << 20
@@ -38,17 +41,17 @@ SETTINGS = {"worker_niceness": 0, "health_check_failure_threshold": 100}
 # another try; one on which two have failed needs its owner.
 ATTEMPTS = 2
 
-# How long processes that were killed may take to be gone, and what is shown of each log.
-END_S = 10
+# How long Ray's processes may take to end by themselves, and what is shown of each log.
+LEAVE_S = 3
 LAST_LINES = 3
 
 
 def start_ray(folder: Path) -> None:
     """Start Ray's processes; their files go into `folder`, which the caller removes after
-    `ray.shutdown`. SIGTERM stays the caller's: Ray's own handler ends the process where it stands.
+    `end_ray`. SIGTERM stays the caller's: Ray's own handler ends the process where it stands.
 
-    Raises RuntimeError, with the last words of Ray's logs, if Ray does not start in ATTEMPTS tries;
-    what the tries had started is ended then.
+    Raises RuntimeError, with the last words of Ray's logs, if Ray does not start in ATTEMPTS tries.
+    What a try had started is ended then, and when a signal interrupts it.
     """
     # Every process is one machine of the emulated cluster: its libraries must not take each other's
     # cores.
@@ -62,8 +65,10 @@ def start_ray(folder: Path) -> None:
             try:
                 _start(place)
                 return
-            except Exception as error:
-                _end_processes_of(place)
+            except BaseException as error:
+                end_ray(place, leave_s=0)
+                if not isinstance(error, Exception):
+                    raise
                 if attempt == ATTEMPTS:
                     words = _last_words(place)
                     raise RuntimeError(
@@ -89,14 +94,19 @@ def _start(folder: Path) -> None:
     )
 
 
-def _end_processes_of(folder: Path) -> None:
-    """Ray forgets what it had started when it fails half-way."""
+def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:
+    """End Ray, and whatever of its processes has not gone `leave_s` later: it forgets what it had
+    started when it fails half-way, and its agents may outlive their parent.
+    """
+    started = _started_below(folder)
     ray.shutdown()
-    ended = processes_of_session(folder, psutil.Process().children()).values()
-    for process in ended:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(ended, timeout=END_S)
+    left = psutil.wait_procs(started, timeout=leave_s)[1]
+    orphans = processes_of_session(folder, ray_processes()).values()
+    end_processes([*left, *_started_below(folder), *orphans])
+
+
+def _started_below(folder: Path) -> list[psutil.Process]:
+    return list(processes_of_session(folder, psutil.Process().children()).values())
 
 
 def _last_words(folder: Path) -> str:

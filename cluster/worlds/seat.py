@@ -12,6 +12,7 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
+from cluster.worlds.watchdog import Watchdog
 from workers.host.rng import Rng
 from workers.host.trace import Delivered, Ran
 from workers.model.numerics import numerics_of
@@ -35,8 +36,7 @@ class Seat:
     QUESTIONS = (
         "listen", "build", "meet", "part", "open", "preload", "held", "run", "progress",
         "lateness", "joules", "preemptions", "queues", "reset_trace", "serve_http", "stop_http",
-        "failures",
-        "activity", "pid",
+        "failures", "activity", "pid", "serves", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +54,7 @@ class Seat:
         self._failures: list[str] = []
         self._answers: list[Answer] = []
         self._server: GatewayServer | None = None
+        self._watchdog = Watchdog()
         self.plan = plan = blueprint.plan.node(name)
         self.mail = host.mail(name)
         self.node = Node(
@@ -70,6 +71,7 @@ class Seat:
             on_failure=self._failed,
             numerics=numerics_of(blueprint.scenario.model.precision),
             compute_thread=host.thread,
+            aside=host.aside,
         )
         self.crew: Crew | None = None
 
@@ -110,6 +112,7 @@ class Seat:
     async def open(self) -> None:
         """All others have met this node: its workers begin."""
         self._standing.begin()
+        self._host.stands()
         self.node.endpoint.incoming.open()
 
     async def preload(self) -> None:
@@ -130,6 +133,14 @@ class Seat:
     async def pid(self) -> int:
         """The process in which the node stands."""
         return os.getpid()
+
+    async def watch(self) -> None:
+        """Begin to measure how long callbacks hold this process's event loops."""
+        self._watchdog.start()
+
+    async def longest_callbacks(self) -> list[tuple[int, str]]:
+        """The longest since `watch`: processor nanoseconds, and what they did."""
+        return self._watchdog.stop()
 
     async def activity(self) -> dict[str, int]:
         """What this node is busy with now: tasks of its event loop, and calls without an answer."""
@@ -184,7 +195,12 @@ class Seat:
         await self._server.start()
         return self._server.url
 
+    async def serves(self) -> bool:
+        """Whether what `serve_http` began still goes on."""
+        return self._server is not None and self._server.is_serving
+
     async def stop_http(self) -> None:
+        """Let open answers end, then close."""
         if self._server is not None:
             await self._server.stop()
             self._server = None

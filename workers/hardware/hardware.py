@@ -20,6 +20,7 @@ from workers.hardware.machine import MAIN_ENGINE, SCALAR, resources_of
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
+from workers.host.aside import IN_LINE_MAX, Aside
 from workers.host.clock.base import Clock, wake
 from workers.host.trace import Ran, Trace
 
@@ -72,15 +73,25 @@ class Launch:
 
 
 class Hardware:
-    """Resources of one machine, shared by all workers that stand on its node."""
+    """Resources of one machine, shared by all workers that stand on its node.
+
+    thread   where models are computed; None computes everything in line
+    aside    where what users send is worked on
+    """
 
     def __init__(
-        self, node: str, spec: DeviceSpec, clock: Clock, trace: Trace, thread: Executor | None
+        self,
+        node: str,
+        spec: DeviceSpec,
+        clock: Clock,
+        trace: Trace,
+        thread: Executor | None,
+        aside: Aside | None = None,
     ) -> None:
         self._node, self.spec, self._clock = node, spec, clock
-        self._trace, self._thread = trace, thread
+        self._trace, self._thread, self._aside = trace, thread, aside
         self.resources: Mapping[str, Resource] = resources_of(spec, clock)
-        self._engines = (MAIN_ENGINE, SCALAR, *spec.engines)
+        self._engines = (MAIN_ENGINE, *spec.engines)
         self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
         self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0
@@ -96,7 +107,7 @@ class Hardware:
         if self._is_small(work):
             result = kernel(*args, **kwargs)
         else:
-            result = await self._on_thread(kernel, *args, **kwargs)
+            result = await self._elsewhere(work, lambda: kernel(*args, **kwargs))
         if launch is None:
             return result
         computed_ns = self._clock.wall_now()
@@ -114,6 +125,12 @@ class Hardware:
         """
         assert not self._clock.emulated, "emulated work is declared"
         return await self._on_thread(kernel, *args, **kwargs)
+
+    async def beside(self, size: int, job: Callable[[], R]) -> R:
+        """Do what no emulated machine is charged for, of a size in scalar operations, beside the
+        event loop.
+        """
+        return job() if self._aside is None else await self._aside.run(size, job)
 
     def launch(self, work: Work, start_ns: int) -> Launch:
         """Begin `work`: all its demands at once. Counts its energy.
@@ -150,13 +167,28 @@ class Hardware:
         """Whether the event loop may wait for its numbers, be its dtypes the device's or not."""
         if self._thread is None:
             return True
-        operations = sum(
+        return self._operations(work) < IN_LINE_FLOPS_MAX and _host_size(work) < IN_LINE_MAX
+
+    def _operations(self, work: Work) -> int:
+        """Of engines that compute models."""
+        return sum(
             demand.amount
             for demand in work.demands
             if demand.resource.partition(".")[0] in self._engines
         )
-        return operations < IN_LINE_FLOPS_MAX
+
+    async def _elsewhere(self, work: Work, job: Callable[[], R]) -> R:
+        """Texts and such have threads of their own: a model's next step does not wait for them."""
+        if self._aside is None or self._operations(work) >= IN_LINE_FLOPS_MAX:
+            return await self._on_thread(job)
+        return await self._aside.run(_host_size(work), job)
 
     async def _on_thread(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: kernel(*args, **kwargs))
+
+
+def _host_size(work: Work) -> int:
+    """Scalar operations that it takes here."""
+    declared = sum(demand.amount for demand in work.demands if demand.resource == SCALAR)
+    return max(declared, work.host_size)

@@ -30,10 +30,13 @@ class Work(NamedTuple):
 
     name      what it is, for traces: "attention", "experts", "logits", "search"
     demands   all begin together; the work is done when the last of them is
+    host_size   scalar operations for which it holds the machine that emulates, where its demands do
+                not say so; 0: it hardly does
     """
 
     name: str
     demands: tuple[Demand, ...] = ()
+    host_size: int = 0
 
     @classmethod
     def of(

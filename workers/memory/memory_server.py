@@ -13,6 +13,7 @@ import numpy as np
 
 from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.hardware.work import Work
+from workers.host.aside import SMALL_MAX
 from workers.kv.pool import BlockPool
 from workers.kv.pool_client import hashes_of
 from workers.memory.shard import RetrievalShard
@@ -34,6 +35,10 @@ from workers.wire.kinds.memory import (
 )
 from workers.wire.message import Message
 from workers.wire.roles import Array
+
+# What changes a shard's files, of whatever size, is done by one thread in the order in which it
+# came: that of large jobs, the oldest of equals first.
+FILE_SIZE = SMALL_MAX
 
 NO_BLOCKS = PoolBlocks(
     np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint8)
@@ -80,13 +85,15 @@ class MemoryServer:
             raise NotFound(f"{self._name} has no vector store {store!r}; it has {known}")
         return self._shards[store]
 
-    def _store_create(self, message: Message[ShardCreate]) -> None:
+    async def _store_create(self, message: Message[ShardCreate]) -> None:
         """An empty shard, durable from now on; one that is here already stays as it is."""
         self._ended.check(message)
         store, dim = message.content.store, message.content.dim
         if store not in self._shards:
-            self._shards[store] = RetrievalShard(dim)
-            save_shard(self._node.disk, self._file(store), self._shards[store])
+            shard = self._shards[store] = RetrievalShard(dim)
+            await self._node.hardware.beside(
+                FILE_SIZE, lambda: save_shard(self._node.disk, self._file(store), shard)
+            )
 
     async def _store_add(self, message: Message[ShardAdd]) -> ShardSize:
         """Add passages, then make them durable: the answer means that a crash will not lose
@@ -104,29 +111,38 @@ class MemoryServer:
 
         try:
             if content.preloaded:  # written before the cluster started: costs nothing now
-                add()
+                await self._node.hardware.beside(FILE_SIZE, add)
             else:
                 work = Work.of("store_add", writes={self._tier: content.vectors.nbytes})
-                await self._node.hardware.run(work, add)
+                await self._node.hardware.run(work._replace(host_size=FILE_SIZE), add)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         return ShardSize(shard.num_passages, shard.bytes_held())
 
-    def _store_take_back(self, message: Message[ShardTakeBack]) -> ShardSize:
+    async def _store_take_back(self, message: Message[ShardTakeBack]) -> ShardSize:
         """Whatever of it is here goes, and what is still on its way is refused."""
         self._ended.check(message)
         content = message.content
         shard = self._shard(content.store)
-        if shard.take_back(range(content.first_id, content.first_id + content.num_passages)):
-            save_shard(self._node.disk, self._file(content.store), shard)
+
+        def take_back() -> None:
+            removed = shard.take_back(
+                range(content.first_id, content.first_id + content.num_passages)
+            )
+            if removed and self._shards.get(content.store) is shard:
+                save_shard(self._node.disk, self._file(content.store), shard)
+
+        await self._node.hardware.beside(FILE_SIZE, take_back)
         return ShardSize(shard.num_passages, shard.bytes_held())
 
-    def _store_delete(self, message: Message[ShardDelete]) -> ShardDeleted:
+    async def _store_delete(self, message: Message[ShardDelete]) -> ShardDeleted:
         self._ended.note(message)
         store = message.content.store
         known = self._shards.pop(store, None) is not None
         if known:
-            delete_shard(self._node.disk, self._file(store))
+            await self._node.hardware.beside(
+                FILE_SIZE, lambda: delete_shard(self._node.disk, self._file(store))
+            )
         return ShardDeleted(known)
 
     async def _search(self, message: Message[Search]) -> Hits:

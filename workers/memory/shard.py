@@ -5,6 +5,7 @@ gives the same answer however many shards it is cut into: the score of a pair de
 alone.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ SCORE_MAX = 1e38
 
 
 class RetrievalShard:
-    """Passages in the order they were added; ids are unique."""
+    """Passages in the order they were added; ids are unique. One thread may add and another one
+    search.
+    """
 
     def __init__(self, dim: int) -> None:
         if dim < 1:
@@ -33,6 +36,7 @@ class RetrievalShard:
         # cores with others.
         faiss.omp_set_num_threads(1)
         self.dim = dim
+        self._lock = threading.Lock()  # FAISS lets Python's go
         self._index: Any = faiss.IndexFlatIP(dim)
         self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self._known: dict[int, None] = {}
@@ -88,12 +92,13 @@ class RetrievalShard:
         ids = np.asarray(passage_ids, np.int64).reshape(-1)
         files = [""] * len(texts) if file_ids is None else list(file_ids)
         self._check(ids, vectors, texts, files)
-        self._index.add(np.ascontiguousarray(vectors, np.float32))
-        self._ids = np.concatenate([self._ids, ids])
-        self._known.update(dict.fromkeys(ids.tolist()))
-        self._texts.extend(texts)
-        self._file_ids.extend(files)
-        self._text_bytes += sum(len(text.encode()) for text in texts)
+        with self._lock:
+            self._index.add(np.ascontiguousarray(vectors, np.float32))
+            self._ids = np.concatenate([self._ids, ids])
+            self._known.update(dict.fromkeys(ids.tolist()))
+            self._texts.extend(texts)
+            self._file_ids.extend(files)
+            self._text_bytes += sum(len(text.encode()) for text in texts)
 
     def _check(
         self,
@@ -148,16 +153,17 @@ class RetrievalShard:
         """Rows, in order."""
         if not removed:
             return 0
-        gone = np.zeros(self.num_passages, bool)
-        gone[removed] = True
-        for row in removed:
-            del self._known[int(self._ids[row])]
-            self._text_bytes -= len(self._texts[row].encode())
-        self._index.remove_ids(np.asarray(removed, np.int64))  # the rows after them move up
-        self._ids = self._ids[~gone]
-        kept = np.flatnonzero(~gone).tolist()
-        self._texts = [self._texts[row] for row in kept]
-        self._file_ids = [self._file_ids[row] for row in kept]
+        with self._lock:
+            gone = np.zeros(self.num_passages, bool)
+            gone[removed] = True
+            for row in removed:
+                del self._known[int(self._ids[row])]
+                self._text_bytes -= len(self._texts[row].encode())
+            self._index.remove_ids(np.asarray(removed, np.int64))  # the rows after them move up
+            self._ids = self._ids[~gone]
+            kept = np.flatnonzero(~gone).tolist()
+            self._texts = [self._texts[row] for row in kept]
+            self._file_ids = [self._file_ids[row] for row in kept]
         return len(removed)
 
     def search(self, queries: NDArray[np.float32], top_k: int) -> list[list[Hit]]:
@@ -176,7 +182,8 @@ class RetrievalShard:
         found: list[list[Hit]] = []
         for start in range(0, len(queries), QUERIES_PER_CALL):
             batch = np.ascontiguousarray(queries[start : start + QUERIES_PER_CALL], np.float32)
-            found.extend(self._search_batch(batch, top_k))
+            with self._lock:
+                found.extend(self._search_batch(batch, top_k))
         return found
 
     def _search_batch(self, queries: NDArray[np.float32], top_k: int) -> list[list[Hit]]:

@@ -1,11 +1,15 @@
 """How the tokens of one request are chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from configs.outside import shown
 from workers.errors import InvalidRequest
+
+# OpenAI's own limit of strings. Each token is compared with all strings and ids, of every stream of
+# a step at once, so both are bounded.
+STOPS_MAX, STOP_CHARS_MAX, STOP_TOKENS_MAX = 4, 1024, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,20 @@ class SamplingParams:
             (0.0 <= self.temperature <= 2.0, "temperature", self.temperature, "between 0 and 2"),
             (0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0 and at most 1"),
             (0 <= self.top_k < 1 << 63, "top_k", self.top_k, "0 (all) or more, in 64 bits"),
-            (len(self.stop) <= 4, "stop", list(self.stop), "at most 4 strings"),
-            (all(self.stop), "stop", list(self.stop), "non-empty strings"),
+            (len(self.stop) <= STOPS_MAX, "stop", _many(self.stop), f"at most {STOPS_MAX} strings"),
+            (all(self.stop), "stop", self.stop[:STOPS_MAX], "non-empty strings"),
+            (
+                max(map(len, self.stop), default=0) <= STOP_CHARS_MAX,
+                "stop",
+                f"{max(map(len, self.stop), default=0)} characters long",
+                f"at most {STOP_CHARS_MAX}",
+            ),
+            (
+                len(self.stop_token_ids) <= STOP_TOKENS_MAX,
+                "stop_token_ids",
+                _many(self.stop_token_ids),
+                f"at most {STOP_TOKENS_MAX} ids",
+            ),
             (
                 self.logprobs is None or 0 <= self.logprobs <= 20,
                 "logprobs",
@@ -46,7 +62,8 @@ class SamplingParams:
         )
         for holds, name, value, right in checks:
             if not holds:
-                raise InvalidRequest(f"{name} is {shown(value)}: it must be {right}", param=name)
+                said = value if isinstance(value, str) else shown(value)
+                raise InvalidRequest(f"{name} is {said}: it must be {right}", param=name)
 
     def to_body(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,3 +82,8 @@ class SamplingParams:
         known["stop"] = tuple(known.get("stop", ()))
         known["stop_token_ids"] = tuple(known.get("stop_token_ids", ()))
         return cls(**known)
+
+
+def _many(values: Sequence[object]) -> str:
+    """A list that may be far too long to be shown."""
+    return f"{list(values)!r}" if len(values) <= 8 else f"a list of {len(values)}"

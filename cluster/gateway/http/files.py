@@ -18,7 +18,7 @@ def add_file_routes(app: FastAPI, desk: Desk) -> None:
     async def upload(request: Request) -> Response:
         limits = desk.settings
         filename, purpose, content = await read_upload(
-            request, limits.max_file_bytes, limits.body_timeout_s
+            request, limits.max_file_bytes, limits.body_timeout_s, desk.aside
         )
         file = desk.shelf.add(filename, purpose, content, desk.now_s(), desk.incarnation)
         return json_response(_shown(file))

@@ -20,6 +20,8 @@ def add_health_routes(app: FastAPI, desk: Desk) -> None:
             return json_response({"status": "unreachable"}, 503)
         if desk.draining or state.draining:
             return json_response({"status": "draining"}, 503)
+        if state.lack:
+            return json_response({"status": "unavailable", "reason": state.lack}, 503)
         return json_response({"status": "ready"}) if state.ready else _loading()
 
     app.add_api_route("/health", health, methods=["GET"])

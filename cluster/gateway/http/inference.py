@@ -13,13 +13,15 @@ from cluster.gateway.chat_request import parse_chat
 from cluster.gateway.completion_form import CompletionForm
 from cluster.gateway.completion_request import parse_completion
 from cluster.gateway.desk import Desk
+from cluster.gateway.fitting import check_fits
 from cluster.gateway.generation import Generation
-from cluster.gateway.http.body import read_json
+from cluster.gateway.http.body import OPERATIONS_PER_BYTE, json_of, read_body
 from cluster.gateway.http.generate import GenerationResponse
 from cluster.gateway.http.shell import NAME
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import NotFound
+from workers.host.aside import IN_LINE_MAX
 
 Parse = Callable[[object, Name, int, GatewaySettings], Generation]
 
@@ -31,10 +33,16 @@ def json_response(body: object, status: int = 200) -> Response:
 def add_inference_routes(app: FastAPI, desk: Desk) -> None:
     async def generate(request: Request, parse: Parse, form: Form) -> Response:
         limits = desk.settings
-        body = await read_json(request, limits.max_body_bytes, limits.body_timeout_s)
+        raw = await read_body(request, limits.max_body_bytes, limits.body_timeout_s)
         start_ns = desk.now_ns()
         name: Name = request.scope[NAME]
-        generation = parse(body, name, desk.naming.seed(), limits)
+        size = len(raw) * OPERATIONS_PER_BYTE
+        generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
+        if size >= IN_LINE_MAX:
+            check_fits(generation, await desk.client.models())
+        # Seeds are dealt in the order in which requests were understood, whoever was read first.
+        if not generation.is_seeded:
+            generation = generation.seeded(desk.naming.seed())
         desk.naming.seed_taken()
         return GenerationResponse(desk, generation, form, name, start_ns)
 

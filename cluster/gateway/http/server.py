@@ -49,6 +49,11 @@ class GatewayServer:
         return self._port
 
     @property
+    def is_serving(self) -> bool:
+        """Started, and neither stopped nor ended by an error."""
+        return self._serving is not None and not self._serving.done()
+
+    @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
@@ -75,6 +80,7 @@ class GatewayServer:
         self._server.end()
         await self._serving
         self._serving = None
+        self.desk.aside.close()
         # Whoever has not read its answer by now never will; an open socket would outlive us.
         for connection in list(self._server.server_state.connections):
             transport = connection.transport

@@ -15,7 +15,7 @@ from cluster.gateway.desk import Desk
 from cluster.gateway.fields import Fields
 from cluster.gateway.files import Attachment, text_of
 from cluster.gateway.generation import TOP_K_MAX
-from cluster.gateway.http.body import read_json
+from cluster.gateway.http.body import OPERATIONS_PER_BYTE, json_of, read_body
 from cluster.gateway.http.inference import json_response
 from cluster.gateway.listing import page
 from workers.errors import NotFound
@@ -143,7 +143,9 @@ async def _find(desk: Desk, store_id: str) -> StoreInfo:
 
 async def _read(request: Request, desk: Desk) -> Fields:
     limits = desk.settings
-    return Fields(await read_json(request, limits.max_body_bytes, limits.body_timeout_s))
+    raw = await read_body(request, limits.max_body_bytes, limits.body_timeout_s)
+    size = len(raw) * OPERATIONS_PER_BYTE
+    return await desk.aside.run(size, lambda: Fields(json_of(raw)))
 
 
 def _shown(store: StoreInfo, default_s: int) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def test_aborted_and_failed_requests_are_counted_once_they_had_begun():
         (ClusterState(ready=True), 200),
         (ClusterState(ready=False), 503),
         (ClusterState(ready=True, draining=True), 503),
+        (ClusterState(ready=True, lack="no prefill chip lives"), 503),
         (None, 503),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.retrieval import passages as passages_of
 from cluster.retrieval.passages import RECORD_CHARS_MAX, split_document
 from configs.perfuse_tiny import CORPUS_DIR, load_corpus
 
@@ -25,6 +26,20 @@ def test_every_character_but_white_space_is_in_a_passage(text: str, chars: int, 
         assert passage.text == passage.text.strip() != ""
         covered[passage.start : passage.end] = b"\1" * (passage.end - passage.start)
     assert all(covered[i] or text[i].isspace() for i in range(len(text)))
+
+
+@given(TEXTS, st.integers(1, 9))
+def test_looking_at_a_text_in_pieces_changes_nothing(text: str, piece_chars: int):
+    whole = split_document("f", text, 20, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passages_of, "PIECE_CHARS", piece_chars)
+        assert split_document("f", text, 20, 5) == whole
+
+
+def test_more_passages_than_are_wanted_are_refused():
+    assert len(split_document("f", "A\n" * 9, passages_max=9)) == 9
+    with pytest.raises(ValueError, match="more than 9 passages"):
+        split_document("f", "A\n" * 10, passages_max=9)
 
 
 @given(TEXTS, st.integers(1, 200), st.integers(0, 199))

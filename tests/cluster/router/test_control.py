@@ -68,3 +68,22 @@ def test_the_state_says_what_is_going_on() -> None:
         assert all(not any(c.held().values()) for c in workers_of(world, Chip).values())
 
     run(blueprint(NO_POOL), job)
+
+
+@pytest.mark.parametrize(
+    ("dead", "lack"),
+    [
+        (("decode-1",), ""),  # another one decodes
+        (("prefill-0",), "no prefill chip lives"),
+        (("experts-1",), "the experts of experts-1 are nowhere else"),
+        (("hbf-0",), ""),  # only retrieval needs it
+    ],
+)
+def test_the_state_says_what_nobody_can_be_served_without(dead: tuple[str, ...], lack: str) -> None:
+    async def job(world: VirtualWorld) -> None:
+        assert (await world.client.state()).lack == ""
+        for node in dead:
+            await world.kill(node)
+        assert (await world.client.state()).lack == lack
+
+    run(blueprint(NO_POOL), job)

@@ -15,7 +15,7 @@ class HalfStartedRay:
     """Starts a process, writes a log, and fails as often as it is told, as Ray does."""
 
     def __init__(self, failures: int) -> None:
-        self.failures = failures
+        self.failures, self.interrupted = failures, False
         self.started: list[subprocess.Popen[bytes]] = []
         self.settings: dict[str, Any] = {}
 
@@ -28,6 +28,8 @@ class HalfStartedRay:
         (logs / "raylet.err").write_text("early\n" * 50 + "no room left\n")
         wait = [sys.executable, "-c", "input()", str(folder / "socket")]
         self.started.append(subprocess.Popen(wait, stdin=subprocess.PIPE))
+        if self.interrupted:
+            raise KeyboardInterrupt
         if len(self.started) <= self.failures:
             raise Exception("timed out during startup")  # Ray's own class for it
 
@@ -80,3 +82,12 @@ def test_a_session_s_folder_is_not_the_next_one_s(failing: HalfStartedRay, tmp_p
     """It would be made again, for good: the first session has removed it."""
     ray_session.start_ray(tmp_path)
     assert "object_spilling_config" not in ray_session.SETTINGS
+
+
+@pytest.mark.parametrize("failing", [0], indirect=True)
+def test_ctrl_c_while_ray_starts_leaves_no_process(failing: HalfStartedRay, tmp_path: Path) -> None:
+    failing.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        ray_session.start_ray(tmp_path)
+    assert len(failing.started) == 1
+    assert not psutil.pid_exists(failing.started[0].pid)

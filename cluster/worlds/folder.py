@@ -1,0 +1,87 @@
+"""A cluster's own temporary folder, and what becomes of one whose owner was killed.
+
+    perfuse-XXXXXXXX/owner    the process whose cluster it is: id, start, boot, PID namespace
+
+An owner that is killed (kill -9) takes nothing down. The next start does, where it can prove that
+the owner is dead: what it left of processes, then the folder. What it cannot prove it leaves alone.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cluster.worlds.session_processes import (
+    end_processes,
+    processes_of_session,
+    ray_processes,
+)
+
+PREFIX, OWNER = "perfuse-", "owner"
+# Field of /proc/PID/stat behind the command's closing bracket: ticks from boot to start.
+START_FIELD = 19
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new folder, which goes at the end whatever happens; what the dead left goes first."""
+    clear_after_the_dead(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        (folder / OWNER).write_text(_identity(os.getpid()))
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_after_the_dead(parent: Path) -> None:
+    """End the processes and remove the folders of clusters below `parent` that were this user's,
+    and whose owner is gone for certain.
+    """
+    for folder in parent.glob(f"{PREFIX}*"):
+        if _is_ours(folder) and _is_dead(folder / OWNER):
+            end_processes(processes_of_session(folder, ray_processes()).values())
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    with suppress(FileNotFoundError):  # somebody else cleared it meanwhile
+        status = folder.lstat()
+        return folder.is_dir() and not folder.is_symlink() and status.st_uid == os.getuid()
+    return False
+
+
+def _is_dead(owner: Path) -> bool:
+    """Whether a process of this boot and of this PID namespace owned it that is no more."""
+    try:
+        told = owner.read_text()
+        pid = int(told.split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    if told.split()[2:] != _place():
+        return False  # another machine's, or another container's: its ids say nothing here
+    try:
+        return _identity(pid) != told
+    except FileNotFoundError:
+        return True
+
+
+def _identity(pid: int) -> str:
+    """An id may be used again, but not with the same start. Raises FileNotFoundError if it is no
+    process.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except ProcessLookupError:
+        raise FileNotFoundError(f"process {pid} is gone") from None
+    if fields[0] in "ZX":
+        raise FileNotFoundError(f"process {pid} has ended")
+    return " ".join((str(pid), fields[START_FIELD], *_place()))
+
+
+def _place() -> list[str]:
+    """Where process ids mean what they mean here."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return [boot, os.readlink("/proc/self/ns/pid")]
