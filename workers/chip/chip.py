@@ -164,14 +164,14 @@ class Chip:
         verify_blocks(message.request_id, message.content)
         block_ids = tuple(job.seq.block_ids[i] for i in message.content.index.tolist())
         work = kv_work(self._model, len(block_ids), "kv_write")
-        await self._node.hardware.run(
-            work, self._write_live, message.request_id, block_ids, message.content.blocks
-        )
+        blocks = message.content.blocks
+        await self._node.hardware.run(work, self._write_live, job, block_ids, blocks)
 
-    def _write_live(self, request_id: str, block_ids: tuple[int, ...], blocks: Any) -> None:
-        """Not if it was aborted while the write queued: its blocks may be another's by now."""
-        if request_id in self._jobs:
-            self._model.write_blocks(block_ids, blocks)
+    def _write_live(self, job: Job, block_ids: tuple[int, ...], blocks: Any) -> None:
+        """Not after an abort: its blocks are another's by now, perhaps one of the same name."""
+        if self._jobs.get(job.seq.seq_id) is not job:
+            return
+        self._model.write_blocks(block_ids, blocks)
 
     def _start(self, message: Message[Start]) -> None:
         job = self._known(message)

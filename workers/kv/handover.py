@@ -76,7 +76,9 @@ class Handover:
         fresh = tuple(block_ids[self._next_block : end])
         if fresh or first_token is not None:
             self._ready.put((self._next_block, fresh, first_token, self._node.clock.now()))
-            self._next_block = max(end, self._next_block)
+        # Never back: a preempted prefill computes again what has gone, and what lies beneath
+        # `first_block` is shared there.
+        self._next_block = max(end, self._next_block)
 
     async def send(self) -> None:
         """Send all blocks, each chunk acknowledged before the next, then `start`.
