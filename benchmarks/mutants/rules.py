@@ -78,7 +78,11 @@ def _is_typing(node: Any, _: str) -> bool:
 
 
 def _is_form(node: Any, operator: str) -> bool:
-    """`slots=True` and `frozen=True` of a dataclass, `__slots__`, type variables, markers."""
+    """`slots=True` and `frozen=True` of a dataclass, `__slots__`, type variables, markers, the
+    star before parameters that have to be named.
+    """
+    if node.parent is not None and node.parent.type in ("parameters", "param"):
+        return bool(node.type == "operator")
     if operator == "RemoveDecorator" and MARKERS.match(_code(node)):
         return True
     decorator = next((p for p, _ in _above(node) if p.type == "decorator"), None)

@@ -186,7 +186,7 @@ def test_a_fault_is_found_by_the_first_test_that_fails_and_taken_back(tree: Path
 
 
 def test_what_does_not_end_is_found(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.mutants.trial.START_S", 8.0)
+    monkeypatch.setattr("benchmarks.mutants.trial.START_S", 3.0)
     hangs = "def double(x):\n    while True: pass\n"
     assert tried(tree, "calc.py", hangs, [TWO]).found_by == "timeout"
 
