@@ -70,7 +70,7 @@ def test_a_head_that_is_refused_keeps_its_place() -> None:
     """
     one = with_a_line(APART)
     assert tries(one, of.RequestCancelled(0, "first")) == ["large"]
-    assert tries(one, of.RoomRefused(0, "large")) == []
+    assert kinds(one.apply(of.RoomRefused(0, "large"))) == ["AwaitRoom"]
     assert one.state.line == ["large", "small"]
     assert tries(one, of.LineWaited(0)) == ["large"]
 
