@@ -104,6 +104,18 @@ def _is_choice(node: Any, operator: str) -> bool:
     return bool(abs(literal_eval(node.value)) >= (2 if is_named else LARGE))
 
 
+def _is_worked_out(node: Any, operator: str) -> bool:
+    """The -1 of a reshape: numpy takes any negative number for the size that it works out."""
+    factor = node if node.type == "factor" else node.parent
+    if factor is None or factor.type != "factor" or _code(factor) != "-1":
+        return False
+    if operator not in ("NumberReplacer", "ReplaceUnaryOperator_USub_Invert"):
+        return False
+    arguments = next((p for p, _ in _above(factor) if p.type == "trailer"), None)
+    called = None if arguments is None else arguments.get_previous_sibling()
+    return called is not None and _code(called) == ".reshape"
+
+
 def _code(node: Any) -> str:
     code: str = node.get_code(include_prefix=False)
     return code.strip()
@@ -118,4 +130,5 @@ RULES: dict[str, Rule] = {
     "form of a class": _is_form,
     "equal or the same object": _is_sameness,
     "choice moved by one": _is_choice,
+    "size that numpy works out": _is_worked_out,
 }
