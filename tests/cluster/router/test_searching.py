@@ -64,7 +64,7 @@ def test_twice_as_many_are_asked_for_until_enough_are_found() -> None:
 
 
 def test_a_store_that_holds_too_few_gives_what_it_has() -> None:
-    """Three passages, one of which can be found; the second answer is shorter than what was asked."""
+    """Three passages, one of which can be found: the second answer has fewer than asked for."""
     servers = Servers({"a": [0, 1, 2]})
     store = StoreState("s", "s", "hashing", starts=[2], ends=[3])
     assert found(servers, store, 2) == [2]

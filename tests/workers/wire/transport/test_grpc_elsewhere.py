@@ -8,7 +8,7 @@ from tests.workers.wire.transport.wires import TIMEOUT_S, Wires
 
 
 def test_what_waits_for_a_silent_address_does_not_go_to_who_dials_from_another() -> None:
-    """a still dials b where it was, with a message for it, and nobody there says anything; b returns
+    """a still dials b where it was, with a message for it, and nobody there answers; b returns
     elsewhere and dials a.
     """
 
