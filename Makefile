@@ -90,6 +90,10 @@ bench-triton: ## The kernels' GPU twins beside the chip's copy bandwidth (needs 
 $(BENCHMARKS): bench-%: $(STAMP)
 	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
 
+.PHONY: mutants
+mutants: $(STAMP) ## Would the tests notice? 200 faults, planted one at a time at random (an hour)
+	@$(BIN)/python -m benchmarks.mutants $(JSON_FLAG) $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(STAMP) ## Beside vLLM and llama.cpp (installs them first: minutes, network, 8 GB)
 	@$(BIN)/python -m benchmarks.peers.setup

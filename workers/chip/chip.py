@@ -207,7 +207,7 @@ class Chip:
         await self._node.hardware.run(work, self._write_live, job, block_ids, blocks)
 
     def _write_live(self, job: Job, block_ids: tuple[int, ...], blocks: Any) -> None:
-        """Not if it was aborted while the write queued: its blocks may be another's by now."""
+        """Not after an abort: its blocks are another's by now, perhaps one of the same name."""
         if self._is_here(job):
             self._model.write_blocks(block_ids, blocks)
 

@@ -104,7 +104,9 @@ class Handover:
             self._events.put(_Chunk(self._next_block, fresh, first_token, now_ns))
             self._num_waiting += 1
             self._longest.seen(self._num_waiting)
-            self._next_block = max(end, self._next_block)
+        # Never back: a preempted prefill computes again what has gone, and what lies beneath
+        # `first_block` is shared there.
+        self._next_block = max(end, self._next_block)
 
     async def send(self) -> None:
         """Send all blocks, and when all are acknowledged, `start`.

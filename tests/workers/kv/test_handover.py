@@ -1,55 +1,87 @@
-"""A slow way for KV makes chunks wait, as many as there are; it ends nothing."""
+"""A handover sends each block that the destination lacks once, whatever prefill does meanwhile."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pytest
 
-from tests.workers.bench import Bench, make_link
+from tests.workers.bench import SECOND_NS, Bench
 from workers.kv.handover import Destination, Handover
+from workers.wire.kind import Reply
 from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.message import Message
 
-CHUNKS = 1_500
+SIZE = 16
+# Logical block i lies in physical block IDS[i].
+IDS = tuple(range(100, 108))
 
 
-class OneByteBlocks:
-    """As much of a model as a handover asks for."""
+class Cache:
+    """A model as a handover knows it: a block's content is its physical number."""
 
-    block_size, block_bytes, kv_tier = 1, 1, "hbm"
+    block_size, block_bytes, kv_tier = SIZE, 64, "hbm"
 
-    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
-        return np.array([[block % 256] for block in block_ids], dtype=np.uint8)
+    def read_blocks(self, block_ids: tuple[int, ...]) -> Any:
+        return np.array([[number] * 16 for number in block_ids], dtype=np.float32)
 
 
-def test_more_chunks_than_ever_fit_wait_for_a_slow_link() -> None:
-    """1,500 chunks of a block each are there before the first has crossed a link of 1 ms: each
-    block arrives once, then `start`; was: QueueFull, out of the loop of the chip, at the 1,025th.
+def handed_over(
+    first_block: int, chunks: list[tuple[int, int | None]]
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """(logical block, content) in the order of arrival, and the first tokens that arrived, of a
+    prefill whose steps leave so many tokens in the cache.
     """
-    blocks: list[int] = []
-    firsts: list[int] = []
+    arrived: list[tuple[int, int]] = []
+    tokens: list[int] = []
 
-    def took(message: Message[KvBlocks]) -> None:
-        blocks.extend(message.content.index.tolist())
+    def take(message: Message[KvBlocks]) -> Reply:
+        content = message.content
+        arrived.extend(zip(content.index.tolist(), content.blocks[:, 0].tolist(), strict=True))
+        return Reply()
 
-    def begun(message: Message[Start]) -> None:
-        firsts.append(message.content.token)
+    def begin(message: Message[Start]) -> Reply:
+        tokens.append(message.content.token)
+        return Reply()
 
-    async def job(bench: Bench) -> int:
-        port = bench.port("decode")
-        port.on(KvBlocks, took)
-        port.on(Start, begun)
-        node, model = bench.nodes["prefill"], cast(Any, OneByteBlocks())
-        to = Destination("decode", 0)
-        handover = Handover(node, bench.port("prefill"), model, "r", to, 10**12)
-        sending = node.spawn(handover.send(), "send")
-        block_ids = list(range(CHUNKS))
-        for computed in range(1, CHUNKS + 1):
-            handover.computed(block_ids, computed, 7 if computed == CHUNKS else None)
-        await sending
-        return node.queues["KV chunks of prefill"].length
+    async def job(bench: Bench) -> None:
+        there = bench.port("decode")
+        there.on(KvBlocks, take)
+        there.on(Start, begin)
+        node, port, model = bench.node("prefill"), bench.port("prefill"), Cache()
+        to = Destination("decode", first_block)
+        handover = Handover(node, port, model, "r", to, SECOND_NS)  # type: ignore[arg-type]
+        task = node.spawn(handover.send(), "handover")
+        for num_tokens, first_token in chunks:
+            handover.computed(IDS, num_tokens, first_token)
+            await bench.clock.wait_until(bench.clock.now() + SECOND_NS // 100)
+        await task
 
-    slow = {"prefill": make_link(latency_ns=1_000_000)}
-    assert Bench("prefill", "decode", links=slow).run(job) == CHUNKS
-    assert sorted(blocks) == list(range(CHUNKS))
-    assert firsts == [7]
+    Bench("prefill", "decode").run(job)
+    return arrived, tokens
+
+
+CHUNKS: dict[str, tuple[int, list[tuple[int, int | None]], list[int]]] = {
+    # Steps of 2, 5 and 7 full blocks; the last one, of 6 tokens, comes with the first token.
+    "from the start": (0, [(32, None), (80, None), (112, None), (118, 7)], [*range(8)]),
+    # Blocks 0-3 are there: a step that ends beneath them sends nothing, the next from 4 on.
+    "beyond a cached prefix": (4, [(32, None), (80, None), (118, 7)], [4, 5, 6, 7]),
+    # Preempted after 80 tokens, it computes the first 48 again: those went long ago.
+    "after a preemption": (4, [(80, None), (48, None), (112, None), (118, 7)], [4, 5, 6, 7]),
+    "after a preemption, from the start": (0, [(80, None), (32, None), (118, 7)], [*range(8)]),
+    # 118 tokens are 7 full blocks: all of them are there.
+    "all but the last": (7, [(64, None), (112, None), (118, 7)], [7]),
+    "in one step": (2, [(118, 7)], [2, 3, 4, 5, 6, 7]),
+    # 112 tokens end with their block, and the destination has it.
+    "nothing at all": (7, [(64, None), (112, 7)], []),
+}
+
+
+@pytest.mark.parametrize("case", CHUNKS)
+def test_each_block_beyond_the_cached_prefix_goes_once_and_in_order(case: str) -> None:
+    """The blocks beneath `first_block` are shared there, perhaps with running sequences: nothing
+    may be written into them.
+    """
+    first_block, chunks, expected = CHUNKS[case]
+    arrived, tokens = handed_over(first_block, chunks)
+    assert arrived == [(index, IDS[index]) for index in expected]
+    assert tokens == [7], "the first token comes once, after all blocks"
