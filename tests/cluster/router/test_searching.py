@@ -20,7 +20,13 @@ class Servers:
         self.num_abandoned = 0
 
     async def ask_hits(
-        self, server: str, store_id: str, queries: Any, top_k: int, request_id: str
+        self,
+        server: str,
+        store_id: str,
+        queries: Any,
+        top_k: int,
+        deadline_ns: int,
+        request_id: str,
     ) -> "Answer":
         self.asked.append((server, top_k))
         best = sorted(self._passages[server])[:top_k]
@@ -42,7 +48,9 @@ def found(servers: Servers, store: StoreState, top_k: int) -> list[int]:
     names = sorted(servers._passages)
     query = np.zeros((1, 4), np.float32)
     wire: Any = servers
-    return [hit.passage_id for hit in asyncio.run(find(wire, names, store, query, top_k, "r"))]
+    return [
+        hit.passage_id for hit in asyncio.run(find(wire, names, store, query, top_k, 10**9, "r"))
+    ]
 
 
 def test_what_can_be_found_is_found_at_once() -> None:

@@ -24,7 +24,7 @@ FEW = {
     "placement.kv_pool": False, "model.num_kv_blocks": 4, "model.max_model_len": 64,
     "cluster.nodes.decode.count": 1,
 }  # fmt: skip
-WANTED = Reserve(prompt(0, 60), SamplingParams(max_tokens=4))
+WANTED = Reserve(prompt(0, 60), SamplingParams(max_tokens=4), 10**12)
 QUEUED_NS = 1_000_000
 
 Say = Callable[[str, Kind[Any]], Awaitable[Any]]
