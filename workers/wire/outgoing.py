@@ -113,7 +113,7 @@ class Outgoing:
             return
         self._num_pending -= 1
         peer.credits.give()
-        if not isinstance(answer, Message) or answer.charged_bytes >= LARGE_BYTES:
+        if type(answer) is not Message or answer.charged_bytes >= LARGE_BYTES:
             self._tell(peer, Taken(pending.message.message_id))
 
     def take(self, pending: Pending[A_co]) -> A_co:
