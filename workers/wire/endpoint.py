@@ -167,7 +167,7 @@ class Endpoint:
             or message.destination_epoch != self.epoch
         ):
             self.num_dropped += 1  # from or for another incarnation
-        elif isinstance(message.content, Note):
+        elif not message.message_id:  # a note: ids of messages begin with 1
             self._noted(peer, message.content)
         elif self._emulated:
             self.ingress.arrive(peer, message)
@@ -197,7 +197,7 @@ class Endpoint:
         return peer
 
     def _deliver(self, peer: Peer, message: Message[Any]) -> None:
-        if self._closed or not self._knows(peer):
+        if self._closed or self._peers.get(peer.node) is not peer:
             self.num_dropped += 1  # this node is gone, or whoever said it is
             return
         if self._emulated:

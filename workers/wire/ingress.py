@@ -61,8 +61,10 @@ class Ingress:
         """Its first byte is here a latency after it left."""
         arriving = Arriving(self, peer, message)
         message.arriving = arriving
-        arriving.twin = peer.arriving.get(message.message_id)
-        peer.arriving[message.message_id] = arriving
+        first = peer.arriving.setdefault(message.message_id, arriving)
+        if first is not arriving:
+            arriving.twin = first
+            peer.arriving[message.message_id] = arriving
         first_byte_ns = message.sent_ns + peer.latency_ns + message.delay_ns
         self._clock.call_at(first_byte_ns, self._begin, arriving, first_byte_ns)
 

@@ -125,7 +125,7 @@ class Outgoing:
         self._num_pending -= 1
         if pending.message.content.takes_credit:
             peer.credits.give()
-        if not isinstance(answer, Message) or answer.charged_bytes >= LARGE_BYTES:
+        if type(answer) is not Message or answer.charged_bytes >= LARGE_BYTES:
             self._tell(peer, Taken(pending.message.message_id))
 
     def take(self, pending: Pending[A_co]) -> A_co:
