@@ -50,8 +50,18 @@ def to_bytes(shard: RetrievalShard) -> bytes:
 
 
 def from_bytes(data: bytes) -> RetrievalShard:
-    """The reverse of `to_bytes`. CorruptMessage if a byte is missing, changed or too many."""
-    view = memoryview(data)
+    """The reverse of `to_bytes`. CorruptMessage if a byte is missing, changed or too many, or says
+    what no shard does: a checksum tells that bytes are as they were written, not by whom.
+    """
+    try:
+        return _shard(memoryview(data))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CorruptMessage(f"shard: is not as it should be: {error!r:.200}") from error
+    except RecursionError as error:
+        raise CorruptMessage("shard: its JSON is nested too deep") from error
+
+
+def _shard(view: memoryview) -> RetrievalShard:
     header = _header(view)
     position = _HEAD.size + _HEAD.unpack_from(view)[1]
     parts = []

@@ -11,6 +11,8 @@ from cluster.router.machine.state import RouterState
 from cluster.text.tokenizer import Tokenizer
 from workers.host.disk import Disk
 
+# What JSON of another shape than ours raises in a decoder or a transition.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 FOLDER = "journal.router"  # no name of a store or pool, which have no dot
 
 
@@ -62,7 +64,7 @@ def _decoded(data: bytes, name: str) -> Iterator[tuple[int, Event | RouterState]
     for offset, payload in scan(data, name):
         try:
             record = decode(payload)
-        except (ValueError, KeyError, TypeError) as error:
+        except MALFORMED as error:
             raise JournalDamaged(f"{name}: byte {offset}: is no record of ours: {error}") from error
         yield offset, record
 
@@ -70,6 +72,6 @@ def _decoded(data: bytes, name: str) -> Iterator[tuple[int, Event | RouterState]
 def _apply(machine: Machine, event: Event, offset: int, name: str) -> None:
     try:
         machine.apply(event)
-    except ValueError as error:  # ImpossibleEvent
+    except MALFORMED as error:  # ImpossibleEvent, or fields of another type than the event's
         text = f"{name}: byte {offset}: does not follow from what is before it: {error}"
         raise JournalDamaged(text) from error

@@ -1,11 +1,14 @@
 """A saved shard comes back whole or not at all, also when a crash tears a save."""
 
+import json
+import struct
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from workers.errors import CorruptMessage
 from workers.host.disk import FolderDisk, MemoryDisk
@@ -155,3 +158,39 @@ def test_rot_is_an_error_not_an_answer():
     disk.write(name, bytes(page))
     with pytest.raises(CorruptMessage, match=r"page 2 of .*'docs'"):
         load_shard(disk, "docs")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    key=st.sampled_from(["dim", "num_passages", "num_bytes", "checksums", "new"]),
+    value=JSON,
+    texts=JSON,
+)
+def test_any_header_and_texts_with_right_checksums_are_a_shard_or_corrupt(key, value, texts):
+    """A checksum that fits says nothing of who wrote the bytes."""
+    written = json.dumps(texts).encode()
+    parts = [np.arange(2).tobytes(), np.ones((2, 3), "<f4").tobytes(), written]
+    header = {
+        "dim": 3,
+        "num_passages": 2,
+        "num_bytes": [len(part) for part in parts],
+        "checksums": [xxh3_64_intdigest(part) for part in parts],
+    }
+    for said in (header | {key: value}, header, value):
+        raw = json.dumps(said).encode()
+        head = struct.pack("<8sIQ", b"PFSHARD1", len(raw), xxh3_64_intdigest(raw))
+        with suppress(CorruptMessage):
+            from_bytes(head + raw + b"".join(parts))
+
+
+def test_deep_json_in_a_shard_is_corrupt():
+    raw = b"[" * 100_000
+    head = struct.pack("<8sIQ", b"PFSHARD1", len(raw), xxh3_64_intdigest(raw))
+    with pytest.raises(CorruptMessage, match="nested too deep"):
+        from_bytes(head + raw)

@@ -145,7 +145,7 @@ def _content(kind: str, packed: Packed) -> Kind[Any]:
         raise CorruptMessage(f"{kind!r} is no kind of message that is known here")
     try:
         return known.unpack(packed)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
         raise CorruptMessage(f"{kind!r} message does not say what it should: {what}") from error
 

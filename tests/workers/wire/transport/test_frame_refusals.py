@@ -1,14 +1,19 @@
 """Frames that are refused, each with its reason."""
 
+import json
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protos.perfuse.v1 import envelope_pb2 as pb
 from tests.workers.wire.transport.messages import numbered
 from workers.errors import CorruptMessage
+from workers.wire.kind import KINDS
 from workers.wire.kinds import chip, kv
 from workers.wire.transport.frame import MAGIC, PREFIX, decode, encode
 from workers.wire.transport.frame_arrays import ALIGNMENT_BYTES
@@ -108,3 +113,37 @@ def test_a_header_beyond_the_frame_is_refused() -> None:
     struct.pack_into("<I", frame, 4, 2**32 - 1)
     with pytest.raises(CorruptMessage, match="beyond the frame"):
         decode(frame)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300)
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    body=JSON,
+    extents=st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 3), max_size=3),
+    length=st.integers(0, 64),
+    raw=st.binary(max_size=80),
+)
+def test_any_frame_with_right_checksums_is_a_message_or_corrupt(
+    kind: str, body: Any, extents: list[int], length: int, raw: bytes
+) -> None:
+    """Of every kind, with any body and array: what its sender never wrote."""
+    text = json.dumps(body).encode()
+    for columns, tensors in (([], []), (["t"], []), ([], ["t"])):
+        payload = bytes(length) if columns or tensors else b""
+        envelope = pb.Envelope(
+            kind=kind, body=text, checksum=zlib.crc32(payload, zlib.crc32(text)) or 1
+        )
+        for names, into in ((columns, envelope.columns), (tensors, envelope.tensors)):
+            for name in names:
+                into.add(name=name, dtype=pb.DTYPE_UINT8, shape=extents, length_bytes=length)
+        with suppress(CorruptMessage):
+            decode(framed(envelope, payload))
+    with suppress(CorruptMessage):
+        decode(raw)
