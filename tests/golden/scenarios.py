@@ -1,5 +1,5 @@
-"""Ten clusters that together have every role, both placements, pool and retrieval, faults, closed
-and open load, and a line for KV room."""
+"""Eleven clusters that together have every role, both placements, pool and retrieval, faults,
+closed and open load, a line for KV room, and preemption for want of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -79,6 +79,20 @@ SCENARIOS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             **closed(10, concurrency=10),
             "workload.prompts": {"synthetic": SYNTHETIC},
             "model.num_kv_blocks": 12,
+            "model.max_model_len": 192,
+            "cluster.nodes.decode.count": 1,
+        },
+    ),
+    "memory-pressure": (
+        "demo",
+        {
+            "placement.collections": None,
+            "placement.reserve": "watermark",
+            **closed(8, concurrency=8),
+            "workload.prompts": {"synthetic": SYNTHETIC},
+            "workload.prompts.synthetic.output_length": {"uniform": {"low": 20, "high": 48}},
+            "workload.sampling.ignore_eos": True,
+            "model.num_kv_blocks": 14,
             "model.max_model_len": 192,
             "cluster.nodes.decode.count": 1,
         },

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cluster.reports.summary import overrun_fraction, percentile, summarise
-from cluster.reports.tables import duration
+from cluster.reports.tables import comparison, duration
 from cluster.workload.driver import Answer
 from configs.schema import SloSection
 
@@ -36,6 +36,17 @@ def test_phases_and_delivery_add_up_to_the_whole() -> None:
     summary = summarise([answer(0, 10_000, 50_000, 5, times_ns=times)])
     assert summary.phases_us["delivery"] == 20.0
     assert sum(summary.phases_us.values()) == 50.0
+
+
+def test_preemption_is_shown_where_somebody_was_preempted() -> None:
+    """The wait of one of two, 10 us, is 5 us on average."""
+    times = {"queue": 1_000, "preempted": 10_000}
+    answers = [answer(0, 10_000, 50_000, 5, times_ns=times), answer(1, 10_000, 50_000, 5)]
+    pressed, other = summarise(answers, preemptions=3), summarise(answers[1:])
+    assert (pressed.phases_us["preempted"], "preempted" in other.phases_us) == (5.0, False)
+    for summaries, expected in (({"a": pressed, "b": other}, 2), ({"b": other}, 0)):
+        cells = comparison("t", summaries, {}).columns[0].cells
+        assert len([cell for cell in cells if "preempt" in str(cell)]) == expected
 
 
 def test_goodput_counts_who_met_every_promise() -> None:

@@ -1,103 +1,13 @@
-"""Clusters whose chips hold KV for a third of what is asked of them at once."""
+"""A few requests, one by one, on chips that cannot hold them all to their ends."""
 
 from collections.abc import Mapping
 from functools import cache
 
-from cluster.runs.run import Run, run_in_virtual, run_live
-from cluster.workload.build import Workload, build_workload
-from cluster.workload.driver import Answer
-from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
-from configs.schema import load_scenario
 from tests.cluster.worlds.cluster import blueprint, prompt
 from workers.host.trace import Noted
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
-
-NUM_REQUESTS = 18
-CONCURRENCY = 12
-# A request has 10 to 60 tokens in and 20 to 60 out, 75 on average: 12 at once need about 12 x 5.2 =
-# 62 blocks of 16 in the end. A third of that is 20.
-THIRD_BLOCKS = 20
-LENGTHS = {
-    "input_length": {"uniform": {"low": 10, "high": 60}},
-    "output_length": {"uniform": {"low": 20, "high": 60}},
-}
-LOAD: Mapping[str, object] = {
-    "model.max_model_len": 128,
-    "placement.collections": None,
-    "workload.arrivals.closed.concurrency": CONCURRENCY,
-    "workload.arrivals.closed.num_requests": NUM_REQUESTS,
-    "workload.prompts": {"synthetic": LENGTHS},
-    "workload.sampling.ignore_eos": True,
-    "slo.deadline": "60 s",
-}
-CHIP = {"workers": ["chip", "experts"], "device": "h100-sxm", "link": "lowlat-2us"}
-SHARED = {"synthetic": {**LENGTHS, "shared_prefix": {"length": 40, "groups": 2}}}
-# name -> (scenario, chips that decode, what is changed in it)
-TOPOLOGIES: Mapping[str, tuple[str, int, Mapping[str, object]]] = {
-    "single": ("single", 1, {}),
-    "two-chips": ("single", 2, {"cluster.nodes.chip": {**CHIP, "count": 2}}),
-    "chunked": ("single", 1, {"model.max_num_batched_tokens": 24, "model.max_num_seqs": 8}),
-    "apart": ("demo", 1, {"cluster.nodes.decode.count": 1}),
-    "demo": ("demo", 2, {}),
-    "no-caches": (
-        "demo",
-        1,
-        {
-            "cluster.nodes.decode.count": 1,
-            "placement.kv_pool": False,
-            "model.enable_prefix_caching": False,
-        },
-    ),
-    "two-parts": ("demo", 1, {"cluster.nodes.decode.count": 1, "model.micro_batches": 2}),
-    "shared-prefix": (
-        "demo",
-        1,
-        {
-            "cluster.nodes.decode.count": 1,
-            "workload.prompts": SHARED,
-            "model.max_model_len": 160,
-        },
-    ),
-}
-
-
-def drawn(name: str, changes: Mapping[str, object] | None = None) -> tuple[Blueprint, Workload]:
-    scenario, _, topology = TOPOLOGIES[name]
-    blueprint = Blueprint.draw(load_scenario(scenario, {**LOAD, **topology, **(changes or {})}))
-    return blueprint, build_workload(blueprint.scenario, blueprint.model.vocab)
-
-
-def pressed(name: str) -> dict[str, object]:
-    """A third of the load's KV over all chips that decode."""
-    blocks = THIRD_BLOCKS // TOPOLOGIES[name][1]
-    return {"placement.reserve": "watermark", "model.num_kv_blocks": blocks}
-
-
-def tokens_of(answers: list[Answer]) -> dict[str, tuple[str, list[int]]]:
-    return {a.request_id: (a.finish_reason, a.token_ids) for a in answers}
-
-
-@cache
-def unpressed(name: str, seed: int) -> dict[str, tuple[str, list[int]]]:
-    """With room for everybody, reserved in full: nobody is ever preempted."""
-    blueprint, workload = drawn(name, {"seed": seed, "model.num_kv_blocks": 256})
-    run = run_in_virtual(blueprint, workload, lambda _: None)
-    assert run.preemptions == 0
-    assert all(reason == "length" for reason, _ in tokens_of(run.answers).values())
-    return tokens_of(run.answers)
-
-
-def run_pressed(name: str, changes: Mapping[str, object]) -> Run:
-    """In the world that `changes` name; virtual if they name none."""
-    blueprint, workload = drawn(name, {**pressed(name), **changes})
-    if blueprint.scenario.cluster.world == "virtual":
-        return run_in_virtual(blueprint, workload, lambda _: None)
-    return run_live(blueprint, workload, lambda _: None, lambda _: None)
-
-
-# -- requests one by one ---------------------------------------------------------------------------
 
 # 14 blocks of 16 for requests of 40 + 50 tokens, of 3 blocks in the beginning and 6 in the end:
 # four come in, as 3 x 3 + 3 + 1 <= 14, and two of them fit to their ends.

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from cluster.worlds.virtual import VirtualWorld
@@ -18,8 +19,13 @@ from tests.cluster.worlds.cluster import (
     request,
     run,
     settle,
+    workers_of,
 )
 from tests.cluster.worlds.pressure import FEW, PLACES, expected, preempted
+from workers.chip.chip import Chip
+from workers.errors import InvalidRequest
+from workers.kv.handover import block_checksums
+from workers.wire.kinds.kv import KvBlocks
 
 NAMES = ("r0", "r1", "r2", "r3")
 
@@ -182,5 +188,24 @@ def test_what_fills_the_whole_memory_is_served_and_what_is_larger_is_refused() -
         assert too_long.code == "context_length_exceeded" and too_long.error is not None
         assert "224" in too_long.error.message
         await settle(world)
+
+    run(blueprint({**FEW, **PLACES["decode"]}), job)
+
+
+def test_kv_that_comes_again_for_a_preempted_request_is_refused() -> None:
+    """Its blocks are another's by now: whoever repeats a call late must not write there."""
+
+    async def job(world: VirtualWorld) -> None:
+        crowd = Crowd(world)
+        await crowd.begin()
+        chip = workers_of(world, Chip)["decode-0"]
+        blocks = chip._model.read_blocks((0,))
+        again = KvBlocks(np.zeros(1, np.int64), block_checksums(blocks), blocks)
+        port = workers_of(world, Chip)["prefill-0"]._port
+        deadline_ns = world.clock.now() + 10**9
+        with pytest.raises(InvalidRequest, match="r3 is preempted: no KV is awaited"):
+            await port.call("decode-0", again, deadline_ns=deadline_ns, request_id=crowd.victim)
+        await crowd.end()
+        assert_exact_but(crowd)
 
     run(blueprint({**FEW, **PLACES["decode"]}), job)

@@ -4,7 +4,7 @@ which is computed again; and nobody's tokens change.
 
 import pytest
 
-from tests.cluster.worlds.pressure import TOPOLOGIES, run_pressed, tokens_of, unpressed
+from benchmarks.laws._pressure import TOPOLOGIES, run_pressed, tokens_of, unpressed
 
 
 @pytest.mark.parametrize(
