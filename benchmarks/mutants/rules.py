@@ -56,13 +56,26 @@ def _is_invariant(node: Any, _: str) -> bool:
 
 
 def _is_wording(node: Any, _: str) -> bool:
-    """What a string shows, and what an error says: the arguments of what is raised."""
+    """What a string shows, and what an error says: the arguments of what is raised, and the names
+    that the line before gives to parts of it.
+    """
     for parent, child in _above(node):
         if parent.type in ("fstring", "strings"):
+            return True
+        if parent.type == "simple_stmt" and _names_words(parent):
             return True
         if parent.type == "raise_stmt" and child is not parent.children[0]:
             return True
     return False
+
+
+def _names_words(statement: Any) -> bool:
+    first, following = statement.children[0], statement.get_next_sibling()
+    if first.type != "expr_stmt" or following is None or following.type != "simple_stmt":
+        return False
+    return following.children[0].type == "raise_stmt" and first.children[0].type in (
+        "name", "testlist_star_expr",
+    )  # fmt: skip
 
 
 def _is_typing(node: Any, _: str) -> bool:

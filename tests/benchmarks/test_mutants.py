@@ -40,7 +40,8 @@ class Box:
     def put(self, more: int | float) -> str:
         assert more > 0, "it grows"
         if more > LIMIT:
-            raise ValueError(f"{more + 1} is more than {LIMIT - 1}")
+            most, least = LIMIT - 1, 0 + 1
+            raise ValueError(f"{more + 1} is not from {least} to {most}")
         self.held = more
         self.log(more)
         return f"holds {more * 2}"
@@ -186,9 +187,19 @@ def test_a_fault_is_found_by_the_first_test_that_fails_and_taken_back(tree: Path
 
 
 def test_what_does_not_end_is_found(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.mutants.trial.START_S", 3.0)
+    monkeypatch.setattr("benchmarks.mutants.trial.START_S", 2.0)
     hangs = "def double(x):\n    while True: pass\n"
     assert tried(tree, "calc.py", hangs, [TWO]).found_by == "timeout"
+
+
+def test_on_a_slow_machine_a_timeout_is_no_finding(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.1 s are not enough to start with, fault or not: both get more until one can tell."""
+    monkeypatch.setattr("benchmarks.mutants.trial.START_S", 0.0)
+    fault = MODULE.replace("*", "**")
+    assert tried(tree, "calc.py", fault, [TWO]).found_by == ""
+    assert (tree / "calc.py").read_text() == MODULE
 
 
 def test_a_copy_in_which_tests_fail_without_a_fault_is_not_believed(tree: Path) -> None:
