@@ -1,43 +1,10 @@
 """Reports that pile up hold back whoever makes them, and end nothing."""
 
-from typing import Any
-
 import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
-from tests.workers.bench import Bench, make_link
 from workers.wire import line
-from workers.wire.kinds.chip import ChipState
-from workers.wire.line import Line
-
-
-def test_whoever_makes_reports_waits_while_the_receiver_is_far_behind(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Four may wait. Twelve are put at once, twelve more as there is room: all arrive, and no more
-    than twelve ever waited.
-    """
-    monkeypatch.setattr(line, "BEHIND_MAX", 4)
-    heard: list[int] = []
-
-    async def job(bench: Bench) -> None:
-        node, clock = bench.nodes["chip"], bench.clock
-        bench.port("router").on(ChipState, lambda _: heard.append(clock.now()))
-        reports: Line[Any] = Line(
-            node, bench.port("chip"), "router", "tokens", 10**9, lambda items: items
-        )
-        for _ in range(12):
-            reports.put(ChipState())
-        await reports.room()
-        for _ in range(12):
-            await reports.room()
-            reports.put(ChipState())
-        await clock.wait_until(10**8)
-        assert len(heard) == 24 and reports.in_flight == 0
-        assert node.queues["tokens to router"].length == 12
-
-    Bench("chip", "router", links={"chip": make_link(latency_ns=100_000)}).run(job)
 
 
 def test_a_chip_takes_no_step_while_its_reports_wait_and_no_token_changes(
@@ -55,6 +22,8 @@ def test_a_chip_takes_no_step_while_its_reports_wait_and_no_token_changes(
     plan = blueprint({"cluster.nodes.router.link.latency": "1 ms"})
     calm, _ = run(plan, job)
     monkeypatch.setattr(line, "BEHIND_MAX", 1)
+    # Where reports stream: one on its way at a time, so that others wait.
+    monkeypatch.setattr(line, "WINDOW_MAX", 1, raising=False)
     held, longest = run(plan, job)
     assert held == calm
     assert longest <= 1
