@@ -1,8 +1,8 @@
 """Whether a node's memory holds what is put into it, and how much is left for KV.
 
-Per node and tier:   budget = capacity x gpu_memory_utilization
-                     budget - chip weights - expert weights = room for KV, shared evenly by the
-                     node's chips
+Per node and tier:   budget = capacity x gpu_memory_utilization (the rest is the runtime's)
+                     budget - chip weights - expert weights - activations = room for KV, shared
+                     evenly by the node's chips
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,14 @@ from configs.units import SIZE
 _POOL_SHARE_BESIDE_COLLECTIONS = 0.5
 
 
+What = Literal["weights", "experts", "activations", "kv", "pool"]
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
     """Something that lies in a tier."""
 
-    what: Literal["weights", "experts", "kv", "pool"]
+    what: What
     num_bytes: int
 
 
@@ -52,21 +55,20 @@ def fit_node(
     chip_bytes: int,
     chips: tuple[str, ...],
     shards: Mapping[str, int],
+    activation_bytes: int,
     kv_block_bytes: int,
     max_model_len: int,
     has_pool: bool,
 ) -> Fit:
-    """Fill one node. `chip_bytes` is each chip's weights, `shards` each shard's; `key` names the
-    group in errors.
-    """
+    """Fill one node. `chip_bytes` is a chip's weights, `shards` each shard's; `key` for errors."""
     tier_of_kv, no_kv = _chosen_tier(key, device, "kv_tier", kv_tier)
     tier_of_experts, no_experts = _chosen_tier(key, device, "experts_tier", experts_tier)
     problems = (no_kv if chips else []) + (no_experts if shards else [])
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
     _put(fills[device.default_tier], "weights", chip_bytes * len(chips))
     _put(fills[tier_of_experts], "experts", sum(shards.values()))
-    for tier, held in fills.items():
-        problems += _overflow(key, device, tier, held, model, has_experts=bool(shards))
+    _put(fills[device.default_tier], "activations", activation_bytes)
+    problems += _overflows(key, device, fills, model, has_experts=bool(shards))
     num_kv_blocks = 0
     if chips:
         room = _budget(device, tier_of_kv, model) - sum(f.num_bytes for f in fills[tier_of_kv])
@@ -101,9 +103,7 @@ def _chosen_tier(
     ]
 
 
-def _put(
-    held: list[Fill], what: Literal["weights", "experts", "kv", "pool"], num_bytes: int
-) -> None:
+def _put(held: list[Fill], what: What, num_bytes: int) -> None:
     if num_bytes:
         held.append(Fill(what, num_bytes))
 
@@ -112,27 +112,29 @@ def _budget(device: DeviceSpec, tier: str, model: ModelSection) -> int:
     return int(device.tiers[tier].capacity_bytes * model.gpu_memory_utilization)
 
 
-def _overflow(
+def _overflows(
     key: str,
     device: DeviceSpec,
-    tier: str,
-    held: list[Fill],
+    fills: Mapping[str, list[Fill]],
     model: ModelSection,
     has_experts: bool,
 ) -> list[str]:
-    """Weights beyond the budget: what is needed, what there is, and what would do."""
-    needed, budget = sum(fill.num_bytes for fill in held), _budget(device, tier, model)
-    if needed <= budget:
-        return []
-    parts = " and ".join(f"{rough(fill.num_bytes)} of {fill.what}" for fill in held)
-    wanted = rough(int(needed / model.gpu_memory_utilization) + 1)
+    """What is beyond a tier's budget: what is needed, what there is, and what would do."""
+    problems = []
     more = "more expert shards, or " if has_experts else ""
-    return [
-        f"{key}: {parts} do not fit tier {tier} of {device.name}: needs {rough(needed)}, has "
-        f"{rough(budget)} ({model.gpu_memory_utilization:.0%} of "
-        f"{SIZE.format(device.tiers[tier].capacity_bytes)}); use {more}a device with at least "
-        f"{wanted}"
-    ]
+    for tier, held in fills.items():
+        needed, budget = sum(fill.num_bytes for fill in held), _budget(device, tier, model)
+        if needed <= budget:
+            continue
+        parts = " and ".join(f"{rough(fill.num_bytes)} of {fill.what}" for fill in held)
+        wanted = rough(int(needed / model.gpu_memory_utilization) + 1)
+        problems.append(
+            f"{key}: {parts} do not fit tier {tier} of {device.name}: needs {rough(needed)}, has "
+            f"{rough(budget)} ({model.gpu_memory_utilization:.0%} of "
+            f"{SIZE.format(device.tiers[tier].capacity_bytes)}); use {more}a device with at least "
+            f"{wanted}"
+        )
+    return problems
 
 
 def _kv_blocks(

@@ -99,6 +99,16 @@ class Node:
     def num_tasks(self) -> int:
         return len(self._tasks)
 
+    def busy_ns(self) -> dict[str, int]:
+        """How long each of its resources has worked until now, both ways of its link among them."""
+        now_ns, endpoint = self.clock.now(), self.endpoint
+        busy = {name: known.busy_ns(now_ns) for name, known in self.hardware.resources.items()}
+        for way, side in (("out", endpoint.egress), ("in", endpoint.ingress)):
+            busy[f"link.{way}"] = side.busy_ns(now_ns)
+            for rule, narrowed_ns in side.narrow.busy_ns(now_ns).items():
+                busy[f"link.{way}.{rule}"] = narrowed_ns
+        return busy
+
     def port(self, worker: str) -> Port:
         """The endpoint as one worker of this node sees it."""
         stands_on = self.members.node_of(worker)

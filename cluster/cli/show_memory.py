@@ -21,6 +21,7 @@ _BAR_CELLS = 20
 COLOURS = {
     "weights": "blue",
     "experts": "magenta",
+    "activations": "white",
     "kv": "green",
     "pool": "cyan",
     "collections": "yellow",

@@ -30,6 +30,10 @@ class WorkerFailed(RuntimeError):
     """A worker's task ended with an error nobody expected: a bug."""
 
 
+class Overbooked(RuntimeError):
+    """A resource has worked longer than time passed: emulated time that no hardware could keep."""
+
+
 class VirtualWorld:
     """A cluster that stands in this process. Use `run_virtual`.
 
@@ -96,6 +100,17 @@ class VirtualWorld:
     def client(self) -> MessageRouterClient:
         return self.crews[self.gateway.name].gateway
 
+    def check_utilisation(self) -> None:
+        """Raises Overbooked for the first resource that was used by more than all of it."""
+        now_ns = self.clock.now()
+        for name, node in self.nodes.items():
+            for resource, busy_ns in node.busy_ns().items():
+                if busy_ns > now_ns:
+                    raise Overbooked(
+                        f"{resource} of {name} has worked {busy_ns} ns by {now_ns} ns: a resource "
+                        "can give at most its whole time"
+                    )
+
     async def stop(self) -> None:
         for seat in self.seats.values():
             await seat.node.crash()
@@ -112,7 +127,7 @@ def run_virtual(
     """Let a cluster stand, do `job` in it, take it down; returns what the job returned.
 
     Raises WorkerFailed if any worker's task failed, VirtualDeadlock if nothing can ever happen
-    again.
+    again, Overbooked if a resource was used by more than all of it.
     """
     world = VirtualWorld(blueprint, through_frames=through_frames)
     loop = virtual_loop(world.clock)
@@ -121,9 +136,11 @@ def run_virtual(
         await world.start()
         with little_garbage():
             try:
-                return await job(world)
+                result = await job(world)
             finally:
                 await world.stop()
+        world.check_utilisation()
+        return result
 
     try:
         return loop.run_until_complete(main())

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping
 
+from configs.activations import chip_activation_bytes, shard_activation_bytes
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
+from configs.schema.model import ModelSection
 
 # Of a chip's KV blocks, as in vLLM (`watermark` of its block manager); at least one block, since
 # ours may be few.
@@ -40,6 +42,7 @@ def fill_site(
         chip_bytes=chip_bytes,
         chips=tuple(name for name, role in site.workers if role in CHIP_ROLES),
         shards={name: precision.shard_bytes(config, len(ids)) for name, ids in held.items()},
+        activation_bytes=_activation_bytes(site, scenario.model, config, held),
         kv_block_bytes=kv_block_bytes,
         max_model_len=max_model_len,
         has_pool=scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers),
@@ -59,6 +62,23 @@ def fill_site(
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
     return node, list(fit.problems)
+
+
+def _activation_bytes(
+    site: Site, model: ModelSection, config: ModelConfig, held: Mapping[str, tuple[int, ...]]
+) -> int:
+    """Of all chips and shards of a node."""
+    num_bytes, tokens = 0, model.max_num_batched_tokens
+    for name, role in site.workers:
+        if role in CHIP_ROLES:
+            needed = chip_activation_bytes(config, model.precision, tokens, model.max_num_seqs)
+        elif role == "experts":
+            needed = shard_activation_bytes(config, model.precision, tokens, len(held[name]))
+        else:
+            continue
+        stated = model.activation_memory_bytes
+        num_bytes += needed if stated is None else stated
+    return num_bytes
 
 
 def _chip(

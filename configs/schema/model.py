@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from configs.precision import Precision
 from configs.presets import TINY_MODEL
 from configs.schema.section import Section
-from configs.units import Ratio
+from configs.units import Bytes, Ratio
 
 # As torch and vLLM call them.
 _LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
@@ -26,7 +26,10 @@ class ModelSection(Section):
     max_num_seqs, max_num_batched_tokens   of one step of one chip
     micro_batches  2: a step's sequences in two parts; one computes while the other's tokens are
                    with their experts
-    gpu_memory_utilization   share of a chip's memory that weights and KV may fill
+    gpu_memory_utilization   share of a chip's memory that weights, activations and KV may fill; the
+                   rest is for what the runtime needs: its context, captured graphs, fragments
+    activation_memory   set aside for activations beside the weights, for each chip and each shard
+                   of experts; left out, what a step's rows take
     num_kv_blocks  KV blocks of each chip; left out, what fits beside the weights
     """
 
@@ -42,6 +45,9 @@ class ModelSection(Section):
     max_num_batched_tokens: int = Field(default=2048, ge=1, le=1 << 24)
     micro_batches: Literal[1, 2] = 1
     gpu_memory_utilization: Ratio = Field(default=0.9, gt=0, le=1)
+    activation_memory_bytes: Bytes | None = Field(
+        default=None, validation_alias="activation_memory", serialization_alias="activation_memory"
+    )
     num_kv_blocks: int | None = Field(default=None, ge=1, le=2**31 - 1)
     enable_prefix_caching: bool = True
 

@@ -102,7 +102,7 @@ def test_overrides_reach_into_presets_lists_and_defaults() -> None:
     )
     decode = scenario.cluster.nodes["decode"]
     assert decode.device.tiers["hbm"].read_bytes_per_s == 30 * 10**12
-    assert decode.device.tiers["hbm"].capacity_bytes == 80 * 10**9
+    assert decode.device.tiers["hbm"].capacity_bytes == 81_559 * 2**20
     assert decode.link.latency_ns == 500
     assert scenario.cluster.nodes["prefill"].device.name == "b200-sxm"
     fault = scenario.faults[0]

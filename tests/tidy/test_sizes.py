@@ -28,7 +28,6 @@ LONG_FILES = {
     "tests/cluster/router/test_router.py": 262,
     "tests/cluster/worlds/test_virtual.py": 299,
     "tests/configs/test_deepseek_config.py": 286,
-    "tests/configs/test_plan.py": 254,
     "tests/kernels/test_attention.py": 362,
     "tests/kernels/test_decoder.py": 366,
     "tests/kernels/test_mla.py": 327,

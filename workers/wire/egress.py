@@ -66,8 +66,8 @@ class Egress:
     """All messages on their way out of one node. Energy is the sender's."""
 
     def __init__(self, link: LinkSpec, clock: Clock, tell: Tell) -> None:
-        self._link, self._lane, self._tell = link, make_lane(link, clock), tell
-        self._may_change = not self._lane.keeps_promises
+        self._link, self.lane, self._tell = link, make_lane(link, clock), tell
+        self._may_change = not self.lane.keeps_promises
         self._joules_per_byte = link.pj_per_bit * 8e-12
         self.narrow = Narrow(link.sharing, clock)
         self.joules = 0.0
@@ -79,7 +79,7 @@ class Egress:
         """
         leaving = Leaving(message.message_id, peer, self._tell) if self._may_change else None
         num_bytes = message.charged_bytes
-        message.sent_ns, end_ns = self._lane.start(now_ns, num_bytes, leaving)
+        message.sent_ns, end_ns = self.lane.start(now_ns, num_bytes, leaving)
         message.due_ns = end_ns if end_ns == NOT_KNOWN_NS else end_ns + peer.latency_ns
         if leaving is not None:
             leaving.end_ns = end_ns
@@ -106,7 +106,7 @@ class Egress:
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has moved bytes until now, as time at its full bandwidth."""
-        return self._lane.busy_ns(now_ns)
+        return self.lane.busy_ns(now_ns)
 
 
 def _kept() -> None:

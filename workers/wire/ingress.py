@@ -54,7 +54,7 @@ class Ingress:
 
     def __init__(self, node: str, link: LinkSpec, clock: Clock, deliver: Deliver) -> None:
         self._node, self._clock, self._deliver = node, clock, deliver
-        self._lane = make_lane(link, clock)
+        self.lane = make_lane(link, clock)
         self.narrow = Narrow(link.sharing, clock)
 
     def arrive(self, peer: Peer, message: Message[Any]) -> None:
@@ -73,7 +73,7 @@ class Ingress:
         message, bytes_per_s = arriving.message, arriving.peer.bytes_per_s
         if self.narrow.rules or self.narrow.far:
             bytes_per_s = self._cross(arriving, first_byte_ns, bytes_per_s)
-        _, taken_ns = self._lane.start(first_byte_ns, message.charged_bytes, arriving, bytes_per_s)
+        _, taken_ns = self.lane.start(first_byte_ns, message.charged_bytes, arriving, bytes_per_s)
         if arriving.narrowed:
             arriving.taken_ns = taken_ns
             self.settle(arriving)
@@ -102,7 +102,7 @@ class Ingress:
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has taken bytes in until now, as time at its full bandwidth."""
-        return self._lane.busy_ns(now_ns)
+        return self.lane.busy_ns(now_ns)
 
     def settle(self, arriving: Arriving) -> None:
         """Deliver it when both are known: that it has come, and that it was taken in."""

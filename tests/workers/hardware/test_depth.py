@@ -1,6 +1,5 @@
 """Pages in flight against the plainest simulation there is: page by page, place by place."""
 
-import heapq
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from configs.schema.device import ResourceSpec, TierSpec
 from tests.workers.bench import make_device, make_tier, run_alone
+from tests.workers.hardware.places import simulated
 from workers.hardware.hardware import Hardware
 from workers.hardware.sharing.depth import InOrder
 from workers.hardware.sharing.fair import GRAINS
@@ -27,24 +27,6 @@ FLASH = make_tier(
     write_latency_ns=20_000,
 )
 KIB = 1_024
-
-
-def simulated(
-    asked: list[tuple[int, int]], depth: int, turn_ns: Fraction, latency_ns: int
-) -> list[Fraction]:
-    """Ends of (at, pages). A page takes the place that is free first, is ready a latency later, and
-    goes over the bus in its order; its place is free when all of it is there.
-    """
-    places = [Fraction(0)] * depth
-    bus, ends = Fraction(0), []
-    for at_ns, pages in asked:
-        end = Fraction(at_ns) + latency_ns * (not pages)
-        for _ in range(pages):
-            begin = max(Fraction(at_ns), heapq.heappop(places))
-            bus = end = max(begin + latency_ns, bus) + turn_ns
-            heapq.heappush(places, end)
-        ends.append(end)
-    return ends
 
 
 def one_after_the_other(tier: TierSpec, sizes: list[int], way: str = "read") -> int:
