@@ -18,12 +18,11 @@ import asyncio
 from typing import Any
 
 from workers.chip.deadlines import Deadlines
-from workers.chip.job import Job, failure_report, finish_reason, tokens_report
+from workers.chip.job import Job, failure_report, finish_reason, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
-from workers.errors import InvalidRequest, NotFound, PerfuseError
-from workers.host.trace import Sampled
+from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
 from workers.model.base import ChipModel
@@ -76,7 +75,7 @@ class Chip:
         self._deadlines = Deadlines(node.clock, self._forget)
         self._wake = node.mailbox(1 << 16)
         self._reports: Line[Tokens] = Line(
-            node, self._port, router, "tokens", timeout_ns, lambda reports: reports
+            node, self._port, router, "tokens", timeout_ns, lambda reports: reports, self._untold
         )
         self._port.on(Reserve, self._reserve)
         self._port.on(Prefill, self._prefill)
@@ -108,8 +107,7 @@ class Chip:
             raise InvalidRequest(str(error)) from error
         if room:
             self._begin_job(message, seq, "decode")
-        first_block = seq.num_cached // self._model.block_size
-        return Reserved(room, first_block)
+        return Reserved(room, seq.num_cached // self._model.block_size)
 
     def _begin_job(self, message: Message[Prompted], seq: Sequence, stage: str) -> Job:
         job = Job(seq, message.content.sampling, stage, self._node.clock.now())
@@ -323,18 +321,13 @@ class Chip:
             choice = result.choices.get(seq_id)
             if choice is not None:
                 sampled.append((job, choice))
-                self._note(job, choice)
+                now_ns = self._node.clock.now()
+                self._node.trace.add(sampled_record(job, self._name, now_ns, choice))
                 if reason := finish_reason(job, choice, self._eos, seq_id in at_end):
                     finished[seq_id] = reason
             self._pass_on(job, choice, seq_id in finished)
         if sampled:
             self._reports.put(tokens_report(sampled, finished, result.logits))
-
-    def _note(self, job: Job, choice: Choice) -> None:
-        """Into the trace, so that its hash says whether two runs gave the same tokens."""
-        seq, now_ns = job.seq, self._node.clock.now()
-        position = seq.num_outputs - 1
-        self._node.trace.add(Sampled(now_ns, self._name, seq.seq_id, position, choice.token_id))
 
     def _pass_on(self, job: Job, choice: Choice | None, is_finished: bool) -> None:
         """KV that is new goes to the decode chip and the pool; a finished sequence lets go of
@@ -352,4 +345,11 @@ class Chip:
     def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""
         if self._forget(seq_id):
+            self._reports.put(failure_report(seq_id, error))
+
+    def _untold(self, report: Tokens) -> None:
+        """The router did not take it. A stream with a gap is none: its sequences end."""
+        for seq_id in report.requests:
+            self._forget(seq_id)
+            error = PeerDead(f"{self._name} could not tell what it sampled")
             self._reports.put(failure_report(seq_id, error))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from workers.chip.sequence import Sequence as TokenSequence
 from workers.errors import to_body
+from workers.host.trace import Sampled
 from workers.kv.handover import Handover
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
@@ -34,6 +35,11 @@ class Job:
 
     def spend(self, phase: str, duration_ns: int) -> None:
         self.times_ns[phase] = self.times_ns.get(phase, 0) + duration_ns
+
+
+def sampled_record(job: Job, chip: str, now_ns: int, choice: Choice) -> Sampled:
+    """For the trace, so that its hash says whether two runs gave the same tokens."""
+    return Sampled(now_ns, chip, job.seq.seq_id, job.seq.num_outputs - 1, choice.token_id)
 
 
 def finish_reason(job: Job, choice: Choice, eos: tuple[int, ...], at_end: bool) -> str:

@@ -19,8 +19,9 @@ CALLS_MAX = 8
 class Line(Generic[T]):
     """A line from this worker to one receiver.
 
-    pack   turns all that waits into the reports that are sent next, so that what piled up behind a
-           slow report may travel together
+    pack      turns all that waits into the reports that are sent next, so that what piled up behind
+              a slow report may travel together
+    on_lost   told of each report that is given up
 
     The receiver knows positions and takes each once: telling again does no harm.
     """
@@ -33,9 +34,10 @@ class Line(Generic[T]):
         kind: str,
         timeout_ns: int,
         pack: Callable[[Sequence[T]], Sequence[Kind[Any]]],
+        on_lost: Callable[[Any], None],
     ) -> None:
         self._node, self._port, self._receiver, self._kind = node, port, receiver, kind
-        self._timeout_ns, self._pack = timeout_ns, pack
+        self._timeout_ns, self._pack, self._on_lost = timeout_ns, pack, on_lost
         self._waiting: Mailbox[T] = node.mailbox(BEHIND_MAX)
         self.in_flight = 0
         node.spawn(self._send(), f"{kind} to {receiver}")
@@ -59,7 +61,8 @@ class Line(Generic[T]):
             deadline_ns = self._node.clock.now() + self._timeout_ns
             await self._port.call(self._receiver, report, deadline_ns=deadline_ns)
 
-        await until_heard(self._node, say, self._kind, self._receiver)
+        if not await until_heard(self._node, say, self._kind, self._receiver):
+            self._on_lost(report)
 
 
 async def until_heard(
