@@ -15,6 +15,7 @@ task a sequence.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from workers.chip.deadlines import Deadlines
@@ -24,14 +25,14 @@ from workers.chip.job import (
     failure_report,
     note_preempted,
     one_report,
+    sampled_record,
     tokens_report,
 )
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence, State
 from workers.chip.stepper import Stepper, StepResult
-from workers.errors import InvalidRequest, NotFound, PerfuseError
+from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
 from workers.host.longest import Longest
-from workers.host.trace import Sampled
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
 from workers.model.base import ChipModel
@@ -88,7 +89,7 @@ class Chip:
             pool.on_unpinned = lambda: self._wake.put(None)
         self._num_preemptions = 0  # that the trace knows
         self._reports: Line[Tokens] = Line(
-            node, self._port, router, "tokens", timeout_ns, one_report
+            node, self._port, router, "tokens", timeout_ns, one_report, self._on_told
         )
         self._port.on(Reserve, self._reserve)
         self._port.on(Prefill, self._prefill)
@@ -120,8 +121,7 @@ class Chip:
             raise InvalidRequest(str(error)) from error
         if room:
             self._begin_job(message, seq, "decode")
-        first_block = seq.num_cached // self._model.block_size
-        return Reserved(room, first_block)
+        return Reserved(room, seq.num_cached // self._model.block_size)
 
     def _begin_job(self, message: Message[Prompted], seq: Sequence, stage: str) -> Job:
         job = Job(seq, message.content.sampling, stage, self._node.clock.now())
@@ -336,18 +336,13 @@ class Chip:
             choice = result.choices.get(seq_id)
             if choice is not None:
                 sampled.append((job, choice))
-                self._note(job, choice)
+                now_ns = self._node.clock.now()
+                self._node.trace.add(sampled_record(job, self._name, now_ns, choice))
                 if reason := job.finish_reason(choice, seq_id in at_end, self._eos):
                     finished[seq_id] = reason
             self._pass_on(job, choice, seq_id in finished)
         if sampled:
             self._reports.put(tokens_report(sampled, finished, result.logits))
-
-    def _note(self, job: Job, choice: Choice) -> None:
-        """Into the trace, so that its hash says whether two runs gave the same tokens."""
-        seq, now_ns = job.seq, self._node.clock.now()
-        position = seq.num_outputs - 1
-        self._node.trace.add(Sampled(now_ns, self._name, seq.seq_id, position, choice.token_id))
 
     def _pass_on(self, job: Job, choice: Choice | None, is_finished: bool) -> None:
         """KV that is new goes to the decode chip and the pool; a finished sequence lets go of
@@ -366,4 +361,14 @@ class Chip:
         """A sequence cannot go on: the router hears why."""
         self._scheduler.distrust(seq_id, error)
         if self._forget(seq_id):
+            self._reports.put(failure_report(seq_id, error))
+
+    def _on_told(self, reports: Iterable[Tokens], is_heard: bool) -> None:
+        """What the router did not take makes a gap, and a stream with a gap is none: its sequences
+        end.
+        """
+        gone = [] if is_heard else [seq_id for report in reports for seq_id in report.requests]
+        for seq_id in dict.fromkeys(gone):
+            error = PeerDead(f"{self._name} could not tell what it sampled")
+            self._forget(seq_id)
             self._reports.put(failure_report(seq_id, error))

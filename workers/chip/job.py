@@ -14,6 +14,7 @@ from workers.chip.sequence import State
 from workers.chip.step import Item
 from workers.chip.stepper import StepResult
 from workers.errors import to_body
+from workers.host.trace import Sampled
 from workers.kv.handover import Handover
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
@@ -64,6 +65,11 @@ class Job:
         if self.stage == "prefill":
             return "length" if params.max_tokens == 1 else ""
         return "length" if at_end else ""
+
+
+def sampled_record(job: Job, chip: str, now_ns: int, choice: Choice) -> Sampled:
+    """For the trace, so that its hash says whether two runs gave the same tokens."""
+    return Sampled(now_ns, chip, job.seq.seq_id, job.seq.num_outputs - 1, choice.token_id)
 
 
 def account(job: Job, item: Item, result: StepResult, now_ns: int) -> None:

@@ -4,6 +4,7 @@ Indexing is done when the answer comes, so a file is "in_progress" only to other
 meanwhile.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,7 +19,7 @@ from cluster.gateway.generation import TOP_K_MAX
 from cluster.gateway.http.body import OPERATIONS_PER_BYTE, json_of, read_body
 from cluster.gateway.http.inference import json_response
 from cluster.gateway.listing import page
-from workers.errors import NotFound
+from workers.errors import NotFound, PerfuseError
 
 # What these would do is not done; an empty one asks for nothing.
 _STORE_NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -76,7 +77,8 @@ def _add_stores(app: FastAPI, desk: Desk) -> None:
                 await _attach(desk, store.store_id, file_id)
         except BaseException:
             desk.attachments.drop_store(store.store_id)
-            await desk.client.delete_store(store.store_id)
+            with suppress(PerfuseError):  # what is told is why it failed
+                await desk.client.delete_store(store.store_id)
             raise
         if file_ids:
             store = await _find(desk, store.store_id)

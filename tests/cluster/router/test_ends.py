@@ -132,3 +132,21 @@ def test_outputs_that_are_given_up_end_their_stream() -> None:
         await settle(world)
 
     run(blueprint(SHORT), job)
+
+
+def test_tokens_that_a_chip_cannot_tell_end_their_stream() -> None:
+    """A deadline of 100 ms and calls of 0.25 ms: the chip's line gives up after eight of them, 2
+    ms. When the link heals after 5 ms the router hears so, and nobody waits for the deadline.
+    """
+
+    async def job(world: VirtualWorld) -> None:
+        begun_ns = world.clock.now()
+        wanted = [request("r", max_tokens=64, deadline_ns=100 * DEADLINE_NS)]
+        (heard,) = await ask_all(world, wanted)
+        assert heard.code == "peer_dead"
+        assert heard.error is None and "could not tell what it sampled" in str(heard.last.error)
+        assert 5 * DEADLINE_NS < heard.ended_ns - begun_ns < 8 * DEADLINE_NS
+        await settle(world)
+
+    cuts = [cut("decode-0", "router", duration="4800 us")]
+    run(blueprint({**SHORT, "cluster.nodes.decode.count": 1, "faults": cuts}), job)
