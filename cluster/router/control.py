@@ -105,9 +105,7 @@ class Control:
 
     async def _store_add(self, message: Message[StoreAdd]) -> StoreIs:
         content = message.content
-        return said.store_is(
-            await self._router.stores.add(content.store_id, list(content.documents))
-        )
+        return said.store_is(await self._router.stores.add(content.store_id, content.rows()))
 
     async def _store_search(self, message: Message[StoreSearch]) -> Facts:
         asked, stores = message.content, self._router.stores
