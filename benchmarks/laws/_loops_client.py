@@ -1,9 +1,16 @@
-"""What users send, from a process of its own: `read URL SECONDS` and `attack URL`; prints JSON."""
+"""What users send, each from a process of its own, which prints JSON:
+
+read URL      gaps of streams, until its standard input ends
+attack URL    everything that fills the gateway's limits: name -> status
+streams URL   16 streams at once: "begun", then whether each was whole
+"""
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -13,13 +20,24 @@ BODY_BYTES, FILE_BYTES = 4 << 20, 8 << 20
 SENTENCE = "The latency of Yolutus-11 is 12 us, and nobody knows why. "
 
 
-def read(url: str, seconds: float) -> list[float]:
+# A file is attached for so long, then its store is deleted.
+INDEX_S = 5
+NUM_STREAMS = 16
+
+
+def read(url: str) -> list[float]:
     """Gaps, in seconds, between the tokens of streams that follow one another."""
+    over = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     gaps: list[float] = []
     body = {"model": MODEL, "prompt": "For the", "max_tokens": 400, "ignore_eos": True}
-    end = time.monotonic() + seconds
     with httpx.Client(timeout=60) as client:
-        while time.monotonic() < end:
+        while not over.is_set():
             last = 0.0
             with client.stream(
                 "POST", f"{url}/v1/completions", json={**body, "stream": True}
@@ -83,14 +101,41 @@ def index(client: httpx.Client, url: str, data: bytes) -> int:
         return file.status_code
     store = client.post(f"{url}/v1/vector_stores", json={"name": "s"}).json()["id"]
     body = {"file_id": file.json()["id"]}
-    added = client.post(f"{url}/v1/vector_stores/{store}/files", json=body)
+    try:
+        where = f"{url}/v1/vector_stores/{store}/files"
+        status = client.post(where, json=body, timeout=INDEX_S).status_code
+    except httpx.ReadTimeout:
+        status = 0
     client.delete(f"{url}/v1/vector_stores/{store}")
     client.delete(f"{url}/v1/files/{file.json()['id']}")
-    return added.status_code
+    return status
+
+
+def streams(url: str) -> list[bool]:
+    """Whether each ended whole: with [DONE], a reason, and no error."""
+    begun = threading.Semaphore(0)
+
+    def one(_: int) -> bool:
+        body = {"model": MODEL, "prompt": "For the", "max_tokens": 900, "ignore_eos": True}
+        lines: list[str] = []
+        with httpx.stream(
+            "POST", f"{url}/v1/completions", json={**body, "stream": True}, timeout=60
+        ) as answer:
+            for line in answer.iter_lines():
+                if not lines:
+                    begun.release()
+                lines += [line] if line else []
+        is_whole = lines[-1] == "data: [DONE]" and '"finish_reason":"length"' in lines[-2]
+        return is_whole and not any('"error"' in line for line in lines)
+
+    with ThreadPoolExecutor(NUM_STREAMS) as pool:
+        whole = pool.map(one, range(NUM_STREAMS))
+        for _ in range(NUM_STREAMS):
+            begun.acquire()
+        print("begun", flush=True)
+        return list(whole)
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "read":
-        print(json.dumps(read(sys.argv[2], float(sys.argv[3]))))
-    else:
-        print(json.dumps(attack(sys.argv[2])))
+    modes = {"read": read, "attack": attack, "streams": streams}
+    print(json.dumps(modes[sys.argv[1]](sys.argv[2])))

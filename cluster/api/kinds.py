@@ -1,8 +1,10 @@
 """Gateway and router: requests in, outputs back, vector stores, and how the cluster is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
+
+import numpy as np
 
 from cluster.api.output import Output
 from cluster.api.request import Request
@@ -134,11 +136,30 @@ class StoreDelete(Kind[Reply]):
 @kind("store_add")
 @dataclass(frozen=True, slots=True)
 class StoreAdd(Kind[StoreIs]):
-    """Index documents: (file id, filename, text) each."""
+    """Index documents: (file id, filename) each, and the text of each by its index, in UTF-8: as
+    bytes, since escaping and reading megabytes of JSON holds an event loop.
+    """
 
     store_id: Text
-    documents: Annotated[tuple[tuple[str, str, str], ...], rows_of_texts()]
+    documents: Annotated[tuple[tuple[str, str], ...], rows_of_texts()]
+    texts: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
     takes_credit: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, store_id: str, documents: Sequence[tuple[str, str, str]]) -> "StoreAdd":
+        """(file id, filename, text) each."""
+        texts = {
+            str(index): np.frombuffer(text.encode(), np.uint8)
+            for index, (_, _, text) in enumerate(documents)
+        }
+        return cls(store_id, tuple((file_id, name) for file_id, name, _ in documents), texts)
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """The reverse of `of`."""
+        return [
+            (file_id, name, self.texts[str(index)].tobytes().decode())
+            for index, (file_id, name) in enumerate(self.documents)
+        ]
 
 
 @kind("store_list")

@@ -194,8 +194,9 @@ class MessageRouterClient:
         await self._call(StoreDelete(store_id))
 
     async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
-        rows = tuple((d.file_id, d.filename, d.text) for d in documents)
-        return _store(await self._call(StoreAdd(store_id, rows), within_ns=self._deadline_ns))
+        rows = [(d.file_id, d.filename, d.text) for d in documents]
+        content = StoreAdd.of(store_id, rows)
+        return _store(await self._call(content, within_ns=self._deadline_ns))
 
     async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
         facts = (await self._call(StoreSearch(store_id, query, top_k))).facts

@@ -138,7 +138,7 @@ class Control:
     async def _store_add(self, message: Message[StoreAdd]) -> StoreIs:
         content, stores = message.content, self._router.stores
         with self._for_servers.one_more():
-            store = await stores.add(content.store_id, list(content.documents), message.deadline_ns)
+            store = await stores.add(content.store_id, content.rows(), message.deadline_ns)
         return said.store_is(store)
 
     async def _store_search(self, message: Message[StoreSearch]) -> Facts:

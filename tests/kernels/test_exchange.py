@@ -66,9 +66,9 @@ def test_any_alignment_stride_and_protection(isa, variant, rng):
 
 
 def test_rows_that_are_no_floats_travel_too(isa, rng):
-    owners, num_shards, *arrays = columns(rng, 9, 2, 6, 3)
+    owners, num_shards, requests, positions, experts, weights, _ = columns(rng, 9, 2, 6, 3)
     digests = rng.integers(0, 2**64, 9, dtype=np.uint64)
-    found = exchange.spread(owners, num_shards, *arrays[:-1], digests)
+    found = exchange.spread(owners, num_shards, requests, positions, experts, weights, digests)
     assert np.array_equal(found[5], digests[found[0]])
 
 

@@ -136,7 +136,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (api.StoreCreate("mine"), 4),
     (api.StoreIs("vs_1", "mine", 1, 2, 3), 4 + 4 + 4 + 8 + 8),
     (api.StoreDelete("vs_1"), 4),
-    (api.StoreAdd("vs_1", (("f", "a.txt", "text"),)), 4 + 1 + 5 + 4),
+    (api.StoreAdd.of("vs_1", [("f", "a.txt", "text")]), 4 + 1 + 5 + 4),
     (api.StoreList(), 0),
     (api.StoreSearch("vs_1", "who?", 3), 4 + 4 + 4),
 ]

@@ -1,7 +1,8 @@
 """What fills the gateway's limits is read beside its loop, and refused before it travels."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -11,6 +12,17 @@ from cluster.worlds.watchdog import Watchdog
 from tests.cluster.gateway.fake_router import MODEL, FakeRouter, World, forever, say, world
 
 TEXT = "word " * 800_000
+
+
+@pytest.fixture(autouse=True)
+def no_garbage() -> Iterator[None]:
+    """A live host has it looked for on a thread (`workers/host/garbage.py`)."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 BIAS = dict.fromkeys(map(str, range(300_000)), 1)
 MESSAGE = {"role": "user", "content": "x"}
 LARGE: dict[str, tuple[str, dict[str, Any], int]] = {
