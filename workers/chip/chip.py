@@ -85,8 +85,7 @@ class Chip:
         self._deadlines = Deadlines(node.clock, self._forget)
         self._wake = node.mailbox()
         self._longest_queue = node.queues.setdefault(f"requests of {name}", Longest())
-        if pool is not None:
-            pool.on_unpinned = lambda: self._wake.put(None)
+        scheduler.blocks.on_unpinned = lambda: self._wake.put(None)
         self._num_preemptions = 0  # that the trace knows
         self._reports: Line[Tokens] = Line(
             node, self._port, router, "tokens", timeout_ns, one_report, self._on_told
@@ -134,8 +133,9 @@ class Chip:
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id = job.seq.seq_id
         destination = Destination(message.content.decode_chip, message.content.first_block)
+        blocks = self._scheduler.blocks
         job.handover = Handover(
-            self._node, self._port, self._model, seq_id, destination, self._timeout_ns
+            self._node, self._port, self._model, blocks, seq_id, destination, self._timeout_ns
         )
         job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
         self._queue_up(job)
@@ -239,6 +239,8 @@ class Chip:
         known = self._scheduler.abort(seq_id)
         if job is not None and job.task is not None and job.task is not asyncio.current_task():
             job.task.cancel()
+        if job is not None and job.handover is not None:
+            job.handover.close()
         if known:
             self._wake.put(None)
         return job is not None or known

@@ -11,7 +11,7 @@ is never written again while it has one.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 
 from workers.kv.content import HASH_BYTES, Adoption, ContentIndex
@@ -43,6 +43,9 @@ class BlockManager:
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self._references = [0] * num_blocks  # pins included
         self._pins: dict[int, int] = {}
+        self.on_unpinned: Callable[[], None] = lambda: (
+            None
+        )  # blocks may be free: whoever waits looks
 
     # -- content hashes --------------------------------------------------------------------------
 
@@ -139,6 +142,8 @@ class BlockManager:
             else:
                 self._pins[block_id] = count - 1
             self._drop(block_id)
+        if block_ids:
+            self.on_unpinned()
 
     # -- content ---------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ does it hear that it may start, and the source lets go.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,14 @@ class _Heard:
     error: PerfuseError | None
 
 
+class Pins(Protocol):
+    """Keeps blocks from reuse; see `workers.kv.blocks.BlockManager`."""
+
+    def pin(self, block_ids: Iterable[int]) -> None: ...
+
+    def unpin(self, block_ids: Sequence[int]) -> None: ...
+
+
 class Handover:
     """The source's half for one sequence: call `computed` as prefill goes on; `send` is its
     task.
@@ -79,17 +88,19 @@ class Handover:
         node: Node,
         port: Port,
         model: ChipModel,
+        blocks: Pins,
         request_id: str,
         destination: Destination,
         timeout_ns: int,
     ) -> None:
-        self._node, self._port, self._model = node, port, model
+        self._node, self._port, self._model, self._blocks = node, port, model, blocks
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
         self._next_block = destination.first_block
         self._events: Mailbox[_Chunk | _Heard] = node.mailbox()
         # As many as the sequence has blocks: a slow link fills the cache with what waits for it,
         # and then nobody is admitted.
         self._num_waiting = 0
+        self._unread: dict[int, tuple[int, ...]] = {}  # first index -> blocks, pinned until read
         self._longest = node.queues.setdefault(f"KV chunks of {port.worker}", Longest())
 
     def computed(self, block_ids: Sequence[int], num_tokens: int, first_token: int | None) -> None:
@@ -99,6 +110,10 @@ class Handover:
         size = self._model.block_size
         end = num_tokens // size if first_token is None else -(-num_tokens // size)
         fresh = tuple(block_ids[self._next_block : end])
+        if fresh:
+            # Its sequence may be preempted, and others write into its blocks, before they are read.
+            self._blocks.pin(fresh)
+            self._unread[self._next_block] = fresh
         if fresh or first_token is not None:
             now_ns = self._node.clock.now()
             self._events.put(_Chunk(self._next_block, fresh, first_token, now_ns))
@@ -107,6 +122,16 @@ class Handover:
         # Never back: a preempted prefill computes again what has gone, and what lies beneath
         # `first_block` is shared there.
         self._next_block = max(end, self._next_block)
+
+    def close(self) -> None:
+        """Nothing more is read: let go of the blocks."""
+        for first in list(self._unread):
+            self._was_read(first)
+
+    def _was_read(self, first: int) -> None:
+        block_ids = self._unread.pop(first, None)
+        if block_ids is not None:
+            self._blocks.unpin(block_ids)
 
     async def send(self) -> None:
         """Send all blocks, and when all are acknowledged, `start`.
@@ -153,6 +178,7 @@ class Handover:
         try:
             work = kv_work(model, len(block_ids), "kv_read")
             blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
+            self._was_read(first)
             index = np.arange(first, first + len(block_ids), dtype=np.int64)
             await self._call(KvBlocks(index, block_checksums(blocks), blocks))
         except PerfuseError as failed:

@@ -6,7 +6,6 @@ much is there.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from collections.abc import Sequence as Seq
 
 import numpy as np
@@ -40,10 +39,6 @@ def hashes_of(column: Array) -> list[bytes]:
     return [row.tobytes() for row in column]
 
 
-def _nobody_waits() -> None:
-    """No chip is built around the pool yet."""
-
-
 class PoolClient:
     """Fetches before a prefill, stores after it. A pool that fails costs time, never a request."""
 
@@ -59,8 +54,6 @@ class PoolClient:
         self._servers, self._timeout_ns = servers, timeout_ns
         self._stored: OrderedDict[bytes, None] = OrderedDict()
         self.num_failures = 0
-        # Told when blocks are free again that nobody's step or message freed.
-        self.on_unpinned: Callable[[], None] = _nobody_waits
 
     def _server(self, first_hash: bytes) -> str:
         return self._servers[int.from_bytes(first_hash[:8], "little") % len(self._servers)]
@@ -92,7 +85,6 @@ class PoolClient:
             self._failed("pool_get", error)
         finally:
             scheduler.blocks.install(adoption, num_arrived)
-            self.on_unpinned()
         return num_arrived - first_missing
 
     def store(self, scheduler: Scheduler, seq: Sequence) -> None:
@@ -125,7 +117,6 @@ class PoolClient:
             blocks = await self._node.hardware.run(work, self._model.read_blocks, block_ids)
         finally:
             scheduler.blocks.unpin(block_ids)
-            self.on_unpinned()
         try:
             reply = await self._port.call(
                 server,

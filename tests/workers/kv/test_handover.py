@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.workers.bench import SECOND_NS, Bench
+from workers.kv.blocks import BlockManager
 from workers.kv.handover import Destination, Handover
 from workers.wire.kind import Reply
 from workers.wire.kinds.kv import KvBlocks, Start
@@ -49,12 +50,16 @@ def handed_over(
         there.on(Start, begin)
         node, port, model = bench.node("prefill"), bench.port("prefill"), Cache()
         to = Destination("decode", first_block)
-        handover = Handover(node, port, model, "r", to, SECOND_NS)  # type: ignore[arg-type]
+        pins = BlockManager(200, SIZE)
+        held = pins.allocate(200)
+        handover = Handover(node, port, model, pins, "r", to, SECOND_NS)  # type: ignore[arg-type]
         task = node.spawn(handover.send(), "handover")
         for num_tokens, first_token in chunks:
             handover.computed(IDS, num_tokens, first_token)
             await bench.clock.wait_until(bench.clock.now() + SECOND_NS // 100)
         await task
+        pins.free(held)
+        assert pins.num_free == 200, "what was read is let go of"
 
     Bench("prefill", "decode").run(job)
     return arrived, tokens
@@ -85,3 +90,25 @@ def test_each_block_beyond_the_cached_prefix_goes_once_and_in_order(case: str) -
     arrived, tokens = handed_over(first_block, chunks)
     assert arrived == [(index, IDS[index]) for index in expected]
     assert tokens == [7], "the first token comes once, after all blocks"
+
+
+def test_blocks_that_wait_to_be_read_are_nobody_else_s() -> None:
+    """Two blocks are computed; then their sequence is preempted, and somebody wants blocks: of four
+    he gets the other two, until the two have been read or the handover is given up.
+    """
+
+    async def job(bench: Bench) -> None:
+        node, port, model = bench.node("prefill"), bench.port("prefill"), Cache()
+        blocks = BlockManager(4, SIZE)
+        mine = blocks.allocate(2)
+        to = Destination("decode", 0)
+        handover = Handover(node, port, model, blocks, "r", to, SECOND_NS)  # type: ignore[arg-type]
+        handover.computed(mine, 2 * SIZE, None)
+        blocks.free(mine)
+        assert blocks.num_free == 2 and not set(blocks.allocate(2)) & set(mine)
+        assert not blocks.can_allocate(1)
+        handover.close()
+        handover.close()
+        assert sorted(blocks.allocate(2)) == sorted(mine)
+
+    Bench("prefill", "decode").run(job)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.workers.bench import Bench, make_link
+from workers.kv.blocks import BlockManager
 from workers.kv.handover import Destination, Handover
 from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.message import Message
@@ -42,12 +43,15 @@ def test_more_chunks_than_ever_fit_wait_for_a_slow_link() -> None:
         port.on(Start, begun)
         node, model = bench.nodes["prefill"], cast(Any, OneByteBlocks())
         to = Destination("decode", 0)
-        handover = Handover(node, bench.port("prefill"), model, "r", to, 10**12)
+        pins = BlockManager(CHUNKS, 1)
+        block_ids = pins.allocate(CHUNKS)
+        handover = Handover(node, bench.port("prefill"), model, pins, "r", to, 10**12)
         sending = node.spawn(handover.send(), "send")
-        block_ids = list(range(CHUNKS))
         for computed in range(1, CHUNKS + 1):
             handover.computed(block_ids, computed, 7 if computed == CHUNKS else None)
         await sending
+        pins.free(block_ids)
+        assert pins.num_free == CHUNKS
         return node.queues["KV chunks of prefill"].length
 
     slow = {"prefill": make_link(bytes_per_s=10_000)}
