@@ -120,8 +120,8 @@ def test_calls_about_stores_are_bounded_by_a_refusal() -> None:
         assert codes.count("deadline_exceeded") == WAITING_MAX
         heal(world)
         await world.clock.wait_until(world.clock.now() + 2 * SHORT_NS)
-        added = await client.add_documents(store.store_id, [Document("f0", "f", "A card.")])
-        assert added.num_files == 1
+        told = await client.add_documents(store.store_id, [Document("f0", "f", "A card.")])
+        assert (told.num_files, told.num_passages) == (1, 1)
         await settle(world)
 
     run(blueprint({**ROOM, "placement.kv_pool": False}), job)
