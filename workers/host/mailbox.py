@@ -58,7 +58,8 @@ class Mailbox(Generic[T]):
         await self._filled()
         due_ns, item = self._items.popleft()
         self._clock.advance(due_ns)
-        self._took()
+        if self._room is not None:
+            self._make_room()
         return item
 
     async def get_due(self) -> list[T]:
@@ -78,11 +79,12 @@ class Mailbox(Generic[T]):
         now_ns, items = self._clock.now(), []
         while self._items and self._items[0][0] <= now_ns:
             items.append(self._items.popleft()[1])
-        if items:
-            self._took()
+        if items and self._room is not None:
+            self._make_room()
         return items
 
-    def _took(self) -> None:
+    def _make_room(self) -> None:
+        """Whoever waits goes on once there is room."""
         room = self._room
         if room is not None and not room.done() and len(self._items) < (self._capacity or 0):
             room.set_result(self._clock.now())
