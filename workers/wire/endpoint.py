@@ -62,6 +62,7 @@ class Endpoint:
         self._by_worker: dict[str, Peer] = {}
         self._by_source: dict[str, Peer] = {}
         self.egress = Egress(link, clock, self._tell_left)
+        self._narrowed_out = self.egress.narrow.rules
         self.ingress = Ingress(node, link, clock, self._deliver, shares_memory=mail.shares_memory)
         self.outgoing = Outgoing(clock, self.reach, self._send)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
@@ -105,7 +106,7 @@ class Endpoint:
         leaving = None
         if self._emulated:
             leaving = self.egress.leave(message, self._clock.now(), peer)
-            if self.egress.narrow.rules:
+            if self._narrowed_out:
                 self.egress.cross(message, self.node, peer, leaving)
         else:
             message.sent_ns = message.due_ns = self._clock.now()
