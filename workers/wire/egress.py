@@ -45,11 +45,14 @@ class Leaving:
 
     def ended(self, end_ns: int) -> None:
         self.end_ns = end_ns
-        self.revise()
+        if self.narrowed:
+            self.revise()
+        else:
+            self._revise(end_ns + self.peer.latency_ns)
 
     def revise(self) -> None:
-        """Something is known of one of its lanes."""
-        end_ns = last_of(self.end_ns, self.narrowed) if self.narrowed else self.end_ns
+        """Something is known of one of several lanes."""
+        end_ns = last_of(self.end_ns, self.narrowed)
         self._revise(end_ns if end_ns == NOT_KNOWN_NS else end_ns + self.peer.latency_ns)
 
     def _revise(self, due_ns: int) -> None:

@@ -66,6 +66,7 @@ class Endpoint:
         self._by_source: dict[str, Peer] = {}
         self._notes = Notes(node, epoch, mail, spawn, self._knows)
         self.egress = Egress(link, clock, self._notes.tell)
+        self._narrowed_out = self.egress.narrow.rules
         self.ingress = Ingress(node, link, clock, self._deliver)
         self.outgoing = Outgoing(clock, self.reach, self._send, self._notes.tell, link.bytes_per_s)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
@@ -109,7 +110,7 @@ class Endpoint:
         leaving = None
         if self._emulated:
             leaving = self.egress.leave(message, self._clock.now(), peer)
-            if self.egress.narrow.rules:
+            if self._narrowed_out:
                 self.egress.cross(message, self.node, peer, leaving)
         else:
             message.sent_ns = message.due_ns = self._clock.now()

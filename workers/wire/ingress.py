@@ -56,6 +56,7 @@ class Ingress:
         self._node, self._clock, self._deliver = node, clock, deliver
         self.lane = make_lane(link, clock)
         self.narrow = Narrow(link.sharing, clock)
+        self._narrowed, self._narrowed_far = self.narrow.rules, self.narrow.far
 
     def arrive(self, peer: Peer, message: Message[Any]) -> None:
         """Its first byte is here a latency after it left."""
@@ -71,7 +72,7 @@ class Ingress:
     def _begin(self, arriving: Arriving, first_byte_ns: int) -> None:
         """The sender sends no faster than its own link."""
         message, bytes_per_s = arriving.message, arriving.peer.bytes_per_s
-        if self.narrow.rules or self.narrow.far:
+        if self._narrowed or self._narrowed_far:
             bytes_per_s = self._cross(arriving, first_byte_ns, bytes_per_s)
         _, taken_ns = self.lane.start(first_byte_ns, message.charged_bytes, arriving, bytes_per_s)
         if arriving.narrowed:
