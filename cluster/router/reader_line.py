@@ -3,13 +3,17 @@
 The line carries what the state's outbox holds, and says when the reader has heard it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cluster.router.machine.actions import Said
 from cluster.router.wire import Wire
 from workers.host.mailbox import Mailbox
 from workers.node import Node
 from workers.wire.line import BEHIND_MAX, until_heard
+
+# Alternatives to tokens in one message: to write so many holds an event loop for some 15 ms. Only
+# outputs that have any are counted.
+ALTERNATIVES_MAX = 2048
 
 # Told of how many outputs were acknowledged (True) or given up (False), the oldest first.
 OnTold = Callable[[str, int, bool], None]
@@ -36,8 +40,8 @@ class ReaderLine:
     async def _send(self) -> None:
         while True:
             batches = await self._waiting.get_due()
-            said = [one for batch in batches for one in batch]
-            self._on_told(self._reader, len(said), await self._tell(said))
+            for said in _pieces([one for batch in batches for one in batch]):
+                self._on_told(self._reader, len(said), await self._tell(said))
 
     async def _tell(self, said: Sequence[Said]) -> bool:
         return await until_heard(
@@ -46,3 +50,17 @@ class ReaderLine:
             "outputs",
             self._reader,
         )
+
+
+def _pieces(said: list[Said]) -> Iterator[list[Said]]:
+    """The same in order, at least one each."""
+    piece: list[Said] = []
+    alternatives = 0
+    for one in said:
+        more = sum(len(told.top) for told in one.output.logprobs)
+        if piece and alternatives + more > ALTERNATIVES_MAX:
+            yield piece
+            piece, alternatives = [], 0
+        piece.append(one)
+        alternatives += more
+    yield piece
