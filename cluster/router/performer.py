@@ -48,7 +48,7 @@ class Performer:
         self.calls = Calls(node, wire, ledger, stores, preparation)
         self._answers: dict[str, Mailbox[Answer]] = {}
         self._deadlines: dict[str, asyncio.Task[None]] = {}
-        self._lines: dict[str, Line[Sequence[act.Said]]] = {}
+        self._lines: dict[str, Line[act.Said]] = {}
         self._room_wait: asyncio.Task[None] | None = None
         self._held_back: list[Action] | None = None
         self._longest_line = node.queues.setdefault("requests for KV room", Longest())
@@ -108,7 +108,8 @@ class Performer:
     def _say(self, reader: str, said: Sequence[act.Said]) -> None:
         if reader not in self._lines:
             self._lines[reader] = self._wire.reader_line(reader, self._told)
-        self._lines[reader].put(said)
+        for one in said:
+            self._lines[reader].put(one)
 
     def _told(self, reader: str, num_outputs: int, is_heard: bool) -> None:
         event = of.OutputsHeard if is_heard else of.OutputsLost

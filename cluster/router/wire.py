@@ -14,6 +14,7 @@ from cluster.router.machine.actions import Said
 from cluster.router.machine.events import Fault
 from cluster.router.machine.sampled import Logprob, SampledToken
 from cluster.router.machine.state import StoreState
+from cluster.router.pieces import pieces
 from workers.errors import to_body
 from workers.memory.hit import Hit
 from workers.node import Node
@@ -102,13 +103,14 @@ class Wire:
 
     # -- to readers --------------------------------------------------------------------------------
 
-    def reader_line(self, reader: str, on_told: OnTold) -> Line[Sequence[Said]]:
+    def reader_line(self, reader: str, on_told: OnTold) -> Line[Said]:
         """A line of what the state's outbox holds for that reader."""
 
-        def told(batches: Sequence[Sequence[Said]], is_heard: bool) -> None:
-            on_told(reader, sum(map(len, batches)), is_heard)
+        def told(said: Sequence[Said], is_heard: bool) -> None:
+            on_told(reader, len(said), is_heard)
 
-        return Line(self._node, self._port, reader, "outputs", self._timeout_ns, _outputs, told)
+        timeout_ns = self._timeout_ns
+        return Line(self._node, self._port, reader, "outputs", timeout_ns, _outputs, told, pieces)
 
     # -- to memory servers -------------------------------------------------------------------------
 
@@ -164,9 +166,8 @@ class Wire:
         )
 
 
-def _outputs(batches: Sequence[Sequence[Said]]) -> Outputs:
+def _outputs(said: Sequence[Said]) -> Outputs:
     """In one message."""
-    said = [one for batch in batches for one in batch]
     logits = {
         str(i): np.frombuffer(one.logits, "<f4")[None] for i, one in enumerate(said) if one.logits
     }

@@ -7,7 +7,7 @@ The receiver knows positions: it puts in order what overtook a report that was l
 position once. Telling again does no harm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Generic, TypeVar
@@ -41,6 +41,10 @@ class _Sent(Generic[T]):
     is_heard: bool = False
 
 
+def _all_at_once(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (items,)
+
+
 def _nobody_asks(items: Sequence[Any], is_heard: bool) -> None:
     """What became of them."""
 
@@ -48,7 +52,8 @@ def _nobody_asks(items: Sequence[Any], is_heard: bool) -> None:
 class Line(Generic[T]):
     """A line from this worker to one receiver.
 
-    pack      turns all that waits into one report
+    cut       parts all that waits, in order, into what one report may hold
+    pack      turns that into a report
     on_told   told of items that were heard (True) or given up (False), the oldest first
     """
 
@@ -61,9 +66,11 @@ class Line(Generic[T]):
         timeout_ns: int,
         pack: Callable[[Sequence[T]], Kind[Any]],
         on_told: Callable[[Sequence[T], bool], None] = _nobody_asks,
+        cut: Callable[[Sequence[T]], Iterable[Sequence[T]]] = _all_at_once,
     ) -> None:
         self._node, self._port, self._receiver, self._kind = node, port, receiver, kind
         self._timeout_ns, self._pack, self._on_told = timeout_ns, pack, on_told
+        self._cut = cut
         self._waiting: Mailbox[T] = node.mailbox(BEHIND_MAX, queue=f"{kind} to {receiver}")
         self._window = Credits(node.clock, WINDOW_MAX)
         self._fresh: Mailbox[_Sent[T]] = node.mailbox()
@@ -92,13 +99,14 @@ class Line(Generic[T]):
         await self._waiting.room()
 
     async def _send(self) -> None:
+        await self._window.wait()
         while True:
-            await self._window.wait()
-            items = await self._waiting.get_due()
-            report = self._pack(items)
-            sent = _Sent(items, report, await self._post(report))
-            self._unheard.append(sent)
-            self._fresh.put(sent)
+            for items in self._cut(await self._waiting.get_due()):
+                report = self._pack(items)
+                sent = _Sent(items, report, await self._post(report))
+                self._unheard.append(sent)
+                self._fresh.put(sent)
+                await self._window.wait()
 
     async def _post(self, report: Kind[Any]) -> Pending[Any] | None:
         deadline_ns = self._node.clock.now() + self._timeout_ns
