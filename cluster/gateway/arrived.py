@@ -1,6 +1,7 @@
 """Outputs of one stream as they come, and as its reader is to see them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cluster.api.output import Output
 
@@ -26,7 +27,7 @@ class Arrived:
             return ()
         if output.error is not None:
             self._has_ended = True
-            return (output,)
+            return (replace(output, position=self._position),)
         self._early[output.position] = output
         following: list[Output] = []
         while not self._has_ended and self._position in self._early:

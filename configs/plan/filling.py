@@ -28,11 +28,8 @@ def fill_site(
     """A node with its workers' shares of its memory."""
     device, precision = site.group.device, scenario.model.precision
     chip_bytes = precision.chip_bytes(config)
-    held = {
-        name: tuple(sorted(placed.get(name, ())))
-        for name, role in site.workers
-        if role == "experts"
-    }
+    shards = [name for name, role in site.workers if role == "experts"]
+    held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
     fit = fit_node(
         key=f"cluster.nodes.{site.group_name}",
         device=device,

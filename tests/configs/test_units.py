@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from configs.quantity import Quantity
 from configs.units import (
     BANDWIDTH,
     BIT_ENERGY,
@@ -19,7 +20,6 @@ from configs.units import (
     TEXT,
     Bytes,
     DurationNs,
-    Quantity,
     Ratio,
     Watts,
 )

@@ -36,6 +36,7 @@ MADE_BY_READERS = (
     "notes.index",
     "out/demo",
     "out/demo/summary.json",
+    "out/mutants/",
 )
 PLACEHOLDER = re.compile(r"NAME|FOLDER")
 

@@ -18,7 +18,7 @@ EXCEPTIONS_MAX = 5
 LONG_FILES = {
     # A machine with seven messages: every handler and the loop touch the same table of jobs, which
     # nothing else may; what each does is elsewhere (scheduler, stepper, handover, pool client).
-    "workers/chip/chip.py": 346,
+    "workers/chip/chip.py": 340,
     # One wire: server, streams and calls share their life, and close in one order.
     "workers/wire/transport/grpc.py": 358,
     # Tests: known, to be split when they are next worked on.
@@ -33,7 +33,7 @@ LONG_FILES = {
     "tests/kernels/test_mla.py": 327,
     "tests/kernels/test_triton_attention.py": 260,
     "tests/workers/chip/test_chip.py": 265,
-    "tests/workers/host/test_clock.py": 285,
+    "tests/workers/host/test_clock.py": 272,
     "tests/workers/kv/test_blocks.py": 270,
     "tests/workers/kv/test_pool.py": 252,
     "tests/workers/model/test_exact.py": 316,

@@ -14,22 +14,16 @@ One loop: take what came, schedule a step, run it, report. Everything else is a 
 task a sequence.
 """
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from workers.chip.arriving import as_invalid_request, awaited_blocks
 from workers.chip.deadlines import Deadlines
-from workers.chip.job import (
-    Job,
-    account,
-    failure_report,
-    note_preempted,
-    one_report,
-    sampled_record,
-    tokens_report,
-)
+from workers.chip.figures import chip_state
+from workers.chip.job import Job, account, note_preempted
+from workers.chip.reports import failure_report, one_report, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
-from workers.chip.sequence import Sequence, State
+from workers.chip.sequence import Sequence
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
 from workers.host.longest import Longest
@@ -58,6 +52,7 @@ from workers.wire.message import Message
 from workers.wire.port import Port
 
 Prompted = Reserve | Prefill | Generate
+ANY = SamplingParams()  # of what was aborted since: nobody looks at its token
 
 
 class Chip:
@@ -106,18 +101,14 @@ class Chip:
         self._ended.check(message)
         if message.request_id in self._jobs:
             raise InvalidRequest(f"{self._name} has sequence {message.request_id!r} already")
-        try:
+        with as_invalid_request():
             return Sequence(message.request_id, message.content.prompt_ids, max_tokens)
-        except ValueError as error:
-            raise InvalidRequest(str(error)) from error
 
     def _reserve(self, message: Message[Reserve]) -> Reserved:
         """Room for a prompt's KV and the tokens after it."""
         seq = self._new_sequence(message, message.content.sampling.max_tokens)
-        try:
+        with as_invalid_request():
             room = self._scheduler.reserve(seq)
-        except ValueError as error:
-            raise InvalidRequest(str(error)) from error
         if room:
             self._begin_job(message, seq, "decode")
         return Reserved(room, seq.num_cached // self._model.block_size)
@@ -171,10 +162,8 @@ class Chip:
 
     def _add(self, job: Job) -> None:
         """Raises InvalidRequest if it can never fit."""
-        try:
+        with as_invalid_request():
             self._scheduler.add(job.seq)
-        except ValueError as error:
-            raise InvalidRequest(str(error)) from error
         self._wake.put(None)
 
     def _is_here(self, job: Job) -> bool:
@@ -194,14 +183,8 @@ class Chip:
 
     async def _kv_blocks(self, message: Message[KvBlocks]) -> None:
         job = self._known(message)
-        if job.seq.state is not State.RECEIVING:  # its blocks may be others by now, or none
-            raise InvalidRequest(f"{message.request_id} is {job.seq.state.value}: no KV is awaited")
+        block_ids = awaited_blocks(job.seq, message.content)
         verify_blocks(message.request_id, message.content)
-        held, indexes = job.seq.block_ids, message.content.index.tolist()
-        if not all(0 <= index < len(held) for index in indexes):
-            text = f"{message.request_id} has {len(held)} blocks here: KV came for {indexes}"
-            raise InvalidRequest(text)
-        block_ids = tuple(held[index] for index in indexes)
         work = kv_work(self._model, len(block_ids), "kv_write")
         blocks = message.content.blocks
         await self._node.hardware.run(work, self._write_live, job, block_ids, blocks)
@@ -216,10 +199,8 @@ class Chip:
         now_ns = self._node.clock.now()
         job.since_ns = message.content.prefilled_ns
         job.spend_until("kv_transfer", now_ns)
-        try:
+        with as_invalid_request():
             self._scheduler.received(message.request_id, [message.content.token])
-        except ValueError as error:
-            raise InvalidRequest(str(error)) from error
         self._wake.put(None)
 
     def _known(self, message: Message[Any]) -> Job:
@@ -237,10 +218,8 @@ class Chip:
         job = self._jobs.pop(seq_id, None)
         self._deadlines.end(seq_id)
         known = self._scheduler.abort(seq_id)
-        if job is not None and job.task is not None and job.task is not asyncio.current_task():
-            job.task.cancel()
-        if job is not None and job.handover is not None:
-            job.handover.close()
+        if job is not None:
+            job.end()
         if known:
             self._wake.put(None)
         return job is not None or known
@@ -251,20 +230,8 @@ class Chip:
             for seq_id in list(self._jobs):
                 self._forget(seq_id)
 
-    def _state(self, message: Message[ChipState]) -> ChipStateIs:
-        scheduler = self._scheduler
-        return ChipStateIs(
-            {
-                "num_running": scheduler.num_running,
-                "num_waiting": scheduler.num_waiting,
-                "num_blocks": scheduler.blocks.num_blocks,
-                "num_blocks_free": scheduler.blocks.num_free,
-                "num_preemptions": scheduler.num_preemptions,
-                "prefix_queries": scheduler.num_prefix_queries,
-                "prefix_hits": scheduler.num_prefix_hits,
-                **self.held(),
-            }
-        )
+    def _state(self, _: Message[ChipState]) -> ChipStateIs:
+        return chip_state(self._scheduler, self.held())
 
     @property
     def num_preemptions(self) -> int:
@@ -304,7 +271,8 @@ class Chip:
         for item in step.items:
             if (job := self._jobs.get(item.seq.seq_id)) is not None:
                 job.begin(begun_ns)
-        sampling = {i.seq.seq_id: self._sampling_of(i) for i in step.items if i.samples}
+        names = [item.seq.seq_id for item in step.items if item.samples]
+        sampling = {n: self._jobs[n].sampling if n in self._jobs else ANY for n in names}
         try:
             result = await self._stepper.run(step, sampling)
         except Exception as error:
@@ -323,10 +291,6 @@ class Chip:
         tokens = {seq_id: choice.token_id for seq_id, choice in result.choices.items()}
         at_end = {seq.seq_id for seq in self._scheduler.advance(step, tokens)}
         self._conclude(live, result, at_end)
-
-    def _sampling_of(self, item: Item) -> SamplingParams:
-        job = self._jobs.get(item.seq.seq_id)
-        return job.sampling if job is not None else SamplingParams()
 
     def _conclude(self, live: list[Item], result: StepResult, at_end: set[str]) -> None:
         """Report what was sampled, hand over what was prefilled, let go of what ended."""

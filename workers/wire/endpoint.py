@@ -32,7 +32,6 @@ from workers.wire.turns import one_after_the_other
 
 if TYPE_CHECKING:
     import asyncio
-
 # A named tuple's own constructor calls this too, and takes twice as long.
 _record = tuple.__new__
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]

@@ -44,7 +44,7 @@ def test_waiting_for_a_credit_at_the_gateway_counts() -> None:
 
 
 def test_who_arrived_too_long_ago_is_told_so_at_once() -> None:
-    """Held for 60 ms of its 50: an error after one way to the router and one back."""
+    """Held for 60 ms of its 50: the reader keeps the deadline too, and does not wait."""
 
     async def job(world: VirtualWorld) -> tuple[str, int]:
         begun_ns = world.clock.now()
@@ -54,4 +54,4 @@ def test_who_arrived_too_long_ago_is_told_so_at_once() -> None:
 
     code, after_ns = run(blueprint(SLOW_GATEWAY), job)
     assert code == "deadline_exceeded"
-    assert 2 * MS <= after_ns < 5 * MS
+    assert after_ns == 0

@@ -16,10 +16,8 @@ from configs.checkpoint_files import CheckpointError
 from workers.errors import InvalidRequest
 
 TEXTS = st.text(st.sampled_from(list("abc dé漢🎉\n<|>")), max_size=40)
-MESSAGES = [
-    {"role": "system", "content": "You are brief."},
-    {"role": "user", "content": "Who has 3 cards? 漢"},
-]
+SYSTEM = {"role": "system", "content": "You are brief."}
+MESSAGES = [SYSTEM, {"role": "user", "content": "Who has 3 cards? 漢"}]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 import numpy as np
 
 from cluster.router.wire import failures_of, steps_of, tokens_of
-from workers.chip.job import Job, failure_report, one_report, tokens_report
+from workers.chip.job import Job
+from workers.chip.reports import failure_report, one_report, tokens_report
 from workers.chip.sequence import Sequence
 from workers.errors import PeerDead
 from workers.model.sampling import Choice

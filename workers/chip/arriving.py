@@ -1,0 +1,29 @@
+"""What comes to a chip, checked: what it is for, and whether it can be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from workers.chip.sequence import Sequence, State
+from workers.errors import InvalidRequest
+from workers.wire.kinds.kv import KvBlocks
+
+
+@contextmanager
+def as_invalid_request() -> Iterator[None]:
+    """What a sequence or its scheduler refuses is the asker's fault."""
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+
+
+def awaited_blocks(seq: Sequence, content: KvBlocks) -> tuple[int, ...]:
+    """Physical blocks, in the order of the content's. Raises InvalidRequest where the sequence
+    awaits no KV, since its blocks may be another's by now, or has no such blocks.
+    """
+    if seq.state is not State.RECEIVING:
+        raise InvalidRequest(f"{seq.seq_id} is {seq.state.value}: no KV is awaited")
+    held, indexes = seq.block_ids, content.index.tolist()
+    if not all(0 <= index < len(held) for index in indexes):
+        raise InvalidRequest(f"{seq.seq_id} has {len(held)} blocks here: KV came for {indexes}")
+    return tuple(held[index] for index in indexes)

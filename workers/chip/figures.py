@@ -1,0 +1,22 @@
+"""What a chip says of itself."""
+
+from collections.abc import Mapping
+
+from workers.chip.scheduler import Scheduler
+from workers.wire.kinds.chip import ChipStateIs
+
+
+def chip_state(scheduler: Scheduler, held: Mapping[str, int]) -> ChipStateIs:
+    """held: see `Chip.held`."""
+    return ChipStateIs(
+        {
+            "num_running": scheduler.num_running,
+            "num_waiting": scheduler.num_waiting,
+            "num_blocks": scheduler.blocks.num_blocks,
+            "num_blocks_free": scheduler.blocks.num_free,
+            "num_preemptions": scheduler.num_preemptions,
+            "prefix_queries": scheduler.num_prefix_queries,
+            "prefix_hits": scheduler.num_prefix_hits,
+            **held,
+        }
+    )
