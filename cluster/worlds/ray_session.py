@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -98,11 +99,23 @@ def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:
     """End Ray, and whatever of its processes has not gone `leave_s` later: it forgets what it had
     started when it fails half-way, and its agents may outlive their parent.
     """
-    started = _started_below(folder)
+    started, handles = _started_below(folder), _handles()
     ray.shutdown()
     left = psutil.wait_procs(started, timeout=leave_s)[1]
     orphans = processes_of_session(folder, ray_processes()).values()
     end_processes([*left, *_started_below(folder), *orphans])
+    for handle in handles:
+        handle.poll()
+
+
+def _handles() -> list["subprocess.Popen[bytes]"]:
+    """Ray's own of its processes. It kills them without waiting, and a handle that has not seen the
+    end of its process complains when it is let go.
+    """
+    node = getattr(getattr(getattr(ray, "_private", None), "worker", None), "_global_node", None)
+    if node is None:
+        return []
+    return [info.process for infos in node.all_processes.values() for info in infos]
 
 
 def _started_below(folder: Path) -> list[psutil.Process]:
