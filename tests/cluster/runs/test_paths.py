@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.laws._checks import held
 from benchmarks.laws._sent import Sent, run_watched
+from cluster.runs.run import run_in_virtual
 from cluster.workload.build import build_workload
 from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
@@ -217,3 +218,17 @@ def test_kv_may_take_as_long_as_its_request() -> None:
     )
     assert answers[0].times_ns["kv_transfer"] == pytest.approx(747_110 * US_NS, rel=0.001)
     assert sent.twice() == {}
+
+
+def test_what_a_step_holds_at_its_deadline_is_no_leak() -> None:
+    """16 prompts of 900 tokens over 100 MB/s: some end by their deadline of 1 s while a step waits
+    for experts, which holds their 57 blocks each until it ends.
+    """
+    slow = {"cluster.nodes.prefill.link.bandwidth": "100 MB/s"}
+    whole = {"model.max_num_batched_tokens": 1_024, "model.enable_prefix_caching": False}
+    changes = {**PLAIN, **closed(16, concurrency=16), **whole, **slow, **of_lengths(900, 4)}
+    blueprint = Blueprint.draw(load_scenario("demo", changes))
+    workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+    done = run_in_virtual(blueprint, workload, lambda _: None)
+    assert any(answer.error is not None for answer in done.answers)
+    assert not any(done.held.values()), done.held
