@@ -18,6 +18,9 @@ REAL_DEADLINE_NS = 120_000_000_000
 # One call is given up after this share of a request's deadline, so that its failure can still be
 # told in time.
 CALL_SHARE = 4
+# But never sooner than after so many round trips of the longest path: one that is lost, what tells
+# of its loss, and one that is answered.
+CALL_ROUND_TRIPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,12 @@ class Blueprint:
 
     @property
     def timeout_ns(self) -> int:
-        """Of one call between workers."""
-        return self.deadline_ns // CALL_SHARE
+        """Of one call between workers. A path that is long is no loss."""
+        share_ns = self.deadline_ns // CALL_SHARE
+        if not self.scenario.cluster.emulation:
+            return share_ns
+        longest_ns = max(group.link.latency_ns for group in self.scenario.cluster.nodes.values())
+        return max(share_ns, CALL_ROUND_TRIPS * 2 * longest_ns)
 
     def node_of(self, role: str) -> NodePlan:
         """The node that carries the one worker of a role (router, gateway)."""

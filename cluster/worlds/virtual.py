@@ -133,12 +133,12 @@ def run_virtual(
     loop = virtual_loop(world.clock)
 
     async def main() -> T:
-        await world.start()
-        with little_garbage():
-            try:
+        try:
+            await world.start()
+            with little_garbage():
                 result = await job(world)
-            finally:
-                await world.stop()
+        finally:
+            await world.stop()
         world.check_utilisation()
         return result
 

@@ -122,8 +122,8 @@ class Chip:
     def _prefill(self, message: Message[Prefill]) -> None:
         """Compute a prompt and its first token; its KV goes to the decode chip."""
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
-        seq_id = job.seq.seq_id
-        destination = Destination(message.content.decode_chip, message.content.first_block)
+        seq_id, content = job.seq.seq_id, message.content
+        destination = Destination(content.decode_chip, content.first_block, content.deadline_ns)
         blocks = self._scheduler.blocks
         job.handover = Handover(
             self._node, self._port, self._model, blocks, seq_id, destination, self._timeout_ns

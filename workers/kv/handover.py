@@ -46,10 +46,13 @@ def verify_blocks(request_id: str, content: KvBlocks | PoolBlocks) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a sequence's KV goes: the decode chip, and the first block it does not have yet."""
+    """Where a sequence's KV goes: the decode chip, the first block it does not have yet, and until
+    when anybody wants it.
+    """
 
     chip: str
     first_block: int
+    deadline_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +189,13 @@ class Handover:
         self._events.put(_Heard(len(block_ids), error))
 
     async def _call(self, content: KvBlocks | Start) -> None:
+        """A link may be as slow as whoever asked has patience: KV is the most that a request sends
+        at once, and shares its way with that of others.
+        """
         await self._port.call(
             self._to.chip,
             content,
-            deadline_ns=self._node.clock.now() + self._timeout_ns,
+            deadline_ns=max(self._node.clock.now() + self._timeout_ns, self._to.deadline_ns),
             request_id=self._request_id,
         )
 

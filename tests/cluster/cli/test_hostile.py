@@ -1,5 +1,6 @@
 """Commands given what no user means: exit code 2, one line, no stack trace, at once."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -102,3 +103,12 @@ def test_ids_that_are_no_file(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     assert "is a pipe" in refuse("generate", str(tmp_path), "--ids", str(pipe)).replace("\n", " ")
     assert "is a device" in refuse("generate", str(tmp_path), "--ids", "/dev/zero")
+
+
+def test_a_cluster_that_cannot_stand_up(caplog: pytest.LogCaptureFixture) -> None:
+    """All messages are lost, so no collection is loaded: one line, and every task has ended."""
+    lost = 'faults=[{"type": "drop"}]'
+    told = refuse("run", "demo", "--set", lost, "--set", "slo.deadline=10 ms")
+    gc.collect()
+    assert told.strip() == "error: shard_create to memory-0 was not answered in time"
+    assert caplog.messages == []

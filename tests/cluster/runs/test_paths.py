@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.laws._checks import held
 from benchmarks.laws._sent import Sent, run_watched
-from cluster.workload.driver import Answer
+from cluster.runs.run import run_in_virtual
+from cluster.workload.build import build_workload
+from cluster.workload.driver import Answer, Driver
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
 from tests.golden.scenarios import PLAIN, SCENARIOS, closed
 from workers.wire.kind import Reply
@@ -170,3 +175,60 @@ def test_nor_is_any_under_load(concurrency: int, bandwidth: str) -> None:
     run_, sent = run_watched(load_scenario("demo", {**PLAIN, **closed(64, concurrency), **links}))
     assert len(run_.answers) == 64 and sent.kinds[Reply.kind] > 100
     assert sent.twice() == {}
+
+
+def test_a_path_longer_than_a_share_of_the_deadline_is_no_loss() -> None:
+    """`single`, one user, 14 ms to the chip, deadline 100 ms: a call takes 28 ms, more than a
+    quarter of the deadline. TTFT is that of 2 us and 2 x 13,998 us more.
+    """
+    near, _ = run("single", closed(2, concurrency=1))
+    slo = {"slo.deadline": "100 ms"}
+    far, sent = run("single", closed(2, concurrency=1), latency("chip", "14 ms"), slo)
+    assert [ttft_of(a) - ttft_of(b) for a, b in zip(far, near, strict=True)] == [27_996_000] * 2
+    assert sent.twice() == {}
+
+
+def test_an_abort_over_a_path_longer_than_the_deadline_is_heard() -> None:
+    """Nobody is answered in 5 ms over 10 ms. The chip's answer to an abort takes 20 ms, and then
+    nothing is held: no call, no credit, no abort that is said again and again.
+    """
+    slo = {"slo.deadline": "5 ms"}
+    scenario = load_scenario("single", {**closed(2), **latency("host", "10 ms"), **slo})
+    blueprint = Blueprint.draw(scenario)
+    workload = build_workload(scenario, blueprint.model.vocab)
+
+    async def job(world: VirtualWorld) -> dict[str, int]:
+        answers = await Driver(world.gateway, world.client).run(workload)
+        assert all(answer.error is not None for answer in answers)
+        await world.clock.wait_until(world.clock.now() + 50_000 * US_NS)
+        return held(world, healed=True)
+
+    assert run_virtual(blueprint, job) == {}
+
+
+def test_kv_may_take_as_long_as_its_request() -> None:
+    """KV of 900 tokens, 3,735,552 bytes, into a chip at 5 MB/s: 747.1 ms, of a deadline of 1 s."""
+    answers, sent = run(
+        "demo",
+        PLAIN,
+        closed(1),
+        {"model.max_num_batched_tokens": 1_024, "placement.kv_pool": False},
+        {"cluster.nodes.decode.link.bandwidth": "5 MB/s"},
+        of_lengths(900, 4),
+    )
+    assert answers[0].times_ns["kv_transfer"] == pytest.approx(747_110 * US_NS, rel=0.001)
+    assert sent.twice() == {}
+
+
+def test_what_a_step_holds_at_its_deadline_is_no_leak() -> None:
+    """16 prompts of 900 tokens over 100 MB/s: some end by their deadline of 1 s while a step waits
+    for experts, which holds their 57 blocks each until it ends.
+    """
+    slow = {"cluster.nodes.prefill.link.bandwidth": "100 MB/s"}
+    whole = {"model.max_num_batched_tokens": 1_024, "model.enable_prefix_caching": False}
+    changes = {**PLAIN, **closed(16, concurrency=16), **whole, **slow, **of_lengths(900, 4)}
+    blueprint = Blueprint.draw(load_scenario("demo", changes))
+    workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+    done = run_in_virtual(blueprint, workload, lambda _: None)
+    assert any(answer.error is not None for answer in done.answers)
+    assert not any(done.held.values()), done.held
