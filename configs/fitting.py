@@ -130,7 +130,7 @@ def _overflows(
         wanted = rough(int(needed / model.gpu_memory_utilization) + 1)
         problems.append(
             f"{key}: {parts} do not fit tier {tier} of {device.name}: needs {rough(needed)}, has "
-            f"{rough(budget)} ({model.gpu_memory_utilization:.0%} of "
+            f"{rough(budget)} ({100 * model.gpu_memory_utilization:.4g}% of "
             f"{SIZE.format(device.tiers[tier].capacity_bytes)}); use {more}a device with at least "
             f"{wanted}"
         )

@@ -102,8 +102,10 @@ class Quantity:
         if not self.whole:
             return float(value)
         if value.denominator != 1:
+            near = max(round(value), self.least)
             raise ValueError(
-                f"{shown(given)} is no whole number of {self.base}: the finest is 1 {self.base}"
+                f"{shown(given)} is no whole number of {self.base}: the nearest is "
+                f'"{near} {self.base}"'
             )
         return value.numerator
 

@@ -68,7 +68,7 @@ def ask_endpoint(
     try:
         model = client.models.list().data[0].id
         if retrieval and store is None:
-            stores = client.vector_stores.list().data
+            stores = client.vector_stores.list(order="asc").data  # as in the scenario
             store = stores[0].id if stores else None
         answer = client.chat.completions.create(
             model=model,

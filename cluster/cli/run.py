@@ -23,6 +23,8 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
     """
     blueprint = Blueprint.draw(load_scenario(name, changes))
     workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+    if json_file is not None:  # now: all would have run before it could not be written
+        json_file.parent.mkdir(parents=True, exist_ok=True)
     world = blueprint.scenario.cluster.world
     begun_s = time.monotonic()
     with Progress(console=console, transient=True) as progress:
@@ -41,7 +43,6 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
     summary = summarise(run.answers, blueprint.scenario.slo, run.preemptions)
     _show(blueprint, run, summary, time.monotonic() - begun_s)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(_as_json(blueprint, run, summary), indent=2) + "\n")
         console.print(f"written: {json_file}")
 

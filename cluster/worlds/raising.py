@@ -31,7 +31,7 @@ class Seats(Protocol):
 async def raise_cluster(blueprint: Blueprint, seats: Seats, on_step: OnStep) -> list[Member]:
     """Let all nodes stand, meet each other, and bring the collections. Returns the members."""
     names = [node.name for node in blueprint.plan.nodes]
-    on_step(f"starting {len(names)} nodes")
+    on_step(f"starting {len(names)} node{'s' if len(names) > 1 else ''}")
     for name in names:
         await seats.place(name, FIRST_EPOCH)
     found = await seats.ask_each(names, "listen")

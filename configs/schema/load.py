@@ -85,8 +85,8 @@ def _find(path_or_preset_name: str | Path) -> Path:
 
 
 def _layers(path: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """The file's bases first, itself last; each without its `base` key. A base is a preset, or a
-    file beside it.
+    """The file's bases first, itself last; each without its `base` key, bases without their name.
+    A base is a preset, or a file beside it.
     """
     layers: list[tuple[Path, dict[str, Any]]] = []
     seen: list[Path] = []
@@ -99,6 +99,8 @@ def _layers(path: Path) -> list[tuple[Path, dict[str, Any]]]:
         seen.append(real)
         layer = read_mapping(following)
         base = layer.pop("base", None)
+        if layers:
+            layer.pop("name", None)  # a base's: this scenario is another
         layers.insert(0, (following, layer))
         following = _base_path(following, base)
     return layers

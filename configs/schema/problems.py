@@ -48,6 +48,8 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> tuple[Path, str]:
         )
     if kind == "string_pattern_mismatch" or path[-1:] == ("[key]",):
         return path, f"{key}: {shown(value)} is no name: use letters, digits, - and _ only"
+    if kind == "tuple_type":
+        return path, f"{key}: is {shown(value)}: it must be a list, as [A, B]"
     message = detail["msg"]
     return path, f"{key}: is {shown(value)}: {message[0].lower()}{message[1:]}"
 

@@ -56,7 +56,7 @@ def test_a_base_is_merged_and_null_takes_a_key_away(tmp_path) -> None:
         "model: {max_num_seqs: 4}\n",
     )
     scenario = load_scenario(path)
-    assert scenario.name == "small"
+    assert scenario.name == "child", "reports must not call it by its base's name"
     assert list(scenario.cluster.nodes) == ["host", "chip", "memory"]
     assert scenario.cluster.nodes["chip"].count == 3
     assert scenario.cluster.nodes["chip"].device.name == "h100-sxm"
@@ -167,6 +167,7 @@ def test_overrides_reach_into_presets_lists_and_defaults() -> None:
         ("slo.deadline", "0 s", "is 0:"),
         ("seed.deeper", 1, "holds no keys"),
         ("faults.0.toxicity", 1, "no item of a list"),
+        ("faults", {"0": {"type": "drop"}}, "it must be a list, as [A, B]"),
     ],
 )
 def test_errors_name_the_key_and_what_would_be_right(key, value, message) -> None:

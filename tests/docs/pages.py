@@ -69,9 +69,18 @@ def _braces(name: str) -> list[str]:
 
 def documented_keys() -> dict[str, str]:
     """Key -> its default, as the tables say it."""
+    return {key: row[2].strip() for key, row in _rows_of_keys().items()}
+
+
+def documented_examples() -> dict[str, str]:
+    """Key -> its example."""
+    return {key: row[3].removesuffix(" |").strip("`") for key, row in _rows_of_keys().items()}
+
+
+def _rows_of_keys() -> dict[str, list[str]]:
     rows = (line.split(" | ") for line in text("docs/scenarios.md").splitlines())
     return {
-        row[0].removeprefix("| ").strip("`"): row[2].strip()
+        row[0].removeprefix("| ").strip("`"): row
         for row in rows
         if len(row) == 4 and row[0].startswith("| `")
     }

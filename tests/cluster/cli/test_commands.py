@@ -87,6 +87,12 @@ def test_generate_looks_for_its_files_first(tmp_path: Path) -> None:
     assert told.startswith("error:") and str(blocked) in told.replace("\n", "")
 
 
+def test_run_looks_for_its_file_first(tmp_path: Path) -> None:
+    (blocked := tmp_path / "file").touch()
+    told = run("run", "demo", "--json", str(blocked / "x.json"), code=2)
+    assert told.startswith("error:") and str(blocked) in told.replace("\n", "")
+
+
 def test_a_token_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
     ids = tmp_path / "ids"
     ids.write_text("99999")
