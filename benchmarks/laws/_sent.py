@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.runs.run import Run
+from cluster.runs.run import Run, held_when_idle
 from cluster.workload.build import build_workload
 from cluster.workload.driver import Driver
 from cluster.worlds.blueprint import Blueprint
@@ -44,6 +44,6 @@ def run_watched(scenario: Scenario) -> tuple[Run, Sent]:
         for node in world.nodes.values():
             node.endpoint.rules["sent"] = sent
         answers = await Driver(world.gateway, world.client).run(workload)
-        return Run(answers, await world.client.held_everywhere())
+        return Run(answers, await held_when_idle(world))
 
     return run_virtual(blueprint, job), sent

@@ -61,14 +61,14 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     joules = _spent(before, await world.ask_each(nodes, "joules"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
-    held = await _held_when_idle(world)
+    held = await held_when_idle(world)
     trace_hash = world.trace.digest()
     return Run(answers, held, joules, queues, trace_hash, preemptions=preemptions)
 
 
-async def _held_when_idle(world: VirtualWorld) -> dict[str, int]:
-    """The last answer may have come while a step computes what nobody wants any more, and its
-    blocks are let go at its end: what is held is asked again after the time of a call.
+async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
+    """The last answer may have come while a step computes what nobody wants any more, or while an
+    acknowledgement that was lost is missed: what is held is asked again after the time of a call.
     """
     held = await world.client.held_everywhere()
     if any(held.values()):
