@@ -23,8 +23,9 @@ from cluster.router.machine.store_events import (
     PassagesDropped,
     PassagesStored,
 )
+from cluster.router.servers import tell_each, until_heard
 from cluster.router.wire import Wire
-from workers.errors import DeadlineExceeded, NotFound, PerfuseError
+from workers.errors import DeadlineExceeded, NotFound
 from workers.node import Node
 
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
@@ -65,7 +66,6 @@ class Additions:
             now_ns = self._node.clock.now()
             self._ledger.happened(FilesAdded(now_ns, store_id, dict(files), first_id, count))
         except Exception:
-            self._under_way.discard((store_id, first_id))
             self.take_back(store_id, first_id, count)
             raise
         finally:
@@ -118,17 +118,14 @@ class Additions:
         """In a task of its own, until every server has heard; one that is gone hears on its return
         (`server_joined`).
         """
-
-        async def until_heard() -> None:
-            try:
-                while self._failed(store_id, first_id, count) is not None:
-                    with suppress(DeadlineExceeded):
-                        await self._take_back(store_id, first_id, count)
-            except PerfuseError as error:
-                now_ns = self._node.clock.now()
-                self._node.trace.note(now_ns, "take back failed", store_id, error.message)
-
-        self._node.spawn(until_heard(), f"take back {first_id} of {store_id}")
+        addition = store_id, first_id, count
+        until_heard(
+            self._node,
+            "take back",
+            store_id,
+            lambda: self._failed(*addition) is not None,
+            lambda: self._take_back(*addition),
+        )
 
     def server_joined(self) -> None:
         """A memory server is back: it may still hold what failed meanwhile."""
@@ -144,19 +141,15 @@ class Additions:
         return store if (first_id, count) in store.unfinished else None
 
     async def _take_back(self, store_id: str, first_id: int, count: int) -> None:
-        """Raises what the first of the servers that failed raised, when all were asked."""
-        failed: PerfuseError | None = None
-        for server in self._servers:
-            try:
+        """See `tell_each`."""
+
+        async def tell(server: str) -> None:
+            with suppress(NotFound):  # it never heard of the store
                 held_bytes = await self._wire.take_back(server, store_id, first_id, count)
                 if (store := self._failed(store_id, first_id, count)) is not None:
                     self._stored(store, server, held_bytes)
-            except NotFound:
-                continue  # it never heard of the store
-            except PerfuseError as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
+
+        await tell_each(self._servers, tell)
         if self._failed(store_id, first_id, count) is not None:  # else somebody was faster
             now_ns = self._node.clock.now()
             self._ledger.happened(PassagesDropped(now_ns, store_id, first_id, count))

@@ -6,7 +6,6 @@ the router's state; the vectors and texts are with the servers.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,10 @@ from cluster.router.machine.store_events import (
 )
 from cluster.router.prompts import retrieval_query
 from cluster.router.searching import check_query, find
+from cluster.router.servers import tell_each, until_heard
 from cluster.router.splitting import split
 from cluster.router.wire import NEVER_NS, Wire
-from workers.errors import DeadlineExceeded, InvalidRequest, PerfuseError
+from workers.errors import InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
 
@@ -111,16 +111,13 @@ class Stores:
 
     def let_go(self, store_id: str) -> None:
         """`drop` in a task of its own; a server that is gone is told on its return."""
-
-        async def until_told() -> None:
-            try:
-                while store_id in self._ledger.state.dropped_stores:
-                    with suppress(DeadlineExceeded):
-                        await self.drop(store_id)
-            except PerfuseError as error:
-                self._node.trace.note(self._now_ns(), "drop failed", store_id, error.message)
-
-        self._node.spawn(until_told(), f"drop {store_id}")
+        until_heard(
+            self._node,
+            "drop",
+            store_id,
+            lambda: store_id in self._ledger.state.dropped_stores,
+            lambda: self.drop(store_id),
+        )
 
     def server_joined(self) -> None:
         """A memory server is back: it may still hold what was deleted meanwhile."""
@@ -129,17 +126,8 @@ class Stores:
         self.additions.server_joined()
 
     async def drop(self, store_id: str) -> None:
-        """Have every memory server let go of a deleted store. Raises what the first of those that
-        failed raised, when all were asked.
-        """
-        failed: PerfuseError | None = None
-        for server in self.servers:
-            try:
-                await self._wire.delete_store(server, store_id)
-            except PerfuseError as error:
-                failed = failed or error
-        if failed is not None:
-            raise failed
+        """Have every memory server let go of a deleted store; see `tell_each`."""
+        await tell_each(self.servers, lambda server: self._wire.delete_store(server, store_id))
         if store_id in self._ledger.state.dropped_stores:  # else somebody was faster
             self._ledger.happened(StoreDropped(self._now_ns(), store_id))
 
