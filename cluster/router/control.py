@@ -27,8 +27,8 @@ from workers.wire.kinds.chip import ChipStateIs
 from workers.wire.message import Message
 from workers.wire.port import Port
 
-# Calls of one sort that wait for other nodes at once: as many as a peer has credits. They take none
-# themselves, so that they hold up nobody who needs no other node.
+# Calls of one sort that wait for other nodes at once. They take no credits, so that they hold up
+# nobody who needs no other node: this bounds them instead.
 WAITING_MAX = 256
 
 
