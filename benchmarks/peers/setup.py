@@ -31,8 +31,8 @@ VERSIONS = {
 UNUSED = ("torch", "torchaudio", "torchcodec", "torchvision")
 TORCH_ADVICE = (
     "torch's build for CPUs is not on every index; the usual one has builds with gigabytes of "
-    'CUDA. PyTorch keeps its own: --pip-arguments="--extra-index-url '
-    'https://download.pytorch.org/whl/cpu"'
+    "CUDA. PyTorch keeps its own, which its page of installation names: "
+    '--pip-arguments="--extra-index-url URL"'
 )
 # All that this processor has; no multimodal library.
 CMAKE_ARGS = "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"
