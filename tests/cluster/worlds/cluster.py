@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
+from benchmarks.laws._checks import workers_of as workers_of  # tests take it from here
 from cluster.api.output import Output
 from cluster.api.request import Request, Retrieval
 from cluster.router.router import Router
@@ -136,17 +137,6 @@ async def ask_all(
         tasks.append(world.gateway.spawn(ask(world, each), each.request_id))
         await world.clock.wait_until(world.clock.now() + apart_ns)
     return [await task for task in tasks]
-
-
-def workers_of(world: VirtualWorld, kind: type[T]) -> dict[str, T]:
-    """Workers by name, found by the handlers that they registered."""
-    found: dict[str, T] = {}
-    for node in world.nodes.values():
-        for (name, _), handler in node.endpoint.incoming.handlers().items():
-            worker = getattr(handler, "__self__", None)
-            if isinstance(worker, kind):
-                found[name] = worker
-    return found
 
 
 def leftovers(world: VirtualWorld, *, dead: tuple[str, ...] = ()) -> dict[str, int]:
