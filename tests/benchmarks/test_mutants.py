@@ -70,6 +70,15 @@ def test_faults_are_planted_in_what_is_done_and_not_in_how_it_is_said() -> None:
     assert ("self.held = more", "pass") in found and ("self.log(more)", "pass") in found
 
 
+def test_exceptions_whose_names_have_dots_are_replaced_whole() -> None:
+    source = "try:\n    f()\nexcept (a.B, C):\n    g()\nexcept a.b.D as e:\n    g()\n"
+    becomes = {becomes for was, becomes in changes(source) if was.startswith("except")}
+    other = "ExceptionOfNobody"
+    assert becomes == {
+        f"except ({other}, C):", f"except (a.B, {other}):", f"except {other} as e:",
+    }  # fmt: skip
+
+
 def test_every_rule_has_its_reason_in_the_pages() -> None:
     page = (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
     assert [name for name in RULES if name not in page] == []
