@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import Floats, from_bf16, int8_rows, to_bf16
+from kernels.numbers import Floats, from_bf16, int8_rows, quiet, to_bf16
 from kernels.paged.layout import Layout
 from kernels.paged.ref import STEP as TILE
 from kernels.paged.ref import Blocks, check_size
@@ -100,6 +100,7 @@ def rounded_query(q_TND: Floats, kind: str) -> Floats:
     return q_TND
 
 
+@quiet
 def forward(
     cache: Cache,
     layer: int,

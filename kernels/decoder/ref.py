@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels import attention, linear, moe
 from kernels.decoder.shape import Gate, LayerNorms, Shape
-from kernels.numbers import Floats
+from kernels.numbers import Floats, quiet
 
 Chosen = tuple[Floats, NDArray[np.int32], Floats]
 
@@ -114,6 +114,7 @@ class Decoder:
         positions = np.concatenate(runs) if runs else np.empty(0, dtype=np.int64)
         return Plan(sequences, positions, cache.block_size)
 
+    @quiet
     def attend(self, cache: attention.KvCache, plan: Any, index: int, x_TH: Floats) -> Chosen:
         layer, shape = self.layers[index], self.shape
         x = linear.forward(layer.qkv, rms_norm(x_TH, layer.norms.input, shape.eps))
@@ -127,6 +128,7 @@ class Decoder:
         logits = linear.forward(layer.gate, hidden)
         return (hidden, *choose(self.gate, layer.correction, logits))
 
+    @quiet
     def forward(self, cache: attention.KvCache, plan: Any, x_TH: Floats) -> None:
         for index, layer in enumerate(self.layers):
             if layer.experts is None:
@@ -134,6 +136,7 @@ class Decoder:
             sums = moe.forward(layer.experts, *self.attend(cache, plan, index, x_TH))
             x_TH[...] = (x_TH + sums).astype(np.float32)
 
+    @quiet
     def logits(self, x_TH: Floats, rows_R: NDArray[np.int64]) -> Floats:
         if self.norm is None or self.head is None:
             raise ValueError("the decoder has no head")

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.numbers import quiet
+
 NOBODY = -1
 
 Spread = tuple[
@@ -43,5 +45,6 @@ def spread(
     )
 
 
+@quiet
 def add(sums_TH: NDArray[np.float64], rows_N: NDArray[np.int64], partial_NH: NDArray[Any]) -> None:
     np.add.at(sums_TH, rows_N, partial_NH)

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import Floats, Matrix, matrix, product
+from kernels.numbers import Floats, Matrix, matrix, product, quiet
 
 
 def pack(weight_NK: NDArray[Any], kind: str) -> Matrix:
     return matrix(weight_NK, kind, "weight_NK")
 
 
+@quiet
 def forward(weights: Matrix, x_TK: Floats) -> Floats:
     """x @ weight.T, [T, N]."""
     if x_TK.ndim != 2 or x_TK.shape[1] != weights.shape[1]:
@@ -20,6 +21,7 @@ def forward(weights: Matrix, x_TK: Floats) -> Floats:
     return product(x_TK, weights)
 
 
+@quiet
 def forward_heads(heads: Sequence[Matrix], x_THK: Floats) -> Floats:
     """Each head's rows times its own weight, [T, H, N]."""
     shape = (len(heads), heads[0].shape[1])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import Floats, from_bf16, int8_rows, to_bf16
+from kernels.numbers import Floats, from_bf16, int8_rows, quiet, to_bf16
 from kernels.paged.layout import Layout
 from kernels.paged.ref import Blocks, check_size
 
@@ -65,6 +65,7 @@ class Cache(Blocks):
         return np.concatenate([parts[0][0], parts[1][0], parts[0][1], parts[1][1]], axis=1)
 
 
+@quiet
 def forward(
     cache: Cache,
     layer: int,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import Floats, Matrix, matrix, product
+from kernels.numbers import Floats, Matrix, matrix, product, quiet
 
 # Contributions in exact mode are multiples of 1 / GRID: their float64 sum has no rounding and no
 # order.
@@ -40,6 +40,7 @@ def silu_product(gate: Floats, up: Floats) -> Floats:
     return out
 
 
+@quiet
 def forward(
     experts: Sequence[Expert | None],
     kind: str,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from kernels import exchange
 from workers.experts.routing import RoutingTable
 from workers.model.numerics import Numerics
-from workers.model.parts.rows import quiet
 from workers.model.program import Rows, Sums
 from workers.wire.kinds.experts import Dispatch
 
@@ -63,7 +62,6 @@ class Spread:
         )
 
 
-@quiet
 def merge(
     numerics: Numerics,
     sums_T: Sums,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from configs.precision import Precision
 from kernels import exchange
+from kernels.numbers import quiet
 from workers.model.program import Rows, Sums
 
 Places = NDArray[np.intp] | slice
@@ -66,9 +67,14 @@ class Real:
 
     def add(self, sums_T: Sums, places: Places, partial: Sums) -> None:
         if isinstance(places, slice):
-            sums_T[places] += partial
+            _add(sums_T[places], partial)
         else:
             exchange.add(sums_T, places, partial)
+
+
+@quiet
+def _add(sums_T: Sums, partial: Sums) -> None:
+    sums_T += partial
 
 
 EXACT_NUMERICS = Real()

@@ -23,7 +23,6 @@ from workers.model.embedding import Embedding
 from workers.model.native.expert_model import NativeExpertModel
 from workers.model.native.kernel_chip import KernelChip
 from workers.model.parts.rope import Rope
-from workers.model.parts.rows import quiet
 from workers.model.tensors import chip_shapes
 from workers.model.work import WorkModel
 
@@ -98,13 +97,11 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
             experts=None if experts is None else experts.layers.get(layer),
         )
 
-    @quiet
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput]:
         """Writes the new tokens' KV, then attention with residual, norm and gate. Overwrites x."""
         chosen = self._decoder.attend(self._cache, self._plans.of(layout), layer, x)
         return x, MoeInput(*chosen)
 
-    @quiet
     def step(self, x: Floats, layout: StepLayout) -> Floats:
         """All layers, experts included: a LocalStep in one native call. Overwrites x.
 
@@ -113,7 +110,6 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
         self._decoder.forward(self._cache, self._plans.of(layout), x)
         return x
 
-    @quiet
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
         """[R, V] float32."""
         return self._decoder.logits(x, rows_R)

@@ -14,7 +14,6 @@ from configs.precision import EXACT, Precision
 from kernels import moe
 from workers.hardware.work import Work
 from workers.model.checkpoint import Checkpoint
-from workers.model.parts.rows import quiet
 from workers.model.tensors import expert_shapes
 from workers.model.work import WorkModel
 
@@ -44,7 +43,6 @@ class NativeExpertModel:
                 for layer in range(config.dense_layers, config.num_layers)
             }
 
-    @quiet
     def forward(
         self,
         layer: int,

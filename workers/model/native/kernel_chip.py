@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from configs.model_config import ModelConfig
 from configs.precision import Precision
 from kernels import attention, mla
-from kernels.numbers import Floats
+from kernels.numbers import Floats, quiet
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.embedding import Embedding
 from workers.model.forward import one_launch
 from workers.model.no_memory import no_memory
-from workers.model.parts.rows import quiet
 from workers.model.plans import Plans
 from workers.model.program import Enter, Program
 from workers.model.work import WorkModel

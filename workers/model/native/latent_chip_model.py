@@ -17,7 +17,7 @@ from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import Precision, WeightKind
 from kernels import linear, mla, moe
-from kernels.numbers import Floats
+from kernels.numbers import Floats, quiet
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
 from workers.model.embedding import Embedding
@@ -26,7 +26,7 @@ from workers.model.native.latent_attention import LatentAttention, LatentStep, p
 from workers.model.parts.dense import Read
 from workers.model.parts.gating import Gating
 from workers.model.parts.rope import Rope
-from workers.model.parts.rows import quiet, rms_norm
+from workers.model.parts.rows import rms_norm
 from workers.model.tensors import chip_shapes, layer_shapes
 from workers.model.work import WorkModel
 

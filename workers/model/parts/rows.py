@@ -34,10 +34,6 @@ ROW_TILE = 8
 GRID = 2.0**32
 
 
-# Of functions that compute rows: a NaN or an infinity is a value of its own row, and no event.
-quiet = np.errstate(invalid="ignore", over="ignore", divide="ignore")
-
-
 def one_thread() -> None:
     """Compute on one thread in this process: products split over threads could round otherwise."""
     threadpool_limits(limits=1, user_api="blas")

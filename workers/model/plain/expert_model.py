@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from configs.families import load_model
 from configs.model_config import ModelConfig
+from kernels.numbers import quiet
 from workers.hardware.work import Work
 from workers.model.checkpoint import Checkpoint
 from workers.model.parts.dense import GatedMlp
@@ -18,7 +19,6 @@ from workers.model.parts.rows import (
     check_tiles,
     on_grid,
     one_thread,
-    quiet,
 )
 from workers.model.tensors import expert_shapes
 from workers.model.work import WorkModel

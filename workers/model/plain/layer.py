@@ -6,11 +6,12 @@ Which attention and which network follows from the configuration, here and nowhe
 from typing import Protocol
 
 from configs.model_config import ModelConfig
+from kernels.numbers import quiet
 from workers.model.base import MoeInput
 from workers.model.parts.dense import GatedMlp, Read
 from workers.model.parts.gating import Gating
 from workers.model.parts.rope import Rope
-from workers.model.parts.rows import Floats, linear, quiet, rms_norm, transposed
+from workers.model.parts.rows import Floats, linear, rms_norm, transposed
 from workers.model.plain import gqa, mla
 from workers.model.plain.paged_cache import PagedCache
 from workers.model.plain.plan import StepPlan

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import EXACT
+from kernels.numbers import quiet
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
 from workers.model.checkpoint import Checkpoint
@@ -27,7 +28,6 @@ from workers.model.parts.rows import (
     check_tiles,
     linear,
     one_thread,
-    quiet,
     rms_norm,
     transposed,
 )
