@@ -2,6 +2,7 @@
 
     rows_N, *columns_N, ends_S = exchange.spread(owners_E, num_shards, requests_T, ..., hidden_TH)
     exchange.add(sums_TH, rows_N[:ends_S[0]], partial_NH)      # what the first shard answered
+    exchange.merge(x_TH, sums_TH)                              # the residual goes on
 
 Letters: T tokens, K experts a token, E experts, S shards, H hidden, N rows that travel: one for
 each token and shard that owns one of its experts, shard by shard, tokens in order.
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from kernels.exchange import ref
 from kernels.native import lib
+from kernels.numbers import Floats
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -69,3 +71,13 @@ def add(sums_TH: NDArray[np.float64], rows_N: NDArray[np.int64], partial_NH: NDA
         ref.add(sums_TH, rows_N, partial_NH)
     else:
         lib.exchange_add(sums_TH, rows_N, partial_NH)
+
+
+def merge(x_TH: Floats, sums_TH: NDArray[Any]) -> None:
+    """Add all experts' sums, float32 or float64, to the residual x_TH (float32, C-contiguous) in
+    place: one rounding. Raises ValueError on another shape.
+    """
+    if lib is None:
+        ref.merge(x_TH, sums_TH)
+    else:
+        lib.exchange_merge(x_TH, sums_TH)

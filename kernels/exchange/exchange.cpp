@@ -145,10 +145,35 @@ void add(const Argument* a, Result&) {
   }
 }
 
+template <class T>
+void merge_rows(const Array& x, const Array& sums) {
+  const long width = x.shape[1];
+  for (long t = 0; t < x.shape[0]; ++t) {
+    float* to = data_of<float>(x) + t * width;
+    for (long j = 0; j < width; ++j) {
+      to[j] = float(double(to[j]) + double(element<T>(sums, t, j)));
+    }
+  }
+}
+
+void merge(const Argument* a, Result&) {
+  const Array& x = output(a[0], "x_TH", 2, "float32", 4);
+  const Array& sums = array(a[1], "sums_TH", 2, {"float32", "float64"});
+  expect(sums, "sums_TH", 0, x.shape[0]);
+  expect(sums, "sums_TH", 1, x.shape[1]);
+  if (sums.is("float32")) {
+    merge_rows<float>(x, sums);
+  } else {
+    merge_rows<double>(x, sums);
+  }
+}
+
 }  // namespace
 
 Functions exchange_functions() {
-  return {{"exchange_spread", spread, 13, true}, {"exchange_add", add, 3, true}};
+  return {{"exchange_spread", spread, 13, true},
+          {"exchange_add", add, 3, true},
+          {"exchange_merge", merge, 2, true}};
 }
 
 }  // namespace perfuse

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import quiet
+from kernels.numbers import Floats, quiet
 
 NOBODY = -1
 
@@ -48,3 +48,10 @@ def spread(
 @quiet
 def add(sums_TH: NDArray[np.float64], rows_N: NDArray[np.int64], partial_NH: NDArray[Any]) -> None:
     np.add.at(sums_TH, rows_N, partial_NH)
+
+
+@quiet
+def merge(x_TH: Floats, sums_TH: NDArray[Any]) -> None:
+    if sums_TH.shape != x_TH.shape:
+        raise ValueError(f"sums_TH has shape {sums_TH.shape}; it must be {x_TH.shape}")
+    x_TH[...] = x_TH.astype(np.float64) + sums_TH

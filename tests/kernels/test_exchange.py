@@ -105,3 +105,29 @@ def test_a_row_that_is_not_there_adds_nothing(native_isa, row):
     with pytest.raises(ValueError, match=f"names row {row}; there are 6"):
         exchange.add(sums, np.array([0, row]), np.ones((2, 2)))
     assert not sums.any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_residual_is_rounded_once(isa, rng, dtype):
+    """Half of 1's last place is lost, more than half of it is not. Infinities and NaN are values of
+    their own row.
+    """
+    x, sums = normal(rng, 5, 19), rng.standard_normal((5, 19)).astype(dtype)
+    x[1, 0], sums[1, 0], x[2, 0] = np.inf, -np.inf, np.nan
+    x[3, 0], sums[3, 0] = 1, 2.0**-24
+    x[4, 0], sums[4, 0] = 1, 2.0**-24 + 2.0**-30
+    wanted = [
+        [float(a) + float(b) for a, b in zip(*two, strict=True)]
+        for two in zip(x, sums, strict=True)
+    ]
+    exchange.merge(x, sums)
+    assert np.array_equal(x, np.array(wanted).astype(np.float32), equal_nan=True)
+    assert x[3, 0] == 1 and x[4, 0] == 1 + 2.0**-23
+
+
+def test_another_shape_is_refused(isa, rng):
+    x = normal(rng, 2, 3)
+    was = x.copy()
+    with pytest.raises(ValueError, match="sums_TH"):
+        exchange.merge(x, np.ones((1, 3)))
+    assert np.array_equal(x, was)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from configs.precision import Precision
-from kernels import attention, mla
-from kernels.numbers import Floats, quiet
+from kernels import attention, exchange, mla
+from kernels.numbers import Floats
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.embedding import Embedding
@@ -87,10 +87,9 @@ class KernelChip(ABC, Generic[Cache, Plan]):
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
         return self._embedding.rows(token_ids_T)
 
-    @quiet
     def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
         """Residual plus the experts' sum: one rounding. Overwrites x."""
-        np.add(x, sums_TH, out=x, casting="same_kind")
+        exchange.merge(x, sums_TH)
         return x
 
     def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
