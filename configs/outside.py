@@ -99,13 +99,7 @@ def load_json(text: str | bytes) -> Any:
     have at most DIGITS_MAX digits. Raises Unreadable.
     """
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_Refused,
-            parse_float=_finite,
-            parse_int=_integer,
-        )
+        value = json.loads(text, **_HOOKS)
     except RecursionError:
         raise _too_deep() from None
     except UnicodeDecodeError as error:
@@ -114,6 +108,18 @@ def load_json(text: str | bytes) -> Any:
         raise Unreadable(f"is not JSON: {error}") from error
     _check([value])
     return value
+
+
+def next_json(text: str, start: int) -> tuple[Any, int]:
+    """The JSON value that begins at `start`, by the same rules, and where it ends. Raises
+    json.JSONDecodeError where the text ends too early or is no JSON, Unreadable for the rest.
+    """
+    try:
+        value, end = json.JSONDecoder(**_HOOKS).raw_decode(text, start)
+    except RecursionError:
+        raise _too_deep() from None
+    _check([value])
+    return value, end
 
 
 def _check(level: list[Any]) -> None:
@@ -206,3 +212,11 @@ def _integer(text: str) -> float:
     refused = _Refused(f"an integer of {len(text)} digits")
     refused.right = f"at most {DIGITS_MAX} are read"
     return refused
+
+
+_HOOKS: dict[str, Any] = {
+    "object_pairs_hook": _unique,
+    "parse_constant": _Refused,
+    "parse_float": _finite,
+    "parse_int": _integer,
+}

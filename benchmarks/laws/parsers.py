@@ -43,6 +43,9 @@ LINE_MAX = 1500  # characters; a scenario's problems have a line each
 SECONDS_MAX, MIB_MAX = 5.0, 1024.0
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT = b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "n": 2, "stop": ["a"]}'
+CONVERSATIONS = (
+    b'[{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}]'
+)
 MOONCAKE = b'{"timestamp": 27, "input_length": 600, "output_length": 5, "hash_ids": [0, 1]}\n'
 
 Read = Callable[[bytes], object]
@@ -146,6 +149,8 @@ def _parsers(folder: Path) -> Iterator[Parser]:
     yield Parser("Mooncake trace", trace, _hostile.TRACES, MOONCAKE * 3)
     trace = in_file("trace", lambda path: read_trace("azure", path))
     yield Parser("Azure trace", trace, _hostile.TRACES, azure)
+    chats = in_file("trace", lambda path: read_trace(None, path))
+    yield Parser("conversations", chats, _hostile.TRACES, CONVERSATIONS)
     questions = in_file("q.jsonl", lambda path: question_prompts(path, 9))
     yield Parser("questions", questions, _hostile.JSON, b'{"question": "a?", "answer": "b"}\n')
     ids = [x for x in _hostile.JSON if x != b"9" * 5000]

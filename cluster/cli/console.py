@@ -34,6 +34,11 @@ def clear_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
+def warn(text: str) -> None:
+    """Something that is not as a user may think, but no reason to stop."""
+    Console(stderr=True).print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+
 def overrides(assignments: Sequence[str]) -> dict[str, object]:
     """`--set cluster.dilation=1000` as {"cluster.dilation": 1000}; values are YAML."""
     result: dict[str, object] = {}

@@ -4,15 +4,17 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from rich.progress import Progress
 
-from cluster.cli.console import console
+from cluster.cli.console import console, warn
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
 from cluster.runs.run import Run, run_in_virtual, run_live
-from cluster.workload.build import build_workload
+from cluster.workload.build import Workload, build_workload
+from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 
@@ -25,6 +27,8 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
     workload = build_workload(blueprint.scenario, blueprint.model.vocab)
     if json_file is not None:  # now: all would have run before it could not be written
         json_file.parent.mkdir(parents=True, exist_ok=True)
+    for note in workload.notes:
+        warn(note)
     world = blueprint.scenario.cluster.world
     begun_s = time.monotonic()
     with Progress(console=console, transient=True) as progress:
@@ -40,10 +44,10 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
             run = run_in_virtual(blueprint, workload, advance)
         else:
             run = run_live(blueprint, workload, advance, step)
-    summary = summarise(run.answers, blueprint.scenario.slo, run.preemptions)
+    summary = summarise(run.answers, blueprint.scenario.slo, run.preemptions, workload.num_skipped)
     _show(blueprint, run, summary, time.monotonic() - begun_s)
     if json_file is not None:
-        json_file.write_text(json.dumps(_as_json(blueprint, run, summary), indent=2) + "\n")
+        _write(json_file, _figures(blueprint, run, summary, workload), run.answers)
         console.print(f"written: {json_file}")
 
 
@@ -101,7 +105,19 @@ def _tpots(run: Run) -> dict[str, float]:
     return {a.request_id: a.tpot_ns for a in run.answers if a.tpot_ns is not None}
 
 
-def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]:
+def _write(path: Path, figures: dict[str, Any], answers: list[Answer]) -> None:
+    """One JSON object: the figures, then `answers`, one after the other, as there may be many."""
+    with path.open("w") as file:
+        file.write(json.dumps(figures, indent=2).removesuffix("\n}") + ',\n  "answers": [')
+        for number, answer in enumerate(answers):
+            text = indent(json.dumps(_answer(answer), indent=2), "    ")
+            file.write(",\n" * bool(number) + "\n" * (not number) + text)
+        file.write(("\n  " if answers else "") + "]\n}\n")
+
+
+def _figures(
+    blueprint: Blueprint, run: Run, summary: Summary, workload: Workload
+) -> dict[str, Any]:
     return {
         "scenario": blueprint.scenario.name,
         "seed": blueprint.scenario.seed,
@@ -112,19 +128,21 @@ def _as_json(blueprint: Blueprint, run: Run, summary: Summary) -> dict[str, Any]
         "joules": run.joules,
         "queues": run.queues,
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
-        "answers": [
-            {
-                "request_id": a.request_id,
-                "text": a.text,
-                "token_ids": a.token_ids,
-                "finish_reason": a.finish_reason,
-                "error": a.error,
-                "ttft_ns": a.ttft_ns,
-                "tpot_ns": a.tpot_ns,
-                "itl_ns": a.itl_ns,
-                "e2e_ns": a.e2e_ns,
-                "times_ns": a.phases_ns,
-            }
-            for a in run.answers
-        ],
+        "notes": list(workload.notes),
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    return {
+        "request_id": answer.request_id,
+        "text": answer.text,
+        "token_ids": answer.token_ids,
+        "finish_reason": answer.finish_reason,
+        "error": answer.error,
+        "submitted_ns": answer.submitted_ns,
+        "ttft_ns": answer.ttft_ns,
+        "tpot_ns": answer.tpot_ns,
+        "itl_ns": answer.itl_ns,
+        "e2e_ns": answer.e2e_ns,
+        "times_ns": answer.phases_ns,
     }

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cluster.api.output import DELIVERY, PHASES, RARE_PHASES
 from cluster.workload.driver import Answer
 from configs.schema import SloSection
@@ -24,6 +27,7 @@ class Summary:
     phases_us       mean over requests of the time in each phase; with the remainder, "delivery",
                     they add up to e2e_us_mean
     preemptions     sequences that lost their KV blocks to older ones, and were computed again
+    num_skipped     rows of the trace that ask for nothing, and so are none of the requests
     TTFT, TPOT and ITL are what the client reads.
     """
 
@@ -43,10 +47,14 @@ class Summary:
     goodput_per_s: float | None
     phases_us: Mapping[str, float]
     preemptions: int = 0
+    num_skipped: int = 0
 
 
 def summarise(
-    answers: Sequence[Answer], slo: SloSection | None = None, preemptions: int = 0
+    answers: Sequence[Answer],
+    slo: SloSection | None = None,
+    preemptions: int = 0,
+    num_skipped: int = 0,
 ) -> Summary:
     """Raises ValueError if no request was answered."""
     answered = [a for a in answers if a.finish_reason in ("stop", "length")]
@@ -55,7 +63,7 @@ def summarise(
         raise ValueError(f"none of {len(answers)} requests was answered; the first error: {first}")
     ttfts = sorted(a.ttft_ns / 1e3 for a in answered if a.ttft_ns is not None)
     tpots = sorted(a.tpot_ns / 1e3 for a in answered if a.tpot_ns is not None)
-    itls = sorted(gap_ns / 1e3 for a in answered for gap_ns in a.itl_ns)
+    itls = _itls_us(answered)
     expected = [a for a in answers if a.expected is not None]
     span_ns = max(a.submitted_ns + a.e2e_ns for a in answered) - min(
         a.submitted_ns for a in answered
@@ -70,15 +78,34 @@ def summarise(
         ttft_us_p99=percentile(ttfts, 0.99),
         tpot_us_p50=median(tpots) if tpots else 0.0,
         tpot_us_p99=percentile(tpots, 0.99) if tpots else 0.0,
-        itl_us_p50=median(itls) if itls else 0.0,
-        itl_us_p99=percentile(itls, 0.99) if itls else 0.0,
+        itl_us_p50=_middle(itls) if len(itls) else 0.0,
+        itl_us_p99=float(percentile(itls, 0.99)) if len(itls) else 0.0,
         e2e_us_p50=median(a.e2e_ns / 1e3 for a in answered),
         e2e_us_mean=fmean(a.e2e_ns / 1e3 for a in answered),
         tokens_per_s=num_tokens / (span_ns * 1e-9) if span_ns else 0.0,
         goodput_per_s=_goodput_per_s(answered, slo, span_ns),
         phases_us=phases(answered),
         preemptions=preemptions,
+        num_skipped=num_skipped,
     )
+
+
+def _itls_us(answers: Sequence[Answer]) -> NDArray[np.float64]:
+    """All of them in ascending order: one for each token, 8 B each."""
+    itls_us, filled = np.empty(sum(max(0, len(a.token_ns) - 1) for a in answers)), 0
+    for answer in answers:
+        gaps_ns = np.diff(np.array(answer.token_ns, dtype=np.int64))
+        itls_us[filled : filled + len(gaps_ns)] = gaps_ns
+        filled += len(gaps_ns)
+    itls_us /= 1e3
+    itls_us.sort()
+    return itls_us
+
+
+def _middle(ordered: NDArray[np.float64]) -> float:
+    """The median, as of all the other figures."""
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
 
 
 def _goodput_per_s(
@@ -105,7 +132,7 @@ def phases(answers: Sequence[Answer]) -> dict[str, float]:
     return {p: spent_us for p, spent_us in means.items() if spent_us or p not in RARE_PHASES}
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
+def percentile(ordered: Sequence[float] | NDArray[np.float64], share: float) -> float:
     """The smallest value that at least `share` of all do not exceed."""
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 

@@ -37,6 +37,8 @@ def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str
             "goodput, requests/s",
             ["-" if r.goodput_per_s is None else f"{r.goodput_per_s:,.0f}" for r in runs],
         )
+    if any(r.num_skipped for r in runs):
+        row("rows skipped: nothing asked", [f"{r.num_skipped:,}" for r in runs])
     if any(r.preemptions for r in runs):
         row("preemptions", [f"{r.preemptions:,}" for r in runs])
     table.add_section()

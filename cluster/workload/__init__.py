@@ -1,7 +1,9 @@
 """Who asks, when, and what: requests made from a scenario, the same for the same seed.
 
-arrivals   when              lengths   how long            prompts   what
-traces     recorded ones     streams   where chance comes from       build   all of it together
+arrivals   when              lengths    how long            prompts        what
+traces     recorded ones     sessions   what follows what   trace_prompts  what they ask
+requests   one by one        words      texts as tokens     streams        where chance comes from
+build      all of it together
 """
 
 from cluster.workload.build import TimedRequest, Workload, build_workload

@@ -1,49 +1,53 @@
 """All requests of a scenario, ready to be submitted: same scenario, same requests."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.api.request import Request, Retrieval
 from cluster.workload.arrivals import arriving
-from cluster.workload.prompts import (
-    Prompt,
-    question_prompts,
-    synthetic_prompts,
-    trace_prompts,
-)
+from cluster.workload.prompts import Prompt, SyntheticSessions, question_prompts
+from cluster.workload.requests import Requests, TimedRequest
+from cluster.workload.sessions import Sessions
 from cluster.workload.streams import stream
-from cluster.workload.traces import TraceEntry, read_trace
-from configs.presets import questions_file
+from cluster.workload.trace_prompts import TracePrompts
+from cluster.workload.traces import Trace, read_trace
+from cluster.workload.words import Words
+from configs.presets import model_folder, questions_file
 from configs.schema import Scenario
-from configs.schema.workload import Sampling, WorkloadSection
-from workers.model.sampling_params import SamplingParams
+from configs.schema.trace import TraceArrivals, TraceLengths
+from configs.schema.workload import WorkloadSection
 
-
-@dataclass(frozen=True, slots=True)
-class TimedRequest:
-    """One request and when it comes.
-
-    at_ns             emulated time from the start of the run; 0 in a closed loop
-    expected_answer   the right answer where the question file knows it, else None
-    session, turn     which conversation ("" for none), and how many turns came before in it
-    """
-
-    at_ns: int
-    request: Request
-    expected_answer: str | None = None
-    session: str = ""
-    turn: int = 0
+__all__ = ["TimedRequest", "Workload", "build_workload"]
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """requests      in the order of arrival
+    """requests      in the order of arrival; each may be made when it is asked for
     concurrency   closed loop: so many are in flight at once, the next is sent when one ends; None:
                   each is sent at its own time
+    sessions      which requests wait for another's answer; None: none does
+    max_input, words   prompts are cut to so many of these tokens, once they are whole
+    num_skipped, notes   rows of a trace that ask for nothing; what else people should know of it
     """
 
-    requests: tuple[TimedRequest, ...]
+    requests: Sequence[TimedRequest]
     concurrency: int | None = None
+    sessions: Sessions | None = None
+    max_input: int | None = None
+    words: Words | None = None
+    num_skipped: int = 0
+    notes: tuple[str, ...] = ()
+
+    def firsts(self) -> Iterable[int]:
+        """Requests that wait for no answer, in the order of arrival."""
+        return range(len(self.requests)) if self.sessions is None else self.sessions.firsts()
+
+    def cut(self, request: Request) -> Request:
+        """No longer than prompts may be."""
+        if self.max_input is None or self.words is None:
+            return request
+        return self.words.cut(request, self.max_input)
 
 
 def build_workload(scenario: Scenario, vocab_size: int) -> Workload:
@@ -53,71 +57,83 @@ def build_workload(scenario: Scenario, vocab_size: int) -> Workload:
     """
     section, seed = scenario.workload, scenario.seed
     trace = _trace(section)
-    times = arriving(section.arrivals, seed, trace)
-    count = len(times.times_ns)
-    prompts = _prompts(section, count, seed, vocab_size, trace)
-    seeds = stream(seed, "sampling seeds").integers(0, 2**31, size=count)
-    questions = section.prompts.questions
+    arrivals = arriving(section.arrivals, seed, trace)
+    count = len(arrivals.times_ns)
+    words = Words(model_folder(scenario.model.path), vocab_size)
+    questions, recorded = section.prompts.questions, section.prompts.trace
     retrieval = None
     if questions is not None and questions.retrieval is not None:
         retrieval = Retrieval(questions.retrieval.store, questions.retrieval.top_k)
-    requests = tuple(
-        TimedRequest(
-            at_ns=times.times_ns[i],
-            request=Request(
-                request_id=f"request-{i}",
-                model=scenario.model.name,
-                sampling=_sampling(section.sampling, prompt, int(seeds[i])),
-                messages=_messages(prompt),
-                prompt_ids=prompt.token_ids,
-                retrieval=retrieval,
-            ),
-            expected_answer=prompt.expected_answer,
-            session=prompt.session,
-            turn=prompt.turn,
-        )
-        for i, prompt in enumerate(prompts)
+    requests = Requests(
+        scenario.model.name,
+        section.sampling,
+        stream(seed, "sampling seeds").integers(0, 2**31, size=count),
+        _prompts(section, count, seed, trace, words),
+        arrivals,
+        retrieval,
     )
-    return Workload(requests, times.concurrency)
+    workload = Workload(requests, arrivals.concurrency, arrivals.sessions)
+    if trace is None:
+        return workload
+    return replace(
+        workload,
+        max_input=None if recorded is None else recorded.max_input,
+        words=words,
+        num_skipped=trace.num_skipped,
+        notes=_notes(trace, section, vocab_size),
+    )
 
 
-def _trace(section: WorkloadSection) -> tuple[TraceEntry, ...]:
-    named = section.arrivals.trace
-    if named is None:
-        return ()
-    return read_trace(named.format, Path(named.path).expanduser(), named.num_requests)
+def _named(section: WorkloadSection) -> TraceArrivals | TraceLengths | None:
+    """Where the scenario names its trace."""
+    recorded = section.prompts.trace
+    if section.arrivals.trace is None and recorded is not None:
+        return recorded
+    return section.arrivals.trace
+
+
+def _trace(section: WorkloadSection) -> Trace | None:
+    named = _named(section)
+    if named is None or named.path is None:
+        return None
+    arrivals = section.arrivals.chosen
+    return read_trace(
+        named.format,
+        Path(named.path).expanduser().absolute(),
+        arrivals.num_requests,
+        block_tokens=named.block_tokens,
+        history=named.history,
+    )
 
 
 def _prompts(
-    section: WorkloadSection,
-    count: int,
-    seed: int,
-    vocab_size: int,
-    trace: tuple[TraceEntry, ...],
-) -> tuple[Prompt, ...]:
-    prompts = section.prompts
+    section: WorkloadSection, count: int, seed: int, trace: Trace | None, words: Words
+) -> Sequence[Prompt]:
+    prompts, vocab_size = section.prompts, words.vocab_size
     if prompts.questions is not None:
         return question_prompts(questions_file(prompts.questions.path), count)
     if prompts.synthetic is not None:
-        return synthetic_prompts(prompts.synthetic, count, seed, vocab_size)
+        return SyntheticSessions(prompts.synthetic, count, seed, vocab_size)
+    named = _named(section)
     assert prompts.trace is not None, prompts
-    return trace_prompts(prompts.trace, trace, seed, vocab_size)
+    assert trace is not None
+    assert named is not None
+    return TracePrompts(prompts.trace, trace, seed, vocab_size, named.block_tokens, words)
 
 
-def _messages(prompt: Prompt) -> tuple[dict[str, str], ...]:
-    return () if prompt.question is None else ({"role": "user", "content": prompt.question},)
-
-
-def _sampling(section: Sampling, prompt: Prompt, seed: int) -> SamplingParams:
-    """A prompt that knows its answer's length gets exactly that many tokens."""
-    return SamplingParams(
-        max_tokens=prompt.max_tokens or section.max_tokens,
-        temperature=section.temperature,
-        top_p=section.top_p,
-        top_k=section.top_k,
-        seed=seed if section.seed is None else section.seed,
-        stop=section.stop,
-        stop_token_ids=section.stop_token_ids,
-        ignore_eos=section.ignore_eos or prompt.max_tokens is not None,
-        logprobs=section.logprobs,
-    )
+def _notes(trace: Trace, section: WorkloadSection, vocab_size: int) -> tuple[str, ...]:
+    """What a user would not expect of this file."""
+    notes = list(trace.notes)
+    if not trace.has_times and section.arrivals.trace is not None:
+        notes.append(
+            f"{trace.path}: records no times, so that all sessions begin at once; "
+            "workload.prompts.trace.path names it beside closed, poisson or gamma arrivals"
+        )
+    if section.prompts.trace is None:
+        return tuple(notes)
+    if trace.most_token_id >= vocab_size:
+        notes.append(
+            f"{trace.path}: has token ids up to {trace.most_token_id}, recorded with another "
+            f"model: they are taken modulo this one's {vocab_size}"
+        )
+    return (*notes, *trace.histories())

@@ -1,23 +1,24 @@
-"""What requests ask: questions from a file, synthetic sessions, or a trace's lengths and
-prefixes.
+"""What requests ask: questions from a file, or synthetic sessions. Each prompt is made when it is
+asked for, the same whenever that is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cluster.workload.lengths import draw_lengths
 from cluster.workload.streams import stream, tokens
-from cluster.workload.traces import MOONCAKE_BLOCK_TOKENS, TraceEntry
+from cluster.workload.traces import History
 from configs.outside import MIB, Unreadable, load_json, shown, text_lines
-from configs.schema.workload import SyntheticPrompts, TraceLengths
+from configs.schema.trace import TOKENS_MAX
+from configs.schema.workload import SyntheticPrompts
 
 QUESTIONS_BYTES_MAX = 256 * MIB
-# Of all prompts of a run together: they are drawn before it, as Python's tuples.
-PROMPT_TOKENS_MAX = 100_000_000
 
 
 class QuestionsError(ValueError):
@@ -26,19 +27,22 @@ class QuestionsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request's content: either a question or token ids.
+    """One request's content: a question, messages or token ids.
 
     max_tokens        how long the answer shall be exactly, or None where the sampling section says
     expected_answer   the right answer, where the file knows it
     session, turn     which conversation, and how many turns came before in it
+    history           of a trace's turn that follows another; see cluster.workload.sessions
     """
 
     question: str | None = None
+    messages: tuple[Mapping[str, str], ...] = ()
     token_ids: tuple[int, ...] = ()
     max_tokens: int | None = None
     expected_answer: str | None = None
     session: str = ""
     turn: int = 0
+    history: History = "none"
 
 
 def question_prompts(path: Path, count: int) -> tuple[Prompt, ...]:
@@ -75,9 +79,7 @@ def _question(where: str, line: str) -> Prompt:
     return Prompt(question=question, expected_answer=answer)
 
 
-def synthetic_prompts(
-    spec: SyntheticPrompts, count: int, seed: int, vocab_size: int
-) -> tuple[Prompt, ...]:
+class SyntheticSessions(Sequence[Prompt]):
     """`count` prompts of random tokens, in sessions of `spec.turns`.
 
     A turn's prompt is: shared prefix | turn 0 | answer 0 | turn 1 | ... | this turn. The answers in
@@ -85,87 +87,61 @@ def synthetic_prompts(
     session's earlier prompts whatever the model said. All sessions take their first turn before any
     takes its second, so that a session's turns lie far apart.
     """
-    num_sessions = -(-count // spec.turns)
-    inputs = draw_lengths(spec.input_length, count, stream(seed, "input lengths"))
-    outputs = draw_lengths(spec.output_length, count, stream(seed, "output lengths"))
-    shared = spec.shared_prefix
-    # At most: each turn repeats those before it, and the prefix.
-    turns = (float(inputs.sum()) + float(outputs.sum())) * spec.turns
-    _check_total(turns + (shared.length * (shared.groups + count) if shared else 0))
-    prefixes = _prefixes(spec, num_sessions, seed, vocab_size)
-    history = list(prefixes)
-    prompts = []
-    for i in range(count):
-        turn, session = divmod(i, num_sessions)
-        asked = tokens(seed, "turn", i, count=int(inputs[i]), vocab_size=vocab_size)
-        prompt = history[session] + asked
-        prompts.append(
-            Prompt(
-                token_ids=prompt,
-                max_tokens=int(outputs[i]),
-                session=f"session-{session}",
-                turn=turn,
-            )
+
+    def __init__(self, spec: SyntheticPrompts, count: int, seed: int, vocab_size: int) -> None:
+        self._spec, self._seed, self._vocab_size = spec, seed, vocab_size
+        self._num_sessions = -(-count // spec.turns)
+        self._inputs = draw_lengths(spec.input_length, count, stream(seed, "input lengths"))
+        self._outputs = draw_lengths(spec.output_length, count, stream(seed, "output lengths"))
+        shared = spec.shared_prefix
+        self._groups = None
+        if shared is not None:
+            rng = stream(seed, "prefix groups")
+            self._groups = rng.integers(0, shared.groups, size=self._num_sessions)
+        sessions = np.arange(count) % self._num_sessions
+        # Each turn repeats those before it, and the prefix.
+        longest = np.bincount(sessions, self._inputs + self._outputs.astype(float)).max()
+        _check_longest(longest + (shared.length if shared else 0))
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        turn, session = divmod(range(len(self))[index], self._num_sessions)
+        ids = self._prefix(session)
+        for before in range(turn):
+            i = before * self._num_sessions + session
+            ids += self._drawn("turn", i, self._inputs) + self._drawn("answer", i, self._outputs)
+        i = turn * self._num_sessions + session
+        return Prompt(
+            token_ids=tuple(ids + self._drawn("turn", i, self._inputs)),
+            max_tokens=int(self._outputs[i]),
+            session=f"session-{session}",
+            turn=turn,
         )
-        answered = tokens(seed, "answer", i, count=int(outputs[i]), vocab_size=vocab_size)
-        history[session] = prompt + answered
-    return tuple(prompts)
+
+    def _drawn(self, purpose: str, i: int, lengths: NDArray[np.int64]) -> list[int]:
+        count = int(lengths[i])
+        return tokens(self._seed, purpose, i, count=count, vocab_size=self._vocab_size)
+
+    def _prefix(self, session: int) -> list[int]:
+        """What the session begins with: its group's prefix, or nothing."""
+        shared = self._spec.shared_prefix
+        if shared is None or self._groups is None:
+            return []
+        group, count = int(self._groups[session]), shared.length
+        return tokens(self._seed, "prefix", group, count=count, vocab_size=self._vocab_size)
 
 
-def _check_total(num_tokens: float) -> None:
-    if num_tokens > PROMPT_TOKENS_MAX:
+def _check_longest(num_tokens: float) -> None:
+    if num_tokens > TOKENS_MAX:
         raise ValueError(
-            f"workload.prompts: all prompts together have up to {num_tokens:,.0f} tokens: draw at "
-            f"most {PROMPT_TOKENS_MAX:,}, by fewer requests or shorter prompts"
+            f"workload.prompts: the longest session has up to {num_tokens:,.0f} tokens: at most "
+            f"{TOKENS_MAX:,}, by fewer turns or shorter ones"
         )
-
-
-def _prefixes(
-    spec: SyntheticPrompts, num_sessions: int, seed: int, vocab_size: int
-) -> tuple[tuple[int, ...], ...]:
-    """What each session begins with: its group's prefix, or nothing."""
-    shared = spec.shared_prefix
-    if shared is None:
-        return ((),) * num_sessions
-    groups = [
-        tokens(seed, "prefix", g, count=shared.length, vocab_size=vocab_size)
-        for g in range(shared.groups)
-    ]
-    chosen = stream(seed, "prefix groups").integers(0, shared.groups, size=num_sessions)
-    return tuple(groups[int(g)] for g in chosen)
-
-
-def trace_prompts(
-    spec: TraceLengths, entries: tuple[TraceEntry, ...], seed: int, vocab_size: int
-) -> tuple[Prompt, ...]:
-    """A prompt for each entry: its length, and equal blocks where its hash ids are equal."""
-    _check_total(sum(_at_most(entry.input_length, spec.max_input) for entry in entries))
-    return tuple(
-        Prompt(
-            token_ids=_trace_tokens(
-                entry, i, _at_most(entry.input_length, spec.max_input), seed, vocab_size
-            ),
-            max_tokens=_at_most(entry.output_length, spec.max_output),
-            session=entry.session,
-        )
-        for i, entry in enumerate(entries)
-    )
-
-
-def _trace_tokens(
-    entry: TraceEntry, index: int, length: int, seed: int, vocab_size: int
-) -> tuple[int, ...]:
-    if not entry.hash_ids:
-        return tokens(seed, "trace prompt", index, count=length, vocab_size=vocab_size)
-    blocks = entry.hash_ids[: -(-length // MOONCAKE_BLOCK_TOKENS)]
-    drawn = np.concatenate(
-        [
-            stream(seed, "trace block", block).integers(0, vocab_size, size=MOONCAKE_BLOCK_TOKENS)
-            for block in blocks
-        ]
-    )
-    return tuple(int(token) for token in drawn[:length])
-
-
-def _at_most(length: int, most: int | None) -> int:
-    return length if most is None else min(length, most)

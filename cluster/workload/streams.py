@@ -18,7 +18,7 @@ def stream(seed: int, purpose: str, *keys: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
-def tokens(seed: int, purpose: str, *keys: int, count: int, vocab_size: int) -> tuple[int, ...]:
+def tokens(seed: int, purpose: str, *keys: int, count: int, vocab_size: int) -> list[int]:
     """`count` token ids, each of the vocabulary's as likely."""
-    drawn = stream(seed, purpose, *keys).integers(0, vocab_size, size=count)
-    return tuple(int(token) for token in drawn)
+    drawn: list[int] = stream(seed, purpose, *keys).integers(0, vocab_size, size=count).tolist()
+    return drawn

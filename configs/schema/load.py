@@ -13,6 +13,7 @@ from configs.presets import expand, merge, preset_path, read_mapping
 from configs.schema.device import DeviceSpec
 from configs.schema.errors import ScenarioError
 from configs.schema.link import LinkSpec
+from configs.schema.paths import anchored, missing
 from configs.schema.problems import describe, dotted
 from configs.schema.scenario import Scenario
 from configs.schema.workload import ONE_OF_PATHS
@@ -37,14 +38,15 @@ def load_scenario(
     except ValueError as error:
         raise ScenarioError(f"cannot read scenario {path_or_preset_name}:", [str(error)]) from error
     value: dict[str, Any] = {"name": path.stem}
-    for _, layer in layers:
-        value = merge(value, layer, ONE_OF_PATHS)
+    for file, layer in layers:
+        value = merge(value, anchored(layer, file), ONE_OF_PATHS)
     problems: list[str] = []
     for key, replacement in (overrides or {}).items():
         try:
             value = _override(value, tuple(key.split(".")), replacement)
         except ValueError as error:
             problems.append(f"override {key}: {error}")
+    problems += missing(value, layers)
     origins = [(str(p), layer) for p, layer in layers]
     return _validate(Scenario, value, origins, problems, tuple(overrides or ()))
 

@@ -1,14 +1,11 @@
 """Who asks, when, and what."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from configs.schema.section import Name, Section
-
-# All requests of a run are drawn before it, at about 1 KB each and 8 B a token.
-REQUESTS_MAX = 1_000_000
-TOKENS_MAX = 1 << 24
+from configs.schema.trace import REQUESTS_MAX, TOKENS_MAX, TraceArrivals, TraceLengths
 
 
 class OneOf(Section):
@@ -55,18 +52,6 @@ class GammaArrivals(Section):
     rate_per_s: float = Field(ge=1e-6, le=1e9)
     cv: float = Field(ge=1e-3, le=1e3)
     num_requests: int = Field(ge=1, le=REQUESTS_MAX)
-
-
-class TraceArrivals(Section):
-    """Arrival times and lengths of a recorded trace, whole or its first `num_requests`.
-
-    speedup   divides the recorded gaps: 2 replays twice as fast
-    """
-
-    format: Literal["mooncake", "azure"]
-    path: str
-    num_requests: int | None = Field(default=None, ge=1, le=REQUESTS_MAX)
-    speedup: float = Field(default=1.0, ge=1e-6, le=1e9)
 
 
 class Arrivals(OneOf):
@@ -163,15 +148,6 @@ class SyntheticPrompts(Section):
     turns: int = Field(default=1, ge=1, le=10_000)
 
 
-class TraceLengths(Section):
-    """Lengths (and for Mooncake shared prefixes) of the trace in `arrivals`; longer ones are cut to
-    `max_input`.
-    """
-
-    max_input: int | None = Field(default=None, ge=1)
-    max_output: int | None = Field(default=None, ge=1)
-
-
 class Prompts(OneOf):
     questions: QuestionPrompts | None = None
     synthetic: SyntheticPrompts | None = None
@@ -205,9 +181,11 @@ class WorkloadSection(Section):
 
     @model_validator(mode="after")
     def _trace_with_trace(self) -> Self:
-        if self.prompts.trace is not None and self.arrivals.trace is None:
+        trace = self.prompts.trace
+        if trace is not None and (trace.path is None) == (self.arrivals.trace is None):
             raise ValueError(
-                "prompts are trace and arrivals are not: name the trace in arrivals.trace"
+                "prompts are trace: name the trace once, in arrivals.trace, or in "
+                "prompts.trace.path where arrivals are another's"
             )
         return self
 

@@ -1,6 +1,7 @@
 """The cluster's tokens beside one process on a small fixed sample: `make verify` runs it all."""
 
 import dataclasses
+from array import array
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_every_legal_number_of_shards_is_measured():
 
 def test_one_wrong_token_is_seen():
     expected = [Expected((5, 6, 2), 1.0, 1e-6), Expected((7, 2), 1.0, 1e-6)]
-    answers = [Answer("a", token_ids=[5, 6, 2]), Answer("b", token_ids=[7, 7])]
+    answers = [Answer("a", tokens=array("i", [5, 6, 2])), Answer("b", tokens=array("i", [7, 7]))]
     row, differing = difference_row(expected, answers, "here")
     assert not row.holds and row.value == 1
     assert differing == ["here, b: (7, 7) for (7, 2)"]
@@ -44,7 +45,9 @@ def test_one_wrong_token_is_seen():
 def test_a_missing_token_and_an_error_are_seen():
     expected = [Expected((5, 2), 1.0, 1e-6), Expected((7, 2), 1.0, 1e-6)]
     refused = Answer("b", finish_reason="error", error={"code": "queue_full"})
-    row, differing = difference_row(expected, [Answer("a", token_ids=[5]), refused], "here")
+    row, differing = difference_row(
+        expected, [Answer("a", tokens=array("i", [5])), refused], "here"
+    )
     assert row.value == 2
     assert "queue_full" in differing[1]
 

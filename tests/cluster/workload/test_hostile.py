@@ -76,10 +76,14 @@ def test_sizes_that_no_run_has_are_refused(changes: dict[str, object], told: str
     [
         (
             {
-                f"{CLOSED}num_requests": 1_000_000,
-                SYNTHETIC: {"input_length": {"fixed": 101}, "output_length": {"fixed": 1}},
+                f"{CLOSED}num_requests": 400,
+                SYNTHETIC: {
+                    "input_length": {"fixed": 100_000},
+                    "output_length": {"fixed": 1},
+                    "turns": 200,
+                },
             },
-            "up to 102,000,000 tokens: draw at most 100,000,000",
+            "longest session has up to 20,000,200 tokens: at most 16,777,216",
         ),
         (
             {"workload.arrivals": {"poisson": {"rate_per_s": 1e-6, "num_requests": 100_000}}},
@@ -87,11 +91,21 @@ def test_sizes_that_no_run_has_are_refused(changes: dict[str, object], told: str
         ),
     ],
 )
-def test_what_is_too_much_together_is_said_before_it_is_drawn(
-    changes: dict[str, object], told: str
-) -> None:
-    """A million prompts of 101 tokens; 10^5 requests at 1e-6 a second, 10^11 s: the clock's 64 bits
+def test_what_is_too_much_is_said_before_it_is_drawn(changes: dict[str, object], told: str) -> None:
+    """200 turns of 100,001 tokens each, the last of which repeats all.
+
+    10^5 requests at 1e-6 a second, 10^11 s: the clock's 64 bits
     end after 9.2 x 10^9 s.
     """
     with pytest.raises(ValueError, match=told):
         build_workload(load_scenario("demo", changes), 512)
+
+
+@pytest.mark.timeout(20)
+def test_prompts_are_made_when_they_are_asked_for() -> None:
+    """A million prompts of 101 tokens, which would take 4 GB together: the last one at once."""
+    spec = {"input_length": {"fixed": 101}, "output_length": {"fixed": 1}}
+    changes: dict[str, object] = {f"{CLOSED}num_requests": 1_000_000, SYNTHETIC: spec}
+    requests = build_workload(load_scenario("demo", changes), 512).requests
+    assert len(requests) == 1_000_000 and len(requests[-1].request.prompt_ids) == 101
+    assert requests[-1] == requests[999_999] != requests[0]

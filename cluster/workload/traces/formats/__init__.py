@@ -1,0 +1,1 @@
+"""The kinds of traces: what their columns and keys mean."""

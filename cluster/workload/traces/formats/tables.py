@@ -1,0 +1,109 @@
+"""Traces in CSV: Azure's, BurstGPT's, Vidur's.
+
+Azure     TIMESTAMP,ContextTokens,GeneratedTokens; 2023 without a time zone, 2024 with one; CR LF
+BurstGPT  Timestamp in seconds, Request tokens, Response tokens; the third release names sessions
+Vidur     arrived_at in seconds, num_prefill_tokens, num_decode_tokens; some files have no times
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.workload.traces.errors import TraceError
+from cluster.workload.traces.recorded import Format, Notes, Recorded
+from cluster.workload.traces.source import lines
+from cluster.workload.traces.values import Row, S
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """unit_ns   of the column with the time; None: it holds dates
+    needs_time  whether a file without that column is refused
+    unused      columns that a run does not need
+    """
+
+    name: str
+    time: str
+    unit_ns: int | None
+    input: str
+    output: str
+    session: str | None = None
+    needs_time: bool = True
+    unused: tuple[str, ...] = ()
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ((self.time,) if self.needs_time else ()) + (self.input, self.output)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        return (self.time, self.input, self.output, *([self.session] if self.session else []))
+
+    def rows(self, path: Path, notes: Notes) -> Iterator[Recorded]:
+        """Raises TraceError with file and line."""
+        reader = csv.DictReader((piece.text for piece in lines(path)), strict=True)
+        try:
+            columns = [(name or "").strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            self._check(path, columns)
+            notes.keys(f"{path}:1", columns, self.used, self.unused)
+            for cells in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in cells:
+                    raise TraceError(f"{where}: has more fields than the {len(columns)} columns")
+                if (row := self._row(Row(where, cells), notes)) is not None:
+                    yield row
+        except csv.Error as error:
+            raise TraceError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+
+    def _row(self, row: Row, notes: Notes) -> Recorded | None:
+        at_ns = (
+            row.moment_ns(self.time)
+            if self.unit_ns is None
+            else row.time_ns(self.time, self.unit_ns)
+        )
+        if at_ns is None and self.time in row.values:
+            raise TraceError(f"{row.where}: {self.time} is empty: it must be a number")
+        num_input, num_output = row.length(self.input), row.length(self.output)
+        if not num_input or not num_output:
+            notes.skipped += 1
+            return None
+        session = row.name(self.session) if self.session else ""
+        return Recorded(row.where, at_ns, num_input, num_output, session=session, history="whole")
+
+    def _check(self, path: Path, columns: list[str]) -> None:
+        missing = [column for column in self.needed if column not in columns]
+        if missing:
+            raise TraceError(
+                f"{path}:1: lacks column {', '.join(missing)}: {self.name} begins with "
+                f"{','.join(self.needed)}"
+            )
+        twice = next((c for c in columns if columns.count(c) > 1), None)
+        if twice is not None:
+            raise TraceError(f"{path}:1: has column {twice!r} twice: one of them must go")
+
+
+TABLES = (
+    Table("azure", "TIMESTAMP", None, "ContextTokens", "GeneratedTokens", unused=("NumImages",)),
+    Table(
+        "burstgpt", "Timestamp", S, "Request tokens", "Response tokens",
+        session="Session ID",
+        unused=("Elapsed time", "Model", "Total tokens", "Log Type"),
+    ),
+    Table(
+        "vidur", "arrived_at", S, "num_prefill_tokens", "num_decode_tokens",
+        needs_time=False,
+        unused=("num_total_tokens", "pd_ratio"),
+    ),
+)  # fmt: skip
+
+FORMATS = tuple(
+    Format(table.name, f"CSV with {', '.join(table.needed)}", table.rows) for table in TABLES
+)
+
+
+def table_of(columns: list[str]) -> str | None:
+    """The format whose columns a header has."""
+    found = (t.name for t in TABLES if {t.input, t.output} <= set(columns))
+    return next(found, None)
