@@ -9,6 +9,9 @@ is the same sum in another order.
 
 from dataclasses import dataclass
 
+# A projection's name in a layer, as transformers has it, and its rows (out) and columns (in).
+Matrix = tuple[str, tuple[int, int]]
+
 
 @dataclass(frozen=True, slots=True)
 class Gqa:
@@ -26,6 +29,16 @@ class Gqa:
     @property
     def kv_width(self) -> int:
         return self.num_kv_heads * self.head_dim
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """One layer's projections."""
+        return (
+            ("q_proj", (self.query_width, self.hidden)),
+            ("k_proj", (self.kv_width, self.hidden)),
+            ("v_proj", (self.kv_width, self.hidden)),
+            ("o_proj", (self.hidden, self.query_width)),
+        )
 
     @property
     def num_weights(self) -> int:
@@ -73,6 +86,23 @@ class Mla:
     def head_dim(self) -> int:
         """Width of a head's queries and keys."""
         return self.nope_dim + self.rope_dim
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """One layer's projections."""
+        queries = self.num_heads * self.head_dim
+        both = self.num_heads * (self.nope_dim + self.value_dim)
+        if self.q_rank is None:
+            first: tuple[Matrix, ...] = (("q_proj", (queries, self.hidden)),)
+        else:
+            down, up = (self.q_rank, self.hidden), (queries, self.q_rank)
+            first = (("q_a_proj", down), ("q_b_proj", up))
+        return (
+            *first,
+            ("kv_a_proj_with_mqa", (self.cache_width, self.hidden)),
+            ("kv_b_proj", (both, self.kv_rank)),
+            ("o_proj", (self.hidden, self.num_heads * self.value_dim)),
+        )
 
     @property
     def num_weights(self) -> int:

@@ -7,6 +7,9 @@ from configs.outside import MIB, Unreadable, load_json, read_text
 
 JSON_BYTES_MAX = 256 * MIB  # the largest tokenizer.json of a public model has 33 MB
 
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
 
 class CheckpointError(ValueError):
     """A model folder cannot be used; says the file, the key and what would be right."""
@@ -27,3 +30,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: holds a {type(value).__name__}; it must be a JSON object")
     return value
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a folder has a model's tensors, and not its description alone."""
+    return (folder / SINGLE_FILE).exists() or (folder / INDEX_FILE).exists()

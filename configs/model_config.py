@@ -7,9 +7,19 @@ nothing is ignored in silence that would change a token.
 
 from dataclasses import dataclass
 
-from configs.attention import Gqa, Mla
+from configs.attention import Gqa, Matrix, Mla
+from configs.fp8 import Fp8
 from configs.gate import PLAIN_GATE, Gate
 from configs.rope import Yarn
+
+
+def gated(hidden: int, inner: int) -> tuple[Matrix, ...]:
+    """Projections of a gated network."""
+    return (
+        ("gate_proj", (inner, hidden)),
+        ("up_proj", (inner, hidden)),
+        ("down_proj", (hidden, inner)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class ModelConfig:
     eos_token_ids     any of these ends an answer; may be empty
     gate              how experts are chosen              mla           sizes of latent attention;
     yarn              stretched rotary positions                        None: grouped-query
+    fp8               how matrices are stored where that is not `dtype`
     dense_layers      so many first layers have no experts but one dense network
     dense_intermediate, shared_intermediate   inner width of that network, and of the experts that
                       every token of a sparse layer visits (all of them together); 0 where none
@@ -56,6 +67,7 @@ class ModelConfig:
     dense_layers: int = 0
     dense_intermediate: int = 0
     shared_intermediate: int = 0
+    fp8: Fp8 | None = None
 
     # Byte counts: pure arithmetic for placement, capacity checks and declared work.
 
@@ -89,6 +101,23 @@ class ModelConfig:
     def expert_bytes(self, dtype_bytes: int) -> int:
         """Gate, up and down projection of one expert of one layer."""
         return 3 * self.hidden * self.moe_intermediate * dtype_bytes
+
+    def layer_matrices(self, layer: int) -> tuple[Matrix, ...]:
+        """A chip's projections in one layer, by their names in it: those of attention, and of a
+        dense network or the shared experts.
+        """
+        attention = tuple((f"self_attn.{name}", shape) for name, shape in self.attention.matrices)
+        prefix, inner = "mlp.shared_experts.", self.shared_intermediate
+        if self.is_dense(layer):
+            prefix, inner = "mlp.", self.dense_intermediate
+        projections = gated(self.hidden, inner) if inner else ()
+        return (*attention, *((prefix + name, shape) for name, shape in projections))
+
+    @property
+    def expert_matrices(self) -> tuple[Matrix, ...]:
+        """Projections of one expert; a name stands for all of them."""
+        projections = gated(self.hidden, self.moe_intermediate)
+        return tuple((f"mlp.experts.{name}", shape) for name, shape in projections)
 
     def layer_weights(self, layer: int) -> int:
         """Weights of a chip's matrices in one layer, each multiplied once for each token: those of

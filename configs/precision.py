@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.attention import Gqa
+from configs.attention import Gqa, Matrix
 from configs.gate import PLAIN_GATE
 from configs.model_config import ModelConfig
 
@@ -77,16 +77,36 @@ class Precision:
         scale_bytes = scales * _FP32_BYTES if self.kv == "int8" else 0
         return attention.cache_width * _KV_BYTES[self.kv] + scale_bytes
 
+    def is_fp8(self, config: ModelConfig) -> bool:
+        """Whether projections stay as an fp8 folder has them, to be widened as they are used; int8
+        and int4 are made of them instead.
+        """
+        return config.fp8 is not None and self.weights in ("fp32", "bf16")
+
     def expert_bytes(self, config: ModelConfig) -> int:
         """Gate, up and down projection of one expert of one layer."""
+        if self.is_fp8(config):
+            return self._fp8_bytes(config, config.expert_matrices)
         return _bytes(config.expert_bytes(1), self.weights)
 
     def layer_bytes(self, config: ModelConfig, layer: int) -> int:
         """What a chip reads for one layer: matrices; gate, norms and bias in fp32."""
         gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
         matrices = config.layer_weights(layer) - gate
-        kept = config.layer_bytes(layer, 1) - matrices
-        return _bytes(matrices, self.weights) + kept * _FP32_BYTES
+        kept = (config.layer_bytes(layer, 1) - matrices) * _FP32_BYTES
+        if self.is_fp8(config):
+            return self._fp8_bytes(config, config.layer_matrices(layer)) + kept
+        return _bytes(matrices, self.weights) + kept
+
+    def _fp8_bytes(self, config: ModelConfig, matrices: tuple[Matrix, ...]) -> int:
+        """Bytes and scales of those that are fp8, and the others in `weights`."""
+        num_bytes = 0
+        for name, shape in matrices:
+            if config.fp8 is not None and name not in config.fp8.wide:
+                num_bytes += config.fp8.num_bytes(shape)
+            else:
+                num_bytes += _bytes(shape[0] * shape[1], self.weights)
+        return num_bytes
 
     def head_bytes(self, config: ModelConfig) -> int:
         """The vocabulary projection (whether or not it is the embedding)."""
@@ -109,6 +129,10 @@ class Precision:
         """All weights: chip and every expert of every layer."""
         return self.chip_bytes(config) + self.shard_bytes(config, config.num_experts)
 
+    def label(self, config: ModelConfig) -> str:
+        """What is held and what computes with it, in words."""
+        return f"{config.fp8}, computed in {self}" if self.is_fp8(config) else str(self)
+
     def __str__(self) -> str:
         if self.exact:
             return "fp32 (exact)"
@@ -116,6 +140,12 @@ class Precision:
 
 
 EXACT = Precision()
+
+
+def stored(config: ModelConfig) -> Precision:
+    """What a folder itself suggests: exact mode for fp32 weights, else bf16, also beside fp8."""
+    is_wide = config.dtype == "float32" and config.fp8 is None
+    return EXACT if is_wide else Precision("bf16", "bf16")
 
 
 def _bytes(numbers: int, kind: WeightKind) -> int:

@@ -14,6 +14,7 @@ class Yarn:
     beta_fast         dimensions that turn more often than this within them are left as they are
     beta_slow         those that turn less often are stretched in full; a ramp lies between
     mscale, mscale_all_dim   DeepSeek's two constants of the temperature; both or neither
+    attention_factor   the factor on cosines and sines, where it does not follow from the others
     """
 
     factor: float
@@ -22,10 +23,13 @@ class Yarn:
     beta_slow: float = 1.0
     mscale: float | None = None
     mscale_all_dim: float | None = None
+    attention_factor: float | None = None
 
     @property
     def rotated_scale(self) -> float:
         """Factor on cosines and sines."""
+        if self.attention_factor is not None:
+            return self.attention_factor
         if self.mscale is None or self.mscale_all_dim is None:
             return self._temperature(1.0)
         return self._temperature(self.mscale) / self._temperature(self.mscale_all_dim)

@@ -35,7 +35,7 @@ from configs.units import DURATION
 from workers.errors import PerfuseError
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_file import from_bytes, to_bytes
-from workers.model.checkpoint import read_header
+from workers.model.header import read_header
 from workers.wire.transport.frame import decode as decode_frame
 
 MUTATIONS = 200

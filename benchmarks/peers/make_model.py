@@ -20,9 +20,10 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.peers.paths import MODEL
+from configs.checkpoint_files import INDEX_FILE
 from configs.families import load_model
 from configs.model_config import ModelConfig
-from workers.model.checkpoint import INDEX_FILE, verify
+from workers.model.checkpoint import verify
 from workers.model.tensors import Shape, tensor_shapes
 
 CONFIG = {

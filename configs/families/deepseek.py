@@ -11,16 +11,31 @@ from configs.families.yarn import read_rope
 from configs.gate import Gate
 from configs.model_config import ModelConfig
 
+# Layers for multi-token prediction are not used, and transformers computes head_dim anew.
+KNOWN = frozenset(
+    """
+    hidden_act hidden_size intermediate_size num_hidden_layers num_attention_heads
+    num_key_value_heads q_lora_rank kv_lora_rank qk_nope_head_dim qk_rope_head_dim v_head_dim
+    qk_head_dim head_dim n_routed_experts num_routed_experts num_local_experts n_shared_experts
+    num_shared_experts num_experts_per_tok moe_intermediate_size moe_layer_freq n_group topk_group
+    topk_method scoring_func norm_topk_prob routed_scaling_factor first_k_dense_replace vocab_size
+    max_position_embeddings rms_norm_eps rope_theta rope_scaling rope_parameters rope_interleave
+    attention_bias mlp_bias tie_word_embeddings
+    """.split()
+)
+# DeepSeek's name, and what other writers call the same.
+_EXPERTS = ("n_routed_experts", "num_routed_experts", "num_local_experts")
+_SHARED = ("n_shared_experts", "num_shared_experts")
+
 
 def read_v2(keys: Keys) -> ModelConfig:
     """Raises CheckpointError on what is not computed and on sizes that fit no model."""
     values = keys.values
+    keys.require("rope_interleave", True, "it must be true in DeepSeek-V2")
     keys.require("scoring_func", "softmax", 'it must be "softmax" in DeepSeek-V2')
     if values.get("norm_topk_prob"):
         right = "it must be false: implementations of DeepSeek-V2 disagree on what it means"
         raise keys.error("norm_topk_prob", values["norm_topk_prob"], right)
-    if values.get("mlp_bias"):
-        raise keys.error("mlp_bias", values["mlp_bias"], "it must be false")
     method = values.get("topk_method", "greedy")
     if method not in ("greedy", "group_limited_greedy"):
         right = 'it must be "greedy" or "group_limited_greedy" in DeepSeek-V2'
@@ -61,8 +76,8 @@ def _read(
     rope_theta, yarn = read_rope(keys)
     moe_intermediate = keys.count("moe_intermediate_size")
     # DeepSeek's own code writes null where there are none.
-    has_shared = keys.values.get("n_shared_experts", 0) is not None
-    num_shared = keys.count_or_zero("n_shared_experts") if has_shared else 0
+    has_shared = keys.values.get(keys.first(*_SHARED), 0) is not None
+    num_shared = keys.count_or_zero(*_SHARED) if has_shared else 0
     dense_layers = keys.count_or_zero("first_k_dense_replace")
     config = ModelConfig(
         architecture=architecture,
@@ -72,7 +87,7 @@ def _read(
         num_heads=mla.num_heads,
         num_kv_heads=mla.num_heads,
         head_dim=mla.head_dim,
-        num_experts=keys.count("n_routed_experts", most=WALKED_MAX),
+        num_experts=keys.count(*_EXPERTS, most=WALKED_MAX),
         top_k=keys.count("num_experts_per_tok"),
         moe_intermediate=moe_intermediate,
         vocab=keys.count("vocab_size"),

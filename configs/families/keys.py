@@ -38,14 +38,30 @@ class Keys:
         if found != expected:
             raise self.error(key, found, why)
 
+    def one_of(self, key: str, *right: object) -> None:
+        """Refuse a value that is neither absent, null nor one of these."""
+        found = self.values.get(key)
+        if found is not None and found not in right:
+            raise self.error(key, found, f"it must be {' or '.join(map(str, right))}, or absent")
+
     def count(self, *names: str, most: int = WHOLE_MAX) -> int:
         """A whole number of at least one, under the first of the names that is there."""
-        name = next((n for n in names if n in self.values), names[0])
-        return self._whole(name, 1, most)
+        return self._whole(self.first(*names), 1, most)
 
-    def count_or_zero(self, name: str) -> int:
+    def count_or_zero(self, *names: str) -> int:
         """A whole number of at least zero."""
-        return self._whole(name, 0, WHOLE_MAX)
+        return self._whole(self.first(*names), 0, WHOLE_MAX)
+
+    def first(self, *names: str) -> str:
+        """Of several names for one thing the first that is there, else the first. Two that are
+        there must say the same.
+        """
+        there = [name for name in names if name in self.values]
+        for other in there[1:]:
+            if self.values[other] != self.values[there[0]]:
+                right = f"it must be {shown(self.values[there[0]])}, as {there[0]} is, or absent"
+                raise self.error(other, self.values[other], right)
+        return there[0] if there else names[0]
 
     def _whole(self, name: str, least: int, most: int) -> int:
         right = f"it must be a whole number >= {least}, at most {most}"
@@ -85,11 +101,13 @@ class Keys:
             return None
         if not isinstance(value, dict):
             raise self.error(name, value, "it must be an object or null")
-        return Keys(self.path, value, f"{name}.")
+        there = {key: item for key, item in value.items() if item is not None}
+        return Keys(self.path, there, f"{self._prefix}{name}.")
 
     def dtype(self) -> str:
-        name = "dtype" if "dtype" in self.values else "torch_dtype"
-        value = self.values.get(name, "float32")
+        name = "torch_dtype" if self.values.get("dtype") is None else "dtype"
+        value = self.values.get(name)
+        value = "float32" if value is None else value
         if value not in ("float32", "bfloat16", "float16"):
             raise self.error(name, value, "it must be float32, bfloat16 or float16")
         return str(value)
@@ -113,9 +131,7 @@ class Keys:
 
     def refuse_everywhere(self) -> None:
         """What no family computes."""
-        if self.values.get("attention_bias"):
-            raise self.error("attention_bias", self.values["attention_bias"], "it must be false")
+        for name in ("attention_bias", "mlp_bias"):
+            if self.values.get(name):
+                raise self.error(name, self.values[name], "it must be false")
         self.require("hidden_act", "silu", 'it must be "silu"')
-        if self.values.get("quantization_config") is not None:
-            right = "it must be absent: weights are read as float32, bfloat16 or float16"
-            raise self.error("quantization_config", self.values["quantization_config"], right)

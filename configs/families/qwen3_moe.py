@@ -1,14 +1,26 @@
 """Qwen3-MoE: every layer sparse, grouped-query attention with normed queries and keys."""
 
 from configs.families.keys import WALKED_MAX, Keys
-from configs.families.yarn import read_kind, read_theta
+from configs.families.yarn import read_context, read_rope
 from configs.model_config import ModelConfig
+
+KNOWN = frozenset(
+    """
+    hidden_act hidden_size intermediate_size num_hidden_layers num_attention_heads
+    num_key_value_heads head_dim num_experts num_local_experts num_experts_per_tok
+    moe_intermediate_size norm_topk_prob decoder_sparse_step mlp_only_layers vocab_size
+    max_position_embeddings rms_norm_eps rope_theta rope_scaling rope_parameters attention_bias
+    sliding_window use_sliding_window use_qk_norm layer_types tie_word_embeddings
+    """.split()
+)
 
 
 def read(keys: Keys) -> ModelConfig:
     """Raises CheckpointError on what is not computed and on sizes that fit no model."""
     _refuse(keys)
     hidden, num_heads = keys.count("hidden_size"), keys.count("num_attention_heads")
+    # Of transformers' constants for YaRN DeepSeek's own code does not know this one.
+    rope_theta, yarn = read_rope(keys, "attention_factor")
     config = ModelConfig(
         architecture="Qwen3MoeForCausalLM",
         dtype=keys.dtype(),
@@ -22,12 +34,13 @@ def read(keys: Keys) -> ModelConfig:
         top_k=keys.count("num_experts_per_tok"),
         moe_intermediate=keys.count("moe_intermediate_size"),
         vocab=keys.count("vocab_size"),
-        rope_theta=_rope_theta(keys),
+        rope_theta=rope_theta,
         rms_eps=keys.number("rms_norm_eps", 1e-6),
         norm_topk_prob=keys.flag("norm_topk_prob", False),
         tie_embeddings=keys.flag("tie_word_embeddings", False),
-        max_context=keys.count("max_position_embeddings"),
+        max_context=read_context(keys),
         eos_token_ids=keys.eos_token_ids(),
+        yarn=yarn,
     )
     _check_sizes(keys, config)
     return config
@@ -46,9 +59,10 @@ def _refuse(keys: Keys) -> None:
     keys.require(
         "decoder_sparse_step", 1, "it must be 1: every layer must be sparse (a mixture of experts)"
     )
-    if values.get("rope_scaling") is not None:
-        right = "it must be null: rotary positions are not scaled"
-        raise keys.error("rope_scaling", values["rope_scaling"], right)
+    keys.require("use_qk_norm", True, "it must be true: queries and keys are normed")
+    types = values.get("layer_types")
+    if types is not None and types != ["full_attention"] * keys.count("num_hidden_layers"):
+        raise keys.error("layer_types", types, 'each must be "full_attention"')
 
 
 def _head_dim(keys: Keys, hidden: int, num_heads: int) -> int:
@@ -58,17 +72,6 @@ def _head_dim(keys: Keys, hidden: int, num_heads: int) -> int:
         right = f"without it hidden_size {hidden} must be a multiple of {num_heads} heads"
         raise keys.error("head_dim", None, right)
     return hidden // num_heads
-
-
-def _rope_theta(keys: Keys) -> float:
-    """The base of the rotary angles: a key of its own, or inside rope_parameters."""
-    parameters = keys.inside("rope_parameters")
-    if parameters is not None:
-        name, kind = read_kind(parameters)
-        if kind != "default":
-            right = 'it must be "default": rotary positions are not scaled'
-            raise parameters.error(name, kind, right)
-    return read_theta(keys, parameters)
 
 
 def _check_sizes(keys: Keys, config: ModelConfig) -> None:

@@ -132,7 +132,7 @@ def test_yarns_defaults(tmp_path: Path) -> None:
         ({"routed_scaling_factor": ...}, ["routed_scaling_factor is missing", "above 0"]),
         ({"routed_scaling_factor": -1}, ["routed_scaling_factor", "-1", "above 0"]),
         ({"rope_interleave": "yes"}, ["rope_interleave", "yes", "true or false"]),
-        ({"quantization_config": {"quant_method": "fp8"}}, ["quantization_config", "absent"]),
+        ({"quantization_config": {"quant_method": "awq"}}, ["quant_method is 'awq'", "fp8"]),
         ({"rope_scaling": "yarn"}, ["rope_scaling", "yarn", "object"]),
         ({"rope_parameters": YARN}, ["rope_scaling is", "absent beside rope_parameters"]),
         ({"rope_scaling": {"type": "linear"}}, ["rope_scaling.type", "linear", "yarn"]),

@@ -3,12 +3,21 @@
 Who reads what: a chip all but the experts, a shard its experts.
 """
 
+import re
 from collections.abc import Iterator
 
 from configs.attention import Gqa, Mla
-from configs.model_config import ModelConfig
+from configs.model_config import ModelConfig, gated
 
 Shape = tuple[int, ...]
+
+_PROJECTION = re.compile(
+    r"model\.layers\.\d+\.(self_attn\.|mlp\.(?:shared_experts\.|experts\.(?=\d))?)"
+    r"(?:\d+\.)?(\w+_proj(?:_with_mqa)?)\.weight"
+)
+_LAYER = re.compile(r"model\.layers\.(\d{1,9})\.")
+# Of weights and of activations, which are computed in wider numbers.
+_SCALES = (".weight_scale", ".weight_scale_inv", ".input_scale", ".activation_scale")
 
 
 def tensor_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
@@ -17,6 +26,26 @@ def tensor_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
     for layer in range(config.dense_layers, config.num_layers):
         for expert in range(config.num_experts):
             yield from expert_shapes(config, layer, expert)
+
+
+def projection_of(name: str) -> str | None:
+    """A projection's name in any layer, as `ModelConfig.layer_matrices` has it."""
+    found = _PROJECTION.fullmatch(name)
+    return None if found is None else found[1] + found[2]
+
+
+def is_extra(config: ModelConfig, name: str) -> bool:
+    """Whether a tensor that is not the model's may lie beside it: of the layers for multi-token
+    prediction, which come last; scales; a head where the embedding is used; and what old writers
+    saved of rotary positions.
+    """
+    layer = _LAYER.match(name)
+    if layer is not None and int(layer[1]) >= config.num_layers:
+        return True
+    if config.fp8 is not None and name.endswith(_SCALES):
+        return True
+    is_tied_head = config.tie_embeddings and name == "lm_head.weight"
+    return is_tied_head or name.endswith("rotary_emb.inv_freq")
 
 
 def chip_shapes(config: ModelConfig) -> Iterator[tuple[str, Shape]]:
@@ -56,29 +85,22 @@ def expert_shapes(config: ModelConfig, layer: int, expert: int) -> Iterator[tupl
 
 def mlp_shapes(prefix: str, hidden: int, inner: int) -> Iterator[tuple[str, Shape]]:
     """Gate, up and down projection of a gated network."""
-    yield prefix + "gate_proj.weight", (inner, hidden)
-    yield prefix + "up_proj.weight", (inner, hidden)
-    yield prefix + "down_proj.weight", (hidden, inner)
+    for name, shape in gated(hidden, inner):
+        yield f"{prefix}{name}.weight", shape
 
 
 def _gqa_shapes(gqa: Gqa) -> Iterator[tuple[str, Shape]]:
-    yield "q_proj", (gqa.query_width, gqa.hidden)
-    yield "k_proj", (gqa.kv_width, gqa.hidden)
-    yield "v_proj", (gqa.kv_width, gqa.hidden)
-    yield "q_norm", (gqa.head_dim,)
-    yield "k_norm", (gqa.head_dim,)
-    yield "o_proj", (gqa.hidden, gqa.query_width)
+    for name, shape in gqa.matrices:
+        yield name, shape
+        if name == "v_proj":
+            yield "q_norm", (gqa.head_dim,)
+            yield "k_norm", (gqa.head_dim,)
 
 
 def _mla_shapes(mla: Mla) -> Iterator[tuple[str, Shape]]:
-    queries = mla.num_heads * mla.head_dim
-    if mla.q_rank is None:
-        yield "q_proj", (queries, mla.hidden)
-    else:
-        yield "q_a_proj", (mla.q_rank, mla.hidden)
-        yield "q_a_layernorm", (mla.q_rank,)
-        yield "q_b_proj", (queries, mla.q_rank)
-    yield "kv_a_proj_with_mqa", (mla.cache_width, mla.hidden)
-    yield "kv_a_layernorm", (mla.kv_rank,)
-    yield "kv_b_proj", (mla.num_heads * (mla.nope_dim + mla.value_dim), mla.kv_rank)
-    yield "o_proj", (mla.hidden, mla.num_heads * mla.value_dim)
+    for name, shape in mla.matrices:
+        yield name, shape
+        if name == "q_a_proj":
+            yield "q_a_layernorm", shape[:1]
+        elif name == "kv_a_proj_with_mqa":
+            yield "kv_a_layernorm", (mla.kv_rank,)

@@ -11,7 +11,15 @@ from typer.testing import CliRunner
 
 from cluster.cli.main import app
 from configs.perfuse_tiny import MODEL_DIR
-from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, KERNEL_V3, SIZES, write_model
+from tests.workers.model.fp8_models import write_fp8
+from tests.workers.model.models import (
+    DEEPSEEK_V2,
+    DEEPSEEK_V3,
+    KERNEL_QWEN,
+    KERNEL_V3,
+    SIZES,
+    write_model,
+)
 
 runner = CliRunner()
 FAMILIES = {
@@ -19,6 +27,8 @@ FAMILIES = {
     "DeepSeek-V2": DEEPSEEK_V2,
     "DeepSeek-V3": DEEPSEEK_V3,
     "DeepSeek-V3 on kernels": KERNEL_V3,
+    "Qwen3-MoE fp8": KERNEL_QWEN,
+    "DeepSeek-V3 fp8": DEEPSEEK_V3,
 }
 
 LARGER = {"vocab_size": 512, "max_position_embeddings": 1024}
@@ -34,7 +44,11 @@ def run(*arguments: str) -> str:
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model with perfuse-tiny's tokenizer. Three shards share its experts unevenly."""
     sizes: dict[str, Any] = FAMILIES[request.param] | LARGER
-    folder = write_model(tmp_path_factory.mktemp("family"), sizes=sizes)
+    folder = tmp_path_factory.mktemp("family")
+    if request.param.endswith("fp8"):
+        write_fp8(folder, folder / "wide", sizes, shards=True)
+    else:
+        write_model(folder, sizes=sizes)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(MODEL_DIR / name, folder / name)
     return folder
@@ -55,6 +69,9 @@ def test_generate_gives_the_same_bits_alone_and_through_a_cluster(
     assert json.loads(first) == json.loads(second)
     assert np.load(alone).shape == (4, 10, 512)
     assert np.array_equal(np.load(alone), np.load(through))
+    wide = folder / "wide"  # what fp8 was made of, dequantised
+    if wide.is_dir():
+        assert json.loads(run("generate", str(wide), *common[2:])) == json.loads(second)
 
 
 def test_a_scenario_runs_with_it_and_lets_go_of_everything(tmp_path: Path, folder: Path) -> None:

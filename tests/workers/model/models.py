@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from configs.checkpoint_files import INDEX_FILE, SINGLE_FILE
 from configs.families import load_model
 from configs.model_config import ModelConfig
-from workers.model.checkpoint import INDEX_FILE, SINGLE_FILE
 from workers.model.tensors import tensor_shapes
 
 SIZES: dict[str, Any] = {

@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch_file
 
-from configs.checkpoint_files import CheckpointError
+from configs.checkpoint_files import INDEX_FILE, SINGLE_FILE, CheckpointError
 from configs.families import load_model
 from tests.workers.model.models import (
     DEEPSEEK_V2,
@@ -25,13 +25,8 @@ from tests.workers.model.models import (
     write_model,
     write_shards,
 )
-from workers.model.checkpoint import (
-    INDEX_FILE,
-    SINGLE_FILE,
-    Checkpoint,
-    read_header,
-    verify,
-)
+from workers.model.checkpoint import Checkpoint, verify
+from workers.model.header import read_header
 from workers.model.plain.expert_model import PlainExpertModel
 from workers.model.tensors import tensor_shapes
 

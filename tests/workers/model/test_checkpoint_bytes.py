@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.checkpoint_files import CheckpointError
-from workers.model.checkpoint import SINGLE_FILE, Checkpoint
+from configs.checkpoint_files import SINGLE_FILE, CheckpointError
+from workers.model.checkpoint import Checkpoint
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16"])

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from workers.model.checkpoint import SINGLE_FILE, Checkpoint
+from configs.checkpoint_files import SINGLE_FILE
+from workers.model.checkpoint import Checkpoint
 from workers.model.plain.chip_model import PlainChipModel
 
 

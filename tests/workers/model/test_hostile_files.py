@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs.checkpoint_files import CheckpointError
+from configs.checkpoint_files import INDEX_FILE, SINGLE_FILE, CheckpointError
 from configs.families import load_model
 from tests.workers.model.models import SIZES, write_config, write_model
-from workers.model.checkpoint import INDEX_FILE, SINGLE_FILE, Checkpoint, read_header, verify
+from workers.model.checkpoint import Checkpoint, verify
+from workers.model.header import read_header
 
 TENSOR = {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]}
 

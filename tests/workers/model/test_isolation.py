@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from safetensors.numpy import save_file
 
+from configs.checkpoint_files import SINGLE_FILE
 from configs.precision import EXACT, Precision
 from kernels import native
 from tests.workers.model.models import (
@@ -25,7 +26,6 @@ from tests.workers.model.models import (
     write_model,
 )
 from workers.model.base import ChipModel, ExpertModel, StepLayout, StepSequence
-from workers.model.checkpoint import SINGLE_FILE
 from workers.model.factory import open_chip, open_experts
 from workers.model.local import local_step
 from workers.model.plain.chip_model import PlainChipModel

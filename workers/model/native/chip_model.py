@@ -58,7 +58,7 @@ class NativeChipModel(KernelChip[attention.KvCache, Plan]):
             precision,
             lambda: attention.KvCache(precision.kv, num_blocks, *sizes),
         )
-        with Checkpoint(folder) as checkpoint:
+        with Checkpoint(folder, config.fp8) as checkpoint:
             shapes = dict(chip_shapes(config))
 
             def read(name: str) -> Floats:

@@ -37,7 +37,7 @@ class NativeExpertModel:
         self.config = config = load_model(folder)
         self.expert_ids = checked_ids(expert_ids, config.num_experts)
         self._work = work or WorkModel(config, precision)
-        with Checkpoint(folder) as checkpoint:
+        with Checkpoint(folder, config.fp8) as checkpoint:
             self.layers = {
                 layer: self._read_layer(checkpoint, layer, precision)
                 for layer in range(config.dense_layers, config.num_layers)

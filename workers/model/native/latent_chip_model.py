@@ -63,7 +63,7 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
         self._query_width = config.num_heads * config.mla.cache_width
         positions = min(config.max_context, num_blocks * block_size)
         self._rope = Rope(config, config.mla.rope_dim, positions)
-        with Checkpoint(folder) as checkpoint:
+        with Checkpoint(folder, config.fp8) as checkpoint:
             shapes = dict(chip_shapes(config))
 
             def read(name: str) -> Floats:

@@ -49,7 +49,7 @@ class PlainExpertModel:
             )
         self._ids = np.array(self.expert_ids, dtype=np.int32)
         self._work = work or WorkModel(config)
-        with Checkpoint(folder) as checkpoint:
+        with Checkpoint(folder, config.fp8) as checkpoint:
             self._layers = {
                 layer: tuple(_read_expert(checkpoint, config, layer, e) for e in self.expert_ids)
                 for layer in range(config.dense_layers, config.num_layers)

@@ -70,7 +70,7 @@ class PlainPart:
         self._work = replace(work or WorkModel(config), config=config)
         self._cache = make_cache(config, num_blocks, block_size)
         self._rope = make_rope(config, min(config.max_context, num_blocks * block_size))
-        with Checkpoint(folder) as checkpoint:
+        with Checkpoint(folder, whole.fp8) as checkpoint:
             shapes = dict(chip_shapes(whole))
 
             def read(name: str) -> Floats:
