@@ -43,7 +43,7 @@ def test_a_byte_means_what_it_means_to_torch() -> None:
     """All 256; 448 is the largest, 2^-9 the least, and two are NaN."""
     codes = torch.arange(256, dtype=torch.uint8)
     assert_array_equal(NUMBERS, codes.view(torch.float8_e4m3fn).float().numpy())
-    assert (np.nanmax(NUMBERS), NUMBERS[1], NUMBERS[0x38]) == (448.0, 2.0**-9, 1.0)
+    assert [float(np.nanmax(NUMBERS)), *NUMBERS[[1, 0x38]].tolist()] == [448.0, 2.0**-9, 1.0]
     assert np.flatnonzero(np.isnan(NUMBERS)).tolist() == [0x7F, 0xFF]
 
 
