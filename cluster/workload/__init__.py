@@ -3,7 +3,7 @@
 arrivals   when              lengths    how long            prompts        what
 traces     recorded ones     sessions   what follows what   trace_prompts  what they ask
 requests   one by one        words      texts as tokens     streams        where chance comes from
-build      all of it together
+build      all of it         lazy       items made when asked
 """
 
 from cluster.workload.build import TimedRequest, Workload, build_workload

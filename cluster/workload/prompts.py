@@ -2,15 +2,15 @@
 asked for, the same whenever that is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.workload.lazy import Lazy
 from cluster.workload.lengths import draw_lengths
 from cluster.workload.streams import stream, tokens
 from cluster.workload.traces import History
@@ -79,7 +79,7 @@ def _question(where: str, line: str) -> Prompt:
     return Prompt(question=question, expected_answer=answer)
 
 
-class SyntheticSessions(Sequence[Prompt]):
+class SyntheticSessions(Lazy[Prompt]):
     """`count` prompts of random tokens, in sessions of `spec.turns`.
 
     A turn's prompt is: shared prefix | turn 0 | answer 0 | turn 1 | ... | this turn. The answers in
@@ -106,22 +106,15 @@ class SyntheticSessions(Sequence[Prompt]):
     def __len__(self) -> int:
         return len(self._inputs)
 
-    @overload
-    def __getitem__(self, index: int) -> Prompt: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Prompt]: ...
-    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        turn, session = divmod(range(len(self))[index], self._num_sessions)
+    def _made(self, index: int) -> Prompt:
+        turn, session = divmod(index, self._num_sessions)
         ids = self._prefix(session)
         for before in range(turn):
             i = before * self._num_sessions + session
             ids += self._drawn("turn", i, self._inputs) + self._drawn("answer", i, self._outputs)
-        i = turn * self._num_sessions + session
         return Prompt(
-            token_ids=tuple(ids + self._drawn("turn", i, self._inputs)),
-            max_tokens=int(self._outputs[i]),
+            token_ids=tuple(ids + self._drawn("turn", index, self._inputs)),
+            max_tokens=int(self._outputs[index]),
             session=f"session-{session}",
             turn=turn,
         )

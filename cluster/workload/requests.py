@@ -4,13 +4,14 @@ the prompts.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.api.request import Request, Retrieval
 from cluster.workload.arrivals import Arriving
+from cluster.workload.lazy import Lazy
 from cluster.workload.prompts import Prompt
 from cluster.workload.traces import History
 from configs.schema.workload import Sampling
@@ -36,7 +37,7 @@ class TimedRequest:
     history: History = "none"
 
 
-class Requests(Sequence[TimedRequest]):
+class Requests(Lazy[TimedRequest]):
     """Request i is made of prompt i, arrival i and the sampling section."""
 
     def __init__(
@@ -55,21 +56,14 @@ class Requests(Sequence[TimedRequest]):
     def __len__(self) -> int:
         return len(self._times_ns)
 
-    @overload
-    def __getitem__(self, index: int) -> TimedRequest: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TimedRequest, ...]: ...
-    def __getitem__(self, index: int | slice) -> TimedRequest | tuple[TimedRequest, ...]:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
-        i = range(len(self))[index]
-        prompt = self._prompts[i]
+    def _made(self, index: int) -> TimedRequest:
+        prompt = self._prompts[index]
         return TimedRequest(
-            at_ns=self._times_ns[i],
+            at_ns=self._times_ns[index],
             request=Request(
-                request_id=f"request-{i}",
+                request_id=f"request-{index}",
                 model=self._model,
-                sampling=_sampling(self._sampling, prompt, int(self._seeds[i])),
+                sampling=_sampling(self._sampling, prompt, int(self._seeds[index])),
                 messages=_messages(prompt),
                 prompt_ids=prompt.token_ids,
                 retrieval=self._retrieval,

@@ -2,9 +2,7 @@
 lengths, the same where its blocks are the same.
 """
 
-from collections.abc import Sequence
-from typing import overload
-
+from cluster.workload.lazy import Lazy
 from cluster.workload.prompts import Prompt
 from cluster.workload.streams import stream, tokens
 from cluster.workload.traces import Said, Trace, TraceEntry
@@ -12,7 +10,7 @@ from cluster.workload.words import Words
 from configs.schema.trace import TraceLengths
 
 
-class TracePrompts(Sequence[Prompt]):
+class TracePrompts(Lazy[Prompt]):
     """A prompt for each of a trace's requests, made when it is asked for.
 
     words   of the model: how long a recorded answer is
@@ -33,13 +31,7 @@ class TracePrompts(Sequence[Prompt]):
     def __len__(self) -> int:
         return len(self._trace)
 
-    @overload
-    def __getitem__(self, index: int) -> Prompt: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Prompt]: ...
-    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def _made(self, index: int) -> Prompt:
         entry, said = self._trace[index], self._trace.said(index)
         answer = entry.output_length
         if said is None:

@@ -4,14 +4,13 @@ Words and token ids stay in the file and are read again when a request arrives.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.workload.lazy import Lazy
 from cluster.workload.traces.errors import TraceError
 from cluster.workload.traces.formats.known import FORMATS
 from cluster.workload.traces.recorded import History, Recorded, Said
@@ -85,8 +84,13 @@ class Columns:
         self.hash_ids.extend(row.hash_ids)
         self.hash_ends.append(len(self.hash_ids))
 
+    def blocks(self, row: int) -> "array[int]":
+        """A row's hash_ids."""
+        begin = self.hash_ends[row - 1] if row else 0
+        return self.hash_ids[begin : self.hash_ends[row]]
 
-class Trace(Sequence[TraceEntry]):
+
+class Trace(Lazy[TraceEntry]):
     """Its requests in the order in which they come. Made by `read_trace`.
 
     next_turn   row -> the row that follows it in its session, or UNKNOWN
@@ -118,31 +122,19 @@ class Trace(Sequence[TraceEntry]):
     def __len__(self) -> int:
         return len(self._order)
 
-    @overload
-    def __getitem__(self, index: int) -> TraceEntry: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TraceEntry, ...]: ...
-    def __getitem__(self, index: int | slice) -> TraceEntry | tuple[TraceEntry, ...]:
-        if isinstance(index, slice):
-            return tuple(self[i] for i in range(*index.indices(len(self))))
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
+    def _made(self, index: int) -> TraceEntry:
         columns, row = self._columns, int(self._order[index])
-        begin = columns.hash_ends[row - 1] if row else 0
         number = columns.session[row]
         return TraceEntry(
             at_ns=int(self.at_ns[index]),
             input_length=_known(columns.input_length[row]),
             output_length=_known(columns.output_length[row]),
-            hash_ids=tuple(columns.hash_ids[begin : columns.hash_ends[row]]),
+            hash_ids=tuple(columns.blocks(row)),
             session="" if number == UNKNOWN else self._names[number],
             delay_ns=_known(columns.delay_ns[row]),
             history=HISTORIES[self._history[index]],
             turn=int(self._turns[index]),
         )
-
-    def __iter__(self) -> Iterator[TraceEntry]:
-        return (self[i] for i in range(len(self)))
 
     def delays_ns(self) -> NDArray[np.int64]:
         """Request -> how long after its predecessor's answer it leaves, or UNKNOWN."""

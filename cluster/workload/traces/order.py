@@ -117,11 +117,6 @@ def _begins_with(columns: Columns, row: int, before: int, block_tokens: int) -> 
     """Whether the full blocks of the prompt before are the first ones of this; so too where there
     are no blocks.
     """
-    had, has = _blocks(columns, before), _blocks(columns, row)
+    had, has = columns.blocks(before), columns.blocks(row)
     full = columns.input_length[before] // block_tokens
     return not had or not has or had[:full] == has[:full]
-
-
-def _blocks(columns: Columns, row: int) -> list[int]:
-    begin = columns.hash_ends[row - 1] if row else 0
-    return columns.hash_ids[begin : columns.hash_ends[row]].tolist()
