@@ -13,7 +13,8 @@ TraceFormat = Literal[
     "mooncake", "azure", "burstgpt", "sharegpt", "vllm", "llmservingsim", "vidur", "aiperf"
 ]
 TraceHistory = Literal["auto", "none", "whole", "added"]
-BlockTokens = Field(default=512, ge=1, le=1 << 20)
+MOONCAKE_BLOCK_TOKENS = 512
+BlockTokens = Field(default=MOONCAKE_BLOCK_TOKENS, ge=1, le=1 << 20)
 
 
 class TraceArrivals(Section):

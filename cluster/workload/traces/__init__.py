@@ -9,10 +9,9 @@ read     a file to a trace
 from cluster.workload.traces.errors import TraceError
 from cluster.workload.traces.index import UNKNOWN, Trace, TraceEntry
 from cluster.workload.traces.read import read_trace
-from cluster.workload.traces.recorded import MOONCAKE_BLOCK_TOKENS, History, Said
+from cluster.workload.traces.recorded import History, Said
 
 __all__ = [
-    "MOONCAKE_BLOCK_TOKENS",
     "UNKNOWN",
     "History",
     "Said",

@@ -7,10 +7,10 @@ from cluster.workload.traces.errors import TraceError
 from cluster.workload.traces.formats.known import format_of
 from cluster.workload.traces.index import UNKNOWN, Columns, Trace
 from cluster.workload.traces.order import ordered
-from cluster.workload.traces.recorded import MOONCAKE_BLOCK_TOKENS, History, Notes
+from cluster.workload.traces.recorded import History, Notes
 from cluster.workload.traces.source import is_packed, opened
 from configs.outside import open_file
-from configs.schema.trace import REQUESTS_MAX
+from configs.schema.trace import MOONCAKE_BLOCK_TOKENS, REQUESTS_MAX
 
 
 def read_trace(

@@ -4,25 +4,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from configs.outside import shown
+from configs.schema.trace import MOONCAKE_BLOCK_TOKENS, TraceHistory
 
 # How much of a session's earlier turns a row's own length or text says.
 #   none    all of its prompt: nothing of what came before is put in front of it
 #   whole   all of its prompt, which begins with the turns before, each with its answer
 #   added   what is new in it: the turns before, each with its answer, come in front of it
 #   auto    whole or added, whichever fits all rows of the session
-MOONCAKE_BLOCK_TOKENS = 512
-
-History = Literal["none", "whole", "added", "auto"]
+History = TraceHistory
 Message = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a row says in words or token ids. `reply` is the recorded answer, of which only the
-    length is used; `tokens` that length, where the row knows it.
+    length is used.
     """
 
     messages: tuple[Message, ...] = ()
@@ -50,10 +49,6 @@ class Recorded:
     session: str = ""
     history: History = "none"
     place: tuple[int, int, int] | None = None
-
-
-class Skipped(Exception):
-    """This row asks for nothing: it is counted, and the next one is read."""
 
 
 @dataclass(slots=True)

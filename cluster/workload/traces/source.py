@@ -90,6 +90,11 @@ def lines(path: Path) -> Iterator[Piece]:
             offset += len(line)
 
 
+def first_line(path: Path) -> str:
+    """The first that says something, without the space around it; "" if none does."""
+    return next((text for piece in lines(path) if (text := piece.text.strip())), "")
+
+
 def json_lines(path: Path) -> Iterator[Item]:
     """One JSON value a line; empty lines are passed over."""
     for piece in lines(path):

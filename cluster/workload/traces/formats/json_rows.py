@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.workload.traces.recorded import Notes, Recorded
-from cluster.workload.traces.source import Item, json_array, json_lines, lines
+from cluster.workload.traces.source import Item, first_line, json_array, json_lines
 from cluster.workload.traces.values import Row, wrong
 
 Parse = Callable[[Row, Item, Notes], Iterator[Recorded]]
@@ -31,5 +31,4 @@ class JsonRows:
 
 def json_items(path: Path) -> Iterator[Item]:
     """The file's JSON values, whichever of the two ways it has them."""
-    first = next((piece.text for piece in lines(path) if piece.text.strip()), "")
-    return json_array(path) if first.lstrip().startswith("[") else json_lines(path)
+    return json_array(path) if first_line(path).startswith("[") else json_lines(path)

@@ -8,7 +8,7 @@ from cluster.workload.traces.errors import TraceError
 from cluster.workload.traces.formats import aiperf, llmservingsim, mooncake, sharegpt, tables, vllm
 from cluster.workload.traces.formats.json_rows import json_items
 from cluster.workload.traces.recorded import Format
-from cluster.workload.traces.source import lines
+from cluster.workload.traces.source import first_line
 from configs.outside import shown
 
 FORMATS: Mapping[str, Format] = {
@@ -36,10 +36,9 @@ def format_of(path: Path, name: str | None) -> Format:
 
 
 def _detected(path: Path) -> str:
-    first = next((piece.text for piece in lines(path) if piece.text.strip()), None)
-    if first is None:
+    head = first_line(path)
+    if not head:
         raise TraceError(f"{path}: holds no request: it is empty")
-    head = first.strip()
     if head.startswith("["):
         found, keys = _of_rows(path)
     elif vllm.is_result(path):

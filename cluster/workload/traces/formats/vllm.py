@@ -13,7 +13,7 @@ from cluster.workload.traces.errors import TraceError
 from cluster.workload.traces.formats.chat import recorded_words
 from cluster.workload.traces.formats.json_rows import JsonRows
 from cluster.workload.traces.recorded import Format, Notes, Recorded, Said
-from cluster.workload.traces.source import Item, lines, whole_json
+from cluster.workload.traces.source import Item, first_line, whole_json
 from cluster.workload.traces.values import Row, S
 
 USED = ("prompt", "output_tokens")
@@ -28,7 +28,7 @@ def rows(path: Path, notes: Notes) -> Iterator[Recorded]:
 
 def is_result(path: Path) -> bool:
     """Whether the first line that says something is a result's, or begins one of many lines."""
-    first = next((piece.text for piece in lines(path) if piece.text.strip()), "").strip()
+    first = first_line(path)
     return first == "{" or any(f'"{key}"' in first for key in RESULTS)
 
 
