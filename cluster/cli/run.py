@@ -111,7 +111,7 @@ def _write(path: Path, figures: dict[str, Any], answers: list[Answer]) -> None:
         file.write(json.dumps(figures, indent=2).removesuffix("\n}") + ',\n  "answers": [')
         for number, answer in enumerate(answers):
             text = indent(json.dumps(_answer(answer), indent=2), "    ")
-            file.write(",\n" * bool(number) + "\n" * (not number) + text)
+            file.write(("," if number else "") + "\n" + text)
         file.write(("\n  " if answers else "") + "]\n}\n")
 
 
