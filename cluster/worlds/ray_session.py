@@ -4,12 +4,14 @@ Ray reads its settings when it is loaded, so they are made here first; import `r
 from nowhere else in this folder.
 """
 
+import gc
 import logging
 import os
 import secrets
 import signal
 import subprocess
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -99,7 +101,8 @@ def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:
     """End Ray, and whatever of its processes has not gone `leave_s` later: it forgets what it had
     started when it fails half-way, and its agents may outlive their parent.
     """
-    started, handles = _started_below(folder), _handles()
+    started = _started_below(folder)
+    handles = _handles(started)
     ray.shutdown()
     left = psutil.wait_procs(started, timeout=leave_s)[1]
     orphans = processes_of_session(folder, ray_processes()).values()
@@ -108,14 +111,14 @@ def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:
         handle.poll()
 
 
-def _handles() -> list["subprocess.Popen[bytes]"]:
+def _handles(of: Collection[psutil.Process]) -> list["subprocess.Popen[bytes]"]:
     """Ray's own of its processes. It kills them without waiting, and a handle that has not seen the
-    end of its process complains when it is let go.
+    end of its process complains when it is let go. A start that failed half-way has forgotten where
+    it has them, and they live on in its traceback: hence the search.
     """
-    node = getattr(getattr(getattr(ray, "_private", None), "worker", None), "_global_node", None)
-    if node is None:
-        return []
-    return [info.process for infos in node.all_processes.values() for info in infos]
+    pids = {process.pid for process in of}
+    every = [one for one in gc.get_objects() if issubclass(type(one), subprocess.Popen)]
+    return [handle for handle in every if handle.pid in pids]
 
 
 def _started_below(folder: Path) -> list[psutil.Process]:

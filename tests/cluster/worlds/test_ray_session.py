@@ -57,6 +57,13 @@ def test_a_second_try_follows_in_a_folder_of_its_own(
     assert {path.name for path in tmp_path.iterdir()} == {"ray1", "ray2"}
 
 
+@pytest.mark.parametrize("failing", [1], indirect=True)
+def test_handles_of_a_failed_try_have_seen_its_end(failing: HalfStartedRay, tmp_path: Path) -> None:
+    """Else they complain when they are let go, whoever runs then."""
+    ray_session.start_ray(tmp_path)
+    assert [handle.returncode is None for handle in failing.started] == [False, True]
+
+
 @pytest.mark.parametrize("failing", [9], indirect=True)
 def test_it_gives_up_with_ray_s_last_words_and_leaves_nothing(
     failing: HalfStartedRay, tmp_path: Path
