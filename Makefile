@@ -66,7 +66,7 @@ verify: $(STAMP) ## Run every bar in full and show one table
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
               bench-kernels bench-serve bench-precision bench-triton bench-events bench-demo \
-              bench-local bench-laws bench-traces
+              bench-local bench-laws bench-configs bench-traces
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -88,8 +88,10 @@ bench-precision: ## What bf16, int8 and int4 lose beside exact mode
 bench-serve: ## Tokens a second of one process over HTTP at 1, 4 and 16 streams
 bench-kernels: ## Each kernel beside the measured memory bandwidth and beside torch
 bench-triton: ## The kernels' GPU twins beside the chip's copy bandwidth (needs a GPU and Triton)
+bench-configs: ## Published model configurations: planned as published, or refused by name
+bench-configs: BENCHMARK = model_configs
 $(BENCHMARKS): bench-%: $(STAMP)
-	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
+	@$(BIN)/python -m benchmarks.$(or $(BENCHMARK),$*) $(JSON_FLAG) $(ARGS)
 
 .PHONY: mutants
 mutants: $(STAMP) ## Would the tests notice? 200 faults, planted one at a time at random (an hour)

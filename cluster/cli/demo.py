@@ -34,7 +34,7 @@ from configs.schema import load_scenario
 def run_demo(name: str, changes: dict[str, object], out: Path) -> bool:
     """Run everything, show it, write `out`/summary.json; returns whether all of it held."""
     blueprint = Blueprint.draw(load_scenario(name, {**changes, "cluster.world": "local"}))
-    console.print(render(blueprint.plan, blueprint.scenario))
+    console.print(render(blueprint.plan, blueprint.scenario, blueprint.model))
     workload = build_workload(blueprint.scenario, blueprint.model.vocab)
     local, figures = _run_local(blueprint, workload)
     console.print(

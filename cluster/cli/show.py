@@ -17,6 +17,7 @@ from rich.text import Text
 from cluster.cli.show_figures import EVIDENCE_MEANINGS, compute_line, link_line, mark
 from cluster.cli.show_memory import COLOURS, tiers_table, vector_bytes
 from configs.fitting import rough
+from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
 from configs.schema import Scenario
 
@@ -31,16 +32,16 @@ _ROLE_COLOURS = {
 }
 
 
-def render(plan: Plan, scenario: Scenario) -> RenderableType:
+def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableType:
     """The whole cluster as something rich can print. Reads collections' folders for their size."""
     sizes = {name: vector_bytes(scenario, name) for name in scenario.placement.collections}
     panels = [_panel(alike, sizes) for alike in _alike(plan.nodes)]
-    return Group(_head(plan, scenario), *panels, _legend())
+    return Group(_head(plan, scenario, config), *panels, _legend())
 
 
-def _head(plan: Plan, scenario: Scenario) -> Text:
+def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     """What is served on it, in three lines."""
-    cluster, model = scenario.cluster, scenario.model
+    cluster, model, shards = scenario.cluster, scenario.model, len(plan.names("experts"))
     text = Text()
     text.append(f"{scenario.name}", style="bold")
     text.append(f"   world {cluster.world}")
@@ -50,9 +51,9 @@ def _head(plan: Plan, scenario: Scenario) -> Text:
     text.append(f"{cluster.frames_by}\n")
     text.append(f"model {model.name}", style="bold")
     text.append(
-        f" {model.precision} · context {plan.max_model_len:,} tokens · KV block {model.block_size} "
-        f"tokens = {rough(plan.kv_block_bytes)} · {len(plan.experts)} experts on "
-        f"{len(plan.names('experts'))} shard{_s(len(plan.names('experts')))}\n"
+        f" {model.precision.label(config)} · context {plan.max_model_len:,} tokens · "
+        f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "
+        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}\n"
     )
     text.append(f"{len(plan.nodes)} nodes, {len(plan.workers)} workers", style="bold")
     prices = [node.device.price_usd for node in plan.nodes]

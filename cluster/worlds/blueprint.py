@@ -5,6 +5,7 @@ anything starts.
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.checkpoint_files import has_weights
 from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.plan import NodePlan, Plan, make_plan
@@ -33,15 +34,17 @@ class Blueprint:
     folder: Path
 
     @classmethod
-    def draw(cls, scenario: Scenario) -> "Blueprint":
-        """Read the model's description and plan; nothing starts.
+    def draw(cls, scenario: Scenario, *, needs_weights: bool = True) -> "Blueprint":
+        """Read the model's description and plan; nothing starts. A plan alone needs no weights, but
+        those that are there must fit.
 
         Raises CheckpointError for a broken checkpoint, ScenarioError for an impossible cluster.
         """
         folder = model_folder(scenario.model.path)
         model = load_model(folder)
         plan = make_plan(scenario, model)
-        verify(folder, model)
+        if needs_weights or has_weights(folder):
+            verify(folder, model)
         return cls(scenario, plan, model, folder)
 
     @property

@@ -5,6 +5,7 @@ What a role needs is imported only where that role stands, so that a router neve
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
@@ -65,8 +66,9 @@ class NodeModels:
             yield
         except MemoryError as error:
             section, model = self._blueprint.scenario.model, self._blueprint.model
+            wide = replace(model, fp8=None)  # our processes hold fp8 in the numbers of `dtype`
             raise ValueError(
-                f"model.path: {section.path} has {rough(section.precision.total_bytes(model))} of "
+                f"model.path: {section.path} has {rough(section.precision.total_bytes(wide))} of "
                 f"weights in {section.precision}, for which this machine's own memory ended: use a "
                 "smaller model or smaller numbers (model.dtype, model.quantization)"
             ) from error

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.outside import shown
-from configs.presets import expand, merge, preset_path, read_mapping
+from configs.presets import expand, merge, preset_names, preset_path, read_mapping
 from configs.schema.device import DeviceSpec
 from configs.schema.errors import ScenarioError
 from configs.schema.link import LinkSpec
@@ -81,7 +81,8 @@ def _load_preset(model: type[Model], kind: str, name: str) -> Model:
 
 def _find(path_or_preset_name: str | Path) -> Path:
     path = Path(path_or_preset_name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    is_hidden = path.is_dir() and str(path_or_preset_name) in preset_names("scenario")
+    if path.suffix in (".yaml", ".yml") or (path.exists() and not is_hidden):
         return path
     return preset_path("scenario", str(path_or_preset_name))
 

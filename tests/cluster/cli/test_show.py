@@ -16,7 +16,7 @@ from tests.configs.test_plan import TINY
 def drawn(name: str, overrides=None) -> str:
     scenario = load_scenario(name, overrides)
     console = Console(width=110, file=io.StringIO(), color_system=None)
-    console.print(render(make_plan(scenario, TINY), scenario))
+    console.print(render(make_plan(scenario, TINY), scenario, TINY))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -94,3 +94,33 @@ def test_broken_checkpoints_are_refused_before_anything_starts(tmp_path: Path) -
     (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(CheckpointError, match="has shape"):
         Reference(tmp_path)
+
+
+YARNS = {
+    "plain": {},
+    "betas": {"beta_fast": 4.0, "beta_slow": 2.0},
+    "a factor of its own": {"attention_factor": 1.75},
+    "both constants": {"mscale": 0.8, "mscale_all_dim": 1.2},
+    "stretched a little": {"factor": 1.25},
+}
+
+
+@pytest.mark.parametrize("name", YARNS)
+def test_yarn_on_qwen(tmp_path: Path, name: str) -> None:
+    """Past the original context, in both spellings of the settings."""
+    config = FAMILIES["Qwen3-MoE"](3)
+    scaling = {"factor": 4.0, "original_max_position_embeddings": 32, **YARNS[name]}
+    config.rope_parameters = {"rope_type": "yarn", "rope_theta": 10_000.0, **scaling}
+    model = save_random_model(config, 3, tmp_path, shards=False)
+    ids = np.random.default_rng(3).integers(0, config.vocab_size, 120).tolist()
+    theirs = their_logits(model, ids)
+    ours = Reference(tmp_path).all_logits(ids)
+    assert np.abs(ours - theirs).max() <= DIFFERENCE_MAX
+    values = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    del values["rope_parameters"]
+    values |= {"rope_theta": 10_000.0, "rope_scaling": {"type": "yarn", **scaling}}
+    (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    assert np.array_equal(Reference(tmp_path).all_logits(ids), ours)
+    del values["rope_scaling"]
+    (tmp_path / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    assert np.abs(Reference(tmp_path).all_logits(ids) - theirs).max() > 10 * DIFFERENCE_MAX
