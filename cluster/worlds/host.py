@@ -98,9 +98,13 @@ class LiveHost:
         self._garbage = Garbage()
         sys.setswitchinterval(SWITCH_S)
         self._folder = folder
+        self._disks: dict[str, FolderDisk] = {}
 
     def disk(self, node: str) -> FolderDisk:
-        return FolderDisk(self._folder / node)
+        if node in self._disks:
+            self._disks[node].close()  # no thread of the last incarnation writes to the next one's
+        disk = self._disks[node] = FolderDisk(self._folder / node)
+        return disk
 
     def trace(self, node: str) -> Trace:
         return Trace()
@@ -111,6 +115,8 @@ class LiveHost:
     def close(self) -> None:
         self.thread.shutdown(wait=False, cancel_futures=True)
         self.aside.close()
+        for disk in self._disks.values():
+            disk.close()
         self._garbage.end()
         self.clock.close()
 

@@ -6,8 +6,10 @@ was synced of the blob, and an arbitrary prefix of what was appended since.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Condition
 from typing import Protocol
 
 
@@ -91,12 +93,18 @@ class MemoryDisk:
 
 
 class FolderDisk:
-    """The disk of a node in a live world: a folder of its own."""
+    """The disk of a node in a live world: a folder of its own.
+
+    Once it is closed it changes no more, whatever threads of its node still run: they get an
+    OSError. The folder may then be removed, or be the disk of the node's next incarnation.
+    """
 
     waits = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._is_closed, self._num_at_work = False, 0
+        self._changed = Condition()
         # Files whose names their folders may not know yet after a crash.
         self._new: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,27 +125,49 @@ class FolderDisk:
         self._put(name, data, "ab")
 
     def _put(self, name: str, data: bytes, mode: str) -> None:
-        path = self._path(name)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._new.add(name)
-        with path.open(mode) as file:
-            file.write(data)
+        with self._at_work():
+            path = self._path(name)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._new.add(name)
+            with path.open(mode) as file:
+                file.write(data)
 
     def sync(self, name: str) -> None:
-        path = self._path(name)
-        _sync(path)
-        if name in self._new:
-            _sync(path.parent)
-            self._new.discard(name)
+        with self._at_work():
+            path = self._path(name)
+            _sync(path)
+            if name in self._new:
+                _sync(path.parent)
+                self._new.discard(name)
 
     def delete(self, name: str) -> None:
-        self._path(name).unlink(missing_ok=True)
-        self._new.discard(name)
+        with self._at_work():
+            self._path(name).unlink(missing_ok=True)
+            self._new.discard(name)
 
     def names(self) -> list[str]:
         files = (p for p in self._folder.rglob("*") if p.is_file())
         return sorted(p.relative_to(self._folder).as_posix() for p in files)
+
+    def close(self) -> None:
+        """Waits for what is being written, a blob at most a thread."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(lambda: self._num_at_work == 0)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._changed:
+            if self._is_closed:
+                raise OSError(f"the disk {self._folder.name} is closed")
+            self._num_at_work += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_at_work -= 1
+                self._changed.notify_all()
 
 
 def _sync(path: Path) -> None:

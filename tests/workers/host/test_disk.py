@@ -1,6 +1,9 @@
 """What is synced survives a crash whole; what is not may be torn. Both disks, one contract."""
 
+import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -122,3 +125,41 @@ def test_a_crash_before_the_first_sync_may_leave_a_beginning_or_nothing() -> Non
 
 def test_only_a_folder_makes_its_caller_wait(tmp_path: Path) -> None:
     assert FolderDisk(tmp_path / "disk").waits and not MemoryDisk().waits
+
+
+def test_a_closed_folder_changes_no_more(tmp_path: Path) -> None:
+    """A thread that outlives its node must not write into a folder that goes or is another's."""
+    disk = FolderDisk(tmp_path / "disk")
+    disk.write("kept", b"1")
+    disk.close()
+    for change in (
+        lambda: disk.write("new", b"2"),
+        lambda: disk.append("kept", b"2"),
+        lambda: disk.sync("kept"),
+        lambda: disk.delete("kept"),
+    ):
+        with pytest.raises(OSError, match="the disk disk is closed"):
+            change()
+    assert disk.names() == ["kept"] and disk.read("kept") == b"1"
+
+
+def test_closing_a_folder_waits_for_what_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        may_end.wait(10)
+
+    disk = FolderDisk(tmp_path / "disk")
+    disk.write("kept", b"1")
+    monkeypatch.setattr(os, "fsync", slow)
+    with ThreadPoolExecutor(2) as threads:
+        syncing = threads.submit(disk.sync, "kept")
+        assert begun.wait(10)
+        closing = threads.submit(disk.close)
+        assert not wait([closing], 0.05).done
+        may_end.set()
+        closing.result(10)
+        syncing.result(10)
