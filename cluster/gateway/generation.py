@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cluster.api.request import Request, Retrieval
+from cluster.gateway.constraint import read_shaping
 from cluster.gateway.fields import Fields, shown
 from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
@@ -32,11 +33,7 @@ IGNORED = frozenset(
 
 # These would change it, except at the value that means "as if absent".
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "repetition_penalty": (1,),
     "length_penalty": (1,),
-    "logit_bias": ({},),
     "min_p": (0,),
     "min_tokens": (0,),
     "best_of": (1,),
@@ -44,7 +41,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "bad_words": ([],),
     "skip_special_tokens": (True,),
     "include_stop_str_in_output": (False,),
-    "response_format": ({"type": "text"},),
 }
 
 
@@ -107,6 +103,7 @@ def sampling(
         stop_token_ids=_token_ids(fields, "stop_token_ids"),
         ignore_eos=fields.boolean("ignore_eos"),
         logprobs=logprobs,
+        shaping=read_shaping(fields),
     )
     params.validate()
     return params

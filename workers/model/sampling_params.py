@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.outside import shown
 from workers.errors import InvalidRequest
+from workers.model.shaping import Shaping
 
 # OpenAI's own limit of strings. Each token is compared with all strings and ids, of every stream of
 # a step at once, so both are bounded.
@@ -18,7 +19,7 @@ class SamplingParams:
 
     temperature 0 is greedy. top_k 0 means all. logprobs None means none are wanted; 0 means the
     chosen token's only; k adds the k most likely. return_logits sends each token's row of logits
-    along: to compare with other implementations, not to serve.
+    along: to compare with other implementations, not to serve. shaping None changes no logit.
     """
 
     max_tokens: int = 16
@@ -31,6 +32,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     return_logits: bool = False
+    shaping: Shaping | None = None
 
     def validate(self) -> None:
         """Raise InvalidRequest naming the first parameter that is out of range."""
@@ -64,23 +66,28 @@ class SamplingParams:
             if not holds:
                 said = value if isinstance(value, str) else shown(value)
                 raise InvalidRequest(f"{name} is {said}: it must be {right}", param=name)
+        if self.shaping is not None:
+            self.shaping.validate()
 
     def to_body(self) -> dict[str, Any]:
         return asdict(self)
 
     def wire_bytes(self) -> int:
         """Numbers of 8 bytes (max_tokens, temperature, top_p, top_k, seed and, where wanted,
-        logprobs), truth values of 1, stop strings in UTF-8, token ids of 8.
+        logprobs), truth values of 1, stop strings in UTF-8, token ids of 8; and the shaping's.
         """
         stops = sum(len(stop.encode()) for stop in self.stop)
         numbers = 5 + (self.logprobs is not None) + len(self.stop_token_ids)
-        return 8 * numbers + 2 + stops
+        shaping = 0 if self.shaping is None else self.shaping.wire_bytes()
+        return 8 * numbers + 2 + stops + shaping
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "SamplingParams":
         known = dict(body)
         known["stop"] = tuple(known.get("stop", ()))
         known["stop_token_ids"] = tuple(known.get("stop_token_ids", ()))
+        if known.get("shaping") is not None:
+            known["shaping"] = Shaping.from_body(known["shaping"])
         return cls(**known)
 
 
