@@ -136,16 +136,14 @@ def _choice(asked: object, said_by: str) -> Constraint:
     ):
         text = f"{said_by} must be a list of 1 to {CHOICES_MAX} non-empty strings"
         raise InvalidRequest(text, param=said_by)
-    # A grammar's literals are written as JSON strings are.
-    literals = " | ".join(orjson.dumps(choice).decode() for choice in dict.fromkeys(asked))
-    return Constraint("lark", f"start: {literals}", said_by)
+    return Constraint("choice", orjson.dumps(asked).decode(), said_by)
 
 
 _READ: Mapping[str, Callable[[object, str], Constraint]] = {
     "json": _json,
     "regex": _text("regex"),
     "choice": _choice,
-    "grammar": _text("lark"),
+    "grammar": _text("grammar"),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cluster.gateway.client import ClusterState, RouterClient
+from cluster.gateway.compiling import Constraints
 from cluster.gateway.files import Attachments, FileShelf
 from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
@@ -34,6 +35,7 @@ class Desk:
         self.naming = Naming(self.incarnation, settings.seed)
         self.metrics = Metrics(settings.engine)
         self.aside = Aside("gateway")
+        self.constraints = Constraints(self.aside)
         self.shelf = FileShelf(settings)
         self.attachments = Attachments()
         self.started_s = self.now_s()

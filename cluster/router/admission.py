@@ -19,6 +19,8 @@ def check_admission(state: RouterState, settings: RouterSettings, request: Reque
         text = f"the model {shown(request.model)} does not exist: {settings.model!r} is served here"
         raise NotFound(text, param="model")
     request.sampling.validate()
+    if request.sampling.shaping is not None:
+        request.sampling.shaping.check_vocabulary(settings.vocab)
     if request.retrieval is not None:
         find_store(state, request.retrieval.store)
     request_id = request.request_id

@@ -60,6 +60,7 @@ class Crew:
             )
 
     def _build_chip(self, worker: ChipPlan) -> None:
+        from cluster.text.vocabulary import open_grammars
         from workers.chip.chip import Chip
         from workers.chip.stepper import Stepper
         from workers.experts.routing import RoutingTable
@@ -89,6 +90,7 @@ class Crew:
             stepper,
             router=ROUTER,
             eos_token_ids=blueprint.model.eos_token_ids,
+            grammars=open_grammars(blueprint.folder),
             timeout_ns=blueprint.timeout_ns,
             pool=pool,
         )

@@ -3,7 +3,7 @@
 Letters: T tokens of the batch, R rows wanted, K experts a token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
@@ -90,6 +90,12 @@ class Batch:
         for one in missing:
             for item in self._items_of(one.rows):
                 self.failures.setdefault(item.seq.seq_id, one.error)
+
+    def fail(self, errors: Mapping[str, PerfuseError]) -> None:
+        """Fail those of the sequences that are among these."""
+        if errors:
+            ours = {item.seq.seq_id for item in self.items}
+            self.failures.update((k, errors[k]) for k in errors if k in ours)
 
     def check_hidden(self, hidden_TH: NDArray[Any]) -> None:
         """Fail the sequences that have a row of NaN or infinity: of all rows, not of sampled ones

@@ -20,7 +20,7 @@ from typing import Any
 from workers.chip.arriving import as_invalid_request, awaited_blocks
 from workers.chip.deadlines import Deadlines
 from workers.chip.figures import chip_state
-from workers.chip.job import Job, account, note_preempted
+from workers.chip.job import Job, account, begin, note_preempted
 from workers.chip.reports import failure_report, one_report, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
@@ -30,8 +30,9 @@ from workers.host.longest import Longest
 from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
 from workers.kv.pool_client import PoolClient
 from workers.model.base import ChipModel
+from workers.model.grammar import Grammars
 from workers.model.sampling import Choice
-from workers.model.sampling_params import SamplingParams
+from workers.model.shaper import Shaper
 from workers.node import Node
 from workers.wire.ended import Ended
 from workers.wire.kinds.chip import (
@@ -52,7 +53,6 @@ from workers.wire.message import Message
 from workers.wire.port import Port
 
 Prompted = Reserve | Prefill | Generate
-ANY = SamplingParams()  # of what was aborted since: nobody looks at its token
 
 
 class Chip:
@@ -68,12 +68,13 @@ class Chip:
         *,
         router: str,
         eos_token_ids: tuple[int, ...],
+        grammars: Grammars,
         timeout_ns: int,
         pool: PoolClient | None = None,
     ) -> None:
         self._node, self._name, self._model, self._scheduler = node, name, model, scheduler
         self._eos, self._timeout_ns, self._pool = eos_token_ids, timeout_ns, pool
-        self._stepper, self._router = stepper, router
+        self._stepper, self._router, self._grammars = stepper, router, grammars
         self._port: Port = node.port(name)
         self._jobs: dict[str, Job] = {}
         self._ended = Ended()  # what was aborted: nothing from before brings it back
@@ -109,12 +110,13 @@ class Chip:
         seq = self._new_sequence(message, message.content.sampling.max_tokens)
         with as_invalid_request():
             room = self._scheduler.reserve(seq)
-        if room:
-            self._begin_job(message, seq, "decode")
+        if room and (job := self._begin_job(message, seq, "decode")).shaper is not None:
+            self._node.spawn(self._get_ready(job), f"grammar {seq.seq_id}")
         return Reserved(room, seq.num_cached // self._model.block_size)
 
     def _begin_job(self, message: Message[Prompted], seq: Sequence, stage: str) -> Job:
         job = Job(seq, message.content.sampling, stage, self._node.clock.now())
+        job.shaper = Shaper.of(job.sampling, self._grammars, self._eos)
         self._jobs[seq.seq_id] = job
         self._deadlines.begin(seq.seq_id, message.content.deadline_ns)
         return job
@@ -138,8 +140,8 @@ class Chip:
 
     def _queue_up(self, job: Job) -> None:
         """The router is answered at once: a silent pool holds up none of its calls."""
-        if self._pool is not None:
-            self._node.spawn(self._fetch(job, self._pool), f"fetch {job.seq.seq_id}")
+        if self._pool is not None or job.shaper is not None:
+            self._node.spawn(self._get_ready(job), f"fetch {job.seq.seq_id}")
             return
         try:
             self._add(job)
@@ -147,12 +149,15 @@ class Chip:
             self._forget(job.seq.seq_id)
             raise
 
-    async def _fetch(self, job: Job, pool: PoolClient) -> None:
-        """First what the pool has of its prompt; it may be aborted meanwhile."""
+    async def _get_ready(self, job: Job) -> None:
+        """First its grammar, and what the pool has of its prompt; it may be aborted meanwhile."""
         try:
-            await pool.fetch(self._scheduler, job.seq)
-            if self._is_here(job):
+            if job.shaper is not None:
+                await self._node.hardware.beside(job.shaper.size, job.shaper.prepare)
+            if self._pool is not None and job.stage != "decode":
+                await self._pool.fetch(self._scheduler, job.seq)
                 job.spend_until("kv_transfer", self._node.clock.now())
+            if self._is_here(job) and job.stage != "decode":
                 self._add(job)
         except Exception as error:
             if self._is_here(job):
@@ -267,14 +272,9 @@ class Chip:
                 self._node.trace.note(now_ns, "preempted", self._name, request_id=seq_id)
 
     async def _run(self, step: Step) -> None:
-        begun_ns = self._node.clock.now()
-        for item in step.items:
-            if (job := self._jobs.get(item.seq.seq_id)) is not None:
-                job.begin(begun_ns)
-        names = [item.seq.seq_id for item in step.items if item.samples]
-        sampling = {n: self._jobs[n].sampling if n in self._jobs else ANY for n in names}
+        wanted = begin(step, self._jobs, self._node.clock.now())
         try:
-            result = await self._stepper.run(step, sampling)
+            result = await self._stepper.run(step, wanted)
         except Exception as error:
             if not isinstance(error, PerfuseError):
                 # A bug. It must not end the loop: whoever comes next would wait for nobody.

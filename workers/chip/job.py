@@ -7,11 +7,13 @@ from typing import Any
 
 from workers.chip.sequence import Sequence as TokenSequence
 from workers.chip.sequence import State
-from workers.chip.step import Item
+from workers.chip.step import Item, Step
 from workers.chip.stepper import StepResult
+from workers.chip.wanted import ANY, Wanted
 from workers.kv.handover import Handover
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
+from workers.model.shaper import Shaper
 
 
 @dataclass(slots=True)
@@ -22,6 +24,7 @@ class Job:
     since_ns   until when its time is accounted for
     times_ns   phase -> emulated nanoseconds; together all the time until `since_ns`
     is_preempted   it has lost its blocks, and has none again yet
+    shaper     what changes its logits, if anything does
     """
 
     seq: TokenSequence
@@ -29,6 +32,7 @@ class Job:
     stage: str
     since_ns: int
     is_preempted: bool = False
+    shaper: Shaper | None = None
     handover: Handover | None = None
     task: "asyncio.Task[Any] | None" = None
     times_ns: dict[str, int] = field(default_factory=dict)
@@ -60,11 +64,23 @@ class Job:
         params = self.sampling
         if choice.token_id in params.stop_token_ids:
             return "stop"
-        if choice.token_id in eos and not params.ignore_eos:
+        if choice.token_id in eos and params.may_end:
             return "stop"
         if self.stage == "prefill":
             return "length" if params.max_tokens == 1 else ""
         return "length" if at_end else ""
+
+
+def begin(step: Step, jobs: Mapping[str, Job], now_ns: int) -> dict[str, Wanted]:
+    """A step begins: how to choose the tokens of all that it samples."""
+    wanted = {}
+    for item in step.items:
+        job = jobs.get(item.seq.seq_id)
+        if job is not None:
+            job.begin(now_ns)
+        if item.samples:
+            wanted[item.seq.seq_id] = ANY if job is None else Wanted(job.sampling, job.shaper)
+    return wanted
 
 
 def account(job: Job, item: Item, result: StepResult, now_ns: int) -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from workers.chip.batch import Batch, micro_batches
 from workers.chip.interpreter import Interpreter, Lane
 from workers.chip.scheduler import Item, Step
+from workers.chip.shape import Shaped
+from workers.chip.wanted import Wanted
 from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
 from workers.experts.routing import RoutingTable
@@ -19,7 +21,6 @@ from workers.model.forward import forward
 from workers.model.local import LocalStep
 from workers.model.program import Hidden
 from workers.model.sampling import Choice, choose_all
-from workers.model.sampling_params import SamplingParams
 from workers.node import Node
 
 Chosen = tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]
@@ -70,14 +71,14 @@ class Stepper:
         self._num_batches, self._local_step = num_batches, local_step
         self._interpreter = Interpreter(node, exchange, timeout_ns)
 
-    async def run(self, step: Step, sampling: Mapping[str, SamplingParams]) -> StepResult:
+    async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
         go on.
         """
         hardware, clock = self._node.hardware, self._node.clock
         if self._local_step is not None:
             batch = Batch(step.items)
-            return await hardware.compute(self._run_here, self._local_step, batch, sampling)
+            return await hardware.compute(self._run_here, self._local_step, batch, wanted)
         lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
         spent = await self._interpreter.run(lanes, self.table)
         going = [lane for lane in lanes if not lane.batch.is_lost]
@@ -86,7 +87,7 @@ class Stepper:
         if going:
             num_rows = sum(len(lane.batch.sampled) for lane in going)
             work = self._model.logits_work(num_rows)
-            chosen = await hardware.run(work, self._sample, going, sampling)
+            chosen = await hardware.run(work, self._sample, going, wanted)
         sampling_ns = clock.now() - begun_ns
         failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
         return StepResult(*chosen, failures, spent.compute_ns, spent.wait_ns, sampling_ns)
@@ -96,21 +97,21 @@ class Stepper:
         return Lane(batch, forward(self._model, enter, batch.layout))
 
     def _run_here(
-        self, local_step: LocalStep, batch: Batch, sampling: Mapping[str, SamplingParams]
+        self, local_step: LocalStep, batch: Batch, wanted: Mapping[str, Wanted]
     ) -> StepResult:
         wall_now = self._node.clock.wall_now
         begun_ns = wall_now()
         x = local_step(self._model.embed(batch.token_ids_T), batch.layout)
         stepped_ns = wall_now()
-        chosen = self._choose([(batch, x)], sampling)
+        chosen = self._choose([(batch, x)], wanted)
         sampling_ns = wall_now() - stepped_ns
         return StepResult(*chosen, batch.failures, stepped_ns - begun_ns, 0, sampling_ns)
 
-    def _sample(self, lanes: Sequence[Lane], sampling: Mapping[str, SamplingParams]) -> Chosen:
-        return self._choose([(lane.batch, lane.result()) for lane in lanes], sampling)
+    def _sample(self, lanes: Sequence[Lane], wanted: Mapping[str, Wanted]) -> Chosen:
+        return self._choose([(lane.batch, lane.result()) for lane in lanes], wanted)
 
     def _choose(
-        self, computed: Sequence[tuple[Batch, Hidden]], sampling: Mapping[str, SamplingParams]
+        self, computed: Sequence[tuple[Batch, Hidden]], wanted: Mapping[str, Wanted]
     ) -> Chosen:
         """One choice for all sequences of the step, whatever batch they were in. Those whose own
         numbers are not finite fail in their batch.
@@ -125,19 +126,31 @@ class Stepper:
         if not items:
             return {}, {}
         logits_RV = logits[0] if len(logits) == 1 else np.concatenate(logits)
-        params = [sampling[item.seq.seq_id] for item in items]
+        asked = [wanted[item.seq.seq_id] for item in items]
+        told = {
+            item.seq.seq_id: logits_V.copy() if one.shaper else logits_V
+            for item, one, logits_V in zip(items, asked, logits_RV, strict=True)
+            if one.params.return_logits
+        }
+        shaped = Shaped(logits_RV, items, [one.shaper for one in asked])
+        for batch, _ in computed:
+            batch.fail(shaped.failures)
+        return self._chosen(items, asked, shaped), told
+
+    def _chosen(
+        self, items: Sequence[Item], asked: Sequence[Wanted], shaped: Shaped
+    ) -> dict[str, Choice]:
+        params = [one.params for one in asked]
         uniforms = [
             self._node.rng.uniform("sample", p.seed, item.seq.num_outputs) if p.temperature else 0.0
             for item, p in zip(items, params, strict=True)
         ]
         try:
-            chosen = choose_all(logits_RV, params, uniforms)
+            choices = choose_all(shaped.logits_RV, params, uniforms, shaped.weighed_RV)
         except ValueError as error:  # a broken model must not end the chip's loop
             raise PerfuseError(str(error)) from error
         ids = [item.seq.seq_id for item in items]
-        wanted = {
-            seq_id: logits_V
-            for seq_id, p, logits_V in zip(ids, params, logits_RV, strict=True)
-            if p.return_logits
-        }
-        return dict(zip(ids, chosen, strict=True)), wanted
+        chosen = dict(zip(ids, choices, strict=True))
+        for seq_id in shaped.failures:
+            del chosen[seq_id]
+        return chosen

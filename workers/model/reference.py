@@ -12,9 +12,11 @@ from configs.precision import EXACT, Precision
 from workers.errors import ContextTooLong, InvalidRequest
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip, open_experts
+from workers.model.grammar import Grammars, Vocabulary
 from workers.model.local import local_step
-from workers.model.sampling import Choice, choose
+from workers.model.sampling import Choice, choose_all
 from workers.model.sampling_params import SamplingParams
+from workers.model.shaper import Shaper
 
 # Index of a generated token (the first is 0) -> a number in [0, 1), as a chip's node.rng draws it.
 Uniform = Callable[[int], float]
@@ -43,6 +45,7 @@ class Reference:
 
     block_size, precision   as in the cluster: both may decide which code computes, so its bits
     max_context   longest prompt and answer in tokens; the model's own where left out
+    grammars      for requests with a constraint: there is no text here
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class Reference:
         block_size: int = 16,
         max_context: int | None = None,
         precision: Precision = EXACT,
+        grammars: Grammars | None = None,
     ) -> None:
+        self._grammars = grammars or Grammars(_no_vocabulary)
         config = load_model(folder)
         self.max_context = min(max_context or config.max_context, config.max_context)
         self._num_blocks = -(-self.max_context // block_size)
@@ -74,18 +79,20 @@ class Reference:
         """
         params.validate()
         self._check(prompt_ids, params, uniform)
-        ends = () if params.ignore_eos else self.config.eos_token_ids
+        ends = self.config.eos_token_ids if params.may_end else ()
+        shaper = Shaper.of(params, self._grammars, self.config.eos_token_ids)
         choices: list[Choice] = []
         rows: list[NDArray[np.float32]] = []
         tokens, start, reason = list(prompt_ids), 0, "length"
         while len(choices) < params.max_tokens:
             logits_V = self.step(tokens[start:], start)
             start = len(tokens)
-            choice = choose(logits_V, params, uniform(len(choices)) if uniform else 0.0)
+            if want_logits:
+                rows.append(logits_V.copy())
+            chance = uniform(len(choices)) if uniform else 0.0
+            choice = _choose(logits_V, params, chance, shaper, tokens, len(prompt_ids))
             choices.append(choice)
             tokens.append(choice.token_id)
-            if want_logits:
-                rows.append(logits_V)
             if choice.token_id in ends or choice.token_id in params.stop_token_ids:
                 reason = "stop"
                 break
@@ -132,3 +139,23 @@ class Reference:
             raise InvalidRequest(
                 "temperature above 0 needs a source of chance (`uniform`)", param="temperature"
             )
+
+
+def _choose(
+    logits_V: NDArray[np.float32],
+    params: SamplingParams,
+    uniform: float,
+    shaper: Shaper | None,
+    tokens: Sequence[int],
+    num_prompt: int,
+) -> Choice:
+    allowed_V = weighed_V = np.array(logits_V)
+    if shaper is not None:
+        shaper.forbid(allowed_V, tokens, num_prompt)
+        weighed_V = allowed_V.copy()
+        shaper.weigh(weighed_V, tokens, num_prompt)
+    return choose_all(allowed_V[np.newaxis], (params,), (uniform,), weighed_V[np.newaxis])[0]
+
+
+def _no_vocabulary() -> Vocabulary:
+    raise InvalidRequest("this reference has no tokens' texts: give it `grammars`")

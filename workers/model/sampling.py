@@ -14,11 +14,13 @@ from workers.model.sampling_params import SamplingParams
 class Choice:
     """A chosen token.
 
-    logprob   natural log of its probability under the raw logits (before temperature, top-k and
-              top-p); None unless SamplingParams.logprobs asks for it
-    top       the most likely (token_id, logprob), best first, as many as were asked for
+    logprob   natural log of its probability under the raw logits of what a constraint allows
+              (before biases, penalties, temperature, top-k and top-p); None unless
+              SamplingParams.logprobs asks for it
+    top       the most likely (token_id, logprob), best first, as many as were asked for and a
+              constraint allows
     margin    largest logit minus the second largest: how far the greedy choice is from another one;
-              infinite for a vocabulary of one
+              infinite where only one token may come
     """
 
     token_id: int
@@ -33,7 +35,10 @@ def choose(logits_V: NDArray[np.float32], params: SamplingParams, uniform: float
 
 
 def choose_all(
-    logits_RV: NDArray[np.float32], params: Sequence[SamplingParams], uniforms: Sequence[float]
+    logits_RV: NDArray[np.float32],
+    params: Sequence[SamplingParams],
+    uniforms: Sequence[float],
+    weighed_RV: NDArray[np.float32] | None = None,
 ) -> list[Choice]:
     """Choose one token for each row of `logits_RV` ([R, V] fp32), each with its own parameters.
 
@@ -43,9 +48,12 @@ def choose_all(
     the same token on every machine, whatever rows stand beside it. Raises ValueError on NaN
     logits, on an infinite largest logit where a row is sampled, and then on a `uniform` outside
     [0, 1).
+
+    weighed_RV   what the choice is made of, where that differs from what log-probabilities are of:
+                 with biases and penalties
     """
     ids, margins = sampling.choose(
-        np.require(logits_RV, np.float32, ("C", "A")),
+        np.require(logits_RV if weighed_RV is None else weighed_RV, np.float32, ("C", "A")),
         np.array([p.temperature for p in params], dtype=np.float64),
         np.array([p.top_k for p in params], dtype=np.int64),
         np.array([p.top_p for p in params], dtype=np.float64),
@@ -66,7 +74,8 @@ def _choice(
     if logprobs is None:
         return Choice(token, None, (), margin)
     logprobs_V = _log_softmax(logits_V)
-    top = tuple((int(i), float(logprobs_V[i])) for i in _order(logits_V, logprobs))
+    ids = [int(i) for i in _order(logits_V, logprobs) if logits_V[i] > -np.inf]
+    top = tuple((i, float(logprobs_V[i])) for i in ids)
     return Choice(token, float(logprobs_V[token]), top, margin)
 
 

@@ -34,6 +34,13 @@ class SamplingParams:
     return_logits: bool = False
     shaping: Shaping | None = None
 
+    @property
+    def may_end(self) -> bool:
+        """Whether an end token ends it. The end of what a grammar allows is an end for anybody."""
+        return not self.ignore_eos or (
+            self.shaping is not None and self.shaping.constraint is not None
+        )
+
     def validate(self) -> None:
         """Raise InvalidRequest naming the first parameter that is out of range."""
         checks = (

@@ -11,22 +11,22 @@ from typing import Any, Literal, get_args
 from configs.outside import shown
 from workers.errors import InvalidRequest
 
-# OpenAI's limit; and its own of a schema's text is 120,000 characters.
-BIASES_MAX, CONSTRAINT_BYTES_MAX = 300, 1 << 17
+# OpenAI's own limit of biases. The worst schema of this size takes 0.8 s to compile.
+BIASES_MAX, CONSTRAINT_BYTES_MAX = 300, 1 << 16
 BIAS_MAX, PENALTY_MAX = 100.0, 2.0
 # Beyond these, float32 logits would end in infinities.
 REPETITION_MIN, REPETITION_MAX = 0.01, 100.0
 
-ConstraintKind = Literal["json_schema", "regex", "lark"]
+ConstraintKind = Literal["json_schema", "regex", "choice", "grammar"]
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
     """Every answer is a text of this language, or where max_tokens cuts it, the beginning of one.
 
-    kind      "json_schema": JSON text that is valid under a JSON schema; "regex"; "lark": a
-              context-free grammar in llguidance's dialect of Lark
-    text      the schema as JSON, the expression, or the grammar
+    kind      "json_schema": JSON text that is valid under a JSON schema; "regex"; "choice": one of
+              some texts; "grammar": a context-free one, in llguidance's dialect of Lark or in GBNF
+    text      the schema as JSON, the expression, a JSON list of the texts, or the grammar
     said_by   the field of the request that asked for it, as errors name it
     """
 

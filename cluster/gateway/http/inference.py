@@ -40,6 +40,7 @@ def add_inference_routes(app: FastAPI, desk: Desk) -> None:
         generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
         if size >= IN_LINE_MAX:
             check_fits(generation, await desk.client.models())
+        await desk.constraints.check(generation)
         # Seeds are dealt in the order in which requests were understood, whoever was read first.
         if not generation.is_seeded:
             generation = generation.seeded(desk.naming.seed())
