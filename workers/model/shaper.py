@@ -102,4 +102,5 @@ class Shaper:
         assert self._prompt is not None, "counted before"
         ids_N = np.array(sorted(self._prompt.union(self._answer)), dtype=np.int64)
         seen_N = logits_V[ids_N]
-        logits_V[ids_N] = np.where(seen_N > 0, seen_N / penalty, seen_N * penalty)
+        with np.errstate(over="ignore"):  # found out when all is weighed
+            logits_V[ids_N] = np.where(seen_N > 0, seen_N / penalty, seen_N * penalty)
