@@ -66,7 +66,7 @@ verify: $(STAMP) ## Run every bar in full and show one table
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
               bench-kernels bench-serve bench-precision bench-triton bench-events bench-demo \
-              bench-local bench-laws bench-configs bench-traces
+              bench-local bench-laws bench-configs bench-traces bench-structured
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -86,6 +86,7 @@ bench-laws: ## Emulated time beside hand arithmetic, and the laws under faults
 bench-traces: ## A whole recorded trace through the workload generator: memory, first request
 bench-precision: ## What bf16, int8 and int4 lose beside exact mode
 bench-serve: ## Tokens a second of one process over HTTP at 1, 4 and 16 streams
+bench-structured: ## Structured output: every answer valid, and what a token of it costs
 bench-kernels: ## Each kernel beside the measured memory bandwidth and beside torch
 bench-triton: ## The kernels' GPU twins beside the chip's copy bandwidth (needs a GPU and Triton)
 bench-configs: ## Published model configurations: planned as published, or refused by name
