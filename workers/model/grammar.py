@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
@@ -24,8 +25,11 @@ from numpy.typing import NDArray
 from workers.errors import InvalidRequest, PerfuseError
 from workers.model.shaping import Constraint
 
+if TYPE_CHECKING:  # its stub's alone
+    from llguidance._lib import JsonCompileOptions
+
 # A space may follow "," and ":", as models have it; a small model would write spaces for ever.
-_JSON = {
+_JSON: "JsonCompileOptions" = {
     "whitespace_flexible": False,
     "item_separator": ", ?",
     "key_separator": ": ?",

@@ -13,6 +13,7 @@ from configs.precision import Precision
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
+from workers.model.shaping import Constraint, Shaping
 from workers.wire.kind import KINDS, Failed, Kind, Reply
 from workers.wire.kinds import chip, experts, kv, memory
 from workers.wire.message import Message
@@ -31,6 +32,11 @@ KV_IN_INT8 = np.zeros((3, 2, 8), dtype=np.int8)
 # return_logits of 1 each; logprobs 8.
 SAMPLING = SamplingParams(max_tokens=5, stop=("end",), logprobs=2)
 SAMPLING_BYTES = 5 * 8 + 3 + 2 + 8
+# The numbers and truth values of SAMPLING without stop and logprobs; three penalties of 8, an id
+# and a number of 8 each, a constraint's kind of 1 and text of 3 ("ü" has two bytes).
+SHAPING = Shaping(Constraint("regex", "aü"), ((5, 1.5),), 0.5)
+SHAPED = SamplingParams(max_tokens=5, shaping=SHAPING)
+SHAPED_BYTES = 5 * 8 + 2 + 3 * 8 + 2 * 8 + 1 + 3
 TOKENS = np.array([7, 8], dtype=np.int64)
 ROW = np.zeros(11, dtype=np.float32)
 # "r1" and "m"; role and text of two messages, "ü" of two bytes; store and top_k; a deadline of 8.
@@ -87,6 +93,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (chip.Reserved(True, 2), 1 + 4),
     (chip.Prefill((1, 2, 3), SAMPLING, "decode-0", 2, 9), 3 * 4 + SAMPLING_BYTES + 8 + 4 + 8),
     (chip.Generate((1, 2, 3), SAMPLING, 9), 3 * 4 + SAMPLING_BYTES + 8),
+    (chip.Generate((1, 2, 3), SHAPED, 9), 3 * 4 + SHAPED_BYTES + 8),
     (chip.Abort(), 0),
     (chip.Aborted(True), 1),
     (

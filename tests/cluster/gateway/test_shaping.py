@@ -66,7 +66,8 @@ def shaping(**fields: Any) -> Shaping | None:
 
 def constraint(**fields: Any) -> Constraint:
     found = shaping(**fields)
-    assert found is not None and found.constraint is not None
+    assert found is not None
+    assert found.constraint is not None
     check(found.constraint)
     return found.constraint
 
@@ -105,7 +106,7 @@ def test_openai_s_formats() -> None:
 )
 def test_vllm_s_spellings(key: str, asked: Any, kind: str) -> None:
     new, old = constraint(structured_outputs={key: asked}), constraint(**{f"guided_{key}": asked})
-    assert new == old and new.kind == kind
+    assert (new, new.kind) == (old, kind)
     assert (new.said_by, old.said_by) == (f"structured_outputs.{key}", f"guided_{key}")
 
 
@@ -113,7 +114,8 @@ def test_responses_have_the_schema_beside_the_type() -> None:
     flat = {"type": "json_schema", "name": "P", "schema": PYDANTIC, "strict": True}
     found = read_format(Fields(flat, "text.format"), "")
     assert found == constraint(response_format=FORMAT)
-    assert found is not None and found.said_by == "text.format.schema"
+    assert found is not None
+    assert found.said_by == "text.format.schema"
 
 
 def test_a_second_constraint_is_refused() -> None:

@@ -39,7 +39,7 @@ WANTED = [
 ]
 
 
-def expected(number: int) -> tuple[list[int], list[float]]:
+def expected(number: int) -> tuple[list[int], list[float | None]]:
     plan = blueprint()
     rng, params = Rng(plan.scenario.seed), WANTED[number]
     reference = Reference(plan.folder, grammars=open_grammars(plan.folder))

@@ -123,7 +123,7 @@ def test_logprobs_are_of_what_is_allowed_before_weights() -> None:
     the choice does not show.
     """
     allowed = np.array([[0.0, np.log(3), -np.inf, -np.inf]], dtype=np.float32)
-    weighed = allowed + np.float32([[9, 0, 0, 0]])
+    weighed = allowed + np.array([[9, 0, 0, 0]], dtype=np.float32)
     (choice,) = choose_all(allowed, [SamplingParams(logprobs=4)], [0.0], weighed)
     assert choice.token_id == 0
     assert choice.logprob == pytest.approx(np.log(0.25))
