@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
 
@@ -101,6 +102,12 @@ class RouterClient(Protocol):
 
     async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
         """The `top_k` nearest passages, best first. Raises NotFound."""
+        ...
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+        """One vector a text, in order. Raises NotFound for an unknown embedder, and InvalidRequest
+        or ContextTooLong naming the text that is wrong.
+        """
         ...
 
     async def state(self) -> ClusterState:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from cluster.api.embedding import Embedded
 from cluster.api.kinds import (
     Cancel,
     Drain,
@@ -24,6 +25,7 @@ from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.arrived import Arrived
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
+from cluster.gateway.embed_calls import embed_all
 from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
 from workers.host.mailbox import Mailbox
 from workers.node import Node
@@ -204,6 +206,9 @@ class MessageRouterClient:
             SearchHit(h["text"], h["score"], h["file_id"], h["filename"], str(h["passage_id"]))
             for h in facts["hits"]
         ]
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+        return await embed_all(model, texts, self._call, self._node.clock, self._deadline_ns)
 
     async def state(self) -> ClusterState:
         facts = (await self._call(State())).facts

@@ -39,6 +39,15 @@ class Embedder(Protocol):
     @property
     def dim(self) -> int: ...
 
+    @property
+    def tokens_max(self) -> int:
+        """What follows a text's first so many tokens is not seen; 0: all is."""
+        ...
+
+    def num_tokens(self, text: str) -> int:
+        """Tokens as this embedder sees them, those that are not seen included."""
+        ...
+
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[len(texts), dim] float32; rows of length 1, or 0 where a text has nothing to embed."""
         ...
@@ -51,8 +60,10 @@ class Embedder(Protocol):
 class HashingEmbedder:
     """Hashed character n-grams within words: no model, no download, no state.
 
-    `dim` is the number of hash buckets. Letters lose case and accents first.
+    `dim` is the number of hash buckets. Letters lose case and accents first. Its tokens are words.
     """
+
+    tokens_max = 0
 
     def __init__(self, dim: int = HASHING_DIM) -> None:
         if dim < 1:
@@ -60,6 +71,10 @@ class HashingEmbedder:
         self.dim = dim
         self.name = "hashing" if dim == HASHING_DIM else f"hashing-{dim}"
         self._vectorizer: Any = None
+
+    def num_tokens(self, text: str) -> int:
+        """See Embedder."""
+        return len(text.split())
 
     def work(self, texts: Sequence[str]) -> Work:
         """See Embedder: one hash and one addition for each n-gram that begins at a byte."""

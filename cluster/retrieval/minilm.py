@@ -25,6 +25,7 @@ Array = NDArray[np.float32]
 # What the sentence-transformers model was trained and evaluated with (its
 # sentence_bert_config.json).
 TOKENS_MAX = 256
+MARKS = 2  # [CLS] before and [SEP] behind, in each part of a text that is too long
 # Of English text, for what a text will cost before it is tokenised. Assumed.
 BYTES_PER_TOKEN = 4
 # Assumed: an AVX2 core does a fused multiply-add of 8 floats as one operation of its scalar kind.
@@ -49,6 +50,7 @@ class MinilmEmbedder:
     """
 
     name = "minilm"
+    tokens_max = TOKENS_MAX
 
     def __init__(self) -> None:
         folder = _model_folder()
@@ -64,6 +66,12 @@ class MinilmEmbedder:
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(TOKENS_MAX)
         self._tokenizer.no_padding()
+
+    def num_tokens(self, text: str) -> int:
+        """See Embedder: word pieces, and the two marks around each text."""
+        seen = self._tokenizer.encode(text)
+        rest = sum(len(part.ids) - MARKS for part in seen.overflowing)
+        return len(seen.ids) + rest
 
     def work(self, texts: Sequence[str]) -> Work:
         """See Embedder. A layer has 4 H x H matrices and 2 of H x 4H: 12 H^2 multiply-adds a token;

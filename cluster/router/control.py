@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from cluster.api.embedding import Embed, Embedded
 from cluster.api.kinds import (
     Drain,
     Facts,
@@ -17,6 +18,7 @@ from cluster.api.kinds import (
     StoreSearch,
 )
 from cluster.router import wire as said
+from cluster.router.embedding import Embedding
 from cluster.router.machine.events import DrainBegan
 from cluster.router.readiness import lacking
 from cluster.router.router import Router
@@ -69,6 +71,9 @@ class Control:
         port.on(StoreDelete, self._store_delete)
         port.on(StoreAdd, self._store_add)
         port.on(StoreSearch, self._store_search)
+        self._embedding = Embedding(node, router.stores, router.settings.model)
+        self._for_embedders = Waiting("embedders")
+        port.on(Embed, self._embed)
 
     def _models(self, message: Message[Models]) -> Facts:
         settings = self._router.settings
@@ -148,3 +153,7 @@ class Control:
                 asked.store_id, asked.query, asked.top_k, message.deadline_ns
             )
         return said.found(hits, stores.get(asked.store_id).files)
+
+    async def _embed(self, message: Message[Embed]) -> Embedded:
+        with self._for_embedders.one_more():
+            return await self._embedding.embed(message.content)

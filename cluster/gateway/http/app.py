@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from cluster.gateway.desk import Desk
 from cluster.gateway.errors import UnknownRoute, WrongMethod
+from cluster.gateway.http.embeddings import add_embedding_routes
 from cluster.gateway.http.files import add_file_routes
 from cluster.gateway.http.health import add_health_routes
 from cluster.gateway.http.inference import add_inference_routes
@@ -22,6 +23,7 @@ def make_app(desk: Desk) -> ASGIApp:
         title="perfuse", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
     add_inference_routes(app, desk)
+    add_embedding_routes(app, desk)
     add_file_routes(app, desk)
     add_store_routes(app, desk)
     add_health_routes(app, desk)

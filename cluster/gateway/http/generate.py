@@ -76,7 +76,7 @@ class GenerationResponse(Response):
             await ErrorResponse(error, self._name.public)(scope, receive, send)
             return
         work = asyncio.create_task(self._work(scope, receive, send))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnected(receive))
         self._desk.enter(self._name.unique, work)
         try:
             present = await self._watch(work, gone)
@@ -183,6 +183,6 @@ class GenerationResponse(Response):
             meter.abandon(reason)
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

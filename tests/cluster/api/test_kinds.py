@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cluster.api import embedding
 from cluster.api import kinds as api
 from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
@@ -146,6 +147,8 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (api.StoreAdd.of("vs_1", [("f", "a.txt", "text")]), 4 + 1 + 5 + 4),
     (api.StoreList(), 0),
     (api.StoreSearch("vs_1", "who?", 3), 4 + 4 + 4),
+    (embedding.Embed("hashing", ("a", "ü"), 64), 7 + (1 + 2) + 4),
+    (embedding.Embedded(np.zeros((2, 1024), np.float32), 2), 2 * 4096 + 4),
 ]
 
 

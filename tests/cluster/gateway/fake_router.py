@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import httpx
+import numpy as np
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
@@ -60,6 +62,7 @@ class FakeRouter:
     num_open: int = 0
     num_stores: int = 0
     add_error: Exception | None = None
+    embed_gate: asyncio.Event | None = None
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -115,6 +118,15 @@ class FakeRouter:
         self._check(store_id)
         found = [d for d in self.documents[store_id] if query in d.text]
         return [SearchHit(d.text, 0.5, d.file_id, d.filename, "p0") for d in found[:top_k]]
+
+    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+        """[number of characters, 0.1, 0] each."""
+        if model != MODEL:
+            raise NotFound(f"no embedder {model!r}", param="model")
+        if self.embed_gate is not None:
+            await self.embed_gate.wait()
+        rows = [[len(text), 0.1, 0] for text in texts]
+        return Embedded(np.array(rows, np.float32), sum(len(text.split()) for text in texts))
 
     async def state(self) -> ClusterState:
         return self.now

@@ -37,3 +37,9 @@ def test_a_vector_depends_on_its_text_alone(embedder: MinilmEmbedder):
     texts = ["one", "two words", "three more words"]
     alone = [embedder.embed([text])[0].tobytes() for text in texts]
     assert [vector.tobytes() for vector in embedder.embed(texts)] == alone
+
+
+def test_tokens_are_counted_beyond_those_that_are_seen(embedder: MinilmEmbedder):
+    assert embedder.num_tokens("Hello world") == 4  # [CLS] hello world [SEP]
+    assert embedder.num_tokens("word " * 254) == TOKENS_MAX == embedder.tokens_max
+    assert embedder.num_tokens("word " * 600) == 602

@@ -1,0 +1,73 @@
+"""The body of POST /v1/embeddings."""
+
+from dataclasses import dataclass
+
+from cluster.api.embedding import EMBED_CHARS_MAX, EMBED_TEXTS_MAX
+from cluster.gateway.fields import Fields
+from workers.errors import InvalidRequest
+
+_IGNORED = frozenset(("user",))
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """A parsed request. `dimensions` 0: as many as the embedder has."""
+
+    model: str
+    texts: tuple[str, ...]
+    dimensions: int
+    is_base64: bool
+
+
+def parse_embeddings(body: object) -> Embeddings:
+    """Raises InvalidRequest naming the first field that is wrong or not supported."""
+    fields = Fields(body)
+    model = fields.string("model")
+    texts = _texts(fields)
+    encoding = fields.string("encoding_format", "float")
+    if encoding not in ("float", "base64"):
+        raise fields.wrong("encoding_format", encoding, "'float' or 'base64'")
+    dimensions = fields.integer("dimensions", 0, 1) or 0
+    fields.refuse_rest(_IGNORED, {})
+    return Embeddings(model, texts, dimensions, encoding == "base64")
+
+
+def check_dimensions(wanted: int, dim: int) -> None:
+    """Raises InvalidRequest: the first values of a vector mean nothing without the others, unless
+    its embedder was trained so.
+    """
+    if wanted not in (0, dim):
+        raise InvalidRequest(
+            f"dimensions is {wanted}: this embedder's vectors have {dim} and cannot be shortened",
+            param="dimensions",
+        )
+
+
+def _texts(fields: Fields) -> tuple[str, ...]:
+    raw = fields.take("input")
+    right = "a non-empty string or a list of them"
+    if isinstance(raw, str):
+        raw = [raw]
+    if not isinstance(raw, list) or not raw:
+        raise fields.wrong("input", raw, right)
+    if isinstance(raw[0], int | list):
+        raise InvalidRequest(
+            "input has token ids: an embedder here reads text, and cannot tell which tokenizer "
+            "made them. Send strings (langchain's OpenAIEmbeddings does with "
+            "check_embedding_ctx_length=False)",
+            param="input",
+        )
+    if len(raw) > EMBED_TEXTS_MAX:
+        raise InvalidRequest(
+            f"input has {len(raw)} texts: at most {EMBED_TEXTS_MAX} fit one request", param="input"
+        )
+    for index, text in enumerate(raw):
+        if not isinstance(text, str) or not text:
+            raise fields.wrong(f"input[{index}]", text, "a non-empty string")
+        if len(text) > EMBED_CHARS_MAX:
+            raise InvalidRequest(
+                f"input[{index}] has {len(text)} characters: at most {EMBED_CHARS_MAX} are "
+                "embedded",
+                param="input",
+            )
+    return tuple(raw)
