@@ -22,7 +22,9 @@ class Request:
 
     request_id   unique; chosen by whoever submits
     model        served model name; unknown names are refused by the router (NotFound)
-    messages     chat messages, each {"role", "content"}
+    messages     chat messages, each {"role", "content"}; of an assistant that called tools with
+                 "tool_calls", and then "content" may be None
+    tools        functions that the model may call, as OpenAI has them: the chat template shows them
     prompt       raw text                     prompt_ids   token ids, taken as they are
     retrieval    passages to fetch first (query = the last user message, or the prompt), or None
     deadline_ns  emulated nanoseconds from arrival, or 0 for the cluster's default
@@ -33,12 +35,13 @@ class Request:
     request_id: str
     model: str
     sampling: SamplingParams
-    messages: tuple[Mapping[str, str], ...] = ()
+    messages: tuple[Mapping[str, Any], ...] = ()
     prompt: str | None = None
     prompt_ids: tuple[int, ...] = ()
     retrieval: Retrieval | None = None
     deadline_ns: int = 0
     arrived_ns: int | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def to_body(self) -> dict[str, Any]:
         return {
@@ -51,6 +54,7 @@ class Request:
             "retrieval": asdict(self.retrieval) if self.retrieval else None,
             "deadline_ns": self.deadline_ns,
             "arrived_ns": self.arrived_ns,
+            "tools": [dict(tool) for tool in self.tools],
         }
 
     def wire_bytes(self) -> int:
@@ -58,7 +62,8 @@ class Request:
         else as a compact encoding sends it.
         """
         retrieval = (self.retrieval.store, self.retrieval.top_k) if self.retrieval else None
-        facts = (self.request_id, self.model, self.messages, self.prompt, retrieval)
+        asked = (self.messages, self.tools, self.prompt, retrieval)
+        facts = (self.request_id, self.model, asked)
         return 4 * len(self.prompt_ids) + 8 + self.sampling.wire_bytes() + plain_bytes(facts)
 
     @classmethod
@@ -74,4 +79,5 @@ class Request:
             retrieval=Retrieval(**retrieval) if retrieval else None,
             deadline_ns=body.get("deadline_ns", 0),
             arrived_ns=body.get("arrived_ns"),
+            tools=tuple(body.get("tools", ())),
         )

@@ -23,7 +23,9 @@ class Form(Protocol):
     whole_object: str
 
     def delta(self, index: int, output: Output, progress: Progress, first: bool) -> bytes:
-        """A choice of a chunk, as JSON without its closing brace; `progress` has seen `output`."""
+        """A choice of a chunk, as JSON without its closing brace, or b"" where there is nothing to
+        show; `progress` has seen `output`.
+        """
         ...
 
     def choice(self, index: int, progress: Progress, logprobs: int | None) -> dict[str, Any]: ...
@@ -47,9 +49,11 @@ class Answer:
         if not (output.text or output.logprobs or output.finish_reason or output.approximate):
             return b""
         first = not self._started[index]
-        self._started[index] = True
         progress = progresses[index]
         choice = self._form.delta(index, output, progress, first)
+        if not choice:
+            return b""
+        self._started[index] = True
         if output.approximate:
             choice += b',"approximate":' + orjson.dumps(output.approximate)
         suffix = self._suffix

@@ -1,5 +1,6 @@
 """The body of POST /v1/chat/completions."""
 
+from dataclasses import replace
 from typing import Any
 
 from cluster.api.request import Request
@@ -7,10 +8,19 @@ from cluster.gateway.fields import Fields
 from cluster.gateway.generation import Generation, fan_out, read_retrieval, sampling
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
+from cluster.gateway.tools.calling import read_calling
+from cluster.gateway.tools.forced import forced
+from cluster.gateway.tools.messages import read_calls
 from workers.errors import InvalidRequest
 
 # "developer" is what newer OpenAI models call the system message.
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
 
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (["text"],),
@@ -39,6 +49,7 @@ def parse_chat(
     fields = Fields(body)
     model = fields.string("model")
     messages = _messages(fields, settings.max_messages)
+    calling = read_calling(fields)
     retrieval = read_retrieval(fields)
     params = sampling(
         fields, default_seed, _max_tokens(fields, settings), _logprobs(fields), settings
@@ -46,14 +57,18 @@ def parse_chat(
     request = Request(
         request_id=name.unique,
         model=model,
-        sampling=params,
+        sampling=forced(params, calling),
         messages=messages,
+        tools=calling.offered if calling else (),
         retrieval=retrieval,
     )
-    return fan_out([request], fields, f"chatcmpl-{name.unique}", retrieval, settings, _NEUTRAL)
+    generation = fan_out(
+        [request], fields, f"chatcmpl-{name.unique}", retrieval, settings, _NEUTRAL
+    )
+    return replace(generation, calling=calling)
 
 
-def _messages(fields: Fields, most: int) -> tuple[dict[str, str], ...]:
+def _messages(fields: Fields, most: int) -> tuple[dict[str, Any], ...]:
     raw = fields.take("messages")
     if not isinstance(raw, list) or not raw:
         raise fields.wrong("messages", raw, "a list of at least one message")
@@ -66,13 +81,19 @@ def check_count(count: int, most: int, name: str) -> None:
         raise InvalidRequest(f"{name} has {count} entries: at most {most} are read", param=name)
 
 
-def _message(message: Fields, most: int) -> dict[str, str]:
+def _message(message: Fields, most: int) -> dict[str, Any]:
     role = message.take("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise message.wrong("role", role, "one of " + ", ".join(_ROLES))
-    content = _text(message, most)
+    calls = read_calls(message) if role == "assistant" else []
+    content = None if calls and not message.has_had("content") else _text(message, most)
+    read: dict[str, Any] = {"role": _ROLES[role], "content": content}
+    if calls:
+        read["tool_calls"] = calls
+    if role == "tool":
+        read["tool_call_id"] = message.string("tool_call_id")
     message.refuse_rest(frozenset(), _MESSAGE_NEUTRAL)
-    return {"role": _ROLES[role], "content": content}
+    return read
 
 
 def _text(message: Fields, most: int) -> str:

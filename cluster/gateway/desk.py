@@ -12,6 +12,7 @@ from cluster.gateway.files import Attachments, FileShelf
 from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
 from cluster.gateway.settings import GatewaySettings
+from cluster.text.tool_calls.formats import PLAIN
 from workers.errors import Draining, QueueFull
 from workers.host.aside import Aside
 
@@ -88,6 +89,11 @@ class Desk:
     async def state(self) -> ClusterState:
         """The router's state. Raises TimeoutError if it does not answer, or whatever it raises."""
         return await asyncio.wait_for(self.client.state(), self.settings.state_timeout_s)
+
+    async def tool_format(self, model: str) -> str:
+        """How this model writes calls: see `cluster.text.tool_calls.formats`."""
+        known = {served["id"]: served for served in await self.client.models()}
+        return str(known.get(model, {}).get("tool_format", PLAIN))
 
     async def models(self) -> Sequence[dict[str, Any]]:
         """Served models in OpenAI's form, with what else the router says of them."""

@@ -37,6 +37,11 @@ class Fields:
         """The raw value, or None."""
         return self._left.pop(key, None)
 
+    def put(self, key: str, value: Any) -> None:
+        """What is left of a field for others to read."""
+        if value is not None:
+            self._left[key] = value
+
     def integer(
         self, key: str, default: int | None, low: int = 0, high: int = INT32_MAX
     ) -> int | None:

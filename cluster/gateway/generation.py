@@ -8,6 +8,7 @@ from cluster.gateway.constraint import read_shaping
 from cluster.gateway.fields import Fields, shown
 from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
+from cluster.gateway.tools.calling import Calling
 from workers.errors import InvalidRequest
 from workers.model.sampling_params import SamplingParams
 
@@ -53,6 +54,7 @@ class Generation:
     include_usage  a last chunk carries usage          usage_each   every chunk does (vLLM's
                    extension)
     is_seeded      the user chose the seed
+    calling        functions that answers may call, or None
     """
 
     response_id: str
@@ -64,6 +66,7 @@ class Generation:
     usage_each: bool
     retrieval: Retrieval | None
     is_seeded: bool
+    calling: Calling | None = None
 
     @property
     def n(self) -> int:

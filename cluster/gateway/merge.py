@@ -60,7 +60,7 @@ def _is_large(request: Request) -> bool:
     """Whether the first choice goes ahead: if it is refused the others need not travel, and if not
     they find its prompt computed.
     """
-    texts = (request.prompt or "", *(message["content"] for message in request.messages))
+    texts = (request.prompt or "", *(message.get("content") or "" for message in request.messages))
     return max(len(request.prompt_ids), sum(map(len, texts))) > LARGE
 
 

@@ -5,6 +5,7 @@ from cluster.router.machine.state import RouterState, StoreState
 from cluster.router.settings import RouterSettings
 from configs.outside import shown
 from workers.errors import Draining, InvalidRequest, NotFound, QueueFull
+from workers.wire.roles import plain_bytes
 
 # From here on a prompt is counted; and of those that are not tokenised yet, so many characters are
 # let in together: to encode them takes 10 ms.
@@ -45,7 +46,7 @@ def _check_chars(state: RouterState, request: Request) -> None:
 def num_chars(request: Request) -> int:
     """Of its texts."""
     texts = (request.prompt or "", *(str(m.get("content", "")) for m in request.messages))
-    return sum(map(len, texts))
+    return sum(map(len, texts)) + plain_bytes(request.tools)
 
 
 def find_store(state: RouterState, store_id: str) -> StoreState:

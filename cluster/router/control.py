@@ -78,6 +78,7 @@ class Control:
     def _models(self, message: Message[Models]) -> Facts:
         settings = self._router.settings
         model = {"id": settings.model, "max_model_len": settings.max_model_len}
+        model["tool_format"] = self._router.tool_format
         if longest := self._router.max_token_chars:
             model["max_token_chars"] = longest
         return Facts({"models": [model]})

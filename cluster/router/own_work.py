@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cluster.api.request import Request
 from workers.hardware.machine import SCALAR
 from workers.hardware.work import Demand, Work
+from workers.wire.roles import plain_bytes
 
 # Assumed: a byte-pair tokeniser in compiled code does 10 MB/s on a core of 4e9 operations a second.
 OPERATIONS_PER_BYTE = 400
@@ -24,7 +25,7 @@ def tokenise_work(request: Request, passages: Sequence[str]) -> Work | None:
         return None
     texts = [*passages, request.prompt or ""]
     texts += [str(message.get("content", "")) for message in request.messages]
-    num_bytes = sum(len(text.encode()) for text in texts)
+    num_bytes = sum(len(text.encode()) for text in texts) + plain_bytes(request.tools)
     return Work("tokenise", (Demand(SCALAR, num_bytes * OPERATIONS_PER_BYTE),))
 
 

@@ -91,6 +91,11 @@ class Router:
         """See Tokenizer."""
         return self._tokenizer.max_token_chars
 
+    @property
+    def tool_format(self) -> str:
+        """See Tokenizer."""
+        return self._tokenizer.tool_format
+
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
         return {

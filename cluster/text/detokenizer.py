@@ -11,17 +11,19 @@ from cluster.text.tokenizer import Tokenizer
 class IncrementalDetokenizer:
     """Text of a growing list of tokens: what it returns adds up to `Tokenizer.decode`.
 
-    Holds back the bytes of an incomplete UTF-8 character; leaves special tokens out.
+    Holds back the bytes of an incomplete UTF-8 character; leaves special tokens out, but those that
+    are to be `shown`.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, shown: frozenset[int] = frozenset()) -> None:
         self._tokenizer = tokenizer
+        self._hidden = tokenizer.special_ids - shown if shown else tokenizer.special_ids
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, token_ids: Iterable[int]) -> str:
         """Text that these tokens complete; may be empty."""
-        special = self._tokenizer.special_ids
-        data = b"".join(self._tokenizer.token_bytes(i) for i in token_ids if i not in special)
+        hidden = self._hidden
+        data = b"".join(self._tokenizer.token_bytes(i) for i in token_ids if i not in hidden)
         return self._decoder.decode(data)
 
     def flush(self) -> str:

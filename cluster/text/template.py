@@ -45,7 +45,9 @@ def load_template(folder: Path, config: Mapping[str, Any]) -> jinja2.Template | 
     environment = BoundedEnvironment({"tojson": _to_json})
     environment.globals["raise_exception"] = _refuse
     try:
-        return environment.from_string(source)
+        template = environment.from_string(source)
+        template.source = source  # type: ignore[attr-defined]  # which tools it knows
+        return template
     except jinja2.TemplateError as error:
         line = getattr(error, "lineno", None) or 1
         raise CheckpointError(f"{path}: chat template, line {line}: {error}"[:400]) from error

@@ -10,6 +10,8 @@ import tokenizers
 
 from cluster.text import bounded_jinja
 from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
+from cluster.text.tool_calls import plain
+from cluster.text.tool_calls.formats import FORMATS, PLAIN, format_of, shows_tools
 from configs.checkpoint_files import CheckpointError, read_json
 from configs.outside import shown
 from workers.errors import InvalidRequest
@@ -54,6 +56,10 @@ class Tokenizer:
         self._names = dict(names)
         added = inner.get_added_tokens_decoder()
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        source: str | None = getattr(template, "source", None)
+        self._has_tools, self.tool_format = shows_tools(source), format_of(source)
+        marks = FORMATS[self.tool_format].marks
+        self.tool_marks = frozenset(i for i, token in added.items() if token.content in marks)
         self._latest: tuple[str, list[int]] = ("", [])
         self._bytes_by_id = self._table()
         drops = inner.normalizer is not None or any(t.lstrip or t.rstrip for t in added.values())
@@ -121,9 +127,12 @@ class Tokenizer:
         return self.token_bytes(token_id).decode("utf-8", errors="replace")
 
     def render_chat(
-        self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
-        """The prompt for a conversation.
+        """The prompt for a conversation; where the template has no tools, they are told in text.
 
         Raises InvalidRequest where the template refuses the messages or the model has none.
         """
@@ -134,7 +143,10 @@ class Tokenizer:
                 param="messages",
             )
         try:
-            names = {"tools": None, "documents": None, **self._names}
+            if not self._has_tools and plain.has_tools(messages, tools):
+                messages, tools = plain.written(messages, tools), ()
+            shown_tools = [dict(tool) for tool in tools] or None
+            names = {"tools": shown_tools, "documents": None, **self._names}
             return bounded_jinja.render(
                 self._template,
                 names
@@ -178,7 +190,8 @@ class BareTokenizer(Tokenizer):
     """
 
     def __init__(self, vocab_size: int) -> None:
-        self.special_ids = frozenset()
+        self.special_ids = self.tool_marks = frozenset()
+        self.tool_format = PLAIN
         self._vocab_size = vocab_size
         self._longest_bytes = 0
 
@@ -201,6 +214,7 @@ class BareTokenizer(Tokenizer):
         self,
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         raise InvalidRequest(
             "the model folder has no tokenizer.json: give the prompt as token ids", param="messages"

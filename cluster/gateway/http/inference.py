@@ -20,6 +20,7 @@ from cluster.gateway.http.generate import GenerationResponse
 from cluster.gateway.http.shell import NAME
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
+from cluster.gateway.tools.chat_form import ToolForm
 from workers.errors import NotFound
 from workers.host.aside import IN_LINE_MAX
 
@@ -41,6 +42,8 @@ def add_inference_routes(app: FastAPI, desk: Desk) -> None:
         if size >= IN_LINE_MAX:
             check_fits(generation, await desk.client.models())
         await desk.constraints.check(generation)
+        if generation.calling is not None:
+            form = ToolForm(generation, await desk.tool_format(generation.model))
         # Seeds are dealt in the order in which requests were understood, whoever was read first.
         if not generation.is_seeded:
             generation = generation.seeded(desk.naming.seed())

@@ -16,8 +16,9 @@ from cluster.text.tokenizer import Tokenizer
 class StreamText:
     """Text of one stream as far as it is safe to show."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
-        self._detokenizer = IncrementalDetokenizer(tokenizer)
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str], has_tools: bool) -> None:
+        shown = tokenizer.tool_marks if has_tools else frozenset()
+        self._detokenizer = IncrementalDetokenizer(tokenizer, shown)
         self._stops = StopMatcher(stops)
 
     def push(self, token_id: int) -> str:
@@ -44,7 +45,9 @@ class Texts:
         """As it is after the delivered tokens of this request."""
         text = self._texts.get(request.request_id)
         if text is None:
-            text = StreamText(self.tokenizer, request.request.sampling.stop)
+            text = StreamText(
+                self.tokenizer, request.request.sampling.stop, bool(request.request.tools)
+            )
             for token_id in request.stream.tokens:
                 text.push(token_id)
             self._texts[request.request_id] = text

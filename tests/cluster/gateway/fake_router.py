@@ -62,6 +62,7 @@ class FakeRouter:
     num_open: int = 0
     num_stores: int = 0
     add_error: Exception | None = None
+    tool_format: str = "hermes"
     embed_gate: asyncio.Event | None = None
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,7 +93,8 @@ class FakeRouter:
                 await self.closed.wait()
 
     async def models(self):
-        return [{"id": MODEL, "max_model_len": 512}, {"id": "org/other", "max_model_len": 8}]
+        served = {"id": MODEL, "max_model_len": 512, "tool_format": self.tool_format}
+        return [served, {"id": "org/other", "max_model_len": 8}]
 
     async def create_store(self, name: str) -> StoreInfo:
         self.num_stores += 1

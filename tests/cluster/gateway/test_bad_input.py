@@ -36,7 +36,7 @@ BAD_CHAT: list[tuple[str, dict]] = [
     ("messages", {"messages": []}),
     ("messages", {"messages": "hi"}),
     ("messages[0]", {"messages": ["hi"]}),
-    ("messages[0].role", {"messages": [{"role": "tool", "content": "x"}]}),
+    ("messages[0].tool_call_id", {"messages": [{"role": "tool", "content": "x"}]}),
     ("messages[0].content", {"messages": [{"role": "user"}]}),
     ("messages[0].content", {"messages": [{"role": "user", "content": []}]}),
     (
@@ -72,7 +72,7 @@ BAD_CHAT: list[tuple[str, dict]] = [
     ("logit_bias", {"logit_bias": {"five": 1}}),
     ("response_format.type", {"response_format": {"type": "xml"}}),
     ("functions", {"functions": [{"name": "f"}]}),
-    ("tools[0].type", {"tools": [{"type": "function", "function": {"name": "f"}}]}),
+    ("tools[0].type", {"tools": [{"type": "web_search"}]}),
     ("tools", {"tools": [FILE_SEARCH, FILE_SEARCH]}),
     ("tools[0].vector_store_ids", {"tools": [{"type": "file_search"}]}),
     ("tools[0].max_num_results", {"tools": [FILE_SEARCH | {"max_num_results": 51}]}),

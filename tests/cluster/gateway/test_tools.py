@@ -1,0 +1,286 @@
+"""Tools of chats through the official client, before a scripted router."""
+
+import asyncio
+import json
+
+import openai
+import pytest
+
+from tests.cluster.gateway.fake_router import FakeRouter, say, world
+
+pytestmark = pytest.mark.live
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
+NOW = {"type": "function", "function": {"name": "now", "description": "the time", "strict": True}}
+NAMED = {"type": "function", "function": {"name": "weather"}}
+CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Zürich"}}\n</tool_call>'
+USER = {"role": "user", "content": "hi"}
+
+
+def run(test, *texts: str, tool_format: str = "hermes", reason: str = "stop") -> FakeRouter:
+    router = FakeRouter(say(*texts, reason=reason), tool_format=tool_format)
+
+    async def main() -> None:
+        async with world(router) as w:
+            await test(w)
+
+    asyncio.run(main())
+    return router
+
+
+async def streamed(w, **body):
+    """(content, calls by index, finish reason, number of chunks that have calls)."""
+    content, calls, reason, num = "", {}, None, 0
+    stream = await w.openai.chat.completions.create(
+        model="perfuse-tiny", messages=[USER], stream=True, **body
+    )
+    async for chunk in stream:
+        (choice,) = chunk.choices
+        content += choice.delta.content or ""
+        reason = choice.finish_reason or reason
+        num += bool(choice.delta.tool_calls)
+        for piece in choice.delta.tool_calls or ():
+            call = calls.setdefault(piece.index, {"id": piece.id, "name": piece.function.name})
+            assert piece.id in (None, call["id"])  # told once
+            call["arguments"] = call.get("arguments", "") + (piece.function.arguments or "")
+    return content, calls, reason, num
+
+
+def test_a_call_is_found_whole_and_streamed():
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER, NOW])).json()["choices"][0]
+        message = made["message"]
+        assert made["finish_reason"] == "tool_calls" and message["content"] == "I look."
+        (call,) = message["tool_calls"]
+        assert call["type"] == "function" and call["function"]["name"] == "weather"
+        assert call["id"].startswith("call_") and len(call["id"]) == 29
+        assert json.loads(call["function"]["arguments"]) == {"city": "Zürich"}
+        content, calls, reason, _ = await streamed(w, tools=[WEATHER, NOW])
+        assert (content, reason) == ("I look.", "tool_calls")
+        assert calls[0]["name"] == "weather"
+        assert json.loads(calls[0]["arguments"]) == {"city": "Zürich"}
+        assert calls[0]["id"] != call["id"]
+
+    router = run(test, "I lo", "ok.\n<tool", *CALL[5:])
+    assert router.requests[0].tools == (WEATHER, NOW)  # as they came
+    assert router.requests[0].sampling.shaping is None
+
+
+def test_an_answer_of_calls_alone_has_no_content():
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER])).json()["choices"][0]["message"]
+        assert made["content"] is None and len(made["tool_calls"]) == 2
+        assert len({call["id"] for call in made["tool_calls"]}) == 2
+        one = (await w.chat(tools=[WEATHER], parallel_tool_calls=False)).json()["choices"][0]
+        assert len(one["message"]["tool_calls"]) == 1
+        content, calls, _, _ = await streamed(w, tools=[WEATHER])
+        assert content == "" and list(calls) == [0, 1]
+        _, calls, _, _ = await streamed(w, tools=[WEATHER], parallel_tool_calls=False)
+        assert list(calls) == [0]
+
+    run(test, CALL, "\n", CALL)
+
+
+def test_text_stays_text_and_broken_calls_are_given_back():
+    broken = '<tool_call>{"name": "weather", "arguments": }</tool_call>'
+
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER])).json()["choices"][0]
+        assert made["message"]["content"] == f"Hi {broken}" and made["finish_reason"] == "stop"
+        assert "tool_calls" not in made["message"]
+        content, calls, reason, _ = await streamed(w, tools=[WEATHER])
+        assert (content, calls, reason) == (f"Hi {broken}", {}, "stop")
+
+    run(test, "Hi ", broken)
+
+
+def test_a_named_tool_is_forced_by_its_schema_and_its_arguments_are_streamed():
+    pieces = ['{"ci', 'ty": "Zü', 'rich"}']
+
+    async def test(w):
+        made = (await w.chat(tools=[NOW, WEATHER], tool_choice=NAMED)).json()["choices"][0]
+        (call,) = made["message"]["tool_calls"]
+        assert call["function"] == {"name": "weather", "arguments": "".join(pieces)}
+        assert made["finish_reason"] == "tool_calls" and made["message"]["content"] is None
+        content, calls, reason, num = await streamed(w, tools=[NOW, WEATHER], tool_choice=NAMED)
+        assert (content, reason, num) == ("", "tool_calls", 3)
+        assert calls[0]["arguments"] == "".join(pieces)
+
+    router = run(test, *pieces)
+    for request in router.requests:
+        constraint = request.sampling.shaping.constraint
+        assert constraint.kind == "json_schema" and json.loads(constraint.text) == SCHEMA
+        assert constraint.said_by == "tools[1].function.parameters"
+
+
+def test_a_forced_call_that_max_tokens_cuts_is_told_as_cut():
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER], tool_choice=NAMED)).json()["choices"][0]
+        assert made["finish_reason"] == "length"
+        assert made["message"]["tool_calls"][0]["function"]["arguments"] == '{"city": "Z'
+
+    run(test, '{"city": "Z', reason="length")
+
+
+def test_required_is_a_list_of_calls_each_under_its_own_schema():
+    nested = {
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/P"}, "$ref": {"const": {"$ref": "#"}}},
+        "$defs": {"P": {"type": "object", "properties": {"next": {"$ref": "#/$defs/P"}}}},
+    }
+    place = {"type": "function", "function": {"name": "place", "parameters": nested}}
+    text = '[{"name": "weather", "arguments": {"city": "Z"}}, {"name": "place", "arguments": {}}]'
+
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER, place], tool_choice="required")).json()["choices"][0]
+        names = [call["function"]["name"] for call in made["message"]["tool_calls"]]
+        assert names == ["weather", "place"] and made["finish_reason"] == "tool_calls"
+        body = {"tools": [WEATHER, place], "tool_choice": "required"}
+        content, calls, _, _ = await streamed(w, **body)
+        assert content == "" and [calls[i]["arguments"] for i in (0, 1)] == ['{"city": "Z"}', "{}"]
+        await w.chat(**body, parallel_tool_calls=False, response_format={"type": "json_object"})
+
+    router = run(test, *text)
+    schema = json.loads(router.requests[0].sampling.shaping.constraint.text)
+    assert (schema["minItems"], schema["maxItems"]) == (1, 8)
+    moved = schema["$defs"]["tool_1"]
+    assert moved["properties"]["at"] == {"$ref": "#/$defs/tool_1/$defs/P"}
+    assert moved["$defs"]["P"]["properties"]["next"] == {"$ref": "#/$defs/tool_1/$defs/P"}
+    assert moved["properties"]["$ref"] == {"const": {"$ref": "#"}}  # a property, and data
+    last = json.loads(router.requests[2].sampling.shaping.constraint.text)
+    assert last["maxItems"] == 1  # and the call comes before the format of text
+
+
+def test_none_offers_nothing_and_reads_nothing():
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER], tool_choice="none")).json()["choices"][0]
+        assert made["message"]["content"] == "plain" and made["finish_reason"] == "stop"
+
+    assert run(test, "plain").requests[0].tools == ()
+
+
+def test_allowed_tools_are_all_that_is_offered():
+    allowed = {"mode": "auto", "tools": [{"type": "function", "function": {"name": "now"}}]}
+
+    async def test(w):
+        choice = {"type": "allowed_tools", "allowed_tools": allowed}
+        await w.chat(tools=[WEATHER, NOW], tool_choice=choice)
+
+    assert run(test, "ok").requests[0].tools == (NOW,)
+
+
+def test_each_choice_of_n_has_its_own_calls():
+    async def test(w):
+        made = (await w.chat(tools=[WEATHER], n=2)).json()["choices"]
+        ids = {choice["message"]["tool_calls"][0]["id"] for choice in made}
+        assert len(ids) == 2
+
+    run(test, CALL)
+
+
+def test_ids_have_the_form_that_the_template_reads_again():
+    async def mistral(w):
+        made = (await w.chat(tools=[WEATHER])).json()["choices"][0]["message"]
+        (call_id,) = [call["id"] for call in made["tool_calls"]]
+        assert len(call_id) == 9 and call_id.isalnum()
+
+    run(mistral, '[TOOL_CALLS][{"name": "weather", "arguments": {}}]', tool_format="mistral")
+
+    async def kimi(w):
+        made = (await w.chat(tools=[NOW])).json()["choices"][0]["message"]
+        assert made["tool_calls"][0]["id"] == "functions.now:3"
+
+    text = "<|tool_call_begin|>functions.now:3<|tool_call_argument_begin|>{}<|tool_call_end|>"
+    run(kimi, text, tool_format="kimi_k2")
+
+
+def test_thoughts_of_gpt_oss_stand_beside_the_content():
+    async def test(w):
+        made = (await w.chat(tools=[NOW])).json()["choices"][0]["message"]
+        assert (made["content"], made["reasoning_content"]) == ("Hi.", "Hm.")
+
+    text = (
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hi."
+    )
+    run(test, text, tool_format="harmony")
+
+
+def test_logprobs_come_with_the_tokens_that_are_held_back():
+    async def test(w):
+        body = await w.chat(tools=[WEATHER], stream=True, logprobs=True)
+        assert body.status_code == 200
+
+    run(test, *CALL)
+
+
+def test_calls_and_their_results_go_on_as_templates_read_them():
+    call = {"id": "call_1", "type": "function"}
+    call["function"] = {"name": "weather", "arguments": '{"city": "Z"}'}
+    messages = [
+        USER,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+    ]
+
+    async def test(w):
+        assert (await w.chat(messages=messages, tools=[WEATHER])).status_code == 200
+
+    _, asked, result = run(test, "ok").requests[0].messages
+    assert asked["tool_calls"][0]["function"]["arguments"] == {"city": "Z"} == {"city": "Z"}
+    assert asked["content"] is None
+    assert result == {"role": "tool", "tool_call_id": "call_1", "content": "sunny"}
+
+
+BAD = [
+    ("tools[0].function is null", {"tools": [{"type": "function"}]}),
+    ("tools[0].function.name is missing", {"tools": [{"type": "function", "function": {}}]}),
+    (
+        "tools[0].function.name is 'a b'",
+        {"tools": [{"type": "function", "function": {"name": "a b"}}]},
+    ),
+    ("two functions 'now'", {"tools": [NOW, NOW]}),
+    ("tools has 129 entries", {"tools": [NOW] * 129}),
+    ("tool_choice is 'any'", {"tools": [NOW], "tool_choice": "any"}),
+    ("tool_choice names 'weather'", {"tools": [NOW], "tool_choice": NAMED}),
+    (
+        "tool_choice.function.name is missing",
+        {"tools": [NOW], "tool_choice": {"type": "function", "function": {}}},
+    ),
+    ("tool_choice is 'required'", {"tool_choice": "required"}),
+    ("tools[1].type is 'web_search'", {"tools": [NOW, {"type": "web_search"}]}),
+    ("parallel_tool_calls is 1", {"tools": [NOW], "parallel_tool_calls": 1}),
+    (
+        "parameters is []",
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+    ),
+    ("tool_call_id is missing", {"messages": [USER, {"role": "tool", "content": "x"}]}),
+    (
+        "messages[0].tool_calls[0].function.name is missing",
+        {"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "function": {}}]}]},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "body"), BAD)
+def test_what_is_wrong_is_named(words, body):
+    async def test(w):
+        answer = await w.chat(**body)
+        assert answer.status_code == 400 and words in answer.json()["error"]["message"], answer.text
+
+    run(test, "ok")
+
+
+def test_a_schema_that_is_too_deep_is_refused():
+    schema: dict = {}
+    for _ in range(120):
+        schema = {"properties": {"a": schema}}
+    deep = {"type": "function", "function": {"name": "f", "parameters": schema}}
+
+    async def test(w):
+        with pytest.raises(openai.BadRequestError, match="nested too deeply"):
+            await w.openai.chat.completions.create(
+                model="perfuse-tiny", messages=[USER], tools=[deep]
+            )
+
+    run(test, "ok")
