@@ -5,8 +5,9 @@ from typing import Any
 
 from cluster.api.request import Request
 from cluster.gateway.fields import Fields
-from cluster.gateway.generation import Generation, fan_out, read_retrieval, sampling
+from cluster.gateway.generation import Generation, fan_out, sampling
 from cluster.gateway.naming import Name
+from cluster.gateway.retrieval_request import read_retrieval
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.tools.calling import read_calling
 from cluster.gateway.tools.forced import forced

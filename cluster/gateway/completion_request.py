@@ -9,10 +9,10 @@ from cluster.gateway.generation import (
     Generation,
     fan_out,
     is_token_ids,
-    read_retrieval,
     sampling,
 )
 from cluster.gateway.naming import Name
+from cluster.gateway.retrieval_request import read_retrieval
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest
 

@@ -42,7 +42,7 @@ class Desk:
         self.started_s = self.now_s()
         self.draining = False
         self.ending = False
-        self._open: dict[str, asyncio.Task[None]] = {}
+        self._open: dict[str, asyncio.Task[Any]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -63,7 +63,7 @@ class Desk:
                 retry_after_s=1,
             )
 
-    def enter(self, unique: str, work: asyncio.Task[None]) -> None:
+    def enter(self, unique: str, work: asyncio.Task[Any]) -> None:
         assert unique not in self._open, unique
         self._open[unique] = work
         self._idle.clear()

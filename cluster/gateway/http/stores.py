@@ -15,10 +15,10 @@ from cluster.gateway.client import Document, SearchHit, StoreInfo
 from cluster.gateway.desk import Desk
 from cluster.gateway.fields import Fields
 from cluster.gateway.files import Attachment, text_of
-from cluster.gateway.generation import TOP_K_MAX
 from cluster.gateway.http.body import OPERATIONS_PER_BYTE, json_of, read_body
 from cluster.gateway.http.inference import json_response
 from cluster.gateway.listing import page
+from cluster.gateway.retrieval_request import TOP_K_MAX
 from workers.errors import NotFound, PerfuseError
 
 # What these would do is not done; an empty one asks for nothing.

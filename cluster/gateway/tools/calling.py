@@ -31,6 +31,11 @@ class Calling:
     parallel: bool = True
 
     @property
+    def is_forced(self) -> bool:
+        """Whether the answer is nothing but calls."""
+        return self.mode in ("named", "required")
+
+    @property
     def offered(self) -> tuple[Mapping[str, Any], ...]:
         """What the model hears of: nothing where it may not call."""
         return () if self.mode == "none" else self.tools

@@ -5,24 +5,22 @@ required   the answer is a list of {"name", "arguments"}, each under its functio
 """
 
 from dataclasses import replace
-from typing import Any
 
 from cluster.gateway.json_schema import json_schema
 from cluster.gateway.tools.calling import Calling
+from cluster.gateway.tools.schemas import closed
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Constraint, Shaping
 
 # Of a list that a model would go on with for ever.
 CALLS_MAX = 8
-# Values below these are data, not schemas.
-_DATA = frozenset(("const", "default", "enum", "example", "examples"))
 
 
 def forced(params: SamplingParams, calling: Calling | None) -> SamplingParams:
     """The same, with answers that are calls where the request says so: those come before what it
     says of an answer's text. Raises InvalidRequest for a schema that cannot be enforced.
     """
-    if calling is None or calling.mode not in ("named", "required"):
+    if calling is None or not calling.is_forced:
         return params
     constraint = _named(calling) if calling.mode == "named" else _required(calling)
     constraint.validate()
@@ -31,14 +29,14 @@ def forced(params: SamplingParams, calling: Calling | None) -> SamplingParams:
 
 def _named(calling: Calling) -> Constraint:
     index = list(calling.schemas).index(calling.name)
-    return json_schema(calling.schemas[calling.name], f"tools[{index}].function.parameters")
+    return json_schema(closed(calling.schemas[calling.name]), f"tools[{index}].function.parameters")
 
 
 def _required(calling: Calling) -> Constraint:
     definitions, calls = {}, []
     for index, (name, schema) in enumerate(calling.schemas.items()):
         place = f"tool_{index}"
-        definitions[place] = _moved(schema, f"#/$defs/{place}")
+        definitions[place] = closed(schema, f"#/$defs/{place}")
         calls.append(
             {
                 "type": "object",
@@ -55,19 +53,3 @@ def _required(calling: Calling) -> Constraint:
         "$defs": definitions,
     }
     return json_schema(several, "tools")
-
-
-def _moved(value: Any, place: str) -> Any:
-    """A schema that stands at `place` of another: what it says of itself it still says."""
-    if isinstance(value, list):
-        return [_moved(one, place) for one in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: one
-        if key in _DATA
-        else place + one[1:]
-        if key == "$ref" and isinstance(one, str) and one.startswith("#")
-        else _moved(one, place)
-        for key, one in value.items()
-    }

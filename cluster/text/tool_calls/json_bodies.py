@@ -89,7 +89,7 @@ def _call(value: Any, tools: Tools) -> Call:
     name = next((value[key] for key in _NAMES if key in value), None)
     if not isinstance(name, str) or name not in tools:
         raise Malformed("no tool of that name")
-    arguments = next((value[key] for key in _ARGUMENTS if key in value), {})
+    arguments: Any = next((value[key] for key in _ARGUMENTS if key in value), None)
     if isinstance(arguments, str):
         (arguments,) = _values(arguments) or ({},)
     if arguments is None:

@@ -16,6 +16,7 @@ from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
 from cluster.gateway.http.server import GatewayServer, serve
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import NotFound
+from workers.model.shaping import Constraint
 
 MODEL = "perfuse-tiny"
 Step = Output | BaseException | asyncio.Event
@@ -143,6 +144,14 @@ class FakeRouter:
         return StoreInfo(
             store_id, self.names[store_id], len(documents), len(documents), num_bytes, 1700000000
         )
+
+
+def constraint_of(request: Request) -> Constraint:
+    """What its answer is held to."""
+    shaping = request.sampling.shaping
+    assert shaping is not None
+    assert shaping.constraint is not None
+    return shaping.constraint
 
 
 @dataclass

@@ -128,7 +128,8 @@ def test_who_hangs_up_or_comes_while_it_drains_holds_nothing():
 
 
 def test_too_many_at_once_are_told_to_wait():
-    router = FakeRouter(embed_gate=asyncio.Event())
+    gate = asyncio.Event()
+    router = FakeRouter(embed_gate=gate)
 
     async def test(w):
         first = asyncio.create_task(post(w, input="a"))
@@ -136,7 +137,7 @@ def test_too_many_at_once_are_told_to_wait():
             await asyncio.sleep(0.01)
         refused = await post(w, input="a")
         assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
-        router.embed_gate.set()
+        gate.set()
         assert (await first).status_code == 200
 
     run(test, router, max_inflight=1)

@@ -180,9 +180,10 @@ def test_what_is_held_back_is_bounded(name) -> None:
         if mark in FORMATS[name].marks and "calls" not in mark
     )
     parser = FORMATS[name].parser(TOOLS)
-    held = sum(len(e.text) for piece in [begin] + ["x" * 1000] * 300 for e in parser.push(piece))
-    assert held > 200_000
-    assert held + sum(len(e.text) for e in parser.finish()) == len(begin) + 300_000
+    told = [event for piece in [begin] + ["x" * 1000] * 300 for event in parser.push(piece)]
+    assert len(told) > 10  # before the end
+    said = [event.text for event in told + parser.finish() if isinstance(event, Said)]
+    assert "".join(said) == begin + "x" * 300_000
 
 
 @pytest.mark.parametrize(

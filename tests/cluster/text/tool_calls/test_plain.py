@@ -1,5 +1,7 @@
 """Tools before a template that has none, and before one that has."""
 
+from typing import Any
+
 import jinja2
 import tokenizers
 
@@ -9,7 +11,7 @@ from configs.perfuse_tiny import MODEL_DIR
 
 NOW = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
 CALL = {"id": "c", "type": "function", "function": {"name": "now", "arguments": {"a": "ü"}}}
-TALK = [
+TALK: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "What time is it?"},
     {"role": "assistant", "content": None, "tool_calls": [CALL, CALL]},
@@ -37,7 +39,7 @@ def test_without_tools_nothing_changes() -> None:
 def test_a_template_that_has_tools_gets_them_as_they_came() -> None:
     source = "{% for t in tools or [] %}{{ t.function.name }};{% endfor %}{{ messages[0].role }}"
     template = jinja2.Environment().from_string(source)
-    template.source = source
+    template.source = source  # type: ignore[attr-defined]
     inner = tokenizers.Tokenizer(tokenizers.models.BPE())
     inner.add_special_tokens(["<|python_tag|>", "<|eos|>"])
     tokenizer = Tokenizer(inner, template, {})
