@@ -31,6 +31,18 @@ class Form(Protocol):
     def choice(self, index: int, progress: Progress, logprobs: int | None) -> dict[str, Any]: ...
 
 
+class Writer(Protocol):
+    """What a generation's outputs become. Each is for one generation, and told all of it."""
+
+    def chunk(self, index: int, output: Output, progresses: Sequence[Progress]) -> bytes: ...
+
+    def tail(self, progresses: Sequence[Progress]) -> bytes: ...
+
+    def whole(self, progresses: Sequence[Progress]) -> bytes: ...
+
+    def error(self, body: bytes) -> bytes: ...
+
+
 class Answer:
     """Writes the answer to one generation. `created_s` is Unix seconds."""
 
@@ -78,6 +90,10 @@ class Answer:
         choices = [orjson.dumps(self._choice(i, one)) for i, one in enumerate(progresses)]
         return b"".join((head, b",".join(choices), b"],", orjson.dumps(rest)[1:]))
 
+    def error(self, body: bytes) -> bytes:
+        """How a stream ends that cannot go on: the error as an event, then [DONE]."""
+        return b"data: " + body + b"\n\n" + DONE
+
     def _choice(self, index: int, progress: Progress) -> dict[str, Any]:
         logprobs = self._generation.requests[index].sampling.logprobs
         choice = self._form.choice(index, progress, logprobs)
@@ -106,8 +122,3 @@ class Answer:
         if progress.times_ns:
             extras["times_ns"] = progress.times_ns
         return extras
-
-
-def error_event(body: bytes) -> bytes:
-    """How a stream ends that cannot go on: the error as an event, then [DONE]."""
-    return b"data: " + body + b"\n\n" + DONE

@@ -42,6 +42,10 @@ class Fields:
         if value is not None:
             self._left[key] = value
 
+    def rest(self) -> dict[str, Any]:
+        """What nobody has taken."""
+        return dict(self._left)
+
     def integer(
         self, key: str, default: int | None, low: int = 0, high: int = INT32_MAX
     ) -> int | None:

@@ -59,6 +59,8 @@ class GatewaySettings:
     max_files: int = 256
     max_file_bytes: int = 8 * MIB_BYTES
     max_files_total_bytes: int = 64 * MIB_BYTES
+    max_responses: int = 1024
+    max_responses_total_bytes: int = 64 * MIB_BYTES
     body_timeout_s: float = 60.0
     stall_timeout_s: float = 30.0
     state_timeout_s: float = 2.0
@@ -83,6 +85,8 @@ class GatewaySettings:
             "max_files",
             "max_file_bytes",
             "max_files_total_bytes",
+            "max_responses",
+            "max_responses_total_bytes",
             "body_timeout_s",
             "stall_timeout_s",
             "state_timeout_s",

@@ -12,6 +12,7 @@ from cluster.gateway.http.embeddings import add_embedding_routes
 from cluster.gateway.http.files import add_file_routes
 from cluster.gateway.http.health import add_health_routes
 from cluster.gateway.http.inference import add_inference_routes
+from cluster.gateway.http.responses import add_response_routes
 from cluster.gateway.http.shell import NAME, ErrorResponse, Shell
 from cluster.gateway.http.stores import add_store_routes
 from workers.errors import InvalidRequest, PerfuseError
@@ -23,6 +24,7 @@ def make_app(desk: Desk) -> ASGIApp:
         title="perfuse", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
     add_inference_routes(app, desk)
+    add_response_routes(app, desk)
     add_embedding_routes(app, desk)
     add_file_routes(app, desk)
     add_store_routes(app, desk)

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from cluster.gateway.answer import Answer, Form, error_event
+from cluster.gateway.answer import Writer
 from cluster.gateway.desk import Desk
 from cluster.gateway.errors import is_internal, reply
 from cluster.gateway.generation import Generation
@@ -52,13 +52,13 @@ class GenerationResponse(Response):
     """Owns the submissions: when `__call__` ends, all of them are closed."""
 
     def __init__(
-        self, desk: Desk, generation: Generation, form: Form, name: Name, start_ns: int
+        self, desk: Desk, generation: Generation, answer: Writer, name: Name, start_ns: int
     ) -> None:
         super().__init__()
         self._desk = desk
         self._generation = generation
         self._name = name
-        self._answer = Answer(generation, form, desk.now_s())
+        self._answer = answer
         requests = generation.requests
         self._progress: Sequence[Progress] = [
             Progress(keep=not generation.stream) for _ in requests
@@ -175,7 +175,7 @@ class GenerationResponse(Response):
             if is_internal(error):
                 log.error("request %s failed", self._name.unique, exc_info=error)
             self._complete = True
-            event = error_event(reply(error, self._name.public).body)
+            event = self._answer.error(reply(error, self._name.public).body)
             await send({"type": "http.response.body", "body": event})
 
     def _abandon(self, reason: str) -> None:

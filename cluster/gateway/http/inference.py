@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cluster.gateway.answer import Form
+from cluster.gateway.answer import Answer, Writer
 from cluster.gateway.chat_form import ChatForm
 from cluster.gateway.chat_request import parse_chat
 from cluster.gateway.completion_form import CompletionForm
@@ -25,38 +25,50 @@ from workers.errors import NotFound
 from workers.host.aside import IN_LINE_MAX
 
 Parse = Callable[[object, Name, int, GatewaySettings], Generation]
+# With the format in which the model writes calls.
+Write = Callable[[Generation, str], Writer]
 
 
 def json_response(body: object, status: int = 200) -> Response:
     return Response(orjson.dumps(body), status, media_type="application/json")
 
 
+async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> Response:
+    """Read a request, check it against the cluster, and answer it."""
+    limits = desk.settings
+    raw = await read_body(request, limits.max_body_bytes, limits.body_timeout_s)
+    start_ns = desk.now_ns()
+    name: Name = request.scope[NAME]
+    size = len(raw) * OPERATIONS_PER_BYTE
+    generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
+    if size >= IN_LINE_MAX:
+        check_fits(generation, await desk.client.models())
+    await desk.constraints.check(generation)
+    tool_format = ""
+    if generation.calling is not None:
+        tool_format = await desk.tool_format(generation.model)
+    # Seeds are dealt in the order in which requests were understood, whoever was read first.
+    if not generation.is_seeded:
+        generation = generation.seeded(desk.naming.seed())
+    desk.naming.seed_taken()
+    return GenerationResponse(desk, generation, write(generation, tool_format), name, start_ns)
+
+
 def add_inference_routes(app: FastAPI, desk: Desk) -> None:
-    async def generate(request: Request, parse: Parse, form: Form) -> Response:
-        limits = desk.settings
-        raw = await read_body(request, limits.max_body_bytes, limits.body_timeout_s)
-        start_ns = desk.now_ns()
-        name: Name = request.scope[NAME]
-        size = len(raw) * OPERATIONS_PER_BYTE
-        generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
-        if size >= IN_LINE_MAX:
-            check_fits(generation, await desk.client.models())
-        await desk.constraints.check(generation)
-        if generation.calling is not None:
-            form = ToolForm(generation, await desk.tool_format(generation.model))
-        # Seeds are dealt in the order in which requests were understood, whoever was read first.
-        if not generation.is_seeded:
-            generation = generation.seeded(desk.naming.seed())
-        desk.naming.seed_taken()
-        return GenerationResponse(desk, generation, form, name, start_ns)
+    def write_chat(generation: Generation, tool_format: str) -> Writer:
+        form = ChatForm() if generation.calling is None else ToolForm(generation, tool_format)
+        return Answer(generation, form, desk.now_s())
+
+    def write_completion(generation: Generation, _: str) -> Writer:
+        return Answer(generation, CompletionForm(), desk.now_s())
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        return await generate(request, parse_chat, ChatForm())
+        return await generate(desk, request, parse_chat, write_chat)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
-        return await generate(request, parse_completion, CompletionForm())
+        return await generate(desk, request, parse_completion, write_completion)
 
     @app.get("/v1/models")
     async def models() -> Response:
