@@ -1,7 +1,7 @@
 """What comes back of a request, a token or a few at a time."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,18 +34,32 @@ BEFORE_DECODE = ("retrieval", "preparation", "queue", "prefill", "kv_transfer")
 class TokenLogprob:
     """Natural-log probability of one chosen token, and of the most likely ones.
 
-    top   (token_id, text, logprob) each, most likely first
+    data    what the token stands for: bytes, since it may be part of a character
+    top     (token_id, data, logprob) each, most likely first
+    shown   whether the answer's text has it: special tokens and the one that ends it are left out
     """
 
     token_id: int
-    text: str
+    data: bytes
     logprob: float
-    top: tuple[tuple[int, str, float], ...] = ()
+    top: tuple[tuple[int, bytes, float], ...] = ()
+    shown: bool = True
 
     def wire_bytes(self) -> int:
-        """Id and probability of 4 bytes each, and the text, of every token named."""
-        texts = (self.text, *(text for _, text, _ in self.top))
-        return 8 * len(texts) + plain_bytes(texts)
+        """Id and probability of 4 bytes each, and the bytes, of every token named; `shown` of 1."""
+        named = (self.data, *(data for _, data, _ in self.top))
+        return 8 * len(named) + sum(map(len, named)) + 1
+
+    def to_body(self) -> list[Any]:
+        """JSON has no bytes: each is a character."""
+        top = [(token_id, data.decode("latin-1"), p) for token_id, data, p in self.top]
+        return [self.token_id, self.data.decode("latin-1"), self.logprob, top, self.shown]
+
+    @classmethod
+    def from_body(cls, row: Sequence[Any]) -> "TokenLogprob":
+        token_id, text, logprob, told, shown = row
+        top = tuple((other, data.encode("latin-1"), p) for other, data, p in told)
+        return cls(token_id, text.encode("latin-1"), logprob, top, shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +108,7 @@ class Output:
             "num_output_tokens": self.num_output_tokens,
         }
         if self.logprobs:
-            body["logprobs"] = [asdict(logprob) for logprob in self.logprobs]
+            body["logprobs"] = [logprob.to_body() for logprob in self.logprobs]
         for name in ("finish_reason", "error", "times", "passages", "approximate"):
             if value := getattr(self, name):
                 body[name] = value
@@ -116,10 +130,5 @@ class Output:
             if name in known:
                 known[name] = tuple(known[name])
         if "logprobs" in known:
-            known["logprobs"] = tuple(
-                TokenLogprob(
-                    p["token_id"], p["text"], p["logprob"], tuple(tuple(t) for t in p["top"])
-                )
-                for p in known["logprobs"]
-            )
+            known["logprobs"] = tuple(map(TokenLogprob.from_body, known["logprobs"]))
         return cls(**known)

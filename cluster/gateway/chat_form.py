@@ -7,9 +7,7 @@ import orjson
 
 from cluster.api.output import Output, TokenLogprob
 from cluster.gateway.progress import Progress
-
-# OpenAI's stand-in for minus infinity, which JSON does not have.
-LOGPROB_MIN = -9999.0
+from cluster.gateway.token_text import LOGPROB_MIN, escaped, ranked, text_of
 
 
 class ChatForm:
@@ -40,14 +38,15 @@ class ChatForm:
 
 
 def _logprobs(tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
-    content = [
-        _token(t.text, t.logprob) | {"top_logprobs": [_token(text, p) for _, text, p in t.top]}
-        for t in tokens
-    ]
+    content = []
+    for told in tokens:
+        # With none asked for there are none; else the chosen one is among them.
+        top = [_token(data, p) for _, data, p in ranked(told)] if told.top else []
+        content.append(_token(told.data, told.logprob) | {"top_logprobs": top})
     return {"content": content, "refusal": None}
 
 
-def _token(text: str, logprob: float) -> dict[str, Any]:
-    # A token that is part of a character shows as U+FFFD, whose bytes would not be the token's.
-    known = None if "\ufffd" in text else list(text.encode())
-    return {"token": text, "logprob": max(logprob, LOGPROB_MIN), "bytes": known}
+def _token(data: bytes, logprob: float) -> dict[str, Any]:
+    text = text_of(data)
+    shown = escaped(data) if text is None else text
+    return {"token": shown, "logprob": max(logprob, LOGPROB_MIN), "bytes": list(data)}

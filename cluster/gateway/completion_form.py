@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 
 from cluster.api.output import Output, TokenLogprob
-from cluster.gateway.chat_form import LOGPROB_MIN
 from cluster.gateway.progress import Progress
+from cluster.gateway.token_text import LOGPROB_MIN, TextOffsets, named, ranked
 
 
 class CompletionForm:
@@ -17,8 +17,7 @@ class CompletionForm:
     def delta(self, index: int, output: Output, progress: Progress, first: bool) -> bytes:
         logprobs = b"null"
         if output.logprobs:
-            logprobs = orjson.dumps(_logprobs(output.logprobs, progress.num_token_chars))
-            progress.num_token_chars += sum(len(t.text) for t in output.logprobs)
+            logprobs = orjson.dumps(_logprobs(output.logprobs, progress.offsets))
         reason = orjson.dumps(output.finish_reason) if output.finish_reason else b"null"
         return b'{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b' % (
             index,
@@ -31,23 +30,30 @@ class CompletionForm:
         return {
             "index": index,
             "text": progress.text,
-            "logprobs": None if logprobs is None else _logprobs(progress.logprobs, 0),
+            "logprobs": None if logprobs is None else _logprobs(progress.logprobs, TextOffsets()),
             "finish_reason": progress.finish_reason,
         }
 
 
-def _logprobs(tokens: Sequence[TokenLogprob], offset: int) -> dict[str, Any]:
-    """`offset`: characters of the answer before the first of `tokens`."""
-    offsets = []
-    for token in tokens:
-        offsets.append(offset)
-        offset += len(token.text)
-    # Two tokens may share a text (parts of characters): the likelier, which comes first, keeps its
-    # place.
-    tops = [{text: max(p, LOGPROB_MIN) for _, text, p in reversed(t.top)} for t in tokens]
+def _logprobs(tokens: Sequence[TokenLogprob], offsets: TextOffsets) -> dict[str, Any]:
+    """`offsets`: as they are before the first of `tokens`."""
     return {
-        "tokens": [t.text for t in tokens],
-        "token_logprobs": [max(t.logprob, LOGPROB_MIN) for t in tokens],
-        "top_logprobs": tops if any(tops) else None,
-        "text_offset": offsets,
+        "tokens": [named(token.data) for token in tokens],
+        "token_logprobs": [max(token.logprob, LOGPROB_MIN) for token in tokens],
+        "top_logprobs": [_by_name(token) for token in tokens],
+        "text_offset": [offsets.next(token) for token in tokens],
     }
+
+
+def _by_name(token: TokenLogprob) -> dict[str, float]:
+    """The likeliest, and the chosen one, which keeps its name where others are spelled alike; those
+    have their ids for names, as vLLM writes them.
+    """
+    owners = {named(token.data): token.token_id}
+    tops = {}
+    for token_id, data, logprob in ranked(token):
+        name = named(data)
+        if owners.setdefault(name, token_id) != token_id:
+            name = f"token_id:{token_id}"
+        tops[name] = max(logprob, LOGPROB_MIN)
+    return tops

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.api.output import Output, TokenLogprob
+from cluster.gateway.token_text import TextOffsets
 from workers.errors import Cancelled, CorruptMessage, from_body
 
 
@@ -26,8 +27,7 @@ class Progress:
         self.num_cached_tokens = 0
         self.finish_reason = ""
         self.times_ns: Mapping[str, int] = {}
-        # Characters of token texts so far: OpenAI's `text_offset` of the next token.
-        self.num_token_chars = 0
+        self.offsets = TextOffsets()
 
     def add(self, output: Output) -> None:
         """Take the next output.

@@ -122,10 +122,6 @@ class Tokenizer:
         """What one token stands for; ids outside the vocabulary stand for nothing."""
         return self._bytes_by_id[token_id] if 0 <= token_id < len(self._bytes_by_id) else b""
 
-    def token_text(self, token_id: int) -> str:
-        """One token by itself, special or not, as logprobs show it."""
-        return self.token_bytes(token_id).decode("utf-8", errors="replace")
-
     def render_chat(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -55,14 +55,17 @@ def _next(stream: Stream) -> SampledToken | None:
 def _take(request: RequestState, token: SampledToken, texts: Texts) -> Said:
     stream, text = request.stream, texts.of(request)
     stream.tokens.append(token.token_id)
-    shown, reason = text.push(token.token_id), token.finish_reason
+    reason = token.finish_reason
+    ends = reason == "stop"  # an end token, which stays out of the text whatever it stands for
+    shown = "" if ends else text.push(token.token_id)
     if text.is_stopped:
         reason = "stop"
         _spend_unfinished(request, token)
     elif reason:
         shown += text.flush()
     stream.finish_reason = reason
-    logprobs = () if token.logprob is None else (_logprob(token.token_id, token.logprob, texts),)
+    in_text = not ends and not texts.is_special(token.token_id)
+    logprobs = () if token.logprob is None else (_logprob(token, token.logprob, texts, in_text),)
     output = _output(request, token.position, (token.token_id,), shown, logprobs)
     return Said(output, token.logits)
 
@@ -76,9 +79,9 @@ def _spend_unfinished(request: RequestState, token: SampledToken) -> None:
             request.spend(phase, duration_ns)
 
 
-def _logprob(token_id: int, told: Logprob, texts: Texts) -> TokenLogprob:
-    top = tuple((other, texts.token(other), logprob) for other, logprob in told.top)
-    return TokenLogprob(token_id, texts.token(token_id), told.logprob, top)
+def _logprob(token: SampledToken, told: Logprob, texts: Texts, in_text: bool) -> TokenLogprob:
+    top = tuple((other, texts.data(other), logprob) for other, logprob in told.top)
+    return TokenLogprob(token.token_id, texts.data(token.token_id), told.logprob, top, in_text)
 
 
 def _output(

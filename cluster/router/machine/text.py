@@ -56,6 +56,10 @@ class Texts:
     def drop(self, request_id: str) -> None:
         self._texts.pop(request_id, None)
 
-    def token(self, token_id: int) -> str:
-        """One token by itself, as log-probabilities show it."""
-        return self.tokenizer.token_text(token_id)
+    def data(self, token_id: int) -> bytes:
+        """What one token stands for."""
+        return self.tokenizer.token_bytes(token_id)
+
+    def is_special(self, token_id: int) -> bool:
+        """No text has it."""
+        return token_id in self.tokenizer.special_ids

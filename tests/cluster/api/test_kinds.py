@@ -57,13 +57,13 @@ OUTPUT = Output(
     0,
     (5, 6),
     "hi",
-    (TokenLogprob(5, "h", -0.5, ((6, "i", -1.0),)),),
+    (TokenLogprob(5, b"h", -0.5, ((6, b"i", -1.0),)),),
     "stop",
     num_prompt_tokens=9,
     times={"queue": 5},
     passages=("a passage",),
 )
-OUTPUT_BYTES = 4 * 4 + 2 * 4 + 2 + 2 + 4 + (2 * 8 + 2) + 9
+OUTPUT_BYTES = 4 * 4 + 2 * 4 + 2 + 2 + 4 + (2 * 8 + 2 + 1) + 9
 
 # T = 3 tokens, K = 2 experts each, H = 10: per token a number of 8, a position of 4, K experts and
 # weights of 4 each, and the row.

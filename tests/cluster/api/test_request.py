@@ -11,9 +11,10 @@ IDS = st.lists(st.integers(0, 1 << 31), max_size=3).map(tuple)
 LOGPROBS = st.builds(
     TokenLogprob,
     st.integers(0, 999),
-    st.text(max_size=3),
+    st.binary(max_size=3),
     st.floats(-50, 0),
-    st.lists(st.tuples(st.integers(0, 9), st.text(max_size=2), st.floats(-9, 0))).map(tuple),
+    st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=2), st.floats(-9, 0))).map(tuple),
+    st.booleans(),
 )
 
 

@@ -172,7 +172,9 @@ def test_text_parts_are_joined_and_developer_is_system():
     run(test)
 
 
-LOGPROBS = (TokenLogprob(0, "Hé", -0.5, ((0, "Hé", -0.5), (1, "\ufffd", float("-inf")))),)
+LOGPROBS = (
+    TokenLogprob(0, "Hé".encode(), -0.5, ((0, "Hé".encode(), -0.5), (1, b"\xc3", float("-inf")))),
+)
 
 
 def test_logprobs_of_chat():
@@ -187,7 +189,7 @@ def test_logprobs_of_chat():
             assert (token.token, token.logprob) == ("Hé", -0.5)
             assert token.bytes == list("Hé".encode())
             assert token.top_logprobs[1].logprob == -9999.0
-            assert token.top_logprobs[1].bytes is None
+            assert (token.top_logprobs[1].token, token.top_logprobs[1].bytes) == ("\\xc3", [0xC3])
 
     run(test, FakeRouter(script=say("Hé", logprobs=LOGPROBS)))
 
@@ -196,7 +198,7 @@ def test_logprobs_of_completions_have_offsets_across_chunks():
     def script(request):
         for i, text in enumerate(("ab", "c", "d")):
             reason = "stop" if i == 2 else ""
-            one = TokenLogprob(i, text, -1.0, ((i, text, -1.0),))
+            one = TokenLogprob(i, text.encode(), -1.0, ((i, text.encode(), -1.0),))
             yield Output(request.request_id, i, (i,), text, (one,), reason)
 
     async def test(w):

@@ -106,7 +106,7 @@ def test_an_answer_of_64_choices_with_logprobs_is_written_beside_the_loop() -> N
 
     from cluster.api.output import TokenLogprob
 
-    told = TokenLogprob(1, "x", -0.5, tuple((i, "x", -0.5) for i in range(20)))
+    told = TokenLogprob(1, b"x", -0.5, tuple((i, b"x", -0.5) for i in range(20)))
 
     def script(request: Any) -> Any:
         outputs: Any = say(*["x"] * 100)(request)

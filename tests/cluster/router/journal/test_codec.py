@@ -53,7 +53,7 @@ def test_a_state_comes_back_with_all_its_parts() -> None:
     state, request = fresh(), request_state("r", retrieval=Retrieval("s"))
     request.stream.early.append(TOKEN)
     state.requests["r"] = request
-    logprob = TokenLogprob(1, "a", -0.5, ((2, "b", -1.5),))
+    logprob = TokenLogprob(1, b"a", -0.5, ((2, b"\xff", -1.5),), False)
     fault = {"code": "x", "message": "y", "facts": {}}
     output = Output("r", 3, (65,), "A", (logprob,), "error", fault, 1, 2, 3, {"queue": 4}, ("p",))
     state.outboxes["gateway"] = Outbox(1, [Said(output), Said(output, b"\0\1")])

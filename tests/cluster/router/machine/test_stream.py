@@ -84,8 +84,8 @@ def test_log_probabilities_get_their_texts_and_logits_go_along() -> None:
     told = token(0, a, logprob=Logprob(-0.5, ((a, -0.5), (b, -1.5))), logits=b"\0\0\x80?")
     (said,) = push(request_state("r"), told, Texts(tokenizer()))
     (logprob,) = said.output.logprobs
-    assert (logprob.token_id, logprob.text, logprob.logprob) == (a, "a", -0.5)
-    assert logprob.top == ((a, "a", -0.5), (b, "b", -1.5))
+    assert (logprob.token_id, logprob.data, logprob.logprob) == (a, b"a", -0.5)
+    assert logprob.top == ((a, b"a", -0.5), (b, b"b", -1.5))
     assert said.logits == b"\0\0\x80?"
 
 
@@ -94,3 +94,15 @@ def test_another_token_at_a_delivered_position_is_noticed() -> None:
     push(request, token(0, 65), texts)
     assert contradicts(request, token(0, 66))
     assert not contradicts(request, token(0, 65)) and not contradicts(request, token(1, 66))
+
+
+def test_an_end_token_stays_out_of_the_text_and_says_so() -> None:
+    """Ordinary ids may end it (stop_token_ids); special ones are never text."""
+    (a,) = tokenizer().encode("a")
+    special = min(tokenizer().special_ids)
+    told = [token(0, a), token(1, special), token(2, a, "stop")]
+    told = [each._replace(logprob=Logprob(-0.5)) for each in told]
+    outputs = push_all(request_state("r"), told, Texts(tokenizer()))
+    assert [output.text for output in outputs] == ["a", "", ""]
+    assert [output.token_ids for output in outputs] == [(a,), (special,), (a,)]
+    assert [output.logprobs[0].shown for output in outputs] == [True, False, False]
