@@ -1,6 +1,6 @@
 """What a user asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,14 +22,16 @@ class Request:
 
     request_id   unique; chosen by whoever submits
     model        served model name; unknown names are refused by the router (NotFound)
-    messages     chat messages, each {"role", "content"}; of an assistant that called tools with
-                 "tool_calls", and then "content" may be None
+    messages     chat messages as the model's template reads them: {"role", "content"} and, in
+                 OpenAI's form, name, tool_calls, tool_call_id, reasoning_content; of an assistant
+                 that called tools "content" may be None
     tools        functions that the model may call, as OpenAI has them: the chat template shows them
     prompt       raw text                     prompt_ids   token ids, taken as they are
     retrieval    passages to fetch first (query = the last user message, or the prompt), or None
     deadline_ns  emulated nanoseconds from arrival, or 0 for the cluster's default
     arrived_ns   point in emulated time at which its user sent it, whatever held it back since;
                  None: when it is submitted
+    shortens     nobody asked for its max_tokens: they shrink to the room that the prompt leaves
     """
 
     request_id: str
@@ -42,6 +44,16 @@ class Request:
     deadline_ns: int = 0
     arrived_ns: int | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
+    shortens: bool = False
+
+    def texts(self) -> Iterator[str]:
+        """All that its user wrote, but for the names of roles."""
+        if self.prompt is not None:
+            yield self.prompt
+        for message in self.messages:
+            for key, value in message.items():
+                if key != "role":
+                    yield from _texts_in(value)
 
     def to_body(self) -> dict[str, Any]:
         return {
@@ -55,6 +67,7 @@ class Request:
             "deadline_ns": self.deadline_ns,
             "arrived_ns": self.arrived_ns,
             "tools": [dict(tool) for tool in self.tools],
+            "shortens": self.shortens,
         }
 
     def wire_bytes(self) -> int:
@@ -80,4 +93,18 @@ class Request:
             deadline_ns=body.get("deadline_ns", 0),
             arrived_ns=body.get("arrived_ns"),
             tools=tuple(body.get("tools", ())),
+            shortens=body.get("shortens", False),
         )
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """However deep it is nested."""
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, str):
+            yield inner
+        elif isinstance(inner, Mapping):
+            left += [*inner.keys(), *inner.values()]
+        elif isinstance(inner, list | tuple):
+            left += inner

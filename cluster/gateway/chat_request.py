@@ -52,10 +52,17 @@ def parse_chat(
     messages = _messages(fields, settings.max_messages)
     calling = read_calling(fields)
     retrieval = read_retrieval(fields)
+    max_tokens = _max_tokens(fields)
     params = sampling(
-        fields, default_seed, _max_tokens(fields, settings), _logprobs(fields), settings
+        fields,
+        default_seed,
+        max_tokens,
+        settings.default_max_tokens_chat,
+        _logprobs(fields),
+        settings,
     )
     request = Request(
+        shortens=max_tokens is None,
         request_id=name.unique,
         model=model,
         sampling=forced(params, calling),
@@ -116,7 +123,7 @@ def _text(message: Fields, most: int) -> str:
     return "\n".join(texts)
 
 
-def _max_tokens(fields: Fields, settings: GatewaySettings) -> int:
+def _max_tokens(fields: Fields) -> int | None:
     old = fields.integer("max_tokens", None, 1)
     new = fields.integer("max_completion_tokens", None, 1)
     if old is not None and new is not None and old != new:
@@ -124,7 +131,7 @@ def _max_tokens(fields: Fields, settings: GatewaySettings) -> int:
             f"max_tokens is {old} but max_completion_tokens is {new}: give one of them",
             param="max_tokens",
         )
-    return new or old or settings.default_max_tokens_chat
+    return new or old
 
 
 def _logprobs(fields: Fields) -> int | None:

@@ -29,13 +29,15 @@ def parse_completion(
     model = fields.string("model")
     prompts = _prompts(fields, settings.max_choices)
     retrieval = read_retrieval(fields)
-    max_tokens = fields.integer("max_tokens", settings.default_max_tokens, 1)
+    max_tokens = fields.integer("max_tokens", None, 1)
     logprobs = fields.integer("logprobs", None, 0, 20)
-    assert max_tokens is not None
     request = Request(
         request_id=name.unique,
         model=model,
-        sampling=sampling(fields, default_seed, max_tokens, logprobs, settings),
+        sampling=sampling(
+            fields, default_seed, max_tokens, settings.default_max_tokens, logprobs, settings
+        ),
+        shortens=max_tokens is None,
         retrieval=retrieval,
     )
     requests = [

@@ -3,7 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cluster.gateway.client import ClusterState, RouterClient
@@ -12,8 +13,9 @@ from cluster.gateway.files import Attachments, FileShelf
 from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
 from cluster.gateway.settings import GatewaySettings
+from cluster.gateway.unread import AllUnread
 from cluster.text.tool_calls.formats import PLAIN
-from workers.errors import Draining, QueueFull
+from workers.errors import Draining, PerfuseError, QueueFull
 from workers.host.aside import Aside
 
 
@@ -35,6 +37,7 @@ class Desk:
         self.incarnation = uuid.uuid4().hex[:8]
         self.naming = Naming(self.incarnation, settings.seed)
         self.metrics = Metrics(settings.engine)
+        self.unread = AllUnread(settings.max_unread_total_bytes)
         self.aside = Aside("gateway")
         self.constraints = Constraints(self.aside)
         self.shelf = FileShelf(settings)
@@ -43,6 +46,7 @@ class Desk:
         self.draining = False
         self.ending = False
         self._open: dict[str, asyncio.Task[Any]] = {}
+        self._served: dict[str, Mapping[str, Any]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -90,10 +94,18 @@ class Desk:
         """The router's state. Raises TimeoutError if it does not answer, or whatever it raises."""
         return await asyncio.wait_for(self.client.state(), self.settings.state_timeout_s)
 
+    async def served(self, name: str) -> Mapping[str, Any] | None:
+        """What the router says of a model. None where it knows none of that name, or does not
+        answer: whoever submits hears why.
+        """
+        if name not in self._served:
+            with suppress(PerfuseError):
+                self._served = {str(model["id"]): model for model in await self.client.models()}
+        return self._served.get(name)
+
     async def tool_format(self, model: str) -> str:
         """How this model writes calls: see `cluster.text.tool_calls.formats`."""
-        known = {served["id"]: served for served in await self.client.models()}
-        return str(known.get(model, {}).get("tool_format", PLAIN))
+        return str((await self.served(model) or {}).get("tool_format", PLAIN))
 
     async def models(self) -> Sequence[dict[str, Any]]:
         """Served models in OpenAI's form, with what else the router says of them."""

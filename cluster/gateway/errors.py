@@ -75,6 +75,10 @@ _STATUSES: dict[type[PerfuseError], int] = {
 }
 
 
+# Whoever gets one of these before any output was never let in.
+REFUSALS = (Draining, InvalidRequest, NotFound, QueueFull)
+
+
 def status_of(error: PerfuseError) -> int:
     """The HTTP status that fits an error."""
     return next(_STATUSES[cls] for cls in type(error).__mro__ if cls in _STATUSES)

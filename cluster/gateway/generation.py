@@ -33,7 +33,6 @@ IGNORED = frozenset(
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "length_penalty": (1,),
     "min_p": (0,),
-    "min_tokens": (0,),
     "best_of": (1,),
     "use_beam_search": (False,),
     "bad_words": ([],),
@@ -84,16 +83,19 @@ class Generation:
 def sampling(
     fields: Fields,
     default_seed: int,
-    max_tokens: int,
+    max_tokens: int | None,
+    default_max_tokens: int,
     logprobs: int | None,
     settings: GatewaySettings,
 ) -> SamplingParams:
     """What both APIs spell alike. Seeds are taken modulo 2^63, so that negative ones are welcome
-    too.
+    too. A default of max_tokens is no less than min_tokens.
     """
+    min_tokens = fields.integer("min_tokens", 0) or 0
     seed = fields.integer("seed", default_seed, -(1 << 63), SEED_MAX)
     params = SamplingParams(
-        max_tokens=max_tokens,
+        max_tokens=max_tokens or max(default_max_tokens, min_tokens),
+        min_tokens=min_tokens,
         temperature=fields.number("temperature", settings.default_temperature, 0.0, 2.0),
         top_p=fields.number("top_p", 1.0, 0.0, 1.0),
         # vLLM writes "all" as -1, and its clients send it.

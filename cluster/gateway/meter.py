@@ -9,26 +9,32 @@ _S_PER_NS = 1e-9
 
 
 class Meter:
-    """`start_ns`: wall nanoseconds at which the request's body had arrived; all times are on that
-    clock.
+    """Whatever becomes of a submission that was let in, it is counted under one reason.
+
+    start_ns   wall nanoseconds at which the request's body had arrived; all times are on that clock
+    to         the model's metrics; None where nobody knows yet that there is one
     """
 
-    def __init__(self, metrics: Metrics, model: str, start_ns: int) -> None:
+    def __init__(
+        self, metrics: Metrics, model: str, start_ns: int, to: ModelMetrics | None = None
+    ) -> None:
         self._metrics = metrics
         self._model = model
         self._start_ns = start_ns
         self._first_ns = 0
         self._last_ns = 0
         self._num_tokens = 0
-        self._to: ModelMetrics | None = None
+        self._to = to
+        self._begun = False
         self._ended = False
 
     def output(self, output: Output, now_ns: int) -> None:
         """Call for each output, before it is written out."""
-        if self._to is None:  # the router took the request, so the model exists
-            self._to = self._metrics.model(self._model)
-            self._to.prompt_tokens.inc(output.num_prompt_tokens)
-        to = self._to
+        # The router took the request, so the model exists.
+        to = self._to = self._to or self._metrics.model(self._model)
+        if not self._begun:
+            self._begun = True
+            to.prompt_tokens.inc(output.num_prompt_tokens)
         num_new = len(output.token_ids)
         if num_new:
             if self._num_tokens == 0:
@@ -47,10 +53,13 @@ class Meter:
             self._finish(to, output, now_ns)
 
     def abandon(self, reason: str) -> None:
-        """The submission ended without a last output: "abort" (the user went away) or "error"."""
+        """The submission ended without a last output: "abort" (the user went away) or "error"; ""
+        is a refusal, which counts where others of its request had begun: as an error.
+        """
         if self._to is not None and not self._ended:
             self._ended = True
-            self._to.success[reason].inc()
+            if reason or self._begun:
+                self._to.success[reason or "error"].inc()
 
     def _finish(self, to: ModelMetrics, output: Output, now_ns: int) -> None:
         self._ended = True

@@ -2,8 +2,8 @@
 
 Clocks: time to first token, gaps and end-to-end times are this process's wall clock, as a user
 feels them. The phase times (queue, prefill, decode, inference) are the cluster's own, in emulated
-seconds, from Output.times. Nothing is recorded for a request before its first output: a refused one
-leaves no trace, and no user can make up a model name that becomes a label.
+seconds, from Output.times. A refused request leaves no trace, and no user can make up a model name
+that becomes a label; every other ends in one `request_success`, whatever its stage.
 """
 
 from collections.abc import Iterator

@@ -21,9 +21,8 @@ class GatewaySettings:
                               (greedy), because an emulated cluster is asked the same question on
                               two kinds of hardware and the answers are compared. Set 1.0 for a
                               drop-in replacement.
-    default_max_tokens_chat   where a chat request names none. The gateway holds no tokenizer, so it
-                              cannot say "whatever room is left"; OpenAI's legacy default of 16 cuts
-                              chats short.
+    default_max_tokens_chat   where a chat request names none, or less where the prompt leaves less
+                              room; OpenAI's legacy default of 16 cuts chats short.
     default_max_tokens        the same for /v1/completions, where OpenAI documents 16.
     seed                      unseeded requests get seeds derived from it and their number, so they
                               differ from one another but a run repeats itself.

@@ -77,8 +77,12 @@ class Control:
 
     def _models(self, message: Message[Models]) -> Facts:
         settings = self._router.settings
-        model = {"id": settings.model, "max_model_len": settings.max_model_len}
-        model["tool_format"] = self._router.tool_format
+        model = {
+            "id": settings.model,
+            "max_model_len": settings.max_model_len,
+            "max_queue": settings.max_queue,
+            "tool_format": self._router.tool_format,
+        }
         if longest := self._router.max_token_chars:
             model["max_token_chars"] = longest
         return Facts({"models": [model]})

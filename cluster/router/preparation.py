@@ -1,9 +1,10 @@
 """From a request and its passages to a prompt that fits, or a refusal."""
 
+from cluster.api.length import answer_tokens
 from cluster.api.request import Request
 from cluster.router.machine.events import PromptPrepared, RequestFailed
 from cluster.router.own_work import OPERATIONS_PER_TOKEN, route_work, tokenise_work
-from cluster.router.prompts import check_length, check_text, prompt_ids, prompt_text
+from cluster.router.prompts import check_ids, check_text, prompt_ids, prompt_text
 from cluster.router.settings import RouterSettings
 from cluster.router.wire import fault_of
 from cluster.text.tokenizer import Tokenizer
@@ -42,14 +43,15 @@ class Preparation:
             # A bug. Whoever asked hears of it, and so does whoever watches the node.
             self._node.failed(f"prompt of {request_id}", error)
             return RequestFailed(clock.now(), request_id, fault_of(error))
-        return PromptPrepared(clock.now(), request_id, ids, hashes)
+        max_tokens = answer_tokens(request, len(ids), self._settings.max_model_len)
+        return PromptPrepared(clock.now(), request_id, ids, hashes, max_tokens)
 
     def _ids(self, request: Request, passages: tuple[str, ...]) -> tuple[int, ...]:
         if request.messages:
             text = prompt_text(request, passages, self._tokenizer)
-            check_text(request, text, self._tokenizer, self._settings.max_model_len)
+            check_text(request, text, self._tokenizer, self._settings.max_model_len, passages)
         ids = tuple(prompt_ids(request, passages, self._tokenizer, self._settings.vocab))
-        check_length(request, len(ids), self._settings.max_model_len)
+        check_ids(request, ids, self._tokenizer, self._settings.max_model_len, passages)
         return ids
 
     def _hashes(self, ids: tuple[int, ...]) -> tuple[str, ...]:

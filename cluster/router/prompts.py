@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from cluster.api.length import check_length, least_answer
 from cluster.api.request import Request
 from cluster.text.tokenizer import Tokenizer
-from workers.errors import ContextTooLong, InvalidRequest
+from workers.errors import InvalidRequest
 
 
 def retrieval_query(request: Request) -> str:
@@ -62,17 +63,29 @@ def check_least(request: Request, tokenizer: Tokenizer, max_model_len: int) -> N
         check_text(request, request.prompt, tokenizer, max_model_len)
 
 
-def check_text(request: Request, text: str, tokenizer: Tokenizer, max_model_len: int) -> None:
+def check_text(
+    request: Request,
+    text: str,
+    tokenizer: Tokenizer,
+    max_model_len: int,
+    passages: Sequence[str] = (),
+) -> None:
     """`check_length` of a text that is not tokenised: as far as its number of characters says."""
-    check_length(request, tokenizer.least_tokens(text), max_model_len, "at least ")
+    retrieved = len(passages), tokenizer.least_tokens("\n".join(passages))
+    least = tokenizer.least_tokens(text)
+    check_length(request, least, max_model_len, "at least ", retrieved)
 
 
-def check_length(request: Request, num_prompt: int, max_model_len: int, accuracy: str = "") -> None:
-    """Raise ContextTooLong unless prompt and answer fit the context together."""
-    max_tokens = request.sampling.max_tokens
-    if num_prompt + max_tokens > max_model_len:
-        raise ContextTooLong(
-            f"the prompt has {accuracy}{num_prompt} tokens and max_tokens is {max_tokens}: "
-            f"together they must not exceed the context of {max_model_len} tokens",
-            param="messages" if request.messages else "prompt",
-        )
+def check_ids(
+    request: Request,
+    ids: Sequence[int],
+    tokenizer: Tokenizer,
+    max_model_len: int,
+    passages: Sequence[str],
+) -> None:
+    """`check_length` of a prompt that is known."""
+    retrieved = 0
+    if passages and len(ids) + least_answer(request) > max_model_len:
+        alone = tokenizer.encode(prompt_text(request, (), tokenizer))
+        retrieved = len(ids) - len(alone)
+    check_length(request, len(ids), max_model_len, passages=(len(passages), retrieved))

@@ -24,8 +24,10 @@ class StopMatcher:
     def stopped(self) -> bool:
         return self.matched is not None
 
-    def push(self, text: str) -> str:
-        """Text that is safe to show; nothing once stopped."""
+    def push(self, text: str, may_stop: bool = True) -> str:
+        """Text that is safe to show; nothing once stopped. A string that is complete where it
+        `may_stop` nothing is text like other text; its end may begin one that does.
+        """
         if self.stopped:
             return ""
         if not self._stops:
@@ -33,10 +35,13 @@ class StopMatcher:
         start = len(self._held)
         self._held += text
         for end, character in enumerate(text, start + 1):
-            self.matched = self._complete(character)
-            if self.matched is not None:
-                safe, self._held = self._held[: end - len(self.matched)], ""
+            complete = self._complete(character)
+            if complete is not None and may_stop:
+                self.matched = complete
+                safe, self._held = self._held[: end - len(complete)], ""
                 return safe
+            if complete is not None:
+                self._go_on()
         keep = len(self._held) - max(self._begun)
         safe, self._held = self._held[:keep], self._held[keep:]
         return safe
@@ -45,6 +50,12 @@ class StopMatcher:
         """The rest, when no more text will come."""
         rest, self._held = self._held, ""
         return rest
+
+    def _go_on(self) -> None:
+        """Of what is complete, as much as may begin another."""
+        for index, stop in enumerate(self._stops):
+            if self._begun[index] == len(stop):
+                self._begun[index] = self._borders[index][-1]
 
     def _complete(self, character: str) -> str | None:
         """The longest string that this character completes (Knuth, Morris, Pratt 1977)."""

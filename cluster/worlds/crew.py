@@ -77,6 +77,7 @@ class Crew:
             timeout_ns=blueprint.timeout_ns,
             num_batches=blueprint.scenario.model.micro_batches,
             local_step=local_step,
+            eos_token_ids=blueprint.model.eos_token_ids,
         )
         pool = None
         if blueprint.scenario.placement.kv_pool:

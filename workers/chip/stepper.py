@@ -19,6 +19,7 @@ from workers.experts.routing import RoutingTable
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
+from workers.model.min_tokens import held_back
 from workers.model.program import Hidden
 from workers.model.sampling import Choice, choose_all
 from workers.node import Node
@@ -66,8 +67,10 @@ class Stepper:
         timeout_ns: int,
         num_batches: Literal[1, 2] = 1,
         local_step: LocalStep | None = None,
+        eos_token_ids: Sequence[int] = (),
     ) -> None:
         self._node, self._model, self.table = node, model, table
+        self._eos = eos_token_ids
         self._num_batches, self._local_step = num_batches, local_step
         self._interpreter = Interpreter(node, exchange, timeout_ns)
 
@@ -145,8 +148,12 @@ class Stepper:
             self._node.rng.uniform("sample", p.seed, item.seq.num_outputs) if p.temperature else 0.0
             for item, p in zip(items, params, strict=True)
         ]
+        held = [
+            held_back(p, item.seq.num_outputs, self._eos)
+            for item, p in zip(items, params, strict=True)
+        ]
         try:
-            choices = choose_all(shaped.logits_RV, params, uniforms, shaped.weighed_RV)
+            choices = choose_all(shaped.logits_RV, params, uniforms, held, shaped.weighed_RV)
         except ValueError as error:  # a broken model must not end the chip's loop
             raise PerfuseError(str(error)) from error
         ids = [item.seq.seq_id for item in items]

@@ -14,6 +14,7 @@ from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip, open_experts
 from workers.model.grammar import Grammars, Vocabulary
 from workers.model.local import local_step
+from workers.model.min_tokens import held_back
 from workers.model.sampling import Choice, choose_all
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaper import Shaper
@@ -90,7 +91,8 @@ class Reference:
             if want_logits:
                 rows.append(logits_V.copy())
             chance = uniform(len(choices)) if uniform else 0.0
-            choice = _choose(logits_V, params, chance, shaper, tokens, len(prompt_ids))
+            held = held_back(params, len(choices), self.config.eos_token_ids)
+            choice = _choose(logits_V, params, chance, held, shaper, tokens, len(prompt_ids))
             choices.append(choice)
             tokens.append(choice.token_id)
             if choice.token_id in ends or choice.token_id in params.stop_token_ids:
@@ -145,6 +147,7 @@ def _choose(
     logits_V: NDArray[np.float32],
     params: SamplingParams,
     uniform: float,
+    held: Sequence[int],
     shaper: Shaper | None,
     tokens: Sequence[int],
     num_prompt: int,
@@ -154,7 +157,9 @@ def _choose(
         shaper.forbid(allowed_V, tokens, num_prompt)
         weighed_V = allowed_V.copy()
         shaper.weigh(weighed_V, tokens, num_prompt)
-    return choose_all(allowed_V[np.newaxis], (params,), (uniform,), weighed_V[np.newaxis])[0]
+    return choose_all(allowed_V[np.newaxis], (params,), (uniform,), (held,), weighed_V[np.newaxis])[
+        0
+    ]
 
 
 def _no_vocabulary() -> Vocabulary:

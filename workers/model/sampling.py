@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels import sampling
+from workers.model.min_tokens import without
 from workers.model.sampling_params import SamplingParams
 
 
@@ -29,15 +30,21 @@ class Choice:
     margin: float
 
 
-def choose(logits_V: NDArray[np.float32], params: SamplingParams, uniform: float) -> Choice:
+def choose(
+    logits_V: NDArray[np.float32],
+    params: SamplingParams,
+    uniform: float,
+    held: Sequence[int] = (),
+) -> Choice:
     """Choose one token of `logits_V` ([V] fp32): `choose_all` for one row."""
-    return choose_all(logits_V[np.newaxis], (params,), (uniform,))[0]
+    return choose_all(logits_V[np.newaxis], (params,), (uniform,), (held,))[0]
 
 
 def choose_all(
     logits_RV: NDArray[np.float32],
     params: Sequence[SamplingParams],
     uniforms: Sequence[float],
+    held: Sequence[Sequence[int]] = (),
     weighed_RV: NDArray[np.float32] | None = None,
 ) -> list[Choice]:
     """Choose one token for each row of `logits_RV` ([R, V] fp32), each with its own parameters.
@@ -49,11 +56,14 @@ def choose_all(
     logits, on an infinite largest logit where a row is sampled, and then on a `uniform` outside
     [0, 1).
 
+    held         of each row, tokens not to be chosen where there are others; log-probabilities take
+                 no notice
     weighed_RV   what the choice is made of, where that differs from what log-probabilities are of:
                  with biases and penalties
     """
+    open_RV = without(logits_RV if weighed_RV is None else weighed_RV, held)
     ids, margins = sampling.choose(
-        np.require(logits_RV if weighed_RV is None else weighed_RV, np.float32, ("C", "A")),
+        np.require(open_RV, np.float32, ("C", "A")),
         np.array([p.temperature for p in params], dtype=np.float64),
         np.array([p.top_k for p in params], dtype=np.int64),
         np.array([p.top_p for p in params], dtype=np.float64),

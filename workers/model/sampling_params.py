@@ -20,6 +20,7 @@ class SamplingParams:
     temperature 0 is greedy. top_k 0 means all. logprobs None means none are wanted; 0 means the
     chosen token's only; k adds the k most likely. return_logits sends each token's row of logits
     along: to compare with other implementations, not to serve. shaping None changes no logit.
+    Before min_tokens no end token is chosen, and no stop string looked for.
     """
 
     max_tokens: int = 16
@@ -30,6 +31,7 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
+    min_tokens: int = 0
     logprobs: int | None = None
     return_logits: bool = False
     shaping: Shaping | None = None
@@ -45,6 +47,12 @@ class SamplingParams:
         """Raise InvalidRequest naming the first parameter that is out of range."""
         checks = (
             (self.max_tokens >= 1, "max_tokens", self.max_tokens, "at least 1"),
+            (
+                0 <= self.min_tokens <= self.max_tokens,
+                "min_tokens",
+                self.min_tokens,
+                f"between 0 and max_tokens ({self.max_tokens})",
+            ),
             (0.0 <= self.temperature <= 2.0, "temperature", self.temperature, "between 0 and 2"),
             (0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0 and at most 1"),
             (0 <= self.top_k < 1 << 63, "top_k", self.top_k, "0 (all) or more, in 64 bits"),
@@ -81,10 +89,12 @@ class SamplingParams:
 
     def wire_bytes(self) -> int:
         """Numbers of 8 bytes (max_tokens, temperature, top_p, top_k, seed and, where wanted,
-        logprobs), truth values of 1, stop strings in UTF-8, token ids of 8; and the shaping's.
+        logprobs and min_tokens), truth values of 1, stop strings in UTF-8, token ids of 8; and the
+        shaping's.
         """
         stops = sum(len(stop.encode()) for stop in self.stop)
-        numbers = 5 + (self.logprobs is not None) + len(self.stop_token_ids)
+        numbers = 5 + (self.logprobs is not None) + (self.min_tokens > 0)
+        numbers += len(self.stop_token_ids)
         shaping = 0 if self.shaping is None else self.shaping.wire_bytes()
         return 8 * numbers + 2 + stops + shaping
 
@@ -100,4 +110,4 @@ class SamplingParams:
 
 def _many(values: Sequence[object]) -> str:
     """A list that may be far too long to be shown."""
-    return f"{list(values)!r}" if len(values) <= 8 else f"a list of {len(values)}"
+    return shown(list(values)) if len(values) <= 8 else f"a list of {len(values)}"

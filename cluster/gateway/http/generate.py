@@ -12,19 +12,22 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from cluster.gateway.answer import Writer
 from cluster.gateway.desk import Desk
-from cluster.gateway.errors import is_internal, reply
+from cluster.gateway.errors import REFUSALS, is_internal, reply
 from cluster.gateway.generation import Generation
+from cluster.gateway.http.connection import CONNECTION
 from cluster.gateway.http.shell import ErrorResponse
 from cluster.gateway.merge import merged
 from cluster.gateway.meter import Meter
 from cluster.gateway.naming import Name
 from cluster.gateway.progress import Progress
+from cluster.gateway.unread import Unread
 from workers.errors import CorruptMessage, Draining, PerfuseError
 
 log = logging.getLogger(__name__)
@@ -52,8 +55,15 @@ class GenerationResponse(Response):
     """Owns the submissions: when `__call__` ends, all of them are closed."""
 
     def __init__(
-        self, desk: Desk, generation: Generation, answer: Writer, name: Name, start_ns: int
+        self,
+        desk: Desk,
+        generation: Generation,
+        answer: Writer,
+        name: Name,
+        start_ns: int,
+        is_served: bool,
     ) -> None:
+        """`is_served`: the model exists, so its name may be counted under."""
         super().__init__()
         self._desk = desk
         self._generation = generation
@@ -63,11 +73,13 @@ class GenerationResponse(Response):
         self._progress: Sequence[Progress] = [
             Progress(keep=not generation.stream) for _ in requests
         ]
-        self._meters = [Meter(desk.metrics, generation.model, start_ns) for _ in requests]
+        model = desk.metrics.model(generation.model) if is_served else None
+        self._meters = [Meter(desk.metrics, generation.model, start_ns, model) for _ in requests]
         self._num_writes = 0
         self._writing = False
         self._started = False
         self._complete = False
+        self._given_up = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -86,7 +98,9 @@ class GenerationResponse(Response):
             await asyncio.gather(work, gone, return_exceptions=True)
             self._abandon("abort")
             self._desk.leave(self._name.unique)
-        if not work.cancelled():
+        if self._given_up:
+            self._give_up(scope)
+        elif not work.cancelled():
             work.result()
         elif present and self._desk.ending:
             ended = Draining("the gateway shut down before this answer was complete")
@@ -109,37 +123,65 @@ class GenerationResponse(Response):
                 return gone not in done
             # A timer for each write would cost more than the write: look now and then instead.
             if self._writing and self._num_writes == before:
-                log.warning("request %s: the client stopped reading", self._name.unique)
+                self._given_up = "time"
                 return False
+
+    def _give_up(self, scope: Scope) -> None:
+        """What is unsent is of no use to a client that does not read it."""
+        log.warning("request %s: the client does not read", self._name.unique)
+        self._desk.metrics.given_up.labels(self._given_up).inc()
+        if CONNECTION in scope:
+            scope[CONNECTION].abort()
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._run(send)
+            await self._run(scope, send)
         except Exception as error:
-            self._abandon("error")
+            self._abandon("" if isinstance(error, REFUSALS) else "error")
             await self._fail(error, scope, receive, send)
 
-    async def _run(self, send: Send) -> None:
-        stream = self._generation.stream
+    async def _run(self, scope: Scope, send: Send) -> None:
+        if not self._generation.stream:
+            await self._follow(None, None)
+            await self._send_whole(await self._whole(), send)
+            return
+        if CONNECTION in scope:
+            scope[CONNECTION].is_stream = True
+        limits = self._desk.settings
+        end = partial(self._too_much_waits, asyncio.current_task())
+        unread = Unread(self._desk.unread, limits.max_unread_bytes, end)
+        try:
+            await self._follow(send, unread)
+        finally:
+            unread.close()
+
+    def _too_much_waits(self, work: "asyncio.Task[None] | None") -> None:
+        assert work is not None, "a task runs this"
+        self._given_up = "bytes"
+        work.cancel()
+
+    async def _follow(self, send: Send | None, unread: Unread | None) -> None:
+        """All outputs, each sent as it comes if it is to be `send`."""
         num_open = len(self._progress)
-        async with aclosing(merged(self._desk.client, self._generation.requests)) as outputs:
+        requests = self._generation.requests
+        async with aclosing(merged(self._desk.client, requests, unread)) as outputs:
             async for index, output in outputs:
                 # First the checks: an output that is an error is no output to meter.
                 self._progress[index].add(output)
                 self._meters[index].output(output, self._desk.now_ns())
                 num_open -= bool(output.finish_reason)
-                if stream:
+                if send is not None:
                     data = self._answer.chunk(index, output, self._progress)
                     await self._write(data, num_open == 0, send)
         if num_open:
             raise CorruptMessage(f"{num_open} choices ended without a finish reason")
-        if not stream:
-            self._started = self._complete = True
-            size = sum(progress.num_parts for progress in self._progress) * OPERATIONS_PER_PART
-            answer, progress = self._answer, self._progress
-            await self._send_whole(
-                await self._desk.aside.run(size, lambda: answer.whole(progress)), send
-            )
+
+    async def _whole(self) -> bytes:
+        self._started = self._complete = True
+        answer, progress = self._answer, self._progress
+        self._progress = ()  # may be large, and is written once
+        size = sum(one.num_parts for one in progress) * OPERATIONS_PER_PART
+        return await self._desk.aside.run(size, lambda: answer.whole(progress))
 
     async def _send_whole(self, body: bytes, send: Send) -> None:
         length = str(len(body)).encode("ascii")
@@ -179,6 +221,7 @@ class GenerationResponse(Response):
             await send({"type": "http.response.body", "body": event})
 
     def _abandon(self, reason: str) -> None:
+        """See Meter."""
         for meter in self._meters:
             meter.abandon(reason)
 

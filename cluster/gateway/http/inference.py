@@ -22,7 +22,9 @@ from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.tools.chat_form import ToolForm
 from workers.errors import NotFound
-from workers.host.aside import IN_LINE_MAX
+
+# Whoever watches may ask for the status alone: the server sends no body to HEAD.
+READ = ["GET", "HEAD"]
 
 Parse = Callable[[object, Name, int, GatewaySettings], Generation]
 # With the format in which the model writes calls.
@@ -41,8 +43,9 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     name: Name = request.scope[NAME]
     size = len(raw) * OPERATIONS_PER_BYTE
     generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
-    if size >= IN_LINE_MAX:
-        check_fits(generation, await desk.client.models())
+    model = await desk.served(generation.model)
+    if model is not None:
+        check_fits(generation, model, limits.max_alternatives)
     await desk.constraints.check(generation)
     tool_format = ""
     if generation.calling is not None:
@@ -51,7 +54,8 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     if not generation.is_seeded:
         generation = generation.seeded(desk.naming.seed())
     desk.naming.seed_taken()
-    return GenerationResponse(desk, generation, write(generation, tool_format), name, start_ns)
+    answer = write(generation, tool_format)
+    return GenerationResponse(desk, generation, answer, name, start_ns, model is not None)
 
 
 def add_inference_routes(app: FastAPI, desk: Desk) -> None:
@@ -70,11 +74,11 @@ def add_inference_routes(app: FastAPI, desk: Desk) -> None:
     async def completions(request: Request) -> Response:
         return await generate(desk, request, parse_completion, write_completion)
 
-    @app.get("/v1/models")
+    @app.api_route("/v1/models", methods=READ)
     async def models() -> Response:
         return json_response({"object": "list", "data": await desk.models()})
 
-    @app.get("/v1/models/{model_id:path}")
+    @app.api_route("/v1/models/{model_id:path}", methods=READ)
     async def model(model_id: str) -> Response:
         for found in await desk.models():
             if found["id"] == model_id:

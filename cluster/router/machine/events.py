@@ -53,12 +53,14 @@ class PromptPrepared:
     """Its prompt is known and fits: it is accepted, and promised an end.
 
     block_hashes   of the prompt's full blocks, hexadecimal; see BlockManager
+    max_tokens     of its answer, as far as there is room; 0: as the request says
     """
 
     at_ns: int
     request_id: str
     prompt_ids: tuple[int, ...]
     block_hashes: tuple[str, ...]
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The life of a request, stage by stage, until chips take over."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from cluster.router.machine.actions import Accept, AwaitDeadline, Prepare, Retrieve
 from cluster.router.machine.chips import Prompt
@@ -95,7 +96,12 @@ def prompt_prepared(turn: Turn, event: PromptPrepared) -> None:
     request = turn.request_in(event.request_id, Preparing)
     turn.check(event.prompt_ids, f"the prompt of {event.request_id} is empty")
     num_tokens, blocks_for = len(event.prompt_ids), turn.state.blocks_for
-    blocks = blocks_for(num_tokens + request.request.sampling.max_tokens)
+    sampling = request.request.sampling
+    max_tokens = event.max_tokens or sampling.max_tokens
+    if max_tokens != sampling.max_tokens:
+        shorter = replace(sampling, max_tokens=max_tokens)
+        request.request = replace(request.request, sampling=shorter)
+    blocks = blocks_for(num_tokens + max_tokens)
     first_blocks = blocks_for(num_tokens + 1)
     request.prompt = Prompt(event.prompt_ids, event.block_hashes, blocks, first_blocks)
     request.spend("preparation", turn.at_ns - request.since_ns)

@@ -16,18 +16,26 @@ from cluster.text.tokenizer import Tokenizer
 class StreamText:
     """Text of one stream as far as it is safe to show."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str], has_tools: bool) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, stops: Sequence[str], min_tokens: int, *, has_tools: bool
+    ) -> None:
         shown = tokenizer.tool_marks if has_tools else frozenset()
         self._detokenizer = IncrementalDetokenizer(tokenizer, shown)
-        self._stops = StopMatcher(stops)
+        self._stops, self._min_tokens, self._num_tokens = StopMatcher(stops), min_tokens, 0
 
     def push(self, token_id: int) -> str:
         """Text that this token completes; nothing once a stop string was met."""
-        return self._stops.push(self._detokenizer.push((token_id,)))
+        self._num_tokens += 1
+        return self._stops.push(self._detokenizer.push((token_id,)), self._may_stop)
 
     def flush(self) -> str:
         """What is still held back; the stream is over."""
-        return self._stops.push(self._detokenizer.flush()) + self._stops.flush()
+        return self._stops.push(self._detokenizer.flush(), self._may_stop) + self._stops.flush()
+
+    @property
+    def _may_stop(self) -> bool:
+        """A string may end the answer in the text of its latest token."""
+        return self._num_tokens > self._min_tokens
 
     @property
     def is_stopped(self) -> bool:
@@ -45,8 +53,9 @@ class Texts:
         """As it is after the delivered tokens of this request."""
         text = self._texts.get(request.request_id)
         if text is None:
+            sampling, has_tools = request.request.sampling, bool(request.request.tools)
             text = StreamText(
-                self.tokenizer, request.request.sampling.stop, bool(request.request.tools)
+                self.tokenizer, sampling.stop, sampling.min_tokens, has_tools=has_tools
             )
             for token_id in request.stream.tokens:
                 text.push(token_id)

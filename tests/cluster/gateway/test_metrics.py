@@ -10,6 +10,7 @@ from cluster.gateway.client import ClusterState
 from cluster.gateway.meter import Meter
 from cluster.gateway.metrics import PHASE_BUCKETS, TOKEN_BUCKETS, TTFT_BUCKETS, Metrics
 from tests.cluster.gateway.fake_router import MODEL, FakeRouter, forever, say, world
+from workers.errors import ContextTooLong, DeadlineExceeded, NotFound, PeerDead, QueueFull
 
 LABELS = {"model_name": MODEL, "engine": "0"}
 S_NS = 10**9
@@ -103,7 +104,7 @@ def test_metrics_have_vllms_names_labels_and_buckets():
 
 
 @pytest.mark.live
-def test_aborted_and_failed_requests_are_counted_once_they_had_begun():
+def test_aborted_and_failed_requests_are_counted():
     def script(request):
         if request.prompt == "fail":
             return [Output(request.request_id, 0, (1,), "a"), RuntimeError("x")]
@@ -119,6 +120,66 @@ def test_aborted_and_failed_requests_are_counted_once_they_had_begun():
             got = samples((await w.http.get("/metrics")).text)
             assert got[("vllm:request_success_total", "error")] == 1
             assert got[("vllm:request_success_total", "abort")] == 1
+
+    asyncio.run(main())
+
+
+def silent(request):
+    return [asyncio.Event()]
+
+
+@pytest.mark.live
+def test_requests_that_end_before_their_first_output_are_counted():
+    """4 that run and 10 that wait hang up: 14; so does one of three choices that all wait."""
+
+    def script(request):
+        return (forever if request.prompt == "run" else silent)(request)
+
+    async def main():
+        async with world(FakeRouter(script=script)) as w:
+            names = ["run"] * 4 + ["wait"] * 10
+            asking = [asyncio.create_task(w.complete(prompt=name)) for name in names]
+            asking.append(asyncio.create_task(w.complete(prompt="wait", n=3, stream=True)))
+            while len(w.router.requests) < 17:
+                await asyncio.sleep(0.01)
+            for task in asking:
+                task.cancel()
+            await w.router.until_closed()
+            while w.server.desk.num_open:
+                await asyncio.sleep(0.01)
+            got = samples((await w.http.get("/metrics")).text)
+            assert got[("vllm:request_success_total", "abort")] == 17
+            assert got[("vllm:request_success_total", "error")] == 0
+            assert got[("vllm:prompt_tokens_total",)] == 12  # of the 4 whose prompts were read
+
+    asyncio.run(main())
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (DeadlineExceeded("late"), 1),
+        (PeerDead("gone"), 1),
+        (RuntimeError("a bug"), 1),
+        (QueueFull("full"), 0),
+        (ContextTooLong("long"), 0),
+        (NotFound("no such store"), 0),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_fails_before_its_first_output_is_an_error_and_a_refusal_nothing(error, counted):
+    async def main():
+        async with world(FakeRouter(script=lambda request: [error])) as w:
+            assert (await w.chat()).status_code >= 400
+            assert (await w.chat(stream=True)).status_code >= 400
+            assert (await w.chat(model="gpt-9")).status_code == 404
+            text = (await w.http.get("/metrics")).text
+            assert "gpt-9" not in text
+            got = samples(text)
+            reasons = ("stop", "length", "abort", "error")
+            counts = [got[("vllm:request_success_total", reason)] for reason in reasons]
+            assert counts == [0, 0, 0, 2 * counted]
 
     asyncio.run(main())
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.api.length import answer_tokens, check_length
 from cluster.api.request import Request
-from cluster.router.prompts import check_length, prompt_ids, retrieval_query
+from cluster.router.prompts import check_ids, check_text, prompt_ids, retrieval_query
 from cluster.text.tokenizer import Tokenizer
 from configs.presets import model_folder
 from workers.errors import ContextTooLong, InvalidRequest
@@ -69,5 +70,39 @@ def test_what_is_looked_for() -> None:
 
 def test_prompt_and_answer_fit_together_to_the_token() -> None:
     check_length(asked(prompt="x"), 90, 100)
-    with pytest.raises(ContextTooLong, match=r"91 tokens and max_tokens is 10.*100"):
+    with pytest.raises(ContextTooLong) as refused:
         check_length(asked(prompt="x"), 91, 100)
+    assert refused.value.message == (
+        "This model's maximum context length is 100 tokens. The prompt has 91 tokens, and "
+        "max_tokens is 10, together 101: shorten the prompt or ask for a shorter answer"
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_prompt", "answer"), [(90, 10), (91, 9), (99, 1)], ids=["all", "less", "one"]
+)
+def test_a_default_shrinks_to_the_room_left(num_prompt: int, answer: int) -> None:
+    request = asked(prompt="x", shortens=True)
+    check_length(request, num_prompt, 100)
+    assert answer_tokens(request, num_prompt, 100) == answer
+
+
+def test_a_default_needs_room_for_one_token_and_for_min_tokens() -> None:
+    with pytest.raises(ContextTooLong, match="100 tokens, which leaves no room for an answer"):
+        check_length(asked(prompt="x", shortens=True), 100, 100)
+    least = SamplingParams(max_tokens=10, min_tokens=5)
+    check_length(Request("r", "m", least, prompt="x", shortens=True), 95, 100)
+    with pytest.raises(ContextTooLong, match="min_tokens is 5, together 101"):
+        check_length(Request("r", "m", least, prompt="x", shortens=True), 96, 100)
+
+
+def test_passages_are_named_where_they_are_what_is_too_long() -> None:
+    """Two passages of 12 bytes are 25 tokens with their line ends where no two bytes merge."""
+    passages, request = ("zqxzqxzqxzqx", "zqxzqxzqxzqx"), asked(prompt="Q")
+    ids = prompt_ids(request, passages, tokenizer(), VOCAB)
+    retrieved = len(ids) - len(tokenizer().encode("Q"))
+    words = rf"has {len(ids)} tokens, {retrieved} of them in 2 retrieved passages.*top_k"
+    with pytest.raises(ContextTooLong, match=words):
+        check_ids(request, ids, tokenizer(), len(ids) + 9, passages)
+    with pytest.raises(ContextTooLong, match=r"at least .* 2 retrieved passages"):
+        check_text(request, "\n".join((*passages, "Q")), tokenizer(), 10, passages)

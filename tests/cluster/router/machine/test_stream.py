@@ -106,3 +106,16 @@ def test_an_end_token_stays_out_of_the_text_and_says_so() -> None:
     assert [output.text for output in outputs] == ["a", "", ""]
     assert [output.token_ids for output in outputs] == [(a,), (special,), (a,)]
     assert [output.logprobs[0].shown for output in outputs] == [True, False, False]
+
+
+def test_before_min_tokens_a_stop_string_is_text_and_may_begin_one_that_is_not() -> None:
+    """Of "ababab", "abab" is complete with the fourth token, and again with the sixth."""
+    letters = [tokenizer().encode(letter)[0] for letter in "ababab"]
+    for min_tokens, shown in ((0, ""), (4, "ab"), (5, "ab"), (6, "ababab")):
+        for restart in range(7):
+            request = request_state("r", stop=("abab",), min_tokens=min_tokens)
+            told = [token(i, each, "length" if i == 5 else "") for i, each in enumerate(letters)]
+            outputs = push_all(request, told[:restart], Texts(tokenizer()))
+            outputs += push_all(request, told[restart:], Texts(tokenizer()))
+            assert "".join(output.text for output in outputs) == shown
+            assert outputs[-1].finish_reason == ("length" if min_tokens == 6 else "stop")
