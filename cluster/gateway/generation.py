@@ -8,6 +8,7 @@ from cluster.gateway.constraint import read_shaping
 from cluster.gateway.fields import Fields
 from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
+from cluster.gateway.stream_options import stream_options
 from cluster.gateway.tools.calling import Calling
 from workers.errors import InvalidRequest
 from workers.model.sampling_params import SamplingParams
@@ -37,6 +38,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "use_beam_search": (False,),
     "bad_words": ([],),
     "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True, False),
     "include_stop_str_in_output": (False,),
 }
 
@@ -134,7 +136,7 @@ def fan_out(
             f"retrieval with {len(prompts)} prompts: send one prompt a request", param="retrieval"
         )
     stream = fields.boolean("stream")
-    include_usage, usage_each = _stream_options(fields, stream)
+    include_usage, usage_each = stream_options(fields, stream)
     fields.refuse_rest(IGNORED, NEUTRAL | extra_neutral)
     requests = tuple(
         _choice(prompt, p * n + i, i) for p, prompt in enumerate(prompts) for i in range(n)
@@ -161,22 +163,6 @@ def _choice(prompt: Request, index: int, i: int) -> Request:
 
 def _with_seed(request: Request, seed: int) -> Request:
     return replace(request, sampling=replace(request.sampling, seed=seed))
-
-
-def _stream_options(fields: Fields, stream: bool) -> tuple[bool, bool]:
-    options = fields.take("stream_options")
-    if options is None:
-        return False, False
-    if not stream:
-        raise InvalidRequest(
-            "stream_options without stream: set stream to true", param="stream_options"
-        )
-    inner = Fields(options, "stream_options")
-    include = inner.boolean("include_usage")
-    each = inner.boolean("continuous_usage_stats")
-    # Obfuscation pads chunks against traffic analysis; we have none to switch off.
-    inner.refuse_rest(frozenset(), {"include_obfuscation": (False,)})
-    return include, include and each
 
 
 def _strings(fields: Fields, key: str) -> tuple[str, ...]:

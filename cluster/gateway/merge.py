@@ -7,6 +7,7 @@ from contextlib import aclosing
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.client import RouterClient
+from cluster.gateway.unread import Waits
 
 # Outputs of all choices that may wait for a slow reader; a full queue makes their generators wait,
 # too.
@@ -20,7 +21,7 @@ _Item = tuple[int, Output | Exception | None]
 
 
 async def merged(
-    client: RouterClient, requests: Sequence[Request]
+    client: RouterClient, requests: Sequence[Request], waits: Waits | None = None
 ) -> AsyncGenerator[tuple[int, Output], None]:
     """Submit all and yield (index, output) as they come.
 
@@ -28,7 +29,7 @@ async def merged(
     submissions are closed when it has ended.
     """
     if len(requests) == 1:  # the common case pays for no queue and no task
-        async with aclosing(client.submit(requests[0])) as outputs:
+        async with aclosing(client.submit(requests[0], waits)) as outputs:
             async for output in outputs:
                 yield 0, output
         return
@@ -37,7 +38,7 @@ async def merged(
     if not _is_large(requests[0]):
         begun.set()
     pumps = [
-        asyncio.create_task(_pump(client, request, index, queue, begun))
+        asyncio.create_task(_pump(client, request, index, queue, begun, waits))
         for index, request in enumerate(requests)
     ]
     try:
@@ -60,8 +61,7 @@ def _is_large(request: Request) -> bool:
     """Whether the first choice goes ahead: if it is refused the others need not travel, and if not
     they find its prompt computed.
     """
-    texts = (request.prompt or "", *(message.get("content") or "" for message in request.messages))
-    return max(len(request.prompt_ids), sum(map(len, texts))) > LARGE
+    return max(len(request.prompt_ids), sum(map(len, request.texts()))) > LARGE
 
 
 async def _pump(
@@ -70,12 +70,13 @@ async def _pump(
     index: int,
     queue: asyncio.Queue[_Item],
     begun: asyncio.Event,
+    waits: Waits | None,
 ) -> None:
     """`begun`: the first choice, which does not wait for it, has its first token."""
     try:
         if index:
             await begun.wait()
-        async with aclosing(client.submit(request)) as outputs:
+        async with aclosing(client.submit(request, waits)) as outputs:
             async for output in outputs:
                 begun.set()
                 await queue.put((index, output))

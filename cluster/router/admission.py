@@ -45,8 +45,7 @@ def _check_chars(state: RouterState, request: Request) -> None:
 
 def num_chars(request: Request) -> int:
     """Of its texts."""
-    texts = (request.prompt or "", *(str(m.get("content", "")) for m in request.messages))
-    return sum(map(len, texts)) + plain_bytes(request.tools)
+    return sum(map(len, request.texts())) + plain_bytes(request.tools)
 
 
 def find_store(state: RouterState, store_id: str) -> StoreState:

@@ -23,9 +23,8 @@ def tokenise_work(request: Request, passages: Sequence[str]) -> Work | None:
     """Rendering and tokenising; None where token ids came."""
     if request.prompt_ids:
         return None
-    texts = [*passages, request.prompt or ""]
-    texts += [str(message.get("content", "")) for message in request.messages]
-    num_bytes = sum(len(text.encode()) for text in texts) + plain_bytes(request.tools)
+    num_bytes = sum(len(text.encode()) for text in (*passages, *request.texts()))
+    num_bytes += plain_bytes(request.tools)
     return Work("tokenise", (Demand(SCALAR, num_bytes * OPERATIONS_PER_BYTE),))
 
 
