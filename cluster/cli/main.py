@@ -75,6 +75,7 @@ def serve(
     model: serve_options.Model = None,
     host: serve_options.Host = "127.0.0.1",
     port: serve_options.Port = 8000,
+    allowed_origins: serve_options.AllowedOrigins = None,
     served_model_name: serve_options.Key[str] = None,
     dtype: serve_options.Key[str] = None,
     quantization: serve_options.Key[str] = None,
@@ -107,7 +108,8 @@ def serve(
             enable_prefix_caching=enable_prefix_caching, seed=seed,
             world=world, emulation=emulation, dilation=dilation,
         )  # fmt: skip
-        serve_http(scenario or ("server" if model else "demo"), changes, host, port)
+        origins = serve_options.origins(allowed_origins or ())
+        serve_http(scenario or ("server" if model else "demo"), changes, host, port, origins)
 
 
 @app.command()

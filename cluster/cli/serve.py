@@ -13,12 +13,19 @@ from cluster.worlds.choice import live_world
 from configs.schema import Scenario, load_scenario
 
 
-def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> None:
+def serve_http(
+    name: str,
+    changes: dict[str, object],
+    host: str,
+    port: int,
+    allowed_origins: tuple[str, ...] = (),
+) -> None:
     """Serve until SIGINT or SIGTERM, then drain and stop everything; a second one does not wait.
 
     Raises ScenarioError, CheckpointError, ValueError where the address cannot be had, PeerDead
     where what serves has died.
     """
+    settings = GatewaySettings(allowed_origins=allowed_origins)
     scenario = load_scenario(name, changes)
     if scenario.cluster.world == "virtual" and "cluster.world" not in changes:
         scenario = load_scenario(name, {**changes, "cluster.world": "local"})
@@ -37,7 +44,7 @@ def serve_http(name: str, changes: dict[str, object], host: str, port: int) -> N
         }
         try:
             try:
-                url = world.ask_gateway("serve_http", host, port, GatewaySettings())
+                url = world.ask_gateway("serve_http", host, port, settings)
             except OSError as error:
                 raise _no_address(host, port, error) from error
             console.print(

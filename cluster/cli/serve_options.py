@@ -1,8 +1,11 @@
 """The options of `perfuse serve`, under vLLM's names where vLLM has them, and what they replace."""
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import typer
+
+from configs.outside import load_json
 
 T = TypeVar("T")
 
@@ -21,6 +24,14 @@ Model = Annotated[
 ]
 Host = Annotated[str, typer.Option(help="address to listen on")]
 Port = Annotated[int, typer.Option(help="port; 0 takes a free one")]
+AllowedOrigins = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="web pages whose browsers may call (CORS): http://localhost:3000, or '*' for any; "
+        "several times, or a JSON list",
+        show_default=False,
+    ),
+]
 World = Annotated[
     str | None,
     typer.Option(
@@ -62,6 +73,17 @@ KEYS = {
     "emulation": "cluster.emulation",
     "dilation": "cluster.dilation",
 }
+
+
+def origins(given: Sequence[str]) -> tuple[str, ...]:
+    """Each is an origin, or a JSON list of them as vLLM takes it. Raises ValueError."""
+    found: list[str] = []
+    for text in given:
+        value = load_json(text) if text.lstrip().startswith("[") else [text]
+        if not all(isinstance(origin, str) for origin in value):
+            raise ValueError(f"--allowed-origins {text}: it must be a list of strings")
+        found += value
+    return tuple(found)
 
 
 def changed_keys(set_keys: dict[str, object], **options: object) -> dict[str, object]:

@@ -32,6 +32,11 @@ _TYPES = {
 }
 
 
+# Whatever was sent, its error is short: of a name or value it shows at most 80 characters, and none
+# has many of them.
+_MESSAGE_MAX, _PARAM_MAX = 1000, 100
+
+
 class BodyTooLarge(InvalidRequest):
     """More bytes than the gateway reads."""
 
@@ -135,9 +140,9 @@ def _retry_after_s(error: PerfuseError) -> int:
 
 def _body(message: str, status: int, param: str | None, code: str) -> bytes:
     error: dict[str, Any] = {
-        "message": message,
+        "message": message if len(message) <= _MESSAGE_MAX else message[:_MESSAGE_MAX] + "...",
         "type": _TYPES.get(status, "invalid_request_error"),
-        "param": param,
+        "param": param and param[:_PARAM_MAX],
         "code": code,
     }
     return orjson.dumps({"error": error})

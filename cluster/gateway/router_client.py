@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from cluster.api.deadlines import too_late
 from cluster.api.embedding import Embedded
 from cluster.api.kinds import (
     Cancel,
@@ -26,8 +27,9 @@ from cluster.api.request import Request
 from cluster.gateway.arrived import Arrived
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
 from cluster.gateway.embed_calls import embed_all
+from cluster.gateway.reader import Reader
+from cluster.gateway.unread import Waits
 from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
-from workers.host.mailbox import Mailbox
 from workers.node import Node
 from workers.wire.kind import Kind
 from workers.wire.membership import Member
@@ -64,7 +66,7 @@ class MessageRouterClient:
         self._given_up: set[str] = set()
         self._port = node.port(name)
         self._port.on(Outputs, self._outputs)
-        self._readers: dict[str, Mailbox[Output | PerfuseError]] = {}
+        self._readers: dict[str, Reader] = {}
         node.members.on_leave.append(self._peer_left)
         node.members.on_join.append(self._peer_joined)
 
@@ -77,7 +79,7 @@ class MessageRouterClient:
             logits = message.content.logits.get(str(index))
             reader = self._readers.get(told.request_id)
             if reader is not None:  # else it was cancelled meanwhile
-                reader.put(told if logits is None else replace(told, logits=logits))
+                reader.came(told if logits is None else replace(told, logits=logits))
 
     def _peer_left(self, member: Member, reason: str) -> None:
         if not self._carries_router(member):
@@ -126,7 +128,9 @@ class MessageRouterClient:
         clock.join_wall()
         return clock.deadline_floor(clock.now() + within_ns)
 
-    async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+    async def submit(
+        self, request: Request, waits: Waits | None = None
+    ) -> AsyncGenerator[Output, None]:
         """See RouterClient. Leaving early, for whatever reason, cancels; but by its deadline the
         router lets go of it without being told.
         """
@@ -139,11 +143,11 @@ class MessageRouterClient:
             arrived_ns = clock.now()
             request = replace(request, arrived_ns=arrived_ns)
         # No longer than the answer is.
-        reader: Mailbox[Output | PerfuseError] = self._node.mailbox(queue="outputs of a request")
+        reader = Reader(self._node.mailbox(queue="outputs of a request"), waits)
         self._readers[request_id] = reader
-        deadline_ns = arrived_ns + (request.deadline_ns or self._deadline_ns)
-        deadline_ns = clock.deadline_floor(deadline_ns)
-        late = DeadlineExceeded(f"the deadline at {deadline_ns} ns passed")
+        within_ns = request.deadline_ns or self._deadline_ns
+        deadline_ns = clock.deadline_floor(arrived_ns + within_ns)
+        late = too_late(arrived_ns, deadline_ns)
         timer = clock.call_at(deadline_ns, reader.put, late)
         ended, arrived = False, Arrived()
         try:
@@ -152,9 +156,8 @@ class MessageRouterClient:
                 self._router, content, deadline_ns=deadline_ns, request_id=request_id
             )
             while not ended:
-                for output in await reader.get_due():
-                    if isinstance(output, PerfuseError):
-                        raise output
+                for told in await reader.get_due():
+                    output = reader.read(told)
                     if clock.wall_now() > deadline_ns:
                         raise late
                     for following in arrived.take(output):
@@ -164,7 +167,7 @@ class MessageRouterClient:
             # A refusal left nothing behind; an answer that never came may have.
             is_late = isinstance(error, DeadlineExceeded) and clock.wall_now() >= deadline_ns
             ended = is_late or not isinstance(error, DeadlineExceeded | PeerDead)
-            raise
+            raise (late if is_late else error) from error.__cause__
         finally:
             timer.cancel()
             del self._readers[request_id]

@@ -1,9 +1,13 @@
 """Every number that the gateway may be given, with the reason for its default."""
 
+import re
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
+from configs.outside import shown
+
 MIB_BYTES = 1 << 20
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
 
 
 def _installed_version() -> str:
@@ -43,6 +47,7 @@ class GatewaySettings:
     keep_alive_s              idle connections; above the 5 s after which httpx and the OpenAI
                               client drop theirs, so that the client closes first and never writes
                               into a closing socket.
+    allowed_origins           of web pages whose browsers may call (CORS); "*" is any, () none.
     model_name                label of cluster-wide metrics; "" takes the first served model.
     engine                    label of all metrics, as vLLM numbers its engines.
     """
@@ -65,6 +70,7 @@ class GatewaySettings:
     state_timeout_s: float = 2.0
     drain_timeout_s: float = 30.0
     keep_alive_s: int = 30
+    allowed_origins: tuple[str, ...] = ()
     model_name: str = ""
     engine: str = "0"
     version: str = field(default_factory=_installed_version)
@@ -94,5 +100,11 @@ class GatewaySettings:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be above 0")
+        for origin in self.allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"allowed_origins has {shown(origin)}: an origin is '*', or a scheme and a "
+                    "host as browsers send them, like http://localhost:3000"
+                )
         if self.drain_timeout_s < 0:
             raise ValueError(f"drain_timeout_s is {self.drain_timeout_s}: it must be 0 or more")

@@ -77,7 +77,7 @@ class Additions:
         if self._ledger.state.stores.get(store.store_id) is not store:
             raise NotFound(f"vector store {store.store_id!r} was deleted meanwhile", param="store")
         if self._node.clock.wall_now() > deadline_ns:
-            raise DeadlineExceeded(f"the deadline at {deadline_ns} ns passed")
+            raise DeadlineExceeded(f"the deadline at {deadline_ns / 1e9:g} s passed")
 
     async def _send(
         self,

@@ -152,8 +152,8 @@ class Tokenizer:
                 },
             )
         except (jinja2.TemplateError, *_IN_TEMPLATES) as error:
-            text = f"messages do not fit the model's chat template: {error}"
-            raise InvalidRequest(text[:400], param="messages") from error
+            text = f"messages do not fit the model's chat template: {error!s:.200}"
+            raise InvalidRequest(text, param="messages") from error
 
     def _table(self) -> list[bytes]:
         """Bytes of every id. Tokens outside the byte alphabet (added ones) are their own UTF-8."""

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -37,12 +38,13 @@ def make_app(desk: Desk) -> ASGIApp:
     async def refused(request: Request, error: Exception) -> Response:
         """What the framework itself refuses: an unknown path or a wrong method."""
         assert isinstance(error, HTTPException)
-        what = f"{request.method} {request.url.path:.200}"
+        method = f"{request.method:.20}"
+        what = f"{method} {request.url.path:.100}"
         ours: PerfuseError = InvalidRequest(f"{what}: {error.detail}")
         if error.status_code == 404:
             ours = UnknownRoute(f"{what}: no such route")
         elif error.status_code == 405:
-            ours = WrongMethod(f"{what}: this route does not take {request.method}")
+            ours = WrongMethod(f"{what}: this route does not take {method}")
         response = await failed(request, ours)
         if error.headers and "Allow" in error.headers:
             response.headers["allow"] = error.headers["Allow"]
@@ -51,4 +53,15 @@ def make_app(desk: Desk) -> ASGIApp:
     app.add_exception_handler(PerfuseError, failed)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, failed)
-    return Shell(app, desk.naming)
+    shell = Shell(app, desk.naming)
+    origins = desk.settings.allowed_origins
+    if not origins:
+        return shell
+    # Browsers ask first whether they may: that has no answer of ours.
+    return CORSMiddleware(
+        shell,
+        allow_origins=origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+    )

@@ -54,7 +54,7 @@ def json_of(raw: bytes) -> object:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the request body is not JSON: {error}") from error
+        raise InvalidRequest(f"the request body is not JSON: {error!s:.200}") from error
 
 
 async def read_upload(
@@ -84,7 +84,7 @@ async def _parse_form(headers: Headers, raw: bytes) -> tuple[str, str, bytes]:
     try:
         form = await parser.parse()
     except (MultiPartException, ValueError) as error:  # ValueError: python-multipart's own
-        raise InvalidRequest(f"the form is malformed: {error}") from error
+        raise InvalidRequest(f"the form is malformed: {error!s:.200}") from error
     try:
         return await _fields(dict(form.multi_items()))
     finally:

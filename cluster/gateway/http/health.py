@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from cluster.gateway.client import ClusterState
 from cluster.gateway.desk import Desk
-from cluster.gateway.http.inference import json_response
+from cluster.gateway.http.inference import READ, json_response
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ def add_health_routes(app: FastAPI, desk: Desk) -> None:
             return json_response({"status": "unavailable", "reason": state.lack}, 503)
         return json_response({"status": "ready"}) if state.ready else _loading()
 
-    app.add_api_route("/health", health, methods=["GET"])
-    app.add_api_route("/health/ready", health, methods=["GET"])
+    app.add_api_route("/health", health, methods=READ)
+    app.add_api_route("/health/ready", health, methods=READ)
 
-    @app.get("/version")
+    @app.api_route("/version", methods=READ)
     async def version() -> Response:
         return json_response({"version": desk.settings.version})
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=READ)
     async def metrics() -> Response:
         state = await _state(desk)
         model = desk.settings.model_name

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cluster.api.deadlines import too_late
 from cluster.router.machine.actions import Accept, AwaitDeadline, Prepare, Retrieve
 from cluster.router.machine.chips import Prompt
 from cluster.router.machine.ending import fail, leave
@@ -26,7 +27,7 @@ from cluster.router.machine.stages import (
 from cluster.router.machine.state import RequestState
 from cluster.router.machine.stream import end
 from cluster.router.machine.turn import Turn
-from workers.errors import Cancelled, DeadlineExceeded, to_body
+from workers.errors import Cancelled, to_body
 
 
 def _retrieve(turn: Turn, request: RequestState) -> None:
@@ -128,5 +129,5 @@ def deadline_passed(turn: Turn, event: DeadlinePassed) -> None:
     request = turn.request(event.request_id)
     is_late = turn.at_ns >= request.deadline_ns
     turn.check(is_late, f"the deadline of {event.request_id} is still to come")
-    text = f"the deadline at {request.deadline_ns} ns passed"
-    fail(turn, request, to_body(DeadlineExceeded(text)))
+    late = too_late(request.request.arrived_ns, request.deadline_ns)
+    fail(turn, request, to_body(late))
