@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
+from cluster.gateway.unread import Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,11 @@ class ClusterState:
 class RouterClient(Protocol):
     """Methods raise PerfuseError subclasses; any other exception is a bug and becomes a 500."""
 
-    def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+    def submit(self, request: Request, waits: Waits | None = None) -> AsyncGenerator[Output, None]:
         """Stream one generation.
+
+        `waits` is told of each output that comes, and of each that is read: what waits between is
+        its to bound.
 
         The last output carries a `finish_reason`; the generator then ends. `aclose()`, and a
         cancellation at any await, cancel the generation and free all that it held. Raises

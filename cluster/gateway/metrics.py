@@ -76,11 +76,9 @@ class Metrics:
             (*LABELS, "finished_reason"),
             registry=self.registry,
         )
-        self.open_requests = Gauge(
-            "perfuse:gateway_open_requests",
-            "HTTP generations this gateway has open.",
-            registry=self.registry,
-        )
+        self.given_up = self._slow_clients()
+        text = "HTTP generations this gateway has open."
+        self.open_requests = Gauge("perfuse:gateway_open_requests", text, registry=self.registry)
 
     def model(self, name: str) -> "ModelMetrics":
         """The metrics of a model that exists; `name` becomes a label."""
@@ -101,6 +99,10 @@ class Metrics:
     def _phase(self, name: str, what: str) -> Histogram:
         text = f"Emulated seconds a request spent in {what}"
         return self._histogram(f"request_{name}_time", text, PHASE_BUCKETS)
+
+    def _slow_clients(self) -> Counter:
+        text = "Streams ended as too much waited for their client (bytes), or for too long (time)."
+        return Counter("perfuse:slow_clients", text, ("reason",), registry=self.registry)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, LABELS, registry=self.registry)

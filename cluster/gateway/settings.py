@@ -40,6 +40,12 @@ class GatewaySettings:
     stall_timeout_s           a client that takes nothing of its stream for one to two of these, or
                               does not answer TCP for one, is as good as gone: its generation is
                               cancelled, since it holds KV blocks.
+    max_unread_bytes          that wait in memory for one client which reads slower than its answer
+                              comes; beyond, its stream ends. 64 choices of 20 alternatives fill it
+                              with 40 tokens each, a plain answer with 10,000.
+    max_unread_total_bytes    of all clients together; beyond, the stream ends that has most.
+    max_alternatives          tokens and alternatives of all choices of an answer in one piece,
+                              which waits in memory until it is whole.
     state_timeout_s           a health check that waits longer than this for the router is itself
                               bad news.
     drain_timeout_s           `stop` waits so long for running generations before it ends them with
@@ -65,6 +71,9 @@ class GatewaySettings:
     max_files_total_bytes: int = 64 * MIB_BYTES
     max_responses: int = 1024
     max_responses_total_bytes: int = 64 * MIB_BYTES
+    max_unread_bytes: int = 8 * MIB_BYTES
+    max_unread_total_bytes: int = 64 * MIB_BYTES
+    max_alternatives: int = 1 << 18
     body_timeout_s: float = 60.0
     stall_timeout_s: float = 30.0
     state_timeout_s: float = 2.0
@@ -92,6 +101,9 @@ class GatewaySettings:
             "max_files_total_bytes",
             "max_responses",
             "max_responses_total_bytes",
+            "max_unread_bytes",
+            "max_unread_total_bytes",
+            "max_alternatives",
             "body_timeout_s",
             "stall_timeout_s",
             "state_timeout_s",

@@ -18,11 +18,15 @@ def held_back(params: SamplingParams, num_outputs: int, eos: Sequence[int]) -> t
 
 
 def without(logits_RV: NDArray[np.float32], held: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-    """The logits, where of each row the tokens `held` back cannot be chosen."""
+    """The logits, where of each row the tokens `held` back cannot be chosen; but where a constraint
+    lets nothing else come, they may.
+    """
     if not any(held):
         return logits_RV
     allowed_RV = np.array(logits_RV, dtype=np.float32)
     vocab = allowed_RV.shape[1]
-    for row_V, ids in zip(allowed_RV, held, strict=True):
-        row_V[[token_id for token_id in ids if token_id < vocab]] = -np.inf
+    for row, ids in enumerate(held):
+        allowed_RV[row, [token_id for token_id in ids if token_id < vocab]] = -np.inf
+        if ids and allowed_RV[row].max() == -np.inf:
+            allowed_RV[row] = logits_RV[row]
     return allowed_RV

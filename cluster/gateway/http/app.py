@@ -18,18 +18,23 @@ from cluster.gateway.http.shell import NAME, ErrorResponse, Shell
 from cluster.gateway.http.stores import add_store_routes
 from workers.errors import InvalidRequest, PerfuseError
 
+ROUTES = (
+    add_inference_routes,
+    add_response_routes,
+    add_embedding_routes,
+    add_file_routes,
+    add_store_routes,
+    add_health_routes,
+)
+
 
 def make_app(desk: Desk) -> ASGIApp:
     # No generated documentation: bodies are checked by hand, so the framework knows no schema.
     app = FastAPI(
         title="perfuse", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
-    add_inference_routes(app, desk)
-    add_response_routes(app, desk)
-    add_embedding_routes(app, desk)
-    add_file_routes(app, desk)
-    add_store_routes(app, desk)
-    add_health_routes(app, desk)
+    for add in ROUTES:
+        add(app, desk)
 
     async def failed(request: Request, error: Exception) -> Response:
         name = request.scope[NAME]

@@ -5,6 +5,8 @@ import socket
 
 _BACKLOG = 2048
 _PORT_MAX = 65_535
+# What the kernel keeps of a connection for a client that does not read; its own bound is 4 MB.
+_UNSENT_BYTES_MAX = 1 << 18
 
 
 async def listen(host: str, port: int) -> socket.socket:
@@ -51,3 +53,8 @@ def notice_the_dead(listening: socket.socket, timeout_s: float) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             listening.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def bound_what_waits(listening: socket.socket) -> None:
+    """Accepted sockets inherit it."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES_MAX)

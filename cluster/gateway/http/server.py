@@ -10,7 +10,8 @@ import uvicorn
 from cluster.gateway.client import RouterClient
 from cluster.gateway.desk import Desk
 from cluster.gateway.http.app import make_app
-from cluster.gateway.http.listening import listen, notice_the_dead
+from cluster.gateway.http.connection import Connection
+from cluster.gateway.http.listening import bound_what_waits, listen, notice_the_dead
 from cluster.gateway.settings import GatewaySettings
 
 _TICK_S = 1.0  # uvicorn renews its Date header at this pace
@@ -31,7 +32,7 @@ class GatewayServer:
         self._serving: asyncio.Task[None] | None = None
         config = uvicorn.Config(
             make_app(self.desk),
-            http="h11",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,  # logging belongs to whoever runs this process
@@ -63,6 +64,7 @@ class GatewayServer:
         assert self._serving is None, "started twice"
         listening = await listen(self.host, self._wanted_port)
         notice_the_dead(listening, self.desk.settings.stall_timeout_s)
+        bound_what_waits(listening)
         self._port = int(listening.getsockname()[1])
         self._serving = asyncio.create_task(self._server.serve([listening]), name="gateway")
         up = asyncio.create_task(self._server.up.wait())

@@ -68,7 +68,7 @@ class FakeRouter:
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def submit(self, request: Request) -> AsyncGenerator[Output, None]:
+    async def submit(self, request: Request, waits=None) -> AsyncGenerator[Output, None]:
         self.requests.append(request)
         self.num_open += 1
         self.opened.set()

@@ -124,7 +124,7 @@ def test_logprobs_are_of_what_is_allowed_before_weights() -> None:
     """
     allowed = np.array([[0.0, np.log(3), -np.inf, -np.inf]], dtype=np.float32)
     weighed = allowed + np.array([[9, 0, 0, 0]], dtype=np.float32)
-    (choice,) = choose_all(allowed, [SamplingParams(logprobs=4)], [0.0], weighed)
+    (choice,) = choose_all(allowed, [SamplingParams(logprobs=4)], [0.0], weighed_RV=weighed)
     assert choice.token_id == 0
     assert choice.logprob == pytest.approx(np.log(0.25))
     assert [token for token, _ in choice.top] == [1, 0]
