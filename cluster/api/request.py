@@ -54,6 +54,12 @@ class Request:
             for key, value in message.items():
                 if key != "role":
                     yield from _texts_in(value)
+        yield from _texts_in(self.tools)
+
+    @property
+    def num_chars(self) -> int:
+        """Of its texts."""
+        return sum(map(len, self.texts()))
 
     def to_body(self) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.stream_options import stream_options
 from cluster.gateway.tools.calling import Calling
+from cluster.gateway.values import check_values
 from workers.errors import InvalidRequest
 from workers.model.sampling_params import SamplingParams
 
@@ -135,6 +136,8 @@ def fan_out(
         raise InvalidRequest(
             f"retrieval with {len(prompts)} prompts: send one prompt a request", param="retrieval"
         )
+    check_values("messages", prompts[0].messages)
+    check_values("tools", prompts[0].tools)
     stream = fields.boolean("stream")
     include_usage, usage_each = stream_options(fields, stream)
     fields.refuse_rest(IGNORED, NEUTRAL | extra_neutral)

@@ -13,8 +13,9 @@ from cluster.gateway.unread import Waits
 # too.
 _QUEUE_MAX = 64
 
-# Characters, or token ids, of a prompt whose first choice goes ahead of the others.
-LARGE = 1 << 16
+# Characters, or token ids, of a prompt whose first choice goes ahead of the others; and of the
+# prompts of those that are under way together.
+LARGE, TOGETHER_MAX = 1 << 16, 1 << 22
 
 # A choice's next output; None ends it; an exception ends all.
 _Item = tuple[int, Output | Exception | None]
@@ -34,11 +35,9 @@ async def merged(
                 yield 0, output
         return
     queue: asyncio.Queue[_Item] = asyncio.Queue(_QUEUE_MAX)
-    begun = asyncio.Event()
-    if not _is_large(requests[0]):
-        begun.set()
+    ahead = _Ahead(requests)
     pumps = [
-        asyncio.create_task(_pump(client, request, index, queue, begun, waits))
+        asyncio.create_task(_pump(client, request, index, queue, ahead, waits))
         for index, request in enumerate(requests)
     ]
     try:
@@ -57,11 +56,29 @@ async def merged(
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
-def _is_large(request: Request) -> bool:
-    """Whether the first choice goes ahead: if it is refused the others need not travel, and if not
-    they find its prompt computed.
+class _Ahead:
+    """Which choices of a large prompt wait: all for the first, since if it is refused they need not
+    travel, and if not they find its prompt computed; and where they are too large to be under way
+    together, each for one that has its first token.
     """
-    return max(len(request.prompt_ids), sum(map(len, request.texts()))) > LARGE
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        different = requests[:1] if requests[0].messages else requests  # a chat has one prompt
+        size = max(max(len(one.prompt_ids), one.num_chars) for one in different)
+        self._first = asyncio.Event()
+        self._room = asyncio.Semaphore(max(1, TOGETHER_MAX // max(1, size)))
+        if size <= LARGE:
+            self._first.set()
+
+    async def enter(self, index: int) -> None:
+        if index:
+            await self._first.wait()
+        await self._room.acquire()
+
+    def begun(self) -> None:
+        """One that has entered has its first token."""
+        self._first.set()
+        self._room.release()
 
 
 async def _pump(
@@ -69,16 +86,17 @@ async def _pump(
     request: Request,
     index: int,
     queue: asyncio.Queue[_Item],
-    begun: asyncio.Event,
+    ahead: _Ahead,
     waits: Waits | None,
 ) -> None:
-    """`begun`: the first choice, which does not wait for it, has its first token."""
+    has_begun = False
     try:
-        if index:
-            await begun.wait()
+        await ahead.enter(index)
         async with aclosing(client.submit(request, waits)) as outputs:
             async for output in outputs:
-                begun.set()
+                if not has_begun:
+                    has_begun = True
+                    ahead.begun()
                 await queue.put((index, output))
         await queue.put((index, None))
     except Exception as error:

@@ -5,7 +5,6 @@ from cluster.router.machine.state import RouterState, StoreState
 from cluster.router.settings import RouterSettings
 from configs.outside import shown
 from workers.errors import Draining, InvalidRequest, NotFound, QueueFull
-from workers.wire.roles import plain_bytes
 
 # From here on a prompt is counted; and of those that are not tokenised yet, so many characters are
 # let in together: to encode them takes 10 ms.
@@ -35,17 +34,12 @@ def check_admission(state: RouterState, settings: RouterSettings, request: Reque
 
 def _check_chars(state: RouterState, request: Request) -> None:
     """What waits to be tokenised is in the state, which a journal writes at once."""
-    chars = num_chars(request)
+    chars = request.num_chars
     if chars > LARGE_CHARS:
-        waiting = sum(num_chars(r.request) for r in state.requests.values() if not r.is_accepted)
+        waiting = sum(r.request.num_chars for r in state.requests.values() if not r.is_accepted)
         if waiting and waiting + chars > WAITING_CHARS_MAX:
             text = f"{waiting} characters of prompts are inside and not read yet: try again later"
             raise QueueFull(text, retry_after_s=1)
-
-
-def num_chars(request: Request) -> int:
-    """Of its texts."""
-    return sum(map(len, request.texts())) + plain_bytes(request.tools)
 
 
 def find_store(state: RouterState, store_id: str) -> StoreState:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from cluster.api.request import Request
 from workers.hardware.machine import SCALAR
 from workers.hardware.work import Demand, Work
-from workers.wire.roles import plain_bytes
 
 # Assumed: a byte-pair tokeniser in compiled code does 10 MB/s on a core of 4e9 operations a second.
 OPERATIONS_PER_BYTE = 400
@@ -24,7 +23,6 @@ def tokenise_work(request: Request, passages: Sequence[str]) -> Work | None:
     if request.prompt_ids:
         return None
     num_bytes = sum(len(text.encode()) for text in (*passages, *request.texts()))
-    num_bytes += plain_bytes(request.tools)
     return Work("tokenise", (Demand(SCALAR, num_bytes * OPERATIONS_PER_BYTE),))
 
 

@@ -25,6 +25,10 @@ def no_garbage() -> Iterator[None]:
 
 BIAS = dict.fromkeys(map(str, range(300_000)), 1)
 MESSAGE = {"role": "user", "content": "x"}
+PROPERTIES = {f"p{i}": {"type": "string"} for i in range(150_000)}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"properties": PROPERTIES}}}
+ARGUMENTS = orjson.dumps({f"k{i}": {"a": i} for i in range(120_000)}).decode()
+CALLS = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": ARGUMENTS}}]}
 LARGE: dict[str, tuple[str, dict[str, Any], int]] = {
     "prompt": ("completions", {"prompt": TEXT, "n": 64}, 400),
     "ids": ("completions", {"prompt": [7] * 2_000_000, "n": 64}, 400),
@@ -35,6 +39,8 @@ LARGE: dict[str, tuple[str, dict[str, Any], int]] = {
     "bias": ("completions", {"prompt": "x", "logit_bias": BIAS}, 400),
     "objects": ("completions", {"prompt": "x", "user": [{}] * 1_000_000}, 200),
     "messages": ("chat/completions", {"messages": [MESSAGE] * 90_000}, 400),
+    "values of tools": ("chat/completions", {"messages": [MESSAGE], "tools": [TOOL]}, 400),
+    "values of calls": ("chat/completions", {"messages": [MESSAGE, CALLS]}, 400),
     "parts": (
         "chat/completions",
         {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}] * 90_000}]},
@@ -146,6 +152,48 @@ def test_of_many_choices_of_a_large_prompt_the_first_goes_ahead() -> None:
             assert len(made.router.requests) == 1
 
     asyncio.run(job())
+
+
+@pytest.mark.parametrize(
+    ("body", "together"),
+    [
+        ({"messages": [{**MESSAGE, "name": TEXT}]}, 1),
+        ({"messages": [{**MESSAGE, "content": TEXT[: 1 << 20]}]}, 4),
+        ({"messages": [{**MESSAGE, "content": TEXT[: 1 << 15]}]}, 8),
+        (
+            {
+                "messages": [MESSAGE],
+                "tools": [{"type": "function", "function": {"name": "f", "description": TEXT}}],
+            },
+            1,
+        ),
+        ({"prompt": ["x", TEXT[: 1 << 21]], "n": 4}, 2),
+    ],
+    ids=["a name", "a message of 1 MB", "a short one", "tools", "the second prompt"],
+)
+def test_of_a_large_prompt_few_copies_are_under_way_together(body: Any, together: int) -> None:
+    """Eight choices of 4 MB one after the other: each enters when the one before has begun."""
+    waiting, most = 0, 0
+
+    class Counts(FakeRouter):
+        async def submit(self, request: Any, waits: Any = None) -> Any:
+            nonlocal waiting, most
+            waiting += 1
+            most = max(most, waiting)
+            await asyncio.sleep(0.01)
+            waiting -= 1
+            async for output in super().submit(request, waits):
+                yield output
+
+    async def job() -> None:
+        async with world(Counts()) as made:
+            route = "completions" if "prompt" in body else "chat/completions"
+            answer = await made.http.post(f"/v1/{route}", json={"model": MODEL, "n": 8, **body})
+            assert answer.status_code == 200, answer.text
+            assert len(made.router.requests) == 8
+
+    asyncio.run(job())
+    assert most == together
 
 
 def test_requests_that_are_read_at_once_get_seeds_of_their_own() -> None:
