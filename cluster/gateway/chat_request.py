@@ -23,6 +23,9 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "add_generation_prompt": (True,),
     "continue_final_message": (False,),
     "echo": (False,),
+    "chat_template_kwargs": ({},),
+    "documents": ([],),
+    "include_reasoning": (True,),
 }
 
 

@@ -32,7 +32,7 @@ async def embed_all(
         clock.join_wall()
         left_ns = deadline_ns - clock.now()
         if left_ns <= 0:
-            raise DeadlineExceeded(f"the deadline at {deadline_ns} ns passed")
+            raise DeadlineExceeded(f"not all was embedded within {within_ns / 1e9:g} s")
         parts.append(await call(Embed(model, part, first), within_ns=left_ns))
     return Embedded(
         np.concatenate([part.vectors for part in parts]), sum(part.num_tokens for part in parts)

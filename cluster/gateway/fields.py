@@ -31,7 +31,11 @@ class Fields:
 
     def has_had(self, key: str) -> bool:
         """Whether the body has it, taken out or not."""
-        return self._given.get(key) is not None
+        return self.given(key) is not None
+
+    def given(self, key: str) -> Any:
+        """The raw value, taken out or not, or None."""
+        return self._given.get(key)
 
     def take(self, key: str) -> Any:
         """The raw value, or None."""

@@ -28,6 +28,7 @@ IGNORED = frozenset(
         "prompt_cache_retention",
         "prediction",
         "parallel_tool_calls",
+        "cache_salt",
     )
 )
 
@@ -38,6 +39,13 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "use_beam_search": (False,),
     "bad_words": ([],),
+    "allowed_token_ids": ([],),
+    "priority": (0,),
+    "detokenize": (True,),
+    "return_token_ids": (False,),
+    "return_tokens_as_token_ids": (False,),
+    "add_special_tokens": (False,),  # a prompt is tokenised as it is
+    "vllm_xargs": ({},),
     "skip_special_tokens": (True,),
     "spaces_between_special_tokens": (True, False),
     "include_stop_str_in_output": (False,),

@@ -27,6 +27,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "reasoning": ("",),
     "reasoning_content": ("",),
     "tool_call_id": ("",),
+    "thinking_blocks": ([],),
+    "images": ([],),
 }
 
 
@@ -70,14 +72,19 @@ def _answer(message: Fields, more: dict[str, Any], most: int) -> Mapping[str, An
         more["tool_calls"] = calls
     if reasoning:
         more["reasoning_content"] = reasoning
-    has_content = message.has_had("content")
     content: str | None = None
-    if has_content or not (calls or refusal):
+    if _has_content(message) or not (calls or refusal):
         content = _text(message, most)
-    elif refusal:
-        content = refusal
+    else:
+        message.take("content")
+        content = refusal or None
     message.refuse_rest(_IGNORED, _NEUTRAL)
     return {"role": "assistant", "content": content, **more}
+
+
+def _has_content(message: Fields) -> bool:
+    """Some clients write none as an empty list of parts."""
+    return message.given("content") not in (None, [])
 
 
 def _optional(message: Fields, key: str, found: dict[str, Any]) -> None:

@@ -109,5 +109,5 @@ class SamplingParams:
 
 
 def _many(values: Sequence[object]) -> str:
-    """A list that may be far too long to be shown."""
-    return shown(list(values)) if len(values) <= 8 else f"a list of {len(values)}"
+    """A list that is too long to be shown."""
+    return f"a list of {len(values)}"

@@ -74,7 +74,7 @@ class FakeRouter:
         self.opened.set()
         try:
             if request.model != MODEL:
-                raise NotFound(f"no model {request.model!r}", param="model")
+                raise NotFound(f"no model {request.model!r:.80}", param="model")
             for step in self.script(request):
                 if isinstance(step, BaseException):
                     raise step

@@ -38,6 +38,7 @@ def parsed(*messages: Any, **body: Any) -> Any:
         (
             {
                 "role": "assistant", "refusal": None, "annotations": [], "audio": None,
+                "thinking_blocks": [], "images": [],
                 "function_call": None, "tool_calls": None, "provider_specific_fields": {"x": 1},
             },
             {"role": "assistant"},
@@ -58,7 +59,9 @@ def test_parts_may_carry_cache_hints_and_refusals() -> None:
     assert message == {"role": "assistant", "content": "a\nno"}
 
 
-@pytest.mark.parametrize("content", [{"content": None}, {}], ids=["null", "absent"])
+@pytest.mark.parametrize(
+    "content", [{"content": None}, {}, {"content": []}], ids=["null", "absent", "no parts"]
+)
 def test_an_answer_without_content_is_judged_by_its_tool_calls(content: Any) -> None:
     (message,) = parsed({"role": "assistant", "tool_calls": [CALL], **content}).messages
     assert message == {"role": "assistant", "content": None, "tool_calls": [READ]}
@@ -118,4 +121,23 @@ def test_fields_that_say_nothing_to_the_model_are_ignored() -> None:
         {"role": "user", "content": "hi"}, user="u", metadata={"a": "b"}, store=True, seed=1,
         service_tier="auto", parallel_tool_calls=False, logit_bias=None, tools=None,
         stream_options=None, reasoning_effort=None, spaces_between_special_tokens=True,
+        cache_salt="s", priority=0, detokenize=True, allowed_token_ids=[], vllm_xargs={},
+        chat_template_kwargs={}, documents=[], add_special_tokens=False, min_p=0, best_of=1,
+        return_token_ids=False, return_tokens_as_token_ids=False, include_reasoning=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"priority": 1}, {"detokenize": False}, {"chat_template_kwargs": {"a": 1}},
+        {"add_special_tokens": True}, {"min_p": 0.1}, {"best_of": 2}, {"documents": [{}]},
+        {"allowed_token_ids": [1]}, {"prompt_logprobs": 1}, {"nonsense": 0}, {"echo": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_one_that_would_is_refused_by_name(extra: Any) -> None:
+    (name,) = extra
+    with pytest.raises(InvalidRequest, match=rf"^{name} is .*not supported") as refused:
+        parsed({"role": "user", "content": "hi"}, **extra)
+    assert refused.value.facts["param"] == name

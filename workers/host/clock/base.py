@@ -107,4 +107,5 @@ class Deadline:
         self._timer.cancel()
         if self._fired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             self._clock.advance(self._due_ns)
-            raise DeadlineExceeded(f"the deadline at {self._due_ns} ns passed") from error
+            at_s = self._due_ns / 1e9
+            raise DeadlineExceeded(f"the deadline at {at_s:g} s passed") from error
