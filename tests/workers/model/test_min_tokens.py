@@ -54,3 +54,16 @@ def test_it_is_at_most_max_tokens() -> None:
     for wrong in (-1, 10):
         with pytest.raises(InvalidRequest, match=r"min_tokens is .*between 0 and max_tokens \(9\)"):
             params(min_tokens=wrong).validate()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_where_a_constraint_leaves_nothing_else_it_may_end(temperature: float) -> None:
+    """An end token alone, or beside a stop token, is all that a grammar lets come."""
+    end_V = np.full(4, -np.inf, dtype=np.float32)
+    end_V[0] = 1.5
+    for held in ((0,), (0, 2)):
+        choice = choose(end_V, params(temperature=temperature, logprobs=1), 0.5, held=held)
+        assert (choice.token_id, choice.logprob) == (0, 0.0)
+    either_V = end_V.copy()
+    either_V[3] = -9.0  # unlikely, but it may come
+    assert choose(either_V, params(temperature=temperature), 0.5, held=(0,)).token_id == 3
