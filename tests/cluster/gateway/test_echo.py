@@ -29,7 +29,8 @@ def shown(path: str, body: Any, **more: Any) -> int:
 @pytest.mark.parametrize("field", FIELDS)
 def test_of_a_field_s_value_and_of_values_inside_it(field: str) -> None:
     values: list[Any] = [
-        LONG, [LONG] * 8, [LONG] * 3, [LONG[:300]] * 8, {"type": LONG}, {LONG: LONG}, [{LONG: LONG}],
+        LONG, [LONG] * 8, [LONG] * 3, [LONG[:300]] * 8, {"type": LONG}, {LONG: LONG},
+        [{LONG: LONG}],
         [{"role": LONG}], [{"role": "user", "content": LONG, LONG: 1}],
         [{"role": "user", "content": [{"type": LONG}]}], [{"type": "file_search", LONG: 1}],
         [{"role": "assistant", "tool_calls": [{"function": {"name": "f", LONG: LONG}}]}],

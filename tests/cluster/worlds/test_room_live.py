@@ -31,6 +31,14 @@ def url() -> Iterator[str]:
         assert not any(world.ask_all("failures").values())
 
 
+@pytest.fixture(scope="module")
+def small_url() -> Iterator[str]:
+    """A cluster that takes four requests at a time."""
+    small = {"slo.admission.max_queue": 4}
+    with process_world(Blueprint.draw(load_scenario("server", small))) as world:
+        yield world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
+
+
 def ask(url: str, route: str, **body: Any) -> Any:
     return httpx.post(f"{url}/v1/{route}", json={"model": MODEL, **body}, timeout=60)
 
@@ -96,3 +104,23 @@ def test_min_tokens_makes_a_pattern_go_on_where_it_may(url: str) -> None:
     ).json()
     assert told["usage"]["completion_tokens"] > 20
     assert set(told["choices"][0]["text"]) <= {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "param"),
+    [
+        ("completions", {"prompt": "x", "n": 5}, "n"),
+        ("completions", {"prompt": ["x", "y"], "n": 3}, "n"),
+        ("completions", {"prompt": ["x"] * 5}, "prompt"),
+        ("chat/completions", {"messages": [HI], "n": 64, "stream": True}, "n"),
+    ],
+    ids=["n", "prompts", "prompts alone", "stream"],
+)
+def test_more_choices_than_the_queue_takes_are_no_matter_of_time(
+    small_url: str, route: str, body: Any, param: str
+) -> None:
+    refused = ask(small_url, route, **body)
+    assert refused.status_code == 400
+    error = refused.json()["error"]
+    assert error["param"] == param and "takes at most 4 at once" in error["message"]
+    assert ask(small_url, "completions", prompt="x", n=4, max_tokens=1).status_code == 200
