@@ -9,6 +9,7 @@ import jinja2
 import tokenizers
 
 from cluster.text import bounded_jinja
+from cluster.text.normalizing import chars_of_one
 from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
 from cluster.text.tool_calls import plain
 from cluster.text.tool_calls.formats import FORMATS, PLAIN, format_of, shows_tools
@@ -62,8 +63,8 @@ class Tokenizer:
         self.tool_marks = frozenset(i for i, token in added.items() if token.content in marks)
         self._latest: tuple[str, list[int]] = ("", [])
         self._bytes_by_id = self._table()
-        drops = inner.normalizer is not None or any(t.lstrip or t.rstrip for t in added.values())
-        self._longest_bytes = 0 if drops else max(map(len, self._bytes_by_id), default=0)
+        longest = 0 if _strips(added.values()) else max(map(len, self._bytes_by_id), default=0)
+        self._longest_chars = longest * chars_of_one(inner.normalizer)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
@@ -107,11 +108,11 @@ class Tokenizer:
     @property
     def max_token_chars(self) -> int:
         """No token stands for more characters than that; 0 where the tokenizer may drop some."""
-        return self._longest_bytes
+        return self._longest_chars
 
     def least_tokens(self, text: str) -> int:
         """It has at least so many tokens, found without looking at it."""
-        return -(-len(text) // self._longest_bytes) if self._longest_bytes else 0
+        return -(-len(text) // self._longest_chars) if self._longest_chars else 0
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all ids without special tokens; bytes that are no UTF-8 become U+FFFD."""
@@ -166,6 +167,11 @@ class Tokenizer:
         return table
 
 
+def _strips(added: Iterable[Any]) -> bool:
+    """Whether a token that was added takes the blanks beside it, however many."""
+    return any(token.lstrip or token.rstrip for token in added)
+
+
 def _check_ids(path: Path, described: Mapping[str, Any]) -> None:
     """Each id has a place in a table: one of 2^32 would ask for all of them."""
     model, added = described.get("model"), described.get("added_tokens") or ()
@@ -189,7 +195,7 @@ class BareTokenizer(Tokenizer):
         self.special_ids = self.tool_marks = frozenset()
         self.tool_format = PLAIN
         self._vocab_size = vocab_size
-        self._longest_bytes = 0
+        self._longest_chars = 0
 
     @property
     def vocab_size(self) -> int:
