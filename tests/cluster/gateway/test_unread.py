@@ -120,14 +120,14 @@ def test_an_answer_in_one_piece_lists_so_much_and_no_more() -> None:
 
 
 @pytest.mark.live
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_many_clients_that_read_nothing_cost_a_bounded_amount() -> None:
     """12 clients, 16 choices of 900 tokens with 20 alternatives each: some 600 MB, unbounded."""
     with served("--model", "perfuse-tiny", "--max-num-seqs", "64") as (process, url):
         server = psutil.Process(process.pid)
         ask = {"model": MODEL, "prompt": "a", "max_tokens": 900, "n": 64, "ignore_eos": True}
         # What the model itself needs for so many is there before.
-        httpx.post(f"{url}/v1/completions", json=ask, timeout=60).raise_for_status()
+        httpx.post(f"{url}/v1/completions", json=ask, timeout=300).raise_for_status()
         before = server.memory_info().rss
         more = {"n": 16, "max_tokens": 900, "logprobs": 20, "ignore_eos": True, "stream": True}
         clients = [_silent(int(url.rsplit(":", 1)[1]), post(**more)) for _ in range(12)]
@@ -138,7 +138,7 @@ def test_many_clients_that_read_nothing_cost_a_bounded_amount() -> None:
         for client in clients:
             client.close()
         assert most < 100 * MIB_BYTES
-        answer = httpx.post(f"{url}/v1/completions", json=ask, timeout=60)
+        answer = httpx.post(f"{url}/v1/completions", json={**ask, "max_tokens": 9}, timeout=60)
         assert answer.status_code == 200
 
 
