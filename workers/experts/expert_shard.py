@@ -1,7 +1,6 @@
 """Owns some experts of every layer; serves the tokens of all chips."""
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,9 +26,11 @@ class ExpertShard:
             waiting = await self._exchange.dispatch_receive()
             # One launch a layer: tokens of different layers share no weights. Layers go in the
             # order of first arrival.
-            for batch in _by_layer(waiting):
+            for layer, batch in _by_layer(waiting).items():
                 try:
-                    sums = await self._node.hardware.run(self._work(batch), self._forward, batch)
+                    sums = await self._node.hardware.run(
+                        self._work(layer, batch), self._forward, layer, batch
+                    )
                 except Exception as error:
                     # A bug. It must not end the loop: whoever comes next would wait for nobody.
                     self._node.failed(f"{self._name} batch", error)
@@ -41,34 +42,31 @@ class ExpertShard:
         """Dispatches that wait: 0 when idle."""
         return self._exchange.backlog()
 
-    def _work(self, batch: Sequence[Dispatched]) -> Work:
-        return self._experts.work(
-            batch[0].content.layer, _joined([d.content.experts for d in batch])
-        )
+    def _work(self, layer: int, batch: Sequence[Dispatched]) -> Work:
+        return self._experts.work(layer, _joined([d.content.experts for d in batch]))
 
-    def _forward(self, batch: Sequence[Dispatched]) -> list[Sums]:
+    def _forward(self, layer: int, batch: Sequence[Dispatched]) -> list[Sums]:
         sums_TH = self._experts.forward(
-            batch[0].content.layer,
+            layer,
             _joined([d.content.hidden for d in batch]),
             _joined([d.content.experts for d in batch]),
             _joined([d.content.weights for d in batch]),
         )
         self.num_tokens += len(sums_TH)
         self.num_batches += 1
-        if len(batch) == 1:
-            return [sums_TH]
-        ends = np.cumsum([len(d.content.hidden) for d in batch])[:-1]
-        return np.split(sums_TH, ends)
+        *before, _ = [len(d.content.hidden) for d in batch]
+        return np.split(sums_TH, np.cumsum(before)) if before else [sums_TH]
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
     """One array of all; most often there is but one."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    first, *others = arrays
+    return np.concatenate(arrays) if others else first
 
 
-def _by_layer(waiting: Sequence[Dispatched]) -> list[list[Dispatched]]:
-    if len(waiting) == 1:
-        return [list(waiting)]
-    first = {d.content.layer: i for i, d in reversed(list(enumerate(waiting)))}
-    ordered = sorted(waiting, key=lambda d: first[d.content.layer])
-    return [list(group) for _, group in groupby(ordered, key=lambda d: d.content.layer)]
+def _by_layer(waiting: Sequence[Dispatched]) -> Mapping[int, Sequence[Dispatched]]:
+    """Layers in the order of first arrival."""
+    batches: dict[int, list[Dispatched]] = {}
+    for dispatched in waiting:
+        batches.setdefault(dispatched.content.layer, []).append(dispatched)
+    return batches

@@ -89,8 +89,9 @@ class FairShare:
         rate_per_s: Rate,
         ended: Ended,
         limit_per_s: Rate | None = None,
-        pieces: int = 1,
+        *_: int,
     ) -> FairFlow:
+        """Pieces end together here: how many they are says nothing."""
         limit = None if limit_per_s is None else part_of(limit_per_s, rate_per_s)
         flow = FairFlow(ended, grains(amount, rate_per_s), limit)
         self._flows.start(now_ns, flow)

@@ -106,12 +106,14 @@ def _depth(
     """The places of a queue, where they are too few to hide the latency."""
     if depth is None:
         return None
-    servers = shared.num if isinstance(shared, Servers) else 1
-    # Of several servers each takes that much longer over a page, and they hide a latency together.
-    if not binds(depth, turn, latency_ns + (servers - 1) * turn // GRAINS):
-        return None
     if isinstance(shared, Servers):
-        return BesideServers(depth, servers, turn, latency_ns)
+        # Each takes that much longer over a page, and they hide a latency together.
+        hidden_ns = latency_ns + (shared.num - 1) * turn // GRAINS
+        if not binds(depth, turn, hidden_ns):
+            return None
+        return BesideServers(depth, shared.num, turn, latency_ns)
+    if not binds(depth, turn, latency_ns):
+        return None
     if isinstance(shared, Fifo):
         return InOrder(shared, depth, turn, latency_ns)
     return FairPlaces(clock, depth, turn, latency_ns)

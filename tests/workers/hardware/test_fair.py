@@ -200,6 +200,18 @@ def test_who_joins_in_the_past_joins_now() -> None:
     assert fair.next_end_ns == paths.next_end_ns == 600
 
 
+def test_joining_and_leaving_take_the_time_along() -> None:
+    """1000 alone until 400, then halves. The second leaves at 600 with 100 had: 500 are left."""
+    fair = Fair()
+    first, second = (FairFlow(told, 1_000 * GRAINS) for _ in range(2))
+    fair.join(0, first)
+    fair.join(400, second)
+    assert fair.next_end_ns == 400 + 2 * 600
+    fair.leave(600, second)
+    assert fair.next_end_ns == 600 + 500
+    assert fair.busy_ns(600) == 600
+
+
 def test_equal_shares_end_together_however_many() -> None:
     """Round ends stay round: n flows of 1000 at a rate of 1 end at n x 1000, and not 1 ns later."""
     for num in (3, 7, 32, 37, 100, 999):

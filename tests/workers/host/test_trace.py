@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.host.trace import Delivered, Noted, Ran, Record, Sampled, Trace
+from workers.host.trace import KEPT_AT_ONCE, Delivered, Noted, Ran, Record, Sampled, Trace
 
 TOLD = Delivered(70, "dispatch", "chip", "shard", 640, 0, "r1", 3)
 RAN = Ran(130, "decode-0", "experts", 30, 1e-6, -5)
@@ -42,6 +42,35 @@ def test_records_are_kept_in_order_and_counted() -> None:
     trace.add(TOLD)
     trace.note(140, "abort failed", "decode-0", "no answer", "r1")
     assert list(trace.records) == [TOLD, NOTE] and trace.num_records == 2
+
+
+class Counted:
+    """A record that counts how often it was put into the hash."""
+
+    num_lines = 0
+
+    def line(self) -> str:
+        self.num_lines += 1
+        return ""
+
+
+def test_what_is_not_hashed_yet_is_bounded() -> None:
+    """All at once as soon as there are so many, and not before: a long run keeps no more."""
+    record, trace = Counted(), Trace(hashed=True)
+    for _ in range(KEPT_AT_ONCE - 1):
+        trace.add(record)  # type: ignore[arg-type]
+    assert (record.num_lines, trace.num_records) == (0, KEPT_AT_ONCE - 1)
+    trace.add(record)  # type: ignore[arg-type]
+    assert (record.num_lines, trace.num_records) == (KEPT_AT_ONCE, KEPT_AT_ONCE)
+    trace.add(record)  # type: ignore[arg-type]
+    assert (record.num_lines, trace.num_records) == (KEPT_AT_ONCE, KEPT_AT_ONCE + 1)
+
+
+def test_what_is_told_without_them_is_nothing() -> None:
+    """Nobody was late, and no request is meant."""
+    assert Delivered(1, "kind", "a", "b", 2, 3, "r").late_ns == 0
+    assert Ran(1, "node", "work", 2, 0.5).late_ns == 0
+    assert Noted(1, "what", "subject") == (1, "what", "subject", "", "")
 
 
 def test_an_unhashed_trace_has_no_hash() -> None:

@@ -61,6 +61,19 @@ def test_a_chunk_over_two_spans_is_two_groups() -> None:
     assert windows == [SPAN_TOKENS, 2 * SPAN_TOKENS]
 
 
+def test_queries_stand_in_tiles_of_four_by_position() -> None:
+    """Positions 6 to 9 of a chunk: tiles 4-7 and 8-11, rows 2 and 3 of one, 0 and 1 of the other.
+    Position 7 alone: row 3 of its only tile. A row sees the keys up to its own position.
+    """
+    chunk = plan_step(StepLayout((sequence(0, 6, 4),)), BLOCK, 8).groups[0]
+    assert (chunk.tiles, chunk.places_R.tolist()) == (2, [2, 3, 4, 5])
+    single = plan_step(StepLayout((sequence(0, 7, 1),)), BLOCK, 8).groups[0]
+    assert (single.tiles, single.places_R.tolist()) == (1, [3])
+    for group, first in ((chunk, 4), (single, 4)):
+        seen = (~group.unseen).sum(axis=2).ravel().tolist()
+        assert seen == [first + i + 1 for i in range(4 * group.tiles)]
+
+
 def test_a_step_of_nothing_has_a_plan() -> None:
     plan = plan_step(StepLayout(()), BLOCK, 8)
     assert (plan.groups, len(plan.positions_T), len(plan.blocks_T)) == ((), 0, 0)

@@ -33,6 +33,7 @@ class Shared(Protocol):
         ended: Ended,
         limit_per_s: Rate | None = None,
         pieces: int = 1,
+        /,
     ) -> Flow | None:
         """Join at `now_ns` with an amount that takes amount / rate of the whole resource.
 

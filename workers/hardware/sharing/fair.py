@@ -35,6 +35,9 @@ class FairFlow(Flow):
     """
 
     __slots__ = ("finish", "gone", "grains", "limit", "order", "rate", "weight")
+    order: int  # of joining
+    finish: int  # without a limit: where it ends, on the scale of `Fair._reached`
+    rate: int  # with a limit: grains a ns
 
     def __init__(
         self, ended: Ended, grains: int, limit: int | None = None, weight: int = 1
@@ -42,9 +45,6 @@ class FairFlow(Flow):
         super().__init__(ended)
         self.grains, self.weight = grains, weight
         self.limit = limit if limit is not None and limit < GRAINS else None
-        self.order = 0  # of joining
-        self.finish = 0  # without a limit: where it ends, on the scale of `Fair._reached`
-        self.rate = 0  # with a limit: grains a ns
         self.gone = False  # left, or ended
 
 

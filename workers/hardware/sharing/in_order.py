@@ -90,8 +90,9 @@ class Fifo:
         rate_per_s: Rate,
         ended: Ended,
         limit_per_s: Rate | None = None,
-        pieces: int = 1,
+        *_: int,
     ) -> None:
+        """Pieces follow each other here: how many they are says nothing."""
         if limit_per_s is None:
             ended(self.join(now_ns, duration_ns(amount, rate_per_s)))
         else:

@@ -26,6 +26,8 @@ class PathFlow(Flow):
     """
 
     __slots__ = ("left", "limit", "order", "path", "promise_ns", "rate", "since_ns", "weight")
+    order: int  # of joining
+    since_ns: int
 
     def __init__(
         self,
@@ -40,9 +42,7 @@ class PathFlow(Flow):
         self.left = amount * _UNIT  # grains still to be served at `since_ns`
         self.path, self.weight = tuple(path), weight
         self.limit = None if limit_per_s is None else limit_per_s * GRAINS  # grains a ns
-        self.order = 0  # of joining
-        self.since_ns = 0
-        self.rate = 0  # grains a ns since then
+        self.rate = 0  # grains a ns since `since_ns`
         self.promise_ns: int | None = None  # its end if nothing changes
 
 

@@ -58,6 +58,29 @@ def test_a_whole_prefix_outweighs_the_longest_queue() -> None:
     assert pick([idle, partly], PROMPT, (), PREFILL_SCORERS) is idle
 
 
+def test_a_prefix_hit_counts_twice_as_much_as_a_short_queue() -> None:
+    """3 of 4 blocks and the longest queue: 2 x 0.75 against 1. One block against a queue of 40 to
+    100: 2 x 0.25 against 0.6. A chip that both can be asked for sums up all four scores.
+    """
+    hit, idle = holding("hit", 3, queued_tokens=100), chip("idle")
+    shorter = chip("shorter", queued_tokens=40)
+    little = holding("little", 1, queued_tokens=100)
+    for scorers in (PREFILL_SCORERS, CHIP_SCORERS):
+        assert pick([idle, hit], PROMPT, (), scorers) is hit
+        assert pick([little, shorter], PROMPT, (), scorers) is shorter
+
+
+def test_few_requests_count_as_much_as_room_for_kv() -> None:
+    """2 of 4 requests with 0.25 of its room, then with none: 0.5 + 0.25 and 0.5. The other has all
+    4, and 0.8 of its room, then 0.4.
+    """
+    few, many = chip("few", num_requests=2), chip("many", num_requests=4)
+    few.blocks_taken, many.blocks_taken = 75, 20
+    assert pick([few, many], PROMPT, (), DECODE_SCORERS) is many
+    few.blocks_taken, many.blocks_taken = 100, 60
+    assert pick([few, many], PROMPT, (), DECODE_SCORERS) is few
+
+
 def test_room_is_to_the_block() -> None:
     assert has_room(chip("x", blocks_taken=95), PROMPT)
     assert not has_room(chip("x", blocks_taken=96), PROMPT)

@@ -89,6 +89,17 @@ def test_log_probabilities_get_their_texts_and_logits_go_along() -> None:
     assert said.logits == b"\0\0\x80?"
 
 
+def test_a_text_goes_on_and_is_made_again_only_when_it_was_dropped() -> None:
+    """Else each token would cost as much as all before it."""
+    request, texts = request_state("r"), Texts(tokenizer())
+    kept = texts.of(request)
+    push(request, token(0, 65), texts)
+    assert texts.of(request) is kept
+    texts.drop("r")
+    texts.drop("r")
+    assert texts.of(request) is not kept
+
+
 def test_another_token_at_a_delivered_position_is_noticed() -> None:
     request, texts = request_state("r"), Texts(tokenizer())
     push(request, token(0, 65), texts)

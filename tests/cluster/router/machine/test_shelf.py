@@ -1,0 +1,90 @@
+"""Vector stores in the state: what may happen to one, and in which order."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from cluster.router.machine.events import ImpossibleEvent
+from cluster.router.machine.store_events import (
+    FilesAdded,
+    PassagesAnnounced,
+    PassagesDropped,
+    PassagesStored,
+    StoreCreated,
+    StoreDeleted,
+    StoreDropped,
+    StoreEvent,
+    StoreNamed,
+)
+from tests.cluster.router.machine.requests import APART, machine
+
+
+def with_stores() -> Any:
+    """`s` holds passages 0 to 2 of `f0` and awaits 3 and 4; `new` is not made yet, `old` is being
+    deleted.
+    """
+    one = machine(APART)
+    for store in ("s", "new", "old"):
+        one.apply(StoreNamed(0, store, "notes", "hashing"))
+    for event in (
+        StoreCreated(0, "s"), StoreCreated(0, "old"), StoreDeleted(0, "old"),
+        PassagesAnnounced(0, "s", 0, 3), PassagesStored(0, "s", "memory-0", 300),
+        FilesAdded(0, "s", {"f0": "a.txt"}, 0, 3), PassagesAnnounced(0, "s", 3, 2),
+    ):  # fmt: skip
+        one.apply(event)
+    return one
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StoreNamed(1, "s", "again", "hashing"),
+        StoreNamed(1, "old", "again", "hashing"),
+        StoreCreated(1, "s"),
+        StoreCreated(1, "nobody"),
+        PassagesAnnounced(1, "s", 4, 2),
+        PassagesAnnounced(1, "s", 6, 2),
+        PassagesAnnounced(1, "s", 5, -1),
+        PassagesAnnounced(1, "new", 0, 1),
+        PassagesStored(1, "new", "memory-0", 1),
+        PassagesDropped(1, "s", 0, 3),
+        PassagesDropped(1, "s", 3, 1),
+        FilesAdded(1, "s", {"f1": "b.txt"}, 0, 3),
+        FilesAdded(1, "s", {"f1": "b.txt"}, 3, 1),
+        StoreDeleted(1, "old"),
+        StoreDropped(1, "s"),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_cannot_have_happened_to_a_store_changes_nothing(event: StoreEvent) -> None:
+    one = with_stores()
+    before = deepcopy(one.state)
+    with pytest.raises(ImpossibleEvent):
+        one.apply(event)
+    assert one.state == before
+
+
+def test_passages_go_on_where_the_last_ended_and_files_know_theirs() -> None:
+    """Files are added in another order than their passages were announced; `empty` has none."""
+    one = with_stores()
+    store = one.state.stores["s"]
+    one.apply(PassagesAnnounced(1, "s", 5, 4))
+    one.apply(PassagesAnnounced(1, "s", 9, 0))
+    assert (store.next_passage_id, store.unfinished) == (9, [(3, 2), (5, 4)])
+    one.apply(FilesAdded(2, "s", {"f2": "c.txt"}, 5, 4))
+    one.apply(FilesAdded(2, "s", {"f1": "b.txt"}, 3, 2))
+    one.apply(FilesAdded(2, "s", {"f3": "empty.txt"}, 9, 0))
+    assert (store.starts, store.ends, store.unfinished) == ([0, 3, 5], [3, 5, 9], [])
+    assert list(store.files) == ["f0", "f2", "f1", "f3"]
+    assert store.held_bytes == {"memory-0": 300}
+
+
+def test_passages_that_are_dropped_leave_their_numbers_taken() -> None:
+    one = with_stores()
+    store = one.state.stores["s"]
+    one.apply(PassagesDropped(1, "s", 3, 2))
+    assert (store.next_passage_id, store.unfinished) == (5, [])
+    one.apply(StoreDropped(1, "old"))
+    assert one.state.dropped_stores == []
+    assert (list(one.state.stores), one.state.num_stores_named) == (["s", "new"], 3)
