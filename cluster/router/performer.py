@@ -64,6 +64,11 @@ class Performer:
         """The submission came to nothing."""
         self._answers.pop(request_id, None)
 
+    @property
+    def num_awaited(self) -> int:
+        """Submissions that have no answer yet."""
+        return len(self._answers)
+
     def perform(self, actions: Sequence[Action]) -> None:
         self._longest_line.seen(len(self._ledger.state.line))
         for action in actions:

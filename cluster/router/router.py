@@ -101,6 +101,7 @@ class Router:
         return {
             "requests": len(self.state.requests),
             "tasks": len(self._performer.calls),
+            "answers": self._performer.num_awaited,
             "line": len(self.state.line),
             "outputs": sum(len(outbox.said) for outbox in self.state.outboxes.values()),
             "blocks": sum(chip.blocks_taken for chip in self.state.chips.values()),

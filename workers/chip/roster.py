@@ -120,11 +120,11 @@ class Roster:
     def commit(self, seq: Sequence, start: int) -> None:
         """Full exact blocks that end after position `start` become findable."""
         size = self.blocks.block_size
-        first, end = start // size, seq.num_exact_computed() // size
-        if first >= end:
+        full = range(start // size, seq.num_exact_computed() // size)
+        if not full:
             return
         self.hash(seq)
-        for index in range(first, end):
+        for index in full:
             self.blocks.commit(seq.block_ids[index], seq.block_hashes[index])
 
     def let_go(self, seq: Sequence) -> None:

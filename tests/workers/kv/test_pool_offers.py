@@ -35,7 +35,7 @@ def test_what_the_pool_did_not_take_is_offered_again(
     """Three times the same two full blocks: a pool that has them hears of them once, one without
     room each time. Where no call gets there, each time fails.
     """
-    bench, server = stand(pool_bytes=pool_bytes)
+    bench, _ = stand(pool_bytes=pool_bytes)
 
     async def job(bench: Bench) -> None:
         chip, seq = chip_with(), Sequence("s", range(5), 9)
