@@ -101,7 +101,8 @@ def _is_form(node: Any, operator: str) -> bool:
     decorator = next((p for p, _ in _above(node) if p.type == "decorator"), None)
     if decorator is not None and _code(decorator).startswith("@dataclass"):
         return True
-    return re.match(r"__slots__ =|\w+ = (TypeVar|ParamSpec)\(", _code(node)) is not None
+    statement = next((p for p, _ in _above(node) if p.type == "expr_stmt"), node)
+    return re.match(r"__slots__ =|\w+ = (TypeVar|ParamSpec)\(", _code(statement)) is not None
 
 
 def _is_sameness(_: Any, operator: str) -> bool:

@@ -94,8 +94,8 @@ class Narrow:
     ) -> int:
         """How fast a message comes from the far end at most, and goes on from here."""
         for rule in (*self.rules.values(), *self.far.values()):
-            if rule.bytes_per_s < bytes_per_s and rule.hits(source, destination, message):
-                bytes_per_s = rule.bytes_per_s
+            if rule.hits(source, destination, message):
+                bytes_per_s = min(bytes_per_s, rule.bytes_per_s)
         return bytes_per_s
 
     def busy_ns(self, now_ns: int) -> dict[str, int]:
