@@ -184,6 +184,18 @@ def test_pages_of_several_servers_hold_places_for_service_and_latency() -> None:
         assert end_ns - 100 <= launch.due_ns <= end_ns
 
 
+def test_several_servers_hide_a_latency_together() -> None:
+    """4 servers, 100 ns a page each, 900 ns on top: the 40th page is served from 900 to 1,000, and
+    there at 1,900. That is with 40 places; with 39 it waits for the first page's, until 1,000.
+    """
+    for depth, end_ns in ((40, 1_900), (39, 2_000)):
+        spec = ResourceSpec(rate_per_s=4e7, servers=4, latency_ns=900, queue_depth=depth)
+        device = make_device(resources={"planes": spec})
+        machine = Hardware("test", device, VirtualClock(), Trace(), None)
+        launch = machine.launch(Work("w", (Demand("planes", 40, 40),)), 0)
+        assert launch.due_ns == end_ns
+
+
 def test_a_scan_of_millions_of_pages_costs_a_few_runs() -> None:
     """10**9 pages, 16 at once, a turn of 1 ns and a latency of 999: 62.5 million rounds."""
     bus, told = Fifo(), list[int]()
