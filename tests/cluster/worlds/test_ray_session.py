@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from cluster.own_packages import ROOT
 from cluster.worlds import ray_session
 
 
@@ -98,3 +99,15 @@ def test_ctrl_c_while_ray_starts_leaves_no_process(failing: HalfStartedRay, tmp_
         ray_session.start_ray(tmp_path)
     assert len(failing.started) == 1
     assert not psutil.pid_exists(failing.started[0].pid)
+
+
+@pytest.mark.parametrize("failing", [0], indirect=True)
+def test_workers_look_for_modules_where_ours_are_alone(
+    failing: HalfStartedRay, tmp_path: Path
+) -> None:
+    """Not in the working directory, which Ray would add."""
+    ray_session.start_ray(tmp_path)
+    places = failing.settings["job_config"]._py_driver_sys_path
+    places.extend([str(tmp_path)])
+    assert places == [str(ROOT)]
+    assert (ROOT / "workers" / "actors.py").is_file()
