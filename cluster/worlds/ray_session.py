@@ -28,6 +28,10 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# A node's address decides what Ray's processes and agents listen on, and of 127.0.0.1 Ray makes
+# the machine's own address, for others to reach it. Where there can be no others it stays what it
+# is, and this is Ray's word for that, on Linux too.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 import ray
 from ray.job_config import JobConfig
@@ -45,6 +49,8 @@ SETTINGS = {"worker_niceness": 0, "health_check_failure_threshold": 100}
 # Ray gives its processes 30 s to find each other. A machine that was held up for as long deserves
 # another try; one on which two have failed needs its owner.
 ATTEMPTS = 2
+
+LOOPBACK = "127.0.0.1"
 
 # How long Ray's processes may take to end by themselves, and what is shown of each log.
 LEAVE_S = 3
@@ -87,7 +93,7 @@ def start_ray(folder: Path) -> None:
 def _start(folder: Path) -> None:
     ray.init(
         address="local",
-        _node_ip_address="127.0.0.1",
+        _node_ip_address=LOOPBACK,
         _temp_dir=str(folder),
         num_cpus=os.cpu_count(),  # it also bounds how many processes start at once
         include_dashboard=False,
@@ -98,6 +104,12 @@ def _start(folder: Path) -> None:
         job_config=_job(),
         _system_config=dict(SETTINGS),  # Ray adds its session's folder, for the next session too
     )
+    address = ray.util.get_node_ip_address()
+    if address != LOOPBACK:
+        raise RuntimeError(
+            f"Ray listens on {address}, not on {LOOPBACK} alone: it was imported before "
+            "cluster.worlds could say so"
+        )
 
 
 class _Fixed(list[str]):

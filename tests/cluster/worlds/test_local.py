@@ -5,11 +5,14 @@ is as fast as this machine; what is paced in emulated time is the bench's affair
 bench-worlds`).
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import openai
+import psutil
 import pytest
 
 from cluster.gateway.settings import GatewaySettings
@@ -17,6 +20,7 @@ from cluster.text.tokenizer import Tokenizer
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import LocalWorld, local_world
+from cluster.worlds.session_processes import processes_of_session, ray_processes
 from configs.perfuse_tiny import load_questions
 from configs.schema import load_scenario
 from workers.model.reference import Reference
@@ -80,6 +84,26 @@ def ask(client: openai.OpenAI, question: str, **options: Any) -> Any:
         extra_body=extra,
         **options,
     )
+
+
+def test_nobody_outside_this_machine_is_listened_to(world: LocalWorld, url: str) -> None:
+    """Of Ray's servers, its agents and workers, the nodes, the driver and the gateway's HTTP: none
+    at another address, whatever addresses the machine has.
+    """
+    found = processes_of_session(world.folder, ray_processes()) | {os.getpid(): psutil.Process()}
+    places: dict[str, set[tuple[str, int]]] = {}
+    for process in found.values():
+        with suppress(psutil.NoSuchProcess):
+            name = (process.cmdline() or [""])[0]
+            for socket in process.net_connections(kind="inet"):
+                if not socket.raddr:  # it listens, or whoever writes is heard
+                    place = socket.laddr.ip.removeprefix("::ffff:"), socket.laddr.port
+                    places.setdefault(name, set()).add(place)
+    for one in ("gcs_server", "raylet", "ray::RuntimeEnvAgent", "ray::"):
+        assert any(one in name for name in places), places
+    everywhere = set().union(*places.values())
+    assert ("127.0.0.1", httpx.URL(url).port) in everywhere, places
+    assert {address for address, _ in everywhere} <= {"127.0.0.1", "::1"}, places
 
 
 def test_an_answer_is_the_reference_model_s(

@@ -19,6 +19,11 @@ class HalfStartedRay:
         self.failures, self.interrupted = failures, False
         self.started: list[subprocess.Popen[bytes]] = []
         self.settings: dict[str, Any] = {}
+        self.address = "127.0.0.1"
+        self.util = self
+
+    def get_node_ip_address(self) -> str:
+        return self.address
 
     def init(self, **settings: Any) -> None:
         self.settings = settings
@@ -99,6 +104,17 @@ def test_ctrl_c_while_ray_starts_leaves_no_process(failing: HalfStartedRay, tmp_
         ray_session.start_ray(tmp_path)
     assert len(failing.started) == 1
     assert not psutil.pid_exists(failing.started[0].pid)
+
+
+@pytest.mark.parametrize("failing", [0], indirect=True)
+def test_a_ray_that_listens_elsewhere_is_none_of_ours(
+    failing: HalfStartedRay, tmp_path: Path
+) -> None:
+    """As one does that was imported before it could be told."""
+    failing.address = "192.0.2.2"
+    with pytest.raises(RuntimeError, match=r"listens on 192\.0\.2\.2, not on 127\.0\.0\.1 alone"):
+        ray_session.start_ray(tmp_path)
+    assert not [p for p in failing.started if psutil.pid_exists(p.pid) and p.poll() is None]
 
 
 @pytest.mark.parametrize("failing", [0], indirect=True)
