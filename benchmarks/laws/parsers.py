@@ -24,7 +24,8 @@ from cluster.gateway.chat_request import parse_chat
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
 from cluster.retrieval.index_folder import MANIFEST, read_collection
-from cluster.text.template import TEMPLATE_FILE, load_template
+from cluster.text.template import load_template
+from cluster.text.template_files import TEMPLATE_FILE
 from cluster.text.tokenizer import Tokenizer
 from cluster.workload.prompts import question_prompts
 from cluster.workload.traces import read_trace

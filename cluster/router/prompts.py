@@ -28,7 +28,8 @@ def prompt_text(request: Request, passages: Sequence[str], tokenizer: Tokenizer)
     if request.prompt is not None:
         return f"{context}\n{request.prompt}" if context else request.prompt
     head = [{"role": "system", "content": context}] if context else []
-    return tokenizer.render_chat([*head, *request.messages], tools=request.tools)
+    messages = tokenizer.fitted([*head, *request.messages], request.tools)
+    return tokenizer.render_chat(messages, tools=request.tools)
 
 
 def prompt_ids(

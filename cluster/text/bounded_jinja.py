@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
+import jinja2.exceptions
 import jinja2.ext
-import jinja2.filters
 import jinja2.nodes
 import jinja2.sandbox
 import jinja2.utils
 
+from cluster.text.bounded_filters import COUNTED, LEFT_OUT
 from cluster.text.budget import BUDGET, Budget, check_call, check_operands, made
 
-_LEFT_OUT = "center wordwrap urlize xmlattr pprint slice batch random format sum groupby".split()
 _TICK, _JOIN, _SLICE, _WEIGH = (
     "ticking ",
     "joining ",
@@ -47,14 +47,20 @@ class BoundedEnvironment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset(("*", "**", "+", "%", "//", "-", "/"))
 
-    def __init__(self, filters: Mapping[str, Callable[..., Any]]) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols])
+    def __init__(
+        self,
+        filters: Mapping[str, Callable[..., Any]],
+        extensions: Sequence[type[jinja2.ext.Extension]] = (),
+    ) -> None:
+        used = [jinja2.ext.loopcontrols, *extensions]
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=used)
         self.concat = _concat  # type: ignore[method-assign]
-        kept = {n: f for n, f in self.filters.items() if n not in _LEFT_OUT} | dict(filters)
+        kept = {n: f for n, f in self.filters.items() if n not in LEFT_OUT} | dict(filters)
         self.filters = {name: _bounded(name, run) for name, run in kept.items()}
-        self.filters |= {"join": _join, _TICK: _ticking, _JOIN: _joined, _SLICE: _sliced}
-        self.filters[_WEIGH] = made
-        self.globals = {"dict": dict, "namespace": _Namespace, "range": _range}
+        self.filters |= COUNTED
+        self.filters |= {_TICK: _ticking, _JOIN: _joined, _SLICE: _sliced, _WEIGH: made}
+        self.globals = {"dict": _Dict(), "namespace": _Namespace, "range": _range}
+        self.globals |= {"cycler": jinja2.utils.Cycler, "joiner": jinja2.utils.Joiner}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> jinja2.nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -71,7 +77,10 @@ class BoundedEnvironment(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         owner = getattr(obj, "__self__", None) or getattr(obj, "format_string", None)
-        check_call(getattr(obj, "__name__", ""), (owner, *args, *kwargs.values()))
+        name = getattr(obj, "__name__", "")
+        if name == "join":  # how many there are, before something is put between them
+            args = tuple(arg if hasattr(arg, "__len__") else _listed(arg) for arg in args)
+        check_call(name, (owner, *args, *kwargs.values()))
         return made(super().call(context, obj, *args, **kwargs))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -103,10 +112,36 @@ def _asking(value: Any) -> Any:
 
 
 class _Namespace(jinja2.utils.Namespace):
-    """Jinja's shows all that it holds, itself too."""
+    """Jinja's shows all that it holds, itself too; and keeps what Python keeps for itself."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # `namespace(self=1)` is one
+        self, *given = args
+        names = dict(*given, **kwargs)
+        for name in names:
+            _check_name(name)
+        jinja2.utils.Namespace.__init__(self, names)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        super().__setitem__(name, value)
 
     def __repr__(self) -> str:
         return "<namespace>"
+
+
+def _check_name(name: Any) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise jinja2.exceptions.SecurityError(f"a namespace keeps no {name!r}: it begins with _")
+
+
+class _Dict:
+    """Python's own has methods that change whatever they are given."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, keys: Any, value: Any = None) -> dict[Any, Any]:
+        return dict.fromkeys(keys, value)
 
 
 class _Ticking(Sequence[Any]):
@@ -133,6 +168,10 @@ def _ticking(items: Any) -> Any:
     return ticking if hasattr(items, "__len__") else iter(ticking)
 
 
+def _listed(items: Any) -> list[Any]:
+    return list(iter(_Ticking(items)))
+
+
 def _joined(*parts: Any) -> str:
     return _concat([str(part) for part in parts])
 
@@ -149,20 +188,6 @@ def _concat(parts: Any) -> str:
         budget.make(len(part))
         pieces.append(part)
     return "".join(pieces)
-
-
-@jinja2.pass_environment
-def _join(environment: Any, value: Any, d: str = "", attribute: Any = None) -> str:
-    """Jinja's, counted item by item."""
-    if attribute is not None:
-        value = map(jinja2.filters.make_attrgetter(environment, attribute), value)
-    budget, pieces = BUDGET.get(), []
-    for item in value:
-        text = str(item)
-        budget.spend()
-        budget.make(len(text) + len(d))
-        pieces.append(text)
-    return str(d).join(pieces)
 
 
 def _range(*bounds: int) -> range:

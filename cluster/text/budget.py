@@ -1,28 +1,17 @@
 """What one render of a chat template may take, and what its calls and operators would make."""
 
-import re
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import jinja2
+from cluster.text.growth import TooMuch, formatted, longest
 
 STEPS_MAX = 1_000_000  # a conversation of 10,000 messages takes about twenty each
 LENGTH_MAX = 1 << 25  # of one text; the largest body has 4 MiB
 TOTAL_MAX = 1 << 28
 NUMBER_BITS_MAX = 4096
 SECONDS_MAX = 3.0  # of this thread, so a busy machine refuses nothing
-
-# What may return more than the sum of what it takes.
-_GROWING = frozenset(
-    "center ljust rjust zfill expandtabs replace join format format_map translate indent".split()
-)
-_WIDTH = re.compile(r"\d{5,}|\*")
-
-
-class TooMuch(jinja2.TemplateRuntimeError):
-    """A template asks for more than its render may take."""
 
 
 @dataclass(slots=True)
@@ -82,18 +71,7 @@ def check_call(name: str, operands: tuple[Any, ...]) -> None:
     budget = BUDGET.get()
     taken = [o for o in operands if isinstance(o, (str, list, tuple, dict, range))]
     budget.spend(1 + sum(len(o) for o in taken if not isinstance(o, str)))
-    if name not in _GROWING or not taken:
-        return
-    first, *others = [budget.weigh(o) for o in taken]
-    numbers = [abs(o) for o in operands if isinstance(o, int)]
-    if name == "replace" and len(taken) >= 3:  # only what is found grows
-        first, others = str(taken[0]).count(str(taken[1])) + 1, others[1:]
-    if name == "join" and len(taken) == 2:
-        others = [sum(len(item) for item in taken[1] if isinstance(item, str))]
-        first = max(first * len(taken[1]), 1) if not others[0] else first + 1
-    budget.make(first * max(1, *others, *numbers))
-    if name in ("format", "format_map") and _WIDTH.search(str(taken[0])):
-        raise TooMuch(f"it formats to a width: {str(taken[0])[:40]!r}")
+    budget.make(longest(name, operands, budget.weigh))
 
 
 def check_operands(operator: str, left: Any, right: Any) -> None:
@@ -106,9 +84,7 @@ def check_operands(operator: str, left: Any, right: Any) -> None:
     elif operator == "+" and all(sized):
         budget.make(len(left) + len(right))
     elif operator == "%" and isinstance(left, str):
-        if _WIDTH.search(left):
-            raise TooMuch(f"it formats to a width: {left[:40]!r}")
-        budget.make(len(left) * budget.weigh(right))
+        budget.make(formatted(left, (right,), budget.weigh))
     elif isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * max(right, 0) if operator == "**" else left.bit_length()
         if bits + (right.bit_length() if operator == "*" else 0) > NUMBER_BITS_MAX:

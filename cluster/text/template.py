@@ -1,49 +1,96 @@
-"""The chat template of a model folder, with the settings that Hugging Face templates expect."""
+"""The chat templates of a model folder, with all that Hugging Face's expect."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from cluster.text.bounded_jinja import BoundedEnvironment
-from cluster.text.budget import TooMuch
+from cluster.text.bounded_jinja import BoundedEnvironment, render
+from cluster.text.chat_words import Generation, refuse, strftime, to_json
+from cluster.text.dates import Clock
+from cluster.text.message_shapes import PROBES, Messages, in_one_text, in_parts, probe, shaped
+from cluster.text.template_files import DEFAULT, Sources, read_sources, special_names
 from configs.checkpoint_files import CheckpointError
-from configs.outside import Unreadable, read_text
 
-TEMPLATE_FILE = "chat_template.jinja"
-CONFIG_FILE = "tokenizer_config.json"
-SOURCE_BYTES_MAX = 128 * 1024  # the longest public one has 20 KB
-INDENT_MAX = 16
+TOOL_USE = "tool_use"
+# What a template can raise, beside Jinja's own.
+REFUSALS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
-def load_template(folder: Path, config: Mapping[str, Any]) -> jinja2.Template | None:
-    """The folder's chat template, with the settings that Hugging Face templates expect."""
-    path = folder / TEMPLATE_FILE
-    if path.is_file():
-        try:
-            source: object = read_text(path, SOURCE_BYTES_MAX)
-        except (OSError, Unreadable) as error:
-            raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    else:
-        path, source = folder / CONFIG_FILE, config.get("chat_template")
-        if isinstance(source, list):  # several templates by name
-            named = {t.get("name"): t.get("template") for t in source if isinstance(t, dict)}
-            source = named.get("default")
-    if source is None:
-        return None
-    if not isinstance(source, str):
-        raise CheckpointError(
-            f"{path}: chat_template is a {type(source).__name__}; it must be a string"
-        )
-    if len(source) > SOURCE_BYTES_MAX:
-        raise CheckpointError(
-            f"{path}: chat_template has {len(source)} characters: at most {SOURCE_BYTES_MAX} are "
-            "read"
-        )
-    environment = BoundedEnvironment({"tojson": _to_json})
-    environment.globals["raise_exception"] = _refuse
+class ChatTemplate:
+    """One of them."""
+
+    def __init__(self, compiled: jinja2.Template, names: Mapping[str, str]) -> None:
+        self._compiled, self._names = compiled, dict(names)
+
+    def render(self, messages: Messages, names: Mapping[str, Any]) -> str:
+        """What `transformers` renders. Raises one of REFUSALS."""
+        given = {**self._names, **names, "messages": [shaped(message) for message in messages]}
+        return render(self._compiled, given)
+
+    @cached_property
+    def fit(self) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+        """Gives a message the shape in which this template reads it, found by trying."""
+        if not self._shows(probe(PROBES), PROBES):
+            return in_one_text
+        if not self._shows(probe(PROBES[0]), PROBES[:1]):
+            return in_parts
+        return dict
+
+    def _shows(self, messages: Messages, texts: Sequence[str]) -> bool:
+        """Whether all of it comes out, as text and not as Python writes a list."""
+        names = {"tools": None, "documents": None, "add_generation_prompt": False}
+        with suppress(*REFUSALS):
+            shown = self.render(messages, names)
+            return all(text in shown and f"'{text}'" not in shown for text in texts)
+        return False
+
+
+class ChatTemplates:
+    """A folder's, by name. One of them may be for conversations with tools."""
+
+    def __init__(self, sources: Sources, names: Mapping[str, str], now: Clock) -> None:
+        environment = BoundedEnvironment({"tojson": to_json}, (Generation,))
+        environment.globals |= {"raise_exception": refuse, "strftime_now": strftime(now)}
+        self._by_name = {
+            name: ChatTemplate(_compiled(environment, path, source), names)
+            for name, (path, source) in sources.items()
+        }
+        found = sources.get(TOOL_USE) or sources.get(DEFAULT)
+        self.source = found[1] if found else ""
+
+    def choose(self, tools: object) -> ChatTemplate:
+        """Raises ValueError where there is none."""
+        has_own = tools is not None and TOOL_USE in self._by_name
+        template = self._by_name.get(TOOL_USE if has_own else DEFAULT)
+        if template is None:
+            known = ", ".join(sorted(self._by_name))
+            raise ValueError(f"of its templates none is called {DEFAULT!r}, only {known}")
+        return template
+
+
+def load_template(
+    folder: Path, config: Mapping[str, Any], now: Clock = datetime.now
+) -> ChatTemplates | None:
+    """All of a folder's, compiled; None where it has none. Raises CheckpointError."""
+    sources = read_sources(folder, config)
+    return ChatTemplates(sources, special_names(folder, config), now) if sources else None
+
+
+def _compiled(environment: jinja2.Environment, path: Path, source: str) -> jinja2.Template:
     try:
         template = environment.from_string(source)
         template.source = source  # type: ignore[attr-defined]  # which tools it knows
@@ -56,25 +103,3 @@ def load_template(folder: Path, config: Mapping[str, Any]) -> jinja2.Template | 
         raise CheckpointError(
             f"{path}: chat template: cannot be compiled: {error}"[:400]
         ) from error
-
-
-def special_names(config: Mapping[str, Any]) -> dict[str, str]:
-    """bos_token and such for templates that print them; a token may be an object with content."""
-    names = {}
-    for key in ("bos_token", "eos_token", "pad_token", "unk_token"):
-        value = config.get(key)
-        value = value.get("content") if isinstance(value, dict) else value
-        if isinstance(value, str):
-            names[key] = value
-    return names
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    # jinja2's own filter escapes for HTML, which would change the prompt.
-    if indent is not None and not 0 <= indent <= INDENT_MAX:
-        raise TooMuch(f"tojson's indent is {indent}; it must be from 0 to {INDENT_MAX}")
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _refuse(message: str) -> None:
-    raise jinja2.TemplateError(message)

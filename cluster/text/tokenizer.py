@@ -2,31 +2,23 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import jinja2
 import tokenizers
 
-from cluster.text import bounded_jinja
+from cluster.text.dates import Clock
 from cluster.text.normalizing import chars_of_one
-from cluster.text.template import CONFIG_FILE, TEMPLATE_FILE, load_template, special_names
+from cluster.text.template import REFUSALS, ChatTemplates, load_template
+from cluster.text.template_files import CONFIG_FILE, TEMPLATE_FILE
 from cluster.text.tool_calls import plain
 from cluster.text.tool_calls.formats import FORMATS, PLAIN, format_of, shows_tools
 from configs.checkpoint_files import CheckpointError, read_json
 from configs.outside import shown
 from workers.errors import InvalidRequest
 
-# What an expression of a template can raise, beside Jinja's own.
-_IN_TEMPLATES = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 IDS_MAX = 1 << 24  # the largest public vocabulary has 262,144
 # Texts from here on are encoded without holding Python's lock: some ms.
 LONG_CHARS = 8192
@@ -49,15 +41,13 @@ class Tokenizer:
     def __init__(
         self,
         inner: tokenizers.Tokenizer,
-        template: jinja2.Template | None,
-        names: Mapping[str, str],
+        template: ChatTemplates | None,
     ) -> None:
         self._inner = inner
         self._template = template
-        self._names = dict(names)
         added = inner.get_added_tokens_decoder()
         self.special_ids = frozenset(i for i, token in added.items() if token.special)
-        source: str | None = getattr(template, "source", None)
+        source = None if template is None else template.source
         self._has_tools, self.tool_format = shows_tools(source), format_of(source)
         marks = FORMATS[self.tool_format].marks
         self.tool_marks = frozenset(i for i, token in added.items() if token.content in marks)
@@ -67,7 +57,8 @@ class Tokenizer:
         self._longest_chars = longest * chars_of_one(inner.normalizer)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Tokenizer":
+    def load(cls, folder: str | Path, now: Clock = datetime.now) -> "Tokenizer":
+        """`now` is what templates print as today."""
         folder = Path(folder)
         path = folder / "tokenizer.json"
         described = read_json(path)
@@ -84,7 +75,7 @@ class Tokenizer:
             raise CheckpointError(f"{path}: is no tokenizer: {error}"[:400]) from error
         config_path = folder / CONFIG_FILE
         config = read_json(config_path) if config_path.is_file() else {}
-        return cls(inner, load_template(folder, config), special_names(config))
+        return cls(inner, load_template(folder, config, now))
 
     @property
     def vocab_size(self) -> int:
@@ -128,33 +119,53 @@ class Tokenizer:
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] = (),
+        documents: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
     ) -> str:
-        """The prompt for a conversation; where the template has no tools, they are told in text.
+        """The prompt for a conversation, as `transformers` renders it; `variables` are whatever
+        else the template knows (enable_thinking).
 
         Raises InvalidRequest where the template refuses the messages or the model has none.
         """
+        shown_tools = [dict(tool) for tool in tools] or None
+        names = {
+            **variables,
+            "tools": shown_tools,
+            "documents": [dict(document) for document in documents] or None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        try:
+            return self._templates.choose(shown_tools).render(messages, names)
+        except REFUSALS as error:
+            text = f"messages do not fit the model's chat template: {error}"
+            raise InvalidRequest(text[:400], param="messages") from error
+
+    def fitted(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[Mapping[str, Any]]:
+        """The same, with contents in the shape that the template reads: where it knows texts alone,
+        or parts alone, the other is lost. Where it knows no tools, they are told in text. Raises
+        InvalidRequest.
+        """
+        try:
+            fit = self._templates.choose(list(tools) or None).fit
+        except REFUSALS as error:
+            raise InvalidRequest(
+                f"the model's chat templates: {error}", param="messages"
+            ) from error
+        if not self._has_tools and plain.has_tools(messages, tools):
+            messages = plain.written(messages, tools)
+        return [fit(message) for message in messages]
+
+    @property
+    def _templates(self) -> ChatTemplates:
         if self._template is None:
             raise InvalidRequest(
                 f"the model has no chat template (neither {TEMPLATE_FILE} nor chat_template in "
                 f"{CONFIG_FILE}): use a prompt instead of messages",
                 param="messages",
             )
-        try:
-            if not self._has_tools and plain.has_tools(messages, tools):
-                messages, tools = plain.written(messages, tools), ()
-            shown_tools = [dict(tool) for tool in tools] or None
-            names = {"tools": shown_tools, "documents": None, **self._names}
-            return bounded_jinja.render(
-                self._template,
-                names
-                | {
-                    "messages": [dict(m) for m in messages],
-                    "add_generation_prompt": add_generation_prompt,
-                },
-            )
-        except (jinja2.TemplateError, *_IN_TEMPLATES) as error:
-            text = f"messages do not fit the model's chat template: {error!s:.200}"
-            raise InvalidRequest(text, param="messages") from error
+        return self._template
 
     def _table(self) -> list[bytes]:
         """Bytes of every id. Tokens outside the byte alphabet (added ones) are their own UTF-8."""
@@ -212,19 +223,15 @@ class BareTokenizer(Tokenizer):
     def token_bytes(self, token_id: int) -> bytes:
         return b""
 
-    def render_chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        add_generation_prompt: bool = True,
-        tools: Sequence[Mapping[str, Any]] = (),
-    ) -> str:
+    @property
+    def _templates(self) -> ChatTemplates:
         raise InvalidRequest(
             "the model folder has no tokenizer.json: give the prompt as token ids", param="messages"
         )
 
 
-def open_tokenizer(folder: Path, vocab_size: int) -> Tokenizer:
+def open_tokenizer(folder: Path, vocab_size: int, now: Clock = datetime.now) -> Tokenizer:
     """The folder's tokenizer, or a bare one where it has none. Raises CheckpointError if broken."""
     if not (folder / "tokenizer.json").exists():
         return BareTokenizer(vocab_size)
-    return Tokenizer.load(folder)
+    return Tokenizer.load(folder, now)

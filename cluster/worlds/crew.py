@@ -132,6 +132,7 @@ class Crew:
         from cluster.router.machine.chips import ChipState
         from cluster.router.router import Router
         from cluster.router.settings import RouterSettings
+        from cluster.text.dates import clock_of
         from cluster.text.tokenizer import open_tokenizer
 
         blueprint, node = self.blueprint, self.node
@@ -153,7 +154,8 @@ class Crew:
             max_queue=scenario.slo.admission.max_queue,
             timeout_ns=blueprint.timeout_ns,
         )
-        tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab)
+        today = clock_of(scenario.cluster.world)
+        tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)
         self._router = Router(
             node,
             worker.name,

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.text.bounded_jinja import BoundedEnvironment, render
-from cluster.text.budget import SECONDS_MAX, TooMuch
+from cluster.text.budget import SECONDS_MAX
+from cluster.text.growth import TooMuch
 from cluster.text.template import load_template
 from configs.checkpoint_files import CheckpointError
 
@@ -60,9 +61,25 @@ HOSTILE = {
     "indent": "{{ [1] | tojson(indent=10000000000) }}",
     "text": "{% for i in range(99999) %}" + "x" * 5000 + "{% endfor %}",
     "a long range": "{{ range(10**15) | list }}",
+    "indents inside one another": "{% set ns = namespace(x=[0] * 99999) %}{% for i in range(900) %}"
+    "{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson(indent=16) }}",
+    "indent of text": "{{ [1] * 9999 | tojson(indent='x' * 100000) }}",
+    "separators": "{{ ([1] * 99999) | tojson(separators=('x' * 9999, ':')) }}",
+    "dates": "{% for i in range(99999) %}{{ strftime_now('%Y' * 500) }}{% endfor %}",
+    "a long date": "{{ strftime_now('%Y' * 100000) }}",
+    "joins of what is made as it goes": "{{ ('x' * 999999).join(range(99999) | map('string')) }}",
+    "dict's own methods": "{{ dict.update(messages[0], role='system') }}",
+    "what a namespace may not keep": "{% set ns = namespace() %}{% set ns.__class__ = 1 %}",
+    "nor from its start": "{{ namespace(__class__=1) }}",
+    "batches filled up": "{{ [1] | batch(10**9, 'x') | list }}",
+    "slices without end": "{{ [1] | slice(10**9) | list }}",
+    "sums that double": "{{ (['xxxxxxxx'] * 9999 * 999) | sum(start='') }}",
+    "width by the filter": "{{ '%*d' | format(10000000000, 1) }}",
+    "a generation without end": "{% generation %}" + LOOP3 + "{% endgeneration %}",
+    "a generation not ended": "{% generation %}x",
     "lorem ipsum": "{{ lipsum(n=100000) }}",
-    "a filter left out": "{{ 'x' | center(10000000000) }}",
-    "sums of lists": "{{ [[1]] | sum(start=[]) }}",
+    "width by a filter": "{{ 'x' | center(10000000000) }}",
+    "a filter left out": "{{ [1, 2] | random }}",
     "deep brackets": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
     "deep lists": "{{ " + "[" * 3000 + "]" * 3000 + " }}",
     "deep blocks": "{% if 1 %}" * 3000 + "{% endif %}" * 3000,
@@ -88,7 +105,6 @@ def outcome(source: str, tmp_path: Path) -> tuple[str, str]:
 
     (tmp_path / "chat_template.jinja").write_text(source)
     tokenizer: Any = object.__new__(Tokenizer)
-    tokenizer._names = {}
     try:
         tokenizer._template = load_template(tmp_path, {})
         return "text", tokenizer.render_chat(MESSAGES)
@@ -150,10 +166,11 @@ def test_a_long_conversation_fits_the_budget(tiny_model_folder: Path) -> None:
     messages = [{"role": "user", "content": "x" * 400, "n": i} for i in range(10_000)]
     environment = BoundedEnvironment({"tojson": str})
     assert len(render(environment.from_string(GOOD), {"messages": messages})) > 1_000_000
-    template = load_template(tiny_model_folder, {})
-    assert template is not None
+    templates = load_template(tiny_model_folder, {})
+    assert templates is not None
     one = [{"role": "user", "content": "x" * (4 << 20)}]
-    assert len(render(template, {"messages": one, "add_generation_prompt": True})) > 4 << 20
+    names = {"add_generation_prompt": True}
+    assert len(templates.choose(None).render(one, names)) > 4 << 20
 
 
 def test_budgets_are_each_renders_own() -> None:
