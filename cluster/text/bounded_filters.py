@@ -11,6 +11,10 @@ from cluster.text.budget import BUDGET, check_operands, made
 # No chat template needs these, and each makes much of little, or something else every time.
 LEFT_OUT = frozenset("wordwrap urlize xmlattr pprint random".split())
 
+# Those look at one item at most, however many there are: Qwen3's template asks for the number of
+# messages with each of them.
+AT_ONCE = frozenset(("length", "count", "first", "last"))
+
 
 @jinja2.pass_environment
 def join(environment: Any, value: Any, d: str = "", attribute: Any = None) -> str:

@@ -22,8 +22,16 @@ import jinja2.nodes
 import jinja2.sandbox
 import jinja2.utils
 
-from cluster.text.bounded_filters import COUNTED, LEFT_OUT
-from cluster.text.budget import BUDGET, Budget, check_call, check_operands, made
+from cluster.text.bounded_filters import AT_ONCE, COUNTED, LEFT_OUT
+from cluster.text.budget import (
+    BUDGET,
+    STEPS_MAX,
+    Budget,
+    check_call,
+    check_operands,
+    made,
+)
+from cluster.text.growth import TooMuch
 
 _TICK, _JOIN, _SLICE, _WEIGH = (
     "ticking ",
@@ -191,8 +199,13 @@ def _concat(parts: Any) -> str:
 
 
 def _range(*bounds: int) -> range:
+    """Whoever goes through it pays: gemma's template has one to the last message, with each of
+    them, and leaves it soon.
+    """
     found = range(*bounds)
-    BUDGET.get().spend(1 + len(found))
+    if len(found) > STEPS_MAX:
+        raise TooMuch(f"a range has {len(found)} numbers: at most {STEPS_MAX}")
+    BUDGET.get().spend()
     return found
 
 
@@ -200,6 +213,9 @@ def _bounded(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that pays for what it takes and makes, with the marks of what it is given."""
 
     def filtered(*args: Any, **kwargs: Any) -> Any:
+        if name in AT_ONCE:
+            BUDGET.get().spend()
+            return run(*args, **kwargs)
         check_call(name, (*args, *kwargs.values()))
         return made(run(*args, **kwargs))
 

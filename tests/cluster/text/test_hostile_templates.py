@@ -2,6 +2,7 @@
 
 import resource
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from cluster.text.bounded_jinja import BoundedEnvironment, render
 from cluster.text.budget import SECONDS_MAX
 from cluster.text.growth import TooMuch
-from cluster.text.template import load_template
+from cluster.text.template import ChatTemplates, load_template
 from configs.checkpoint_files import CheckpointError
 
 MESSAGES = [{"role": "user", "content": "hello " * 5, "n": i} for i in range(4)]
+FAMILIES = sorted((Path(__file__).parent / "families").glob("*.jinja"))
 LOOP3 = "{% for a in range(99999) %}" * 3 + "x" + "{% endfor %}" * 3
 MACRO = "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}"
 DOUBLE = "{% set ns = namespace(x='x') %}{% for i in range(100) %}"
@@ -61,6 +63,10 @@ HOSTILE = {
     "indent": "{{ [1] | tojson(indent=10000000000) }}",
     "text": "{% for i in range(99999) %}" + "x" * 5000 + "{% endfor %}",
     "a long range": "{{ range(10**15) | list }}",
+    "a range as arguments": "{{ dict(*range(10**9)) }}",
+    "ranges inside one another": "{% for i in range(9999) %}{% for j in range(i, 9999) %}x"
+    "{% endfor %}{% endfor %}",
+    "ranges of ranges": "{% for i in range(9999) %}{{ range(99999) | list | length }}{% endfor %}",
     "indents inside one another": "{% set ns = namespace(x=[0] * 99999) %}{% for i in range(900) %}"
     "{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson(indent=16) }}",
     "indent of text": "{{ [1] * 9999 | tojson(indent='x' * 100000) }}",
@@ -173,13 +179,34 @@ def test_a_long_conversation_fits_the_budget(tiny_model_folder: Path) -> None:
     assert len(templates.choose(None).render(one, names)) > 4 << 20
 
 
+@pytest.mark.parametrize("path", FAMILIES, ids=lambda path: path.stem)
+def test_so_does_one_of_thousands_of_turns(path: Path) -> None:
+    """In the manner of each named family: what costs a step for every message, with each message,
+    would refuse it.
+    """
+    turns: list[dict[str, str]] = []
+    for i in range(1500):
+        turns += [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": f"{i}!"}]
+    source = {"default": (path, path.read_text(encoding="utf-8"))}
+    template = ChatTemplates(source, {"bos_token": "", "eos_token": ""}, datetime.now).choose(None)
+    names = {"tools": None, "add_generation_prompt": False}
+    shown = template.render(turns, names)
+    assert all(f"{i}?" in shown and f"{i}!" in shown for i in (0, 750, 1499))
+
+
+def test_ranges_cost_what_is_gone_through() -> None:
+    environment = BoundedEnvironment({})
+    source = "{% for i in range(3000) %}{% for j in range(i, 3000) %}{% break %}{% endfor %}"
+    assert render(environment.from_string(source + "{% endfor %}done"), {}) == "done"
+
+
 def test_budgets_are_each_renders_own() -> None:
     environment = BoundedEnvironment({})
-    loop = environment.from_string("{% for i in range(300000) %}{% endfor %}done")
+    loop = "{% for i in range(600000) %}{% endfor %}"
     for _ in range(3):
-        assert render(loop, {}) == "done"
+        assert render(environment.from_string(loop + "done"), {}) == "done"
     with pytest.raises(TooMuch):
-        render(environment.from_string("{% for i in range(600000) %}{% endfor %}"), {})
+        render(environment.from_string(loop + loop), {})
 
 
 PIECES = [
