@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cluster.text.tokenizer import open_tokenizer
 from configs.checkpoint_files import JSON_BYTES_MAX, has_weights
 from configs.families import load_model
 from configs.fitting import rough
@@ -40,12 +41,16 @@ def is_model(name: str) -> bool:
 
 
 def render_model(name: str) -> RenderableType:
-    """Raises CheckpointError for a model that is not computed. Weights are verified if there."""
+    """Raises CheckpointError for a model that is not computed. Weights are verified if there, and
+    what reads text: a cluster would refuse it.
+    """
     path = model_folder(name)
     config = load_model(path)
     holds = path.is_dir() and has_weights(path)
     if holds:
         verify(path, config)
+    if path.is_dir():
+        open_tokenizer(path, config.vocab)
     precision = stored(config)
     sizes = sizes_of(config, precision)
     share = ModelSection().gpu_memory_utilization

@@ -36,15 +36,19 @@ class Blueprint:
     @classmethod
     def draw(cls, scenario: Scenario, *, needs_weights: bool = True) -> "Blueprint":
         """Read the model's description and plan; nothing starts. A plan alone needs no weights, but
-        those that are there must fit.
+        what is there must fit: every command begins here, so that all of them take a folder or
+        none does.
 
         Raises CheckpointError for a broken checkpoint, ScenarioError for an impossible cluster.
         """
+        from cluster.text.tokenizer import open_tokenizer  # most nodes read no text
+
         folder = model_folder(scenario.model.path)
         model = load_model(folder)
         plan = make_plan(scenario, model)
         if needs_weights or has_weights(folder):
             verify(folder, model)
+        open_tokenizer(folder, model.vocab)
         return cls(scenario, plan, model, folder)
 
     @property
