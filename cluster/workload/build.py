@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.api.request import Request, Retrieval
+from cluster.text.dates import clock_of
 from cluster.workload.arrivals import arriving
 from cluster.workload.prompts import Prompt, SyntheticSessions, question_prompts
 from cluster.workload.requests import Requests, TimedRequest
@@ -59,7 +60,8 @@ def build_workload(scenario: Scenario, vocab_size: int) -> Workload:
     trace = _trace(section)
     arrivals = arriving(section.arrivals, seed, trace)
     count = len(arrivals.times_ns)
-    words = Words(model_folder(scenario.model.path), vocab_size)
+    today = clock_of(scenario.cluster.world)
+    words = Words(model_folder(scenario.model.path), vocab_size, today)
     questions, recorded = section.prompts.questions, section.prompts.trace
     retrieval = None
     if questions is not None and questions.retrieval is not None:

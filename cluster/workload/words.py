@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.api.request import Request
+from cluster.text.dates import Clock
 from cluster.text.tokenizer import Tokenizer, open_tokenizer
 
 
@@ -15,10 +16,11 @@ class Words:
 
     folder: Path
     vocab_size: int
+    today: Clock
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return open_tokenizer(self.folder, self.vocab_size)
+        return open_tokenizer(self.folder, self.vocab_size, self.today)
 
     def num_tokens(self, text: str) -> int:
         return len(self._tokenizer.encode(text))
@@ -29,11 +31,12 @@ class Words:
         """
         if not request.messages:
             return replace(request, prompt_ids=request.prompt_ids[:max_input])
-        ids = self._tokenizer.encode(self._tokenizer.render_chat(request.messages))
+        messages = self._tokenizer.fitted(request.messages)
+        ids = self._tokenizer.encode(self._tokenizer.render_chat(messages))
         if len(ids) <= max_input:
             return request
         return replace(request, messages=(), prompt_ids=tuple(ids[:max_input]))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the tokenizer: another process reads it there."""
-        return {"folder": self.folder, "vocab_size": self.vocab_size}
+        return {"folder": self.folder, "vocab_size": self.vocab_size, "today": self.today}
