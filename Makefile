@@ -66,7 +66,7 @@ verify: $(STAMP) ## Run every bar in full and show one table
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
               bench-kernels bench-serve bench-precision bench-triton bench-events bench-demo \
-              bench-local bench-laws bench-configs bench-traces bench-structured
+              bench-local bench-laws bench-configs bench-templates bench-traces bench-structured
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -84,6 +84,7 @@ bench-demo: ## The demo's run proper in the virtual world, beside an earlier com
 bench-local: ## Tokens a second of the local world, beside an earlier commit
 bench-laws: ## Emulated time beside hand arithmetic, and the laws under faults
 bench-traces: ## A whole recorded trace through the workload generator: memory, first request
+bench-templates: ## Public chat templates beside transformers (downloads them first)
 bench-precision: ## What bf16, int8 and int4 lose beside exact mode
 bench-serve: ## Tokens a second of one process over HTTP at 1, 4 and 16 streams
 bench-structured: ## Structured output: every answer valid, and what a token of it costs

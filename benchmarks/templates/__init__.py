@@ -1,0 +1,1 @@
+"""Public chat templates, as packages carry them: rendered here beside `transformers`."""
