@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from statistics import median
 
 from openai import AsyncOpenAI
@@ -27,10 +27,16 @@ BAR = 200  # tokens/s
 BAR_FROM = 8  # streams
 
 
+def server(model: str = MODEL) -> AbstractContextManager[str]:
+    """One model from one process; see `started`."""
+    return started("--model", model)
+
+
 @contextmanager
-def server(model: str = MODEL) -> Iterator[str]:
-    """Its URL, once it serves. Raises RuntimeError with what it said where it does not start."""
-    command = [sys.executable, "-m", "cluster.cli.main", "serve", "--model", model, "--port", "0"]
+def started(*arguments: str) -> Iterator[str]:
+    """The URL of `perfuse serve` with these arguments, once it serves. Raises RuntimeError with
+    what it said where it does not start."""
+    command = [sys.executable, "-m", "cluster.cli.main", "serve", *arguments, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     said: list[str] = []

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,15 @@ class Finished:
     elapsed_s: float
 
 
-def run_command(command: Sequence[str], output: Path, timeout_s: float) -> Finished:
-    """Run a command in a session of its own, so that whatever it started ends with it."""
+def run_command(
+    command: Sequence[str],
+    output: Path,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Finished:
+    """Run a command in a session of its own, so that whatever it started ends with it; in this
+    environment and folder, or ours."""
     started = time.monotonic()
     with output.open("wb") as sink:
         process = subprocess.Popen(
@@ -81,6 +88,8 @@ def run_command(command: Sequence[str], output: Path, timeout_s: float) -> Finis
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=environment,
+            cwd=folder,
         )
         exit_code: int | None
         try:

@@ -69,9 +69,7 @@ def json_mode(server: "Server") -> None:
 def partial(server: "Server") -> None:
     """create_partial (streamed), create_with_completion"""
     chat = client(server, instructor.Mode.TOOLS).chat.completions
-    parts = list(
-        chat.create_partial(model=server.model, messages=ASKED, response_model=Weather)
-    )
+    parts = list(chat.create_partial(model=server.model, messages=ASKED, response_model=Weather))
     assert parts[-1].city in ("Paris", "Oslo")
     answer, completion = chat.create_with_completion(
         model=server.model, messages=ASKED, response_model=Weather

@@ -101,9 +101,7 @@ def tools(server: "Server") -> None:
 def tools_stream(server: "Server") -> None:
     """bind_tools: streamed"""
     whole = None
-    for chunk in (
-        model(server).bind_tools([get_weather], tool_choice="get_weather").stream("Oslo?")
-    ):
+    for chunk in model(server).bind_tools([get_weather], tool_choice="get_weather").stream("Oslo?"):
         whole = chunk if whole is None else whole + chunk
     assert whole.tool_calls[0]["name"] == "get_weather"
     assert whole.tool_calls[0]["args"]["city"] in ("Paris", "Oslo")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("llama-index-llms-openai-like", "llama-index-embeddings-openai-like", "openai")
 QUESTION = "Tell me the latency of Yolutus-11."
-ASKED = [ChatMessage(role="system", content="Be brief."), ChatMessage(role="user", content=QUESTION)]
+ASKED = [
+    ChatMessage(role="system", content="Be brief."),
+    ChatMessage(role="user", content=QUESTION),
+]
 
 
 class Weather(BaseModel):
