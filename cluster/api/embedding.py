@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workers.wire.kind import Kind, kind
-from workers.wire.roles import Count, Tensor, Text, Texts
+from workers.wire.roles import Count, RowsOfIds, Tensor, Text, Texts
 
 # Of one text: an embedder has each n-gram of it in memory at once, 40 MB for this.
 EMBED_CHARS_MAX = 1 << 18
@@ -28,8 +28,10 @@ class Embed(Kind[Embedded]):
 
     model   an embedder, or the served model: then the one that new stores get
     first   how many texts of the same user's came before these; errors count from there
+    ids     texts as the served model's tokens, where there are no `texts`
     """
 
     model: Text
     texts: Texts
     first: Count
+    ids: RowsOfIds = ()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
+from cluster.gateway.embed_calls import Input
 from cluster.gateway.unread import Waits
 
 
@@ -108,9 +109,10 @@ class RouterClient(Protocol):
         """The `top_k` nearest passages, best first. Raises NotFound."""
         ...
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
-        """One vector a text, in order. Raises NotFound for an unknown embedder, and InvalidRequest
-        or ContextTooLong naming the text that is wrong.
+    async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
+        """One vector a text, in order; a text may come as the served model's tokens. Raises
+        NotFound for an unknown embedder, and InvalidRequest or ContextTooLong naming the text that
+        is wrong.
         """
         ...
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from cluster.api.embedding import EMBED_CHARS_MAX, EMBED_TEXTS_MAX
+from cluster.gateway.embed_calls import Input
 from cluster.gateway.fields import Fields
+from cluster.gateway.generation import is_token_ids
 from workers.errors import InvalidRequest
 
 _IGNORED = frozenset(("user",))
@@ -14,7 +16,7 @@ class Embeddings:
     """A parsed request. `dimensions` 0: as many as the embedder has."""
 
     model: str
-    texts: tuple[str, ...]
+    texts: tuple[Input, ...]
     dimensions: int
     is_base64: bool
 
@@ -43,31 +45,29 @@ def check_dimensions(wanted: int, dim: int) -> None:
         )
 
 
-def _texts(fields: Fields) -> tuple[str, ...]:
+def _texts(fields: Fields) -> tuple[Input, ...]:
     raw = fields.take("input")
-    right = "a non-empty string or a list of them"
-    if isinstance(raw, str):
+    right = "a non-empty string, a list of token ids, or a list of either"
+    if isinstance(raw, str) or (raw and is_token_ids(raw)):
         raw = [raw]
     if not isinstance(raw, list) or not raw:
         raise fields.wrong("input", raw, right)
-    if isinstance(raw[0], int | list):
-        raise InvalidRequest(
-            "input has token ids: an embedder here reads text, and cannot tell which tokenizer "
-            "made them. Send strings (langchain's OpenAIEmbeddings does with "
-            "check_embedding_ctx_length=False)",
-            param="input",
-        )
     if len(raw) > EMBED_TEXTS_MAX:
         raise InvalidRequest(
             f"input has {len(raw)} texts: at most {EMBED_TEXTS_MAX} fit one request", param="input"
         )
-    for index, text in enumerate(raw):
-        if not isinstance(text, str) or not text:
-            raise fields.wrong(f"input[{index}]", text, "a non-empty string")
-        if len(text) > EMBED_CHARS_MAX:
-            raise InvalidRequest(
-                f"input[{index}] has {len(text)} characters: at most {EMBED_CHARS_MAX} are "
-                "embedded",
-                param="input",
-            )
-    return tuple(raw)
+    return tuple(_text(fields, f"input[{index}]", one) for index, one in enumerate(raw))
+
+
+def _text(fields: Fields, name: str, one: object) -> Input:
+    # What a token stands for is not known here: the router counts its characters.
+    if isinstance(one, list) and one and is_token_ids(one) and len(one) <= EMBED_CHARS_MAX:
+        return tuple(one)
+    if not isinstance(one, str) or not one:
+        raise fields.wrong(name, one, "a non-empty string, or a list of token ids")
+    if len(one) > EMBED_CHARS_MAX:
+        raise InvalidRequest(
+            f"{name} has {len(one)} characters: at most {EMBED_CHARS_MAX} are embedded",
+            param="input",
+        )
+    return one

@@ -26,7 +26,7 @@ from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.arrived import Arrived
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
-from cluster.gateway.embed_calls import embed_all
+from cluster.gateway.embed_calls import Input, embed_all
 from cluster.gateway.reader import Reader
 from cluster.gateway.unread import Waits
 from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
@@ -210,7 +210,7 @@ class MessageRouterClient:
             for h in facts["hits"]
         ]
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
+    async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
         return await embed_all(model, texts, self._call, self._node.clock, self._deadline_ns)
 
     async def state(self) -> ClusterState:

@@ -71,7 +71,7 @@ class Control:
         port.on(StoreDelete, self._store_delete)
         port.on(StoreAdd, self._store_add)
         port.on(StoreSearch, self._store_search)
-        self._embedding = Embedding(node, router.stores, router.settings.model)
+        self._embedding = Embedding(node, router.stores, router.settings.model, router.tokenizer)
         self._for_embedders = Waiting("embedders")
         port.on(Embed, self._embed)
 

@@ -64,7 +64,7 @@ class Router:
         journaled: bool,
     ) -> None:
         """Raises JournalDamaged if what is on the disk is not what a router left there."""
-        self._node, self.settings, self._tokenizer = node, settings, tokenizer
+        self._node, self.settings, self.tokenizer = node, settings, tokenizer
         before = recover(node.disk, tokenizer) if journaled else Recovered(None, ())
         self._was_here_before = before.state is not None
         state = before.state or RouterState.fresh(
@@ -89,12 +89,12 @@ class Router:
     @property
     def max_token_chars(self) -> int:
         """See Tokenizer."""
-        return self._tokenizer.max_token_chars
+        return self.tokenizer.max_token_chars
 
     @property
     def tool_format(self) -> str:
         """See Tokenizer."""
-        return self._tokenizer.tool_format
+        return self.tokenizer.tool_format
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
@@ -147,7 +147,7 @@ class Router:
         if self._node.clock.wall_now() > deadline_ns:
             raise DeadlineExceeded(f"{request.request_id} came after its deadline")
         check_admission(self.state, self.settings, request)
-        check_least(request, self._tokenizer, self.settings.max_model_len)
+        check_least(request, self.tokenizer, self.settings.max_model_len)
         outbox = self.state.outboxes.get(message.source)
         if outbox is not None and outbox.reader_epoch != message.source_epoch:
             self._performer.lose_reader(message.source, outbox.reader_epoch)

@@ -123,6 +123,16 @@ def rows_of_texts() -> Role:
     )
 
 
+def rows_of_ids() -> Role:
+    """A tuple of tuples of token ids."""
+    return Role(
+        "body",
+        lambda value, _: 4 * sum(map(len, value)),
+        lambda value: [list(row) for row in value],
+        lambda value: tuple(map(tuple, value)),
+    )
+
+
 def free(_value: Any, _precision: WirePrecision) -> int:
     """Costs nothing."""
     return 0
@@ -167,6 +177,7 @@ Moment = Annotated[int, fact(8)]
 Text = Annotated[str, plain()]
 Texts = Annotated[tuple[str, ...], texts()]
 TokenIds = Annotated[tuple[int, ...], listed(4)]
+RowsOfIds = Annotated[tuple[tuple[int, ...], ...], rows_of_ids()]
 Tensor = Annotated[Array, tensor()]
 Rows = Annotated[Array, Role("tensor", _rows)]
 Sums = Annotated[Array, Role("tensor", _sums)]

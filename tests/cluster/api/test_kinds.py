@@ -148,6 +148,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (api.StoreList(), 0),
     (api.StoreSearch("vs_1", "who?", 3), 4 + 4 + 4),
     (embedding.Embed("hashing", ("a", "ü"), 64), 7 + (1 + 2) + 4),
+    (embedding.Embed("hashing", (), 0, ((7, 8), (9,))), 7 + 3 * 4 + 4),
     (embedding.Embedded(np.zeros((2, 1024), np.float32), 2), 2 * 4096 + 4),
 ]
 

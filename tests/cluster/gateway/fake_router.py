@@ -13,6 +13,7 @@ from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
+from cluster.gateway.embed_calls import Input
 from cluster.gateway.http.server import GatewayServer, serve
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import NotFound
@@ -122,14 +123,16 @@ class FakeRouter:
         found = [d for d in self.documents[store_id] if query in d.text]
         return [SearchHit(d.text, 0.5, d.file_id, d.filename, "p0") for d in found[:top_k]]
 
-    async def embed(self, model: str, texts: Sequence[str]) -> Embedded:
-        """[number of characters, 0.1, 0] each."""
+    async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
+        """[number of characters, 0.1, 0] each; a token is one, and no word."""
         if model != MODEL:
             raise NotFound(f"no embedder {model!r}", param="model")
         if self.embed_gate is not None:
             await self.embed_gate.wait()
         rows = [[len(text), 0.1, 0] for text in texts]
-        return Embedded(np.array(rows, np.float32), sum(len(text.split()) for text in texts))
+        return Embedded(
+            np.array(rows, np.float32), sum(len(t.split()) for t in texts if isinstance(t, str))
+        )
 
     async def state(self) -> ClusterState:
         return self.now

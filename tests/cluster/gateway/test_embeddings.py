@@ -53,6 +53,17 @@ def test_one_string_is_one_vector_in_little_endian_base64():
 
 
 @pytest.mark.parametrize(
+    ("given", "lengths"), [([7, 8, 9], [3]), ([[7, 8], [9]], [2, 1]), (["ab c", [7]], [4, 1])]
+)
+def test_token_ids_are_one_text_or_each_a_text(given, lengths):
+    async def test(w):
+        made = await w.openai.embeddings.create(model=MODEL, input=given)
+        assert [row.embedding[0] for row in made.data] == lengths
+
+    run(test)
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         ({}, "input is missing"),
@@ -61,8 +72,10 @@ def test_one_string_is_one_vector_in_little_endian_base64():
         ({"input": ["a", ""]}, "input[1] is ''"),
         ({"input": ["a", None]}, "input[1] is missing"),
         ({"input": ["a", 1]}, "input[1] is 1"),
-        ({"input": [1, 2]}, "check_embedding_ctx_length=False"),
-        ({"input": [[1, 2], [3]]}, "token ids"),
+        ({"input": [1, "a"]}, "input[0] is 1"),
+        ({"input": [[1, 2], []]}, "input[1] is []"),
+        ({"input": [[1, -2]]}, "input[0] is [1, -2]"),
+        ({"input": [[1, 2.5]]}, "input[0] is [1, 2.5]"),
         ({"input": {"text": "a"}}, "input is {"),
         ({"input": "a", "encoding_format": "int8"}, "encoding_format is 'int8'"),
         ({"input": "a", "dimensions": 2}, "dimensions is 2: this embedder's vectors have 3"),

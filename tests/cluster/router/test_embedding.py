@@ -5,7 +5,9 @@ import pytest
 
 from cluster.gateway.embed_calls import _parts
 from cluster.retrieval.embedder import HashingEmbedder
+from cluster.text.tokenizer import Tokenizer
 from cluster.worlds.virtual import VirtualWorld
+from configs.perfuse_tiny import MODEL_DIR
 from tests.cluster.worlds.cluster import blueprint, run, settle
 from workers.errors import InvalidRequest, NotFound
 
@@ -37,6 +39,26 @@ def test_what_cannot_be_embedded_is_named_by_its_place_in_the_whole_list() -> No
             await world.client.embed("hashing-1000000000", ["a"])
         with pytest.raises(InvalidRequest, match=r"input\[70\] has nothing to embed"):
             await world.client.embed("hashing", ["a"] * 70 + [" \n\u0301"])
+        await settle(world)
+
+    run(blueprint(NO_POOL), job)
+
+
+def test_token_ids_are_the_text_that_the_served_model_s_tokenizer_makes_of_them() -> None:
+    tokenizer = Tokenizer.load(MODEL_DIR)
+    texts = ["hello world", "device 7 has a latency"]
+    ids = [tuple(tokenizer.encode(text)) for text in texts]
+
+    async def job(world: VirtualWorld) -> None:
+        (model,) = await world.client.models()
+        by_ids = await world.client.embed(model["id"], [ids[0], texts[1], ids[1]])
+        by_text = await world.client.embed(model["id"], [texts[0], texts[1], texts[1]])
+        assert np.array_equal(by_ids.vectors, by_text.vectors)
+        assert by_ids.num_tokens == by_text.num_tokens
+        with pytest.raises(InvalidRequest, match=r"input\[1\] has token id 100257: the model's go"):
+            await world.client.embed(model["id"], [ids[0], (100257,)])
+        with pytest.raises(InvalidRequest, match="embedder 'hashing' reads text: send strings, or"):
+            await world.client.embed("hashing", ids)
         await settle(world)
 
     run(blueprint(NO_POOL), job)
