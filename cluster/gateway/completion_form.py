@@ -14,6 +14,10 @@ class CompletionForm:
     chunk_object = "text_completion"
     whole_object = "text_completion"
 
+    def __init__(self, echoed: Sequence[str] = ()) -> None:
+        """`echoed`: what each choice's text begins with, if with anything."""
+        self._echoed = echoed
+
     def delta(self, index: int, output: Output, progress: Progress, first: bool) -> bytes:
         logprobs = b"null"
         if output.logprobs:
@@ -21,7 +25,7 @@ class CompletionForm:
         reason = orjson.dumps(output.finish_reason) if output.finish_reason else b"null"
         return b'{"index":%d,"text":%b,"logprobs":%b,"finish_reason":%b' % (
             index,
-            orjson.dumps(output.text),
+            orjson.dumps(self._begin(index) + output.text if first else output.text),
             logprobs,
             reason,
         )
@@ -29,10 +33,13 @@ class CompletionForm:
     def choice(self, index: int, progress: Progress, logprobs: int | None) -> dict[str, Any]:
         return {
             "index": index,
-            "text": progress.text,
+            "text": self._begin(index) + progress.text,
             "logprobs": None if logprobs is None else _logprobs(progress.logprobs, TextOffsets()),
             "finish_reason": progress.finish_reason,
         }
+
+    def _begin(self, index: int) -> str:
+        return self._echoed[index] if self._echoed else ""
 
 
 def _logprobs(tokens: Sequence[TokenLogprob], offsets: TextOffsets) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The body of POST /v1/completions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,7 @@ from cluster.gateway.retrieval_request import read_retrieval
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest
 
-# `echo` would need the prompt's text and logprobs back from the router: refused, as OpenAI's newer
-# models do.
-_NEUTRAL: dict[str, tuple[Any, ...]] = {"echo": (False,), "suffix": ("",)}
+_NEUTRAL: dict[str, tuple[Any, ...]] = {"suffix": ("",)}
 
 
 def parse_completion(
@@ -31,6 +30,9 @@ def parse_completion(
     retrieval = read_retrieval(fields)
     max_tokens = fields.integer("max_tokens", None, 1)
     logprobs = fields.integer("logprobs", None, 0, 20)
+    echoes = fields.boolean("echo")
+    if echoes:
+        _check_echo(prompts, logprobs)
     request = Request(
         request_id=name.unique,
         model=model,
@@ -44,7 +46,21 @@ def parse_completion(
         replace(request, prompt=p) if isinstance(p, str) else replace(request, prompt_ids=p)
         for p in prompts
     ]
-    return fan_out(requests, fields, f"cmpl-{name.unique}", retrieval, settings, _NEUTRAL)
+    generation = fan_out(requests, fields, f"cmpl-{name.unique}", retrieval, settings, _NEUTRAL)
+    if not echoes:
+        return generation
+    return replace(generation, echoed=tuple(r.prompt or "" for r in generation.requests))
+
+
+def _check_echo(prompts: Sequence[str | tuple[int, ...]], logprobs: int | None) -> None:
+    """Raises InvalidRequest for what the cluster alone would know of a prompt."""
+    lacks = ""
+    if logprobs is not None:
+        lacks = "logprobs: those of a prompt's tokens are not computed"
+    elif not all(isinstance(prompt, str) for prompt in prompts):
+        lacks = "a prompt of token ids: send its text"
+    if lacks:
+        raise InvalidRequest(f"echo is not supported with {lacks}", param="echo")
 
 
 def _prompts(fields: Fields, most: int) -> list[str | tuple[int, ...]]:

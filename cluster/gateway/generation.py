@@ -62,6 +62,7 @@ class Generation:
                    extension)
     is_seeded      the user chose the seed
     calling        functions that answers may call, or None
+    echoed         what each choice's text begins with: its prompt, where that is asked for
     """
 
     response_id: str
@@ -74,6 +75,7 @@ class Generation:
     retrieval: Retrieval | None
     is_seeded: bool
     calling: Calling | None = None
+    echoed: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:

@@ -64,7 +64,7 @@ def add_inference_routes(app: FastAPI, desk: Desk) -> None:
         return Answer(generation, form, desk.now_s())
 
     def write_completion(generation: Generation, _: str) -> Writer:
-        return Answer(generation, CompletionForm(), desk.now_s())
+        return Answer(generation, CompletionForm(generation.echoed), desk.now_s())
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:

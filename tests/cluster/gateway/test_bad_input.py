@@ -86,7 +86,6 @@ BAD_CHAT: list[tuple[str, dict]] = [
     ("no_such_field", {"no_such_field": 1}),
 ]
 BAD_COMPLETION: list[tuple[str, dict]] = [
-    ("echo", {"echo": True}),
     ("suffix", {"suffix": "x"}),
     ("prompt", {"prompt": None}),
     ("prompt", {"prompt": ""}),
