@@ -29,26 +29,29 @@ class ResponseAnswer:
 
     def chunk(self, index: int, output: Output, progresses: Sequence[Progress]) -> bytes:
         """The events that an output leads to."""
-        told = self._items.push(self._events(output.text, bool(output.finish_reason)))
+        told: list[Told] = []
         if self._num_events == 0:
             shown = self._response("in_progress")
-            told[:0] = [
+            told = [
                 {"type": "response.created", "response": shown},
                 {"type": "response.in_progress", "response": shown},
+                *self._searched(),
             ]
+        told += self._items.push(self._events(output.text, bool(output.finish_reason)))
         return self._written(told)
 
     def tail(self, progresses: Sequence[Progress]) -> bytes:
         """What follows the last output."""
         is_cut = progresses[0].finish_reason == "length"
-        told = self._items.finish(is_cut)
+        told = self._finished(progresses[0])
         name = "response.incomplete" if is_cut else "response.completed"
         return self._written([*told, {"type": name, "response": self._ended(progresses[0])}])
 
     def whole(self, progresses: Sequence[Progress]) -> bytes:
         progress = progresses[0]
+        self._searched()
         self._items.push(self._events(progress.text, True))
-        self._items.finish(progress.finish_reason == "length")
+        self._finished(progress)
         return orjson.dumps(self._ended(progress))
 
     def error(self, body: bytes) -> bytes:
@@ -57,6 +60,21 @@ class ResponseAnswer:
         failed = self._response("failed")
         failed["error"] = {"code": "server_error", "message": said["message"]}
         return self._written([{"type": "response.failed", "response": failed}])
+
+    def _searched(self) -> list[Told]:
+        asked = self._generation.asked
+        assert asked is not None
+        if self._generation.retrieval is None:
+            return []
+        return self._items.search(asked.query, asked.shows_results)
+
+    def _finished(self, progress: Progress) -> list[Told]:
+        asked = self._generation.asked
+        assert asked is not None
+        told = self._items.finish(progress.finish_reason == "length")
+        if self._generation.retrieval is not None and asked.shows_results:
+            told += self._items.found(progress.passages)
+        return told
 
     def _events(self, text: str, is_last: bool) -> Sequence[Event]:
         if self._reader is not None:

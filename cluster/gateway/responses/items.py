@@ -11,6 +11,8 @@ Message = dict[str, Any]
 
 _ROLES = ("user", "assistant", "system", "developer")
 _TEXTS = ("input_text", "output_text", "text")
+# Items of an answer that no model is shown, whatever they hold.
+_UNSEEN = ("reasoning", "file_search_call")
 # What items of an answer carry, and what says nothing to a model.
 _ABOUT = frozenset(("id", "status", "phase", "caller"))
 _PART_ABOUT = frozenset(("annotations", "logprobs"))
@@ -68,10 +70,12 @@ def _message(item: Fields, most: int) -> Message | None:
     elif kind == "function_call_output":
         message = {"role": "tool", "tool_call_id": item.string("call_id")}
         message["content"] = _text(item, "output", most)
-    elif kind == "reasoning":
+    elif kind in _UNSEEN:
         return None
     else:
-        right = "'message', 'function_call', 'function_call_output' or 'reasoning'"
+        right = "'message', 'function_call', 'function_call_output', " + " or ".join(
+            map(repr, _UNSEEN)
+        )
         raise item.wrong("type", kind, right)
     item.refuse_rest(_ABOUT, {})
     return message

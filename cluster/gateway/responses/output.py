@@ -21,6 +21,24 @@ class Items:
         self._open: Item | None = None
         self._pieces: list[str] = []
 
+    def search(self, query: str, shows_results: bool) -> list[Told]:
+        """A file search comes first, and is over before a model begins. Its results are known at
+        the end: where they are to be shown, it is told as done by `found`.
+        """
+        item: Item = {"id": self._id("fs"), "type": "file_search_call", "queries": [query]}
+        item |= {"results": None}
+        told = self._begin(item | {"status": "in_progress"})
+        steps = ("in_progress", "searching", "completed")
+        told += [self._told(f"response.file_search_call.{step}", item) for step in steps]
+        self._open = None
+        self.items.append(item | {"status": "completed"})
+        return told if shows_results else [*told, self._item_done(0)]
+
+    def found(self, passages: Sequence[str]) -> list[Told]:
+        """What the search found, best first."""
+        self.items[0] = self.items[0] | {"results": [{"text": text} for text in passages]}
+        return [self._item_done(0)]
+
     def push(self, events: Sequence[Event]) -> list[Told]:
         told: list[Told] = []
         for event in events:
@@ -37,7 +55,7 @@ class Items:
 
     def finish(self, is_cut: bool) -> list[Told]:
         """An answer has at least one item; what `max_output_tokens` cut says so."""
-        told = [] if self.items or self._open else self._within("message")
+        told = [] if self._has_said or self._open else self._within("message")
         return told + self.close("incomplete" if is_cut else "completed")
 
     def close(self, status: str = "completed") -> list[Told]:
@@ -58,8 +76,15 @@ class Items:
             item = {**item, "content": [part]}
         item = {**item, "status": status}
         self.items.append(item)
-        index = len(self.items) - 1
-        return [*told, {"type": "response.output_item.done", "output_index": index, "item": item}]
+        return [*told, self._item_done(len(self.items) - 1)]
+
+    @property
+    def _has_said(self) -> bool:
+        return any(item["type"] != "file_search_call" for item in self.items)
+
+    def _item_done(self, index: int) -> Told:
+        item = self.items[index]
+        return {"type": "response.output_item.done", "output_index": index, "item": item}
 
     def _within(self, kind: str) -> list[Told]:
         """An item of that kind is open."""

@@ -33,19 +33,26 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 # Calls of tools that we do not run are not ours to count.
 _IGNORED = ("max_tool_calls",)
-# What only models with reasoning of their own could add.
-_INCLUDES = ("reasoning.encrypted_content", "file_search_call.results")
+_RESULTS = "file_search_call.results"
+# What only models with reasoning of their own could add is understood, and never there.
+_INCLUDES = ("reasoning.encrypted_content", _RESULTS)
 METADATA_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a response tells of its request, and keeps for those that go on from it."""
+    """What a response tells of its request, and keeps for those that go on from it.
+
+    query          what a file search looks for
+    shows_results  whether its item shows what it found
+    """
 
     echo: Mapping[str, Any]
     items: tuple[Item, ...]
     previous: str | None
     is_stored: bool
+    query: str
+    shows_results: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ def parse_response(
     previous = fields.string("previous_response_id", "") or None
     instructions = fields.string("instructions", "") or None
     is_stored = fields.boolean("store", True)
+    shows_results = _RESULTS in _include(fields)
     echo: dict[str, Any] = {"instructions": instructions, "metadata": _metadata(fields)}
     constraint, echo["text"] = _text(fields)
     echo["tools"], echo["tool_choice"] = fields.take("tools") or [], fields.take("tool_choice")
@@ -82,7 +90,8 @@ def parse_response(
         )
     known = {field.name: getattr(generation, field.name) for field in fields_of(Generation)}
     known["response_id"] = id_of("resp", name.unique)
-    asked = Asked(_full(echo, generation), tuple(items), previous, is_stored)
+    query = next((m["content"] for m in chat["messages"][::-1] if m["role"] == "user"), "")
+    asked = Asked(_full(echo, generation), tuple(items), previous, is_stored, query, shows_results)
     return ResponseGeneration(**known, asked=asked)
 
 
@@ -101,7 +110,6 @@ def _full(echo: dict[str, Any], generation: Generation) -> dict[str, Any]:
 
 def _chat_options(fields: Fields, echo: Mapping[str, Any]) -> dict[str, Any]:
     """The rest of the body as a chat spells it; what neither knows, the chat refuses by name."""
-    _check_include(fields)
     _take_stream_options(fields)
     reasoning = Fields(fields.take("reasoning") or {}, "reasoning")
     chat: dict[str, Any] = {"reasoning_effort": reasoning.take("effort")}
@@ -179,8 +187,8 @@ def _metadata(fields: Fields) -> Any:
     return metadata
 
 
-def _check_include(fields: Fields) -> None:
-    include = fields.take("include") or []
+def _include(fields: Fields) -> list[Any]:
+    include: Any = fields.take("include") or []
     if not isinstance(include, list):
         raise fields.wrong("include", include, "a list")
     unknown = next((one for one in include if one not in _INCLUDES), None)
@@ -188,6 +196,7 @@ def _check_include(fields: Fields) -> None:
         raise InvalidRequest(
             f"include names {unknown!r:.80}, which is not supported: remove it", param="include"
         )
+    return include
 
 
 def _take_stream_options(fields: Fields) -> None:

@@ -6,7 +6,6 @@ import json
 import openai
 import pytest
 
-from cluster.api.request import Retrieval
 from tests.cluster.gateway.fake_router import MODEL, FakeRouter, constraint_of, forever, say, world
 from workers.errors import NotFinite, QueueFull
 
@@ -239,12 +238,3 @@ def test_who_hangs_up_cancels_it():
         await w.router.until_closed()
 
     run(test, script=forever)
-
-
-def test_a_file_search_is_a_retrieval():
-    async def test(w):
-        tool = {"type": "file_search", "vector_store_ids": ["cards"], "max_num_results": 2}
-        body = (await post(w, tools=[tool, WEATHER])).json()
-        assert body["retrieval"]["store"] == "cards"
-
-    assert run(test, "ok").requests[0].retrieval == Retrieval("cards", 2)
