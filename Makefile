@@ -99,6 +99,11 @@ $(BENCHMARKS): bench-%: $(STAMP)
 mutants: $(STAMP) ## Would the tests notice? 200 faults, planted one at a time at random (an hour)
 	@$(BIN)/python -m benchmarks.mutants $(JSON_FLAG) $(ARGS)
 
+.PHONY: bench-clients
+bench-clients: $(STAMP) ## Nine clients of people (installs them first: minutes, network, 5 GB)
+	@$(BIN)/python -m benchmarks.clients.setup
+	@$(BIN)/python -m benchmarks.clients $(JSON_FLAG) $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(STAMP) ## Beside vLLM and llama.cpp (installs them first: minutes, network, 8 GB)
 	@$(BIN)/python -m benchmarks.peers.setup

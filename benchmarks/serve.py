@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from statistics import median
+from threading import Thread
 
 from openai import AsyncOpenAI
 
@@ -44,13 +45,15 @@ def started(*arguments: str) -> Iterator[str]:
         for line in process.stdout:
             said.append(line)
             if "http://" in line:
+                # A pipe that nobody reads would hold the server up when it is full.
+                Thread(target=process.stdout.read, daemon=True).start()
                 yield line[line.index("http://") :].split("/v1")[0]
                 break
         else:
             raise RuntimeError(f"the server did not start: {''.join(said)}")
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.wait(timeout=60)
 
 
 def prompt(number: int) -> list[int]:

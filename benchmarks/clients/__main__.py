@@ -1,4 +1,4 @@
-"""What people bring works unchanged: nine clients against `perfuse serve`, and files that they have.
+"""What people bring works unchanged: nine clients against `perfuse serve`, and files they have.
 
     python -m benchmarks.clients [--json FILE] [--only openai litellm] [--without-parts]
 
@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from benchmarks.clients.clients import Client, chosen
 from benchmarks.clients.running import run_client
-from benchmarks.clients.table import row
+from benchmarks.clients.table import BAR, row
 from benchmarks.rows import UNAVAILABLE, Row, arguments, report, wide_console
 from benchmarks.serve import started
 from benchmarks.verify import TIMEOUT_S, Bar, run_bars
@@ -43,9 +43,10 @@ def parts() -> list[Bar]:
 
 
 def left_out(client: Client) -> Row:
+    """Nothing was shown of it, so its bar does not hold."""
     advice = f"python -m benchmarks.clients.setup --only {client.name} says why, or makes it"
     name = f"{client.name} {client.version}: the client"
-    return Row(name, "left out", "", "none", True, f"measured: no environment; {advice}")
+    return Row(name, "left out", "", BAR, False, f"measured: no environment; {advice}")
 
 
 def client_rows(clients: list[Client]) -> list[Row]:

@@ -30,7 +30,10 @@ class Client:
 
 
 CLIENTS = (
-    Client("openai", ("openai_client", "openai_stores")),
+    Client(
+        "openai",
+        ("openai_client", "openai_shaped", "openai_responses", "openai_others", "openai_stores"),
+    ),
     Client("litellm", ("litellm_client",)),
     Client("langchain-openai", ("langchain_client",)),
     Client("llama-index", ("llama_index_client",)),

@@ -48,7 +48,7 @@ def json_schema(server: "Server") -> None:
 
 
 def json_mode(server: "Server") -> None:
-    """Mode.JSON: the request is served, the answer is JSON (whether of the schema is the model's)"""
+    """Mode.JSON: the answer is JSON (whether it is of the schema is the model's)"""
     chat = client(server, instructor.Mode.JSON).chat.completions
     try:
         answer = chat.create(

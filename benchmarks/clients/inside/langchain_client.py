@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
+from openai import LengthFinishReasonError
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def invoke(server: "Server") -> None:
 
 def stream(server: "Server") -> None:
     """ChatOpenAI: stream, stream_usage"""
-    whole = None
+    whole: Any = None
     for chunk in model(server, stream_usage=True).stream(QUESTION):
         whole = chunk if whole is None else whole + chunk
     assert whole.content == model(server).invoke(QUESTION).content
@@ -81,10 +82,13 @@ def structured(server: "Server") -> None:
         assert isinstance(bound.invoke(asked), Weather), method
     schema = model(server).with_structured_output(Weather.model_json_schema(), strict=True)
     assert schema.invoke(asked)["city"] in ("Paris", "Oslo")
-    loose = model(server, max_tokens=256).with_structured_output(
-        None, method="json_mode", include_raw=True
-    )
-    assert loose.invoke(asked)["raw"].content.lstrip().startswith("{")
+    loose = model(server).with_structured_output(None, method="json_mode", include_raw=True)
+    try:
+        said = loose.invoke(asked)["raw"].content
+    except LengthFinishReasonError as error:
+        # A tiny model goes on with JSON until it is cut; langchain says so, with the completion.
+        said = error.completion.choices[0].message.content
+    assert said.lstrip().startswith("{"), said
 
 
 def tools(server: "Server") -> None:
@@ -100,7 +104,7 @@ def tools(server: "Server") -> None:
 
 def tools_stream(server: "Server") -> None:
     """bind_tools: streamed"""
-    whole = None
+    whole: Any = None
     for chunk in model(server).bind_tools([get_weather], tool_choice="get_weather").stream("Oslo?"):
         whole = chunk if whole is None else whole + chunk
     assert whole.tool_calls[0]["name"] == "get_weather"

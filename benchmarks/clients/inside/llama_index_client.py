@@ -60,8 +60,7 @@ async def asynchronous(server: "Server") -> None:
     """achat, astream_chat, acomplete"""
     llm = model(server)
     answer = await llm.achat(ASKED)
-    async for last in await llm.astream_chat(ASKED):
-        pass
+    *_, last = [part async for part in await llm.astream_chat(ASKED)]
     assert last.message.content == answer.message.content
     assert (await llm.acomplete(QUESTION)).text
 
