@@ -3,6 +3,7 @@
 The grammar's library refuses what it does not know itself; here is what it would let pass.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -19,6 +20,12 @@ _DATA = frozenset(("const", "default", "enum", "example", "examples"))
 # Below these each name has a schema of its own, whatever the name.
 _NAMED = frozenset(("$defs", "definitions", "patternProperties", "properties"))
 
+# An integer without bounds gets these: 64 bits have no more, and a small model would write digits
+# until it is cut. The library computes with float64, which has both exactly.
+INTEGER_MIN, INTEGER_MAX = -9 * 10**18, 9 * 10**18
+# Each bounded integer makes a grammar larger: a schema of more of them stays as it is.
+INTEGERS_MAX = 64
+
 
 def json_schema(schema: object, said_by: str) -> Constraint:
     """The constraint of a schema that came as JSON. Raises InvalidRequest naming the keyword."""
@@ -29,7 +36,9 @@ def json_schema(schema: object, said_by: str) -> Constraint:
             f"{said_by} is {shown(schema)}: it must be a JSON schema, an object", param=said_by
         )
     try:
-        text = orjson.dumps(_enforceable(schema, said_by)).decode()
+        kept = _enforceable(schema, said_by)
+        _bound_integers(kept)
+        text = orjson.dumps(kept).decode()
     except (TypeError, RecursionError) as error:  # orjson's own limit is 254
         text = f"{said_by} is nested too deeply: at most 100 levels are read"
         raise InvalidRequest(text, param=said_by) from error
@@ -58,6 +67,38 @@ def _inside(value: Any, said_by: str) -> Any:
     if isinstance(value, list):
         return [_inside(each, said_by) for each in value]
     return value
+
+
+def _bound_integers(schema: dict[str, Any]) -> None:
+    """In place."""
+    places = [one for one in _schemas(schema) if _is_integer(one)]
+    if len(places) > INTEGERS_MAX:
+        return
+    for place in places:
+        if not {"minimum", "exclusiveMinimum"} & place.keys():
+            place["minimum"] = INTEGER_MIN
+        if not {"maximum", "exclusiveMaximum"} & place.keys():
+            place["maximum"] = INTEGER_MAX
+
+
+def _is_integer(schema: dict[str, Any]) -> bool:
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    return "integer" in kinds and "number" not in kinds and not {"const", "enum"} & schema.keys()
+
+
+def _schemas(value: Any) -> Iterator[dict[str, Any]]:
+    """A schema, and those in it."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _schemas(one)
+    elif isinstance(value, dict):
+        yield value
+        for key, one in value.items():
+            if key in _NAMED and isinstance(one, dict):
+                yield from _schemas(list(one.values()))
+            elif key not in _DATA:
+                yield from _schemas(one)
 
 
 def _check_names_count(schema: dict[str, Any], said_by: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cluster.gateway.chat_request import parse_chat
 from cluster.gateway.constraint import constrained, read_format
 from cluster.gateway.fields import Fields
-from cluster.gateway.json_schema import json_schema
+from cluster.gateway.json_schema import INTEGER_MAX, INTEGER_MIN, INTEGERS_MAX, json_schema
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
 from tests.cluster.gateway.fake_router import world
@@ -108,6 +108,33 @@ def test_vllm_s_spellings(key: str, asked: Any, kind: str) -> None:
     new, old = constraint(structured_outputs={key: asked}), constraint(**{f"guided_{key}": asked})
     assert (new, new.kind) == (old, kind)
     assert (new.said_by, old.said_by) == (f"structured_outputs.{key}", f"guided_{key}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "added"),
+    [
+        ({"type": "integer"}, {"minimum": INTEGER_MIN, "maximum": INTEGER_MAX}),
+        ({"type": ["integer", "null"]}, {"minimum": INTEGER_MIN, "maximum": INTEGER_MAX}),
+        ({"type": "integer", "minimum": 0}, {"maximum": INTEGER_MAX}),
+        ({"type": "integer", "exclusiveMaximum": 0}, {"minimum": INTEGER_MIN}),
+        ({"type": "integer", "minimum": 3, "maximum": 5}, {}),
+        ({"type": "integer", "enum": [1, 10**19]}, {}),
+        ({"type": "integer", "multipleOf": 5, "minimum": -5}, {"maximum": INTEGER_MAX}),
+        ({"type": "number"}, {}),
+        ({"type": ["integer", "number"]}, {}),
+        ({"enum": [{"type": "integer"}]}, {}),
+    ],
+)
+def test_integers_end(asked: dict[str, Any], added: dict[str, int]) -> None:
+    given = {"$defs": {"n": asked}, "properties": {"type": {"$ref": "#/$defs/n"}}}
+    found = constraint(guided_json=given)
+    assert json.loads(found.text)["$defs"]["n"] == asked | added
+    assert "minimum" not in given["$defs"]["n"] or "minimum" in asked  # it is the user's
+
+
+def test_of_too_many_integers_none_is_bounded() -> None:
+    asked = {"properties": {f"n{i}": {"type": "integer"} for i in range(INTEGERS_MAX + 1)}}
+    assert json.loads(constraint(guided_json=asked).text) == asked
 
 
 def test_responses_have_the_schema_beside_the_type() -> None:
