@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from benchmarks.clients.inside.child import Server
 
 PACKAGES = ("aiperf", "transformers")
-REQUESTS, PROMPT, OUTPUT = 12, 64, 16  # how many; tokens of each
+# How many, and tokens of each. AIPerf makes ten prompts of a trace and more in processes that take a
+# tokenizer's folder for a name of the hub.
+REQUESTS, PROMPT, OUTPUT = 8, 64, 16
 SYNTHETIC = (f"--synthetic-input-tokens-mean={PROMPT}", "--synthetic-input-tokens-stddev=0")
 
 
@@ -88,7 +90,7 @@ def embeddings(server: "Server") -> None:
 
 
 def trace(server: "Server") -> None:
-    """profile: a Mooncake trace of conversations, on its schedule"""
+    """profile: a Mooncake trace, on its schedule"""
     path = Path(server.scratch) / "trace.jsonl"
     lines = [
         {"timestamp": 40 * number, "input_length": 48, "output_length": 8, "hash_ids": [number % 4]}

@@ -188,7 +188,7 @@ def file_search(server: "Server") -> None:
         tools=[tool],
         max_tokens=20,
     )
-    assert any("Yolutus-11" in passage["text"] for passage in chat.retrieval["passages"])
+    assert any("Yolutus-11" in passage for passage in chat.retrieval["passages"])
 
 
 FEATURES = (
