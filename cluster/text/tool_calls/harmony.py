@@ -14,6 +14,7 @@ MARKS = (
     "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|call|>", "<|return|>",
 )  # fmt: skip
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>")
+_MARK_CHARS = max(map(len, _ENDS)) - 1
 _HEADER_MAX = 512
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _RECIPIENT = re.compile(r"\bto=(?:functions\.)?([\w.\-]+)")
@@ -68,8 +69,9 @@ class HarmonyParser:
         return header[len(start) :]
 
     def _in(self, text: str, events: list[Event]) -> str:
+        start = max(0, len(self._body) - _MARK_CHARS)  # before it no mark ends
         text = self._body + text
-        found = [(at, mark) for mark in _ENDS if (at := text.find(mark)) >= 0]
+        found = [(at, mark) for mark in _ENDS if (at := text.find(mark, start)) >= 0]
         if found:
             at, mark = min(found)
             self._end(text[:at], mark, events)

@@ -9,7 +9,7 @@ from cluster.text.tool_calls.events import Call, Tools
 
 _NAMES, _ARGUMENTS = ("name", "tool_name"), ("arguments", "parameters")
 _DECODER = json.JSONDecoder(parse_constant=lambda word: _refuse(f"{word} is no JSON"))
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_FENCE = "```"
 _NAME = re.compile(r"[\w.\-]{1,256}")
 
 
@@ -48,9 +48,10 @@ def deepseek_calls(body: str, tools: Tools) -> list[Call]:
     kind, marked, rest = body.partition("<｜tool▁sep｜>")
     if not marked:
         raise Malformed("no separator")
-    fenced = _FENCE.search(rest)
-    if kind.strip() == "function" and fenced is not None:
-        return [named_call(rest[: fenced.start()].strip(), fenced[1], tools)]
+    name, fence, fenced = rest.partition(_FENCE)
+    inside, closing, _ = fenced.partition(_FENCE)
+    if kind.strip() == "function" and fence and closing:
+        return [named_call(name.strip(), inside.removeprefix("json"), tools)]
     return [named_call(kind.strip(), rest, tools)]
 
 

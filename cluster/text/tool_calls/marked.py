@@ -16,6 +16,8 @@ from cluster.text.tool_calls.overlap import held_back
 
 # Each is a try to read all that stands before it.
 ENDS_MAX = 16
+# White space that may belong to a call that follows, in characters: more of it is text.
+SPACE_MAX = 1024
 
 Read = Callable[[str, Tools], list[Call]]
 
@@ -87,7 +89,7 @@ class MarkedParser:
         keep = len(text[:keep].rstrip())
         self._say(text[:keep], events)
         self._outside = text[keep:]
-        if len(self._outside) > HELD_MAX:
+        if len(self._outside) > SPACE_MAX:
             self._say(self._outside, events)
             self._outside = ""
         return ""
