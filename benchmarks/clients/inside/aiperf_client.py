@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from benchmarks.clients.inside.child import Server
 
 PACKAGES = ("aiperf", "transformers")
-# How many, and tokens of each. AIPerf makes ten prompts of a trace and more in processes that take a
-# tokenizer's folder for a name of the hub.
+# How many, and tokens of each. AIPerf makes ten prompts of a trace and more in processes that take
+# a tokenizer's folder for a name of the hub.
 REQUESTS, PROMPT, OUTPUT = 8, 64, 16
 SYNTHETIC = (f"--synthetic-input-tokens-mean={PROMPT}", "--synthetic-input-tokens-stddev=0")
 
