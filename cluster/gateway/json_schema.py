@@ -3,11 +3,11 @@
 The grammar's library refuses what it does not know itself; here is what it would let pass.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from cluster.gateway.closed_schema import DATA, NAMED, closed, schemas_in
 from cluster.gateway.fields import shown
 from workers.errors import InvalidRequest
 from workers.model.shaping import Constraint
@@ -15,10 +15,6 @@ from workers.model.shaping import Constraint
 # Formats that the grammar enforces. JSON Schema's other ones, and pydantic's own ("path",
 # "binary", "uuid4"), are notes to the reader: the standard has them ignored.
 FORMATS = frozenset("date-time time date duration email hostname ipv4 ipv6 uuid uri".split())
-# Values below these are data, not schemas.
-_DATA = frozenset(("const", "default", "enum", "example", "examples"))
-# Below these each name has a schema of its own, whatever the name.
-_NAMED = frozenset(("$defs", "definitions", "patternProperties", "properties"))
 
 # An integer without bounds gets these: 64 bits have no more, and a small model would write digits
 # until it is cut. The library computes with float64, which has both exactly.
@@ -36,7 +32,7 @@ def json_schema(schema: object, said_by: str) -> Constraint:
             f"{said_by} is {shown(schema)}: it must be a JSON schema, an object", param=said_by
         )
     try:
-        kept = _enforceable(schema, said_by)
+        kept = closed(_enforceable(schema, said_by))
         _bound_integers(kept)
         text = orjson.dumps(kept).decode()
     except (TypeError, RecursionError) as error:  # orjson's own limit is 254
@@ -52,9 +48,9 @@ def _enforceable(schema: dict[str, Any], said_by: str) -> dict[str, Any]:
     for key, value in schema.items():
         if key == "format" and isinstance(value, str) and value not in FORMATS:
             continue
-        if key in _NAMED and isinstance(value, dict):
+        if key in NAMED and isinstance(value, dict):
             kept[key] = {name: _inside(each, said_by) for name, each in value.items()}
-        elif key in _DATA:
+        elif key in DATA:
             kept[key] = value
         else:
             kept[key] = _inside(value, said_by)
@@ -71,7 +67,7 @@ def _inside(value: Any, said_by: str) -> Any:
 
 def _bound_integers(schema: dict[str, Any]) -> None:
     """In place."""
-    places = [one for one in _schemas(schema) if _is_integer(one)]
+    places = [one for one in schemas_in(schema) if _is_integer(one)]
     if len(places) > INTEGERS_MAX:
         return
     for place in places:
@@ -85,20 +81,6 @@ def _is_integer(schema: dict[str, Any]) -> bool:
     kind = schema.get("type")
     kinds = kind if isinstance(kind, list) else [kind]
     return "integer" in kinds and "number" not in kinds and not {"const", "enum"} & schema.keys()
-
-
-def _schemas(value: Any) -> Iterator[dict[str, Any]]:
-    """A schema, and those in it."""
-    if isinstance(value, list):
-        for one in value:
-            yield from _schemas(one)
-    elif isinstance(value, dict):
-        yield value
-        for key, one in value.items():
-            if key in _NAMED and isinstance(one, dict):
-                yield from _schemas(list(one.values()))
-            elif key not in _DATA:
-                yield from _schemas(one)
 
 
 def _check_names_count(schema: dict[str, Any], said_by: str) -> None:

@@ -6,9 +6,9 @@ required   the answer is a list of {"name", "arguments"}, each under its functio
 
 from dataclasses import replace
 
+from cluster.gateway.closed_schema import closed
 from cluster.gateway.json_schema import json_schema
 from cluster.gateway.tools.calling import Calling
-from cluster.gateway.tools.schemas import closed
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Constraint, Shaping
 

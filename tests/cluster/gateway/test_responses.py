@@ -162,7 +162,8 @@ def test_a_format_constrains_the_text():
 
     router = run(test, "{}")
     constraint = constraint_of(router.requests[0])
-    assert json.loads(constraint.text) == SCHEMA and constraint.said_by.startswith("text.format")
+    assert json.loads(constraint.text) == {**SCHEMA, "additionalProperties": False}
+    assert constraint.said_by.startswith("text.format")
 
 
 def test_a_conversation_goes_on_without_the_earlier_instructions():

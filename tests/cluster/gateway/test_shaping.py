@@ -134,7 +134,20 @@ def test_integers_end(asked: dict[str, Any], added: dict[str, int]) -> None:
 
 def test_of_too_many_integers_none_is_bounded() -> None:
     asked = {"properties": {f"n{i}": {"type": "integer"} for i in range(INTEGERS_MAX + 1)}}
-    assert json.loads(constraint(guided_json=asked).text) == asked
+    found = json.loads(constraint(guided_json=asked).text)
+    assert found == asked | {"additionalProperties": False}
+
+
+def test_what_a_schema_does_not_name_is_left_out_unless_it_says_so() -> None:
+    asked: dict[str, Any] = {
+        "$defs": {"a": {"properties": {"x": {}}}},
+        "properties": {"a": {"$ref": "#/$defs/a"}},
+    }
+    found = json.loads(constraint(guided_json=asked).text)
+    assert found["additionalProperties"] is found["$defs"]["a"]["additionalProperties"] is False
+    asked["additionalProperties"] = True
+    found = json.loads(constraint(guided_json=asked).text)
+    assert found["additionalProperties"] is True
 
 
 def test_responses_have_the_schema_beside_the_type() -> None:

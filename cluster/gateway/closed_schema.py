@@ -1,4 +1,9 @@
-"""Functions' schemas as parts of a constraint."""
+"""Schemas that let through what they name, and nothing else where they do not say so.
+
+Most schemas that people send name all that they want and leave the object open. A small model, and
+any that was not told, would make names up until it is cut. What a closed schema lets through, the
+open one does, too.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,9 +11,9 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 # Below these each name has a schema of its own, whatever the name.
-_NAMED = frozenset(("$defs", "definitions", "patternProperties", "properties"))
+NAMED = frozenset(("$defs", "definitions", "patternProperties", "properties"))
 # Values below these are data, not schemas.
-_DATA = frozenset(("const", "default", "enum", "example", "examples", "required"))
+DATA = frozenset(("const", "default", "enum", "example", "examples", "required"))
 _OPEN = frozenset(("additionalProperties", "unevaluatedProperties", "patternProperties"))
 # With these, several schemas hold for one object: each may know properties that others do not.
 _TOGETHER = frozenset(("not", "if", "dependentSchemas", "unevaluatedProperties"))
@@ -16,11 +21,10 @@ _BRANCHES = frozenset(("$ref", "allOf", "anyOf", "oneOf"))
 
 
 def closed(schema: Schema, place: str = "#") -> dict[str, Any]:
-    """The same for an argument that the schema names, and no others where it does not say so: a
-    model that knows no tools would make names up until it is cut. What it says of itself it still
-    says where it stands at `place` of another.
+    """The same with the properties that the schema names, and no others where it does not say so.
+    What it says of itself it still says where it stands at `place` of another.
     """
-    return _rewritten(schema, place, not any(map(_is_together, _schemas(schema))))
+    return _rewritten(schema, place, not any(map(_is_together, schemas_in(schema))))
 
 
 def _is_together(schema: Schema) -> bool:
@@ -32,12 +36,12 @@ def _is_together(schema: Schema) -> bool:
 def _rewritten(schema: Schema, place: str, closes: bool) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in schema.items():
-        if key in _NAMED and isinstance(value, Mapping):
+        if key in NAMED and isinstance(value, Mapping):
             made[key] = {name: _inside(one, place, closes) for name, one in value.items()}
         elif key == "$ref" and isinstance(value, str) and value.startswith("#"):
             made[key] = place + value[1:]
         else:
-            made[key] = value if key in _DATA else _inside(value, place, closes)
+            made[key] = value if key in DATA else _inside(value, place, closes)
     if closes and "properties" in schema and not _OPEN & schema.keys():
         made["additionalProperties"] = False
     return made
@@ -51,17 +55,17 @@ def _inside(value: Any, place: str, closes: bool) -> Any:
     return value
 
 
-def _schemas(value: Any) -> Iterator[Schema]:
+def schemas_in(value: Any) -> Iterator[dict[str, Any]]:
     """A schema, and those in it."""
     if isinstance(value, list):
         for one in value:
-            yield from _schemas(one)
-    if not isinstance(value, Mapping):
+            yield from schemas_in(one)
+    if not isinstance(value, dict):
         return
     yield value
     for key, one in value.items():
-        if key in _NAMED and isinstance(one, Mapping):
+        if key in NAMED and isinstance(one, dict):
             for named in one.values():
-                yield from _schemas(named)
-        elif key not in _DATA:
-            yield from _schemas(one)
+                yield from schemas_in(named)
+        elif key not in DATA:
+            yield from schemas_in(one)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.gateway.tools.schemas import closed
+from cluster.gateway.closed_schema import closed
 
 TEXT = {"type": "string"}
 
