@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from benchmarks.laws import _hostile, _spoilt
+from benchmarks.laws._shards import empty_shard, load_shard
 from benchmarks.rows import Row
 from cluster.cli.generate import read_prompts
 from cluster.gateway.chat_request import parse_chat
@@ -34,8 +35,6 @@ from configs.presets import ROOT, model_folder, preset_path
 from configs.schema import load_scenario
 from configs.units import DURATION
 from workers.errors import PerfuseError
-from workers.memory.shard import RetrievalShard
-from workers.memory.shard_file import from_bytes, to_bytes
 from workers.model.header import read_header
 from workers.wire.transport.frame import decode as decode_frame
 
@@ -169,7 +168,7 @@ def _parsers(folder: Path) -> Iterator[Parser]:
     yield Parser("safetensors", header, _hostile.HEADERS, _hostile.safetensors(entries))
     yield Parser("chat template", in_file(TEMPLATE_FILE, _render), _hostile.TEMPLATES, _template())
     yield Parser("chat request", _chat, _hostile.CHATS, CHAT)
-    yield Parser("shard", from_bytes, _hostile.JSON, to_bytes(RetrievalShard(3)))
+    yield Parser("shard", load_shard, _hostile.JSON, empty_shard())
     yield Parser("frame", decode_frame, _hostile.JSON, _frame())
 
 

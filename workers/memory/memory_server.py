@@ -4,10 +4,14 @@ all chips share.
 What it is told:
 
     router ── shard_create, shard_add, shard_delete ──▶ passages of a collection, with their vectors
-    router ── shard_take_back ─▶ forget an addition that failed elsewhere
+    router ── shard_take_back ─▶ forget a file, or an addition that failed elsewhere
     router ── search ─▶ the best passages of this server's part
+    router ── shard_read ─▶ the passages of a file, as they are
     chip   ── pool_put, pool_get ─▶ KV blocks by content hash
 """
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,8 +20,9 @@ from workers.hardware.work import Work
 from workers.host.aside import SMALL_MAX
 from workers.kv.pool import BlockPool
 from workers.kv.pool_client import hashes_of
+from workers.memory.id_ranges import IdRanges
 from workers.memory.shard import RetrievalShard
-from workers.memory.shard_file import delete_shard, load_shards, save_shard
+from workers.memory.shard_log import ShardLog, load_logs
 from workers.node import Node
 from workers.wire.ended import Ended
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
@@ -30,13 +35,17 @@ from workers.wire.kinds.memory import (
     ShardCreate,
     ShardDelete,
     ShardDeleted,
+    ShardRead,
     ShardSize,
     ShardTakeBack,
+    ShardTexts,
 )
 from workers.wire.message import Message
 from workers.wire.roles import Array
 
-# What changes a shard's files, of whatever size, is done by one thread in the order in which it
+T = TypeVar("T")
+
+# What changes a shard and its log, of whatever size, is done by one thread in the order in which it
 # came: that of large jobs, the oldest of equals first.
 FILE_SIZE = SMALL_MAX
 
@@ -59,7 +68,9 @@ class MemoryServer:
         self._node, self._name = node, name
         self._tier, self._pool_tier = tier, pool_tier
         # What an earlier incarnation left on the disk is there again.
-        self._shards = load_shards(node.disk, name)
+        found = load_logs(node.disk, name)
+        self._shards = {store: shard for store, (_, shard) in found.items()}
+        self._logs = {store: log for store, (log, _) in found.items()}
         self.pool = BlockPool(pool_bytes)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
@@ -69,6 +80,7 @@ class MemoryServer:
         port.on(ShardTakeBack, self._store_take_back)
         port.on(ShardDelete, self._store_delete)
         port.on(Search, self._search)
+        port.on(ShardRead, self._store_read)
         port.on(PoolPut, self._pool_put)
         port.on(PoolGet, self._pool_get)
         port.on(MemoryState, self._state)
@@ -85,18 +97,38 @@ class MemoryServer:
             raise NotFound(f"{self._name} has no vector store {store!r}; it has {known}")
         return self._shards[store]
 
+    async def _beside(self, change: Callable[[], T]) -> T:
+        """Change a shard's files. Raises PerfuseError where the disk fails."""
+        return await self._node.hardware.beside(FILE_SIZE, lambda: self._tried(change))
+
+    def _tried(self, change: Callable[[], T]) -> T:
+        try:
+            return change()
+        except OSError as error:
+            raise PerfuseError(f"{self._name} cannot write to its disk: {error}") from error
+
     async def _store_create(self, message: Message[ShardCreate]) -> None:
         """An empty shard, durable from now on; one that is here already stays as it is."""
         self._ended.check(message)
         store, dim = message.content.store, message.content.dim
-        if store not in self._shards:
-            shard = self._shards[store] = RetrievalShard(dim)
-            await self._node.hardware.beside(
-                FILE_SIZE, lambda: save_shard(self._node.disk, self._file(store), shard)
-            )
+        if store in self._shards:
+            return
+        self._shards[store] = shard = RetrievalShard(dim)
+
+        def make() -> None:
+            if self._shards.get(store) is shard:  # else it was deleted meanwhile
+                self._logs.pop(store, None)
+                self._logs[store] = ShardLog.make(self._node.disk, self._file(store), dim)
+
+        try:
+            await self._beside(make)
+        except PerfuseError:
+            if self._shards.get(store) is shard:
+                del self._shards[store]
+            raise
 
     async def _store_add(self, message: Message[ShardAdd]) -> ShardSize:
-        """Add passages, then make them durable: the answer means that a crash will not lose
+        """Make passages durable, then add them: the answer means that a crash will not lose
         them.
         """
         self._ended.check(message)
@@ -104,58 +136,78 @@ class MemoryServer:
         shard = self._shard(content.store)
 
         def add() -> None:
-            if self._shards.get(content.store) is not shard:
+            if self._shards.get(content.store) is not shard or content.store not in self._logs:
                 raise NotFound(f"vector store {content.store!r} was deleted meanwhile")
-            shard.add(content.passage_id, content.vectors, content.texts, content.file_ids)
-            save_shard(self._node.disk, self._file(content.store), shard)
+            what = content.passage_id, content.vectors, content.texts, content.file_ids
+            shard.check(*what)
+            self._logs[content.store].add(*what)
+            shard.add(*what)
 
         try:
             if content.preloaded:  # written before the cluster started: costs nothing now
-                await self._node.hardware.beside(FILE_SIZE, add)
+                await self._beside(add)
             else:
                 work = Work.of("store_add", writes={self._tier: content.vectors.nbytes})
-                await self._node.hardware.run(work._replace(host_size=FILE_SIZE), add)
+                work = work._replace(host_size=FILE_SIZE)
+                await self._node.hardware.run(work, lambda: self._tried(add))
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         return ShardSize(shard.num_passages, shard.bytes_held())
 
     async def _store_take_back(self, message: Message[ShardTakeBack]) -> ShardSize:
-        """Whatever of it is here goes, and what is still on its way is refused."""
+        """Whatever of it is here goes, for good, and what is still on its way is refused."""
         self._ended.check(message)
         content = message.content
         shard = self._shard(content.store)
 
         def take_back() -> None:
-            removed = shard.take_back(
-                range(content.first_id, content.first_id + content.num_passages)
-            )
-            if removed and self._shards.get(content.store) is shard:
-                save_shard(self._node.disk, self._file(content.store), shard)
+            if self._shards.get(content.store) is shard:
+                ids = range(content.first_id, content.first_id + content.num_passages)
+                num_gone = shard.take_back(ids)
+                self._logs[content.store].take_back(ids, num_gone, shard)
 
-        await self._node.hardware.beside(FILE_SIZE, take_back)
+        await self._beside(take_back)
         return ShardSize(shard.num_passages, shard.bytes_held())
 
     async def _store_delete(self, message: Message[ShardDelete]) -> ShardDeleted:
         self._ended.note(message)
         store = message.content.store
         known = self._shards.pop(store, None) is not None
-        if known:
-            await self._node.hardware.beside(
-                FILE_SIZE, lambda: delete_shard(self._node.disk, self._file(store))
-            )
+
+        def delete() -> None:
+            """A store that failed to be deleted is one that the next incarnation may find."""
+            log = self._logs.get(store)
+            if log is not None and store not in self._shards:
+                log.delete()
+                del self._logs[store]
+
+        if known or store in self._logs:
+            await self._beside(delete)
         return ShardDeleted(known)
 
     async def _search(self, message: Message[Search]) -> Hits:
         """The best `top_k` passages of this shard for each query [q, dim]."""
-        shard = self._shard(message.content.store)
-        queries, top_k = message.content.queries, message.content.top_k
+        content = message.content
+        shard = self._shard(content.store)
+        among = None
+        if len(content.first):
+            among = IdRanges(map(range, content.first.tolist(), content.stop.tolist()))
+        queries, top_k = content.queries, content.top_k
+        work = shard.scan_work(len(queries), self._tier, among)
         try:
-            found = await self._node.hardware.run(
-                shard.scan_work(len(queries), self._tier), shard.search, queries, top_k
-            )
+            found = await self._node.hardware.run(work, shard.search, queries, top_k, among)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         return Hits(tuple(map(tuple, found)))
+
+    async def _store_read(self, message: Message[ShardRead]) -> ShardTexts:
+        content = message.content
+        shard = self._shard(content.store)
+        ids = range(content.first_id, content.first_id + content.num_passages)
+        found = await self._node.hardware.beside(FILE_SIZE, lambda: shard.texts_of(ids))
+        num_bytes = sum(len(text.encode()) for _, text in found)
+        await self._node.hardware.run(Work.of("store_read", reads={self._tier: num_bytes}), list)
+        return ShardTexts(np.array([i for i, _ in found], np.int64), tuple(t for _, t in found))
 
     # -- KV pool -----------------------------------------------------------------------------------
 

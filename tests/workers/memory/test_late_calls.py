@@ -64,7 +64,7 @@ def test_a_call_from_before_the_end_of_its_store_changes_nothing(kind: str) -> N
         assert server._shards["s"].num_passages == 3
         await bench.clock.wait_until(bench.clock.now() + 2 * LATE_NS)
         assert server._shards["s"].num_passages == 3
-        assert not server._shards["s"]._taken_back
+        assert not server._shards["s"].taken_back
         older.abandon()
 
     bench.run(job)

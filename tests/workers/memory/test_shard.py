@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.hardware.work import Work
+from workers.memory import part
 from workers.memory.hit import Hit
+from workers.memory.id_ranges import IdRanges
 from workers.memory.shard import QUERIES_PER_CALL, RetrievalShard
 
 DIM = 4
@@ -57,17 +59,41 @@ def test_ties_at_the_edge_go_to_the_lowest_ids_wherever_they_stand(top_k):
         assert found == [naive(passages, [1] * DIM, top_k)]
 
 
-@given(PASSAGES, ROW, st.integers(0, 2))
-def test_a_removed_file_is_as_if_never_added(passages, query, file):
+@given(PASSAGES, ROW, st.integers(0, 60), st.integers(0, 60), st.integers(0, 9))
+def test_what_is_searched_among_is_found_as_if_nothing_else_were_there(
+    passages, query, first, count, more
+):
+    """Two ranges that may overlap, and what was taken back is in neither."""
     shard = filled(passages)
-    before = shard.bytes_held()
-    kept = [p for p in passages if p[0] % 3 != file]
-    assert shard.remove_file(f"file {file}") == len(passages) - len(kept)
-    assert shard.search(vectors_of([query]), 5) == [naive(kept, query, 5)]
-    assert shard.bytes_held() == filled(kept).bytes_held() <= before
-    assert shard.remove_file(f"file {file}") == 0
-    shard.add([1000], vectors_of([[1, 0, 0, 0]]), ["again"])
-    assert shard.num_passages == len(kept) + 1
+    shard.take_back(range(10, 13))
+    ranges = [range(first, first + count), range(more, more + 4)]
+    wanted = [p for p in passages if any(p[0] in r for r in ranges) and p[0] not in range(10, 13)]
+    among = IdRanges(ranges)
+    assert shard.search(vectors_of([query]), 5, among) == [naive(wanted, query, 5)]
+    reads = shard.scan_work(1, "hbf", among)
+    assert reads == Work.of(
+        "search", flops={"fp32": 2 * len(wanted) * DIM}, reads={"hbf": len(wanted) * DIM * 4}
+    )
+    assert shard.texts_of(ranges[0]) == sorted(
+        (i, f"text {i}") for i, _ in passages if i in ranges[0] and i not in range(10, 13)
+    )
+
+
+def test_parts_are_one_shard(monkeypatch):
+    """Of 4 rows each; 3 of 4 that go make a part anew, and an empty one is let go of."""
+    monkeypatch.setattr(part, "ROWS_MAX", 4)
+    passages = [(i, [i % 3, 1, -i, 2]) for i in range(30)]
+    shard, query = filled(passages), [1, 2, 3, 4]
+    assert len(shard._parts) == 8
+    assert shard.search(vectors_of([query]), 9) == [naive(passages, query, 9)]
+    shard.take_back(range(4, 11))
+    kept = [p for p in passages if p[0] not in range(4, 11)]
+    assert [p.num_alive for p in shard._parts] == [4, 1, 4, 4, 4, 4, 2]
+    assert [p.room for p in shard._parts] == [0, 3, 0, 0, 0, 0, 2]
+    assert shard.search(vectors_of([query]), 30) == [naive(kept, query, 30)]
+    assert shard.bytes_held() == filled(kept).bytes_held()
+    assert shard.texts == tuple(f"text {i}" for i, _ in kept)
+    assert np.array_equal(shard.vectors(), vectors_of([row for _, row in kept]))
 
 
 def test_a_score_depends_on_the_pair_alone():

@@ -1,6 +1,6 @@
 """Router and memory server: retrieval shards, filled and searched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,6 +21,10 @@ from workers.wire.roles import (
     nested_all,
     plain,
 )
+
+
+def no_ids() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 @kind("shard_create")
@@ -63,7 +67,9 @@ class ShardAdd(Kind[ShardSize]):
 @kind("shard_take_back")
 @dataclass(frozen=True, slots=True)
 class ShardTakeBack(Kind[ShardSize]):
-    """Let go of an addition that failed: passage ids from `first_id` on. None comes again."""
+    """Let go of a file, or of an addition that failed: passage ids from `first_id` on. None comes
+    again.
+    """
 
     store: Text
     first_id: Moment
@@ -107,11 +113,36 @@ class Hits(Kind[Any]):
 @kind("search")
 @dataclass(frozen=True, slots=True)
 class Search(Kind[Hits]):
-    """The best `top_k` passages of this part for each of q queries, [q, dim]."""
+    """The best `top_k` passages of this part for each of q queries, [q, dim].
+
+    first, stop   only passages count whose ids are from one of `first` to before its `stop`; where
+                  there is none, all do
+    """
 
     store: Text
     top_k: Count
     queries: Tensor
+    first: Annotated[NDArray[np.int64], column(8)] = field(default_factory=no_ids)
+    stop: Annotated[NDArray[np.int64], column(8)] = field(default_factory=no_ids)
+
+
+@kind("shard_texts")
+@dataclass(frozen=True, slots=True)
+class ShardTexts(Kind[Any]):
+    """Passages as they are, by id."""
+
+    passage_id: Annotated[NDArray[np.int64], column(8)]
+    texts: Texts
+
+
+@kind("shard_read")
+@dataclass(frozen=True, slots=True)
+class ShardRead(Kind[ShardTexts]):
+    """The texts of passages from `first_id` on, as many of them as this part has."""
+
+    store: Text
+    first_id: Moment
+    num_passages: Moment
 
 
 @kind("memory_state_is")
