@@ -5,7 +5,7 @@ broken.
 from collections.abc import Iterator
 from typing import TypeVar
 
-from cluster.router.machine.state import StoreState
+from cluster.router.machine.store_state import StoreState
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from workers.chip.chip import Chip

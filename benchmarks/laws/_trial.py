@@ -16,12 +16,12 @@ from benchmarks.laws._adversary import (
 )
 from benchmarks.laws._checks import held, torn_stores, workers_of
 from cluster.api.request import Request, Retrieval
-from cluster.gateway.client import Document
+from cluster.gateway.store_client import Document
 from cluster.router.router import Router
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
-from workers.errors import InvalidRequest, NotFound, PerfuseError
+from workers.errors import NotFound, PerfuseError
 from workers.model.sampling_params import SamplingParams
 from workers.wire.kinds.chip import ChipState
 
@@ -100,7 +100,7 @@ async def _trial(world: VirtualWorld, trial: Adversary, rights: Sequence[tuple[i
     for node in world.nodes.values():
         node.endpoint.rules.clear()
     await router.stores.create("cards", "cards")
-    await router.stores.add("cards", [(DOCUMENT.file_id, DOCUMENT.filename, DOCUMENT.text)])
+    await world.client.add_documents("cards", [DOCUMENT])
     cuts = {f"cut {cut.pair} at {cut.at_kind}": CutRule(cut) for cut in trial.cuts}
     for name, node in world.nodes.items():
         node.endpoint.rules.update({**rules[name], **cuts})
@@ -174,8 +174,6 @@ async def _shelve(world: VirtualWorld, result: Trial) -> None:
     async def quietly(call: Awaitable[Any]) -> Any:
         try:
             return await call
-        except InvalidRequest:
-            return None  # somebody was faster
         except PerfuseError as error:
             if error.code not in CODES and not isinstance(error, NotFound):
                 result.broken.append(f"ends: a call about stores raised {error.code}: {error}")

@@ -1,10 +1,8 @@
-"""Gateway and router: requests in, outputs back, vector stores, and how the cluster is."""
+"""Gateway and router: requests in, outputs back, and how the cluster is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
-
-import numpy as np
 
 from cluster.api.output import Output
 from cluster.api.request import Request
@@ -13,14 +11,11 @@ from workers.wire.roles import (
     Array,
     Count,
     Flag,
-    Moment,
-    Text,
     arrays_by_name,
     fact,
     nested,
     nested_all,
     plain,
-    rows_of_texts,
 )
 
 
@@ -101,79 +96,3 @@ class Held(Kind[Facts]):
 @dataclass(frozen=True, slots=True)
 class Drain(Kind[Reply]):
     """Finish what is inside, take nothing new."""
-
-
-@kind("store")
-@dataclass(frozen=True, slots=True)
-class StoreIs(Kind[Any]):
-    """A vector store, and how much is in it."""
-
-    store_id: Text
-    name: Text
-    num_files: Count
-    num_passages: Moment
-    usage_bytes: Moment
-
-
-@kind("store_create")
-@dataclass(frozen=True, slots=True)
-class StoreCreate(Kind[StoreIs]):
-    """A new, empty vector store."""
-
-    name: Text
-    takes_credit: ClassVar[bool] = False
-
-
-@kind("store_delete")
-@dataclass(frozen=True, slots=True)
-class StoreDelete(Kind[Reply]):
-    """Forget a vector store."""
-
-    store_id: Text
-    takes_credit: ClassVar[bool] = False
-
-
-@kind("store_add")
-@dataclass(frozen=True, slots=True)
-class StoreAdd(Kind[StoreIs]):
-    """Index documents: (file id, filename) each, and the text of each by its index, in UTF-8: as
-    bytes, since escaping and reading megabytes of JSON holds an event loop.
-    """
-
-    store_id: Text
-    documents: Annotated[tuple[tuple[str, str], ...], rows_of_texts()]
-    texts: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
-    takes_credit: ClassVar[bool] = False
-
-    @classmethod
-    def of(cls, store_id: str, documents: Sequence[tuple[str, str, str]]) -> "StoreAdd":
-        """(file id, filename, text) each."""
-        texts = {
-            str(index): np.frombuffer(text.encode(), np.uint8)
-            for index, (_, _, text) in enumerate(documents)
-        }
-        return cls(store_id, tuple((file_id, name) for file_id, name, _ in documents), texts)
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """The reverse of `of`."""
-        return [
-            (file_id, name, self.texts[str(index)].tobytes().decode())
-            for index, (file_id, name) in enumerate(self.documents)
-        ]
-
-
-@kind("store_list")
-@dataclass(frozen=True, slots=True)
-class StoreList(Kind[Facts]):
-    """Which vector stores are there?"""
-
-
-@kind("store_search")
-@dataclass(frozen=True, slots=True)
-class StoreSearch(Kind[Facts]):
-    """The best passages for a query, for a user."""
-
-    store_id: Text
-    query: Text
-    top_k: Count
-    takes_credit: ClassVar[bool] = False

@@ -1,6 +1,6 @@
 """Which messages a fault can name: every kind that workers tell each other."""
 
-from cluster.api import embedding
+from cluster.api import embedding, store_kinds
 from cluster.api import kinds as api
 from workers.wire.kind import Failed, Kind, Reply
 from workers.wire.kinds import chip, experts, kv, memory
@@ -12,7 +12,7 @@ ANSWER = Reply.kind
 def kind_words() -> tuple[str, ...]:
     """All kinds, in alphabetical order."""
     found = {Reply.kind, Failed.kind}
-    for module in (api, embedding, chip, experts, kv, memory):
+    for module in (api, embedding, store_kinds, chip, experts, kv, memory):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Kind) and hasattr(value, "kind"):
                 found.add(value.kind)

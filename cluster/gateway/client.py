@@ -12,39 +12,8 @@ from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.embed_calls import Input
+from cluster.gateway.store_client import StoreClient
 from cluster.gateway.unread import Waits
-
-
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
-    """A vector store, and how much is in it. `created_s` is Unix seconds, 0 where nobody knows."""
-
-    store_id: str
-    name: str
-    num_files: int = 0
-    num_passages: int = 0
-    usage_bytes: int = 0
-    created_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A text to be split into passages and indexed."""
-
-    file_id: str
-    filename: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SearchHit:
-    """One passage, best first; a higher score is nearer."""
-
-    text: str
-    score: float
-    file_id: str
-    filename: str
-    passage_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +38,7 @@ class ClusterState:
     lack: str = ""
 
 
-class RouterClient(Protocol):
+class RouterClient(StoreClient, Protocol):
     """Methods raise PerfuseError subclasses; any other exception is a bug and becomes a 500."""
 
     def submit(self, request: Request, waits: Waits | None = None) -> AsyncGenerator[Output, None]:
@@ -89,26 +58,6 @@ class RouterClient(Protocol):
         """Served models: {"id", "max_model_len", ...}; further keys are shown as they are."""
         ...
 
-    async def create_store(self, name: str) -> StoreInfo:
-        """A new, empty vector store; several may share a name."""
-        ...
-
-    async def stores(self) -> Sequence[StoreInfo]:
-        """All vector stores, oldest first."""
-        ...
-
-    async def delete_store(self, store_id: str) -> None:
-        """Raises NotFound."""
-        ...
-
-    async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
-        """Index the documents, all or none; returns the store's new counts. Raises NotFound."""
-        ...
-
-    async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
-        """The `top_k` nearest passages, best first. Raises NotFound."""
-        ...
-
     async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
         """One vector a text, in order; a text may come as the served model's tokens. Raises
         NotFound for an unknown embedder, and InvalidRequest or ContextTooLong naming the text that
@@ -116,6 +65,8 @@ class RouterClient(Protocol):
         """
         ...
 
-    async def state(self) -> ClusterState:
-        """Cheap enough to be asked on every health check and scrape."""
+    async def state(self, *, is_brief: bool = False) -> ClusterState:
+        """Cheap enough to be asked on every scrape. In brief, on every health check: what the
+        router itself knows, without numbers.
+        """
         ...

@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from cluster.gateway.batches import Batches
 from cluster.gateway.client import ClusterState, RouterClient
 from cluster.gateway.compiling import Constraints
-from cluster.gateway.files import Attachments, FileShelf
+from cluster.gateway.expiry import Expiry
+from cluster.gateway.files import FileShelf
 from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
+from cluster.gateway.pulse import Pulse
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.unread import AllUnread
 from cluster.text.tool_calls.formats import PLAIN
-from workers.errors import Draining, PerfuseError, QueueFull
+from workers.errors import Draining, NotFound, PerfuseError, QueueFull
 from workers.host.aside import Aside
 
 
@@ -41,7 +44,9 @@ class Desk:
         self.aside = Aside("gateway")
         self.constraints = Constraints(self.aside)
         self.shelf = FileShelf(settings)
-        self.attachments = Attachments()
+        self.batches = Batches(self.incarnation)
+        self.expiry = Expiry()
+        self.pulse = Pulse(lambda: client.state(is_brief=True), settings.state_timeout_s, now_ns)
         self.started_s = self.now_s()
         self.draining = False
         self.ending = False
@@ -89,6 +94,21 @@ class Desk:
             for work in list(self._open.values()):
                 work.cancel()
             await self._idle.wait()
+
+    async def delete_store(self, store_id: str) -> None:
+        """With what is known of it here."""
+        await self.client.delete_store(store_id)
+        self.batches.drop_store(store_id)
+        self.expiry.drop(store_id)
+
+    async def see_store(self, store_id: str | None) -> None:
+        """Before anybody looks at stores, or uses this one: those that are due go."""
+        for due in self.expiry.due(self.now_s()):
+            self.expiry.drop(due)  # whoever comes meanwhile need not
+            with suppress(NotFound):
+                await self.delete_store(due)
+        if store_id is not None:
+            self.expiry.used(store_id, self.now_s())
 
     async def state(self) -> ClusterState:
         """The router's state. Raises TimeoutError if it does not answer, or whatever it raises."""

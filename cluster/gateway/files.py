@@ -1,10 +1,8 @@
-"""Uploaded files, and which of them are in which vector store.
-
-Both live in this process's memory, bounded, and are lost with it; passages and vectors live in the
-cluster. A file that was attached stays searchable after it is deleted here, as with OpenAI.
+"""Uploaded files. They live in this process's memory, bounded, and are lost with it. What is made
+of them for vector stores lives in the cluster, and goes with them when they are deleted.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from cluster.gateway.errors import BodyTooLarge
 from cluster.gateway.settings import GatewaySettings
@@ -15,24 +13,14 @@ PURPOSES = ("assistants", "user_data", "batch", "fine-tune", "vision", "evals")
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """`created_s` is Unix seconds."""
+    """`created_s` is Unix seconds; the `number`'th that was ever stored."""
 
     file_id: str
     filename: str
     purpose: str
     content: bytes
     created_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file in a vector store; not `indexed` while the cluster is still at it."""
-
-    file_id: str
-    store_id: str
-    num_bytes: int
-    created_s: int
-    indexed: bool = False
+    number: int
 
 
 class FileShelf:
@@ -73,7 +61,8 @@ class FileShelf:
                 param="file",
             )
         self._count += 1
-        file = StoredFile(f"file-{stem}-{self._count}", filename, purpose, content, created_s)
+        file_id = f"file-{stem}-{self._count}"
+        file = StoredFile(file_id, filename, purpose, content, created_s, self._count)
         self._files[file.file_id] = file
         self._num_bytes += len(content)
         return file
@@ -84,57 +73,23 @@ class FileShelf:
             raise NotFound(f"no file {file_id!r:.80}", param="file_id")
         return self._files[file_id]
 
-    def remove(self, file_id: str) -> None:
+    def take_out(self, file_id: str) -> StoredFile:
         """Raises NotFound."""
-        self._num_bytes -= len(self.get(file_id).content)
+        file = self.get(file_id)
+        self._num_bytes -= len(file.content)
         del self._files[file_id]
+        return file
+
+    def put_back(self, file: StoredFile) -> None:
+        """What was taken out, as if it had never been: in its place."""
+        self._num_bytes += len(file.content)
+        self._files[file.file_id] = file
+        in_order = sorted(self._files.values(), key=lambda one: one.number)
+        self._files = {one.file_id: one for one in in_order}
 
     def all(self) -> list[StoredFile]:
         """Oldest first."""
         return list(self._files.values())
-
-
-@dataclass(slots=True)
-class Attachments:
-    """Which files are in which store, oldest first."""
-
-    _by_store: dict[str, dict[str, Attachment]] = field(default_factory=dict)
-
-    def begin(self, store_id: str, file: StoredFile, created_s: int) -> Attachment | None:
-        """Note that indexing starts; None if it has before, so that no passage is indexed twice."""
-        files = self._by_store.setdefault(store_id, {})
-        if file.file_id in files:
-            return None
-        files[file.file_id] = Attachment(file.file_id, store_id, len(file.content), created_s)
-        return files[file.file_id]
-
-    def finish(self, store_id: str, file_id: str) -> None:
-        """Indexed. The store may have been deleted meanwhile."""
-        files = self._by_store.get(store_id, {})
-        if file_id in files:
-            files[file_id] = replace(files[file_id], indexed=True)
-
-    def abandon(self, store_id: str, file_id: str) -> None:
-        """Indexing failed: as if it had never begun."""
-        files = self._by_store.get(store_id, {})
-        files.pop(file_id, None)
-        if not files:
-            self._by_store.pop(store_id, None)
-
-    def get(self, store_id: str, file_id: str) -> Attachment:
-        """Raises NotFound."""
-        found = self._by_store.get(store_id, {}).get(file_id)
-        if found is None:
-            raise NotFound(
-                f"no file {file_id!r:.80} in vector store {store_id!r:.80}", param="file_id"
-            )
-        return found
-
-    def of(self, store_id: str) -> list[Attachment]:
-        return list(self._by_store.get(store_id, {}).values())
-
-    def drop_store(self, store_id: str) -> None:
-        self._by_store.pop(store_id, None)
 
 
 def text_of(file: StoredFile) -> str:

@@ -14,19 +14,14 @@ from cluster.api.kinds import (
     Models,
     Outputs,
     State,
-    StoreAdd,
-    StoreCreate,
-    StoreDelete,
-    StoreIs,
-    StoreList,
-    StoreSearch,
     Submit,
 )
 from cluster.api.output import Output
 from cluster.api.request import Request
 from cluster.gateway.arrived import Arrived
-from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
+from cluster.gateway.client import ClusterState
 from cluster.gateway.embed_calls import Input, embed_all
+from cluster.gateway.message_stores import MessageStores
 from cluster.gateway.reader import Reader
 from cluster.gateway.unread import Waits
 from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
@@ -38,7 +33,7 @@ from workers.wire.message import Message
 A = TypeVar("A")
 
 
-class MessageRouterClient:
+class MessageRouterClient(MessageStores):
     """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
     every world.
 
@@ -115,9 +110,13 @@ class MessageRouterClient:
         for reader in self._readers.values():
             reader.put(gone)
 
-    async def _call(self, content: Kind[A], request_id: str = "", within_ns: int = 0) -> A:
-        """`within_ns`: 0 is the time of one call."""
-        deadline_ns = self._deadline_in(within_ns or self._timeout_ns)
+    async def _call(self, content: Kind[A], request_id: str = "", *, is_long: bool = False) -> A:
+        """Within the time of one call, or of an addition to a store."""
+        within_ns = self._deadline_ns if is_long else self._timeout_ns
+        return await self._call_within(content, within_ns, request_id)
+
+    async def _call_within(self, content: Kind[A], within_ns: int, request_id: str = "") -> A:
+        deadline_ns = self._deadline_in(within_ns)
         return await self._port.call(
             self._router, content, deadline_ns=deadline_ns, request_id=request_id
         )
@@ -188,33 +187,11 @@ class MessageRouterClient:
         models: Sequence[Mapping[str, Any]] = (await self._call(Models())).facts["models"]
         return models
 
-    async def create_store(self, name: str) -> StoreInfo:
-        return _store(await self._call(StoreCreate(name)))
-
-    async def stores(self) -> Sequence[StoreInfo]:
-        facts = (await self._call(StoreList())).facts
-        return [StoreInfo(**store) for store in facts["stores"]]
-
-    async def delete_store(self, store_id: str) -> None:
-        await self._call(StoreDelete(store_id))
-
-    async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
-        rows = [(d.file_id, d.filename, d.text) for d in documents]
-        content = StoreAdd.of(store_id, rows)
-        return _store(await self._call(content, within_ns=self._deadline_ns))
-
-    async def search(self, store_id: str, query: str, top_k: int) -> Sequence[SearchHit]:
-        facts = (await self._call(StoreSearch(store_id, query, top_k))).facts
-        return [
-            SearchHit(h["text"], h["score"], h["file_id"], h["filename"], str(h["passage_id"]))
-            for h in facts["hits"]
-        ]
-
     async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
-        return await embed_all(model, texts, self._call, self._node.clock, self._deadline_ns)
+        return await embed_all(model, texts, self._call_within, self._node.clock, self._deadline_ns)
 
-    async def state(self) -> ClusterState:
-        facts = (await self._call(State())).facts
+    async def state(self, *, is_brief: bool = False) -> ClusterState:
+        facts = (await self._call(State(is_brief))).facts
         blocks = facts.get("num_blocks", 0)
         return ClusterState(
             ready=True,
@@ -244,7 +221,3 @@ class MessageRouterClient:
     async def drain(self) -> None:
         """Take nothing new from now on; what is inside goes on."""
         await self._call(Drain())
-
-
-def _store(told: StoreIs) -> StoreInfo:
-    return StoreInfo(told.store_id, told.name, told.num_files, told.num_passages, told.usage_bytes)

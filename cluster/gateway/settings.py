@@ -66,7 +66,7 @@ class GatewaySettings:
     max_messages: int = 2048
     max_choices: int = 64
     max_inflight: int = 1024
-    max_files: int = 256
+    max_files: int = 16_384
     max_file_bytes: int = 8 * MIB_BYTES
     max_files_total_bytes: int = 64 * MIB_BYTES
     max_responses: int = 1024

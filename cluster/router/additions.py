@@ -7,8 +7,10 @@ of it is held anywhere.
                  taken back, until every server has heard ─▶ PassagesDropped
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +18,13 @@ from numpy.typing import NDArray
 from cluster.retrieval.passages import Passage
 from cluster.retrieval.spread import partition
 from cluster.router.ledger import Ledger
-from cluster.router.machine.state import StoreState
 from cluster.router.machine.store_events import (
     FilesAdded,
     PassagesAnnounced,
     PassagesDropped,
     PassagesStored,
 )
+from cluster.router.machine.store_state import Span, StoreState
 from cluster.router.servers import tell_each, until_heard
 from cluster.router.wire import Wire
 from workers.errors import DeadlineExceeded, NotFound
@@ -31,6 +33,33 @@ from workers.node import Node
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
 PASSAGES_PER_MESSAGE = 1024
 Vectors = NDArray[np.float32]
+Embed = Callable[[StoreState, list[str]], Awaitable[Vectors]]
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Files and all their passages.
+
+    vectors     of some passages, the first of which is the n'th of all: made when they are sent, so
+                that few are in memory
+    check       raises if they are not wanted any more
+    preloaded   they were there before time began
+    """
+
+    file_ids: Sequence[str]
+    passages: Sequence[Passage]
+    vectors: Callable[[int, Sequence[Passage]], Awaitable[Vectors]]
+    check: Callable[[], None]
+    preloaded: bool = False
+
+    def spans(self, first_id: int) -> dict[str, list[Span]]:
+        """Of each file, if its first passage has this id."""
+        spans: dict[str, list[Span]] = {file_id: [] for file_id in self.file_ids}
+        for file_id, run in groupby(self.passages, lambda passage: passage.file_id):
+            count = sum(1 for _ in run)
+            spans[file_id].append((first_id, count))
+            first_id += count
+        return spans
 
 
 class Additions:
@@ -40,31 +69,21 @@ class Additions:
         self._node, self._wire, self._ledger, self._servers = node, wire, ledger, servers
         self._under_way: set[tuple[str, int]] = set()  # (store, first passage id)
 
-    async def add(
-        self,
-        store: StoreState,
-        files: Mapping[str, str],
-        passages: Sequence[Passage],
-        vectors: Vectors,
-        deadline_ns: int,
-        *,
-        preloaded: bool,
-    ) -> None:
-        """Files (id -> name) and all their passages. What raises has left nothing to find, and what
-        it left with the servers is taken back.
-        """
+    async def add(self, store: StoreState, addition: Addition, deadline_ns: int) -> None:
+        """What raises has left nothing to find, and what it left with the servers is taken back."""
         # Ids are taken before anything is sent, so that passages that come meanwhile get ids of
         # their own; and after a crash too, so that none is ever given to another passage.
-        store_id, first_id, count = store.store_id, store.next_passage_id, len(passages)
+        store_id, first_id = store.store_id, store.next_passage_id
+        count = len(addition.passages)
         announced = PassagesAnnounced(self._node.clock.now(), store_id, first_id, count)
         self._ledger.happened(announced)
         self._under_way.add((store_id, first_id))
         try:
             await self._ledger.committed()
-            await self._send(store, first_id, passages, vectors, deadline_ns, preloaded=preloaded)
-            self.check(store, deadline_ns)
-            now_ns = self._node.clock.now()
-            self._ledger.happened(FilesAdded(now_ns, store_id, dict(files), first_id, count))
+            await self._send(store, first_id, addition, deadline_ns)
+            addition.check()
+            now_ns, spans = self._node.clock.now(), addition.spans(first_id)
+            self._ledger.happened(FilesAdded(now_ns, store_id, first_id, count, spans))
         except Exception:
             self.take_back(store_id, first_id, count)
             raise
@@ -80,17 +99,12 @@ class Additions:
             raise DeadlineExceeded(f"the deadline at {deadline_ns / 1e9:g} s passed")
 
     async def _send(
-        self,
-        store: StoreState,
-        first_id: int,
-        passages: Sequence[Passage],
-        vectors: Vectors,
-        deadline_ns: int,
-        *,
-        preloaded: bool,
+        self, store: StoreState, first_id: int, addition: Addition, deadline_ns: int
     ) -> None:
-        for start in range(0, len(passages), PASSAGES_PER_MESSAGE):
-            batch = passages[start : start + PASSAGES_PER_MESSAGE]
+        for start in range(0, len(addition.passages), PASSAGES_PER_MESSAGE):
+            batch = addition.passages[start : start + PASSAGES_PER_MESSAGE]
+            vectors = await addition.vectors(start, batch)
+            addition.check()
             ids = range(first_id + start, first_id + start + len(batch))
             parts = partition(ids, len(self._servers))
             for server, rows in zip(self._servers, parts, strict=True):
@@ -101,11 +115,11 @@ class Additions:
                     store.store_id,
                     [ids[row] for row in rows],
                     [batch[row] for row in rows],
-                    vectors[start : start + len(batch)][rows],
+                    vectors[rows],
                     deadline_ns,
-                    preloaded=preloaded,
+                    preloaded=addition.preloaded,
                 )
-                self.check(store, deadline_ns)
+                addition.check()
                 self._stored(store, server, held_bytes)
 
     def _stored(self, store: StoreState, server: str, held_bytes: int) -> None:

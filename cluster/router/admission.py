@@ -1,7 +1,8 @@
 """Who is refused at the door. Pure: a refusal is no event, since nothing has happened."""
 
 from cluster.api.request import Request
-from cluster.router.machine.state import RouterState, StoreState
+from cluster.router.machine.state import RouterState
+from cluster.router.machine.store_state import StoreState
 from cluster.router.settings import RouterSettings
 from configs.outside import shown
 from workers.errors import Draining, InvalidRequest, NotFound, QueueFull

@@ -1,56 +1,21 @@
-"""What a router answers beside generating: models, state, draining, vector stores."""
+"""What a router answers beside generating: models, state, draining."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from cluster.api.embedding import Embed, Embedded
-from cluster.api.kinds import (
-    Drain,
-    Facts,
-    Held,
-    Models,
-    State,
-    StoreAdd,
-    StoreCreate,
-    StoreDelete,
-    StoreIs,
-    StoreList,
-    StoreSearch,
-)
-from cluster.router import wire as said
+from cluster.api.kinds import Drain, Facts, Held, Models, State
 from cluster.router.embedding import Embedding
 from cluster.router.machine.events import DrainBegan
 from cluster.router.readiness import lacking
 from cluster.router.router import Router
-from workers.errors import PerfuseError, QueueFull
+from cluster.router.store_control import StoreControl
+from cluster.router.waiting import Waiting
+from workers.errors import PerfuseError
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kinds.chip import ChipStateIs
 from workers.wire.message import Message
 from workers.wire.port import Port
-
-# Calls of one sort that wait for other nodes at once. They take no credits, so that they hold up
-# nobody who needs no other node: this bounds them instead.
-WAITING_MAX = 256
-
-
-class Waiting:
-    """Calls of one sort that wait for other nodes: so many, and the next is refused."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._count = what, 0
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Raises QueueFull."""
-        if self._count >= WAITING_MAX:
-            text = f"{self._count} calls wait for {self._what} already: try again later"
-            raise QueueFull(text, retry_after_s=1)
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
 
 
 class Control:
@@ -61,16 +26,12 @@ class Control:
 
     def __init__(self, node: Node, port: Port, router: Router, shards: Sequence[str]) -> None:
         self._node, self._router, self._shards = node, router, shards
-        self._for_chips, self._for_servers = Waiting("chips"), Waiting("memory servers")
+        self._for_chips = Waiting("chips")
         port.on(Models, self._models)
         port.on(State, self._state)
         port.on(Held, self._held)
         port.on(Drain, self._drain)
-        port.on(StoreCreate, self._store_create)
-        port.on(StoreList, self._store_list)
-        port.on(StoreDelete, self._store_delete)
-        port.on(StoreAdd, self._store_add)
-        port.on(StoreSearch, self._store_search)
+        StoreControl(node, port, router.stores)
         self._embedding = Embedding(node, router.stores, router.settings.model, router.tokenizer)
         self._for_embedders = Waiting("embedders")
         port.on(Embed, self._embed)
@@ -90,8 +51,10 @@ class Control:
     async def _state(self, message: Message[State]) -> Facts:
         """Sums over the chips; a chip that does not answer counts nothing."""
         total: dict[str, int] = {}
-        with self._for_chips.one_more():
-            states = await self._states()
+        states: list[Mapping[str, int]] = []
+        if not message.content.is_brief:
+            with self._for_chips.one_more():
+                states = await self._states()
         for state in states:
             for key, value in state.items():
                 total[key] = total.get(key, 0) + value
@@ -129,35 +92,6 @@ class Control:
     def _drain(self, message: Message[Drain]) -> None:
         if not self._router.state.is_draining:
             self._router.ledger.happened(DrainBegan(self._node.clock.now()))
-
-    async def _store_create(self, message: Message[StoreCreate]) -> StoreIs:
-        with self._for_servers.one_more():
-            store = await self._router.stores.create(
-                message.content.name, deadline_ns=message.deadline_ns
-            )
-        return said.store_is(store)
-
-    def _store_list(self, message: Message[StoreList]) -> Facts:
-        stores = [said.store_is(store).pack().body for store in self._router.stores.all()]
-        return Facts({"stores": stores})
-
-    async def _store_delete(self, message: Message[StoreDelete]) -> None:
-        with self._for_servers.one_more():
-            await self._router.stores.delete(message.content.store_id)
-
-    async def _store_add(self, message: Message[StoreAdd]) -> StoreIs:
-        content, stores = message.content, self._router.stores
-        with self._for_servers.one_more():
-            store = await stores.add(content.store_id, content.rows(), message.deadline_ns)
-        return said.store_is(store)
-
-    async def _store_search(self, message: Message[StoreSearch]) -> Facts:
-        asked, stores = message.content, self._router.stores
-        with self._for_servers.one_more():
-            hits = await stores.search(
-                asked.store_id, asked.query, asked.top_k, message.deadline_ns
-            )
-        return said.found(hits, stores.get(asked.store_id).files)
 
     async def _embed(self, message: Message[Embed]) -> Embedded:
         with self._for_embedders.one_more():

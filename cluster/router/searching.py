@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.retrieval.narrowing import Narrowing, fits
 from cluster.retrieval.spread import merge
-from cluster.router.machine.state import StoreState
+from cluster.router.machine.store_state import Span, StoreState
 from cluster.router.wire import Wire
 from workers.errors import InvalidRequest
 from workers.memory.hit import Hit
 from workers.wire.calls import Pending
-from workers.wire.kinds.memory import Hits
+from workers.wire.kinds.memory import Hits, Search
 
 # An embedder has each n-gram of a text in memory at once: 40 MB for this.
 QUERY_CHARS_MAX = 1 << 18
@@ -37,37 +38,47 @@ async def find(
     top_k: int,
     deadline_ns: int,
     request_id: str,
+    narrowing: Narrowing | None = None,
 ) -> list[Hit]:
-    """The best `top_k` passages of the store's files, the best first. Raises DeadlineExceeded.
+    """The best `top_k` passages of the store's files, or of those that fit `narrowing`, the best
+    first. Raises DeadlineExceeded.
 
-    Passages of files that are being added, or could not be, are with the servers and nobody's to
-    find: where they take others' places, more are asked for.
+    Passages of files that are being added, could not be, or went, are with the servers and nobody's
+    to find: where they take others' places, more are asked for.
     """
+    spans = spans_of(store, narrowing)
+    if narrowing is not None and not spans:
+        return []
+    first = np.array([span[0] for span in spans], np.int64)
+    stop = first + np.array([span[1] for span in spans], np.int64)
     asked = top_k
     while True:
-        hits = await _ask(wire, servers, store.store_id, query, asked, deadline_ns, request_id)
+        search = Search(store.store_id, asked, query, first, stop)
+        hits = await _ask(wire, servers, search, deadline_ns, request_id)
         found = [hit for hit in hits if store.has(hit.passage_id)]
         if len(found) >= top_k or len(hits) < asked:
             return found[:top_k]
         asked *= 2
 
 
+def spans_of(store: StoreState, narrowing: Narrowing | None) -> list[Span]:
+    """Of the files that fit; none where all do."""
+    if narrowing is None:
+        return []
+    fitting = (file for file in store.files.values() if fits(narrowing, file.attributes))
+    return [span for file in fitting for span in file.spans]
+
+
 async def _ask(
-    wire: Wire,
-    servers: Sequence[str],
-    store_id: str,
-    query: Query,
-    top_k: int,
-    deadline_ns: int,
-    request_id: str,
+    wire: Wire, servers: Sequence[str], search: Search, deadline_ns: int, request_id: str
 ) -> list[Hit]:
     """All servers at once."""
     pending: list[Pending[Hits]] = []
     try:
         for server in servers:
-            call = await wire.ask_hits(server, store_id, query, top_k, deadline_ns, request_id)
+            call = await wire.ask_hits(server, search, deadline_ns, request_id)
             pending.append(call)
-        return merge([list((await call.reply()).hits[0]) for call in pending], top_k)
+        return merge([list((await call.reply()).hits[0]) for call in pending], search.top_k)
     finally:
         for call in pending:
             call.abandon()

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cluster.retrieval.passages import Passage, split_document
 from workers.errors import InvalidRequest
 from workers.node import Node
@@ -12,18 +15,22 @@ PASSAGES_MAX = 1 << 17
 OPERATIONS_PER_CHAR = 200
 
 
-async def split(node: Node, documents: Sequence[tuple[str, str, str]]) -> list[Passage]:
-    """Of (file id, filename, text) each. Raises InvalidRequest for more passages than are held."""
+async def split(node: Node, documents: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[Passage]:
+    """Of (file id, text in UTF-8) each. Raises InvalidRequest for what is no text, or makes more
+    passages than are held.
+    """
 
     def passages() -> list[Passage]:
         return [
             passage
-            for file_id, _, text in documents
-            for passage in split_document(file_id, text, passages_max=PASSAGES_MAX)
+            for file_id, text in documents
+            for passage in split_document(
+                file_id, text.tobytes().decode(), passages_max=PASSAGES_MAX
+            )
         ]
 
-    num_chars = sum(len(text) for _, _, text in documents)
+    num_bytes = sum(text.nbytes for _, text in documents)
     try:
-        return await node.hardware.beside(num_chars * OPERATIONS_PER_CHAR, passages)
+        return await node.hardware.beside(num_bytes * OPERATIONS_PER_CHAR, passages)
     except ValueError as error:
         raise InvalidRequest(str(error), param="file_id") from error

@@ -5,7 +5,8 @@ A passage's id says which server holds it, so additions move nothing. What a sto
 the router's state; the vectors and texts are with the servers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +14,25 @@ from numpy.typing import NDArray
 from cluster.api.request import Request
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
-from cluster.router.additions import Additions
+from cluster.retrieval.narrowing import Narrowing
+from cluster.retrieval.passages import Passage
+from cluster.router.additions import Addition, Additions
 from cluster.router.admission import find_store
+from cluster.router.indexing import Indexing
 from cluster.router.ledger import Ledger
-from cluster.router.machine.state import StoreState
 from cluster.router.machine.store_events import (
+    FilesBegun,
+    StoreChanged,
     StoreCreated,
     StoreDeleted,
     StoreDropped,
     StoreNamed,
 )
+from cluster.router.machine.store_state import StoreFile, StoreState
 from cluster.router.prompts import retrieval_query
 from cluster.router.searching import check_query, find
 from cluster.router.servers import tell_each, until_heard
-from cluster.router.splitting import split
+from cluster.router.store_files import StoreFiles
 from cluster.router.wire import NEVER_NS, Wire
 from workers.errors import InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
@@ -47,7 +53,8 @@ class Stores:
         self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
         self.additions = Additions(node, wire, ledger, servers)
         self._embedders: dict[str, Embedder] = {}
-        self._filling: set[tuple[str, str]] = set()  # (store, file) that are being added
+        self.files = StoreFiles(node, wire, ledger, self.additions, servers)
+        self.indexing = Indexing(node, ledger, self.additions, self._embed)
 
     def _now_ns(self) -> int:
         return self._node.clock.now()
@@ -77,6 +84,8 @@ class Stores:
         name: str,
         store_id: str | None = None,
         embedder: str = DEFAULT_EMBEDDER,
+        metadata: Mapping[str, Any] | None = None,
+        created_s: int = 0,
         deadline_ns: int = NEVER_NS,
     ) -> StoreState:
         """A new, empty store. `store_id` None chooses one; a given one must be new."""
@@ -89,7 +98,9 @@ class Stores:
         if chosen in state.stores or chosen in state.dropped_stores:
             raise InvalidRequest(f"vector store {chosen!r} exists already")
         dim = self.embedder(embedder).dim
-        self._ledger.happened(StoreNamed(self._now_ns(), chosen, name, embedder))
+        now_ns = self._now_ns()
+        named = StoreNamed(now_ns, chosen, name, embedder, metadata or {}, created_s)
+        self._ledger.happened(named)
         try:
             for server in self.servers:
                 await self._wire.create_store(server, chosen, dim, deadline_ns)
@@ -101,6 +112,17 @@ class Stores:
         self._ledger.happened(StoreCreated(self._now_ns(), chosen))
         await self._ledger.committed()
         return self.get(chosen)
+
+    async def change(
+        self, store_id: str, name: str | None, metadata: Mapping[str, Any] | None
+    ) -> StoreState:
+        """What is None stays as it is."""
+        store = self.get(store_id)
+        name = store.name if name is None else name
+        metadata = store.metadata if metadata is None else metadata
+        self._ledger.happened(StoreChanged(self._now_ns(), store_id, name, metadata))
+        await self._ledger.committed()
+        return store
 
     async def delete(self, store_id: str) -> None:
         """It is found no more. The memory servers hear so in time, even one that is silent now."""
@@ -133,50 +155,29 @@ class Stores:
 
     # -- filling -----------------------------------------------------------------------------------
 
-    async def add(
-        self,
-        store_id: str,
-        documents: Sequence[tuple[str, str, str]],
-        deadline_ns: int = NEVER_NS,
-    ) -> StoreState:
-        """Split, embed and store documents (file id, filename, text): all can be found then, or
-        none.
-        """
-        store = self.get(store_id)
-        files = {file_id: filename for file_id, filename, _ in documents}
-        names = [file_id for file_id, _, _ in documents]
-        for file_id in names:
-            is_there = file_id in store.files or (store_id, file_id) in self._filling
-            if is_there or names.count(file_id) > 1:
-                where = f"is in store {store_id!r} already" if is_there else "comes twice"
-                raise InvalidRequest(f"file {file_id!r} {where}")
-        filling = {(store_id, file_id) for file_id in names}
-        self._filling |= filling
-        try:
-            passages = await split(self._node, documents)
-            vectors = await self._embed(store, [passage.text for passage in passages])
-            self.additions.check(store, deadline_ns)
-            await self.additions.add(store, files, passages, vectors, deadline_ns, preloaded=False)
-            return store
-        finally:
-            self._filling -= filling
-
     async def preload(self, name: str, collection: Collection) -> StoreState:
         """A store that was there before the cluster started: bringing it costs no emulated time.
         A router that was restarted may have it already; half of one is made again.
         """
         state = self._ledger.state
         if name in state.stores:
-            if state.stores[name].files.keys() >= set(collection.file_ids):
+            if state.stores[name].holds(collection.file_ids):
                 return state.stores[name]
             await self.delete(name)
         if name in state.dropped_stores:
             await self.drop(name)
         store = await self.create(name, name, collection.embedder)
-        files = {file_id: file_id for file_id in collection.file_ids}
-        await self.additions.add(
-            store, files, collection.passages, collection.vectors, NEVER_NS, preloaded=True
-        )
+        files = files_of(collection)
+        self._ledger.happened(FilesBegun(self._now_ns(), name, files))
+
+        async def vectors(start: int, batch: Sequence[Passage]) -> NDArray[np.float32]:
+            return collection.vectors[start : start + len(batch)]
+
+        def check() -> None:
+            self.additions.check(store, NEVER_NS)
+
+        addition = Addition(tuple(files), collection.passages, vectors, check, preloaded=True)
+        await self.additions.add(store, addition, NEVER_NS)
         return store
 
     # -- searching ---------------------------------------------------------------------------------
@@ -190,9 +191,15 @@ class Stores:
         return tuple(hit.text for hit in hits)
 
     async def search(
-        self, store_id: str, query: str, top_k: int, deadline_ns: int, request_id: str = ""
+        self,
+        store_id: str,
+        query: str,
+        top_k: int,
+        deadline_ns: int,
+        request_id: str = "",
+        narrowing: Narrowing | None = None,
     ) -> list[Hit]:
-        """The best `top_k` passages of all servers."""
+        """The best `top_k` passages of all servers, of files that `narrowing` fits."""
         store = self.get(store_id)
         check_query(query)
         if not 1 <= top_k <= TOP_K_MAX:
@@ -200,4 +207,15 @@ class Stores:
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
         queries = await self._embed(store, [query])
-        return await find(self._wire, self.servers, store, queries, top_k, deadline_ns, request_id)
+        return await find(
+            self._wire, self.servers, store, queries, top_k, deadline_ns, request_id, narrowing
+        )
+
+
+def files_of(collection: Collection) -> dict[str, StoreFile]:
+    """Called by their ids, and as large as their passages."""
+    files: dict[str, StoreFile] = {}
+    for passage in collection.passages:
+        file = files.setdefault(passage.file_id, StoreFile(passage.file_id))
+        file.num_bytes += len(passage.text.encode())
+    return files

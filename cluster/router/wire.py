@@ -7,16 +7,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cluster.api.kinds import Facts, Outputs, StoreIs
+from cluster.api.kinds import Outputs
 from cluster.retrieval.passages import Passage
 from cluster.router.machine import actions as act
 from cluster.router.machine.actions import Said
 from cluster.router.machine.events import Fault
 from cluster.router.machine.sampled import Logprob, SampledToken
-from cluster.router.machine.state import StoreState
 from cluster.router.pieces import pieces
 from workers.errors import to_body
-from workers.memory.hit import Hit
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kind import Kind
@@ -35,6 +33,7 @@ from workers.wire.kinds.memory import (
     ShardAdd,
     ShardCreate,
     ShardDelete,
+    ShardRead,
     ShardTakeBack,
 )
 from workers.wire.line import Line
@@ -150,20 +149,18 @@ class Wire:
         return (await self._call(server, content, store_id, deadline_ns)).num_bytes
 
     async def ask_hits(
-        self,
-        server: str,
-        store_id: str,
-        queries: NDArray[np.float32],
-        top_k: int,
-        deadline_ns: int,
-        request_id: str,
+        self, server: str, search: Search, deadline_ns: int, request_id: str
     ) -> Pending[Hits]:
-        return await self._port.post(
-            server,
-            Search(store_id, top_k, queries),
-            deadline_ns=self._by_ns(deadline_ns),
-            request_id=request_id,
-        )
+        by_ns = self._by_ns(deadline_ns)
+        return await self._port.post(server, search, deadline_ns=by_ns, request_id=request_id)
+
+    async def read(
+        self, server: str, store_id: str, first_id: int, count: int, deadline_ns: int
+    ) -> dict[int, str]:
+        """Passages of that server by id."""
+        content = ShardRead(store_id, first_id, count)
+        told = await self._call(server, content, store_id, deadline_ns)
+        return dict(zip(told.passage_id.tolist(), told.texts, strict=True))
 
 
 def _outputs(said: Sequence[Said]) -> Outputs:
@@ -226,18 +223,3 @@ def fault_of(error: Exception) -> Fault:
 def _plain(told: Mapping[str, Any]) -> Fault:
     fault: Fault = orjson.loads(orjson.dumps(told, default=str))
     return fault
-
-
-# -- what it answers -----------------------------------------------------------------------------
-
-
-def store_is(store: StoreState) -> StoreIs:
-    """What a gateway hears of a store."""
-    used = sum(store.held_bytes.values())
-    return StoreIs(store.store_id, store.name, len(store.files), store.num_passages, used)
-
-
-def found(hits: Sequence[Hit], names: Mapping[str, str]) -> Facts:
-    """Hits with the names of their files."""
-    rows = [{**hit.to_body(), "filename": names.get(hit.file_id, "")} for hit in hits]
-    return Facts({"hits": rows})

@@ -1,6 +1,6 @@
 """The application: routes, and one shape for every error."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -15,15 +15,27 @@ from cluster.gateway.http.health import add_health_routes
 from cluster.gateway.http.inference import add_inference_routes
 from cluster.gateway.http.responses import add_response_routes
 from cluster.gateway.http.shell import NAME, ErrorResponse, Shell
+from cluster.gateway.http.store_files import add_store_file_routes
 from cluster.gateway.http.stores import add_store_routes
 from workers.errors import InvalidRequest, PerfuseError
+
+
+def _add_stores(app: FastAPI, desk: Desk) -> None:
+    async def see(request: Request) -> None:
+        await desk.see_store(request.path_params.get("store_id"))
+
+    routes = APIRouter(dependencies=[Depends(see)])
+    add_store_file_routes(routes, desk)
+    add_store_routes(routes, desk)
+    app.include_router(routes)
+
 
 ROUTES = (
     add_inference_routes,
     add_response_routes,
     add_embedding_routes,
     add_file_routes,
-    add_store_routes,
+    _add_stores,
     add_health_routes,
 )
 

@@ -10,7 +10,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import Receive
 
+from cluster.gateway.desk import Desk
 from cluster.gateway.errors import BodyTimeout, BodyTooLarge
+from cluster.gateway.fields import Fields
 from workers.errors import Cancelled, InvalidRequest
 from workers.host.aside import Aside, at_once
 
@@ -55,6 +57,12 @@ def json_of(raw: bytes) -> object:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"the request body is not JSON: {error!s:.200}") from error
+
+
+async def read_fields(request: Request, desk: Desk) -> Fields:
+    """The body as a JSON object, read off the event loop where it is large."""
+    raw = await read_body(request, desk.settings.max_body_bytes, desk.settings.body_timeout_s)
+    return await desk.aside.run(len(raw) * OPERATIONS_PER_BYTE, lambda: Fields(json_of(raw)))
 
 
 async def read_upload(

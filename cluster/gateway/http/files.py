@@ -40,7 +40,13 @@ def add_file_routes(app: FastAPI, desk: Desk) -> None:
 
     @app.delete("/v1/files/{file_id}")
     async def delete_file(file_id: str) -> Response:
-        desk.shelf.remove(file_id)
+        # Nobody attaches it from now on; what was made of it goes before this is answered.
+        file = desk.shelf.take_out(file_id)
+        try:
+            await desk.client.forget_file(file_id)
+        except BaseException:
+            desk.shelf.put_back(file)
+            raise
         return json_response({"id": file_id, "object": "file", "deleted": True})
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from zlib import crc32
 
 # Its last byte is the version of what the records hold.
-MAGIC = b"PFROUTE\x02"
+MAGIC = b"PFROUTE\x03"
 _HEAD = struct.Struct("<III")
 _CHECKED = struct.Struct("<QII")
 

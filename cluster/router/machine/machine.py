@@ -39,7 +39,12 @@ TRANSITIONS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     of_store.PassagesAnnounced: shelf.announced,
     of_store.PassagesStored: shelf.stored,
     of_store.PassagesDropped: shelf.passages_dropped,
+    of_store.StoreChanged: shelf.changed,
+    of_store.FilesBegun: shelf.files_begun,
     of_store.FilesAdded: shelf.files_added,
+    of_store.FileEnded: shelf.file_ended,
+    of_store.FileRemoved: shelf.file_removed,
+    of_store.FileChanged: shelf.file_changed,
     of_store.StoreDeleted: shelf.deleted,
     of_store.StoreDropped: shelf.dropped,
 }

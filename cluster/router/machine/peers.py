@@ -22,7 +22,7 @@ from cluster.router.machine.events import (
     ReaderLost,
     RouterRestarted,
 )
-from cluster.router.machine.shelf import let_go_half_made
+from cluster.router.machine.shelf import end_half_added, let_go_half_made
 from cluster.router.machine.stages import generation
 from cluster.router.machine.state import RequestState, RouterState
 from cluster.router.machine.turn import Turn
@@ -125,6 +125,7 @@ def restarted(turn: Turn, event: RouterRestarted) -> None:
     for reader, outbox in state.outboxes.items():
         turn.do(Say(reader, tuple(outbox.said)))
     let_go_half_made(turn)
+    end_half_added(turn)
     for store_id in state.dropped_stores:
         turn.do(DropStore(store_id))
     for store in state.stores.values():

@@ -1,18 +1,30 @@
 """Vector stores: what they are made of. Vectors and texts are the memory servers' matter."""
 
-from bisect import bisect_left
+from dataclasses import replace
 
 from cluster.router.machine.events import ImpossibleEvent
-from cluster.router.machine.state import StoreState
 from cluster.router.machine.store_events import (
+    FileChanged,
+    FileEnded,
+    FileRemoved,
     FilesAdded,
+    FilesBegun,
     PassagesAnnounced,
     PassagesDropped,
     PassagesStored,
+    StoreChanged,
     StoreCreated,
     StoreDeleted,
     StoreDropped,
     StoreNamed,
+)
+from cluster.router.machine.store_state import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    StoreFile,
+    StoreState,
 )
 from cluster.router.machine.turn import Turn
 
@@ -22,6 +34,7 @@ def named(turn: Turn, event: StoreNamed) -> None:
     is_dropped = event.store_id not in turn.state.dropped_stores
     turn.check(is_new and is_dropped, f"the id {event.store_id!r} is taken")
     store = StoreState(event.store_id, event.name, event.embedder)
+    store.metadata, store.created_s = dict(event.metadata), event.created_s
     turn.state.stores[event.store_id] = store
     turn.state.num_stores_named += 1
 
@@ -53,18 +66,63 @@ def passages_dropped(turn: Turn, event: PassagesDropped) -> None:
     store.unfinished.remove(addition)
 
 
+def changed(turn: Turn, event: StoreChanged) -> None:
+    store = _ready(turn, event.store_id)
+    store.name, store.metadata = event.name, dict(event.metadata)
+
+
+def files_begun(turn: Turn, event: FilesBegun) -> None:
+    store = _ready(turn, event.store_id)
+    for file_id, file in event.files.items():
+        known = store.files.get(file_id)
+        is_free = known is None or known.status in (FAILED, CANCELLED)
+        turn.check(is_free and file.status == IN_PROGRESS, f"{file_id} is in {event.store_id}")
+    for file_id, file in event.files.items():
+        store.files.pop(file_id, None)
+        store.files[file_id] = replace(file, attributes=dict(file.attributes), spans=[])
+
+
 def files_added(turn: Turn, event: FilesAdded) -> None:
     store = _ready(turn, event.store_id)
-    end = event.first_id + event.num_passages
     addition = (event.first_id, event.num_passages)
     is_announced = addition in store.unfinished or not event.num_passages
     turn.check(is_announced, f"{addition} of {event.store_id} is not being added")
-    store.files.update(event.files)
+    files = [_in_progress(store, file_id) for file_id in event.spans]
     if event.num_passages:
         store.unfinished.remove(addition)
-        at = bisect_left(store.starts, event.first_id)
-        store.starts.insert(at, event.first_id)
-        store.ends.insert(at, end)
+    for file, spans in zip(files, event.spans.values(), strict=True):
+        file.status, file.spans = COMPLETED, [(first, count) for first, count in spans]
+        for span in file.spans:
+            store.show(span)
+
+
+def file_ended(turn: Turn, event: FileEnded) -> None:
+    file = _in_progress(_ready(turn, event.store_id), event.file_id)
+    is_end = event.status in (FAILED, CANCELLED)
+    turn.check(is_end, f"{event.status} is not what adding a file comes to")
+    file.status, file.error_code, file.error = event.status, event.error_code, event.error
+
+
+def file_removed(turn: Turn, event: FileRemoved) -> None:
+    store = _ready(turn, event.store_id)
+    turn.check(event.file_id in store.files, f"{event.file_id} is not in {event.store_id}")
+    for span in store.files.pop(event.file_id).spans:
+        store.hide(span)
+
+
+def file_changed(turn: Turn, event: FileChanged) -> None:
+    store = _ready(turn, event.store_id)
+    turn.check(event.file_id in store.files, f"{event.file_id} is not in {event.store_id}")
+    store.files[event.file_id].attributes = dict(event.attributes)
+
+
+def end_half_added(turn: Turn) -> None:
+    """Their texts are gone with the incarnation that was adding them."""
+    error = "the router was restarted while it was being added: add it again"
+    for store in turn.state.stores.values():
+        for file in store.files.values():
+            if file.status == IN_PROGRESS:
+                file.status, file.error_code, file.error = FAILED, "server_error", error
 
 
 def deleted(turn: Turn, event: StoreDeleted) -> None:
@@ -88,6 +146,13 @@ def let_go_half_made(turn: Turn) -> None:
 def _let_go(turn: Turn, store_id: str) -> None:
     del turn.state.stores[store_id]
     turn.state.dropped_stores.append(store_id)
+
+
+def _in_progress(store: StoreState, file_id: str) -> StoreFile:
+    file = store.files.get(file_id)
+    if file is None or file.status != IN_PROGRESS:
+        raise ImpossibleEvent(f"{file_id} is not being added to {store.store_id}")
+    return file
 
 
 def _ready(turn: Turn, store_id: str) -> StoreState:

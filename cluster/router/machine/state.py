@@ -1,6 +1,5 @@
 """All that the router knows. Plain data, compared with ==; `Machine.apply` alone changes it."""
 
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ from cluster.router.machine.actions import Said
 from cluster.router.machine.chips import ChipState, Placement, Prompt
 from cluster.router.machine.sampled import SampledToken
 from cluster.router.machine.stages import Stage
+from cluster.router.machine.store_state import StoreState
 
 
 @dataclass(slots=True)
@@ -65,41 +65,6 @@ class Outbox:
 
     reader_epoch: int
     said: list[Said] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class StoreState:
-    """A vector store, spread over the memory servers.
-
-    is_ready         the memory servers know it
-    next_passage_id  ids below are taken
-    held_bytes       memory server -> bytes of this store
-    unfinished       (first id, number of passages) of additions that are under way, or failed and
-                     have yet to be taken back
-    files            file id -> name
-    starts, ends     passages that can be found: from starts[i] to before ends[i], in order. Ids in
-                     between are of files that are being added, or whose adding failed
-    """
-
-    store_id: str
-    name: str
-    embedder: str
-    is_ready: bool = False
-    next_passage_id: int = 0
-    held_bytes: dict[str, int] = field(default_factory=dict)
-    unfinished: list[tuple[int, int]] = field(default_factory=list)
-    files: dict[str, str] = field(default_factory=dict)
-    starts: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-
-    @property
-    def num_passages(self) -> int:
-        return sum(self.ends) - sum(self.starts)
-
-    def has(self, passage_id: int) -> bool:
-        """Whether a passage can be found."""
-        at = bisect_right(self.starts, passage_id) - 1
-        return at >= 0 and passage_id < self.ends[at]
 
 
 @dataclass(slots=True)

@@ -1,7 +1,10 @@
 """What happened to vector stores. See `events`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.router.machine.store_state import Span, StoreFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +15,8 @@ class StoreNamed:
     store_id: str
     name: str
     embedder: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +58,66 @@ class PassagesDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreChanged:
+    """Its user calls it otherwise."""
+
+    at_ns: int
+    store_id: str
+    name: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesBegun:
+    """These files are to be added, for the first time or once more after it came to nothing."""
+
+    at_ns: int
+    store_id: str
+    files: Mapping[str, StoreFile]
+
+
+@dataclass(frozen=True, slots=True)
 class FilesAdded:
-    """These files (file id -> name) can be found, by the passages first_id .. first_id +
-    num_passages - 1.
+    """These files can be found, by the passages first_id .. first_id + num_passages - 1: each by
+    its own spans of them.
     """
 
     at_ns: int
     store_id: str
-    files: Mapping[str, str]
     first_id: int
     num_passages: int
+    spans: Mapping[str, list[Span]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """Adding it came to nothing: it is FAILED, or CANCELLED."""
+
+    at_ns: int
+    store_id: str
+    file_id: str
+    status: str
+    error_code: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """It is found no more; the memory servers may still hold its passages."""
+
+    at_ns: int
+    store_id: str
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged:
+    """Its attributes are these."""
+
+    at_ns: int
+    store_id: str
+    file_id: str
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +142,12 @@ StoreEvent = (
     | PassagesAnnounced
     | PassagesStored
     | PassagesDropped
+    | StoreChanged
+    | FilesBegun
     | FilesAdded
+    | FileEnded
+    | FileRemoved
+    | FileChanged
     | StoreDeleted
     | StoreDropped
 )

@@ -12,10 +12,11 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from cluster.api.embedding import Embedded
 from cluster.api.output import Output
 from cluster.api.request import Request
-from cluster.gateway.client import ClusterState, Document, SearchHit, StoreInfo
+from cluster.gateway.client import ClusterState
 from cluster.gateway.embed_calls import Input
 from cluster.gateway.http.server import GatewayServer, serve
 from cluster.gateway.settings import GatewaySettings
+from tests.cluster.gateway.fake_stores import FakeStores
 from workers.errors import NotFound
 from workers.model.shaping import Constraint
 
@@ -53,17 +54,13 @@ def forever(request: Request) -> Sequence[Step]:
 
 
 @dataclass
-class FakeRouter:
+class FakeRouter(FakeStores):
     """A script's steps: an Output is yielded, an exception raised, an event waited for."""
 
     script: Script = field(default_factory=lambda: say("Hello", " world", "!"))
     now: ClusterState = field(default_factory=lambda: ClusterState(ready=True))
     requests: list[Request] = field(default_factory=list)
-    documents: dict[str, list[Document]] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
     num_open: int = 0
-    num_stores: int = 0
-    add_error: Exception | None = None
     tool_format: str = "hermes"
     embed_gate: asyncio.Event | None = None
     opened: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,31 +95,6 @@ class FakeRouter:
         served = {"id": MODEL, "max_model_len": 512, "tool_format": self.tool_format}
         return [served, {"id": "org/other", "max_model_len": 8}]
 
-    async def create_store(self, name: str) -> StoreInfo:
-        self.num_stores += 1
-        store_id = f"vs_{self.num_stores}"
-        self.names[store_id], self.documents[store_id] = name, []
-        return self._info(store_id)
-
-    async def stores(self) -> list[StoreInfo]:
-        return [self._info(store_id) for store_id in self.names]
-
-    async def delete_store(self, store_id: str) -> None:
-        self._check(store_id)
-        del self.names[store_id], self.documents[store_id]
-
-    async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
-        self._check(store_id)
-        if self.add_error is not None:
-            raise self.add_error
-        self.documents[store_id].extend(documents)
-        return self._info(store_id)
-
-    async def search(self, store_id: str, query: str, top_k: int) -> list[SearchHit]:
-        self._check(store_id)
-        found = [d for d in self.documents[store_id] if query in d.text]
-        return [SearchHit(d.text, 0.5, d.file_id, d.filename, "p0") for d in found[:top_k]]
-
     async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
         """[number of characters, 0.1, 0] each; a token is one, and no word."""
         if model != MODEL:
@@ -134,19 +106,8 @@ class FakeRouter:
             np.array(rows, np.float32), sum(len(t.split()) for t in texts if isinstance(t, str))
         )
 
-    async def state(self) -> ClusterState:
+    async def state(self, *, is_brief: bool = False) -> ClusterState:
         return self.now
-
-    def _check(self, store_id: str) -> None:
-        if store_id not in self.names:
-            raise NotFound(f"no vector store {store_id!r}")
-
-    def _info(self, store_id: str) -> StoreInfo:
-        documents = self.documents[store_id]
-        num_bytes = sum(len(d.text) for d in documents)
-        return StoreInfo(
-            store_id, self.names[store_id], len(documents), len(documents), num_bytes, 1700000000
-        )
 
 
 def constraint_of(request: Request) -> Constraint:

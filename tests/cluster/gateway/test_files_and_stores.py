@@ -1,4 +1,4 @@
-"""Models, files and vector stores through the official client."""
+"""Models and files through the official client."""
 
 import asyncio
 
@@ -6,7 +6,6 @@ import openai
 import pytest
 
 from tests.cluster.gateway.fake_router import MODEL, world
-from workers.errors import QueueFull
 
 pytestmark = pytest.mark.live
 
@@ -92,91 +91,5 @@ def test_malformed_uploads_are_400():
         assert [r.status_code for r in bad] == [400] * len(bad)
         assert all(r.json()["error"]["message"] for r in bad)
         assert w.server.desk.shelf.all() == []
-
-    run(test)
-
-
-def test_a_store_from_creation_to_search_to_deletion():
-    async def test(w):
-        store = await w.openai.vector_stores.create(name="notes")
-        file = await upload(w)
-        attached = await w.openai.vector_stores.files.create_and_poll(
-            file.id, vector_store_id=store.id
-        )
-        assert (attached.status, attached.usage_bytes) == ("completed", 10)
-        again = await w.openai.vector_stores.files.create(store.id, file_id=file.id)
-        assert again.id == file.id
-        assert len(w.router.documents[store.id]) == 1  # indexed once
-        store = await w.openai.vector_stores.retrieve(store.id)
-        assert (store.name, store.file_counts.completed) == ("notes", 1)
-        files = [f.id async for f in w.openai.vector_stores.files.list(store.id)]
-        assert files == [file.id]
-        found = [h async for h in w.openai.vector_stores.search(store.id, query="alpha")]
-        assert (found[0].file_id, found[0].filename, found[0].score) == (file.id, "a.txt", 0.5)
-        assert found[0].content[0].text == "alpha beta"
-        assert [s.id async for s in w.openai.vector_stores.list()] == [store.id]
-        assert (await w.openai.vector_stores.delete(store.id)).deleted
-        assert [s async for s in w.openai.vector_stores.list()] == []
-        with pytest.raises(openai.NotFoundError):
-            await w.openai.vector_stores.files.retrieve(file.id, vector_store_id=store.id)
-
-    run(test)
-
-
-def test_a_store_made_with_files_is_all_or_nothing():
-    async def test(w):
-        good, bad = await upload(w), await upload(w, "b.bin", b"\xff\xfe\x00")
-        store = await w.openai.vector_stores.create(name="x", file_ids=[good.id])
-        assert store.file_counts.completed == 1
-        with pytest.raises(openai.BadRequestError, match="not UTF-8"):
-            await w.openai.vector_stores.create(name="y", file_ids=[good.id, bad.id])
-        w.router.add_error = QueueFull("busy")
-        with pytest.raises(openai.RateLimitError):
-            await w.openai.vector_stores.create(name="z", file_ids=[good.id])
-        assert [s.name async for s in w.openai.vector_stores.list()] == ["x"]
-
-    run(test)
-
-
-def test_an_attachment_that_failed_can_be_tried_again():
-    async def test(w):
-        store, file = await w.openai.vector_stores.create(name="x"), await upload(w)
-        w.router.add_error = QueueFull("busy")
-        with pytest.raises(openai.RateLimitError):
-            await w.openai.vector_stores.files.create(store.id, file_id=file.id)
-        w.router.add_error = None
-        await w.openai.vector_stores.files.create(store.id, file_id=file.id)
-        assert len(w.router.documents[store.id]) == 1
-
-    run(test)
-
-
-def test_unknown_stores_and_files_and_wrong_fields():
-    async def test(w):
-        store, file = await w.openai.vector_stores.create(name="x"), await upload(w)
-        stores = w.openai.vector_stores
-        for wrong in (
-            lambda: stores.retrieve("vs_no"),
-            lambda: stores.delete("vs_no"),
-            lambda: stores.search("vs_no", query="q"),
-            lambda: stores.files.list("vs_no"),
-            lambda: stores.files.create("vs_no", file_id=file.id),
-            lambda: stores.files.create(store.id, file_id="file-no"),
-            lambda: w.openai.files.delete("file-no"),
-        ):
-            with pytest.raises(openai.NotFoundError):
-                await wrong()
-        for wrong in (
-            lambda: stores.create(name="x", metadata={"a": "b"}),
-            lambda: stores.create(expires_after={"anchor": "last_active_at", "days": 1}),
-            lambda: stores.search(store.id, query=""),
-            lambda: stores.search(store.id, query=["a", "b"]),
-            lambda: stores.search(store.id, query="a", max_num_results=51),
-            lambda: stores.search(store.id, query="a", rewrite_query=True),
-            lambda: stores.files.create(store.id, file_id=file.id, attributes={"a": 1}),
-        ):
-            with pytest.raises(openai.BadRequestError):
-                await wrong()
-        assert w.server.desk.attachments.of("vs_no") == []
 
     run(test)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from cluster.router.machine.state import StoreState
+from cluster.router.machine.store_state import StoreFile, StoreState
 from cluster.router.searching import find
 from workers.memory.hit import Hit
-from workers.wire.kinds.memory import Hits
+from workers.wire.kinds.memory import Hits, Search
 
 
 class Servers:
@@ -20,16 +20,15 @@ class Servers:
         self.num_abandoned = 0
 
     async def ask_hits(
-        self,
-        server: str,
-        store_id: str,
-        queries: Any,
-        top_k: int,
-        deadline_ns: int,
-        request_id: str,
+        self, server: str, search: Search, deadline_ns: int, request_id: str
     ) -> "Answer":
-        self.asked.append((server, top_k))
-        best = sorted(self._passages[server])[:top_k]
+        self.asked.append((server, search.top_k))
+        spans = list(zip(search.first.tolist(), search.stop.tolist(), strict=True))
+        best = sorted(
+            i
+            for i in self._passages[server]
+            if not spans or any(first <= i < stop for first, stop in spans)
+        )[: search.top_k]
         return Answer(self, tuple(Hit(i, 100.0 - i, f"passage {i}") for i in best))
 
 
@@ -44,12 +43,13 @@ class Answer:
         self._servers.num_abandoned += 1
 
 
-def found(servers: Servers, store: StoreState, top_k: int) -> list[int]:
+def found(servers: Servers, store: StoreState, top_k: int, narrowing: Any = None) -> list[int]:
     names = sorted(servers._passages)
     query = np.zeros((1, 4), np.float32)
     wire: Any = servers
     return [
-        hit.passage_id for hit in asyncio.run(find(wire, names, store, query, top_k, 10**9, "r"))
+        hit.passage_id
+        for hit in asyncio.run(find(wire, names, store, query, top_k, 10**9, "r", narrowing))
     ]
 
 
@@ -77,3 +77,16 @@ def test_a_store_that_holds_too_few_gives_what_it_has() -> None:
     store = StoreState("s", "s", "hashing", starts=[2], ends=[3])
     assert found(servers, store, 2) == [2]
     assert [top_k for _, top_k in servers.asked] == [2, 4]
+
+
+def test_only_files_that_fit_are_looked_at() -> None:
+    """Passages 0-9 are of 2023, 10-19 of 2024; 12 and 13 went meanwhile."""
+    servers = Servers({"a": list(range(0, 20, 2)), "b": list(range(1, 20, 2))})
+    store = StoreState("s", "s", "hashing", starts=[0, 10, 14], ends=[10, 12, 20])
+    store.files["old"] = StoreFile("old", attributes={"year": 2023}, spans=[(0, 10)])
+    store.files["new"] = StoreFile("new", attributes={"year": 2024}, spans=[(10, 2), (14, 6)])
+    later = {"type": "gt", "key": "year", "value": 2023}
+    assert found(servers, store, 4, later) == [10, 11, 14, 15]
+    assert servers.asked == [("a", 4), ("b", 4)]
+    assert found(servers, store, 4, {"type": "gt", "key": "year", "value": 2024}) == []
+    assert len(servers.asked) == 2, "nobody is asked for what nobody has"

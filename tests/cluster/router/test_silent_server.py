@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cluster.gateway.client import Document
-from cluster.router.control import WAITING_MAX
+from cluster.gateway.store_client import Document
+from cluster.router.waiting import WAITING_MAX
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import ask, blueprint, prompt, request, run, settle
 from workers.errors import DeadlineExceeded, QueueFull

@@ -1,6 +1,7 @@
 """What users send holds no event loop of a live cluster; one process has all nodes on one loop."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -76,6 +77,8 @@ def test_a_file_that_is_indexed_while_others_are_served(client: httpx.Client) ->
     answer = client.post(f"{where}/files", json={"file_id": file["id"]})
     asking.join()
     assert (answer.status_code, others) == (200, [200]), answer.text
+    while client.get(f"{where}/files/{file['id']}").json()["status"] == "in_progress":
+        time.sleep(0.05)
     found = client.post(f"{where}/search", json={"query": "latency of Yolutus-11"}).json()
     assert "Yolutus-11" in found["data"][0]["content"][0]["text"]
     assert client.delete(where).status_code == 200

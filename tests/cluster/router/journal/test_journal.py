@@ -73,7 +73,7 @@ def test_a_journal_gives_the_state_back_at_any_time(compact_bytes: int) -> None:
 def test_a_journal_is_bounded_by_the_state_and_not_by_what_happened() -> None:
     disk, chance = MemoryDisk(), random.Random(20)
     player, sizes, states = Player(disk, 4_000), [], []
-    for _ in range(3_000):
+    for _ in range(6_000):
         step(player.outside, chance)
         sizes.append(sum(len(disk.read(name)) for name in disk.names()))
         states.append(len(encode(player.machine.state)))

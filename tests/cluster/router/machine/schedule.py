@@ -3,12 +3,25 @@
 from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
 from cluster.router.machine.store_events import (
+    FileChanged,
+    FileEnded,
+    FileRemoved,
     FilesAdded,
+    FilesBegun,
     PassagesAnnounced,
     PassagesStored,
+    StoreChanged,
     StoreCreated,
     StoreDeleted,
     StoreNamed,
+)
+from cluster.router.machine.store_state import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    IN_PROGRESS,
+    StoreFile,
+    StoreState,
 )
 from tests.cluster.router.machine.outside import READERS, Chance, Outside
 from workers.errors import PeerDead, to_body
@@ -104,10 +117,14 @@ def restart(outside: Outside, chance: Chance) -> None:
     outside.happened(of.RouterRestarted(outside.now_ns, living | again))
 
 
+# So that a state stays small.
+STORES_MAX, FILES_MAX = 4, 3
+
+
 def shelve(outside: Outside, chance: Chance) -> None:
     """Something about vector stores."""
     stores, now_ns = list(outside.state.stores.values()), outside.now_ns
-    if not stores or chance.random() < 0.3:
+    if not stores or (len(stores) < STORES_MAX and chance.random() < 0.3):
         number = outside.state.num_stores_named + 1
         outside.happened(StoreNamed(now_ns, f"vs_{number}", "notes", "hashing"))
         return
@@ -118,11 +135,37 @@ def shelve(outside: Outside, chance: Chance) -> None:
         outside.happened(StoreDeleted(now_ns, store.store_id))
         outside.open.append(act.DropStore(store.store_id))
     else:
-        first_id, count = store.next_passage_id, chance.randrange(9)
-        outside.happened(PassagesAnnounced(now_ns, store.store_id, first_id, count))
-        outside.happened(PassagesStored(now_ns, store.store_id, "memory-0", 100 * first_id))
-        if count and chance.random() < 0.3:
-            outside.open.append(act.DropPassages(store.store_id, first_id, count))
-            return
-        files = {f"f{first_id}": f"{first_id}.txt"}
-        outside.happened(FilesAdded(now_ns, store.store_id, files, first_id, count))
+        for _ in range(4):
+            fill(outside, chance, store)
+
+
+def fill(outside: Outside, chance: Chance, store: StoreState) -> None:
+    """Something about a store's files: one comes, fails, is changed, or goes."""
+    now_ns, store_id, names = outside.now_ns, store.store_id, list(store.files)
+    what = chance.random()
+    if names and (what < 0.2 or len(names) > FILES_MAX):
+        name = names[chance.randrange(len(names))]
+        spans = list(store.files[name].spans)
+        outside.happened(FileRemoved(now_ns, store_id, name))
+        outside.open.extend(act.DropPassages(store_id, *span) for span in spans)
+        return
+    if names and what < 0.3:
+        outside.happened(FileChanged(now_ns, store_id, names[0], {"number": what}))
+        outside.happened(StoreChanged(now_ns, store_id, "other", {"key": "value"}))
+        return
+    first_id, count = store.next_passage_id, chance.randrange(9)
+    name = f"f{first_id}"
+    if name in store.files and store.files[name].status in (COMPLETED, IN_PROGRESS):
+        return
+    outside.happened(FilesBegun(now_ns, store_id, {name: StoreFile(f"{name}.txt", count)}))
+    outside.happened(PassagesAnnounced(now_ns, store_id, first_id, count))
+    outside.happened(PassagesStored(now_ns, store_id, "memory-0", 100 * first_id))
+    if what > 0.9:
+        return  # a restart finds it in progress
+    if count and what > 0.7:
+        status = FAILED if what > 0.8 else CANCELLED
+        outside.happened(FileEnded(now_ns, store_id, name, status, "server_error", "gone"))
+        outside.open.append(act.DropPassages(store_id, first_id, count))
+        return
+    spans = [(first_id, count)] if count else []
+    outside.happened(FilesAdded(now_ns, store_id, first_id, count, {name: spans}))

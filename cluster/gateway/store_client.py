@@ -1,0 +1,123 @@
+"""What the gateway asks of a cluster about vector stores; see `client`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """A vector store, and how much is in it. `created_s` is Unix seconds, 0 where nobody knows;
+    `counts` says how many files have which status.
+    """
+
+    store_id: str
+    name: str
+    num_passages: int = 0
+    usage_bytes: int = 0
+    created_s: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_files(self) -> int:
+        """That can be found."""
+        return self.counts.get("completed", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file of a store. `status` is "in_progress", "completed", "failed" or "cancelled"; the error
+    is why it failed.
+    """
+
+    file_id: str
+    filename: str
+    num_bytes: int
+    created_s: int
+    attributes: Mapping[str, Any]
+    status: str
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to be split into passages and indexed."""
+
+    file_id: str
+    filename: str
+    text: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One passage, best first; a higher score is nearer."""
+
+    text: str
+    score: float
+    file_id: str
+    filename: str
+    passage_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StoreClient(Protocol):
+    """Raises NotFound for unknown stores, and files of one."""
+
+    async def create_store(
+        self, name: str, metadata: Mapping[str, Any] | None = None, created_s: int = 0
+    ) -> StoreInfo:
+        """A new, empty vector store; several may share a name."""
+        ...
+
+    async def stores(self) -> Sequence[StoreInfo]:
+        """All vector stores, oldest first."""
+        ...
+
+    async def change_store(
+        self, store_id: str, name: str | None, metadata: Mapping[str, Any] | None
+    ) -> StoreInfo:
+        """What is None stays as it is."""
+        ...
+
+    async def delete_store(self, store_id: str) -> None: ...
+
+    async def begin_files(
+        self, store_id: str, documents: Sequence[Document], created_s: int
+    ) -> StoreInfo:
+        """Begin to index documents, each on its own; those that are there, or on their way, are
+        left as they are. Raises QueueFull, and then none has begun.
+        """
+        ...
+
+    async def files(self, store_id: str, file_ids: Sequence[str] = ()) -> Sequence[FileInfo]:
+        """Files of a store, oldest first: all, or those of these that are there."""
+        ...
+
+    async def change_file(
+        self, store_id: str, file_id: str, attributes: Mapping[str, Any]
+    ) -> None: ...
+
+    async def remove_file(self, store_id: str, file_id: str) -> None:
+        """No search that begins after this will find it."""
+        ...
+
+    async def forget_file(self, file_id: str) -> None:
+        """`remove_file`, of every store that has it."""
+        ...
+
+    async def cancel_files(self, store_id: str, file_ids: Sequence[str]) -> None:
+        """Of those that are still being indexed."""
+        ...
+
+    async def read_file(self, store_id: str, file_id: str) -> Sequence[str]:
+        """Its passages, in order."""
+        ...
+
+    async def search(
+        self, store_id: str, query: str, top_k: int, narrowing: Mapping[str, Any] | None = None
+    ) -> Sequence[SearchHit]:
+        """The `top_k` nearest passages, best first; of files that `narrowing` fits."""
+        ...

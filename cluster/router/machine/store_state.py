@@ -1,0 +1,90 @@
+"""What the router knows of vector stores. See `state`."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+IN_PROGRESS, COMPLETED, FAILED, CANCELLED = "in_progress", "completed", "failed", "cancelled"
+STATUSES = (IN_PROGRESS, COMPLETED, FAILED, CANCELLED)
+
+Span = tuple[int, int]  # first passage id, number of passages
+
+
+@dataclass(slots=True)
+class StoreFile:
+    """A file of a store.
+
+    num_bytes    of the file          created_s   Unix seconds, 0 where nobody knows
+    attributes   name -> text, number or truth value, for whoever searches
+    status       one of STATUSES
+    error_code, error   why it failed, in a word and in a line
+    spans        its passages, while they can be found
+    """
+
+    name: str
+    num_bytes: int = 0
+    created_s: int = 0
+    attributes: dict[str, Any] = field(default_factory=dict)
+    status: str = IN_PROGRESS
+    error_code: str = ""
+    error: str = ""
+    spans: list[Span] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class StoreState:
+    """A vector store, spread over the memory servers.
+
+    is_ready         the memory servers know it
+    next_passage_id  ids below are taken
+    held_bytes       memory server -> bytes of this store
+    unfinished       additions that are under way, or failed and have yet to be taken back, and what
+                     is left of files that were removed
+    files            file id -> file, oldest first
+    starts, ends     passages that can be found: from starts[i] to before ends[i], in order. Ids in
+                     between are of files that are being added, whose adding failed, or that went
+    """
+
+    store_id: str
+    name: str
+    embedder: str
+    is_ready: bool = False
+    next_passage_id: int = 0
+    held_bytes: dict[str, int] = field(default_factory=dict)
+    unfinished: list[Span] = field(default_factory=list)
+    files: dict[str, StoreFile] = field(default_factory=dict)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    created_s: int = 0
+
+    @property
+    def num_passages(self) -> int:
+        return sum(self.ends) - sum(self.starts)
+
+    def has(self, passage_id: int) -> bool:
+        """Whether a passage can be found."""
+        at = bisect_right(self.starts, passage_id) - 1
+        return at >= 0 and passage_id < self.ends[at]
+
+    def count(self, status: str) -> int:
+        """Files of that status."""
+        return sum(file.status == status for file in self.files.values())
+
+    def holds(self, file_ids: Iterable[str]) -> bool:
+        """Whether all of these can be found."""
+        known = self.files
+        return all(name in known and known[name].status == COMPLETED for name in file_ids)
+
+    def show(self, span: Span) -> None:
+        """These passages can be found from now on."""
+        at = bisect_left(self.starts, span[0])
+        self.starts.insert(at, span[0])
+        self.ends.insert(at, span[0] + span[1])
+
+    def hide(self, span: Span) -> None:
+        """These can be found no more, and have yet to go."""
+        at = self.starts.index(span[0])
+        del self.starts[at], self.ends[at]
+        self.unfinished.append(span)

@@ -1,0 +1,137 @@
+"""What a router answers about vector stores and the files in them."""
+
+from dataclasses import replace
+
+from cluster.api.kinds import Facts
+from cluster.api.store_kinds import (
+    FileChange,
+    FileRead,
+    FileRemove,
+    FilesCancel,
+    StoreAdd,
+    StoreChange,
+    StoreCreate,
+    StoreDelete,
+    StoreFiles,
+    StoreIs,
+    StoreList,
+    StoreSearch,
+)
+from cluster.router import telling as said
+from cluster.router.indexing import Arriving
+from cluster.router.machine.store_state import StoreFile
+from cluster.router.stores import Stores
+from cluster.router.waiting import Waiting
+from workers.node import Node
+from workers.wire.ended import Ended
+from workers.wire.message import Message
+from workers.wire.port import Port
+
+
+class StoreControl:
+    """Handlers. What waits for memory servers takes no credits, and is bounded here."""
+
+    def __init__(self, node: Node, port: Port, stores: Stores) -> None:
+        self._node, self._stores = node, stores
+        self._for_servers = Waiting("memory servers")
+        # Files that were removed: an addition from before must not bring them back.
+        self._ended = Ended()
+        port.on(StoreCreate, self._create)
+        port.on(StoreList, self._list)
+        port.on(StoreChange, self._change)
+        port.on(StoreDelete, self._delete)
+        port.on(StoreAdd, self._add)
+        port.on(StoreFiles, self._files)
+        port.on(FileChange, self._change_file)
+        port.on(FileRemove, self._remove_file)
+        port.on(FilesCancel, self._cancel_files)
+        port.on(FileRead, self._read_file)
+        port.on(StoreSearch, self._search)
+
+    async def _create(self, message: Message[StoreCreate]) -> StoreIs:
+        content = message.content
+        with self._for_servers.one_more():
+            store = await self._stores.create(
+                content.name,
+                metadata=content.metadata,
+                created_s=content.created_s,
+                deadline_ns=message.deadline_ns,
+            )
+        return said.store_is(store)
+
+    def _list(self, message: Message[StoreList]) -> Facts:
+        return Facts({"stores": [said.store_is(s).pack().body for s in self._stores.all()]})
+
+    async def _change(self, message: Message[StoreChange]) -> StoreIs:
+        content = message.content
+        store = await self._stores.change(content.store_id, content.name, content.metadata)
+        return said.store_is(store)
+
+    async def _delete(self, message: Message[StoreDelete]) -> None:
+        with self._for_servers.one_more():
+            await self._stores.delete(message.content.store_id)
+
+    async def _add(self, message: Message[StoreAdd]) -> StoreIs:
+        content, indexing = message.content, self._stores.indexing
+        for file_id, _ in content.documents:
+            self._ended.check(replace(message, request_id=file_id))
+        arriving = [
+            Arriving(
+                file_id,
+                StoreFile(
+                    name,
+                    content.texts[str(index)].nbytes,
+                    content.created_s,
+                    dict(content.attributes.get(file_id, {})),
+                ),
+                content.texts[str(index)],
+            )
+            for index, (file_id, name) in enumerate(content.documents)
+        ]
+        if content.waits:
+            with self._for_servers.one_more():
+                store = await indexing.add(content.store_id, arriving, message.deadline_ns)
+        else:
+            store = await indexing.begin(content.store_id, arriving)
+        return said.store_is(store)
+
+    def _files(self, message: Message[StoreFiles]) -> Facts:
+        store = self._stores.get(message.content.store_id)
+        wanted = message.content.file_ids or tuple(store.files)
+        files = [(name, store.files[name]) for name in wanted if name in store.files]
+        return Facts({"files": [said.file_is(*each) for each in files]})
+
+    async def _change_file(self, message: Message[FileChange]) -> None:
+        content = message.content
+        await self._stores.files.change(content.store_id, content.file_id, content.attributes)
+
+    async def _remove_file(self, message: Message[FileRemove]) -> None:
+        content = message.content
+        if content.store_id:
+            await self._stores.files.remove(content.store_id, content.file_id)
+        else:
+            self._ended.note(message)
+            await self._stores.files.remove_everywhere(content.file_id)
+
+    async def _cancel_files(self, message: Message[FilesCancel]) -> None:
+        await self._stores.indexing.cancel(message.content.store_id, message.content.file_ids)
+
+    async def _read_file(self, message: Message[FileRead]) -> Facts:
+        content = message.content
+        with self._for_servers.one_more():
+            texts = await self._stores.files.read(
+                content.store_id, content.file_id, message.deadline_ns
+            )
+        return Facts({"texts": texts})
+
+    async def _search(self, message: Message[StoreSearch]) -> Facts:
+        asked = message.content
+        with self._for_servers.one_more():
+            hits = await self._stores.search(
+                asked.store_id,
+                asked.query,
+                asked.top_k,
+                message.deadline_ns,
+                narrowing=asked.narrowing,
+            )
+        return said.found(hits, self._stores.get(asked.store_id).files)
