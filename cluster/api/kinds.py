@@ -81,8 +81,9 @@ class Models(Kind[Facts]):
 @kind("state")
 @dataclass(frozen=True, slots=True)
 class State(Kind[Facts]):
-    """How is the cluster? Sums over the chips."""
+    """How is the cluster? Sums over the chips; in brief, what the router knows without them."""
 
+    is_brief: Annotated[bool, fact(0)] = False
     takes_credit: ClassVar[bool] = False
 
 

@@ -1,6 +1,7 @@
 """/health, /version and /metrics."""
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def add_health_routes(app: FastAPI, desk: Desk) -> None:
     async def health() -> Response:
-        state = await _state(desk)
+        state = await _told(desk.pulse.state)
         if state is None:
             return json_response({"status": "unreachable"}, 503)
         if desk.draining or state.draining:
@@ -33,7 +34,7 @@ def add_health_routes(app: FastAPI, desk: Desk) -> None:
 
     @app.api_route("/metrics", methods=READ)
     async def metrics() -> Response:
-        state = await _state(desk)
+        state = await _told(desk.state)
         model = desk.settings.model_name
         if state is not None and not model:
             model = await _first_model(desk)
@@ -47,10 +48,10 @@ def _loading() -> Response:
     return json_response({"status": "loading"}, 503)
 
 
-async def _state(desk: Desk) -> ClusterState | None:
+async def _told(ask: Callable[[], Awaitable[ClusterState]]) -> ClusterState | None:
     """None if the router does not answer: that is news for a health check, not an error of it."""
     try:
-        return await desk.state()
+        return await ask()
     except Exception:
         log.warning("the router does not tell its state", exc_info=True)
         return None

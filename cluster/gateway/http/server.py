@@ -83,6 +83,7 @@ class GatewayServer:
         await self._serving
         self._serving = None
         self.desk.aside.close()
+        await self.desk.pulse.close()
         # Whoever has not read its answer by now never will; an open socket would outlive us.
         for connection in list(self._server.server_state.connections):
             transport = connection.transport

@@ -197,7 +197,7 @@ def test_what_fails_before_its_first_output_is_an_error_and_a_refusal_nothing(er
 )
 def test_health_is_200_only_when_ready(state, status):
     class Sick(FakeRouter):
-        async def state(self):
+        async def state(self, *, is_brief: bool = False):
             if state is None:
                 await asyncio.Event().wait()
             return state
