@@ -1,16 +1,16 @@
-"""Texts become vectors. The only file that knows scikit-learn, and it loads it when the first text
-comes.
+"""Texts become vectors.
 
 An embedder's name stands in the manifest of every index that it made: vectors of different
 embedders are not comparable, so a change that moves any vector needs a new name.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cluster.retrieval.ngrams import counts
 from workers.hardware.machine import SCALAR
 from workers.hardware.work import Demand, Work
 
@@ -19,11 +19,12 @@ from workers.hardware.work import Demand, Work
 #   char_wb 2-4:  512 dims 97.1 / 99.6   char 3-5: 1024 dims 90.6 / 99.4
 # 1024 leaves room for collections with more distinct words; a passage then costs 4 KiB of its tier.
 HASHING_DIM = 1024
-HASHING_NGRAMS = (3, 5)
+HASHING_NGRAMS = range(3, 6)
 # Assumed: MurmurHash3 of 3 to 5 bytes takes some 30 integer operations, finding the n-gram and
 # adding to its bucket some 10 more, in compiled code.
 OPERATIONS_PER_NGRAM = 40
-TEXTS_AT_ONCE = 256
+# So many that what numpy does for each call is little, and what they make fits a cache.
+TEXTS_AT_ONCE = 64
 
 
 class Embedder(Protocol):
@@ -70,7 +71,6 @@ class HashingEmbedder:
             raise ValueError(f"dim is {dim}: the hashing embedder needs at least 1 bucket")
         self.dim = dim
         self.name = "hashing" if dim == HASHING_DIM else f"hashing-{dim}"
-        self._vectorizer: Any = None
 
     def num_tokens(self, text: str) -> int:
         """See Embedder."""
@@ -79,34 +79,18 @@ class HashingEmbedder:
     def work(self, texts: Sequence[str]) -> Work:
         """See Embedder: one hash and one addition for each n-gram that begins at a byte."""
         num_bytes = sum(len(text.encode()) for text in texts)
-        lengths = HASHING_NGRAMS[1] - HASHING_NGRAMS[0] + 1
-        return Work("embed", (Demand(SCALAR, num_bytes * lengths * OPERATIONS_PER_NGRAM),))
+        operations = num_bytes * len(HASHING_NGRAMS) * OPERATIONS_PER_NGRAM
+        return Work("embed", (Demand(SCALAR, operations),))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See Embedder. The first call imports scikit-learn (about 90 MiB)."""
-        if not texts:
-            return np.zeros((0, self.dim), np.float32)
-        from sklearn import config_context
-
-        if self._vectorizer is None:
-            from sklearn.feature_extraction.text import HashingVectorizer
-
-            self._vectorizer = HashingVectorizer(
-                analyzer="char_wb",
-                ngram_range=HASHING_NGRAMS,
-                n_features=self.dim,
-                strip_accents="unicode",
-                norm="l2",
-                dtype=np.float32,
-            )
-        dense = np.zeros((len(texts), self.dim), np.float32)
-        # Text is finite, the parameters are those above: checks are a third of a short call.
-        with config_context(skip_parameter_validation=True, assume_finite=True):
-            # In pieces: a large array in one call would hold Python's lock all the while.
-            for start in range(0, len(texts), TEXTS_AT_ONCE):
-                piece = texts[start : start + TEXTS_AT_ONCE]
-                dense[start : start + len(piece)] = self._vectorizer.transform(piece).toarray()
-        return dense
+        """See Embedder."""
+        vectors = np.empty((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            counted = counts(texts[start : start + TEXTS_AT_ONCE], self.dim, HASHING_NGRAMS)
+            norms = np.sqrt(np.einsum("td,td->t", counted, counted))
+            norms[norms == 0] = 1
+            vectors[start : start + len(counted)] = counted / norms[:, None]
+        return vectors
 
 
 def _minilm() -> Embedder:

@@ -14,7 +14,7 @@ from workers.memory.hit import Hit
 from workers.wire.calls import Pending
 from workers.wire.kinds.memory import Hits, Search
 
-# An embedder has each n-gram of a text in memory at once: 40 MB for this.
+# An embedder has each n-gram of a text in memory at once: 30 MB for this.
 QUERY_CHARS_MAX = 1 << 18
 
 Query = NDArray[np.float32]  # [1, dim]
