@@ -114,7 +114,26 @@ class StoreAdd(Kind[StoreIs]):
 @kind("store_files")
 @dataclass(frozen=True, slots=True)
 class StoreFiles(Kind[Facts]):
-    """Which files are in a store, and how are they? `file_ids`: none means all."""
+    """Which files are in a store, and how are they?
+
+    file_ids   none means all
+    status     of files of this alone, if there is one
+    limit, newest_first, after, before   see Cursor
+    """
+
+    store_id: Text
+    file_ids: Texts
+    status: Text
+    limit: Count
+    newest_first: Flag
+    after: Annotated[str | None, plain()]
+    before: Annotated[str | None, plain()]
+
+
+@kind("file_counts")
+@dataclass(frozen=True, slots=True)
+class FileCounts(Kind[Facts]):
+    """How many of these files have which status?"""
 
     store_id: Text
     file_ids: Texts
@@ -153,10 +172,12 @@ class FilesCancel(Kind[Reply]):
 @kind("file_read")
 @dataclass(frozen=True, slots=True)
 class FileRead(Kind[Facts]):
-    """The passages of a file, in order."""
+    """Passages of a file, in order, `most` from the `first`'th on."""
 
     store_id: Text
     file_id: Text
+    first: Moment
+    most: Count
     takes_credit: ClassVar[bool] = False
 
 

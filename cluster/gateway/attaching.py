@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cluster.api.cursor import Cursor
 from cluster.gateway.desk import Desk
 from cluster.gateway.files import StoredFile, text_of
 from cluster.gateway.store_client import Document, FileInfo, StoreInfo
@@ -42,7 +43,8 @@ async def attach(desk: Desk, store_id: str, wanted: Sequence[Wanted]) -> StoreIn
 
 async def find_file(desk: Desk, store_id: str, file_id: str) -> FileInfo:
     """Raises NotFound."""
-    for file in await desk.client.files(store_id, [file_id]):
+    found, _ = await desk.client.files(store_id, Cursor(limit=1), [file_id])
+    for file in found:
         return file
     text = f"no file {file_id!r:.80} in vector store {store_id!r:.80}"
     raise NotFound(text, param="file_id")

@@ -4,8 +4,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from cluster.api.cursor import Cursor
 from cluster.api.store_kinds import (
     FileChange,
+    FileCounts,
     FileRead,
     FileRemove,
     FilesCancel,
@@ -23,8 +25,9 @@ from workers.wire.kind import Kind
 
 A = TypeVar("A")
 
-# One message carries so much text, or so many files, at most: bounds the frame.
-BYTES_PER_MESSAGE, FILES_PER_MESSAGE = 8 << 20, 256
+# One message carries so much text, or so many files, at most: bounds the frame, and how long an
+# event loop reads one.
+BYTES_PER_MESSAGE, FILES_PER_MESSAGE, PASSAGES_PER_MESSAGE = 8 << 20, 256, 1024
 
 
 class MessageStores:
@@ -76,9 +79,25 @@ class MessageStores:
         content = StoreAdd.of(store_id, _rows(documents), _attributes(documents), waits=True)
         return _store(await self._call(content, is_long=True))
 
-    async def files(self, store_id: str, file_ids: Sequence[str] = ()) -> Sequence[FileInfo]:
-        facts = (await self._call(StoreFiles(store_id, tuple(file_ids)))).facts
-        return [FileInfo(**file) for file in facts["files"]]
+    async def files(
+        self, store_id: str, cursor: Cursor, file_ids: Sequence[str] = (), status: str = ""
+    ) -> tuple[Sequence[FileInfo], bool]:
+        asked = StoreFiles(
+            store_id,
+            tuple(file_ids),
+            status,
+            cursor.limit,
+            cursor.newest_first,
+            cursor.after,
+            cursor.before,
+        )
+        facts = (await self._call(asked)).facts
+        return [FileInfo(**file) for file in facts["files"]], facts["has_more"]
+
+    async def count_files(self, store_id: str, file_ids: Sequence[str]) -> Mapping[str, int]:
+        facts = (await self._call(FileCounts(store_id, tuple(file_ids)))).facts
+        counts: Mapping[str, int] = facts["counts"]
+        return counts
 
     async def change_file(self, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> None:
         await self._call(FileChange(store_id, file_id, attributes))
@@ -93,8 +112,13 @@ class MessageStores:
         await self._call(FilesCancel(store_id, tuple(file_ids)))
 
     async def read_file(self, store_id: str, file_id: str) -> Sequence[str]:
-        texts: Sequence[str] = (await self._call(FileRead(store_id, file_id))).facts["texts"]
-        return texts
+        texts: list[str] = []
+        while True:
+            content = FileRead(store_id, file_id, len(texts), PASSAGES_PER_MESSAGE)
+            more = (await self._call(content)).facts["texts"]
+            texts += more
+            if len(more) < PASSAGES_PER_MESSAGE:
+                return texts
 
     async def search(
         self, store_id: str, query: str, top_k: int, narrowing: Mapping[str, Any] | None = None

@@ -4,6 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from cluster.api.cursor import Cursor
+
+# Of a file.
+STATUSES = ("in_progress", "completed", "failed", "cancelled")
+
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
@@ -27,9 +32,7 @@ class StoreInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A file of a store. `status` is "in_progress", "completed", "failed" or "cancelled"; the error
-    is why it failed.
-    """
+    """A file of a store. `status` is one of STATUSES; the error is why it failed."""
 
     file_id: str
     filename: str
@@ -92,8 +95,16 @@ class StoreClient(Protocol):
         """
         ...
 
-    async def files(self, store_id: str, file_ids: Sequence[str] = ()) -> Sequence[FileInfo]:
-        """Files of a store, oldest first: all, or those of these that are there."""
+    async def files(
+        self, store_id: str, cursor: Cursor, file_ids: Sequence[str] = (), status: str = ""
+    ) -> tuple[Sequence[FileInfo], bool]:
+        """A piece of the files of a store, or of these that are there, or of those of a status; and
+        whether more follow. Raises InvalidRequest for a cursor that is none of them.
+        """
+        ...
+
+    async def count_files(self, store_id: str, file_ids: Sequence[str]) -> Mapping[str, int]:
+        """How many of these have which status."""
         ...
 
     async def change_file(

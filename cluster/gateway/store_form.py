@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.gateway.batches import Batch
-from cluster.gateway.store_client import FileInfo, SearchHit, StoreInfo
-
-STATUSES = ("in_progress", "completed", "failed", "cancelled")
+from cluster.gateway.store_client import STATUSES, FileInfo, SearchHit, StoreInfo
 
 
 def store_shown(store: StoreInfo, default_s: int) -> dict[str, Any]:
@@ -42,9 +40,9 @@ def file_shown(store_id: str, file: FileInfo, default_s: int) -> dict[str, Any]:
     }
 
 
-def batch_shown(batch: Batch, files: Sequence[FileInfo]) -> dict[str, Any]:
-    """`files`: those of its files that are in the store still."""
-    counts = _counts({status: sum(f.status == status for f in files) for status in STATUSES})
+def batch_shown(batch: Batch, counted: Mapping[str, int]) -> dict[str, Any]:
+    """`counted`: those of its files that are in the store still, by status."""
+    counts = _counts(counted)
     status = "completed"
     if batch.is_cancelled:
         status = "cancelled"
@@ -60,6 +58,13 @@ def batch_shown(batch: Batch, files: Sequence[FileInfo]) -> dict[str, Any]:
         "status": status,
         "file_counts": counts,
     }
+
+
+def content_shown(texts: Sequence[str]) -> dict[str, Any]:
+    """All on one page: the official client turns none."""
+    data = [{"type": "text", "text": text} for text in texts]
+    kind = "vector_store.file_content.page"
+    return {"object": kind, "data": data, "has_more": False, "next_page": None}
 
 
 def hit_shown(hit: SearchHit) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """What is asked about vector stores: bodies, field by field. Raises InvalidRequest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cluster.gateway.fields import Fields
 from cluster.gateway.generation import TOP_K_MAX
+from cluster.gateway.store_client import STATUSES
 from cluster.retrieval.narrowing import check_narrowing
 from configs.outside import shown
 from workers.errors import InvalidRequest
@@ -141,9 +142,9 @@ def _wrong(where: str, value: object, right: str) -> InvalidRequest:
     return InvalidRequest(f"{where[:80]} is {shown(value)}: it must be {right}", param=where[:80])
 
 
-def chosen(rows: Sequence[dict[str, Any]], status: str | None) -> list[dict[str, Any]]:
-    """Files of that status."""
-    known = ("in_progress", "completed", "failed", "cancelled")
-    if status is not None and status not in known:
-        raise _wrong("filter", status, f"one of {', '.join(known)}")
-    return [row for row in rows if status in (None, row["status"])]
+def read_status(query: dict[str, str]) -> str:
+    """Taken out of it; "" where there is none."""
+    status = query.pop("filter", "")
+    if status and status not in STATUSES:
+        raise _wrong("filter", status, f"one of {', '.join(STATUSES)}")
+    return status

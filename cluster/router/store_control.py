@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from cluster.api.cursor import Cursor
 from cluster.api.kinds import Facts
 from cluster.api.store_kinds import (
     FileChange,
+    FileCounts,
     FileRead,
     FileRemove,
     FilesCancel,
@@ -42,6 +44,7 @@ class StoreControl:
         port.on(StoreDelete, self._delete)
         port.on(StoreAdd, self._add)
         port.on(StoreFiles, self._files)
+        port.on(FileCounts, self._count_files)
         port.on(FileChange, self._change_file)
         port.on(FileRemove, self._remove_file)
         port.on(FilesCancel, self._cancel_files)
@@ -96,10 +99,22 @@ class StoreControl:
         return said.store_is(store)
 
     def _files(self, message: Message[StoreFiles]) -> Facts:
-        store = self._stores.get(message.content.store_id)
-        wanted = message.content.file_ids or tuple(store.files)
-        files = [(name, store.files[name]) for name in wanted if name in store.files]
-        return Facts({"files": [said.file_is(*each) for each in files]})
+        asked = message.content
+        files = self._stores.get(asked.store_id).files
+        cursor = Cursor(asked.limit, asked.newest_first, asked.after, asked.before)
+        ids, has_more = cursor.window(
+            [
+                name
+                for name in asked.file_ids or files
+                if name in files and asked.status in ("", files[name].status)
+            ]
+        )
+        rows = [said.file_is(name, files[name]) for name in ids]
+        return Facts({"files": rows, "has_more": has_more})
+
+    def _count_files(self, message: Message[FileCounts]) -> Facts:
+        files = self._stores.get(message.content.store_id).files
+        return Facts({"counts": said.counts(files, message.content.file_ids)})
 
     async def _change_file(self, message: Message[FileChange]) -> None:
         content = message.content
@@ -120,7 +135,10 @@ class StoreControl:
         content = message.content
         with self._for_servers.one_more():
             texts = await self._stores.files.read(
-                content.store_id, content.file_id, message.deadline_ns
+                content.store_id,
+                content.file_id,
+                range(content.first, content.first + content.most),
+                message.deadline_ns,
             )
         return Facts({"texts": texts})
 

@@ -1,13 +1,13 @@
 """Files that are in vector stores: looked at, changed, and gone at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.router.additions import Additions
 from cluster.router.admission import find_store
 from cluster.router.ledger import Ledger
 from cluster.router.machine.store_events import FileChanged, FileRemoved
-from cluster.router.machine.store_state import COMPLETED, StoreFile, StoreState
+from cluster.router.machine.store_state import COMPLETED, Span, StoreFile, StoreState
 from cluster.router.wire import Wire
 from configs.outside import shown
 from workers.errors import InvalidRequest, NotFound
@@ -68,8 +68,8 @@ class StoreFiles:
         self._ledger.happened(FileChanged(now_ns, store_id, file_id, attributes))
         await self._ledger.committed()
 
-    async def read(self, store_id: str, file_id: str, deadline_ns: int) -> list[str]:
-        """Its passages, in order."""
+    async def read(self, store_id: str, file_id: str, wanted: range, deadline_ns: int) -> list[str]:
+        """Its passages in order, of those that are counted by `wanted`."""
         store = self._store(store_id)
         file = self._file(store, file_id)
         if file.status != COMPLETED:
@@ -78,8 +78,20 @@ class StoreFiles:
             )
             raise InvalidRequest(text, param="file_id")
         texts: dict[int, str] = {}
-        for first_id, count in file.spans:
+        for first_id, count in spans_within(file.spans, wanted):
             for server in self._servers:
                 told = await self._wire.read(server, store_id, first_id, count, deadline_ns)
                 texts.update(told)
         return [texts[passage_id] for passage_id in sorted(texts)]
+
+
+def spans_within(spans: Sequence[Span], wanted: range) -> list[Span]:
+    """Of passages that are counted over all spans, those that are wanted."""
+    found: list[Span] = []
+    before = 0
+    for first_id, count in spans:
+        begin, end = max(0, wanted.start - before), min(count, wanted.stop - before)
+        if begin < end:
+            found.append((first_id + begin, end - begin))
+        before += count
+    return found

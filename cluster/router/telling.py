@@ -1,6 +1,7 @@
 """What a gateway hears of vector stores, their files, and what is found in them."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cluster.api.kinds import Facts
@@ -17,9 +18,15 @@ def store_is(store: StoreState) -> StoreIs:
         store.num_passages,
         sum(store.held_bytes.values()),
         store.created_s,
-        {status: store.count(status) for status in STATUSES},
+        counts(store.files, store.files),
         store.metadata,
     )
+
+
+def counts(files: Mapping[str, StoreFile], file_ids: Iterable[str]) -> dict[str, int]:
+    """Of these that are there, by status."""
+    counted = Counter(files[name].status for name in file_ids if name in files)
+    return {status: counted[status] for status in STATUSES}
 
 
 def file_is(file_id: str, file: StoreFile) -> dict[str, Any]:

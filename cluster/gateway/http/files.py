@@ -10,7 +10,7 @@ from cluster.gateway.desk import Desk
 from cluster.gateway.files import StoredFile
 from cluster.gateway.http.body import read_upload
 from cluster.gateway.http.inference import json_response
-from cluster.gateway.listing import page
+from cluster.gateway.listing import FILES_LIMIT_MAX, page
 
 
 def add_file_routes(app: FastAPI, desk: Desk) -> None:
@@ -28,7 +28,7 @@ def add_file_routes(app: FastAPI, desk: Desk) -> None:
         query = dict(request.query_params)
         purpose = query.pop("purpose", None)
         files = [f for f in desk.shelf.all() if purpose in (None, f.purpose)]
-        return json_response(page([_shown(f) for f in files], query))
+        return json_response(page([_shown(f) for f in files], query, FILES_LIMIT_MAX))
 
     @app.get("/v1/files/{file_id}")
     async def get_file(file_id: str) -> Response:

@@ -1,6 +1,6 @@
 """/v1/chat/completions, /v1/completions and /v1/models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from fastapi import FastAPI
@@ -31,8 +31,10 @@ Parse = Callable[[object, Name, int, GatewaySettings], Generation]
 Write = Callable[[Generation, str], Writer]
 
 
-def json_response(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")
+def json_response(
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
 async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> Response:

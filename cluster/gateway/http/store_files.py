@@ -3,6 +3,7 @@
 Attaching is answered at once: a file is "in_progress" until it can be found, or failed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,13 +15,18 @@ from cluster.gateway.batches import Batch
 from cluster.gateway.desk import Desk
 from cluster.gateway.http.body import read_fields
 from cluster.gateway.http.inference import json_response
-from cluster.gateway.listing import page
-from cluster.gateway.store_form import batch_shown, file_shown
-from cluster.gateway.store_request import STORE_NEUTRAL, chosen, read_attributes, read_batch
+from cluster.gateway.listing import page_of, read_cursor
+from cluster.gateway.store_form import batch_shown, content_shown, file_shown
+from cluster.gateway.store_request import STORE_NEUTRAL, read_attributes, read_batch, read_status
 from workers.errors import InvalidRequest
 
 FILES = "/v1/vector_stores/{store_id}/files"
 BATCHES = "/v1/vector_stores/{store_id}/file_batches"
+
+# When the official client asks again for what is in progress; it would wait a second.
+POLLED = {"openai-poll-after-ms": "100"}
+# Of showing one as JSON. ASSUMED, for how it queues.
+OPERATIONS_PER_PASSAGE = 1_000
 
 
 def add_store_file_routes(app: FastAPI, desk: Desk) -> None:
@@ -41,11 +47,7 @@ def _add_files(app: FastAPI, desk: Desk) -> None:
 
     @app.get(FILES)
     async def list_attached(store_id: str, request: Request) -> Response:
-        query = dict(request.query_params)
-        status = query.pop("filter", None)
-        files = await desk.client.files(store_id)
-        rows = [file_shown(store_id, file, desk.started_s) for file in files]
-        return json_response(page(chosen(rows, status), query))
+        return await _page(desk, store_id, request)
 
 
 def _add_one_file(app: FastAPI, desk: Desk) -> None:
@@ -53,13 +55,12 @@ def _add_one_file(app: FastAPI, desk: Desk) -> None:
     @app.get(FILES + "/{file_id:path}/content")
     async def content(store_id: str, file_id: str) -> Response:
         texts = await desk.client.read_file(store_id, file_id)
-        data = [{"type": "text", "text": text} for text in texts]
-        kind = "vector_store.file_content.page"
-        return json_response({"object": kind, "data": data, "has_more": False, "next_page": None})
+        size = len(texts) * OPERATIONS_PER_PASSAGE
+        return await desk.aside.run(size, lambda: json_response(content_shown(texts)))
 
     @app.get(FILES + "/{file_id:path}")
     async def get_attached(store_id: str, file_id: str) -> Response:
-        return json_response(await _shown(desk, store_id, file_id))
+        return json_response(await _shown(desk, store_id, file_id), headers=POLLED)
 
     @app.post(FILES + "/{file_id:path}")
     async def change(store_id: str, file_id: str, request: Request) -> Response:
@@ -88,25 +89,21 @@ def _add_batches(app: FastAPI, desk: Desk) -> None:
 
     @app.get(BATCHES + "/{batch_id}")
     async def get_batch(store_id: str, batch_id: str) -> Response:
-        return json_response(await _batch(desk, desk.batches.get(store_id, batch_id)))
+        batch = desk.batches.get(store_id, batch_id)
+        return json_response(await _batch(desk, batch), headers=POLLED)
 
     @app.post(BATCHES + "/{batch_id}/cancel")
     async def cancel(store_id: str, batch_id: str) -> Response:
         batch = desk.batches.get(store_id, batch_id)
-        files = await desk.client.files(store_id, batch.file_ids)
-        if any(file.status == "in_progress" for file in files):
+        counts = await desk.client.count_files(store_id, batch.file_ids)
+        if counts["in_progress"]:
             await desk.client.cancel_files(store_id, batch.file_ids)
             batch.is_cancelled = True
         return json_response(await _batch(desk, batch))
 
     @app.get(BATCHES + "/{batch_id}/files")
     async def list_files(store_id: str, batch_id: str, request: Request) -> Response:
-        query = dict(request.query_params)
-        status = query.pop("filter", None)
-        batch = desk.batches.get(store_id, batch_id)
-        files = await desk.client.files(store_id, batch.file_ids)
-        rows = [file_shown(store_id, file, desk.started_s) for file in files]
-        return json_response(page(chosen(rows, status), query))
+        return await _page(desk, store_id, request, desk.batches.get(store_id, batch_id).file_ids)
 
 
 async def _shown(desk: Desk, store_id: str, file_id: str) -> dict[str, Any]:
@@ -114,4 +111,15 @@ async def _shown(desk: Desk, store_id: str, file_id: str) -> dict[str, Any]:
 
 
 async def _batch(desk: Desk, batch: Batch) -> dict[str, Any]:
-    return batch_shown(batch, await desk.client.files(batch.store_id, batch.file_ids))
+    return batch_shown(batch, await desk.client.count_files(batch.store_id, batch.file_ids))
+
+
+async def _page(
+    desk: Desk, store_id: str, request: Request, file_ids: Sequence[str] = ()
+) -> Response:
+    """Of a store's files, or of these."""
+    query = dict(request.query_params)
+    status = read_status(query)
+    files, has_more = await desk.client.files(store_id, read_cursor(query), file_ids, status)
+    rows = [file_shown(store_id, file, desk.started_s) for file in files]
+    return json_response(page_of(rows, has_more))

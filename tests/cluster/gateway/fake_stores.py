@@ -1,10 +1,12 @@
 """Scripted vector stores: files are completed at once, or when the test says so."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cluster.gateway.store_client import Document, FileInfo, SearchHit, StoreInfo
+from cluster.api.cursor import Cursor
+from cluster.gateway.store_client import STATUSES, Document, FileInfo, SearchHit, StoreInfo
 from cluster.retrieval.narrowing import fits
 from workers.errors import NotFound
 
@@ -74,10 +76,20 @@ class FakeStores:
         held = self.held[store_id]
         held[file_id] = replace(held[file_id], status=status, error_code=code, error=why)
 
-    async def files(self, store_id: str, file_ids: Sequence[str] = ()) -> list[FileInfo]:
+    async def files(
+        self, store_id: str, cursor: Cursor, file_ids: Sequence[str] = (), status: str = ""
+    ) -> tuple[list[FileInfo], bool]:
         self._check(store_id)
         held = self.held[store_id]
-        return [held[name] for name in file_ids or held if name in held]
+        there = [name for name in file_ids or held if name in held]
+        ids, has_more = cursor.window([n for n in there if status in ("", held[n].status)])
+        return [held[name] for name in ids], has_more
+
+    async def count_files(self, store_id: str, file_ids: Sequence[str]) -> dict[str, int]:
+        self._check(store_id)
+        held = self.held[store_id]
+        counted = Counter(held[name].status for name in file_ids if name in held)
+        return {status: counted[status] for status in STATUSES}
 
     async def change_file(self, store_id: str, file_id: str, attributes: Mapping[str, Any]) -> None:
         self._check_file(store_id, file_id)
@@ -96,7 +108,8 @@ class FakeStores:
                 await self.remove_file(store_id, file_id)
 
     async def cancel_files(self, store_id: str, file_ids: Sequence[str]) -> None:
-        for one in await self.files(store_id, file_ids):
+        held = self.held[store_id]
+        for one in [held[name] for name in file_ids if name in held]:
             if one.status == "in_progress":
                 self.finish(store_id, one.file_id, "cancelled")
 

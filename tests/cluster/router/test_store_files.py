@@ -1,20 +1,19 @@
-"""Files of stores: begun at once, found when they are completed, and gone when that was answered,
-whatever dies meanwhile.
-"""
+"""Files of stores: begun at once, and found when they are completed, whatever dies meanwhile."""
 
-import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from cluster.api.cursor import Cursor
+from cluster.gateway import message_stores
 from cluster.gateway.store_client import Document, FileInfo
 from cluster.router import indexing
 from cluster.worlds.virtual import VirtualWorld
-from tests.cluster.router.outage import router_of
+from tests.cluster.router.files_of_stores import QUERY, ended, files, found
 from tests.cluster.router.test_stores_and_losses import (
     CALL_NS,
     NO_POOL,
     SERVERS,
-    _Lost,
     assert_whole,
     document,
     passages_held,
@@ -22,26 +21,7 @@ from tests.cluster.router.test_stores_and_losses import (
     wait,
 )
 from tests.cluster.worlds.cluster import blueprint, run, settle
-from workers.errors import Cancelled, DeadlineExceeded, InvalidRequest, NotFound, QueueFull
-from workers.wire.rules import Delay, Drop
-
-QUERY = "card costs coins"
-
-
-async def ended(world: VirtualWorld, store_id: str, file_id: str = "f1") -> FileInfo:
-    """The file, when it is in progress no more."""
-    for _ in range(1000):
-        (file,) = await world.client.files(store_id, [file_id])
-        if file.status != "in_progress":
-            return file
-        await wait(world, 10_000)
-    raise AssertionError(f"{file_id} is in progress for ever")
-
-
-async def found(world: VirtualWorld, store_id: str) -> list[str]:
-    """Files of all that can be found."""
-    hits = await world.client.search(store_id, QUERY, 100)
-    return sorted({hit.file_id for hit in hits})
+from workers.errors import InvalidRequest, QueueFull
 
 
 def test_a_file_is_begun_at_once_and_found_when_it_is_completed() -> None:
@@ -57,7 +37,7 @@ def test_a_file_is_begun_at_once_and_found_when_it_is_completed() -> None:
         assert file == FileInfo("f1", "f1.txt", size, 9, {"year": 2024}, "completed")
         await assert_whole(world, store, num_passages)
         await world.client.begin_files(store, [one], 10)  # once more: it stays as it is
-        assert await world.client.files(store) == [file]
+        assert await files(world, store) == [file]
         texts = await world.client.read_file(store, "f1")
         assert len(texts) == num_passages and texts[0].startswith("Card 0 of f1")
         assert all(one.text.find(text) >= 0 for text in texts)
@@ -65,6 +45,46 @@ def test_a_file_is_begun_at_once_and_found_when_it_is_completed() -> None:
         await settle(world)
 
     num_passages = passages_of(document())
+    run(blueprint(NO_POOL), job)
+
+
+def test_files_are_told_a_piece_at_a_time_and_counted() -> None:
+    async def job(world: VirtualWorld) -> None:
+        client, store = world.client, (await world.client.create_store("s")).store_id
+        await client.add_documents(store, [document(f"f{i}") for i in range(5)])
+
+        async def ids(cursor: Cursor, names: Sequence[str] = (), status: str = "") -> object:
+            told, has_more = await client.files(store, cursor, names, status)
+            return [file.file_id for file in told], has_more
+
+        assert await ids(Cursor(2)) == (["f4", "f3"], True)
+        assert await ids(Cursor(2, after="f3")) == (["f2", "f1"], True)
+        assert await ids(Cursor(3, newest_first=False, before="f3")) == (["f0", "f1", "f2"], False)
+        assert await ids(Cursor(9), ["f3", "f1", "no"]) == (["f1", "f3"], False)
+        assert await ids(Cursor(9), status="failed") == ([], False)
+        for cursor in (Cursor(2, after="no"), Cursor(2, before="no")):
+            with pytest.raises(InvalidRequest, match="'no': it must be an id from the list"):
+                await ids(cursor)
+        counts = await client.count_files(store, ["f1", "f2", "no"])
+        assert counts == {"in_progress": 0, "completed": 2, "failed": 0, "cancelled": 0}
+        await settle(world)
+
+    run(blueprint(NO_POOL), job)
+
+
+def test_a_files_content_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 7 passages, and of a number that 7 divides."""
+    monkeypatch.setattr(message_stores, "PASSAGES_PER_MESSAGE", 7)
+
+    async def job(world: VirtualWorld) -> None:
+        client, store = world.client, (await world.client.create_store("s")).store_id
+        for count in (1, 6, 7, 8, 35, 40):
+            lines = [f"Line {i} of {count}." for i in range(count)]
+            one = Document(f"f{count}", "f", "\n".join(lines))
+            await client.add_documents(store, [one])
+            assert await client.read_file(store, one.file_id) == lines
+        await settle(world)
+
     run(blueprint(NO_POOL), job)
 
 
@@ -87,82 +107,6 @@ def test_attributes_narrow_what_is_found() -> None:
         assert {(hit.file_id, hit.attributes["year"]) for hit in hits} == {("f1", 9)}
         await settle(world)
 
-    run(blueprint(NO_POOL), job)
-
-
-def test_a_removed_file_is_found_no_more_and_held_by_nobody() -> None:
-    async def job(world: VirtualWorld) -> None:
-        client, store = world.client, (await world.client.create_store("s")).store_id
-        await client.add_documents(store, [document("f1"), document("f2")])
-        (before,) = await client.stores()
-        await client.remove_file(store, "f1")
-        assert await found(world, store) == ["f2"]
-        for gone in (client.remove_file(store, "f1"), client.read_file(store, "f1")):
-            with pytest.raises(NotFound, match="no file 'f1' in vector store"):
-                await gone
-        await wait(world, CALL_NS)
-        (after,) = await client.stores()
-        assert sum(passages_held(world)) == after.num_passages == before.num_passages // 2
-        assert 0 < after.usage_bytes < before.usage_bytes
-        await client.add_documents(store, [document("f1")])
-        assert await found(world, store) == ["f1", "f2"]
-        await settle(world)
-
-    run(blueprint(NO_POOL), job)
-
-
-@pytest.mark.parametrize("dead", [*SERVERS, "router"])
-def test_a_removed_file_does_not_come_back_with_who_was_away(dead: str) -> None:
-    """A memory server's disk has it still when it returns."""
-
-    async def job(world: VirtualWorld) -> None:
-        client, store = world.client, (await world.client.create_store("s")).store_id
-        await client.add_documents(store, [document("f1"), document("f2")])
-        num_passages = (await client.stores())[0].num_passages // 2
-        if dead == "router":  # before the servers have heard
-            rules = world.nodes["router"].endpoint.rules
-            rules["lost"] = _Lost("hbf-0", ("shard_take_back",), Drop())
-            await client.remove_file(store, "f1")
-            await world.kill(dead)
-        else:
-            await world.kill(dead)
-            await client.remove_file(store, "f1")
-        await wait(world, 50_000)
-        await world.revive(dead)
-        assert await found(world, store) == ["f2"]
-        await wait(world, 2 * CALL_NS)
-        assert sum(passages_held(world)) == num_passages
-        assert router_of(world).state.stores[store].unfinished == []
-        assert await found(world, store) == ["f2"]
-        await settle(world)
-
-    run(blueprint({**NO_POOL, "slo.deadline": f"{4 * CALL_NS} ns"}), job)
-
-
-@pytest.mark.parametrize("after_ns", [1_000, 20_000, 40_000, 60_000, 100_000])
-@pytest.mark.parametrize("how", ["remove", "forget", "cancel"])
-def test_an_addition_ends_when_its_file_goes(how: str, after_ns: int) -> None:
-    async def job(world: VirtualWorld) -> None:
-        client, store = world.client, (await world.client.create_store("s")).store_id
-        await client.begin_files(store, [document()], 0)
-        await wait(world, after_ns)
-        (before,) = await client.files(store)
-        if how == "cancel":
-            await client.cancel_files(store, ["f1", "f2"])
-        else:
-            gone = client.remove_file(store, "f1") if how == "remove" else client.forget_file("f1")
-            await gone
-        is_late = before.status == "completed" and how == "cancel"
-        assert await found(world, store) == (["f1"] if is_late else [])
-        await wait(world, CALL_NS)
-        left = [file.status for file in await client.files(store)]
-        assert left == ([] if how != "cancel" else ["completed" if is_late else "cancelled"])
-        assert sum(passages_held(world)) == (num_passages if is_late else 0)
-        await client.add_documents(store, [document()])
-        await assert_whole(world, store, num_passages)
-        await settle(world)
-
-    num_passages = passages_of(document())
     run(blueprint(NO_POOL), job)
 
 
@@ -207,22 +151,6 @@ def test_a_file_that_makes_too_many_passages_is_at_fault_itself() -> None:
     run(blueprint(NO_POOL), job)
 
 
-def test_an_addition_that_comes_after_its_file_was_deleted_is_refused() -> None:
-    async def job(world: VirtualWorld) -> None:
-        client, store = world.client, (await world.client.create_store("s")).store_id
-        world.gateway.endpoint.rules["late"] = _Lost("router", ("store_add",), Delay(CALL_NS))
-        beginning = asyncio.ensure_future(client.begin_files(store, [document()], 0))
-        await wait(world, 1_000)
-        await client.forget_file("f1")
-        with pytest.raises((Cancelled, DeadlineExceeded)):
-            await beginning
-        await wait(world, 3 * CALL_NS)
-        assert await client.files(store) == [] and passages_held(world) == [0, 0]
-        await settle(world)
-
-    run(blueprint({**NO_POOL, "slo.deadline": f"{4 * CALL_NS} ns"}), job)
-
-
 def test_no_more_is_taken_in_than_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for two and a half files: of three that come together none begins, of two both do."""
     size = len(document().text.encode())
@@ -233,7 +161,7 @@ def test_no_more_is_taken_in_than_is_held(monkeypatch: pytest.MonkeyPatch) -> No
         three = [document(f"f{i}") for i in range(3)]
         with pytest.raises(QueueFull, match="try again later"):
             await client.begin_files(store, three, 0)
-        assert await client.files(store) == []
+        assert await files(world, store) == []
         await client.begin_files(store, three[:2], 0)
         with pytest.raises(QueueFull):
             await client.begin_files(store, three[2:], 0)
