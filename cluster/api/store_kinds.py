@@ -81,6 +81,7 @@ class StoreAdd(Kind[StoreIs]):
     or being added, is not added again.
 
     attributes   of each that has any, by file id
+    chunking     of each that is cut by tokens: (of a passage, of them those of the next one too)
     waits        answered when all can be found, or none; else at once, and each is on its own
     """
 
@@ -88,6 +89,7 @@ class StoreAdd(Kind[StoreIs]):
     documents: Annotated[tuple[tuple[str, str], ...], rows_of_texts()]
     texts: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
     attributes: Plain
+    chunking: Plain
     created_s: Moment
     waits: Flag
     takes_credit: ClassVar[bool] = False
@@ -98,6 +100,7 @@ class StoreAdd(Kind[StoreIs]):
         store_id: str,
         documents: Sequence[tuple[str, str, str]],
         attributes: Mapping[str, Any] | None = None,
+        chunking: Mapping[str, Sequence[int]] | None = None,
         created_s: int = 0,
         *,
         waits: bool,
@@ -108,7 +111,7 @@ class StoreAdd(Kind[StoreIs]):
             for index, (_, _, text) in enumerate(documents)
         }
         names = tuple((file_id, name) for file_id, name, _ in documents)
-        return cls(store_id, names, texts, attributes or {}, created_s, waits)
+        return cls(store_id, names, texts, attributes or {}, chunking or {}, created_s, waits)
 
 
 @kind("store_files")

@@ -16,8 +16,8 @@ OPERATIONS_PER_BYTE = 2
 async def check_files(desk: Desk, wanted: Sequence[Wanted]) -> list[tuple[StoredFile, str]]:
     """Each with its text. Raises NotFound, or InvalidRequest for what is no text."""
     found: list[tuple[StoredFile, str]] = []
-    for file_id, _ in wanted:
-        file = desk.shelf.get(file_id)
+    for one in wanted:
+        file = desk.shelf.get(one.file_id)
         found.append((file, await _text(desk, file)))
     return found
 
@@ -35,8 +35,8 @@ async def attach(desk: Desk, store_id: str, wanted: Sequence[Wanted]) -> StoreIn
     for file, _ in found:  # it may have been deleted meanwhile
         desk.shelf.get(file.file_id)
     documents = [
-        Document(file.file_id, file.filename, text, attributes)
-        for (file, text), (_, attributes) in zip(found, wanted, strict=True)
+        Document(file.file_id, file.filename, text, one.attributes, one.chunking)
+        for (file, text), one in zip(found, wanted, strict=True)
     ]
     return await desk.client.begin_files(store_id, documents, desk.now_s())
 

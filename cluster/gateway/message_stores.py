@@ -20,7 +20,7 @@ from cluster.api.store_kinds import (
     StoreList,
     StoreSearch,
 )
-from cluster.gateway.store_client import Document, FileInfo, SearchHit, StoreInfo
+from cluster.gateway.store_client import BY_LINES, Document, FileInfo, SearchHit, StoreInfo
 from workers.wire.kind import Kind
 
 A = TypeVar("A")
@@ -63,7 +63,12 @@ class MessageStores:
         try:
             for part in _parts(documents):
                 content = StoreAdd.of(
-                    store_id, _rows(part), _attributes(part), created_s, waits=False
+                    store_id,
+                    _rows(part),
+                    _attributes(part),
+                    _chunking(part),
+                    created_s,
+                    waits=False,
                 )
                 store = _store(await self._call(content))
                 begun += [document.file_id for document in part]
@@ -76,7 +81,8 @@ class MessageStores:
 
     async def add_documents(self, store_id: str, documents: Sequence[Document]) -> StoreInfo:
         """Index documents, until all can be found, or none."""
-        content = StoreAdd.of(store_id, _rows(documents), _attributes(documents), waits=True)
+        rows, attributes = _rows(documents), _attributes(documents)
+        content = StoreAdd.of(store_id, rows, attributes, _chunking(documents), waits=True)
         return _store(await self._call(content, is_long=True))
 
     async def files(
@@ -92,7 +98,8 @@ class MessageStores:
             cursor.before,
         )
         facts = (await self._call(asked)).facts
-        return [FileInfo(**file) for file in facts["files"]], facts["has_more"]
+        files = [FileInfo(**{**f, "chunking": tuple(f["chunking"])}) for f in facts["files"]]
+        return files, facts["has_more"]
 
     async def count_files(self, store_id: str, file_ids: Sequence[str]) -> Mapping[str, int]:
         facts = (await self._call(FileCounts(store_id, tuple(file_ids)))).facts
@@ -157,6 +164,10 @@ def _rows(documents: Sequence[Document]) -> list[tuple[str, str, str]]:
 
 def _attributes(documents: Sequence[Document]) -> dict[str, Any]:
     return {d.file_id: dict(d.attributes) for d in documents if d.attributes}
+
+
+def _chunking(documents: Sequence[Document]) -> dict[str, Sequence[int]]:
+    return {d.file_id: d.chunking for d in documents if d.chunking != BY_LINES}
 
 
 def _store(told: StoreIs) -> StoreInfo:

@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 from cluster.api.cursor import Cursor
 
+# Passages are so many tokens long, of which the next one repeats the second number; or lines and
+# paragraphs.
+BY_LINES = (0, 0)
 # Of a file.
 STATUSES = ("in_progress", "completed", "failed", "cancelled")
 
@@ -42,6 +45,7 @@ class FileInfo:
     status: str
     error_code: str = ""
     error: str = ""
+    chunking: Sequence[int] = BY_LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Document:
     filename: str
     text: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    chunking: Sequence[int] = BY_LINES
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.gateway.batches import Batch
+from cluster.gateway.expiry import Lease
 from cluster.gateway.store_client import STATUSES, FileInfo, SearchHit, StoreInfo
 
 
-def store_shown(store: StoreInfo, default_s: int) -> dict[str, Any]:
+def store_shown(store: StoreInfo, default_s: int, lease: Lease | None) -> dict[str, Any]:
     counts = _counts(store.counts)
     return {
         "id": store.store_id,
@@ -18,9 +19,9 @@ def store_shown(store: StoreInfo, default_s: int) -> dict[str, Any]:
         "file_counts": counts,
         "num_passages": store.num_passages,
         "status": "in_progress" if counts["in_progress"] else "completed",
-        "last_active_at": None,
-        "expires_after": None,
-        "expires_at": None,
+        "last_active_at": lease.active_s if lease else None,
+        "expires_after": {"anchor": "last_active_at", "days": lease.days} if lease else None,
+        "expires_at": lease.expires_s if lease else None,
         "metadata": dict(store.metadata),
     }
 
@@ -36,8 +37,15 @@ def file_shown(store_id: str, file: FileInfo, default_s: int) -> dict[str, Any]:
         "usage_bytes": file.num_bytes,
         "last_error": error,
         "attributes": dict(file.attributes),
-        "chunking_strategy": {"type": "other"},  # OpenAI's word for what counts no tokens
+        "chunking_strategy": _chunking_shown(*file.chunking),
     }
+
+
+def _chunking_shown(tokens: int, overlap: int) -> dict[str, Any]:
+    if not tokens:
+        return {"type": "other"}  # OpenAI's word for what counts no tokens
+    sizes = {"max_chunk_size_tokens": tokens, "chunk_overlap_tokens": overlap}
+    return {"type": "static", "static": sizes}
 
 
 def batch_shown(batch: Batch, counted: Mapping[str, int]) -> dict[str, Any]:
@@ -67,7 +75,17 @@ def content_shown(texts: Sequence[str]) -> dict[str, Any]:
     return {"object": kind, "data": data, "has_more": False, "next_page": None}
 
 
-def hit_shown(hit: SearchHit) -> dict[str, Any]:
+def found_shown(queries: Sequence[str], hits: Sequence[SearchHit]) -> dict[str, Any]:
+    return {
+        "object": "vector_store.search_results.page",
+        "search_query": list(queries),
+        "data": [_hit_shown(hit) for hit in hits],
+        "has_more": False,
+        "next_page": None,
+    }
+
+
+def _hit_shown(hit: SearchHit) -> dict[str, Any]:
     return {
         "file_id": hit.file_id,
         "filename": hit.filename,

@@ -1,12 +1,12 @@
 """What is asked about vector stores: bodies, field by field. Raises InvalidRequest."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.gateway.fields import Fields
 from cluster.gateway.generation import TOP_K_MAX
-from cluster.gateway.store_client import STATUSES
+from cluster.gateway.store_client import BY_LINES, STATUSES
 from cluster.retrieval.narrowing import check_narrowing
 from configs.outside import shown
 from workers.errors import InvalidRequest
@@ -14,34 +14,42 @@ from workers.errors import InvalidRequest
 # OpenAI's limits.
 PAIRS_MAX, KEY_CHARS_MAX, TEXT_CHARS_MAX = 16, 64, 512
 
-# What these would do is not done; an empty one asks for nothing.
-STORE_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "description": ("",),
-    "chunking_strategy": ({"type": "auto"},),
-}
+CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX = 100, 4096
+EXPIRES_DAYS_MAX = 365
+QUERIES_MAX = 32
+
+# A description changes nothing, and is not kept: an empty one asks for nothing.
+STORE_NEUTRAL: dict[str, tuple[Any, ...]] = {"description": ("",)}
 _SEARCH_NEUTRAL: dict[str, tuple[Any, ...]] = {"rewrite_query": (False,)}
 RANKERS = ("auto", "default-2024-11-15", "none")
 
-# A file id, and its attributes.
-Wanted = tuple[str, Mapping[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file, with its attributes, and how it is cut into passages."""
+
+    file_id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    chunking: tuple[int, int] = BY_LINES
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A search. `least`: hits of a lower score are none."""
+    """A search for any of the queries. `least`: hits of a lower score are none."""
 
-    query: str
+    queries: Sequence[str]
     top_k: int
     narrowing: Mapping[str, Any] | None
     least: float
 
 
 def read_search(fields: Fields) -> Asked:
-    query = fields.take("query")
-    if isinstance(query, list) and len(query) == 1:
-        query = query[0]
-    if not isinstance(query, str) or not query.strip():
-        raise fields.wrong("query", query, "a non-empty string")
+    given = fields.take("query")
+    queries = given if isinstance(given, list) else [given]
+    if not 1 <= len(queries) <= QUERIES_MAX or not all(map(_is_query, queries)):
+        raise fields.wrong(
+            "query", given, f"a string that is not blank, or a list of 1 to {QUERIES_MAX} of them"
+        )
     top_k = fields.integer("max_num_results", 10, 1, TOP_K_MAX) or 10
     least = _read_ranking(fields)
     narrowing = fields.take("filters")
@@ -51,7 +59,11 @@ def read_search(fields: Fields) -> Asked:
         except ValueError as error:
             raise InvalidRequest(str(error), param="filters") from error
     fields.refuse_rest(frozenset(), _SEARCH_NEUTRAL)
-    return Asked(query, top_k, narrowing, least)
+    return Asked(queries, top_k, narrowing, least)
+
+
+def _is_query(given: object) -> bool:
+    return isinstance(given, str) and bool(given.strip())
 
 
 def _read_ranking(fields: Fields) -> float:
@@ -117,25 +129,65 @@ def read_batch(fields: Fields, most: int) -> list[Wanted]:
     files = fields.take("files")
     file_ids = read_file_ids(fields, most)
     shared = read_attributes(fields.take("attributes"))
-    wanted: list[Wanted] = [(file_id, shared) for file_id in file_ids]
+    chunking = read_chunking(fields)
+    wanted = [Wanted(file_id, shared, chunking) for file_id in file_ids]
     if files is not None:
-        if file_ids or shared:
-            raise InvalidRequest("files has file ids and attributes: leave out the others")
+        if file_ids or shared or chunking != BY_LINES:
+            text = "files says of each file what file_ids, attributes and chunking_strategy do"
+            raise InvalidRequest(f"{text}: leave those out", param="files")
         if not isinstance(files, list) or len(files) > most:
             raise fields.wrong("files", files, f"a list of at most {most} files")
-        wanted = [_read_file(each, f"files[{index}]") for index, each in enumerate(files)]
-    fields.refuse_rest(frozenset(), STORE_NEUTRAL)
+        wanted = [read_file(each, f"files[{index}]") for index, each in enumerate(files)]
+    fields.refuse_rest(frozenset(), {})
     if not wanted:
         raise InvalidRequest("file_ids is empty: name at least one file", param="file_ids")
-    return list(dict(wanted).items())
+    return list({one.file_id: one for one in wanted}.values())
 
 
-def _read_file(given: object, where: str) -> Wanted:
-    fields = Fields(given, where)
+def read_file(given: object, where: str = "") -> Wanted:
+    fields = given if isinstance(given, Fields) else Fields(given, where)
     file_id = fields.string("file_id")
-    attributes = read_attributes(fields.take("attributes"), f"{where}.attributes")
-    fields.refuse_rest(frozenset(), STORE_NEUTRAL)
-    return file_id, attributes
+    attributes = read_attributes(fields.take("attributes"), fields.name("attributes"))
+    wanted = Wanted(file_id, attributes, read_chunking(fields))
+    fields.refuse_rest(frozenset(), {})
+    return wanted
+
+
+def read_chunking(fields: Fields) -> tuple[int, int]:
+    """Tokens of a passage, and those that the next one repeats."""
+    given = fields.take("chunking_strategy")
+    if given is None:
+        return BY_LINES
+    where = fields.name("chunking_strategy")
+    strategy = Fields(given, where)
+    kind = strategy.take("type")
+    if kind not in ("auto", "static"):
+        raise strategy.wrong("type", kind, "'auto' or 'static'")
+    if kind == "auto":
+        strategy.refuse_rest(frozenset(), {})
+        return BY_LINES
+    static = Fields(strategy.take("static"), f"{where}.static")
+    strategy.refuse_rest(frozenset(), {})
+    size = static.integer("max_chunk_size_tokens", 800, CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX) or 0
+    overlap = static.integer("chunk_overlap_tokens", size // 2, 0, size // 2) or 0
+    static.refuse_rest(frozenset(), {})
+    return size, overlap
+
+
+def read_expiry(fields: Fields) -> int | None:
+    """Days after which a store that nobody uses goes; None where nobody says."""
+    given = fields.take("expires_after")
+    if given is None:
+        return None
+    after = Fields(given, "expires_after")
+    anchor = after.take("anchor")
+    if anchor != "last_active_at":
+        raise after.wrong("anchor", anchor, "'last_active_at'")
+    days = after.integer("days", None, 1, EXPIRES_DAYS_MAX)
+    if days is None:
+        raise InvalidRequest("expires_after.days is missing", param="expires_after.days")
+    after.refuse_rest(frozenset(), {})
+    return days
 
 
 def _wrong(where: str, value: object, right: str) -> InvalidRequest:

@@ -61,8 +61,18 @@ def split_document(
         )
     are_records = _are_records(text)
     spans = _lines(text) if are_records else _windows(text, passage_chars, overlap_chars)
+    return passages_of(file_id, text, spans, passages_max)
+
+
+def passages_of(
+    file_id: str, text: str, spans: Iterable[Span], passages_max: int | None = None
+) -> list[Passage]:
+    """Of those that are not blank. Raises ValueError for more than passages_max."""
     passages: list[Passage] = []
-    for start, end in spans:
+    for span in spans:
+        start, end = _stripped(text, *span)
+        if start == end:
+            continue
         if len(passages) == passages_max:
             raise ValueError(
                 f"{file_id} makes more than {passages_max} passages, which is the most that are "

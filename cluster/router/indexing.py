@@ -23,8 +23,9 @@ from cluster.router.machine.store_state import (
     StoreFile,
     StoreState,
 )
-from cluster.router.splitting import split
+from cluster.router.splitting import Whole, split
 from cluster.router.wire import NEVER_NS
+from cluster.text.tokenizer import Tokenizer
 from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError, QueueFull
 from workers.host.credits import Credits
 from workers.host.mailbox import Mailbox
@@ -50,8 +51,16 @@ class Arriving:
 class Indexing:
     """Of all stores of a cluster. Raises NotFound for an unknown one."""
 
-    def __init__(self, node: Node, ledger: Ledger, additions: Additions, embed: Embed) -> None:
-        self._node, self._ledger, self._additions, self._embed = node, ledger, additions, embed
+    def __init__(
+        self,
+        node: Node,
+        ledger: Ledger,
+        additions: Additions,
+        tokenizer: Tokenizer,
+        embed: Embed,
+    ) -> None:
+        self._node, self._ledger, self._additions = node, ledger, additions
+        self._tokenizer, self._embed = tokenizer, embed
         self._turns = Credits(node.clock, AT_ONCE)
         self._num_files = self._num_bytes = 0
         # (store, file) that is being added -> who waits for its end
@@ -161,7 +170,11 @@ class Indexing:
                     raise Cancelled(f"adding file {file_id!r} was cancelled")
 
         check()
-        passages = await split(self._node, [(one.file_id, one.text) for one in new])
+        documents = [
+            Whole(one.file_id, one.text, one.file.chunk_tokens, one.file.chunk_overlap)
+            for one in new
+        ]
+        passages = await split(self._node, self._tokenizer, documents)
         check()
 
         async def vectors(_start: int, batch: Sequence[Passage]) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ class Router:
         # Requests that were cancelled: a submission from before must not bring them back.
         self._ended = Ended()
         self.wire = Wire(node, self.port, settings.timeout_ns)
-        self.stores = Stores(node, self.wire, self.ledger, servers)
+        self.stores = Stores(node, self.wire, self.ledger, servers, tokenizer)
         preparation = Preparation(node, settings, tokenizer, len(chips))
         self._performer = Performer(
             node, self.wire, self.ledger, preparation, self.stores, settings.timeout_ns

@@ -86,6 +86,8 @@ class StoreControl:
                     content.texts[str(index)].nbytes,
                     content.created_s,
                     dict(content.attributes.get(file_id, {})),
+                    chunk_tokens=content.chunking.get(file_id, (0, 0))[0],
+                    chunk_overlap=content.chunking.get(file_id, (0, 0))[1],
                 ),
                 content.texts[str(index)],
             )

@@ -28,12 +28,13 @@ from cluster.router.machine.store_events import (
     StoreDropped,
     StoreNamed,
 )
-from cluster.router.machine.store_state import StoreFile, StoreState
+from cluster.router.machine.store_state import COMPLETED, StoreFile, StoreState
 from cluster.router.prompts import retrieval_query
 from cluster.router.searching import check_query, find
 from cluster.router.servers import tell_each, until_heard
 from cluster.router.store_files import StoreFiles
 from cluster.router.wire import NEVER_NS, Wire
+from cluster.text.tokenizer import Tokenizer
 from workers.errors import InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
@@ -49,12 +50,19 @@ class Stores:
     answers would survive a crash.
     """
 
-    def __init__(self, node: Node, wire: Wire, ledger: Ledger, servers: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        wire: Wire,
+        ledger: Ledger,
+        servers: tuple[str, ...],
+        tokenizer: Tokenizer,
+    ) -> None:
         self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
         self.additions = Additions(node, wire, ledger, servers)
         self._embedders: dict[str, Embedder] = {}
         self.files = StoreFiles(node, wire, ledger, self.additions, servers)
-        self.indexing = Indexing(node, ledger, self.additions, self._embed)
+        self.indexing = Indexing(node, ledger, self.additions, tokenizer, self._embed)
 
     def _now_ns(self) -> int:
         return self._node.clock.now()
@@ -161,7 +169,7 @@ class Stores:
         """
         state = self._ledger.state
         if name in state.stores:
-            if state.stores[name].holds(collection.file_ids):
+            if _is_whole(state.stores[name], collection):
                 return state.stores[name]
             await self.delete(name)
         if name in state.dropped_stores:
@@ -210,6 +218,14 @@ class Stores:
         return await find(
             self._wire, self.servers, store, queries, top_k, deadline_ns, request_id, narrowing
         )
+
+
+def _is_whole(store: StoreState, collection: Collection) -> bool:
+    """Whether it was preloaded to the end. Files that were removed since then stay so."""
+    wanted = dict.fromkeys(collection.file_ids)
+    known = [store.files[name] for name in wanted if name in store.files]
+    is_announced = store.next_passage_id >= len(collection.passages)
+    return is_announced and all(file.status == COMPLETED for file in known)
 
 
 def files_of(collection: Collection) -> dict[str, StoreFile]:

@@ -40,6 +40,7 @@ def file_is(file_id: str, file: StoreFile) -> dict[str, Any]:
         "status": file.status,
         "error_code": file.error_code,
         "error": file.error,
+        "chunking": [file.chunk_tokens, file.chunk_overlap],
     }
 
 

@@ -96,6 +96,11 @@ class Tokenizer:
             self._latest = (text, ids)
         return list(ids)
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Of its tokens in it, in characters: those that share one overlap."""
+        spans: list[tuple[int, int]] = self._inner.encode(text, add_special_tokens=False).offsets
+        return spans
+
     @property
     def max_token_chars(self) -> int:
         """No token stands for more characters than that; 0 where the tokenizer may drop some."""

@@ -49,6 +49,8 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     if model is not None:
         check_fits(generation, model, limits.max_alternatives)
     await desk.constraints.check(generation)
+    if generation.retrieval is not None:
+        await desk.see_store(generation.retrieval.store)
     tool_format = ""
     if generation.calling is not None:
         tool_format = await desk.tool_format(generation.model)

@@ -6,7 +6,7 @@ Attaching is answered at once: a file is "in_progress" until it can be found, or
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +17,7 @@ from cluster.gateway.http.body import read_fields
 from cluster.gateway.http.inference import json_response
 from cluster.gateway.listing import page_of, read_cursor
 from cluster.gateway.store_form import batch_shown, content_shown, file_shown
-from cluster.gateway.store_request import STORE_NEUTRAL, read_attributes, read_batch, read_status
+from cluster.gateway.store_request import read_attributes, read_batch, read_file, read_status
 from workers.errors import InvalidRequest
 
 FILES = "/v1/vector_stores/{store_id}/files"
@@ -29,28 +29,25 @@ POLLED = {"openai-poll-after-ms": "100"}
 OPERATIONS_PER_PASSAGE = 1_000
 
 
-def add_store_file_routes(app: FastAPI, desk: Desk) -> None:
+def add_store_file_routes(app: APIRouter, desk: Desk) -> None:
     _add_files(app, desk)
     _add_one_file(app, desk)
     _add_batches(app, desk)
 
 
-def _add_files(app: FastAPI, desk: Desk) -> None:
+def _add_files(app: APIRouter, desk: Desk) -> None:
     @app.post(FILES)
     async def attach_one(store_id: str, request: Request) -> Response:
-        fields = await read_fields(request, desk)
-        file_id = fields.string("file_id")
-        attributes = read_attributes(fields.take("attributes"))
-        fields.refuse_rest(frozenset(), STORE_NEUTRAL)
-        await attach(desk, store_id, [(file_id, attributes)])
-        return json_response(await _shown(desk, store_id, file_id))
+        wanted = read_file(await read_fields(request, desk))
+        await attach(desk, store_id, [wanted])
+        return json_response(await _shown(desk, store_id, wanted.file_id))
 
     @app.get(FILES)
     async def list_attached(store_id: str, request: Request) -> Response:
         return await _page(desk, store_id, request)
 
 
-def _add_one_file(app: FastAPI, desk: Desk) -> None:
+def _add_one_file(app: APIRouter, desk: Desk) -> None:
     # A preloaded file's id may be a path.
     @app.get(FILES + "/{file_id:path}/content")
     async def content(store_id: str, file_id: str) -> Response:
@@ -79,12 +76,12 @@ def _add_one_file(app: FastAPI, desk: Desk) -> None:
         return json_response({"id": file_id, "object": kind, "deleted": True})
 
 
-def _add_batches(app: FastAPI, desk: Desk) -> None:
+def _add_batches(app: APIRouter, desk: Desk) -> None:
     @app.post(BATCHES)
     async def create(store_id: str, request: Request) -> Response:
         wanted = read_batch(await read_fields(request, desk), desk.settings.max_files)
         await attach(desk, store_id, wanted)
-        batch = desk.batches.add(store_id, [file_id for file_id, _ in wanted], desk.now_s())
+        batch = desk.batches.add(store_id, [one.file_id for one in wanted], desk.now_s())
         return json_response(await _batch(desk, batch))
 
     @app.get(BATCHES + "/{batch_id}")

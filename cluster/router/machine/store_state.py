@@ -1,7 +1,6 @@
 """What the router knows of vector stores. See `state`."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,7 @@ class StoreFile:
     status       one of STATUSES
     error_code, error   why it failed, in a word and in a line
     spans        its passages, while they can be found
+    chunk_tokens, chunk_overlap   of each passage; 0: by lines and paragraphs
     """
 
     name: str
@@ -30,6 +30,8 @@ class StoreFile:
     error_code: str = ""
     error: str = ""
     spans: list[Span] = field(default_factory=list)
+    chunk_tokens: int = 0
+    chunk_overlap: int = 0
 
 
 @dataclass(slots=True)
@@ -67,15 +69,6 @@ class StoreState:
         """Whether a passage can be found."""
         at = bisect_right(self.starts, passage_id) - 1
         return at >= 0 and passage_id < self.ends[at]
-
-    def count(self, status: str) -> int:
-        """Files of that status."""
-        return sum(file.status == status for file in self.files.values())
-
-    def holds(self, file_ids: Iterable[str]) -> bool:
-        """Whether all of these can be found."""
-        known = self.files
-        return all(name in known and known[name].status == COMPLETED for name in file_ids)
 
     def show(self, span: Span) -> None:
         """These passages can be found from now on."""

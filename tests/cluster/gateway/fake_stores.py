@@ -65,7 +65,13 @@ class FakeStores:
                 self.num_added += 1
                 size = len(one.text.encode())
                 self.held[store_id][one.file_id] = FileInfo(
-                    one.file_id, one.filename, size, created_s, one.attributes, self.status
+                    one.file_id,
+                    one.filename,
+                    size,
+                    created_s,
+                    one.attributes,
+                    self.status,
+                    chunking=one.chunking,
                 )
                 self.documents[store_id][one.file_id] = one
         return self._info(store_id)
@@ -125,7 +131,10 @@ class FakeStores:
         for one in self.documents[store_id].values():
             attributes = held[one.file_id].attributes
             if query in one.text and (narrowing is None or fits(narrowing, attributes)):
-                hits.append(SearchHit(one.text, 0.5, one.file_id, one.filename, "p0", attributes))
+                passage_id = f"{one.file_id}:0"
+                hits.append(
+                    SearchHit(one.text, 0.5, one.file_id, one.filename, passage_id, attributes)
+                )
         return hits[:top_k]
 
     def _check(self, store_id: str) -> None:

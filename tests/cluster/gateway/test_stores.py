@@ -176,9 +176,10 @@ def test_wrong_fields():
         for wrong in (
             lambda: stores.create(name="x", metadata={"a": 1}),
             lambda: stores.create(name="x", metadata={"a": "b" * 513}),
-            lambda: stores.create(expires_after={"anchor": "last_active_at", "days": 1}),
             lambda: stores.search(store.id, query=""),
-            lambda: stores.search(store.id, query=["a", "b"]),
+            lambda: stores.search(store.id, query=[]),
+            lambda: stores.search(store.id, query=["a", " "]),
+            lambda: stores.search(store.id, query=["a"] * 33),
             lambda: stores.search(store.id, query="a", max_num_results=51),
             lambda: stores.search(store.id, query="a", rewrite_query=True),
             lambda: stores.search(store.id, query="a", filters={"type": "like"}),
@@ -187,14 +188,7 @@ def test_wrong_fields():
             lambda: stores.files.create(
                 store.id, file_id=file.id, attributes={str(i): i for i in range(17)}
             ),
-            lambda: stores.files.create(
-                store.id,
-                file_id=file.id,
-                chunking_strategy={
-                    "type": "static",
-                    "static": {"max_chunk_size_tokens": 800, "chunk_overlap_tokens": 400},
-                },
-            ),
+            lambda: stores.create(name="x", description="words"),
         ):
             with pytest.raises(openai.BadRequestError):
                 await wrong()

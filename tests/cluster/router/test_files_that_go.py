@@ -6,7 +6,7 @@ import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.router.files_of_stores import files, found
-from tests.cluster.router.outage import router_of
+from tests.cluster.router.outage import Outage, router_of
 from tests.cluster.router.test_stores_and_losses import (
     CALL_NS,
     NO_POOL,
@@ -18,7 +18,7 @@ from tests.cluster.router.test_stores_and_losses import (
     passages_of,
     wait,
 )
-from tests.cluster.worlds.cluster import blueprint, run, settle
+from tests.cluster.worlds.cluster import blueprint, run, settle, with_cards
 from workers.errors import Cancelled, DeadlineExceeded, NotFound
 from workers.wire.rules import Delay, Drop
 
@@ -113,3 +113,20 @@ def test_an_addition_that_comes_after_its_file_was_deleted_is_refused() -> None:
         await settle(world)
 
     run(blueprint({**NO_POOL, "slo.deadline": f"{4 * CALL_NS} ns"}), job)
+
+
+def test_a_file_that_was_removed_from_a_preloaded_store_stays_away() -> None:
+    """The store is whole without it."""
+
+    async def job(world: VirtualWorld) -> None:
+        client, query = world.client, "What is the price of Rasavan-65?"
+        first = (await client.search("cards", query, 1))[0]
+        await client.remove_file("cards", first.file_id)
+        outage = await Outage.begin(world)
+        await outage.over()
+        await world.crews[outage.name].preload()
+        hits = await client.search("cards", query, 100)
+        assert first.file_id not in {hit.file_id for hit in hits}
+        await settle(world)
+
+    run(with_cards(NO_POOL), job)
