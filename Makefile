@@ -66,7 +66,8 @@ verify: $(STAMP) ## Run every bar in full and show one table
 BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds bench-throughput \
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
               bench-kernels bench-serve bench-precision bench-triton bench-events bench-demo \
-              bench-local bench-laws bench-configs bench-templates bench-traces bench-structured
+              bench-local bench-laws bench-configs bench-templates bench-traces bench-structured \
+              bench-indexing
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -85,6 +86,7 @@ bench-local: ## Tokens a second of the local world, beside an earlier commit
 bench-laws: ## Emulated time beside hand arithmetic, and the laws under faults
 bench-traces: ## A whole recorded trace through the workload generator: memory, first request
 bench-templates: ## Public chat templates beside transformers (downloads them first)
+bench-indexing: ## Passages a second into a vector store, and the server's health meanwhile
 bench-precision: ## What bf16, int8 and int4 lose beside exact mode
 bench-serve: ## Tokens a second of one process over HTTP at 1, 4 and 16 streams
 bench-structured: ## Structured output: every answer valid, and what a token of it costs

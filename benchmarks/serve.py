@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from statistics import median
 from threading import Thread
 
@@ -28,15 +29,21 @@ BAR = 200  # tokens/s
 BAR_FROM = 8  # streams
 
 
-def server(model: str = MODEL) -> AbstractContextManager[str]:
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    pid: int
+
+
+def server(model: str = MODEL) -> AbstractContextManager[Server]:
     """One model from one process; see `started`."""
     return started("--model", model)
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[str]:
-    """The URL of `perfuse serve` with these arguments, once it serves. Raises RuntimeError with
-    what it said where it does not start."""
+def started(*arguments: str) -> Iterator[Server]:
+    """`perfuse serve` with these arguments, once it serves. Raises RuntimeError with what it said
+    where it does not start."""
     command = [sys.executable, "-m", "cluster.cli.main", "serve", *arguments, "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -47,7 +54,7 @@ def started(*arguments: str) -> Iterator[str]:
             if "http://" in line:
                 # A pipe that nobody reads would hold the server up when it is full.
                 Thread(target=process.stdout.read, daemon=True).start()
-                yield line[line.index("http://") :].split("/v1")[0]
+                yield Server(line[line.index("http://") :].split("/v1")[0], process.pid)
                 break
         else:
             raise RuntimeError(f"the server did not start: {''.join(said)}")
@@ -108,11 +115,11 @@ def row(streams: int, rates: list[float]) -> Row:
 def main() -> int:
     options = arguments("Tokens a second of `perfuse serve --model perfuse-tiny`.").parse_args()
     rates: dict[int, list[float]] = {streams: [] for streams in STREAMS}
-    with server() as url:
+    with server() as served:
         first = 0
         for number in range(1 + ROUNDS):  # the first warms up
             for streams in STREAMS:
-                rate = asyncio.run(measured(url, streams, first))
+                rate = asyncio.run(measured(served.url, streams, first))
                 first += streams * ANSWERS_PER_STREAM
                 if number:
                     rates[streams].append(rate)
