@@ -163,13 +163,15 @@ def rows(answers: int = ANSWERS) -> list[Row]:
     times: dict[int, list[tuple[Cost, Cost]]] = {streams: [] for streams in STREAMS}
     errors: list[str] = []
     each = -(-answers // (ROUNDS * len(STREAMS)))
-    with server() as url:
+    with server() as served:
         warm = 10**6  # compiles each schema
-        asyncio.run(pair(url, 8, range(warm, warm + len(SCHEMAS))))
+        asyncio.run(pair(served.url, 8, range(warm, warm + len(SCHEMAS))))
         first = 0
         for _ in range(ROUNDS):
             for streams in STREAMS:
-                shaped, plain, wrongs = asyncio.run(pair(url, streams, range(first, first + each)))
+                shaped, plain, wrongs = asyncio.run(
+                    pair(served.url, streams, range(first, first + each))
+                )
                 first += each
                 times[streams].append((shaped, plain))
                 errors += wrongs

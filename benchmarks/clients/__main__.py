@@ -52,11 +52,11 @@ def left_out(client: Client) -> Row:
 def client_rows(clients: list[Client]) -> list[Row]:
     """A row for each feature of each client, all against one server."""
     rows = [left_out(client) for client in clients if not client.is_here]
-    with started(*SERVED) as url:
+    with started(*SERVED) as served:
         for client in clients:
             if not client.is_here:
                 continue
-            outcomes = run_client(client, url, MODEL, MODEL_DIR, STORE)
+            outcomes = run_client(client, served.url, MODEL, MODEL_DIR, STORE)
             rows += [row(client, outcome) for outcome in outcomes]
             works = sum(not outcome.why for outcome in outcomes)
             print(f"{client.name}: {works} of {len(outcomes)} features work", flush=True)

@@ -2,8 +2,7 @@
 keeps others' waiting until its end.
 """
 
-from collections.abc import Awaitable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,10 +19,7 @@ CHARS_PER_TOKEN = 8
 Input = str | tuple[int, ...]
 
 
-class Call(Protocol):
-    def __call__(
-        self, content: Embed, request_id: str = "", within_ns: int = 0
-    ) -> Awaitable[Embedded]: ...
+Call = Callable[[Embed, int], Awaitable[Embedded]]  # within so many ns
 
 
 async def embed_all(
@@ -38,7 +34,7 @@ async def embed_all(
         left_ns = deadline_ns - clock.now()
         if left_ns <= 0:
             raise DeadlineExceeded(f"not all was embedded within {within_ns / 1e9:g} s")
-        parts.append(await call(_asked(model, part, first), within_ns=left_ns))
+        parts.append(await call(_asked(model, part, first), left_ns))
     return Embedded(
         np.concatenate([part.vectors for part in parts]), sum(part.num_tokens for part in parts)
     )

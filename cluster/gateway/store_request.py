@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.gateway.fields import Fields
-from cluster.gateway.generation import TOP_K_MAX
+from cluster.gateway.retrieval_request import TOP_K_MAX
 from cluster.gateway.store_client import BY_LINES, STATUSES
 from cluster.retrieval.narrowing import check_narrowing
 from configs.outside import shown
