@@ -5,7 +5,7 @@ broken.
 from collections.abc import Iterator
 from typing import TypeVar
 
-from cluster.router.machine.store_state import StoreState
+from cluster.router.machine.store_state import COMPLETED, StoreState
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from workers.chip.chip import Chip
@@ -63,8 +63,10 @@ def torn_stores(world: VirtualWorld) -> Iterator[str]:
     servers = workers_of(world, MemoryServer)
     for store in router.state.stores.values():
         wanted = sorted(_passages(store))
-        if len(wanted) != NUM_PASSAGES * len(store.files):
-            yield f"clean: {store.store_id} has {len(wanted)} passages of {len(store.files)} files"
+        # One whose adding failed is told, and has none.
+        num_files = sum(file.status == COMPLETED for file in store.files.values())
+        if len(wanted) != NUM_PASSAGES * num_files:
+            yield f"clean: {store.store_id} has {len(wanted)} passages of {num_files} files"
         here = sorted(
             passage
             for server in servers.values()

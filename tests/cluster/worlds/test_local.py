@@ -166,7 +166,7 @@ def test_a_store_is_filled_searched_used_and_deleted(client: openai.OpenAI) -> N
     store = client.vector_stores.create(name="mine")
     text = "The bandwidth of Quorlax-3 is 4711 GB/s.\nThe colour of Quorlax-3 is red.\n"
     file = client.files.create(file=("mine.txt", text.encode()), purpose="assistants")
-    client.vector_stores.files.create(vector_store_id=store.id, file_id=file.id)
+    client.vector_stores.files.create_and_poll(file.id, vector_store_id=store.id)
     found = client.vector_stores.search(vector_store_id=store.id, query="bandwidth of Quorlax-3")
     assert found.data[0].content[0].text == "The bandwidth of Quorlax-3 is 4711 GB/s."
     answer = client.chat.completions.create(
