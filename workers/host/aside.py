@@ -9,6 +9,7 @@ never begun. The threads are daemons, so a process that is told to end does not 
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from itertools import count
@@ -91,9 +92,19 @@ def _do(future: "Future[Any]", job: Callable[[], Any]) -> None:
     try:
         result = job()
     except BaseException as error:
+        _let_go(error)
         _tell(future.set_exception, error)
     else:
         _tell(future.set_result, result)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """What the job had in hand goes here and now, beside the event loop: a traceback would keep
+    it, and to free a million values takes as long as to read them.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _tell(tell: Callable[[Any], None], what: Any) -> None:

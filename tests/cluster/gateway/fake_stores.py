@@ -139,12 +139,12 @@ class FakeStores:
 
     def _check(self, store_id: str) -> None:
         if store_id not in self.infos:
-            raise NotFound(f"no vector store {store_id!r}")
+            raise NotFound(f"no vector store {store_id!r:.80}")
 
     def _check_file(self, store_id: str, file_id: str) -> None:
         self._check(store_id)
         if file_id not in self.held[store_id]:
-            raise NotFound(f"no file {file_id!r} in {store_id!r}")
+            raise NotFound(f"no file {file_id!r:.80} in {store_id!r:.80}")
 
     def _info(self, store_id: str) -> StoreInfo:
         self._check(store_id)

@@ -93,3 +93,30 @@ def test_at_once_returns_what_never_waits_and_refuses_what_does() -> None:
     assert at_once(answers()) == 7
     with pytest.raises(AssertionError, match="waits for an event loop"):
         at_once(asyncio.sleep(0))
+
+
+def test_a_job_that_fails_lets_go_of_what_it_had_in_its_own_thread() -> None:
+    freed_in: list[int] = []
+
+    class Large:
+        def __del__(self) -> None:
+            freed_in.append(threading.get_ident())
+
+    def read() -> None:
+        large = Large()
+        try:
+            raise KeyError(id(large))
+        except KeyError as error:
+            raise ValueError("no such thing") from error
+
+    async def main() -> None:
+        aside = Aside("test")
+        try:
+            with pytest.raises(ValueError, match="no such thing"):
+                await aside.run(IN_LINE_MAX, read)
+        finally:
+            aside.close()
+
+    asyncio.run(main())
+    assert freed_in
+    assert threading.get_ident() not in freed_in
