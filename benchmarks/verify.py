@@ -59,6 +59,12 @@ BARS = (
     Bar("benchmarks.kernels"),
     Bar("benchmarks.peers", ("--only", "ours", "vllm", "llama")),
     Bar("benchmarks.triton"),
+    Bar("benchmarks.clients", ("--without-parts",)),
+    Bar("benchmarks.indexing"),
+    Bar("benchmarks.structured"),
+    Bar("benchmarks.templates"),
+    Bar("benchmarks.model_configs"),
+    Bar("benchmarks.traces"),
 )
 
 

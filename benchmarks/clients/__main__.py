@@ -8,7 +8,6 @@ benches of files and of the server's own work run, each in a process of its own.
 """
 
 import sys
-from importlib.util import find_spec
 
 from benchmarks.clients.clients import Client, chosen
 from benchmarks.clients.running import run_client
@@ -32,14 +31,6 @@ PARTS = tuple(
     Bar(f"benchmarks.{name}")
     for name in ("indexing", "structured", "templates", "model_configs", "traces")
 )
-
-
-def parts() -> list[Bar]:
-    """Those that are there."""
-    for bar in PARTS:
-        if find_spec(bar.module) is None:
-            print(f"not there: {bar.module}", flush=True)
-    return [bar for bar in PARTS if find_spec(bar.module) is not None]
 
 
 def left_out(client: Client) -> Row:
@@ -80,7 +71,7 @@ def main() -> int:
     console = wide_console()
     rows = client_rows(clients)
     if not options.only and not options.without_parts:
-        rows += run_bars(parts(), TIMEOUT_S, console)
+        rows += run_bars(PARTS, TIMEOUT_S, console)
     return report(rows, options.json, "What people bring", console)
 
 
