@@ -84,7 +84,7 @@ def test_a_signal_while_it_starts_leaves_no_file(number: signal.Signals, code: i
         assert any("all but there" in line for line in iter(process.stdout.readline, ""))
         assert list(folder.glob("perfuse-*"))
         process.send_signal(number)
-        rest = process.communicate(timeout=20)[0]
+        rest = process.communicate(timeout=60)[0]
         assert process.returncode == code and "Traceback" not in rest, rest
         assert not list(folder.glob("perfuse-*"))
 

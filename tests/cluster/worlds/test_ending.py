@@ -144,7 +144,7 @@ def test_ctrl_c_ends_a_start_at_once_and_leaves_nothing(step: str, wait_s: float
             time.sleep(wait_s)
             below = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=10)[0]
+            rest = process.communicate(timeout=20)[0]
             assert process.returncode == 130 and "Traceback" not in rest, rest
-            assert not psutil.wait_procs(below, timeout=2)[1], "processes were left"
+            assert not psutil.wait_procs(below, timeout=5)[1], "processes were left"
             assert not list(Path(folder).glob("perfuse-*"))
