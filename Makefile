@@ -93,9 +93,8 @@ bench-structured: ## Structured output: every answer valid, and what a token of 
 bench-kernels: ## Each kernel beside the measured memory bandwidth and beside torch
 bench-triton: ## The kernels' GPU twins beside the chip's copy bandwidth (needs a GPU and Triton)
 bench-configs: ## Published model configurations: planned as published, or refused by name
-bench-configs: BENCHMARK = model_configs
 $(BENCHMARKS): bench-%: $(STAMP)
-	@$(BIN)/python -m benchmarks.$(or $(BENCHMARK),$*) $(JSON_FLAG) $(ARGS)
+	@$(BIN)/python -m benchmarks.$* $(JSON_FLAG) $(ARGS)
 
 .PHONY: mutants
 mutants: $(STAMP) ## Would the tests notice? 200 faults, planted one at a time at random (an hour)

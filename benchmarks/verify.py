@@ -63,7 +63,7 @@ BARS = (
     Bar("benchmarks.indexing"),
     Bar("benchmarks.structured"),
     Bar("benchmarks.templates"),
-    Bar("benchmarks.model_configs"),
+    Bar("benchmarks.configs"),
     Bar("benchmarks.traces"),
 )
 

@@ -29,7 +29,7 @@ SERVED = (
 # Other benches of what people bring; each writes rows of its own.
 PARTS = tuple(
     Bar(f"benchmarks.{name}")
-    for name in ("indexing", "structured", "templates", "model_configs", "traces")
+    for name in ("indexing", "structured", "templates", "configs", "traces")
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.model_configs import ACCEPTED, row_of
+from benchmarks.configs import ACCEPTED, row_of
 from configs.checkpoint_files import CheckpointError
 from configs.families import load_model
 from configs.fp8 import Fp8

@@ -1,6 +1,6 @@
 """Published config.json files: which are accepted and what they ask for, and why others are not.
 
-    python -m benchmarks.model_configs [--folder DIR] [--json FILE]
+    python -m benchmarks.configs [--folder DIR] [--json FILE]
 
 Every file is planned or refused in one line. What is planned is held beside what its publisher
 states: parameters, those that compute a token, and bytes of KV.
