@@ -132,7 +132,7 @@ def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:
     started when it fails half-way, and its agents may outlive their parent.
     """
     started = _started_below(folder)
-    handles = _handles(started)
+    handles = _handles(started, str(folder))
     ray.shutdown()
     left = psutil.wait_procs(started, timeout=leave_s)[1]
     orphans = processes_of_session(folder, ray_processes()).values()
@@ -141,14 +141,15 @@ def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:
         handle.poll()
 
 
-def _handles(of: Collection[psutil.Process]) -> list["subprocess.Popen[bytes]"]:
+def _handles(of: Collection[psutil.Process], place: str) -> list["subprocess.Popen[bytes]"]:
     """Ray's own of its processes. It kills them without waiting, and a handle that has not seen the
     end of its process complains when it is let go. A start that failed half-way has forgotten where
-    it has them, and they live on in its traceback: hence the search.
+    it has them, and they live on in its traceback: hence the search. One that has only just been
+    forked is known by its command's words alone.
     """
     pids = {process.pid for process in of}
     every = [one for one in gc.get_objects() if issubclass(type(one), subprocess.Popen)]
-    return [handle for handle in every if handle.pid in pids]
+    return [one for one in every if one.pid in pids or place in str(one.args)]
 
 
 def _started_below(folder: Path) -> list[psutil.Process]:
