@@ -17,7 +17,6 @@ from cluster.gateway.naming import Naming
 from cluster.gateway.pulse import Pulse
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.unread import AllUnread
-from cluster.text.tool_calls.formats import PLAIN
 from workers.errors import Draining, NotFound, PerfuseError, QueueFull
 from workers.host.aside import Aside
 
@@ -122,10 +121,6 @@ class Desk:
             with suppress(PerfuseError):
                 self._served = {str(model["id"]): model for model in await self.client.models()}
         return self._served.get(name)
-
-    async def tool_format(self, model: str) -> str:
-        """How this model writes calls: see `cluster.text.tool_calls.formats`."""
-        return str((await self.served(model) or {}).get("tool_format", PLAIN))
 
     async def models(self) -> Sequence[dict[str, Any]]:
         """Served models in OpenAI's form, with what else the router says of them."""

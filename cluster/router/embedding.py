@@ -15,8 +15,6 @@ from workers.node import Node
 OPENING_OPERATIONS = 200_000_000
 # Counting tokens. ASSUMED, for how it queues.
 OPERATIONS_PER_CHAR = 100
-
-
 # Looking up what a token stands for. ASSUMED, for how it queues.
 OPERATIONS_PER_TOKEN = 1_000
 

@@ -21,6 +21,7 @@ from cluster.gateway.http.shell import NAME
 from cluster.gateway.naming import Name
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.tools.chat_form import ToolForm
+from cluster.text.tool_calls.formats import PLAIN
 from workers.errors import NotFound
 
 # Whoever watches may ask for the status alone: the server sends no body to HEAD.
@@ -51,9 +52,7 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     await desk.constraints.check(generation)
     if generation.retrieval is not None:
         await desk.see_store(generation.retrieval.store)
-    tool_format = ""
-    if generation.calling is not None:
-        tool_format = await desk.tool_format(generation.model)
+    tool_format = str((model or {}).get("tool_format", PLAIN))
     # Seeds are dealt in the order in which requests were understood, whoever was read first.
     if not generation.is_seeded:
         generation = generation.seeded(desk.naming.seed())
