@@ -2,7 +2,7 @@
 asked for, the same whenever that is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -51,9 +51,9 @@ def question_prompts(path: Path, count: int) -> tuple[Prompt, ...]:
     Lines are {"question": text, "answer": text}; the answer may be left out. Raises QuestionsError.
     """
     try:
-        # Only as many lines as are wanted are looked at.
-        lines = enumerate(text_lines(path, QUESTIONS_BYTES_MAX), start=1)
-        wanted = list(islice(((n, line.strip()) for n, line in lines if line.strip()), count))
+        # Only as many lines as are wanted are looked at. No name holds the lines that are left: an
+        # error's frame would keep the file open with them.
+        wanted = list(islice(_numbered(path), count))
     except OSError as error:
         raise QuestionsError(f"{path}: cannot be read: {error.strerror}") from error
     except Unreadable as error:
@@ -62,6 +62,12 @@ def question_prompts(path: Path, count: int) -> tuple[Prompt, ...]:
         raise QuestionsError(f"{path}: holds no question")
     known = [_question(f"{path}:{number}", line) for number, line in wanted]
     return tuple(known[i % len(known)] for i in range(count))
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text_lines(path, QUESTIONS_BYTES_MAX), start=1):
+        if said := line.strip():
+            yield number, said
 
 
 def _question(where: str, line: str) -> Prompt:

@@ -27,8 +27,8 @@ def read_trace(
     with opened(path):  # a folder or a pipe is named before anything is looked for in it
         pass
     chosen, notes, columns = format_of(path, kind), Notes(block_tokens), Columns()
-    rows = chosen.rows(path, notes)
-    for row in islice(rows, num_requests or REQUESTS_MAX + 1):
+    # No name holds the rows that are left: an error's frame would keep the file open with them.
+    for row in islice(chosen.rows(path, notes), num_requests or REQUESTS_MAX + 1):
         columns.add(row)
     if len(columns) > REQUESTS_MAX:
         raise TraceError(f"{path}: holds more than {REQUESTS_MAX} requests: name num_requests")

@@ -4,7 +4,7 @@ import gzip
 import json
 import zlib
 from codecs import BOM_UTF8, getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ def is_packed(file: BinaryIO) -> bool:
     return head == _GZIP
 
 
-def lines(path: Path) -> Iterator[Piece]:
+def lines(path: Path) -> Generator[Piece, None, None]:
     """The lines, with their ends, and without a byte-order mark."""
     offset = 0
     with opened(path) as file:

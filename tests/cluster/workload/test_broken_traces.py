@@ -1,9 +1,12 @@
 """What is wrong with a trace, or only strange: said once, with file and line."""
 
 import gzip
+import os
+from pathlib import Path
 
 import pytest
 
+from cluster.workload.prompts import QuestionsError, question_prompts
 from cluster.workload.traces import TraceError
 from tests.cluster.workload.trace_files import AZURE_2024, BURST, MS, lengths, read, rows
 
@@ -81,3 +84,38 @@ def test_blocks_of_another_size(tmp_path) -> None:
     assert read(tmp_path, text, block_tokens=16)[0].hash_ids == (1, 2, 3)
     with pytest.raises(TraceError, match=r"it must be 1, .* name block_tokens"):
         read(tmp_path, text)
+
+
+TABLE = "arrived_at,num_prefill_tokens,num_decode_tokens\n"
+ITEMS = rows(*({"prompt": f"p{n}", "output_tokens": 1} for n in range(9)))
+
+
+@pytest.mark.parametrize(
+    ("text", "num_requests"),
+    [
+        (TABLE + "0,1,-1\n0,1,1\n", None),
+        (TABLE + "0,1,1,1\n0,1,1\n", None),
+        (TABLE.replace("num_decode_tokens", "x") + "0,1,1\n", None),
+        (ITEMS.replace('"p3"', "5"), None),
+        ("[" + ITEMS.strip().replace("\n", ",").replace('"p3"', "5") + "]", None),
+        (ITEMS.replace('"p3"', "5"), 5),
+    ],
+)
+def test_an_error_keeps_no_file_open(tmp_path, text: str, num_requests: int | None) -> None:
+    """The error is still at hand, and with it every frame that it went through."""
+    with pytest.raises(TraceError) as caught:
+        read(tmp_path, text, num_requests=num_requests)
+    assert not opened_in(tmp_path), caught.tb
+
+
+def test_a_wrong_question_keeps_no_file_open(tmp_path) -> None:
+    path = tmp_path / "questions"
+    path.write_text('{"question": 1}\n' * 9)
+    with pytest.raises(QuestionsError) as caught:
+        question_prompts(path, 2)
+    assert not opened_in(tmp_path), caught.tb
+
+
+def opened_in(folder: Path) -> list[str]:
+    links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return [to for link in links if (to := os.readlink(link)).startswith(str(folder))]

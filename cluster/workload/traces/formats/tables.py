@@ -7,6 +7,7 @@ Vidur     arrived_at in seconds, num_prefill_tokens, num_decode_tokens; some fil
 
 import csv
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,20 +43,24 @@ class Table:
 
     def rows(self, path: Path, notes: Notes) -> Iterator[Recorded]:
         """Raises TraceError with file and line."""
-        reader = csv.DictReader((piece.text for piece in lines(path)), strict=True)
-        try:
-            columns = [(name or "").strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            self._check(path, columns)
-            notes.keys(f"{path}:1", columns, self.used, self.unused)
-            for cells in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in cells:
-                    raise TraceError(f"{where}: has more fields than the {len(columns)} columns")
-                if (row := self._row(Row(where, cells), notes)) is not None:
-                    yield row
-        except csv.Error as error:
-            raise TraceError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+        with closing(lines(path)) as pieces:  # an error's frame would keep the file open with them
+            reader = csv.DictReader((piece.text for piece in pieces), strict=True)
+            try:
+                yield from self._read(path, reader, notes)
+            except csv.Error as error:
+                raise TraceError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+
+    def _read(self, path: Path, reader: "csv.DictReader[str]", notes: Notes) -> Iterator[Recorded]:
+        columns = [(name or "").strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
+        self._check(path, columns)
+        notes.keys(f"{path}:1", columns, self.used, self.unused)
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in cells:
+                raise TraceError(f"{where}: has more fields than the {len(columns)} columns")
+            if (row := self._row(Row(where, cells), notes)) is not None:
+                yield row
 
     def _row(self, row: Row, notes: Notes) -> Recorded | None:
         at_ns = (
