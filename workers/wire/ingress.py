@@ -25,9 +25,10 @@ class Arriving:
     taken_ns   when the ingress has taken all of it; NOT_KNOWN_NS while that is not certain
     narrowed   other lanes that it crosses on its way in
     twin       another that goes by the same id, where a rule has doubled it
+    is_there   it was delivered: whoever comes late and shares with its past changes it no more
     """
 
-    __slots__ = ("_ingress", "message", "narrowed", "peer", "taken_ns", "timer", "twin")
+    __slots__ = ("_ingress", "is_there", "message", "narrowed", "peer", "taken_ns", "timer", "twin")
 
     def __init__(self, ingress: "Ingress", peer: Peer, message: Message[Any]) -> None:
         self._ingress, self.peer, self.message = ingress, peer, message
@@ -35,6 +36,7 @@ class Arriving:
         self.narrowed: Sequence[Crossing] = ()
         self.timer: Timer | None = None
         self.twin: Arriving | None = None
+        self.is_there = False
 
     def took_back(self) -> None:
         self.taken_ns = NOT_KNOWN_NS
@@ -107,6 +109,8 @@ class Ingress:
 
     def settle(self, arriving: Arriving) -> None:
         """Deliver it when both are known: that it has come, and that it was taken in."""
+        if arriving.is_there:
+            return
         if arriving.timer is not None:
             arriving.timer.cancel()
             arriving.timer = None
@@ -120,6 +124,7 @@ class Ingress:
 
     def _arrived(self, arriving: Arriving, at_ns: int) -> None:
         message, peer = arriving.message, arriving.peer
+        arriving.is_there = True
         first = peer.arriving.pop(message.message_id)
         if first is not arriving or arriving.twin is not None:
             _put_back(peer, first, arriving)
