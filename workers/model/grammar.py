@@ -14,6 +14,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,14 @@ _JSON: "JsonCompileOptions" = {
 # Last, so that it stands whatever a user's grammar says.
 _NO_FORCING = '\n%llguidance {"no_forcing": true}\n'
 # Its own bounds of work are counts (20 ms of compiling an expression, 15 ms a mask, by its
-# figures), so a slow machine refuses what a fast one does. Errors say nothing of the state.
-_LIMITS = LLParserLimits(verbose_errors=False)
+# figures), so a slow machine refuses what a fast one does. Errors say nothing of the state. A row
+# has four items for each property that may come next: its own bound would be reached by 500.
+_LIMITS = LLParserLimits(verbose_errors=False, max_items_in_row=20_000)
 _ERROR_CHARS = 200
 _PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
 _EXCERPT = re.compile(r"\n\s*\d+ \| ")
+# Its words for a token that was not allowed, and for a place that nothing leads out of.
+_NOT_ALLOWED, _DEAD_END = "satisfy the grammar", "NoExtension"
 
 # Of compiling, for how it queues beside an event loop: 64 KiB of optional properties take 0.8 s, of
 # anything else less; a vocabulary of 150,000 ids takes 2.5 s once. ASSUMED.
@@ -72,13 +76,14 @@ def size(constraint: Constraint) -> int:
 
 
 def check(constraint: Constraint) -> None:
-    """Raise InvalidRequest saying which keyword, or which part of a grammar, is at fault."""
+    """Raise InvalidRequest saying which keyword, or which part of a grammar, is at fault; also
+    where no text begins as it asks.
+    """
     constraint.validate()
-    is_error, told = LLMatcher.validate_grammar_with_warnings(
-        _source(constraint), None, limits=_LIMITS
-    )
-    if is_error:
-        raise _refusal(constraint, told[0])
+    if constraint.kind == "grammar" and _names_tokens(constraint):
+        return  # which ones there are, each model knows for itself
+    tokenizer = _bytes_tokenizer()
+    _begun(constraint, _matcher(constraint, tokenizer), tokenizer.vocab_size)
 
 
 class Grammars:
@@ -109,17 +114,14 @@ class Grammars:
                 matcher = self._compile(constraint)
                 self._keep(constraint, matcher)
             self._compiled.move_to_end(constraint)
-            return Grammar(matcher.deep_copy(), self._num_ids)
+            return Grammar(constraint, matcher.deep_copy(), self._num_ids)
 
     def _compile(self, constraint: Constraint) -> LLMatcher:
         if self._tokenizer is None:
             vocabulary = self._load()
             self._num_ids = len(vocabulary.texts)
             self._tokenizer = _tokenizer(vocabulary)
-        matcher = LLMatcher(self._tokenizer, _source(constraint), log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            raise _refusal(constraint, matcher.get_error())
-        return matcher
+        return _begun(constraint, _matcher(constraint, self._tokenizer), self._num_ids)
 
     def _keep(self, constraint: Constraint, matcher: LLMatcher) -> None:
         self._compiled[constraint] = matcher
@@ -133,8 +135,8 @@ class Grammars:
 class Grammar:
     """Where one sequence's answer stands in its grammar."""
 
-    def __init__(self, matcher: LLMatcher, num_ids: int) -> None:
-        self._matcher, self._num_ids = matcher, num_ids
+    def __init__(self, constraint: Constraint, matcher: LLMatcher, num_ids: int) -> None:
+        self._constraint, self._matcher, self._num_ids = constraint, matcher, num_ids
         self._num_followed = 0
         self._words = np.empty(-(-num_ids // 32), dtype=np.uint32)
 
@@ -143,17 +145,55 @@ class Grammar:
         new = list(token_ids[num_prompt + self._num_followed :])
         self._num_followed += len(new)
         if new and not self._matcher.consume_tokens(new):
-            raise PerfuseError(f"an answer left its grammar: {_short(self._matcher.get_error())}")
+            error = self._matcher.get_error()
+            if _NOT_ALLOWED in error:
+                raise PerfuseError(f"an answer left its grammar: {_short(error)}")
+            raise self._stuck(error)
 
     def allowed(self) -> Mask:
-        """[V], True for tokens that may come next; end tokens where the answer may end."""
+        """[V], True for tokens that may come next; end tokens where the answer may end. Raises
+        InvalidRequest where nothing may.
+        """
         words = self._words
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
         if self._matcher.is_error():
-            error = _short(self._matcher.get_error())
-            raise PerfuseError(f"no token of this model can follow in its grammar: {error}")
+            raise self._stuck(self._matcher.get_error())
         bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=self._num_ids)
         return bits.view(np.bool_)
+
+    def _stuck(self, error: str) -> InvalidRequest:
+        """The request's fault: it asked for the grammar."""
+        where = f"after {self._num_followed} tokens " if self._num_followed else ""
+        if error.startswith(_DEAD_END):
+            error = "no text goes on as it asks, or none that this model can write"
+        return _refusal(self._constraint, f"{where}{error}")
+
+
+def _names_tokens(constraint: Constraint) -> bool:
+    is_error, told = LLMatcher.validate_grammar_with_warnings(_source(constraint), limits=_LIMITS)
+    if is_error:
+        raise _refusal(constraint, told[0])
+    return bool(told)
+
+
+def _matcher(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatcher:
+    matcher = LLMatcher(tokenizer, _source(constraint), log_level=0, limits=_LIMITS)
+    if matcher.is_error():
+        raise _refusal(constraint, matcher.get_error())
+    return matcher
+
+
+def _begun(constraint: Constraint, matcher: LLMatcher, num_ids: int) -> LLMatcher:
+    """Some rules lead to no text, which shows when the first token is to be chosen."""
+    Grammar(constraint, matcher.deep_copy(), num_ids).allowed()
+    return matcher
+
+
+@cache
+def _bytes_tokenizer() -> LLTokenizer:
+    """Of a model that can write any text: what has none here has none anywhere."""
+    texts = (*(bytes([byte]) for byte in range(255)), b"")
+    return _tokenizer(Vocabulary(texts, frozenset(), (255,)))
 
 
 class _Tokens:

@@ -158,3 +158,58 @@ def test_a_model_without_texts_or_end_refuses_constraints(texts, ends, named) ->
     grammars = Grammars(lambda: Vocabulary(texts, frozenset(), ends))
     with pytest.raises(InvalidRequest, match=named):
         grammars.begin(Constraint("regex", "a"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("json_schema", '{"$ref": "#"}'),
+        ("json_schema", '{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},'
+                        ' "$ref": "#/$defs/a"}'),
+        ("json_schema", '{"anyOf": [{"$ref": "#"}]}'),
+        ("grammar", "start: start"),
+        ("grammar", "start: a\na: b\nb: a"),
+        ("grammar", "root ::= root"),
+    ],
+)  # fmt: skip
+def test_a_grammar_without_a_text_is_refused_before_it_is_used(kind: str, text: str) -> None:
+    for refuses in (check, GRAMMARS.begin):
+        with pytest.raises(InvalidRequest, match="asked cannot be enforced: no text goes on"):
+            refuses(Constraint(kind, text, "asked"))  # type: ignore[arg-type]
+
+
+def test_a_grammar_that_leads_nowhere_later_is_the_request_s_fault_too() -> None:
+    (a,) = TOKENIZER.encode("a")
+    grammar = GRAMMARS.begin(Constraint("grammar", 'start: "a" b\nb: b', "asked"))
+    assert np.flatnonzero(grammar.allowed()).tolist() == [a]
+    grammar.follow([a], 0)
+    with pytest.raises(InvalidRequest, match="asked cannot be enforced: after 1 tokens"):
+        grammar.allowed()
+
+
+def test_a_token_that_was_not_allowed_is_not_the_request_s_fault() -> None:
+    grammar = GRAMMARS.begin(Constraint("choice", '["a"]', "asked"))
+    with pytest.raises(PerfuseError, match="left its grammar") as refused:
+        grammar.follow(TOKENIZER.encode("b"), 0)
+    assert not isinstance(refused.value, InvalidRequest)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(501, True), (2000, True), (5200, False)])
+def test_many_properties_may_come_next(size: int, fits: bool) -> None:
+    properties = {f"p{i}": {"const": 1} for i in range(size)}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    texts = (*(bytes([byte]) for byte in range(255)), b"")
+    grammars = Grammars(lambda: Vocabulary(texts, frozenset(), (255,)))
+    grammar = grammars.begin(Constraint("json_schema", json.dumps(schema), "asked"))
+    if fits:
+        grammar.follow(list(b'{"p3":1,'), 0)
+        assert np.flatnonzero(grammar.allowed()).tolist() == list(b' "')
+        return
+    with pytest.raises(InvalidRequest, match="asked cannot be enforced: after 1 tokens"):
+        grammar.follow(list(b"{"), 0)
+
+
+def test_a_grammar_of_token_ids_is_left_to_the_model_that_has_them() -> None:
+    asked = Constraint("grammar", "start: <[300]>", "asked")
+    check(asked)
+    assert np.flatnonzero(GRAMMARS.begin(asked).allowed()).tolist() == [300]
