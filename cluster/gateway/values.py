@@ -1,6 +1,6 @@
-"""How many values a request may hold: small ones cost more than their bytes say."""
+"""How many values a request may hold, and how deep: small ones cost more than their bytes say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from workers.errors import InvalidRequest
 
@@ -25,3 +25,18 @@ def check_values(name: str, value: object) -> None:
                 "many are read",
                 param=name,
             )
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether JSON has values inside more lists and objects than that."""
+    layer: Sequence[object] = [value]
+    for _ in range(levels):
+        layer = [
+            inner
+            for one in layer
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not layer:
+            return False
+    return True

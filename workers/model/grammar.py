@@ -10,7 +10,6 @@ follow, any split of it may come, as the model likes best.
 """
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from llguidance.gbnf_to_lark import any_to_lark
 from numpy.typing import NDArray
 
 from workers.errors import InvalidRequest, PerfuseError
+from workers.model.grammar_errors import one_line, refusal
 from workers.model.shaping import Constraint
 
 if TYPE_CHECKING:  # its stub's alone
@@ -42,9 +42,6 @@ _NO_FORCING = '\n%llguidance {"no_forcing": true}\n'
 # figures), so a slow machine refuses what a fast one does. Errors say nothing of the state. A row
 # has four items for each property that may come next: its own bound would be reached by 500.
 _LIMITS = LLParserLimits(verbose_errors=False, max_items_in_row=20_000)
-_ERROR_CHARS = 200
-_PLACE = re.compile(r"^at \d+\(\d+\): (failed to compile JSON schema: )?")
-_EXCERPT = re.compile(r"\n\s*\d+ \| ")
 # Its words for a token that was not allowed, and for a place that nothing leads out of.
 _NOT_ALLOWED, _DEAD_END = "satisfy the grammar", "NoExtension"
 
@@ -147,7 +144,7 @@ class Grammar:
         if new and not self._matcher.consume_tokens(new):
             error = self._matcher.get_error()
             if _NOT_ALLOWED in error:
-                raise PerfuseError(f"an answer left its grammar: {_short(error)}")
+                raise PerfuseError(f"an answer left its grammar: {one_line(error)}")
             raise self._stuck(error)
 
     def allowed(self) -> Mask:
@@ -166,20 +163,20 @@ class Grammar:
         where = f"after {self._num_followed} tokens " if self._num_followed else ""
         if error.startswith(_DEAD_END):
             error = "no text goes on as it asks, or none that this model can write"
-        return _refusal(self._constraint, f"{where}{error}")
+        return refusal(self._constraint, f"{where}{error}")
 
 
 def _names_tokens(constraint: Constraint) -> bool:
     is_error, told = LLMatcher.validate_grammar_with_warnings(_source(constraint), limits=_LIMITS)
     if is_error:
-        raise _refusal(constraint, told[0])
+        raise refusal(constraint, told[0])
     return bool(told)
 
 
 def _matcher(constraint: Constraint, tokenizer: LLTokenizer) -> LLMatcher:
     matcher = LLMatcher(tokenizer, _source(constraint), log_level=0, limits=_LIMITS)
     if matcher.is_error():
-        raise _refusal(constraint, matcher.get_error())
+        raise refusal(constraint, matcher.get_error())
     return matcher
 
 
@@ -233,17 +230,4 @@ def _source(constraint: Constraint) -> str:
     try:
         return f"{any_to_lark(constraint.text)}{_NO_FORCING}"
     except Exception as error:  # the library raises bare ones, and RecursionError
-        raise _refusal(constraint, str(error)) from error
-
-
-def _refusal(constraint: Constraint, error: str) -> InvalidRequest:
-    said_by = constraint.said_by
-    error = _EXCERPT.split(error)[0]  # of the source: ours, but for a user's own grammar
-    if constraint.kind != "grammar":
-        error = _PLACE.sub("", error)
-    return InvalidRequest(f"{said_by} cannot be enforced: {_short(error)}", param=said_by)
-
-
-def _short(error: str) -> str:
-    """One line of what may be many."""
-    return " ".join(error.split())[:_ERROR_CHARS]
+        raise refusal(constraint, str(error)) from error

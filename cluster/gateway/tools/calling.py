@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cluster.gateway.fields import Fields, shown
+from cluster.gateway.json_schema import check_depth
 from cluster.text.tool_calls.events import Tools
 from workers.errors import InvalidRequest
 
 TOOLS_MAX = 128  # OpenAI's limit
-DEPTH_MAX = 100  # of a schema, as of one that constrains an answer
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 Mode = Literal["none", "auto", "required", "named"]
@@ -93,31 +93,13 @@ def _function(tool: Fields) -> tuple[str, Mapping[str, Any]]:
     # A forced call keeps to the schema, strict or not; where the model chooses, it may not.
     inner.boolean("strict")
     schema = inner.take("parameters")
-    if schema is None:
+    if schema in (None, {}):  # a function without arguments, in either spelling
         schema = {"type": "object", "properties": {}, "additionalProperties": False}
     if not isinstance(schema, dict):
         raise inner.wrong("parameters", schema, "a JSON schema, an object")
-    if _is_deeper(schema, DEPTH_MAX):
-        raise InvalidRequest(
-            f"{inner.name('parameters')} is nested too deeply: at most {DEPTH_MAX} levels are read",
-            param=inner.name("parameters"),
-        )
+    check_depth(schema, inner.name("parameters"))
     inner.refuse_rest(frozenset(), {})
     return name, schema
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    layer: Sequence[object] = [value]
-    for _ in range(levels):
-        layer = [
-            inner
-            for one in layer
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-        if not layer:
-            return False
-    return True
 
 
 def _chosen(calling: Calling, fields: Fields) -> Calling:

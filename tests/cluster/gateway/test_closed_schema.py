@@ -50,3 +50,24 @@ def test_references_move_with_it():
     moved = closed(schema, "#/$defs/tool_0")["properties"]
     assert moved == {"a": {"$ref": "#/$defs/tool_0/$defs/A"}, "b": {"$ref": "#/$defs/tool_0"}}
     assert closed({"$ref": "http://elsewhere/x"}, "#/y") == {"$ref": "http://elsewhere/x"}
+
+
+def test_anchors_are_the_tool_s_own_and_what_has_an_id_keeps_its_references() -> None:
+    schema = {"properties": {"a": {"$ref": "#foo"}}, "$defs": {"A": {"$anchor": "foo"}}}
+    assert closed(schema)["properties"] == schema["properties"]
+    moved = closed(schema, "#/$defs/tool_0")
+    assert moved["properties"] == {"a": {"$ref": "#foo-tool_0"}}
+    assert moved["$defs"] == {"A": {"$anchor": "foo-tool_0"}}
+    inner = {"$id": "b", "items": {"$ref": "#/$defs/A"}, "$defs": {"A": {"$anchor": "foo"}}}
+    assert closed({"items": inner}, "#/$defs/tool_0") == {"items": inner}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": TEXT}, "required": ["b"]},
+        {"required": ["a"], "anyOf": [{"properties": {"b": TEXT}}]},
+    ],
+)
+def test_names_that_must_come_are_not_shut_out(schema) -> None:
+    assert closed(schema) == schema
