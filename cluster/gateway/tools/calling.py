@@ -92,14 +92,24 @@ def _function(tool: Fields) -> tuple[str, Mapping[str, Any]]:
     inner.string("description", "")
     # A forced call keeps to the schema, strict or not; where the model chooses, it may not.
     inner.boolean("strict")
-    schema = inner.take("parameters")
-    if schema in (None, {}):  # a function without arguments, in either spelling
-        schema = {"type": "object", "properties": {}, "additionalProperties": False}
-    if not isinstance(schema, dict):
-        raise inner.wrong("parameters", schema, "a JSON schema, an object")
-    check_depth(schema, inner.name("parameters"))
+    schema = _arguments(inner)
     inner.refuse_rest(frozenset(), {})
     return name, schema
+
+
+def _arguments(function: Fields) -> Mapping[str, Any]:
+    """The schema of a function's arguments, which are an object whether or not it says so."""
+    schema = function.take("parameters")
+    if schema in (None, {}):  # without arguments, in either spelling
+        return {"type": "object", "properties": {}, "additionalProperties": False}
+    if not isinstance(schema, dict):
+        raise function.wrong("parameters", schema, "a JSON schema, an object")
+    kind = schema.get("type", "object")
+    if "object" not in (kind if isinstance(kind, list) else [kind]):
+        parameters = Fields(schema, function.name("parameters"))
+        raise parameters.wrong("type", kind, "'object', as arguments are")
+    check_depth(schema, function.name("parameters"))
+    return {**schema, "type": "object"}
 
 
 def _chosen(calling: Calling, fields: Fields) -> Calling:

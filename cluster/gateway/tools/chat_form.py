@@ -40,7 +40,7 @@ class ToolForm(ChatForm):
             delta["reasoning_content"] = thought
         if calls := _pieces(events, before):
             delta["tool_calls"] = calls
-        elif first and not thought:
+        elif first and not thought and not reader.is_forced:
             delta["content"] = said
         choice = {
             "index": index,
@@ -55,7 +55,7 @@ class ToolForm(ChatForm):
         reader, message = self._readers[index], choice["message"]
         events = reader.push(progress.text, True)
         calls = whole_calls(events)
-        message["content"] = _joined(events, Said) or (None if calls else "")
+        message["content"] = _joined(events, Said) or (None if calls or reader.is_forced else "")
         if thought := _joined(events, Thought):
             message["reasoning_content"] = thought
         if calls:

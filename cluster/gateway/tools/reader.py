@@ -18,6 +18,7 @@ class Reader:
 
     def __init__(self, calling: Calling, unique: str, tool_format: str) -> None:
         self._unique, self._is_parallel = unique, calling.parallel
+        self.is_forced = calling.is_forced
         self._format = FORMATS.get(tool_format, FORMATS[PLAIN])
         self._parser = _parser(calling, self._format.parser(calling.schemas))
         self._ids: set[str] = set()

@@ -1,9 +1,17 @@
 """Calls that a request forces: the answer's grammar lets nothing else through, in plain JSON
-whatever the template, so a model that knows no tools makes them as well.
+whatever the template, so a model that knows no tools makes them as well. What max_tokens cuts is
+told as far as it says something: the call's name, and the beginning of its arguments.
 """
+
+import re
 
 from cluster.text.tool_calls.events import Argued, Begun, Event, Said, Tools
 from cluster.text.tool_calls.json_bodies import Malformed, json_calls
+
+# As the grammar lets it begin, once its name is whole.
+_BEGINNING = re.compile(
+    r'\{\s*"name"\s*:\s*"(?P<name>[^"]*)"(?:\s*,\s*"arguments"\s*:\s*(?P<arguments>.*))?', re.DOTALL
+)
 
 
 class NamedParser:
@@ -24,7 +32,9 @@ class NamedParser:
 
 
 class RequiredParser:
-    """It is a list of `{"name": ..., "arguments": {...}}`: each is told when it is whole."""
+    """It is a list of `{"name": ..., "arguments": {...}}`: each is told when it is whole, the
+    last one as it was cut.
+    """
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -46,7 +56,11 @@ class RequiredParser:
         rest = "".join(self._pieces)
         self._pieces = []
         # Between and behind calls stand white space, commas and the list's own brackets.
-        return [Said(rest)] if rest.strip(" \t\r\n,[]") else []
+        begun = _BEGINNING.match(rest.lstrip(" \t\r\n,["))
+        if begun is None or begun["name"] not in self._tools:
+            return []
+        arguments = begun["arguments"]
+        return [Begun(begun["name"]), *([Argued(arguments)] if arguments else [])]
 
     def _take(self) -> list[Event]:
         text, self._pieces = "".join(self._pieces), []

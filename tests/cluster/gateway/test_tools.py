@@ -5,12 +5,11 @@ import json
 
 import pytest
 
-from tests.cluster.gateway.fake_router import FakeRouter, constraint_of, say, world
+from tests.cluster.gateway.fake_router import FakeRouter, say, world
 
 pytestmark = pytest.mark.live
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-CLOSED = {**SCHEMA, "additionalProperties": False}
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
 NOW = {"type": "function", "function": {"name": "now", "description": "the time", "strict": True}}
 NAMED = {"type": "function", "function": {"name": "weather"}}
@@ -93,63 +92,6 @@ def test_text_stays_text_and_broken_calls_are_given_back():
         assert (content, calls, reason) == (f"Hi {broken}", {}, "stop")
 
     run(test, "Hi ", broken)
-
-
-def test_a_named_tool_is_forced_by_its_schema_and_its_arguments_are_streamed():
-    pieces = ['{"ci', 'ty": "Zü', 'rich"}']
-
-    async def test(w):
-        made = (await w.chat(tools=[NOW, WEATHER], tool_choice=NAMED)).json()["choices"][0]
-        (call,) = made["message"]["tool_calls"]
-        assert call["function"] == {"name": "weather", "arguments": "".join(pieces)}
-        assert made["finish_reason"] == "tool_calls" and made["message"]["content"] is None
-        content, calls, reason, num = await streamed(w, tools=[NOW, WEATHER], tool_choice=NAMED)
-        assert (content, reason, num) == ("", "tool_calls", 3)
-        assert calls[0]["arguments"] == "".join(pieces)
-
-    router = run(test, *pieces)
-    for request in router.requests:
-        constraint = constraint_of(request)
-        assert constraint.kind == "json_schema" and json.loads(constraint.text) == CLOSED
-        assert constraint.said_by == "tools[1].function.parameters"
-
-
-def test_a_forced_call_that_max_tokens_cuts_is_told_as_cut():
-    async def test(w):
-        made = (await w.chat(tools=[WEATHER], tool_choice=NAMED)).json()["choices"][0]
-        assert made["finish_reason"] == "length"
-        assert made["message"]["tool_calls"][0]["function"]["arguments"] == '{"city": "Z'
-
-    run(test, '{"city": "Z', reason="length")
-
-
-def test_required_is_a_list_of_calls_each_under_its_own_schema():
-    nested = {
-        "type": "object",
-        "properties": {"at": {"$ref": "#/$defs/P"}, "$ref": {"const": {"$ref": "#"}}},
-        "$defs": {"P": {"type": "object", "properties": {"next": {"$ref": "#/$defs/P"}}}},
-    }
-    place = {"type": "function", "function": {"name": "place", "parameters": nested}}
-    text = '[{"name": "weather", "arguments": {"city": "Z"}}, {"name": "place", "arguments": {}}]'
-
-    async def test(w):
-        made = (await w.chat(tools=[WEATHER, place], tool_choice="required")).json()["choices"][0]
-        names = [call["function"]["name"] for call in made["message"]["tool_calls"]]
-        assert names == ["weather", "place"] and made["finish_reason"] == "tool_calls"
-        body = {"tools": [WEATHER, place], "tool_choice": "required"}
-        content, calls, _, _ = await streamed(w, **body)
-        assert content == "" and [calls[i]["arguments"] for i in (0, 1)] == ['{"city": "Z"}', "{}"]
-        await w.chat(**body, parallel_tool_calls=False, response_format={"type": "json_object"})
-
-    router = run(test, *text)
-    schema = json.loads(constraint_of(router.requests[0]).text)
-    assert (schema["minItems"], schema["maxItems"]) == (1, 8)
-    moved = schema["$defs"]["tool_1"]
-    assert moved["properties"]["at"] == {"$ref": "#/$defs/tool_1/$defs/P"}
-    assert moved["$defs"]["P"]["properties"]["next"] == {"$ref": "#/$defs/tool_1/$defs/P"}
-    assert moved["properties"]["$ref"] == {"const": {"$ref": "#"}}  # a property, and data
-    last = json.loads(constraint_of(router.requests[2]).text)
-    assert last["maxItems"] == 1  # and the call comes before the format of text
 
 
 def test_none_offers_nothing_and_reads_nothing():

@@ -22,6 +22,14 @@ def run(test) -> None:
     asyncio.run(main())
 
 
+TEXT = {"type": "string", "maxLength": 2}
+
+
+def with_id(name: str) -> dict:
+    schema = {"properties": {"a": {"$ref": "b"}}, "$defs": {"B": {"$id": "b", "const": name}}}
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
 BAD = [
     ("tools[0].function is null", {"tools": [{"type": "function"}]}),
     ("tools[0].function.name is missing", {"tools": [{"type": "function", "function": {}}]}),
@@ -43,6 +51,14 @@ BAD = [
     (
         "parameters is []",
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+    ),
+    (
+        "tools[0].function.parameters.type is 'string': it must be 'object'",
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": TEXT}}]},
+    ),
+    (
+        "tools[1].function.parameters has the $id 'b' of another tool's",
+        {"tools": [*map(with_id, "fg")], "tool_choice": "required"},
     ),
     (
         "messages[0].tool_calls[0].function.name is missing",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.text.tool_calls.events import Argued, Begun, Said
+from cluster.text.tool_calls.events import Argued, Begun
 from cluster.text.tool_calls.forced import NamedParser, RequiredParser
 
 TOOLS = {"f": {}, "g": {}}
@@ -26,7 +26,27 @@ def test_each_required_call_is_told_when_it_is_whole(size) -> None:
     assert parser.finish() == []
 
 
-def test_a_required_call_that_was_cut_is_text() -> None:
-    parser = RequiredParser(TOOLS)
-    assert parser.push('[{"name": "f", "argu') == []
-    assert parser.finish() == [Said('[{"name": "f", "argu')]
+CALL = '[{"name": "f", "arguments": {"a": "x"}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", []),
+        ("[", []),
+        ('[{"name":', []),
+        ('[{"name": "f', []),
+        ('[{"name": "f"', [Begun("f")]),
+        ('[{"name": "f", "argu', [Begun("f")]),
+        ('[{"name": "f","arguments":', [Begun("f")]),
+        ('[{"name": "f", "arguments": {"a": "}', [Begun("f"), Argued('{"a": "}')]),
+        (CALL, [Begun("f"), Argued('{"a": "x"}')]),
+        (f"{CALL}, ", [Begun("f"), Argued('{"a": "x"}')]),
+        (f'{CALL},{{"name": "g","', [Begun("f"), Argued('{"a": "x"}'), Begun("g")]),
+    ],
+)
+def test_of_a_required_call_that_was_cut_its_name_and_arguments_are_told(text, told) -> None:
+    for size in (1, 1000):
+        parser = RequiredParser(TOOLS)
+        pieces = [text[i : i + size] for i in range(0, len(text), size)]
+        assert [e for piece in pieces for e in parser.push(piece)] + parser.finish() == told
