@@ -13,6 +13,7 @@ from cluster.text.tool_calls.overlap import held_back
 MARKS = (
     "<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|constrain|>", "<|call|>", "<|return|>",
 )  # fmt: skip
+_MESSAGE = "<|message|>"
 _ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>")
 _MARK_CHARS = max(map(len, _ENDS)) - 1
 _HEADER_MAX = 512
@@ -52,16 +53,18 @@ class HarmonyParser:
         """Returns what is left to read."""
         assert self._header is not None
         header = self._header + text
-        head, found, rest = header.partition("<|message|>")
-        if found:
+        head, found, rest = header.partition(_MESSAGE)
+        if not found:
+            head = header[: len(header) - held_back(header, (_MESSAGE,))]
+        if len(head) <= _HEADER_MAX and _may_be_header(head):
+            if not found:
+                self._header = header
+                return ""
             channel, recipient = _CHANNEL.search(head), _RECIPIENT.search(head)
             self._channel = channel[1] if channel else "final"
             self._recipient = recipient[1] if recipient else ""
             self._header, self._body, self._raw = None, "", head + found
             return rest
-        if len(header) <= _HEADER_MAX and _may_be_header(header):
-            self._header = header
-            return ""
         # No header: the model writes as it likes.
         self._header, self._channel, self._recipient = None, "final", ""
         start = "<|start|>" if header.startswith("<|start|>") else ""
@@ -72,6 +75,11 @@ class HarmonyParser:
         start = max(0, len(self._body) - _MARK_CHARS)  # before it no mark ends
         text = self._body + text
         found = [(at, mark) for mark in _ENDS if (at := text.find(mark, start)) >= 0]
+        keep = min(found)[0] if found else len(text) - held_back(text, _ENDS)
+        if self._recipient and keep > HELD_MAX:
+            events.append(Said(self._raw + text[: HELD_MAX + 1]))
+            self._recipient, self._body = "", ""
+            return text[HELD_MAX + 1 :]
         if found:
             at, mark = min(found)
             self._end(text[:at], mark, events)
@@ -79,11 +87,7 @@ class HarmonyParser:
             return text[at + len(mark) :]
         if self._recipient:
             self._body = text
-            if len(text) > HELD_MAX:
-                events.append(Said(self._raw + text))
-                self._recipient, self._body = "", ""
             return ""
-        keep = len(text) - held_back(text, _ENDS)
         self._tell(text[:keep], events)
         self._body = text[keep:]
         return ""
