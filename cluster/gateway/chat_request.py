@@ -37,7 +37,7 @@ def parse_chat(
     model = fields.string("model")
     messages = read_messages(fields, settings.max_messages)
     calling = read_calling(fields)
-    retrieval = read_retrieval(fields)
+    retrieval = read_retrieval(fields, "'function' or 'file_search'")
     max_tokens = _max_tokens(fields)
     params = sampling(
         fields,

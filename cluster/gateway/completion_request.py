@@ -9,8 +9,8 @@ from cluster.gateway.fields import Fields
 from cluster.gateway.generation import (
     Generation,
     fan_out,
-    is_token_ids,
     sampling,
+    token_ids,
 )
 from cluster.gateway.naming import Name
 from cluster.gateway.retrieval_request import read_retrieval
@@ -27,7 +27,9 @@ def parse_completion(
     fields = Fields(body)
     model = fields.string("model")
     prompts = _prompts(fields, settings.max_choices)
-    retrieval = read_retrieval(fields)
+    retrieval = read_retrieval(
+        fields, "'file_search': functions are called in /v1/chat/completions"
+    )
     max_tokens = fields.integer("max_tokens", None, 1)
     logprobs = fields.integer("logprobs", None, 0, 20)
     echoes = fields.boolean("echo")
@@ -73,14 +75,15 @@ def _prompts(fields: Fields, most: int) -> list[str | tuple[int, ...]]:
         return [raw]
     if not isinstance(raw, list) or not raw:
         raise fields.wrong("prompt", raw, right)
-    if is_token_ids(raw):
-        return [tuple(raw)]
+    if (ids := token_ids(raw)) is not None:
+        return [ids]
     if len(raw) > most and isinstance(raw[0], str | list):
         raise InvalidRequest(
             f"prompt has {len(raw)} prompts: at most {most} fit one request", param="prompt"
         )
     if all(isinstance(p, str) and p for p in raw):
         return list(raw)
-    if all(p and is_token_ids(p) for p in raw):
-        return [tuple(p) for p in raw]
+    prompts = [ids for p in raw if (ids := token_ids(p))]
+    if len(prompts) == len(raw):
+        return list(prompts)
     raise fields.wrong("prompt", raw, right)

@@ -162,8 +162,11 @@ def _read_biases(fields: Fields) -> tuple[tuple[int, float], ...]:
     for name, bias in asked.items():
         if not (name.isascii() and name.isdigit() and len(name) <= TOKEN_ID_DIGITS):
             raise InvalidRequest(f"logit_bias names {name!r:.80}: no token id", param="logit_bias")
-        if bias is None or int(name) in biases:
-            text = f"logit_bias names token {int(name)} twice, or without a number"
+        if bias is None:
+            text = f"logit_bias.{int(name)} is null: it must be a number between -100 and 100"
+            raise InvalidRequest(text, param="logit_bias")
+        if int(name) in biases:
+            text = f"logit_bias names token {int(name)} twice: one of them must go"
             raise InvalidRequest(text, param="logit_bias")
         biases[int(name)] = inner.number(name, 0.0, -100.0, 100.0)
     return tuple((token, biases[token]) for token in sorted(biases) if biases[token])

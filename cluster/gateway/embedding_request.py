@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cluster.api.embedding import EMBED_CHARS_MAX, EMBED_TEXTS_MAX
 from cluster.gateway.embed_calls import Input
 from cluster.gateway.fields import Fields
-from cluster.gateway.generation import is_token_ids
+from cluster.gateway.generation import token_ids
 from workers.errors import InvalidRequest
 
 _IGNORED = frozenset(("user",))
@@ -48,7 +48,7 @@ def check_dimensions(wanted: int, dim: int) -> None:
 def _texts(fields: Fields) -> tuple[Input, ...]:
     raw = fields.take("input")
     right = "a non-empty string, a list of token ids, or a list of either"
-    if isinstance(raw, str) or (raw and is_token_ids(raw)):
+    if isinstance(raw, str) or (raw and token_ids(raw)):
         raw = [raw]
     if not isinstance(raw, list) or not raw:
         raise fields.wrong("input", raw, right)
@@ -61,8 +61,8 @@ def _texts(fields: Fields) -> tuple[Input, ...]:
 
 def _text(fields: Fields, name: str, one: object) -> Input:
     # What a token stands for is not known here: the router counts its characters.
-    if isinstance(one, list) and one and is_token_ids(one) and len(one) <= EMBED_CHARS_MAX:
-        return tuple(one)
+    if (ids := token_ids(one)) and len(ids) <= EMBED_CHARS_MAX:
+        return ids
     if not isinstance(one, str) or not one:
         raise fields.wrong(name, one, "a non-empty string, or a list of token ids")
     if len(one) > EMBED_CHARS_MAX:

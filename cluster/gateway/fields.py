@@ -13,21 +13,23 @@ from workers.errors import InvalidRequest
 
 INT32_MAX = (1 << 31) - 1
 NAME_LENGTH_MAX = 80  # of what errors show of a name
+INTEGER_BITS_SHOWN = 128  # longer ones are told by their length
 
 
 class Fields:
     def __init__(self, body: object, where: str = "") -> None:
         if not isinstance(body, Mapping):
             name = where or "the request body"
-            raise InvalidRequest(
-                f"{name} is {shown(body)}: it must be a JSON object", param=where or None
-            )
+            # A field that is null is absent; an entry of a list is there.
+            is_missing = body is None and where and not where.endswith("]")
+            found = "is missing" if is_missing else f"is {shown(body)}"
+            raise InvalidRequest(f"{name} {found}: it must be a JSON object", param=where or None)
         self._where = f"{where}." if where else ""
         self._given = body
         self._left: dict[str, Any] = {k: v for k, v in body.items() if v is not None}
 
     def name(self, key: str) -> str:
-        return self._where + key[:NAME_LENGTH_MAX]
+        return self._where + (key[:NAME_LENGTH_MAX] or "''")
 
     def has_had(self, key: str) -> bool:
         """Whether the body has it, taken out or not."""
@@ -56,10 +58,10 @@ class Fields:
         value = self.take(key)
         if value is None:
             return default
-        # bool is an int in Python, but `"n": true` is a mistake.
-        if type(value) is not int or not low <= value <= high:
+        whole = whole_number(value)
+        if whole is None or not low <= whole <= high:
             raise self.wrong(key, value, f"an integer between {low} and {high}")
-        return value
+        return whole
 
     def number(self, key: str, default: float, low: float, high: float) -> float:
         value = self.take(key)
@@ -118,11 +120,22 @@ class Fields:
         return InvalidRequest(f"{name} is {shown(value)}: it must be {right}", param=name)
 
 
+def whole_number(value: object) -> int | None:
+    """JSON has one kind of numbers: 8.0 is an integer, as pydantic and the standard have it. None
+    for all else; bool is an int in Python, but `"n": true` is a mistake.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def shown(value: object) -> str:
     """A value as JSON-minded people would write it, short enough for an error message, and however
     deep it is nested.
     """
     if value is True or value is False:
         return "true" if value else "false"
+    if type(value) is int and value.bit_length() <= INTEGER_BITS_SHOWN:
+        return str(value)
     text = "null" if value is None else outside.shown(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -5,7 +5,7 @@ from typing import Any
 
 from cluster.api.request import Request, Retrieval
 from cluster.gateway.constraint import read_shaping
-from cluster.gateway.fields import Fields
+from cluster.gateway.fields import Fields, whole_number
 from cluster.gateway.naming import SEED_MAX, choice_seed
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.stream_options import stream_options
@@ -193,11 +193,16 @@ def _token_ids(fields: Fields, key: str) -> tuple[int, ...]:
     value = fields.take(key)
     if value is None:
         return ()
-    if not is_token_ids(value):
+    ids = token_ids(value)
+    if ids is None:
         raise fields.wrong(key, value, "a list of token ids")
-    return tuple(value)
+    return ids
 
 
-def is_token_ids(value: object) -> bool:
-    """A list of integers of 31 bits; which of them the vocabulary has is the router's to say."""
-    return isinstance(value, list) and all(type(x) is int and 0 <= x < 1 << 31 for x in value)
+def token_ids(value: object) -> tuple[int, ...] | None:
+    """Of a list of integers of 31 bits; which of them the vocabulary has is the router's to say."""
+    if not isinstance(value, list):
+        return None
+    if not all(type(x) is int for x in value):
+        value = [-1 if (whole := whole_number(x)) is None else whole for x in value]
+    return tuple(value) if all(0 <= x < 1 << 31 for x in value) else None

@@ -36,9 +36,9 @@ def json_schema(schema: object, said_by: str) -> Constraint:
     if isinstance(schema, bool):
         schema = {} if schema else {"enum": []}
     if not isinstance(schema, dict):
-        raise InvalidRequest(
-            f"{said_by} is {shown(schema)}: it must be a JSON schema, an object", param=said_by
-        )
+        found = "is missing" if schema is None else f"is {shown(schema)}"
+        text = f"{said_by} {found}: it must be a JSON schema, an object"
+        raise InvalidRequest(text, param=said_by)
     check_depth(schema, said_by)
     kept = closed(_enforceable(schema, said_by))
     as_any_of(kept)

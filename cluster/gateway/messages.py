@@ -73,6 +73,10 @@ def _answer(message: Fields, more: dict[str, Any], most: int) -> Mapping[str, An
     if reasoning:
         more["reasoning_content"] = reasoning
     content: str | None = None
+    if message.take("function_call") is not None:
+        name = message.name("function_call")
+        text = f"{name} is not supported: write it as tool_calls, with a list of one call"
+        raise InvalidRequest(text, param=name)
     if _has_content(message) or not (calls or refusal):
         content = _text(message, most)
     else:

@@ -8,8 +8,10 @@ from workers.errors import InvalidRequest
 TOP_K_MAX = 50
 
 
-def read_retrieval(fields: Fields) -> Retrieval | None:
-    """`retrieval: {"store", "top_k"}`, or OpenAI's tool of type file_search; not both."""
+def read_retrieval(fields: Fields, types: str) -> Retrieval | None:
+    """`retrieval: {"store", "top_k"}`, or OpenAI's tool of type file_search; not both. `types` are
+    those that tools may have where this is read.
+    """
     own = fields.take("retrieval")
     tools = fields.take("tools")
     choice = fields.take("tool_choice")
@@ -24,12 +26,15 @@ def read_retrieval(fields: Fields) -> Retrieval | None:
         return Retrieval(store, top_k)
     if tools is None or tools == []:
         return None
-    if not isinstance(tools, list) or len(tools) != 1:
-        raise fields.wrong("tools", tools, "a list with one tool of type file_search")
-    tool = Fields(tools[0], "tools[0]")
-    kind = tool.take("type")
-    if kind != "file_search":
-        raise tool.wrong("type", kind, "'file_search': no other tool is supported")
+    if not isinstance(tools, list):
+        raise fields.wrong("tools", tools, "a list of tools")
+    read = [Fields(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
+    for tool in read:
+        if (kind := tool.take("type")) != "file_search":
+            raise tool.wrong("type", kind, types)
+    if len(read) != 1:
+        raise fields.wrong("tools", tools, "a list with at most one tool of type file_search")
+    (tool,) = read
     stores = tool.take("vector_store_ids")
     if not isinstance(stores, list) or len(stores) != 1 or not isinstance(stores[0], str):
         raise tool.wrong("vector_store_ids", stores, "a list with one vector store id")
@@ -45,8 +50,6 @@ def _check_tool_choice(choice: object, has_tools: bool) -> None:
     if has_tools:
         fine += ["required", {"type": "file_search"}]
     if choice not in fine:
-        raise InvalidRequest(
-            f"tool_choice is {shown(choice)}: it must be 'none' or 'auto', or with a "
-            "file_search tool 'required'",
-            param="tool_choice",
-        )
+        found = f"tool_choice is {shown(choice)}"
+        right = "'none', 'auto' or 'required'" if has_tools else "'none' or 'auto' without tools"
+        raise InvalidRequest(f"{found}: it must be {right}", param="tool_choice")

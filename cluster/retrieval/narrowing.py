@@ -62,16 +62,16 @@ def check_narrowing(narrowing: object, where: str = "filters") -> int:
 
 def _check(narrowing: object, where: str, depth: int) -> int:
     if not isinstance(narrowing, Mapping):
-        raise ValueError(f"{where} is {shown(narrowing)}: it must be a JSON object")
+        raise ValueError(f"{where} {_found(narrowing)}: it must be a JSON object")
     kind = narrowing.get("type")
     if kind in ("and", "or"):
         return _check_compound(narrowing, where, depth)
     if not isinstance(kind, str) or kind not in (*_EQUAL, *_ORDER):
         known = ", ".join((*_EQUAL, *_ORDER, "and", "or"))
-        raise ValueError(f"{where}.type is {shown(kind)}: it must be one of {known}")
+        raise ValueError(f"{where}.type {_found(kind)}: it must be one of {known}")
     _check_keys(narrowing, ("type", "key", "value"), where)
     if not isinstance(narrowing.get("key"), str):
-        raise ValueError(f"{where}.key is {shown(narrowing.get('key'))}: it must be a string")
+        raise ValueError(f"{where}.key {_found(narrowing.get('key'))}: it must be a string")
     value = narrowing.get("value")
     are_many = kind in ("in", "nin")
     values = value if are_many and isinstance(value, list) else [value]
@@ -79,7 +79,7 @@ def _check(narrowing: object, where: str, depth: int) -> int:
         right = (
             "a list of strings, numbers and booleans" if are_many else "a string, number or boolean"
         )
-        raise ValueError(f"{where}.value is {shown(value)}: it must be {right}")
+        raise ValueError(f"{where}.value {_found(value)}: it must be {right}")
     return max(1, len(values))
 
 
@@ -87,7 +87,7 @@ def _check_compound(narrowing: Narrowing, where: str, depth: int) -> int:
     _check_keys(narrowing, ("type", "filters"), where)
     inner = narrowing.get("filters")
     if not isinstance(inner, list) or not inner:
-        raise ValueError(f"{where}.filters is {shown(inner)}: it must be a list of filters")
+        raise ValueError(f"{where}.filters {_found(inner)}: it must be a list of filters")
     if not depth:
         raise ValueError(f"{where}: filters are nested deeper than {DEPTH_MAX}")
     count = 0
@@ -101,7 +101,15 @@ def _check_compound(narrowing: Narrowing, where: str, depth: int) -> int:
 def _check_keys(narrowing: Narrowing, known: tuple[str, ...], where: str) -> None:
     for key in narrowing:
         if key not in known:
-            raise ValueError(f"{where}.{key:.80} is not supported: remove it")
+            name = key[:80] or "''"
+            raise ValueError(f"{where}.{name} is not supported: remove it")
+
+
+def _found(value: object) -> str:
+    """As JSON has it, where null means absent."""
+    if isinstance(value, bool):
+        return f"is {str(value).lower()}"
+    return "is missing" if value is None else f"is {shown(value)}"
 
 
 def _is_plain(value: object) -> bool:

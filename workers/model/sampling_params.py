@@ -57,7 +57,7 @@ class SamplingParams:
             (0.0 < self.top_p <= 1.0, "top_p", self.top_p, "above 0 and at most 1"),
             (0 <= self.top_k < 1 << 63, "top_k", self.top_k, "0 (all) or more, in 64 bits"),
             (len(self.stop) <= STOPS_MAX, "stop", _many(self.stop), f"at most {STOPS_MAX} strings"),
-            (all(self.stop), "stop", self.stop[:STOPS_MAX], "non-empty strings"),
+            (all(self.stop), "stop", list(self.stop[:STOPS_MAX]), "non-empty strings"),
             (
                 max(map(len, self.stop), default=0) <= STOP_CHARS_MAX,
                 "stop",

@@ -112,10 +112,8 @@ def _chat_options(fields: Fields, echo: Mapping[str, Any]) -> dict[str, Any]:
     """The rest of the body as a chat spells it; what neither knows, the chat refuses by name."""
     _take_stream_options(fields)
     reasoning = Fields(fields.take("reasoning") or {}, "reasoning")
-    chat: dict[str, Any] = {"reasoning_effort": reasoning.take("effort")}
-    reasoning.refuse_rest(frozenset(("summary", "generate_summary")), {})
-    if echo["text"].get("verbosity"):
-        chat["verbosity"] = echo["text"]["verbosity"]
+    reasoning.refuse_rest(frozenset(("summary", "generate_summary")), {"effort": ("none",)})
+    chat: dict[str, Any] = {}
     if echo["tools"]:
         chat["tools"] = _tools(fields, echo["tools"])
     if echo["tool_choice"] is not None:
@@ -165,8 +163,8 @@ def _text(fields: Fields) -> tuple[Constraint | None, dict[str, Any]]:
     raw = fields.take("text")
     text = Fields({} if raw is None else raw, "text")
     raw_format: Any = text.take("format")
-    verbosity: Any = text.take("verbosity")
-    text.refuse_rest(frozenset(), {})
+    verbosity: Any = text.given("verbosity")
+    text.refuse_rest(frozenset(), {"verbosity": ("medium",)})
     constraint = None
     if raw_format is not None:
         constraint = read_format(Fields(raw_format, "text.format"), "")

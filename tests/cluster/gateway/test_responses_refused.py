@@ -40,7 +40,8 @@ BAD: list[tuple[str, dict]] = [
     ("text.format.schema is", {"text": {"format": {"type": "json_schema", "name": "a"}}}),
     ("max_output_tokens is 0", {"max_output_tokens": 0}),
     ("metadata is", {"metadata": {"a": 1}}),
-    ("reasoning_effort is 'high'", {"reasoning": {"effort": "high"}}),
+    ("reasoning.effort is 'high'", {"reasoning": {"effort": "high"}}),
+    ("text.verbosity is 'low'", {"text": {"verbosity": "low"}}),
     ("temperature is 3", {"temperature": 3}),
     ("instructions is 5", {"instructions": 5}),
 ]  # fmt: skip

@@ -31,7 +31,7 @@ def with_id(name: str) -> dict:
 
 
 BAD = [
-    ("tools[0].function is null", {"tools": [{"type": "function"}]}),
+    ("tools[0].function is missing", {"tools": [{"type": "function"}]}),
     ("tools[0].function.name is missing", {"tools": [{"type": "function", "function": {}}]}),
     (
         "tools[0].function.name is 'a b'",
