@@ -62,14 +62,16 @@ class Connection(H11Protocol):
         super().on_response_complete()
         if not self._has_ended:
             return
-        if self.cycle.response_complete:
+        if self.cycle.response_complete or self.cycle.more_body:
             self.transport.close()
-        else:  # another request had come with it
+        else:  # another request had come with it, whole
             self._begin_looking()
 
     def _begin_looking(self) -> None:
-        self._ahead = _Ahead(self.transport)
-        self.cycle.transport = self._ahead  # type: ignore[assignment]
+        self._ahead = None
+        if not self.cycle.response_started:  # else its status line has been written as usual
+            self._ahead = _Ahead(self.transport)
+            self.cycle.transport = self._ahead  # type: ignore[assignment]
         self._look_whether_it_reads(0)
 
     def _end_looking(self) -> None:
@@ -78,9 +80,10 @@ class Connection(H11Protocol):
             self._look = None
 
     def _look_whether_it_reads(self, number: int) -> None:
-        if self.transport.is_closing() or self._ahead is None:
+        if self.transport.is_closing():
             return
         if not self.cycle.response_started:
+            assert self._ahead is not None, "it waits since before the response"
             self._ahead.begin()
         elif self.is_stream and not self.flow.write_paused:
             self.transport.write(self.conn.send(h11.Data(data=_COMMENT)))
