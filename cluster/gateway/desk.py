@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from cluster.api.cursor import Places
 from cluster.gateway.batches import Batches
 from cluster.gateway.client import ClusterState, RouterClient
 from cluster.gateway.compiling import Constraints
@@ -45,6 +46,7 @@ class Desk:
         self.shelf = FileShelf(settings)
         self.batches = Batches(self.incarnation)
         self.expiry = Expiry()
+        self.store_places = Places()
         self.pulse = Pulse(lambda: client.state(is_brief=True), settings.state_timeout_s, now_ns)
         self.started_s = self.now_s()
         self.draining = False

@@ -2,8 +2,10 @@
 of them for vector stores lives in the cluster, and goes with them when they are deleted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cluster.api.cursor import Places
 from cluster.gateway.errors import BodyTooLarge
 from cluster.gateway.settings import GatewaySettings
 from workers.errors import InvalidRequest, NotFound
@@ -31,6 +33,7 @@ class FileShelf:
         self._files: dict[str, StoredFile] = {}
         self._num_bytes = 0
         self._count = 0
+        self._places = Places()
 
     def add(
         self, filename: str, purpose: str, content: bytes, created_s: int, stem: str
@@ -90,6 +93,10 @@ class FileShelf:
     def all(self) -> list[StoredFile]:
         """Oldest first."""
         return list(self._files.values())
+
+    def numbers(self) -> Mapping[str, int]:
+        """See Places."""
+        return self._places.see(self._files)
 
 
 def text_of(file: StoredFile) -> str:

@@ -1,17 +1,26 @@
 """OpenAI's cursor pages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cluster.api.cursor import Cursor
 from workers.errors import InvalidRequest
 
-_LIMIT_DEFAULT = 20
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many a page has where nobody says, and at most."""
+
+    default: int
+    most: int
+
+
 # Of OpenAI's file list, and of all that is about vector stores.
-FILES_LIMIT_MAX, STORES_LIMIT_MAX = 10_000, 100
+OF_FILES, OF_STORES = Limit(10_000, 10_000), Limit(20, 100)
 
 
-def read_cursor(query: Mapping[str, str], limit_max: int = STORES_LIMIT_MAX) -> Cursor:
+def read_cursor(query: Mapping[str, str], allowed: Limit = OF_STORES) -> Cursor:
     """`query` has after, before, limit and order (desc by default).
 
     Raises InvalidRequest on a parameter that is unknown or out of range.
@@ -21,7 +30,7 @@ def read_cursor(query: Mapping[str, str], limit_max: int = STORES_LIMIT_MAX) -> 
             raise InvalidRequest(
                 f"query parameter {key!r:.80} is not supported: remove it", param=key
             )
-    limit = _limit(query.get("limit"), limit_max)
+    limit = _limit(query.get("limit"), allowed)
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest(f"order is {order!r:.80}: it must be 'asc' or 'desc'", param="order")
@@ -29,11 +38,16 @@ def read_cursor(query: Mapping[str, str], limit_max: int = STORES_LIMIT_MAX) -> 
 
 
 def page(
-    items: Sequence[dict[str, Any]], query: Mapping[str, str], limit_max: int = STORES_LIMIT_MAX
+    items: Sequence[dict[str, Any]],
+    query: Mapping[str, str],
+    allowed: Limit = OF_STORES,
+    numbers: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Of a list that is here, oldest first, each with an "id"; raises as `read_cursor` does."""
+    """Of a list that is here, oldest first, each with an "id"; `numbers` as `Cursor.window` has
+    them. Raises as `read_cursor` does.
+    """
     by_id = {str(item["id"]): item for item in items}
-    ids, has_more = read_cursor(query, limit_max).window(list(by_id))
+    ids, has_more = read_cursor(query, allowed).window(list(by_id), numbers)
     return page_of([by_id[one] for one in ids], has_more)
 
 
@@ -47,11 +61,12 @@ def page_of(rows: Sequence[dict[str, Any]], has_more: bool) -> dict[str, Any]:
     }
 
 
-def _limit(text: str | None, most: int) -> int:
+def _limit(text: str | None, allowed: Limit) -> int:
     if text is None:
-        return _LIMIT_DEFAULT
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= most):
+        return allowed.default
+    is_short = text.isascii() and text.isdigit() and len(text) <= 6
+    if not (is_short and 1 <= int(text) <= allowed.most):
         raise InvalidRequest(
-            f"limit is {text!r:.80}: it must be between 1 and {most}", param="limit"
+            f"limit is {text!r:.80}: it must be between 1 and {allowed.most}", param="limit"
         )
     return int(text)

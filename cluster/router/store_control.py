@@ -1,8 +1,9 @@
 """What a router answers about vector stores and the files in them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from cluster.api.cursor import Cursor
+from cluster.api.cursor import Cursor, Places
 from cluster.api.kinds import Facts
 from cluster.api.store_kinds import (
     FileChange,
@@ -38,6 +39,7 @@ class StoreControl:
         self._for_servers = Waiting("memory servers")
         # Files that were removed: an addition from before must not bring them back.
         self._ended = Ended()
+        self._places: dict[str, Places] = {}
         port.on(StoreCreate, self._create)
         port.on(StoreList, self._list)
         port.on(StoreChange, self._change)
@@ -73,6 +75,7 @@ class StoreControl:
     async def _delete(self, message: Message[StoreDelete]) -> None:
         with self._for_servers.one_more():
             await self._stores.delete(message.content.store_id)
+        self._places.pop(message.content.store_id, None)
 
     async def _add(self, message: Message[StoreAdd]) -> StoreIs:
         content, indexing = message.content, self._stores.indexing
@@ -104,13 +107,16 @@ class StoreControl:
         asked = message.content
         files = self._stores.get(asked.store_id).files
         cursor = Cursor(asked.limit, asked.newest_first, asked.after, asked.before)
-        ids, has_more = cursor.window(
-            [
-                name
-                for name in asked.file_ids or files
-                if name in files and asked.status in ("", files[name].status)
-            ]
-        )
+        if asked.file_ids:
+            numbers: Mapping[str, int] = {name: i for i, name in enumerate(asked.file_ids)}
+        else:
+            numbers = self._places.setdefault(asked.store_id, Places()).see(files)
+        there = [
+            name
+            for name in asked.file_ids or files
+            if name in files and asked.status in ("", files[name].status)
+        ]
+        ids, has_more = cursor.window(there, numbers)
         rows = [said.file_is(name, files[name]) for name in ids]
         return Facts({"files": rows, "has_more": has_more})
 

@@ -10,7 +10,7 @@ from cluster.gateway.desk import Desk
 from cluster.gateway.files import StoredFile
 from cluster.gateway.http.body import read_upload
 from cluster.gateway.http.inference import json_response
-from cluster.gateway.listing import FILES_LIMIT_MAX, page
+from cluster.gateway.listing import OF_FILES, page
 
 
 def add_file_routes(app: FastAPI, desk: Desk) -> None:
@@ -28,7 +28,8 @@ def add_file_routes(app: FastAPI, desk: Desk) -> None:
         query = dict(request.query_params)
         purpose = query.pop("purpose", None)
         files = [f for f in desk.shelf.all() if purpose in (None, f.purpose)]
-        return json_response(page([_shown(f) for f in files], query, FILES_LIMIT_MAX))
+        rows = [_shown(f) for f in files]
+        return json_response(page(rows, query, OF_FILES, desk.shelf.numbers()))
 
     @app.get("/v1/files/{file_id}")
     async def get_file(file_id: str) -> Response:

@@ -11,7 +11,7 @@ from cluster.gateway.attaching import attach, check_files
 from cluster.gateway.desk import Desk
 from cluster.gateway.http.body import read_fields
 from cluster.gateway.http.inference import json_response
-from cluster.gateway.listing import page
+from cluster.gateway.listing import OF_STORES, page
 from cluster.gateway.store_client import SearchHit, StoreInfo
 from cluster.gateway.store_form import found_shown, store_shown
 from cluster.gateway.store_request import (
@@ -32,8 +32,10 @@ def add_store_routes(app: APIRouter, desk: Desk) -> None:
 
     @app.get("/v1/vector_stores")
     async def list_stores(request: Request) -> Response:
-        stores = [_shown(desk, store) for store in await desk.client.stores()]
-        return json_response(page(stores, request.query_params))
+        stores = await desk.client.stores()
+        numbers = desk.store_places.see([store.store_id for store in stores])
+        rows = [_shown(desk, store) for store in stores]
+        return json_response(page(rows, request.query_params, OF_STORES, numbers))
 
     @app.get("/v1/vector_stores/{store_id}")
     async def get_store(store_id: str) -> Response:

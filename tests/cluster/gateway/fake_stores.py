@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cluster.api.cursor import Cursor
+from cluster.api.cursor import Cursor, Places
 from cluster.gateway.store_client import STATUSES, Document, FileInfo, SearchHit, StoreInfo
 from cluster.retrieval.narrowing import fits
 from workers.errors import NotFound
@@ -20,6 +20,7 @@ class FakeStores:
     documents: dict[str, dict[str, Document]] = field(default_factory=dict)
     infos: dict[str, StoreInfo] = field(default_factory=dict)
     held: dict[str, dict[str, FileInfo]] = field(default_factory=dict)
+    places: dict[str, Places] = field(default_factory=dict)
     num_stores: int = 0
     num_added: int = 0
     add_error: Exception | None = None
@@ -88,7 +89,11 @@ class FakeStores:
         self._check(store_id)
         held = self.held[store_id]
         there = [name for name in file_ids or held if name in held]
-        ids, has_more = cursor.window([n for n in there if status in ("", held[n].status)])
+        numbers = {name: i for i, name in enumerate(file_ids)}
+        if not file_ids:
+            numbers = self.places.setdefault(store_id, Places()).see(held)
+        there = [name for name in there if status in ("", held[name].status)]
+        ids, has_more = cursor.window(there, numbers)
         return [held[name] for name in ids], has_more
 
     async def count_files(self, store_id: str, file_ids: Sequence[str]) -> dict[str, int]:
