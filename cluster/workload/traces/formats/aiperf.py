@@ -28,13 +28,14 @@ UNUSED = (*_TURN_UNUSED, *mooncake.UNUSED)
 def parse(row: Row, item: Item, notes: Notes) -> Iterator[Recorded]:
     if row.get("turns") is None:
         words = ("text", "texts", *_MEDIA)
-        if all(row.get(key) is None for key in words):
+        if all(row.values.get(key) is None for key in words):
             yield from mooncake.parse(row, item, notes)
         else:
             yield from _turn(row, item, notes, 0, row.name("session_id"), is_alone=True)
         return
     turns = [Row(f"{row.where}: turns[{i}]", one) for i, one in enumerate(row.objects("turns"))]
     session = row.name("session_id") or f"line-{item.offset}"
+    notes.skipped += not turns
     for part, turn in enumerate(turns):
         notes.keys(turn.where, turn.values, _TURN_USED, _TURN_UNUSED)
         if not (part == 0 and len(turns) > 1 and _is_preface(turn.values)):
@@ -58,9 +59,20 @@ def said(value: Any, part: int) -> Said:
         if value.get("text") is None and value.get("texts") is None:
             return mooncake.said(value)
         return Said((_message(value),))
-    turns = value["turns"]
-    has_preface = part == 1 and _is_preface(turns[0])
-    return Said(tuple(_message(turn) for turn in turns[0 if has_preface else part : part + 1]))
+    turns, first = value["turns"], part
+    # What is no request of its own stands before what is said next.
+    while first and (_asks_nothing(turns[first - 1]) or (first == 1 and _is_preface(turns[0]))):
+        first -= 1
+    said = [turn for turn in turns[first : part + 1] if _has_words(turn)]
+    return Said(tuple(_message(turn) for turn in said) if _has_words(turns[part]) else ())
+
+
+def _asks_nothing(turn: Any) -> bool:
+    return Row("", turn).length_or_none("output_length") == 0 or not _has_words(turn)
+
+
+def _has_words(turn: Any) -> bool:
+    return any(text.strip() for text in _texts(turn))
 
 
 def _is_preface(turn: Any) -> bool:

@@ -34,7 +34,9 @@ def parse(row: Row, item: Item, notes: Notes) -> Iterator[Recorded]:
         yield from _one(row, item, notes, 0, at_ns, row.name("session_id"))
         return
     session, delay_ns = row.name("session_id") or f"line-{item.offset}", 0
-    for part, values in enumerate(row.objects("sub_requests")):
+    subs = row.objects("sub_requests")
+    notes.skipped += not subs
+    for part, values in enumerate(subs):
         sub = Row(f"{row.where}: sub_requests[{part}]", values)
         notes.keys(sub.where, values, _SUB_USED, UNUSED)
         if part:

@@ -37,6 +37,8 @@ def parse(row: Row, item: Item, notes: Notes) -> Iterator[Recorded]:
             "input_length"
         )
     given = [key for key in ("input_length", *WORDS) if row.get(key) is not None]
+    if not given and row.values.get("text_input") is not None:
+        given = ["text_input"]  # an empty one, which asks for nothing
     if len(given) > 1:
         raise TraceError(f"{row.where}: has {' and '.join(given)}: only one can be the prompt")
     if given and given[0] != "input_length":

@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from cluster.workload.traces.errors import TraceError
@@ -44,22 +45,18 @@ class Table:
     def rows(self, path: Path, notes: Notes) -> Iterator[Recorded]:
         """Raises TraceError with file and line."""
         with closing(lines(path)) as pieces:  # an error's frame would keep the file open with them
-            reader = csv.DictReader((piece.text for piece in pieces), strict=True)
-            try:
-                yield from self._read(path, reader, notes)
-            except csv.Error as error:
-                raise TraceError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+            yield from self._read(_rows(path, (piece.text for piece in pieces)), notes)
 
-    def _read(self, path: Path, reader: "csv.DictReader[str]", notes: Notes) -> Iterator[Recorded]:
-        columns = [(name or "").strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        self._check(path, columns)
-        notes.keys(f"{path}:1", columns, self.used, self.unused)
-        for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if None in cells:
+    def _read(self, found: Iterator[tuple[str, list[str]]], notes: Notes) -> Iterator[Recorded]:
+        where, header = next(found)
+        columns = [name.strip() for name in header]
+        self._check(where, columns)
+        notes.keys(where, columns, self.used, self.unused)
+        for where, cells in found:
+            if len(cells) > len(columns):
                 raise TraceError(f"{where}: has more fields than the {len(columns)} columns")
-            if (row := self._row(Row(where, cells), notes)) is not None:
+            values = dict(zip_longest(columns, cells))
+            if (row := self._row(Row(where, values), notes)) is not None:
                 yield row
 
     def _row(self, row: Row, notes: Notes) -> Recorded | None:
@@ -77,16 +74,16 @@ class Table:
         session = row.name(self.session) if self.session else ""
         return Recorded(row.where, at_ns, num_input, num_output, session=session, history="whole")
 
-    def _check(self, path: Path, columns: list[str]) -> None:
+    def _check(self, where: str, columns: list[str]) -> None:
         missing = [column for column in self.needed if column not in columns]
         if missing:
             raise TraceError(
-                f"{path}:1: lacks column {', '.join(missing)}: {self.name} begins with "
+                f"{where}: lacks column {', '.join(missing)}: {self.name} begins with "
                 f"{','.join(self.needed)}"
             )
         twice = next((c for c in columns if columns.count(c) > 1), None)
         if twice is not None:
-            raise TraceError(f"{path}:1: has column {twice!r} twice: one of them must go")
+            raise TraceError(f"{where}: has column {twice!r} twice: one of them must go")
 
 
 TABLES = (
@@ -106,6 +103,22 @@ TABLES = (
 FORMATS = tuple(
     Format(table.name, f"CSV with {', '.join(table.needed)}", table.rows) for table in TABLES
 )
+
+
+def _rows(path: Path, texts: Iterator[str]) -> Iterator[tuple[str, list[str]]]:
+    """Where each row stands, and its cells; empty lines are passed over. A file of
+    those alone has one row without cells. Raises TraceError.
+    """
+    reader, is_empty = csv.reader(texts, strict=True), True
+    try:
+        for cells in reader:
+            if len(cells) > 1 or "".join(cells).strip():
+                is_empty = False
+                yield f"{path}:{reader.line_num}", cells
+    except csv.Error as error:
+        raise TraceError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+    if is_empty:
+        yield f"{path}:1", []
 
 
 def table_of(columns: list[str]) -> str | None:
