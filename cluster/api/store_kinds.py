@@ -78,10 +78,10 @@ class StoreList(Kind[Facts]):
 class StoreAdd(Kind[StoreIs]):
     """Index documents: (file id, filename) each, and the text of each by its index, in UTF-8: as
     bytes, since escaping and reading megabytes of JSON holds an event loop. A file that is there,
-    or being added, is not added again.
+    or being added, is not added again: it gets the attributes, and must be cut as it is.
 
-    attributes   of each that has any, by file id
-    chunking     of each that is cut by tokens: (of a passage, of them those of the next one too)
+    attributes   of each that somebody gave any, by file id
+    chunking     the same: tokens of a passage, and of them those of the next one too; or 0, 0
     waits        answered when all can be found, or none; else at once, and each is on its own
     """
 

@@ -28,8 +28,9 @@ async def _text(desk: Desk, file: StoredFile) -> str:
 
 
 async def attach(desk: Desk, store_id: str, wanted: Sequence[Wanted]) -> StoreInfo:
-    """Begin to index them; what is indexed, or on its way, stays as it is. Raises as `check_files`,
-    and QueueFull; then none has begun.
+    """Begin to index them; what is indexed, or on its way, gets the attributes alone. Raises as
+    `check_files`, InvalidRequest for such a one that is to be cut otherwise, and QueueFull; then
+    none has begun.
     """
     found = await check_files(desk, wanted)
     for file, _ in found:  # it may have been deleted meanwhile

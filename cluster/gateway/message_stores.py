@@ -20,7 +20,7 @@ from cluster.api.store_kinds import (
     StoreList,
     StoreSearch,
 )
-from cluster.gateway.store_client import BY_LINES, Document, FileInfo, SearchHit, StoreInfo
+from cluster.gateway.store_client import Document, FileInfo, SearchHit, StoreInfo
 from workers.wire.kind import Kind
 
 A = TypeVar("A")
@@ -163,11 +163,11 @@ def _rows(documents: Sequence[Document]) -> list[tuple[str, str, str]]:
 
 
 def _attributes(documents: Sequence[Document]) -> dict[str, Any]:
-    return {d.file_id: dict(d.attributes) for d in documents if d.attributes}
+    return {d.file_id: dict(d.attributes) for d in documents if d.attributes is not None}
 
 
 def _chunking(documents: Sequence[Document]) -> dict[str, Sequence[int]]:
-    return {d.file_id: d.chunking for d in documents if d.chunking != BY_LINES}
+    return {d.file_id: d.chunking for d in documents if d.chunking is not None}
 
 
 def _store(told: StoreIs) -> StoreInfo:

@@ -50,13 +50,15 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to be split into passages and indexed."""
+    """A text to be split into passages and indexed. None where nobody says: no attributes, by lines
+    and paragraphs, or those that it has.
+    """
 
     file_id: str
     filename: str
     text: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    chunking: Sequence[int] = BY_LINES
+    attributes: Mapping[str, Any] | None = None
+    chunking: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,9 @@ class StoreClient(Protocol):
     async def begin_files(
         self, store_id: str, documents: Sequence[Document], created_s: int
     ) -> StoreInfo:
-        """Begin to index documents, each on its own; those that are there, or on their way, are
-        left as they are. Raises QueueFull, and then none has begun.
+        """Begin to index documents, each on its own; those that are there, or on their way, get
+        the attributes alone. Raises QueueFull, or InvalidRequest where one of these is to be cut
+        otherwise than it was, and then none has begun.
         """
         ...
 

@@ -1,7 +1,7 @@
 """What is asked about vector stores: bodies, field by field. Raises InvalidRequest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cluster.gateway.fields import Fields
@@ -26,11 +26,11 @@ RANKERS = ("auto", "default-2024-11-15", "none")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file, with its attributes, and how it is cut into passages."""
+    """A file, with its attributes, and how it is cut into passages; None where nobody says."""
 
     file_id: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    chunking: tuple[int, int] = BY_LINES
+    attributes: Mapping[str, Any] | None = None
+    chunking: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ def read_metadata(fields: Fields) -> dict[str, str] | None:
     return pairs
 
 
-def read_attributes(given: object, where: str = "attributes") -> dict[str, Any]:
-    """Texts, numbers and truth values by name."""
+def read_attributes(given: object, where: str = "attributes") -> dict[str, Any] | None:
+    """Texts, numbers and truth values by name; None where there is none."""
     if given is None:
-        return {}
+        return None
     pairs = _read_pairs(where, given)
     for key, value in pairs.items():
         if not isinstance(value, str | int | float):
@@ -132,7 +132,7 @@ def read_batch(fields: Fields, most: int) -> list[Wanted]:
     chunking = read_chunking(fields)
     wanted = [Wanted(file_id, shared, chunking) for file_id in file_ids]
     if files is not None:
-        if file_ids or shared or chunking != BY_LINES:
+        if file_ids or shared or chunking not in (None, BY_LINES):
             text = "files says of each file what file_ids, attributes and chunking_strategy do"
             raise InvalidRequest(f"{text}: leave those out", param="files")
         if not isinstance(files, list) or len(files) > most:
@@ -153,11 +153,11 @@ def read_file(given: object, where: str = "") -> Wanted:
     return wanted
 
 
-def read_chunking(fields: Fields) -> tuple[int, int]:
-    """Tokens of a passage, and those that the next one repeats."""
+def read_chunking(fields: Fields) -> tuple[int, int] | None:
+    """Tokens of a passage, and those that the next one repeats; None where nobody says."""
     given = fields.take("chunking_strategy")
     if given is None:
-        return BY_LINES
+        return None
     where = fields.name("chunking_strategy")
     strategy = Fields(given, where)
     kind = strategy.take("type")

@@ -15,7 +15,7 @@ from cluster.retrieval.passages import Passage
 from cluster.router.additions import Addition, Additions, Embed
 from cluster.router.admission import find_store
 from cluster.router.ledger import Ledger
-from cluster.router.machine.store_events import FileEnded, FilesBegun
+from cluster.router.machine.store_events import FileChanged, FileEnded, FilesBegun
 from cluster.router.machine.store_state import (
     CANCELLED,
     FAILED,
@@ -26,6 +26,7 @@ from cluster.router.machine.store_state import (
 from cluster.router.splitting import Whole, split
 from cluster.router.wire import NEVER_NS
 from cluster.text.tokenizer import Tokenizer
+from configs.outside import shown
 from workers.errors import Cancelled, InvalidRequest, NotFound, PerfuseError, QueueFull
 from workers.host.credits import Credits
 from workers.host.mailbox import Mailbox
@@ -41,11 +42,15 @@ INVALID_FILE, SERVER_ERROR = "invalid_file", "server_error"
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """A file to be added; `text` is UTF-8."""
+    """A file to be added; `text` is UTF-8. Whether somebody said which attributes it has, and how
+    it is cut.
+    """
 
     file_id: str
     file: StoreFile
     text: NDArray[np.uint8]
+    gives_attributes: bool = False
+    gives_chunking: bool = False
 
 
 class Indexing:
@@ -71,8 +76,7 @@ class Indexing:
         answered before they are added. Raises QueueFull, and then none has begun.
         """
         store = find_store(self._ledger.state, store_id)
-        new = self._new(store, arriving)
-        self._begin(store, new)
+        new = self._taken_in(store, arriving)
         for one in new:
             self._start(store, [one], NEVER_NS)
         await self._ledger.committed()
@@ -83,8 +87,7 @@ class Indexing:
     ) -> StoreState:
         """All together, until they can be found. Raises what kept them from it."""
         store = find_store(self._ledger.state, store_id)
-        new = self._new(store, arriving)
-        self._begin(store, new)
+        new = self._taken_in(store, arriving)
         waiting: list[Mailbox[PerfuseError | None]] = []
         if new:
             self._start(store, new, deadline_ns)
@@ -97,6 +100,21 @@ class Indexing:
                 raise error
         await self._ledger.committed()
         return store
+
+    def _taken_in(self, store: StoreState, arriving: Sequence[Arriving]) -> list[Arriving]:
+        """Those that are to be added. Others have the attributes that were given from now on."""
+        new = self._new(store, arriving)
+        begun = {one.file_id for one in new}
+        there = [one for one in arriving if one.file_id not in begun]
+        for one in there:
+            if one.gives_chunking:
+                _check_cut(one.file_id, store.files[one.file_id], one.file)
+        self._begin(store, new)
+        for one in there:
+            if one.gives_attributes:
+                now_ns, given = self._node.clock.now(), one.file.attributes
+                self._ledger.happened(FileChanged(now_ns, store.store_id, one.file_id, given))
+        return new
 
     def _new(self, store: StoreState, arriving: Sequence[Arriving]) -> list[Arriving]:
         names = [one.file_id for one in arriving]
@@ -207,3 +225,20 @@ class Indexing:
             if file_id in store.files and store.files[file_id].status == IN_PROGRESS:
                 self._end(store, file_id, CANCELLED)
         await self._ledger.committed()
+
+
+def _check_cut(file_id: str, there: StoreFile, given: StoreFile) -> None:
+    """Raises InvalidRequest where a file that is there is to be cut otherwise."""
+    if (there.chunk_tokens, there.chunk_overlap) == (given.chunk_tokens, given.chunk_overlap):
+        return
+    raise InvalidRequest(
+        f"chunking_strategy is {_cut(given)}, but file {shown(file_id)} is in the store already, "
+        f"cut {_cut(there)}: leave it out, or take the file out of the store first",
+        param="chunking_strategy",
+    )
+
+
+def _cut(file: StoreFile) -> str:
+    if not file.chunk_tokens:
+        return "'auto'"
+    return f"'static' ({file.chunk_tokens} tokens, {file.chunk_overlap} of them overlapping)"

@@ -93,6 +93,8 @@ class StoreControl:
                     chunk_overlap=content.chunking.get(file_id, (0, 0))[1],
                 ),
                 content.texts[str(index)],
+                gives_attributes=file_id in content.attributes,
+                gives_chunking=file_id in content.chunking,
             )
             for index, (file_id, name) in enumerate(content.documents)
         ]

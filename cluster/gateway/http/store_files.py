@@ -64,7 +64,7 @@ def _add_one_file(app: APIRouter, desk: Desk) -> None:
         fields = await read_fields(request, desk)
         if not fields.has_had("attributes"):
             raise InvalidRequest("attributes is missing", param="attributes")
-        attributes = read_attributes(fields.take("attributes"))
+        attributes = read_attributes(fields.take("attributes")) or {}
         fields.refuse_rest(frozenset(), {})
         await desk.client.change_file(store_id, file_id, attributes)
         return json_response(await _shown(desk, store_id, file_id))

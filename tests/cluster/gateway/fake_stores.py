@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.api.cursor import Cursor, Places
-from cluster.gateway.store_client import STATUSES, Document, FileInfo, SearchHit, StoreInfo
+from cluster.gateway.store_client import (
+    BY_LINES,
+    STATUSES,
+    Document,
+    FileInfo,
+    SearchHit,
+    StoreInfo,
+)
 from cluster.retrieval.narrowing import fits
 from workers.errors import NotFound
 
@@ -62,6 +69,8 @@ class FakeStores:
             raise self.add_error
         for one in documents:
             known = self.held[store_id].get(one.file_id)
+            if known is not None and one.attributes is not None:
+                await self.change_file(store_id, one.file_id, one.attributes)
             if known is None or known.status in ("failed", "cancelled"):
                 self.num_added += 1
                 size = len(one.text.encode())
@@ -70,9 +79,9 @@ class FakeStores:
                     one.filename,
                     size,
                     created_s,
-                    one.attributes,
+                    one.attributes or {},
                     self.status,
-                    chunking=one.chunking,
+                    chunking=one.chunking or BY_LINES,
                 )
                 self.documents[store_id][one.file_id] = one
         return self._info(store_id)
@@ -89,7 +98,7 @@ class FakeStores:
         self._check(store_id)
         held = self.held[store_id]
         there = [name for name in file_ids or held if name in held]
-        numbers = {name: i for i, name in enumerate(file_ids)}
+        numbers: Mapping[str, int] = {name: i for i, name in enumerate(file_ids)}
         if not file_ids:
             numbers = self.places.setdefault(store_id, Places()).see(held)
         there = [name for name in there if status in ("", held[name].status)]

@@ -33,8 +33,8 @@ def test_batches_are_polled_listed_and_cancelled():
         assert again == batch
         listed = batches.list_files(batch.id, vector_store_id=store.id, order="asc", limit=3)
         shown = [(f.id, f.attributes) async for f in listed]
-        # What was there keeps what it was attached with.
-        assert shown == [(ids[0], {}), (ids[1], {}), (ids[2], {"part": 2}), (ids[3], {"part": 3})]
+        # What was there has the attributes that were given last.
+        assert shown == [(name, {"part": i}) for i, name in enumerate(ids)]
         listed = batches.list_files(batch.id, vector_store_id=store.id, filter="cancelled")
         assert [f.id async for f in listed] == [ids[3]]
         w.router.finish(store.id, ids[3], "failed", "server_error", "no")

@@ -27,6 +27,7 @@ def test_a_file_is_cut_as_it_is_asked():
     async def test(w):
         stores, store = w.openai.vector_stores, await w.openai.vector_stores.create(name="x")
         for strategy, right in (
+            (openai.omit, None),
             ({"type": "auto"}, (0, 0)),
             ({"type": "static", "static": sizes(800, 400)}, (800, 400)),
             ({"type": "static", "static": {"max_chunk_size_tokens": 101}}, (101, 50)),
@@ -35,7 +36,7 @@ def test_a_file_is_cut_as_it_is_asked():
             told = await stores.files.create(store.id, file_id=file.id, chunking_strategy=strategy)
             assert w.router.documents[store.id][file.id].chunking == right
             shown = told.chunking_strategy
-            assert shown.type == ("static" if right[0] else "other")
+            assert shown.type == ("static" if right and right[0] else "other")
         file = await upload(w)
         made = await stores.create(file_ids=[file.id], chunking_strategy=strategy)
         assert w.router.documents[made.id][file.id].chunking == (101, 50)

@@ -173,3 +173,30 @@ def test_no_more_is_taken_in_than_is_held(monkeypatch: pytest.MonkeyPatch) -> No
         await settle(world)
 
     run(blueprint(NO_POOL), job)
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+def test_one_that_is_attached_again_gets_its_attributes_and_is_not_cut_anew(is_ended: bool) -> None:
+    async def job(world: VirtualWorld) -> None:
+        client, store = world.client, (await world.client.create_store("s")).store_id
+        text = document().text
+        await client.begin_files(store, [Document("f1", "f", text, {"year": 1}, (200, 50))], 0)
+        if is_ended:
+            await ended(world, store)
+        other = document("f2")
+        for chunking, cut in (((0, 0), "'auto'"), ((200, 40), r"'static' \(200 tokens, 40 of")):
+            wrong = Document("f1", "f", text, {"year": 2}, chunking)
+            with pytest.raises(InvalidRequest, match=f"chunking_strategy is {cut}.* cut 'static'"):
+                await client.begin_files(store, [other, wrong], 0)
+        (file,) = await files(world, store)  # none has begun, nothing has changed
+        assert (file.attributes, file.chunking) == ({"year": 1}, (200, 50))
+        await client.begin_files(store, [other, Document("f1", "f", text, {"year": 3})], 0)
+        await client.begin_files(store, [Document("f1", "f", text, None, (200, 50))], 0)
+        file = await ended(world, store)
+        assert (file.attributes, file.chunking) == ({"year": 3}, (200, 50))
+        await client.begin_files(store, [Document("f1", "f", text, {})], 0)
+        assert [file.attributes for file in await files(world, store)] == [{}, {}]
+        assert (await ended(world, store, "f2")).status == "completed"
+        await settle(world)
+
+    run(blueprint(NO_POOL), job)
