@@ -35,13 +35,15 @@ class Keys:
         there with another value than the expected one.
         """
         found = self.values.get(key, expected)
-        if found != expected:
+        # true is no 1, though Python says so.
+        if found != expected or isinstance(found, bool) != isinstance(expected, bool):
             raise self.error(key, found, why)
 
     def one_of(self, key: str, *right: object) -> None:
         """Refuse a value that is neither absent, null nor one of these."""
         found = self.values.get(key)
-        if found is not None and found not in right:
+        is_right = any(found == one and type(found) is type(one) for one in right)
+        if found is not None and not is_right:
             raise self.error(key, found, f"it must be {' or '.join(map(str, right))}, or absent")
 
     def count(self, *names: str, most: int = WHOLE_MAX) -> int:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from configs.checkpoint_files import CheckpointError, read_json
 from configs.families.keys import Keys
 from configs.families.skipped import UnclearSkip, skipped
-from configs.families.unknown import is_off
+from configs.families.unknown import asks_for_nothing, is_off
 from configs.fp8 import Fp8
 from configs.model_config import ModelConfig
 from configs.outside import shown
@@ -192,5 +192,5 @@ def _check(keys: Keys, *known: str) -> None:
             right = "it must be null: KV is kept in the numbers of model.kv_cache_dtype"
             raise keys.error(name, keys.values[name], right)
     for name, value in keys.values.items():
-        if name not in _ANY and name not in known and not is_off(value):
+        if name not in _ANY and name not in known and not asks_for_nothing(name, value):
             raise keys.error(name, value, "it is not known of fp8 weights: it must be absent")

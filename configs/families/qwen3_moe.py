@@ -53,6 +53,11 @@ def _refuse(keys: Keys) -> None:
     window = values.get("sliding_window")
     if window is not None and values.get("use_sliding_window", True):
         raise keys.error("sliding_window", window, "it must be null: attention is full")
+    if "sliding_window" not in values and values.get("use_sliding_window"):
+        right = (
+            "it must be false, or sliding_window null: without that key a window has 4096 tokens"
+        )
+        raise keys.error("use_sliding_window", values["use_sliding_window"], right)
     if values.get("mlp_only_layers"):
         right = "it must be empty: every layer must be sparse (a mixture of experts)"
         raise keys.error("mlp_only_layers", values["mlp_only_layers"], right)

@@ -33,7 +33,8 @@ def read_rope(keys: Keys, *more: str) -> tuple[float, Yarn | None]:
         raise inner.error(name, kind, 'it must be "yarn", or "default" for no scaling')
     known = (*_KNOWN, *more)
     for key, value in inner.values.items():
-        if key not in known and not (key == "partial_rotary_factor" and value == 1):
+        is_whole = key == "partial_rotary_factor" and value == 1 and value is not True
+        if key not in known and not is_whole:
             right = f"it must be absent: YaRN is computed from {', '.join(known[3:])}"
             raise inner.error(key, value, right)
     return theta, _yarn(inner, keys) if kind == "yarn" else None
@@ -110,7 +111,7 @@ def _mscale(scaling: Keys) -> tuple[float | None, float | None]:
             right = "mscale must be there as well, or neither of them"
             raise scaling.error("mscale_all_dim", values["mscale_all_dim"], right)
         return scaling.number("mscale"), scaling.number("mscale_all_dim")
-    if values.get("mscale") not in (None, 1):
+    if values.get("mscale") not in (None, 1) or values.get("mscale") is True:
         right = "mscale_all_dim must be there as well, or neither of them"
         raise scaling.error("mscale", values["mscale"], right)
     return None, None
