@@ -13,6 +13,7 @@ from starlette.types import Receive
 from cluster.gateway.desk import Desk
 from cluster.gateway.errors import BodyTimeout, BodyTooLarge
 from cluster.gateway.fields import Fields
+from cluster.gateway.values import check_parts
 from workers.errors import Cancelled, InvalidRequest
 from workers.host.aside import Aside, at_once
 
@@ -52,7 +53,8 @@ async def read_json(request: Request, max_bytes: int, timeout_s: float) -> objec
 
 
 def json_of(raw: bytes) -> object:
-    """Raises InvalidRequest on what is not JSON."""
+    """Raises InvalidRequest on what is not JSON, or has too many parts."""
+    check_parts(raw)
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -25,8 +25,13 @@ _DELAYS_S = (0.002, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0)
 class Connection(H11Protocol):
     """`is_stream`: comments may stand between what its present response sends."""
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
+    def __init__(self, *arguments: Any, head_timeout_s: float, **more: Any) -> None:
+        """head_timeout_s   for a request's first line and headers to arrive; what comes behind them
+        has its own
+        """
         super().__init__(*arguments, **more)
+        self._head_timeout_s = head_timeout_s
+        self._head_timer: asyncio.TimerHandle | None = None
         self.is_stream = False
         self._has_ended = False
         self._ahead: _Ahead | None = None
@@ -52,8 +57,36 @@ class Connection(H11Protocol):
         self._begin_looking()
         return True
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def _watch_head(self) -> None:
+        """From the first byte of a request, or the connection's beginning, until it is known what
+        is asked. Between requests uvicorn's timer runs.
+        """
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+            self._end_head()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._head_timeout_s, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.conn.their_state is h11.IDLE:
+            self.transport.close()
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_looking()
+        self._end_head()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
@@ -32,7 +33,7 @@ class GatewayServer:
         self._serving: asyncio.Task[None] | None = None
         config = uvicorn.Config(
             make_app(self.desk),
-            http=Connection,
+            http=partial(Connection, head_timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             log_config=None,  # logging belongs to whoever runs this process
