@@ -187,10 +187,12 @@ class FileRead(Kind[Facts]):
 @kind("store_search")
 @dataclass(frozen=True, slots=True)
 class StoreSearch(Kind[Facts]):
-    """The best passages for a query, for a user; of files that `narrowing` fits, if it is given."""
+    """The best passages for any of these queries, for a user, each once; of files that `narrowing`
+    fits, if it is given.
+    """
 
     store_id: Text
-    query: Text
+    queries: Texts
     top_k: Count
     narrowing: Annotated[Mapping[str, Any] | None, plain()] = None
     takes_credit: ClassVar[bool] = False

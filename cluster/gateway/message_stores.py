@@ -130,7 +130,18 @@ class MessageStores:
     async def search(
         self, store_id: str, query: str, top_k: int, narrowing: Mapping[str, Any] | None = None
     ) -> Sequence[SearchHit]:
-        facts = (await self._call(StoreSearch(store_id, query, top_k, narrowing))).facts
+        """`search_any` of one."""
+        return await self.search_any(store_id, [query], top_k, narrowing)
+
+    async def search_any(
+        self,
+        store_id: str,
+        queries: Sequence[str],
+        top_k: int,
+        narrowing: Mapping[str, Any] | None = None,
+    ) -> Sequence[SearchHit]:
+        asked = StoreSearch(store_id, tuple(queries), top_k, narrowing)
+        facts = (await self._call(asked)).facts
         return [
             SearchHit(
                 hit["text"],

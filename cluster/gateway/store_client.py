@@ -135,8 +135,14 @@ class StoreClient(Protocol):
         """Its passages, in order."""
         ...
 
-    async def search(
-        self, store_id: str, query: str, top_k: int, narrowing: Mapping[str, Any] | None = None
+    async def search_any(
+        self,
+        store_id: str,
+        queries: Sequence[str],
+        top_k: int,
+        narrowing: Mapping[str, Any] | None = None,
     ) -> Sequence[SearchHit]:
-        """The `top_k` nearest passages, best first; of files that `narrowing` fits."""
+        """The `top_k` passages that are nearest to any of the queries, each once, best first; of
+        files that `narrowing` fits.
+        """
         ...

@@ -17,7 +17,7 @@ from workers.wire.kinds.memory import Hits, Search
 # An embedder has each n-gram of a text in memory at once: 30 MB for this.
 QUERY_CHARS_MAX = 1 << 18
 
-Query = NDArray[np.float32]  # [1, dim]
+Queries = NDArray[np.float32]  # [queries, dim]
 
 
 def check_query(query: str) -> None:
@@ -34,30 +34,33 @@ async def find(
     wire: Wire,
     servers: Sequence[str],
     store: StoreState,
-    query: Query,
+    queries: Queries,
     top_k: int,
     deadline_ns: int,
     request_id: str,
     narrowing: Narrowing | None = None,
-) -> list[Hit]:
-    """The best `top_k` passages of the store's files, or of those that fit `narrowing`, the best
-    first. Raises DeadlineExceeded.
+) -> list[list[Hit]]:
+    """For each query the best `top_k` passages of the store's files, or of those that fit
+    `narrowing`, the best first. Raises DeadlineExceeded.
 
     Passages of files that are being added, could not be, or went, are with the servers and nobody's
     to find: where they take others' places, more are asked for.
     """
     spans = spans_of(store, narrowing)
     if narrowing is not None and not spans:
-        return []
+        return [[] for _ in queries]
     first = np.array([span[0] for span in spans], np.int64)
     stop = first + np.array([span[1] for span in spans], np.int64)
     asked = top_k
     while True:
-        search = Search(store.store_id, asked, query, first, stop)
-        hits = await _ask(wire, servers, search, deadline_ns, request_id)
-        found = [hit for hit in hits if store.has(hit.passage_id)]
-        if len(found) >= top_k or len(hits) < asked:
-            return found[:top_k]
+        search = Search(store.store_id, asked, queries, first, stop)
+        told = await _ask(wire, servers, search, deadline_ns, request_id)
+        found = [[hit for hit in hits if store.has(hit.passage_id)] for hits in told]
+        if all(
+            len(there) >= top_k or len(hits) < asked
+            for there, hits in zip(found, told, strict=True)
+        ):
+            return [there[:top_k] for there in found]
         asked *= 2
 
 
@@ -71,14 +74,15 @@ def spans_of(store: StoreState, narrowing: Narrowing | None) -> list[Span]:
 
 async def _ask(
     wire: Wire, servers: Sequence[str], search: Search, deadline_ns: int, request_id: str
-) -> list[Hit]:
-    """All servers at once."""
+) -> list[list[Hit]]:
+    """All servers at once; what they have together, query by query."""
     pending: list[Pending[Hits]] = []
     try:
         for server in servers:
             call = await wire.ask_hits(server, search, deadline_ns, request_id)
             pending.append(call)
-        return merge([list((await call.reply()).hits[0]) for call in pending], search.top_k)
+        told = [(await call.reply()).hits for call in pending]
+        return [merge(parts, search.top_k) for parts in zip(*told, strict=True)]
     finally:
         for call in pending:
             call.abandon()

@@ -157,7 +157,7 @@ class StoreControl:
         with self._for_servers.one_more():
             hits = await self._stores.search(
                 asked.store_id,
-                asked.query,
+                asked.queries,
                 asked.top_k,
                 message.deadline_ns,
                 narrowing=asked.narrowing,

@@ -16,6 +16,7 @@ from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
 from cluster.retrieval.narrowing import Narrowing
 from cluster.retrieval.passages import Passage
+from cluster.retrieval.spread import merge
 from cluster.router.additions import Addition, Additions
 from cluster.router.admission import find_store
 from cluster.router.indexing import Indexing
@@ -195,29 +196,35 @@ class Stores:
         wanted = request.retrieval
         assert wanted is not None, f"{request.request_id} asks for no passages"
         query = retrieval_query(request)
-        hits = await self.search(wanted.store, query, wanted.top_k, deadline_ns, request.request_id)
+        hits = await self.search(
+            wanted.store, [query], wanted.top_k, deadline_ns, request.request_id
+        )
         return tuple(hit.text for hit in hits)
 
     async def search(
         self,
         store_id: str,
-        query: str,
+        queries: Sequence[str],
         top_k: int,
         deadline_ns: int,
         request_id: str = "",
         narrowing: Narrowing | None = None,
     ) -> list[Hit]:
-        """The best `top_k` passages of all servers, of files that `narrowing` fits."""
+        """The best `top_k` passages of all servers for any of the queries, each once, of files that
+        `narrowing` fits. A server reads its vectors once for all of them.
+        """
         store = self.get(store_id)
-        check_query(query)
+        for query in queries:
+            check_query(query)
         if not 1 <= top_k <= TOP_K_MAX:
             raise InvalidRequest(
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
-        queries = await self._embed(store, [query])
-        return await find(
-            self._wire, self.servers, store, queries, top_k, deadline_ns, request_id, narrowing
+        vectors = await self._embed(store, list(queries))
+        found = await find(
+            self._wire, self.servers, store, vectors, top_k, deadline_ns, request_id, narrowing
         )
+        return merge(found, top_k) if len(found) > 1 else found[0]
 
 
 def _is_whole(store: StoreState, collection: Collection) -> bool:

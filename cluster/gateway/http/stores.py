@@ -88,14 +88,8 @@ def _add_making(app: APIRouter, desk: Desk) -> None:
 
 async def _found(desk: Desk, store_id: str, asked: Asked) -> list[SearchHit]:
     """Of all queries together the best, each passage once."""
-    best: dict[str, SearchHit] = {}
-    for query in asked.queries:
-        for hit in await desk.client.search(store_id, query, asked.top_k, asked.narrowing):
-            known = best.get(hit.passage_id)
-            if hit.score >= asked.least and (known is None or known.score < hit.score):
-                best[hit.passage_id] = hit
-    # Python's sort keeps the order of equals: that of the first query.
-    return sorted(best.values(), key=lambda hit: -hit.score)[: asked.top_k]
+    hits = await desk.client.search_any(store_id, asked.queries, asked.top_k, asked.narrowing)
+    return [hit for hit in hits if hit.score >= asked.least]
 
 
 def _shown(desk: Desk, store: StoreInfo) -> dict[str, Any]:

@@ -160,9 +160,9 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (stores.FilesCancel("vs_1", ("f",)), 4 + 1),
     (stores.FileRead("vs_1", "f", 7, 9), 4 + 1 + 8 + 4),
     (stores.StoreList(), 0),
-    (stores.StoreSearch("vs_1", "who?", 3), 4 + 4 + 4),
+    (stores.StoreSearch("vs_1", ("who?",), 3), 4 + 4 + 4),
     (
-        stores.StoreSearch("vs_1", "who?", 3, {"type": "eq", "key": "k", "value": 1}),
+        stores.StoreSearch("vs_1", ("who?",), 3, {"type": "eq", "key": "k", "value": 1}),
         4 + 4 + 4 + 2 + 1 + 8,
     ),
 ]

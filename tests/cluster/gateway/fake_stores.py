@@ -137,8 +137,21 @@ class FakeStores:
         self._check_file(store_id, file_id)
         return [self.documents[store_id][file_id].text]
 
-    async def search(
-        self, store_id: str, query: str, top_k: int, narrowing: Mapping[str, Any] | None = None
+    async def search_any(
+        self,
+        store_id: str,
+        queries: Sequence[str],
+        top_k: int,
+        narrowing: Mapping[str, Any] | None = None,
+    ) -> list[SearchHit]:
+        found: dict[str, SearchHit] = {}
+        for query in queries:
+            for hit in self._hits(store_id, query, narrowing):
+                found.setdefault(hit.passage_id, hit)
+        return list(found.values())[:top_k]
+
+    def _hits(
+        self, store_id: str, query: str, narrowing: Mapping[str, Any] | None
     ) -> list[SearchHit]:
         self._check(store_id)
         held, hits = self.held[store_id], []
@@ -149,7 +162,7 @@ class FakeStores:
                 hits.append(
                     SearchHit(one.text, 0.5, one.file_id, one.filename, passage_id, attributes)
                 )
-        return hits[:top_k]
+        return hits
 
     def _check(self, store_id: str) -> None:
         if store_id not in self.infos:

@@ -49,7 +49,7 @@ def found(servers: Servers, store: StoreState, top_k: int, narrowing: Any = None
     wire: Any = servers
     return [
         hit.passage_id
-        for hit in asyncio.run(find(wire, names, store, query, top_k, 10**9, "r", narrowing))
+        for hit in asyncio.run(find(wire, names, store, query, top_k, 10**9, "r", narrowing))[0]
     ]
 
 

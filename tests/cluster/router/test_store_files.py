@@ -200,3 +200,25 @@ def test_one_that_is_attached_again_gets_its_attributes_and_is_not_cut_anew(is_e
         await settle(world)
 
     run(blueprint(NO_POOL), job)
+
+
+def test_several_queries_are_one_search() -> None:
+    """Each passage once, with its best score, the best first."""
+
+    async def job(world: VirtualWorld) -> None:
+        client, store = world.client, (await world.client.create_store("s")).store_id
+        await client.add_documents(store, [document(f"f{i}") for i in range(3)])
+        queries = [QUERY, "Card 7 of f1", QUERY]
+        best: dict[str, float] = {}
+        for query in queries:
+            for hit in await client.search(store, query, 9):
+                best[hit.passage_id] = max(best.get(hit.passage_id, 0.0), hit.score)
+        found = await client.search_any(store, queries, 9)
+        assert [hit.score for hit in found] == sorted(best.values(), reverse=True)[:9]
+        assert all(best[hit.passage_id] == hit.score for hit in found)
+        assert len({hit.passage_id for hit in found}) == 9
+        narrowing = {"type": "eq", "key": "year", "value": 1}
+        assert await client.search_any(store, queries, 9, narrowing) == []
+        await settle(world)
+
+    run(blueprint(NO_POOL), job)
