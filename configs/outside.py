@@ -22,6 +22,7 @@ DEPTH_MAX = 64
 # Integers are 64 bits wide wherever they go: arrays, frames, nanoseconds.
 INTEGER_MAX = (1 << 63) - 1
 DIGITS_MAX = 20
+_BITS_MAX = 128  # of integers that an error shows
 POWER_MAX = 400  # those of float64
 LINE_BYTES_MAX = MIB
 
@@ -157,7 +158,9 @@ def exact(number: str) -> Fraction:
 def shown(value: object) -> str:
     """A value for an error message: short, and of whatever depth or length."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > INTEGER_MAX:
-        return f"an integer of {value.bit_length()} bits"
+        if value.bit_length() > _BITS_MAX:
+            return f"an integer of {value.bit_length()} bits"
+        return f"{value}, an integer of {value.bit_length()} bits"
     return _SHORT.repr(value)
 
 
@@ -194,7 +197,7 @@ class _Refused(float):
 
     def __new__(cls, text: str) -> "_Refused":
         self = super().__new__(cls, "nan")
-        self.what, self.right = text[:40], "numbers must be finite"
+        self.what, self.right = text[:80], "numbers must be finite"
         return self
 
     what: str
@@ -209,7 +212,8 @@ def _finite(text: str) -> float:
 def _integer(text: str) -> float:
     if len(text) <= DIGITS_MAX:
         return int(text)
-    refused = _Refused(f"an integer of {len(text)} digits")
+    begun = f"{text[:DIGITS_MAX]}..., " if len(text) > 2 * DIGITS_MAX else f"{text}, "
+    refused = _Refused(f"{begun}an integer of {len(text)} digits")
     refused.right = f"at most {DIGITS_MAX} are read"
     return refused
 

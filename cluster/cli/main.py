@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster.cli import serve_options
-from cluster.cli.console import clear_errors, console, overrides
+from cluster.cli.console import clear_errors, console, overrides, warn
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
@@ -154,7 +154,10 @@ def index(
     from rich.progress import Progress
 
     from cluster.cli.index import index_folder
+    from cluster.retrieval.collection import passed_over
 
+    for path in passed_over(folder):
+        warn(f"{path}: is no file (a pipe, or a link to nothing): passed over")
     with clear_errors(), Progress(console=console) as progress:
         task = progress.add_task("embedding passages", total=None)
         made = index_folder(

@@ -6,6 +6,8 @@ weights 673 GB as fp8 (blocks of 128 x 128), computed in bf16
 h200-sxm   141 GB   6 devices   8,100,000 tokens of KV
 """
 
+import re
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -24,20 +26,25 @@ from configs.sizing import DeviceFit, Sizes, fits_of, sizes_of
 from workers.model.checkpoint import verify
 
 _BILLION = 1e9
+_SCENARIO = re.compile(r"\b(base|cluster|workload)\b[\"']?\s*:")
 
 
 def is_model(name: str) -> bool:
-    """Whether a name means a model's folder or its config.json, and no scenario."""
+    """Whether a name means a model's folder or its config.json, and no scenario, which may be JSON
+    too: a broken config.json is told as one.
+    """
     path = model_folder(name)
     if name in preset_names("scenario"):
         return False
-    if path.suffix != ".json":
+    if path.suffix.lower() != ".json":
         return path.is_dir() and (path / "config.json").exists()
+    if not path.is_file() or path.name.lower() == "config.json":
+        return path.is_file()
     try:
         text = read_text(path, JSON_BYTES_MAX)
     except (OSError, Unreadable):
-        return False
-    return '"architectures"' in text or '"model_type"' in text  # a scenario may be JSON, too
+        return True
+    return not _SCENARIO.search(text) or '"architectures"' in text or '"model_type"' in text
 
 
 def render_model(name: str) -> RenderableType:

@@ -43,6 +43,12 @@ class BodyTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class WrongEncoding(InvalidRequest):
+    """A packed body."""
+
+    code = "unsupported_encoding"
+
+
 class BodyTimeout(PerfuseError):
     """The body did not arrive in time."""
 
@@ -76,6 +82,7 @@ _STATUSES: dict[type[PerfuseError], int] = {
     PeerDead: 503,
     QueueFull: 429,
     UnknownRoute: 404,
+    WrongEncoding: 415,
     WrongMethod: 405,
 }
 

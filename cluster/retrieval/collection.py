@@ -2,6 +2,7 @@
 served by shards.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def documents(paths: Path | Sequence[Path]) -> list[tuple[str, Path]]:
         else:
             raise CollectionError(f"{path} does not exist: give a folder or files of text")
         for file_id in sorted(files):
+            _check_name(file_id)
             if file_id in found:
                 raise CollectionError(
                     f"{found[file_id]} and {files[file_id]} would both be file {file_id!r}"
@@ -96,6 +98,22 @@ def documents(paths: Path | Sequence[Path]) -> list[tuple[str, Path]]:
     return list(found.items())
 
 
+def passed_over(folder: Path) -> list[Path]:
+    """What is called like a text below a folder and is no file: pipes, links to nothing."""
+    if not folder.is_dir():
+        return []
+    named = (path for path in folder.rglob("*") if _is_named_so(folder, path))
+    return sorted(path for path in named if not path.is_file() and not path.is_dir())
+
+
+def _check_name(file_id: str) -> None:
+    try:
+        file_id.encode()
+    except UnicodeEncodeError as error:
+        text = f"{os.fsencode(file_id)!r:.200}: its name is not UTF-8: give it another"
+        raise CollectionError(text) from error
+
+
 def _is_there(path: Path) -> bool:
     """Whatever it is: a pipe or a device is refused when it is read."""
     try:
@@ -105,8 +123,12 @@ def _is_there(path: Path) -> bool:
 
 
 def _is_text(folder: Path, path: Path) -> bool:
+    return _is_named_so(folder, path) and path.is_file()
+
+
+def _is_named_so(folder: Path, path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.is_file() and not hidden and path.suffix.lower() in TEXT_SUFFIXES
+    return not hidden and path.suffix.lower() in TEXT_SUFFIXES
 
 
 def _read_text(path: Path) -> str:

@@ -44,7 +44,7 @@ def load_model(folder: str | Path) -> ModelConfig:
     is not computed, or sizes that fit no model.
     """
     given = Path(folder)
-    path = given if given.suffix == ".json" and given.is_file() else given / "config.json"
+    path = given if given.suffix.lower() == ".json" and given.is_file() else given / "config.json"
     try:
         values = read_json(path)
     except CheckpointError:

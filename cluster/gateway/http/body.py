@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from cluster.gateway.desk import Desk
-from cluster.gateway.errors import BodyTimeout, BodyTooLarge
+from cluster.gateway.errors import BodyTimeout, BodyTooLarge, WrongEncoding
 from cluster.gateway.fields import Fields
 from cluster.gateway.values import check_parts
 from workers.errors import Cancelled, InvalidRequest
@@ -34,8 +34,12 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
     """The whole body.
 
     Raises BodyTooLarge as soon as it is known, by the header or by what has come (chunked bodies
-    have no header); BodyTimeout; Cancelled if the client goes away.
+    have no header); WrongEncoding; BodyTimeout; Cancelled if the client goes away.
     """
+    encoding = request.headers.get("content-encoding", "").strip()
+    if encoding.lower() not in ("", "identity"):
+        text = f"content-encoding is {encoding!r:.80}: send the body as it is, without that header"
+        raise WrongEncoding(text)
     declared = request.headers.get("content-length")
     # h11 lets only digits pass; Python reads no more than 4,300 of them.
     if declared is not None and (len(declared) > 18 or int(declared) > max_bytes):
@@ -94,11 +98,19 @@ async def _parse_form(headers: Headers, raw: bytes) -> tuple[str, str, bytes]:
     try:
         form = await parser.parse()
     except (MultiPartException, ValueError) as error:  # ValueError: python-multipart's own
-        raise InvalidRequest(f"the form is malformed: {error!s:.200}") from error
+        raise InvalidRequest(f"the form is malformed: {_what_of(error)}") from error
     try:
         return await _fields(dict(form.multi_items()))
     finally:
         await form.close()
+
+
+def _what_of(error: Exception) -> str:
+    """The parser's own words: starlette has the same ones for all of them."""
+    cause = str(error.__cause__ or error)
+    if "header size exceeded" in cause:
+        return "a header of one of its parts is too long: is the file's name? 4,000 bytes are read"
+    return f"{cause:.200}"
 
 
 def _check_charset(kind: str) -> None:

@@ -13,6 +13,9 @@ from workers.errors import InvalidRequest
 
 NAME = "perfuse.name"  # key of the request's Name in the ASGI scope
 
+# Told before the body was read to its end.
+_UNREAD = (413, 415)
+
 log = logging.getLogger(__name__)
 
 
@@ -25,12 +28,12 @@ class ErrorResponse(Response):
         answer = reply(error, request_id)
         self._linger_bytes = linger_bytes
         headers = dict(answer.headers)
-        if answer.status in (408, 413):
+        if answer.status in (408, *_UNREAD):
             headers["connection"] = "close"
         super().__init__(answer.body, answer.status, headers, media_type="application/json")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.status_code != 413 or not self._linger_bytes:
+        if self.status_code not in _UNREAD or not self._linger_bytes:
             await super().__call__(scope, receive, send)
             return
         await send(

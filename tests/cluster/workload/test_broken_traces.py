@@ -1,6 +1,7 @@
 """What is wrong with a trace, or only strange: said once, with file and line."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -119,3 +120,13 @@ def test_a_wrong_question_keeps_no_file_open(tmp_path) -> None:
 def opened_in(folder: Path) -> list[str]:
     links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
     return [to for link in links if (to := os.readlink(link)).startswith(str(folder))]
+
+
+def test_an_object_over_several_lines_says_how_rows_stand(tmp_path) -> None:
+    row = json.dumps({"timestamp": 0, "input_length": 5, "output_length": 1}, indent=2)
+    with pytest.raises(TraceError, match=r"'timestamp', 'input_length', .* one a line, or in one"):
+        read(tmp_path, row)
+    with pytest.raises(TraceError, match=r"is not JSON: Extra data: .* stand one a line"):
+        read(tmp_path, row + "\n" + row)
+    result = json.dumps({"input_lens": [5], "output_lens": [1]}, indent=2)
+    assert lengths(read(tmp_path, result)) == [(0, 5, 1)]

@@ -15,8 +15,10 @@ from cluster.workload.traces.formats.json_rows import JsonRows
 from cluster.workload.traces.recorded import Format, Notes, Recorded, Said
 from cluster.workload.traces.source import Item, first_line, whole_json
 from cluster.workload.traces.values import Row, S
+from configs.outside import shown
 
 USED = ("prompt", "output_tokens")
+_ONE_A_LINE = "JSON objects stand one a line, or in one array"
 RESULTS = ("input_lens", "output_lens", "start_times")
 
 
@@ -45,7 +47,13 @@ def _custom(row: Row, item: Item, notes: Notes) -> Iterator[Recorded]:
 
 
 def _results(path: Path, notes: Notes) -> Iterator[Recorded]:
-    value = whole_json(path).value
+    try:
+        value = whole_json(path).value
+    except TraceError as error:
+        raise TraceError(f"{error}: {_ONE_A_LINE}") from error
+    if isinstance(value, dict) and not any(key in value for key in RESULTS):
+        found = ", ".join(shown(key) for key in list(value)[:12])
+        raise TraceError(f"{path}: is one object over several lines, with {found}: {_ONE_A_LINE}")
     lists = [value.get(key) for key in RESULTS] if isinstance(value, dict) else [None, None, None]
     inputs, outputs, starts = lists
     if not isinstance(inputs, list) or not isinstance(outputs, list):
