@@ -39,6 +39,10 @@ class Fields:
         """The raw value, taken out or not, or None."""
         return self._given.get(key)
 
+    def is_null(self, key: str) -> bool:
+        """Whether the body has it and says null: where that is more than leaving it out."""
+        return key in self._given and self._given[key] is None
+
     def take(self, key: str) -> Any:
         """The raw value, or None."""
         return self._left.pop(key, None)

@@ -39,6 +39,14 @@ def read_retrieval(fields: Fields, types: str) -> Retrieval | None:
     if not isinstance(stores, list) or len(stores) != 1 or not isinstance(stores[0], str):
         raise tool.wrong("vector_store_ids", stores, "a list with one vector store id")
     top_k = tool.integer("max_num_results", 3, 1, TOP_K_MAX) or 3
+    for key in ("filters", "ranking_options"):
+        if tool.has_had(key):
+            raise InvalidRequest(
+                f"{tool.name(key)} is {shown(tool.take(key))}: a generation looks at a whole "
+                "store: leave it out, or search with it (POST /v1/vector_stores/{id}/search) and "
+                "put what is found into the messages",
+                param=tool.name(key),
+            )
     tool.refuse_rest(frozenset(), {})
     return None if choice == "none" else Retrieval(stores[0], top_k)
 

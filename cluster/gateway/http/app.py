@@ -1,10 +1,13 @@
 """The application: routes, and one shape for every error."""
 
+from collections.abc import Iterable, Iterator
+
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp
 
 from cluster.gateway.desk import Desk
@@ -40,6 +43,21 @@ ROUTES = (
 )
 
 
+def _methods_of(app: FastAPI, request: Request) -> list[str]:
+    """Of all routes of its path: each is a route of its own, and the framework names the first."""
+    methods: set[str] = set()
+    for route in _leaves(app.routes):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)
+
+
+def _leaves(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        yield from (route,) if included is None else _leaves(included.routes)
+
+
 def make_app(desk: Desk) -> ASGIApp:
     # No generated documentation: bodies are checked by hand, so the framework knows no schema.
     app = FastAPI(
@@ -63,8 +81,8 @@ def make_app(desk: Desk) -> ASGIApp:
         elif error.status_code == 405:
             ours = WrongMethod(f"{what}: this route does not take {method}")
         response = await failed(request, ours)
-        if error.headers and "Allow" in error.headers:
-            response.headers["allow"] = error.headers["Allow"]
+        if error.status_code == 405:
+            response.headers["allow"] = ", ".join(_methods_of(app, request))
         return response
 
     app.add_exception_handler(PerfuseError, failed)

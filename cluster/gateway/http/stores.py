@@ -83,6 +83,8 @@ def _add_making(app: APIRouter, desk: Desk) -> None:
         store = await desk.client.change_store(store_id, name, metadata)
         if days is not None:
             desk.expiry.give(store_id, days, desk.now_s())
+        elif fields.is_null("expires_after"):
+            desk.expiry.drop(store_id)
         return json_response(_shown(desk, store))
 
 
