@@ -31,9 +31,10 @@ class GatewayServer:
         self._wanted_port = port
         self._port = 0
         self._serving: asyncio.Task[None] | None = None
+        connection = partial(Connection, head_timeout_s=settings.body_timeout_s)
         config = uvicorn.Config(
             make_app(self.desk),
-            http=partial(Connection, head_timeout_s=settings.body_timeout_s),  # type: ignore[arg-type]
+            http=connection,  # type: ignore[arg-type]  # makes one, as a class does
             ws="none",
             lifespan="off",
             log_config=None,  # logging belongs to whoever runs this process
