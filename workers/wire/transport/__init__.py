@@ -1,3 +1,3 @@
-"""Wires: memory and gRPC. A transport moves messages between nodes and reports a dead peer; it
+"""Wires: memory, gRPC and UCX. A transport moves messages between nodes and reports a dead peer; it
 does nothing else.
 """

@@ -30,7 +30,16 @@ from pathlib import Path
 from typing import Any
 
 from workers.errors import CorruptMessage, PeerDead
-from workers.wire.transport.base import Buffer, OnPayload, OnPeerDead, Payload
+from workers.wire.transport.base import (
+    CONNECT_TIMEOUT_S,
+    FLUSH_TIMEOUT_S,
+    MESSAGE_BYTES_MAX,
+    OUTBOX_BYTES,
+    Buffer,
+    OnPayload,
+    OnPeerDead,
+    Payload,
+)
 from workers.wire.transport.outbox import Outbox
 from workers.wire.transport.packet import unpack
 
@@ -52,11 +61,6 @@ if _is_ours:
 SERVICE, METHOD = "perfuse.v1.Wire", "Exchange"
 NODE, TOKEN, ADDRESS = "perfuse-node-bin", "perfuse-token-bin", "perfuse-address-bin"
 
-# One frame: 4096 tokens of DeepSeek-V3's hidden state (7168 values) in fp32 are 112 MiB.
-MESSAGE_BYTES_MAX = 256 * 1024 * 1024
-OUTBOX_BYTES = 16 * 1024 * 1024  # per peer: some milliseconds of a loopback's bandwidth
-CONNECT_TIMEOUT_S = 10.0  # wall time: a dozen processes that start at once on two cores take 1-2 s
-FLUSH_TIMEOUT_S = 1.0  # wall time that `close` gives to what is queued
 # A peer that is silent for this long is pinged: finds machines that vanished without a reset.
 KEEPALIVE_MS = 10_000
 

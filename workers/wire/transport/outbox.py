@@ -73,14 +73,20 @@ class Outbox:
 
     async def take(self) -> bytes:
         """The next packet, once there is one; what was taken before counts as written."""
+        while (packet := self.take_now()) is None:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        return packet
+
+    def take_now(self) -> bytes | None:
+        """The same for a writer that is called when it can write: None while there is none."""
         self._writing_bytes = 0
-        while not self._frames:
+        if not self._frames:
             for idle in self._idle:
                 if not idle.done():
                     idle.set_result(None)
             self._idle.clear()
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
+            return None
         taken = [self._frames.popleft()]
         size = len(taken[0])
         while self._frames and size + len(self._frames[0]) <= PACKET_BYTES:

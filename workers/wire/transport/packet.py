@@ -23,7 +23,7 @@ def pack(frames: Sequence[bytes]) -> bytes:
     return b"".join(parts[:-1])
 
 
-def unpack(packet: bytes) -> Iterator[Buffer]:
+def unpack(packet: Buffer) -> Iterator[Buffer]:
     """The frames of a packet, as views of it. Raises CorruptMessage where no whole frame begins."""
     if not packet:
         raise CorruptMessage("packet is empty: it should hold at least one frame")

@@ -5,14 +5,27 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
+
+import pytest
 
 from workers.wire.mail import Frames, Handover, Mail, WholeFrames
 from workers.wire.message import Message
 from workers.wire.transport.grpc import GrpcTransport
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
-KINDS = ("memory", "memory_through_frames", "grpc_tcp", "grpc_unix")
+NEEDS_UCX = pytest.mark.skipif(
+    find_spec("ucxx") is None, reason="needs the extra ucx: pip install 'perfuse[ucx]'"
+)
+KINDS: tuple[Any, ...] = (
+    "memory",
+    "memory_through_frames",
+    "grpc_tcp",
+    "grpc_unix",
+    pytest.param("ucx_tcp", marks=NEEDS_UCX),
+    pytest.param("ucx_unix", marks=NEEDS_UCX),
+)
 OUTBOX_BYTES = 256 * 1024
 TIMEOUT_S = 30.0  # a hang fails by this; nothing here waits for it
 
@@ -23,11 +36,14 @@ import tests.workers.wire.parcel, sys
 from dataclasses import replace
 from pathlib import Path
 from workers.wire.mail import Frames, Mail
-from workers.wire.transport.grpc import GrpcTransport
 
 async def main():
-    unix, folder = sys.argv[2] == "grpc_unix", Path(sys.argv[3])
-    mail = Mail(GrpcTransport(sys.argv[1], unix=unix, folder=folder), Frames())
+    name, kind, folder = sys.argv[1:]
+    if kind.startswith("ucx"):
+        from workers.wire.transport.ucx import UcxTransport as Made
+    else:
+        from workers.wire.transport.grpc import GrpcTransport as Made
+    mail = Mail(Made(name, unix=kind.endswith("unix"), folder=Path(folder)), Frames())
     waiting = []
     def on_message(message):
         if (turn := mail.send(message.source, replace(message))) is not None:
@@ -104,8 +120,12 @@ class Wires:
         if self.kind.startswith("memory"):
             codec = WholeFrames() if "frames" in self.kind else Handover()
             return Mail(MemoryTransport(self.network, name), codec)
-        unix = self.kind == "grpc_unix"
-        return Mail(GrpcTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
+        unix = self.kind.endswith("unix")
+        if self.kind.startswith("grpc"):
+            return Mail(GrpcTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
+        from workers.wire.transport.ucx import UcxTransport  # only here: it may not be installed
+
+        return Mail(UcxTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
 
     async def start(self, *names: str) -> list[Node]:
         started = []
@@ -148,5 +168,5 @@ class Wires:
 
 def queued_bytes(node: Node, peer: str) -> int:
     """What waits in the sender; nothing ever does in memory."""
-    wire = node.mail.transport
-    return wire.queued_bytes(peer) if isinstance(wire, GrpcTransport) else 0
+    wire: Any = node.mail.transport
+    return 0 if isinstance(wire, MemoryTransport) else int(wire.queued_bytes(peer))

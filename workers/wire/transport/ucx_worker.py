@@ -1,0 +1,232 @@
+"""A UCX worker that is driven by the event loop: it sleeps in epoll with all else that is waited
+for, and nothing polls.
+
+ucxx's own ways to make progress were left aside: its polling mode burns a core for each process;
+its thread hands every completion from thread to thread; and its blocking mode arms the worker once,
+never again after the first event, so a message may lie there until a timer looks (1 s), while
+whoever awaits a request spins. Here a turn goes on until there is nothing left to do and UCX agrees
+to be armed, which is its own protocol: progress until none, arm, sleep until the descriptor is
+readable. Then no message can lie unseen, and there is no timer to wait for.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from workers.wire.transport import ucx_library as ucx
+from workers.wire.transport.base import MESSAGE_BYTES_MAX, Buffer
+from workers.wire.transport.frame_arrays import ALIGNMENT_BYTES
+
+# What arrives for one tag: the bytes, or how many there would be if those are too many.
+OnBytes = Callable[[int, Buffer], None]
+OnOversized = Callable[[int, int], None]
+OnDone = Callable[[str], None]  # "", or why not
+
+MESSAGES_A_TURN = 64  # then the event loop's other callbacks get their turn
+TRIES = 4  # of arming: what arrived meanwhile is usually all
+FRUITLESS_TURNS = 50  # of them follow each other at once; then one a millisecond
+NAP_S = 0.001  # asyncio's finest
+ZEROED_BYTES_MAX = 64 * 1024  # a bytearray is cheaper up to here, though it is written twice
+TAG_BYTES = 8
+
+_ANY = ucx.TagMask(0)
+_ZERO = ucx.Tag(0)
+
+
+class UcxError(OSError):
+    """UCX says that a connection broke or could not be made: the one place of translation."""
+
+
+class UcxWorker:
+    """One node's end of all its links. Belongs to the event loop in which it is made.
+
+    devices   network devices that UCX may use (TCP, and shared memory where it reaches), as names
+              separated by commas; "": shared memory alone, and no port is opened
+    """
+
+    def __init__(self, devices: str, on_bytes: OnBytes, on_oversized: OnOversized) -> None:
+        shape = ucx.SHARED_MEMORY
+        if devices:
+            shape = {"TLS": f"tcp,{shape['TLS']}", "NET_DEVICES": devices}
+        features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
+        try:
+            context = ucx.UCXContext({**ucx.CONFIG, **shape}, features)
+            worker = ucx.UCXWorker(
+                context, enable_delayed_submission=False, enable_python_future=False
+            )
+            worker.init_blocking_progress_mode()
+        except ucx.UCXError as error:
+            raise OSError(f"UCX cannot start on devices {devices!r}: {error}") from error
+        self.address = bytes(memoryview(worker.address))
+        self._worker: Any = worker
+        self._on_bytes, self._on_oversized = on_bytes, on_oversized
+        # What is still coming in, and what came after it on the same link: tag -> in order.
+        self._coming: dict[int, deque[tuple[Any, Buffer]]] = {}
+        # What UCX still reads from, or still closes: (request, what it needs, whom to tell).
+        self._pending: list[tuple[Any, Any, OnDone | None]] = []
+        self._again: asyncio.Handle | None = None
+        self._num_fruitless = 0
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = worker.epoll_file_descriptor
+        self._loop.add_reader(self._descriptor, self.turn)
+        self._soon()
+
+    # -- links -------------------------------------------------------------------------------------
+
+    def connect(self, address: bytes, on_broken: Callable[[], None]) -> Any:
+        """The way to the worker at an address. Raises UcxError for one that leads nowhere."""
+        try:
+            known = ucx.UCXAddress.create_from_buffer(address)
+            endpoint = ucx.UCXEndpoint.create_from_worker_address(self._worker, known, True)
+        except (ucx.UCXError, ValueError) as error:
+            raise UcxError(f"{type(error).__name__}: {error}") from error
+        # UCX tells from within `progress`, where nothing may be closed.
+        endpoint.set_close_callback(self._loop.call_soon_threadsafe, (on_broken,))
+        self._soon()
+        return endpoint
+
+    def send(self, endpoint: Any, tag: Any, packet: bytes, on_sent: OnDone) -> bool:
+        """Hand UCX a packet; returns whether it is done with it, else tells `on_sent` later.
+
+        Raises UcxError if the connection is broken.
+        """
+        try:
+            request = endpoint.tag_send(ucx.Array(packet), tag)
+            if request.completed:
+                request.check_error()
+                return True
+        except ucx.UCXError as error:
+            raise UcxError(f"{type(error).__name__}: {error}") from error
+        self._pending.append((request, packet, on_sent))
+        self._soon()
+        return False
+
+    def disconnect(self, endpoint: Any) -> None:
+        """End a way at once; what UCX has not sent yet fails."""
+        endpoint.remove_close_callback()
+        try:
+            self._pending.append((endpoint.close(), endpoint, None))
+        except ucx.UCXError:
+            return  # it broke before
+        self._soon()
+
+    def close(self) -> None:
+        """Let go of all; safe to call twice."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        self._loop.remove_reader(self._descriptor)
+        if self._again is not None:
+            self._again.cancel()
+        for _ in range(100):  # closing by force needs a turn or two, whatever the peers do
+            if all(request.completed for request, _, _ in self._pending):
+                break
+            worker.progress()
+        self._pending.clear()
+        self._coming.clear()
+        worker.cancel_inflight_requests()
+
+    # -- progress ----------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Do all that can be done now, then sleep."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        num_done = 0
+        for _ in range(TRIES):
+            if self._worker is None:  # closed by what was delivered
+                return
+            self._worker.progress()
+            done = self._receive() + self._settle()
+            num_done += done
+            if self._worker is None:
+                return
+            if not done and self._worker.arm():
+                self._num_fruitless = 0
+                return
+        self._num_fruitless = 0 if num_done else self._num_fruitless + 1
+        if self._num_fruitless < FRUITLESS_TURNS:
+            self._soon()
+        else:  # it waits for a peer that has no room, and would not be told
+            self._again = self._loop.call_later(NAP_S, self.turn)
+
+    def _soon(self) -> None:
+        if self._again is None:
+            self._again = self._loop.call_soon(self.turn)
+
+    def _receive(self) -> int:
+        """Take what is there; returns how many were found or handed over."""
+        num_taken = 0
+        while num_taken < MESSAGES_A_TURN and self._worker is not None:
+            found = self._worker.tag_probe(_ZERO, _ANY, False)
+            if not found.matched:
+                break
+            num_taken += 1
+            self._take(found)
+        return num_taken + (self._deliver() if self._coming else 0)
+
+    def _take(self, found: Any) -> None:
+        tag, length = found.sender_tag, found.length
+        if length > MESSAGE_BYTES_MAX:
+            # Received into nothing, so that it is gone: UCX ends such a message as truncated.
+            request = self._worker.tag_recv(ucx.Array(bytearray(1)), tag)
+            self._pending.append((request, None, None))
+            self._on_oversized(tag.value, length)
+            return
+        buffer = _memory(length)
+        request = self._worker.tag_recv(ucx.Array(buffer), tag)
+        if tag.value in self._coming or not request.completed:
+            self._coming.setdefault(tag.value, deque()).append((request, buffer))
+        else:
+            self._hand_over(tag.value, request, buffer)
+
+    def _deliver(self) -> int:
+        """Hand over what has come in meanwhile, each link in its order; returns how many."""
+        number = 0
+        for tag, coming in list(self._coming.items()):
+            while coming and coming[0][0].completed:
+                number += 1
+                self._hand_over(tag, *coming.popleft())
+            if not coming:
+                self._coming.pop(tag, None)
+        return number
+
+    def _hand_over(self, tag: int, request: Any, buffer: Buffer) -> None:
+        try:
+            request.check_error()
+        except ucx.UCXError:
+            return  # its sender is gone, and its link says so
+        self._on_bytes(tag, buffer)
+
+    def _settle(self) -> int:
+        """Tell those whose requests are done; returns how many are."""
+        done = [entry for entry in self._pending if entry[0].completed]
+        if done:
+            self._pending = [entry for entry in self._pending if not entry[0].completed]
+        for request, _, on_done in done:
+            reason = ""
+            try:
+                request.check_error()
+            except ucx.UCXError as error:
+                reason = f"{type(error).__name__}: {error}"
+            if on_done is not None:
+                on_done(reason)
+        return len(done)
+
+
+def tag_of(value: bytes) -> Any:
+    """What UCX calls a tag."""
+    return ucx.Tag(int.from_bytes(value, "little"))
+
+
+def _memory(length: int) -> Buffer:
+    """Bytes to receive into; long ones are not written first, and aligned as arrays like it."""
+    if length <= ZEROED_BYTES_MAX:
+        return bytearray(length)
+    raw: Any = np.empty(length + ALIGNMENT_BYTES, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT_BYTES
+    return memoryview(raw)[start : start + length]
