@@ -1,12 +1,26 @@
 """A UCX worker that is driven by the event loop: it sleeps in epoll with all else that is waited
 for, and nothing polls.
 
-ucxx's own ways to make progress were left aside: its polling mode burns a core for each process;
-its thread hands every completion from thread to thread; and its blocking mode arms the worker once,
-never again after the first event, so a message may lie there until a timer looks (1 s), while
-whoever awaits a request spins. Here a turn goes on until there is nothing left to do and UCX agrees
-to be armed, which is its own protocol: progress until none, arm, sleep until the descriptor is
-readable. Then no message can lie unseen, and there is no timer to wait for.
+A turn goes on until nothing is left to do and UCX agrees to be armed, which is its own protocol:
+progress until none, arm, sleep until the descriptor is readable. So no message can lie unseen, and
+no timer has to look for it. ucxx's own ways were measured beside it and left: 3,000 to 5,000 round
+trips of 4 KiB between two processes on 2 cores, under a load of 13 to 16:
+
+    | p50, p99.9, longest           | CPU of one process, a round trip
+    | 0.13 ms, 5.6 ms, 6.0 ms       | 79 us      here
+    | 4.0 ms, 39 ms, 48 ms          | 1,850 us   blocking
+    | 2.0 ms, 23 ms, 61 ms          | 1,160 us   polling
+    | 1.3 ms, 23 ms, 41 ms          | 790 us     a thread
+
+Its stalls near 50 ms come from how a request is awaited, in blocking mode as in the others: by
+`asyncio.sleep(0)` until it is done. Both ends burn their cores, use up the time that the scheduler
+gives them (some 4 ms), and then wait behind everything else that is runnable. Who sleeps has that
+time left, and is let in at once when it is woken. (Blocking mode also arms the worker once, not
+again after an event; what comes later is found by the spinning, or by a timer of 1 s.)
+
+What remains: each call into ucxx lets go of Python's lock. Where another thread computes in Python
+every call may wait `sys.getswitchinterval()` for it: 200 round trips beside one that never rests
+took at most 23 ms.
 """
 
 import asyncio

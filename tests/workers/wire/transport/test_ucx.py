@@ -1,0 +1,191 @@
+"""What only the UCX wire has: processes, other ways by size, its door; nothing is left behind."""
+
+import asyncio
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.workers.wire.parcel import Parcel
+from tests.workers.wire.transport.messages import full_message, numbered, same
+from tests.workers.wire.transport.wires import TIMEOUT_S, Wires
+from workers.errors import PeerDead
+from workers.wire.message import Message
+
+if find_spec("ucxx") is None:
+    pytest.skip("needs the extra ucx: pip install 'perfuse[ucx]'", allow_module_level=True)
+
+from tests.workers.wire.transport.ucx_nodes import close, pair, started
+from workers.wire.transport import ucx as wire
+from workers.wire.transport.ucx import UcxTransport
+
+
+def segments() -> list[str]:
+    """Of shared memory, by name."""
+    return sorted(os.listdir("/dev/shm"))
+
+
+@pytest.mark.parametrize("kind", ["ucx_tcp", "ucx_unix"])
+def test_another_process_answers_with_what_it_was_sent(kind: str) -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
+            (a,) = await wires.start("a")
+            await a.mail.connect({"echo": await wires.start_mortal("echo")})
+            sent = full_message()
+            sent.source = "a"
+            await a.send("echo", sent)
+            (got,) = await a.received(1)
+            assert same(got, sent)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["ucx_tcp", "ucx_unix"])
+def test_a_killed_process_fails_those_who_wait_for_room(kind: str) -> None:
+    """No sender hangs on a peer that died while its buffer was full."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
+            (a,) = await wires.start("a")
+            await a.mail.connect({"echo": await wires.start_mortal("echo")})
+            sends = [
+                asyncio.create_task(a.send("echo", numbered(i, 1024 * 1024))) for i in range(20)
+            ]
+            await asyncio.sleep(0)  # lets the sends fill the buffer
+            wires.crash("echo")
+            results = await asyncio.gather(*sends, return_exceptions=True)
+            assert {type(result) for result in results} == {type(None), PeerDead}
+            assert await a.heard_of_deaths(1) == ["echo"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ucx_tcp", "ucx_unix"])
+def test_sizes_from_nothing_to_the_most_there_may_be(kind: str) -> None:
+    """Past every threshold at which UCX sends in another way; arrays are views of one buffer."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
+            a, b = await wires.connected("a", "b")
+            sizes = [0, 1, 8_000, 9_000, 65_000, 66_000, 2**20 + 1, 256 * 2**20 - 4_096]
+            for i, size in enumerate(sizes):
+                tensor = np.arange(size, dtype=np.uint8)
+                parcel = Parcel(tensors={"t": tensor})
+                await a.send("b", Message(parcel, "chip", "pool", message_id=i))
+                got = (await b.received(i + 1))[i]
+                array = got.content.tensors["t"]
+                assert np.array_equal(array, tensor)
+                assert array.base is not None or not size
+                b.inbox[i] = numbered(i)
+
+    asyncio.run(scenario())
+
+
+def test_small_messages_wait_for_the_large_one_before_them() -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires("ucx_unix") as wires:
+            a, b = await wires.connected("a", "b")
+            for i in range(60):
+                await a.send("b", numbered(i, 4_000_000 if i % 10 == 0 else 64))
+            assert [m.message_id for m in await b.received(60)] == list(range(60))
+
+    asyncio.run(scenario())
+
+
+def test_a_large_message_of_one_peer_does_not_hold_up_another_s() -> None:
+    """Order is kept for each link alone."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires("ucx_unix") as wires:
+            a, b, c = await wires.connected("a", "b", "c")
+            await a.send("c", numbered(0, 128 * 2**20))
+            await b.send("c", numbered(1))
+            assert [m.message_id for m in await c.received(2)] == [1, 0]
+
+    asyncio.run(scenario())
+
+
+def test_an_address_that_is_another_nodes_is_not_taken_for_the_peer() -> None:
+    """A port may be given to another process once its owner is gone."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, c = await started("a", UcxTransport("a")), await started("c", UcxTransport("c"))
+            await a.mail.connect({"b": c.address})
+            with pytest.raises(PeerDead, match="address of node 'c'"):
+                await a.send("b", numbered(1))
+            await close(a, c)
+            assert not c.inbox
+
+    asyncio.run(scenario())
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    async def scenario() -> None:
+        a = await started("a", UcxTransport("a"))
+        await a.mail.connect({"b": "nowhere"})
+        with pytest.raises(PeerDead, match="'nowhere' is no address"):
+            await a.send("b", numbered(1))
+        await close(a)
+
+    asyncio.run(scenario())
+
+
+def test_a_message_beyond_the_limit_is_the_senders_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not break the link, which others use."""
+    monkeypatch.setattr(wire, "MESSAGE_BYTES_MAX", 4096)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await pair()
+            with pytest.raises(ValueError, match="at most 4096"):
+                await a.send("b", numbered(0, 5000))
+            await a.send("b", numbered(1))
+            await b.received(1)
+            await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_left_behind() -> None:
+    """No folder, no segment, no thread of ours, no variable in the environment."""
+    before, shared = dict(os.environ), segments()
+
+    async def scenario() -> None:
+        a, b = await pair(unix=True)
+        folder = Path(a.address.removeprefix("unix:")).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "door").stat().st_mode & 0o777 == 0o600
+        assert segments() == shared, "a crash could leave these"
+        await a.send("b", numbered(1, 1_000_000))
+        await b.received(1)
+        await close(a, b)
+        assert not folder.exists()
+
+    asyncio.run(scenario())
+    assert segments() == shared
+    assert dict(os.environ) == before and not [n for n in os.environ if n.startswith("UCX_")]
+
+
+def test_on_one_machine_no_port_is_opened() -> None:
+    async def scenario() -> None:
+        known = {c.laddr for c in psutil.Process().net_connections("inet")}
+        a, b = await pair(unix=True)
+        assert {c.laddr for c in psutil.Process().net_connections("inet")} == known
+        await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def test_an_address_that_cannot_be_listened_on_is_named() -> None:
+    async def scenario() -> None:
+        transport = UcxTransport("a", host="203.0.113.1")  # RFC 5737: documentation only, nobody's
+        with pytest.raises(OSError, match=r"203\.0\.113\.1"):
+            await transport.start(lambda message: None, lambda node, reason: None)
+        await transport.close()
+
+    asyncio.run(scenario())
