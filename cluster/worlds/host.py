@@ -142,13 +142,17 @@ class WireHost(LiveHost):
         self, cluster: ClusterSection, origin: Origin, folder: Path, token: str, *, unix: bool
     ) -> None:
         super().__init__(cluster, origin, folder)
-        self._token, self._unix = token, unix
+        self._token, self._unix, self._frames_by = token, unix, cluster.frames_by
 
     def mail(self, node: str) -> Mail:
-        # Only here: a world in one process need not load gRPC.
-        from workers.wire.transport.grpc import GrpcTransport
+        # Only here: a world in one process need not load either, and UCX may not be installed.
+        wire: Transport
+        if self._frames_by == "ucx":
+            from workers.wire.transport.ucx import UcxTransport
 
-        wire: Transport = GrpcTransport(
-            node, token=self._token, unix=self._unix, folder=self._folder
-        )
+            wire = UcxTransport(node, token=self._token, unix=self._unix, folder=self._folder)
+        else:
+            from workers.wire.transport.grpc import GrpcTransport
+
+            wire = GrpcTransport(node, token=self._token, unix=self._unix, folder=self._folder)
         return Mail(wire, Frames())

@@ -5,6 +5,7 @@ from configs.nearest import nearest
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.schema import CHIP_ROLES, SINGLE_ROLES, NodeGroup, Scenario
+from configs.schema.cluster import has_ucx
 from configs.schema.faults import ANYONE
 
 
@@ -70,6 +71,11 @@ def _world_problems(scenario: Scenario) -> list[str]:
         return [
             "cluster.transport: is 'memory' in world 'local', where nodes are processes: use "
             "'grpc', or world: process"
+        ]
+    if cluster.frames_by == "ucx" and not has_ucx():
+        return [
+            "cluster.transport: is 'ucx', which is not installed here: pip install 'perfuse[ucx]', "
+            "or use 'grpc' or 'auto'"
         ]
     return []
 
