@@ -1,0 +1,200 @@
+"""A round trip of 4 KiB between two processes, by each way there is: `python -m
+benchmarks.wires.round_trip [--json FILE]`.
+
+All ways take turns in one run, a block of round trips each, one at a time; the medians are over all
+blocks. A Ray actor is asked for what it is given; the wires carry a whole frame, handed to
+`Transport.send` and back from `on_payload`, so that encoding is in none of them. CPU is that of
+both processes, all their threads, for each round trip.
+
+Expected before the first run: a Ray call 1,000 us, gRPC 200-300 us, UCX 35-60 us where both
+processes have a core of their own. There UCX takes at most an eighth of gRPC; where they share one
+core with others it does not, for then both pay for their CPU alone, some 60 us against 250 us.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median, quantiles
+from time import perf_counter_ns, process_time_ns
+from typing import Any
+
+import psutil
+
+from benchmarks.rows import Row, arguments, report
+from workers.wire.transport.base import Buffer, Transport
+
+BYTES = 4096
+UCX_BAR = 1 / 8  # of gRPC
+WARM_UP = 200  # round trips of each way
+WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared")
+WORDS = {
+    "ray": "Ray actor call",
+    "grpc": "gRPC, TCP",
+    "grpc_unix": "gRPC, unix socket",
+    "ucx": "UCX, TCP and shared memory",
+    "ucx_shared": "UCX, shared memory alone",
+}
+
+Call = Callable[[], Awaitable[None]]
+Way = tuple[Call, psutil.Process]
+
+
+def transport(way: str, name: str) -> Transport:
+    if way.startswith("grpc"):
+        from workers.wire.transport.grpc import GrpcTransport
+
+        return GrpcTransport(name, unix=way == "grpc_unix")
+    from workers.wire.transport.ucx import UcxTransport
+
+    return UcxTransport(name, unix=way == "ucx_shared")
+
+
+async def echo(way: str) -> None:
+    """The other process: sends back what it gets, until its input closes."""
+    wire, waiting = transport(way, "echo"), set[asyncio.Future[None]]()
+
+    def back(frame: Buffer) -> None:
+        turn = wire.send("bench", [frame])
+        if turn is not None:
+            waiting.add(asyncio.ensure_future(turn))
+
+    print(await wire.start(back, lambda node, reason: None), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await wire.close()
+
+
+@asynccontextmanager
+async def by_wire(way: str, frame: bytes) -> Any:
+    """Yields the call and the other process."""
+    command = [sys.executable, "-m", "benchmarks.wires.round_trip", "--echo", way]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
+    wire, loop = transport(way, "bench"), asyncio.get_running_loop()
+    answer = loop.create_future()
+
+    async def call() -> None:
+        nonlocal answer
+        answer = loop.create_future()
+        turn = wire.send("echo", [frame])
+        if turn is not None:
+            await turn
+        await answer
+
+    try:
+        address = child.stdout.readline().strip()
+        await wire.start(lambda back: answer.set_result(back), lambda node, reason: None)
+        await wire.connect({"echo": address})
+        yield call, psutil.Process(child.pid)
+    finally:
+        await wire.close()
+        child.stdin.close()
+        child.stdout.close()
+        child.wait()
+
+
+@asynccontextmanager
+async def by_ray(frame: bytes) -> Any:
+    """Yields the call and the actor's process."""
+    from cluster.worlds.ray_session import end_ray, ray, start_ray
+
+    class Echo:
+        def back(self, frame: bytes) -> bytes:
+            return frame
+
+        def pid(self) -> int:
+            return psutil.Process().pid
+
+    with tempfile.TemporaryDirectory(prefix="perfuse-") as folder:
+        start_ray(Path(folder))
+        try:
+            actor: Any = ray.remote(Echo).options(num_cpus=0).remote()
+
+            pid: Any = ray.get(actor.pid.remote())
+
+            async def call() -> None:
+                ray.get(actor.back.remote(frame))
+
+            yield call, psutil.Process(pid)
+        finally:
+            end_ray(Path(folder))
+
+
+def frame_of(size: int) -> bytes:
+    """A whole frame of so many bytes."""
+    from workers.wire.transport.frame import MAGIC, PREFIX
+
+    return PREFIX.pack(MAGIC, 0, 0, size) + bytes(size - PREFIX.size)
+
+
+def cpu_ns(other: psutil.Process) -> int:
+    """Of this process and the other, so far."""
+    times = other.cpu_times()
+    return process_time_ns() + int((times.user + times.system) * 1e9)
+
+
+async def measure(ways: list[str], num_blocks: int, block: int) -> dict[str, tuple[list[int], int]]:
+    """Way -> nanoseconds of each round trip, and CPU nanoseconds of all."""
+    frame = frame_of(BYTES)
+    found: dict[str, tuple[list[int], int]] = {}
+    async with AsyncExitStack() as stack:
+        made: dict[str, Way] = {}
+        for way in ways:
+            opened = by_ray(frame) if way == "ray" else by_wire(way, frame)
+            made[way] = await stack.enter_async_context(opened)
+            for _ in range(WARM_UP):
+                await made[way][0]()
+        for _ in range(num_blocks):
+            for way, (call, other) in made.items():
+                times, cpu = found.get(way, ([], 0))
+                before = cpu_ns(other)
+                for _ in range(block):
+                    start = perf_counter_ns()
+                    await call()
+                    times.append(perf_counter_ns() - start)
+                found[way] = times, cpu + cpu_ns(other) - before
+    return found
+
+
+def rows_of(found: dict[str, tuple[list[int], int]], load: str) -> list[Row]:
+    rows = []
+    for way, (times, cpu) in found.items():
+        p50, p99 = median(times) / 1e3, quantiles(times, n=100)[98] / 1e3
+        how = (
+            f"measured: {len(times)} one by one, p99 {p99:.0f} us, most {max(times) / 1e3:.0f} us, "
+            f"CPU {cpu / 1e3 / len(times):.0f} us; {load}"
+        )
+        rows.append(Row(f"round trip, 4 KiB, {WORDS[way]}", round(p50, 1), "us", "none", True, how))
+    for wire, beside in (("ucx", "grpc"), ("ucx_shared", "grpc_unix")):
+        if wire in found and beside in found:
+            share = median(found[wire][0]) / median(found[beside][0])
+            name = f"{WORDS[wire]}: share of {WORDS[beside]}"
+            how = f"measured: medians of the same run; {load}"
+            rows.append(Row(name, round(share, 3), "", "<= 1/8", share <= UCX_BAR, how))
+    return rows
+
+
+def main() -> int:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--blocks", type=int, default=20, help="of each way, in turn")
+    parser.add_argument("--block", type=int, default=100, help="round trips of one block")
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="these ways")
+    parser.add_argument("--echo", metavar="WAY", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.echo:
+        asyncio.run(echo(chosen.echo))
+        return 0
+    ways = [way for way in chosen.only if not way.startswith("ucx") or find_spec("ucxx")]
+    cores, load = psutil.cpu_count(), psutil.getloadavg()[0]
+    found = asyncio.run(measure(ways, chosen.blocks, chosen.block))
+    rows = rows_of(found, f"{cores} cores, a load of {load:.1f} before")
+    return report(rows, chosen.json, "A round trip of 4 KiB between two processes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
