@@ -64,6 +64,7 @@ class UcxWorker:
     def __init__(self, devices: str, on_bytes: OnBytes, on_oversized: OnOversized) -> None:
         shape = ucx.SHARED_MEMORY
         if devices:
+            # Which scheme long messages take is left to UCX: TCP does not have that one.
             shape = {"TLS": f"tcp,{shape['TLS']}", "NET_DEVICES": devices}
         features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
         try:
@@ -155,11 +156,10 @@ class UcxWorker:
             if self._worker is None:  # closed by what was delivered
                 return
             self._worker.progress()
-            done = self._receive() + self._settle()
-            num_done += done
-            if self._worker is None:
-                return
-            if not done and self._worker.arm():
+            num_taken = self._receive()
+            num_done += num_taken + (self._settle() if self._pending else 0)
+            # What comes from here on is seen by `arm`, which refuses then.
+            if self._worker is None or (num_taken < MESSAGES_A_TURN and self._worker.arm()):
                 self._num_fruitless = 0
                 return
         self._num_fruitless = 0 if num_done else self._num_fruitless + 1

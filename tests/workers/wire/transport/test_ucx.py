@@ -71,7 +71,7 @@ def test_sizes_from_nothing_to_the_most_there_may_be(kind: str) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
             a, b = await wires.connected("a", "b")
-            sizes = [0, 1, 8_000, 9_000, 65_000, 66_000, 2**20 + 1, 256 * 2**20 - 4_096]
+            sizes = [0, 1, 8_000, 9_000, 65_000, 66_000, 2**18, 2**20 + 1, 256 * 2**20 - 4_096]
             for i, size in enumerate(sizes):
                 tensor = np.arange(size, dtype=np.uint8)
                 parcel = Parcel(tensors={"t": tensor})

@@ -38,7 +38,7 @@ def test_a_node_with_another_secret_is_refused_on_both_sides() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("size", [5_000, 100_000])
+@pytest.mark.parametrize("size", [5_000, 100_000, 1_000_000])
 def test_a_peer_that_sends_too_much_at_once_is_lost(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
