@@ -76,8 +76,9 @@ class UcxTransport:
         Raises OSError if it cannot listen or UCX cannot start.
         """
         self._on_payload, self._on_peer_dead = on_payload, on_peer_dead
-        worker = self._worker = UcxWorker(self._devices, self._arrived, self._oversized)
-        self._links.worker = worker
+        links, arrived, oversized = self._links, self._arrived, self._oversized
+        self._worker = UcxWorker(self._devices, links.limit_bytes, arrived, oversized)
+        links.worker = self._worker
         try:
             self._links.address = await self._door.open()
         except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from workers.wire.transport import handshake
-from workers.wire.transport.base import CONNECT_TIMEOUT_S, FLUSH_TIMEOUT_S
+from workers.wire.transport.base import CONNECT_TIMEOUT_S, FLUSH_TIMEOUT_S, MESSAGE_BYTES_MAX
 from workers.wire.transport.handshake import Crossed, HandshakeError, Introduction
 from workers.wire.transport.ucx_door import ENDS, knock
 from workers.wire.transport.ucx_link import BYE, UcxLink
@@ -48,6 +48,10 @@ class UcxLinks:
         """Whose messages have that tag: none of a link that is lost, or from who only guesses."""
         link = self._by_tag.get(tag)
         return link if link is not None and link.trusted else None
+
+    def limit_bytes(self, tag: int) -> int:
+        """How much may come at once with that tag."""
+        return 0 if self.of_tag(tag) is None else MESSAGE_BYTES_MAX
 
     async def _dial(self, link: UcxLink) -> None:
         """Knock, introduce this node, and open the link, or lose it."""

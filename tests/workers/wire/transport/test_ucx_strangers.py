@@ -17,7 +17,7 @@ if find_spec("ucxx") is None:
     pytest.skip("needs the extra ucx: pip install 'perfuse[ucx]'", allow_module_level=True)
 
 from tests.workers.wire.transport.ucx_nodes import close, of, pair, started
-from workers.wire.transport import ucx_door, ucx_worker
+from workers.wire.transport import ucx_door, ucx_links, ucx_worker
 from workers.wire.transport.ucx import UcxTransport
 from workers.wire.transport.ucx_door import knock
 
@@ -43,7 +43,7 @@ def test_a_peer_that_sends_too_much_at_once_is_lost(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     """Nothing is set aside for it, and the others are served."""
-    monkeypatch.setattr(ucx_worker, "MESSAGE_BYTES_MAX", 4096)  # of who receives
+    monkeypatch.setattr(ucx_links, "MESSAGE_BYTES_MAX", 4096)  # of who receives
 
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S):
@@ -158,3 +158,32 @@ def test_strangers_beyond_the_limit_are_sent_away_and_the_rest_wait_in_vain(
             await close(a, b)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("size", [100, 100_000_000])
+def test_what_comes_with_a_tag_that_nobody_was_told_is_thrown_away(size: int) -> None:
+    """UCX itself asks nobody for a secret: whoever reaches a worker may send, and is not heard."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await pair()
+            there = of(b)._worker
+            assert there is not None
+            done = asyncio.Event()
+            stranger = ucx_worker.UcxWorker("lo", lambda tag: 0, lambda tag, got: None, no_answer)
+            way = stranger.connect(there.address, lambda: None)
+            if stranger.send(way, ucx_worker.tag_of(bytes(8)), bytes(size), lambda _: done.set()):
+                done.set()
+            await done.wait()
+            await a.send("b", numbered(1))
+            assert [m.message_id for m in await b.received(1)] == [1]
+            assert not a.deaths and not b.deaths
+            stranger.disconnect(way)
+            stranger.close()
+            await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def no_answer(tag: int, length: int) -> None:
+    raise AssertionError("a stranger hears nothing")
