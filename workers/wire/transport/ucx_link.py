@@ -12,7 +12,8 @@ from typing import Any
 
 from workers.wire.transport.handshake import Introduction
 from workers.wire.transport.outbox import Outbox
-from workers.wire.transport.ucx_worker import UcxError, UcxWorker, tag_of
+from workers.wire.transport.ucx_library import tag_of
+from workers.wire.transport.ucx_worker import UcxError, UcxWorker
 
 BYE = struct.Struct("<4sQ")  # a word, and the number of packets that were sent
 _WORD = b"BYE\n"

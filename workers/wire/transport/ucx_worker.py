@@ -47,7 +47,6 @@ TRIES = 4  # of arming: what arrived meanwhile is usually all
 FRUITLESS_TURNS = 50  # of them follow each other at once; then one a millisecond
 NAP_S = 0.001  # asyncio's finest
 ZEROED_BYTES_MAX = 64 * 1024  # a bytearray is cheaper up to here, though it is written twice
-TAG_BYTES = 8
 
 _ANY = ucx.TagMask(0)
 _ZERO = ucx.Tag(0)
@@ -239,11 +238,6 @@ class UcxWorker:
             if on_done is not None:
                 on_done(reason)
         return len(done)
-
-
-def tag_of(value: bytes) -> Any:
-    """What UCX calls a tag."""
-    return ucx.Tag(int.from_bytes(value, "little"))
 
 
 def _memory(length: int) -> Buffer:

@@ -20,6 +20,7 @@ from tests.workers.wire.transport.ucx_nodes import close, of, pair, started
 from workers.wire.transport import ucx_door, ucx_links, ucx_worker
 from workers.wire.transport.ucx import UcxTransport
 from workers.wire.transport.ucx_door import knock
+from workers.wire.transport.ucx_library import tag_of
 
 
 def test_a_node_with_another_secret_is_refused_on_both_sides() -> None:
@@ -172,7 +173,7 @@ def test_what_comes_with_a_tag_that_nobody_was_told_is_thrown_away(size: int) ->
             done = asyncio.Event()
             stranger = ucx_worker.UcxWorker("lo", lambda tag: 0, lambda tag, got: None, no_answer)
             way = stranger.connect(there.address, lambda: None)
-            if stranger.send(way, ucx_worker.tag_of(bytes(8)), bytes(size), lambda _: done.set()):
+            if stranger.send(way, tag_of(bytes(8)), bytes(size), lambda _: done.set()):
                 done.set()
             await done.wait()
             await a.send("b", numbered(1))
