@@ -30,15 +30,12 @@ from pathlib import Path
 from typing import Any
 
 from workers.errors import CorruptMessage, PeerDead
-from workers.wire.transport.base import (
+from workers.wire.transport.base import Buffer, OnPayload, OnPeerDead, Payload
+from workers.wire.transport.limits import (
     CONNECT_TIMEOUT_S,
     FLUSH_TIMEOUT_S,
     MESSAGE_BYTES_MAX,
     OUTBOX_BYTES,
-    Buffer,
-    OnPayload,
-    OnPeerDead,
-    Payload,
 )
 from workers.wire.transport.outbox import Outbox
 from workers.wire.transport.packet import unpack
@@ -238,9 +235,7 @@ class GrpcTransport:
             reason = await self._welcome(link, call)
             if reason:
                 self._lose(link, reason)
-            elif (
-                link.stream is None and not link.outbox.ended
-            ):  # the peer's dial did not come first
+            elif link.stream is None and not link.outbox.ended:  # the peer's dial was not first
                 self._begin(link, call)
                 await self._read(link)
         finally:

@@ -23,15 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from workers.errors import CorruptMessage, PeerDead
-from workers.wire.transport.base import (
-    FLUSH_TIMEOUT_S,
-    MESSAGE_BYTES_MAX,
-    OUTBOX_BYTES,
-    Buffer,
-    OnPayload,
-    OnPeerDead,
-    Payload,
-)
+from workers.wire.transport.base import Buffer, OnPayload, OnPeerDead, Payload
+from workers.wire.transport.limits import FLUSH_TIMEOUT_S, MESSAGE_BYTES_MAX, OUTBOX_BYTES
 from workers.wire.transport.packet import unpack
 from workers.wire.transport.ucx_door import Door
 from workers.wire.transport.ucx_link import UcxLink

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from workers.wire.transport.base import CONNECT_TIMEOUT_S
 from workers.wire.transport.handshake import HandshakeError, refuse
+from workers.wire.transport.limits import CONNECT_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from workers.wire.transport import handshake
-from workers.wire.transport.base import CONNECT_TIMEOUT_S, FLUSH_TIMEOUT_S, MESSAGE_BYTES_MAX
 from workers.wire.transport.handshake import Crossed, HandshakeError, Introduction
+from workers.wire.transport.limits import CONNECT_TIMEOUT_S, FLUSH_TIMEOUT_S, MESSAGE_BYTES_MAX
 from workers.wire.transport.ucx_door import ENDS, knock
 from workers.wire.transport.ucx_library import TAG_BYTES
 from workers.wire.transport.ucx_link import BYE, UcxLink
