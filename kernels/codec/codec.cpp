@@ -1,33 +1,24 @@
 // What tokens look like on the way to their experts, and how contributions come together again.
 //
-// A packed row is the token's int8 codes, then a float32 scale for each 128 channels, up to a
-// multiple of 64 bytes. Rows lie by destination, each destination's by token: its part of the
-// payload is one message.
+// Rows (packed_row.h) lie by destination, each destination's by token: its part of the payload is
+// one message.
 #include <algorithm>
 #include <numeric>
 
 #include "../native/cpu.h"
 #include "../native/functions.h"
 #include "../native/panels.h"
+#include "packed_row.h"
 
 namespace perfuse {
 namespace {
 
 constexpr long kDestinationsMax = 65536;
 
-long row_bytes(long hidden) {
-  const long scales_at = (hidden + 3) / 4 * 4;
-  return (scales_at + num_groups(hidden) * 4 + 63) / 64 * 64;
-}
-
-struct PackedRow {
-  int8_t* codes;
-  float* scales;
-};
+long row_bytes(long hidden) { return packed_row_bytes(hidden); }
 
 PackedRow packed_row(char* payload, long row, long hidden) {
-  char* data = payload + row * row_bytes(hidden);
-  return {reinterpret_cast<int8_t*>(data), reinterpret_cast<float*>(data + (hidden + 3) / 4 * 4)};
+  return PackedRow::at(payload + row * row_bytes(hidden), hidden);
 }
 
 void encode_row(const Array& x, long token, long hidden, float* room, int32_t* sums, int8_t* codes,
@@ -146,7 +137,7 @@ void unpack(const Argument* a, Result&) {
   std::vector<float> scales(size_t(groups) + 1);
   for (long r = 0; r < rows; ++r) {
     const char* data = payload.data + r * payload.strides[0];
-    std::memcpy(scales.data(), data + (hidden + 3) / 4 * 4, size_t(groups) * 4);
+    std::memcpy(scales.data(), data + packed_scales_at(hidden), size_t(groups) * 4);
     kernels().from_int8(reinterpret_cast<const int8_t*>(data), scales.data(), hidden,
                         reinterpret_cast<float*>(out.data) + r * hidden);
   }
