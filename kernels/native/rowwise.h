@@ -98,6 +98,21 @@ void from_int8(const int8_t* codes, const float* scales, long count, float* out)
   });
 }
 
+// Rows in order, each product and each sum rounded by itself: the same as decoding and adding.
+void sum_int8(const int8_t* const* codes, const float* const* scales, int rows, long count,
+              float* out) {
+  by_sixteen(count, [&](long i, int lanes) {
+    VF total = splat(0.0f);
+    for (int row = 0; row < rows; ++row) {
+      int8_t padded[16] = {};
+      __builtin_memcpy(padded, codes[row] + i, size_t(lanes));
+      const VF scale = splat(scales[row][i / perfuse::kGroup]);
+      total = add(total, mul(to_float(load_int8(padded)), scale));
+    }
+    store_part(out + i, total, lanes);
+  });
+}
+
 void add_scaled(const float* in, float weight, long count, float* out) {
   const VF w = splat(weight);
   by_sixteen(count, [&](long i, int lanes) {
@@ -170,6 +185,7 @@ Table make_table(const char* name) {
   table.to_bf16 = to_bf16;
   table.to_int8 = to_int8;
   table.from_int8 = from_int8;
+  table.sum_int8 = sum_int8;
   table.silu_product = silu_product;
   table.add_scaled = add_scaled;
   table.add_on_grid = add_on_grid;

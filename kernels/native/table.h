@@ -99,6 +99,9 @@ struct Table {
   uint32_t (*above)(const float* in, float threshold);
   // out[i] = codes[i] * scales[i / kGroup]
   void (*from_int8)(const int8_t* codes, const float* scales, long count, float* out);
+  // out[i] = sum over rows, in order, of codes[row][i] * scales[row][i / kGroup]
+  void (*sum_int8)(const int8_t* const* codes, const float* const* scales, int rows, long count,
+                   float* out);
   // out[i] += in[i]
   void (*add)(const float* in, long count, float* out);
   AttendChunk attend_chunk[3][kRowsMax + 1];  // fp32, bf16, int8; by rows, 1 .. attend_rows_max
