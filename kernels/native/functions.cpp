@@ -48,9 +48,9 @@ Functions collect() {
       {"nothing", nothing, 4, false},
   };
   for (const Functions& more :
-       {attention_functions(), bandwidth_functions(), codec_functions(), decoder_functions(),
-        exchange_functions(), linear_functions(), mla_functions(), moe_functions(),
-        paged_functions(), sampling_functions(), scan_functions()}) {
+       {all_to_all_functions(), attention_functions(), bandwidth_functions(), codec_functions(),
+        decoder_functions(), exchange_functions(), linear_functions(), mla_functions(),
+        moe_functions(), paged_functions(), sampling_functions(), scan_functions()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;

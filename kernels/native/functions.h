@@ -7,6 +7,7 @@
 namespace perfuse {
 
 using Functions = std::vector<Function>;
+Functions all_to_all_functions();
 Functions attention_functions();
 Functions bandwidth_functions();
 Functions codec_functions();

@@ -158,7 +158,7 @@ PyObject* invoke(PyObject* self, PyObject* const* objects, Py_ssize_t count) {
   return to_python(result);
 }
 
-constexpr int kFunctionsMax = 64;
+constexpr int kFunctionsMax = 128;
 PyMethodDef methods[kFunctionsMax];
 
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_lib", nullptr, -1, nullptr,

@@ -7,7 +7,7 @@ from pathlib import Path
 import kernels
 
 ROOT = Path(kernels.__file__).resolve().parents[1]
-OPS = "attention bandwidth codec decoder exchange linear mla moe native sampling scan"
+OPS = "all_to_all attention bandwidth codec decoder exchange linear mla moe native sampling scan"
 
 
 def test_kernels_import_without_torch_and_triton():

@@ -1,0 +1,153 @@
+// How a rank and its peers come and go.
+#include "member.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "turn.h"
+
+namespace perfuse::a2a {
+
+Mapping::Mapping(int file, long bytes) : data_(nullptr), bytes_(size_t(bytes)) {
+  struct stat info {};
+  if (fstat(file, &info) != 0) refuse("the arena's file is not open");
+  if (info.st_size != bytes) {
+    refuse("the arena's file has " + std::to_string(info.st_size) + " bytes; it must have " +
+           std::to_string(bytes));
+  }
+  // Populated: no page fault is left for the first messages.
+  const int flags = MAP_SHARED | MAP_POPULATE;
+  void* data = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, flags, file, 0);
+  if (data == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<char*>(data);
+}
+
+Mapping::~Mapping() { munmap(data_, bytes_); }
+
+Peer::~Peer() {
+  if (process >= 0) ::close(process);
+}
+
+void Flight::let_go() {
+  received = true;
+  for (Part& part : parts) {
+    if (part.peer) part.peer->sent[part.round & 1].held.store(false);
+    part.peer.reset();
+  }
+}
+
+Member::Member(const Geometry& geometry, long rank, uint64_t epoch, int file)
+    : geometry_(geometry),
+      layout_(geometry),
+      rank_(rank),
+      epoch_(epoch),
+      process_(getpid()),
+      arena_(std::make_shared<Mapping>(file, layout_.arena_bytes)),
+      peers_(size_t(geometry.world)),
+      routes_(size_t(geometry.world)) {
+  auto self = std::make_shared<Peer>();
+  self->arena = arena_;
+  self->epoch = epoch;
+  peers_[size_t(rank)] = self;
+  arena_->alive().store(1);
+}
+
+void Member::attach(long rank, uint64_t epoch, int file, int process) {
+  auto peer = std::make_shared<Peer>();
+  if (rank == rank_) refuse("rank " + std::to_string(rank) + " is this one: it is attached");
+  peer->arena = std::make_shared<Mapping>(file, layout_.arena_bytes);
+  peer->epoch = epoch;
+  peer->process = fcntl(process, F_DUPFD_CLOEXEC, 0);
+  if (peer->process < 0) refuse("process is " + std::to_string(process) + "; it must be a pidfd");
+  const Change change(*this);
+  if (closed_) refuse("this rank is closed");
+  PeerPointer& place = peers_[size_t(rank)];
+  if (place) {
+    look_for_dead();
+    if (epoch <= place->epoch) {
+      refuse("rank " + std::to_string(rank) + " is known in epoch " +
+             std::to_string(place->epoch) + "; another incarnation must have a later one, not " +
+             std::to_string(epoch));
+    }
+    // Two that write to the same regions would spoil each other's rows.
+    if (place->lives()) {
+      refuse("rank " + std::to_string(rank) + " still lives in epoch " +
+             std::to_string(place->epoch) + "; it must end before epoch " +
+             std::to_string(epoch) + " takes its place");
+    }
+    place->life.store(Life::DEAD);
+  }
+  place = peer;
+}
+
+void Member::mark_dead(long rank) {
+  const Change change(*this);
+  if (rank == rank_) refuse("rank " + std::to_string(rank) + " is this one: close it");
+  attached(rank).life.store(Life::DEAD);
+}
+
+void Member::close() {
+  // A fork has the same memory, and is not the rank.
+  if (getpid() != process_) return;
+  const Change change(*this);
+  if (closed_) return;
+  closed_ = true;
+  arena_->alive().store(0);
+  for (const PeerPointer& peer : peers_) {
+    if (!peer || peer->arena == arena_) continue;
+    for (const Side side : {WORK, ANSWERS}) ring_always(peer->arena->bell(side));
+    peer->life.store(Life::DEAD);
+  }
+  for (PeerPointer& peer : peers_) peer.reset();
+}
+
+int64_t Member::life_of(long rank) {
+  const Change change(*this);
+  if (closed_) refuse("this rank is closed");
+  look_for_dead();
+  const PeerPointer& peer = peers_[size_t(rank)];
+  return peer ? int64_t(peer->life.load()) : -1;
+}
+
+Peer& Member::attached(long rank) const {
+  const PeerPointer& peer = peers_[size_t(rank)];
+  if (!peer) refuse("rank " + std::to_string(rank) + " is not attached");
+  return *peer;
+}
+
+// What a rank says of itself when it ends in order.
+void Member::look_alive() {
+  for (const PeerPointer& peer : peers_) {
+    if (peer && peer->lives() && peer->arena->alive().load() != 1) peer->life.store(Life::DEAD);
+  }
+}
+
+// And what the kernel says of one that could say nothing.
+void Member::look_for_dead() {
+  look_alive();
+  std::vector<pollfd> files;
+  std::vector<Peer*> of;
+  for (const PeerPointer& peer : peers_) {
+    if (!peer || !peer->lives() || peer->process < 0) continue;
+    files.push_back({peer->process, POLLIN, 0});
+    of.push_back(peer.get());
+  }
+  if (files.empty() || poll(files.data(), nfds_t(files.size()), 0) <= 0) return;
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i].revents) of[i]->life.store(Life::DEAD);
+  }
+}
+
+// Whether a control has come to a round of this incarnation. Each round waits for the one before it
+// at the same place: one that is ahead is nonsense.
+bool Member::is_at(Peer& peer, const std::atomic<uint64_t>& control, uint64_t round) const {
+  const uint64_t found = control.load(std::memory_order_acquire);
+  const uint64_t wanted = round_word(peer.epoch, round);
+  if (found > wanted && found >> kRoundBits == peer.epoch) peer.life.store(Life::CUT_OFF);
+  return found == wanted;
+}
+
+}  // namespace perfuse::a2a
