@@ -1,1 +1,1 @@
-"""What the wires cost: measured in processes of their own, all ways in turn in one run."""
+"""The wires side by side: round trips between processes, and the native all-to-all."""

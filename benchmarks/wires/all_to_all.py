@@ -1,0 +1,149 @@
+"""Tokens to experts and back between processes: `python -m benchmarks.wires.all_to_all [--json
+FILE] [--rounds N] [--blocks N]`, beside MPICH's Alltoallv and gloo.
+
+8 tokens a rank of 2,048 channels go to every rank as int8 with scales, and back as they came: 16.9
+KB a pair and way. Everything is rounded before the clock starts and checked, every round, after it
+has stopped. A round is as long as it was for the rank that took longest. Ours makes sums of what
+comes back (float32, in the order of ranks) within that time; MPICH and gloo only move bytes. Blocks
+of all three take turns, so that what else runs on the machine hits all alike.
+
+Expected before the first run, on two processors of 2.6 GHz: with two ranks, 4 copies of 17 KB a
+rank from cache to cache, 1 us each, and 4 us of calls and sums: 8 us. MPICH copies each twice and
+sums nothing: 12 to 15 us. Four ranks on two processors must give way to each other at least twice a
+round, 3 us each, and copy four times as much: 80 us; MPICH spins while the rank it waits for has no
+processor: ten times that, and gloo's 24 messages over TCP, each some 40 us: 2,000 us.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.rows import Row, arguments, report
+
+ROOT = Path(__file__).resolve().parents[2]
+# The interpreter of an environment with the packages mpich and mpi4py (benchmarks.wires.setup).
+MPI_PYTHON = ROOT / "build" / "wires" / "mpi" / "bin" / "python"
+# gloo and, on four ranks, MPICH take milliseconds a round: a part of the rounds says enough.
+SLOW_PART = 20
+BLOCK_TIMEOUT_S = 120
+
+
+def launch(commands: Sequence[Sequence[str]], environment: dict[str, str]) -> None:
+    """All at once; raises RuntimeError with what the first one that failed has said."""
+    started = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for command in commands
+    ]  # fmt: skip
+    try:
+        for process in started:
+            said, _ = process.communicate(timeout=BLOCK_TIMEOUT_S)
+            if process.returncode:
+                raise RuntimeError(f"{process.args!r}: {process.returncode}\n{said}")
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def block(kind: str, ranks: int, rounds: int, mpi_python: Path) -> list[int]:
+    """Nanoseconds of each round, of the rank that took longest."""
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "mpich":
+            command = [
+                str(mpi_python.parent / "mpiexec"), "-n", str(ranks), str(mpi_python),
+                "-m", "benchmarks.wires._mpi_rank", folder, str(rounds),
+            ]  # fmt: skip
+            launch([command], {})
+        else:
+            rank = [sys.executable, "-m", "benchmarks.wires._rank", kind]
+            ends = [str(ranks), folder, str(rounds)]
+            launch([[*rank, str(number), *ends] for number in range(ranks)], {})
+        taken = [
+            json.loads(Path(folder, f"{number}.json").read_text(encoding="utf-8"))
+            for number in range(ranks)
+        ]
+    return [int(longest) for longest in np.max(taken, axis=0)]
+
+
+def measure(
+    kinds: Sequence[str], ranks: int, rounds: int, blocks: int, mpi_python: Path
+) -> dict[str, list[int]]:
+    taken: dict[str, list[int]] = {kind: [] for kind in kinds}
+    for _ in range(blocks):
+        for kind in kinds:
+            slow = kind == "gloo" or (kind == "mpich" and ranks > 2)
+            number = max(20, rounds // (SLOW_PART if slow else 1) // blocks)
+            taken[kind] += block(kind, ranks, number, mpi_python)
+    return taken
+
+
+def how(taken: list[int], load: float) -> str:
+    """What a median rests on."""
+    low, high = np.percentile(taken, (10, 90)) / 1e3
+    return (
+        f"measured: median of {len(taken)} rounds, 10 % below {low:.1f} us, 90 % below "
+        f"{high:.1f} us; load {load:.1f} on {os.cpu_count()} processors"
+    )
+
+
+def rows_of(ranks: int, taken: dict[str, list[int]], load: float) -> list[Row]:
+    what = f"{ranks} ranks on 2 processors"
+    median_us = {kind: float(np.median(each)) / 1e3 for kind, each in taken.items()}
+    ours = median_us["int8"]
+    bar = "<= 10 us" if ranks == 2 else "none"
+    rows = [
+        Row(f"dispatch and combine, int8 both ways, {what}", round(ours, 1), "us", bar,
+            ranks != 2 or ours <= 10, how(taken["int8"], load))
+    ]  # fmt: skip
+    names = {"bf16": "the same, bf16 back", "mpich": "MPICH's Alltoallv pair", "gloo": "gloo's"}
+    rows += [
+        Row(f"{names[kind]}, {what}", round(median_us[kind], 1), "us", "none", True,
+            how(each, load))
+        for kind, each in taken.items() if kind != "int8"
+    ]  # fmt: skip
+    if "mpich" in taken:
+        ratio = ours / median_us["mpich"]
+        rows.append(Row(f"ours beside MPICH, {what}", round(ratio, 3), "x of its time", "<= 1",
+                        ratio <= 1, "measured: medians of the same run"))  # fmt: skip
+    else:
+        rows.append(Row(f"ours beside MPICH, {what}", "not at hand", "", "<= 1", False,
+                        "measured: not, no MPICH (python -m benchmarks.wires.setup)"))  # fmt: skip
+    times = median_us["gloo"] / ours
+    bar = ">= 20" if ranks == 4 else "none"
+    rows.append(Row(f"gloo beside ours, {what}", round(times, 1), "x of our time", bar,
+                    ranks != 4 or times >= 20, "measured: medians of the same run"))  # fmt: skip
+    tail = float(np.percentile(taken["int8"], 99.9)) / 1e3
+    rows.append(Row(f"ours, p99.9, {what}", round(tail, 1), "us", "none", True,
+                    how(taken["int8"], load)))  # fmt: skip
+    return rows
+
+
+def main() -> int:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--rounds", type=int, default=6000, help="of ours and two-rank MPICH")
+    parser.add_argument("--blocks", type=int, default=3, help="in which all take turns")
+    parser.add_argument("--mpi-python", type=Path, default=MPI_PYTHON, metavar="FILE",
+                        help="of an environment with mpich and mpi4py")  # fmt: skip
+    chosen = parser.parse_args()
+    kinds = ["int8", "bf16", "mpich", "gloo"]
+    if shutil.which(chosen.mpi_python) is None:
+        kinds.remove("mpich")
+    rows = []
+    for ranks in (2, 4):
+        taken = measure(kinds, ranks, chosen.rounds, chosen.blocks, chosen.mpi_python)
+        rows += rows_of(ranks, taken, os.getloadavg()[0])
+    return report(rows, chosen.json, "All-to-all between processes of one machine")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
