@@ -105,6 +105,11 @@ bench-clients: $(STAMP) ## Nine clients of people (installs them first: minutes,
 	@$(BIN)/python -m benchmarks.clients.setup
 	@$(BIN)/python -m benchmarks.clients $(JSON_FLAG) $(ARGS)
 
+.PHONY: bench-wires
+bench-wires: $(STAMP) ## Round trips by wire; the all-to-all beside MPICH (installs it)
+	@$(BIN)/python -m benchmarks.wires.setup
+	@$(BIN)/python -m benchmarks.wires $(JSON_FLAG) $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(STAMP) ## Beside vLLM and llama.cpp (installs them first: minutes, network, 8 GB)
 	@$(BIN)/python -m benchmarks.peers.setup

@@ -65,6 +65,7 @@ BARS = (
     Bar("benchmarks.templates"),
     Bar("benchmarks.configs"),
     Bar("benchmarks.traces"),
+    Bar("benchmarks.wires"),
 )
 
 

@@ -33,6 +33,7 @@ MPI_PYTHON = ROOT / "build" / "wires" / "mpi" / "bin" / "python"
 # gloo and, on four ranks, MPICH take milliseconds a round: a part of the rounds says enough.
 SLOW_PART = 20
 BLOCK_TIMEOUT_S = 120
+ROUNDS, BLOCKS = 6000, 3
 
 
 def launch(commands: Sequence[Sequence[str]], environment: dict[str, str]) -> None:
@@ -128,20 +129,26 @@ def rows_of(ranks: int, taken: dict[str, list[int]], load: float) -> list[Row]:
     return rows
 
 
-def main() -> int:
-    parser = arguments(__doc__ or "")
-    parser.add_argument("--rounds", type=int, default=6000, help="of ours and two-rank MPICH")
-    parser.add_argument("--blocks", type=int, default=3, help="in which all take turns")
-    parser.add_argument("--mpi-python", type=Path, default=MPI_PYTHON, metavar="FILE",
-                        help="of an environment with mpich and mpi4py")  # fmt: skip
-    chosen = parser.parse_args()
+def run(rounds: int = ROUNDS, blocks: int = BLOCKS, mpi_python: Path = MPI_PYTHON) -> list[Row]:
+    """Without MPICH where it is not at hand."""
     kinds = ["int8", "bf16", "mpich", "gloo"]
-    if shutil.which(chosen.mpi_python) is None:
+    if shutil.which(mpi_python) is None:
         kinds.remove("mpich")
     rows = []
     for ranks in (2, 4):
-        taken = measure(kinds, ranks, chosen.rounds, chosen.blocks, chosen.mpi_python)
+        taken = measure(kinds, ranks, rounds, blocks, mpi_python)
         rows += rows_of(ranks, taken, os.getloadavg()[0])
+    return rows
+
+
+def main() -> int:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of ours and two-rank MPICH")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="in which all take turns")
+    parser.add_argument("--mpi-python", type=Path, default=MPI_PYTHON, metavar="FILE",
+                        help="of an environment with mpich and mpi4py")  # fmt: skip
+    chosen = parser.parse_args()
+    rows = run(chosen.rounds, chosen.blocks, chosen.mpi_python)
     return report(rows, chosen.json, "All-to-all between processes of one machine")
 
 

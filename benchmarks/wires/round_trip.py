@@ -16,7 +16,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +32,7 @@ from workers.wire.transport.base import Buffer, Transport
 BYTES = 4096
 UCX_BAR = 1 / 8  # of gRPC
 WARM_UP = 200  # round trips of each way
+BLOCKS, BLOCK = 20, 100  # of each way, and round trips of one
 WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared")
 WORDS = {
     "ray": "Ray actor call",
@@ -179,20 +180,25 @@ def rows_of(found: dict[str, tuple[list[int], int]], load: str) -> list[Row]:
     return rows
 
 
+def run(wanted: Sequence[str] = WAYS, blocks: int = BLOCKS, block: int = BLOCK) -> list[Row]:
+    """Of the ways that are here."""
+    ways = [way for way in wanted if not way.startswith("ucx") or find_spec("ucxx")]
+    cores, load = psutil.cpu_count(), psutil.getloadavg()[0]
+    found = asyncio.run(measure(ways, blocks, block))
+    return rows_of(found, f"{cores} cores, a load of {load:.1f} before")
+
+
 def main() -> int:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--blocks", type=int, default=20, help="of each way, in turn")
-    parser.add_argument("--block", type=int, default=100, help="round trips of one block")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="of each way, in turn")
+    parser.add_argument("--block", type=int, default=BLOCK, help="round trips of one block")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="these ways")
     parser.add_argument("--echo", metavar="WAY", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.echo:
         asyncio.run(echo(chosen.echo))
         return 0
-    ways = [way for way in chosen.only if not way.startswith("ucx") or find_spec("ucxx")]
-    cores, load = psutil.cpu_count(), psutil.getloadavg()[0]
-    found = asyncio.run(measure(ways, chosen.blocks, chosen.block))
-    rows = rows_of(found, f"{cores} cores, a load of {load:.1f} before")
+    rows = run(chosen.only, chosen.blocks, chosen.block)
     return report(rows, chosen.json, "A round trip of 4 KiB between two processes")
 
 
