@@ -1,6 +1,7 @@
 """What all tests share: one thread for arithmetic, repeatable properties, live tests one by one."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -50,6 +51,14 @@ def one_torch_thread() -> None:
 def tiny_model_folder() -> Path:
     """The checkpoint folder of perfuse-tiny, in Hugging Face's layout."""
     return ROOT / "configs" / "perfuse_tiny" / "model"
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background without SIGINT, and so would be what tests start
+    to see it end by Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(
