@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import kernels
-from kernels.all_to_all import AllToAll, Geometry, Tokens
+from kernels.all_to_all import AllToAll, Geometry, Handle, Tokens
 from kernels.all_to_all.ref import NOBODY
 from tests.kernels.data import normal
 
@@ -21,6 +21,8 @@ SECRET = b"of these tests alone"
 SECOND_NS = 1_000_000_000
 # Far longer than anything takes, so that a slow machine fails no test.
 LONG_NS = 60 * SECOND_NS
+SHORT_NS = 2_000_000
+EXACT = {"send": "fp32", "back": "fp64"}
 
 
 def geometry(**changes: Any) -> Geometry:
@@ -65,6 +67,19 @@ def tokens(rng: np.random.Generator, sizes: Geometry, count: int) -> Tokens:
         normal(rng, *shape),
         normal(rng, count, sizes.hidden),
     )
+
+
+def send(
+    rank: AllToAll, given: Tokens, tag: int = 0, timeout_ns: int = LONG_NS, **options: Any
+) -> Handle:
+    return rank.dispatch_send(given, owners(rank.geometry), timeout_ns, tag, **options)
+
+
+def for_both(rng: np.random.Generator, sizes: Geometry, count: int) -> Tokens:
+    """Tokens that go to both ranks."""
+    given = tokens(rng, sizes, count)
+    given.experts_TK[:] = [[0, 7, -1]] * count
+    return given
 
 
 def memory_of(rank: AllToAll) -> mmap.mmap:

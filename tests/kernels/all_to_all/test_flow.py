@@ -5,30 +5,19 @@ import pytest
 
 from kernels.all_to_all import RankDead, RankRefused, TimedOut
 from tests.kernels.all_to_all.ranks import (
+    EXACT,
     LONG_NS,
+    SHORT_NS,
+    for_both,
     geometry,
     group,
-    owners,
+    send,
     tokens,
 )
-
-SHORT_NS = 2_000_000
-EXACT = {"send": "fp32", "back": "fp64"}
-
-
-def send(rank, given, tag=0, timeout_ns=LONG_NS, **options):
-    return rank.dispatch_send(given, owners(rank.geometry), timeout_ns, tag, **options)
 
 
 def answer(rank, arrived, factor=1):
     return rank.combine_send(arrived, arrived.floats() * np.float32(factor))
-
-
-def for_both(rng, sizes, count):
-    """Tokens that go to both ranks."""
-    given = tokens(rng, sizes, count)
-    given.experts_TK[:] = [[0, 7, -1]] * count
-    return given
 
 
 def test_two_micro_batches_overlap(rng):

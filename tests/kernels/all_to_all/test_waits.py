@@ -9,29 +9,18 @@ import pytest
 
 from kernels.all_to_all import AllToAll, RankDead, TimedOut
 from tests.kernels.all_to_all.ranks import (
+    EXACT,
     LONG_NS,
     SECOND_NS,
     SECRET,
+    SHORT_NS,
     Child,
+    for_both,
     geometry,
     group,
-    owners,
+    send,
     tokens,
 )
-
-SHORT_NS = 2_000_000
-EXACT = {"send": "fp32", "back": "fp64"}
-
-
-def send(rank, given, tag=0, timeout_ns=LONG_NS, **options):
-    return rank.dispatch_send(given, owners(rank.geometry), timeout_ns, tag, **options)
-
-
-def for_both(rng, sizes, count):
-    """Tokens that go to both ranks."""
-    given = tokens(rng, sizes, count)
-    given.experts_TK[:] = [[0, 7, -1]] * count
-    return given
 
 
 @pytest.mark.parametrize("how", ["mark_dead", "close"])
