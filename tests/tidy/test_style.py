@@ -33,11 +33,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "workers/host/clock/live.py": ("time", *(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO)),
     "workers/host/clock/origin.py": ("time",),
     "workers/host/clock/virtual.py": ("asyncio.create_task",),  # node.spawn starts tasks through it
+    "workers/wire/transport/door.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
+    "workers/wire/transport/door_transport.py": ("asyncio.gather", "asyncio.wait_for"),
     "workers/wire/transport/grpc.py": ("grpc", *(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO)),
-    "workers/wire/transport/ucx.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
-    "workers/wire/transport/ucx_door.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
+    "workers/wire/transport/links.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
     "workers/wire/transport/ucx_library.py": ("ucxx",),
-    "workers/wire/transport/ucx_links.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
 }
 # Waits for tasks that it has cancelled itself; what they failed of before was reported then.
 MAY_SWALLOW = ("workers/node.py",)

@@ -1,38 +1,22 @@
 """The fast wire of the live worlds: UCX, over shared memory on one machine and TCP between them.
 
-Each node has a door, a socket of its own, and a UCX worker. Whoever is told of a peer first knocks:
-on that stream both prove that they know the cluster's secret and say where their workers are
-(`handshake`); nothing else is read from anybody before. From then on frames cross by UCX, each with
-the 8 random bytes that only this link's peer knows as its tag, and the stream stays open, so that a
-peer's death shows at once (`ucx_links`, `ucx_link`).
-
-    dialler                                            acceptor
-    handshake                              <->         knows no such secret: says so, closes
-                                                       has or dials a link, has the smaller name:
-                                                       CROSSED (of crossing dials one stands)
-    frames, by UCX                         <->         frames, by UCX
-    BYE, after a flush                      ->         has all that was sent, closes
-
-A link never comes back: when it breaks, the peer is dead until `connect` names it again or it
-dials us.
+Beside its door (`door_transport`) each node has a UCX worker, whose address it introduces itself
+with. Frames cross by UCX, each with the 8 random bytes that only this link's peer knows as its tag
+(`ucx_links`, `ucx_link`).
 """
 
-import asyncio
-from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from workers.errors import CorruptMessage, PeerDead
-from workers.wire.transport.base import Buffer, OnPayload, OnPeerDead, Payload
-from workers.wire.transport.limits import FLUSH_TIMEOUT_S, MESSAGE_BYTES_MAX, OUTBOX_BYTES
-from workers.wire.transport.packet import unpack
-from workers.wire.transport.ucx_door import Door
+from workers.wire.transport.base import Buffer
+from workers.wire.transport.door import Door
+from workers.wire.transport.door_transport import DoorTransport
+from workers.wire.transport.limits import MESSAGE_BYTES_MAX, OUTBOX_BYTES
 from workers.wire.transport.ucx_link import UcxLink
 from workers.wire.transport.ucx_links import UcxLinks
 from workers.wire.transport.ucx_worker import UcxWorker
 
 
-class UcxTransport:
+class UcxTransport(DoorTransport[UcxLink]):
     """One node's door, worker and links; belongs to the event loop that starts it.
 
     token       the secret of the cluster: who does not know it is refused
@@ -55,145 +39,27 @@ class UcxTransport:
         devices: str = "lo",
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
-        self.node_name = node_name
+        super().__init__(node_name)
         self._devices = "" if unix else devices
-        self._links = UcxLinks(node_name, token.encode(), outbox_bytes, self._lost)
+        self._links: UcxLinks = UcxLinks(node_name, token.encode(), outbox_bytes, self._lost)
         self._door = Door(host, self._links.accept, unix=unix, folder=folder)
         self._worker: UcxWorker | None = None
-        self._on_payload: OnPayload | None = None
-        self._on_peer_dead: OnPeerDead | None = None
 
-    async def start(self, on_payload: OnPayload, on_peer_dead: OnPeerDead) -> str:
-        """Begin to receive; returns "host:port" or "unix:path".
-
-        Raises OSError if it cannot listen or UCX cannot start.
-        """
-        self._on_payload, self._on_peer_dead = on_payload, on_peer_dead
-        links, arrived, oversized = self._links, self._arrived, self._oversized
+    def _begin(self) -> None:
+        links, arrived, oversized = self._links, self._came, self._oversized
         self._worker = UcxWorker(self._devices, links.limit_bytes, arrived, oversized)
         links.worker = self._worker
-        try:
-            self._links.address = await self._door.open()
-        except OSError as error:
-            raise OSError(f"node {self.node_name!r} {error}") from error
-        return self._links.address
 
-    async def connect(self, addresses: Mapping[str, str]) -> None:
-        """Dial the peers that have no link; returns when each has one or is unreachable.
-
-        An unreachable peer raises nothing here: a later `send` to it raises PeerDead with the
-        reason.
-        """
-        links = []
-        for node, address in addresses.items():
-            if node == self.node_name:
-                continue
-            link = self._links.by_name.get(node)
-            if link is None or link.address != address or link.outbox.ended:
-                if link is not None:
-                    self._links.lose(link, f"it moved to {address!r}", report=False)
-                link = self._links.begin(node, address)
-            links.append(link)
-        for link in links:
-            await link.settled.wait()
-
-    def send(self, node: str, payload: Payload) -> Awaitable[None] | None:
-        """Send a frame's parts to the node, or queue them; to be awaited while the queue is full.
-
-        Raises PeerDead if the node is unknown or gone, ValueError if the frame is longer than
-        MESSAGE_BYTES_MAX.
-        """
-        link = self._links.by_name.get(node)
-        if link is None or self._links.closed:
-            what = (
-                "is closed"
-                if self._links.closed
-                else f"knows no peer {node!r}: connect to it first"
-            )
-            raise PeerDead(f"node {self.node_name!r} {what}", node=node)
-        frame = b"".join(payload)  # the one copy
-        if len(frame) > MESSAGE_BYTES_MAX:
-            raise ValueError(
-                f"a message for {node!r} takes {len(frame)} bytes: at most {MESSAGE_BYTES_MAX} can "
-                "be sent, so send it in parts"
-            )
-        if link.outbox.must_wait():
-            return _in_turn(link, frame)
-        if not link.send_now(frame):
-            link.put(frame)
-        return None
-
-    def queued_bytes(self, node: str) -> int:
-        """Bytes that wait for the node, without those being written."""
-        link = self._links.by_name.get(node)
-        return 0 if link is None else link.outbox.num_bytes
-
-    @property
-    def num_refused(self) -> int:
-        """Streams at this node's door that were none of the cluster's, so far."""
-        return self._door.num_refused
-
-    @property
-    def last_refusal(self) -> str:
-        """Why the last of them was refused."""
-        return self._door.last_refusal
-
-    async def close(self) -> None:
-        """Give what is queued FLUSH_TIMEOUT_S to leave, then end all links, door and worker."""
-        if self._links.closed:
-            return
-        self._links.closed = True
-        links = list(self._links.by_name.values())
-        with suppress(TimeoutError):  # the bound on flushing: what is left is dropped
-            flushes = asyncio.gather(*(_finish(link) for link in links))
-            await asyncio.wait_for(flushes, FLUSH_TIMEOUT_S)
-        tasks = [task for link in links for task in link.tasks]
-        for link in links:
-            self._links.lose(link, "this node closed", report=False)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._door.close()
+    def _end(self) -> None:
         if self._worker is not None:
             self._worker.close()
 
-    def _arrived(self, tag: int, packet: Buffer) -> None:
+    def _came(self, tag: int, packet: Buffer) -> None:
         link = self._links.of_tag(tag)
-        if link is None:
-            return
-        link.received()
-        try:
-            for frame in unpack(packet):
-                self._deliver(frame)
-        except CorruptMessage as error:
-            self._links.lose(link, str(error))
+        if link is not None:
+            self._arrived(link, packet)
 
     def _oversized(self, tag: int, length: int) -> None:
         link = self._links.of_tag(tag)
         if link is not None:
             self._links.lose(link, f"it sent {length} bytes at once: at most {MESSAGE_BYTES_MAX}")
-
-    def _deliver(self, frame: Buffer) -> None:
-        assert self._on_payload is not None, "links begin after start"
-        try:
-            self._on_payload(frame)
-        except Exception as error:  # a receiver's bug ends its message, not the wire
-            what = f"what node {self.node_name!r} received ended in an error"
-            context = {"message": what, "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
-
-    def _lost(self, node: str, reason: str) -> None:
-        assert self._on_peer_dead is not None, "links begin after start"
-        self._on_peer_dead(node, reason)
-
-
-async def _finish(link: UcxLink) -> None:
-    """Flush, say so, and wait until the peer has read that far."""
-    if link.up:
-        await link.outbox.flushed()
-    if link.up:
-        link.say_bye()
-        await link.gone.wait()
-
-
-async def _in_turn(link: UcxLink, frame: bytes) -> None:
-    await link.outbox.room()
-    link.put(frame)

@@ -62,11 +62,9 @@ CONFIG = {
 # The receiver reads what is long from the sender's memory where the kernel lets it: 64 MiB and an
 # answer took 54 to 63 ms, 140 ms in the scheme that UCX would choose (2 cores, a load of 5).
 SHARED_MEMORY = {"TLS": "posix,cma,self", "RNDV_SCHEME": "get_zcopy"}
-TAG_BYTES = 8
 __all__ = (
     "CONFIG",
     "SHARED_MEMORY",
-    "TAG_BYTES",
     "Array",
     "Feature",
     "Tag",

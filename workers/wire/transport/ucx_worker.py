@@ -30,11 +30,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from workers.wire.transport import ucx_library as ucx
 from workers.wire.transport.base import Buffer
-from workers.wire.transport.frame_arrays import ALIGNMENT_BYTES
+from workers.wire.transport.received import memory
 
 # What arrives for one tag: how much it may be at once, the bytes, or how many there would be.
 Limit = Callable[[int], int]
@@ -46,7 +44,6 @@ MESSAGES_A_TURN = 64  # then the event loop's other callbacks get their turn
 TRIES = 4  # of arming: what arrived meanwhile is usually all
 FRUITLESS_TURNS = 50  # of them follow each other at once; then one a millisecond
 NAP_S = 0.001  # asyncio's finest
-ZEROED_BYTES_MAX = 64 * 1024  # a bytearray is cheaper up to here, though it is written twice
 
 _ANY = ucx.TagMask(0)
 _ZERO = ucx.Tag(0)
@@ -199,7 +196,7 @@ class UcxWorker:
             self._pending.append((request, None, None))
             self._on_oversized(tag.value, length)
             return
-        buffer = _memory(length)
+        buffer = memory(length)
         request = self._worker.tag_recv(ucx.Array(buffer), tag)
         if tag.value in self._coming or not request.completed:
             self._coming.setdefault(tag.value, deque()).append((request, buffer))
@@ -238,12 +235,3 @@ class UcxWorker:
             if on_done is not None:
                 on_done(reason)
         return len(done)
-
-
-def _memory(length: int) -> Buffer:
-    """Bytes to receive into; long ones are not written first, and aligned as arrays like it."""
-    if length <= ZEROED_BYTES_MAX:
-        return bytearray(length)
-    raw: Any = np.empty(length + ALIGNMENT_BYTES, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT_BYTES
-    return memoryview(raw)[start : start + length]

@@ -19,7 +19,7 @@ if find_spec("ucxx") is None:
     pytest.skip("needs the extra ucx: pip install 'perfuse[ucx]'", allow_module_level=True)
 
 from tests.workers.wire.transport.ucx_nodes import close, pair, started
-from workers.wire.transport import ucx as wire
+from workers.wire.transport import door_transport
 from workers.wire.transport.ucx import UcxTransport
 
 
@@ -142,7 +142,7 @@ def test_an_address_that_is_none_is_named() -> None:
 
 def test_a_message_beyond_the_limit_is_the_senders_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """It must not break the link, which others use."""
-    monkeypatch.setattr(wire, "MESSAGE_BYTES_MAX", 4096)
+    monkeypatch.setattr(door_transport, "MESSAGE_BYTES_MAX", 4096)
 
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S):

@@ -17,9 +17,9 @@ if find_spec("ucxx") is None:
     pytest.skip("needs the extra ucx: pip install 'perfuse[ucx]'", allow_module_level=True)
 
 from tests.workers.wire.transport.ucx_nodes import close, of, pair, started
-from workers.wire.transport import ucx_door, ucx_links, ucx_worker
+from workers.wire.transport import door, ucx_links, ucx_worker
+from workers.wire.transport.door import knock
 from workers.wire.transport.ucx import UcxTransport
-from workers.wire.transport.ucx_door import knock
 from workers.wire.transport.ucx_library import tag_of
 
 
@@ -141,8 +141,8 @@ def test_strangers_beyond_the_limit_are_sent_away_and_the_rest_wait_in_vain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Silent streams hold a few bytes each for so long, and no more than so many."""
-    monkeypatch.setattr(ucx_door, "STRANGERS_MAX", 3)
-    monkeypatch.setattr(ucx_door, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(door, "STRANGERS_MAX", 3)
+    monkeypatch.setattr(door, "CONNECT_TIMEOUT_S", 0.2)
 
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S):
