@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from kernels.ring import hindrance
 from workers.wire.mail import Frames, Handover, Mail, WholeFrames
 from workers.wire.message import Message
 from workers.wire.transport.grpc import GrpcTransport
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+from workers.wire.transport.shm import ShmTransport
+from workers.wire.transport.shm_memory import RING_BYTES
 
 NEEDS_UCX = pytest.mark.skipif(
     find_spec("ucxx") is None, reason="needs the extra ucx: pip install 'perfuse[ucx]'"
 )
+NEEDS_SHM = pytest.mark.skipif(bool(hindrance()), reason=hindrance())
 KINDS: tuple[Any, ...] = (
     "memory",
     "memory_through_frames",
@@ -25,7 +29,10 @@ KINDS: tuple[Any, ...] = (
     "grpc_unix",
     pytest.param("ucx_tcp", marks=NEEDS_UCX),
     pytest.param("ucx_unix", marks=NEEDS_UCX),
+    pytest.param("shm", marks=NEEDS_SHM),
+    pytest.param("shm_small", marks=NEEDS_SHM),  # its ring holds less than most messages
 )
+SMALL_RING_BYTES = 4096
 OUTBOX_BYTES = 256 * 1024
 TIMEOUT_S = 30.0  # a hang fails by this; nothing here waits for it
 
@@ -41,9 +48,14 @@ async def main():
     name, kind, folder = sys.argv[1:]
     if kind.startswith("ucx"):
         from workers.wire.transport.ucx import UcxTransport as Made
+    elif kind.startswith("shm"):
+        from workers.wire.transport.shm import ShmTransport as Made
     else:
         from workers.wire.transport.grpc import GrpcTransport as Made
-    mail = Mail(Made(name, unix=kind.endswith("unix"), folder=Path(folder)), Frames())
+    options = {"unix": kind.endswith("unix")}
+    if kind.startswith("shm"):
+        options = {"ring_bytes": 4096} if kind.endswith("small") else {}
+    mail = Mail(Made(name, folder=Path(folder), **options), Frames())
     waiting = []
     def on_message(message):
         if (turn := mail.send(message.source, replace(message))) is not None:
@@ -123,6 +135,10 @@ class Wires:
         unix = self.kind.endswith("unix")
         if self.kind.startswith("grpc"):
             return Mail(GrpcTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
+        if self.kind.startswith("shm"):
+            ring_bytes = SMALL_RING_BYTES if self.kind.endswith("small") else RING_BYTES
+            shm = ShmTransport(name, outbox_bytes=OUTBOX_BYTES, ring_bytes=ring_bytes)
+            return Mail(shm, Frames())
         from workers.wire.transport.ucx import UcxTransport  # only here: it may not be installed
 
         return Mail(UcxTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())

@@ -1,0 +1,256 @@
+"""Shared memory alone: rings that go round and are full; ends, and what they leave."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.workers.wire.parcel import Parcel
+from tests.workers.wire.transport.messages import full_message, numbered, same
+from tests.workers.wire.transport.shm_nodes import close, link, of, pair, started
+from tests.workers.wire.transport.wires import NEEDS_SHM, TIMEOUT_S, Wires
+from workers.errors import PeerDead
+from workers.wire.message import Message
+from workers.wire.transport import shm_memory
+
+pytestmark = NEEDS_SHM
+
+RING_BYTES = 4096
+
+
+def files() -> list[str]:
+    """What this process has open, by what it is."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.append(os.readlink(entry))
+        except OSError:  # the folder itself, which is closed by now
+            continue
+    return [name for name in found if name.startswith(("/memfd:perfuse", "anon_inode:[eventfd]"))]
+
+
+def mapped() -> list[int]:
+    """Of each memory that is mapped here, how many bytes were touched."""
+    found = re.findall(
+        r"memfd:perfuse-wire.*?^Rss: +(\d+) kB", Path("/proc/self/smaps").read_text(), re.M | re.S
+    )
+    return [int(rss) * 1024 for rss in found]
+
+
+@pytest.mark.parametrize("kind", ["shm", "shm_small"])
+def test_another_process_answers_with_what_it_was_sent(kind: str) -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
+            (a,) = await wires.start("a")
+            await a.mail.connect({"echo": await wires.start_mortal("echo")})
+            sent = full_message()
+            sent.source = "a"
+            await a.send("echo", sent)
+            (got,) = await a.received(1)
+            assert same(got, sent)
+
+    asyncio.run(scenario())
+
+
+def test_every_size_around_that_of_the_ring_arrives_at_every_place_in_it() -> None:
+    """Frames end anywhere, so the next ones and their lengths are cut by the ring's end."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await pair(ring_bytes=RING_BYTES)
+            sizes = [*range(40), *range(RING_BYTES - 600, RING_BYTES + 60, 7), 3 * RING_BYTES]
+            rng = np.random.Generator(np.random.PCG64(5))
+            for i, size in enumerate(sizes):
+                tensor = rng.integers(0, 256, size, np.uint8)
+                await a.send("b", Message(Parcel(tensors={"t": tensor}), "a", "b", message_id=i))
+                got = (await b.received(i + 1))[i]
+                assert got.message_id == i
+                assert np.array_equal(got.content.tensors["t"], tensor)
+            await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def test_sizes_from_nothing_to_the_most_there_may_be() -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S * 2):
+            a, b = await pair()
+            for i, size in enumerate([0, 1, 2**16, 2**18 - 300, 2**20 + 1, 256 * 2**20 - 4_096]):
+                tensor = np.arange(size, dtype=np.uint8)
+                await a.send("b", Message(Parcel(tensors={"t": tensor}), "a", "b", message_id=i))
+                got = (await b.received(i + 1))[i].content.tensors["t"]
+                assert np.array_equal(got, tensor)
+                assert got.base is not None or not size
+                assert size < 2**17 or got.ctypes.data % 64 == 0
+                b.inbox[i] = numbered(i)
+            await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_received_stays_as_it_is() -> None:
+    """Views are of the receiver's memory, not of the ring that others write to."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await pair(ring_bytes=RING_BYTES)
+            for i in range(200):
+                await a.send("b", numbered(i, 800))
+            got = await b.received(200)
+            await close(a, b)
+            assert all((m.content.tensors["t"] == m.message_id).all() for m in got)
+
+    asyncio.run(scenario())
+
+
+def test_a_receiver_that_does_not_read_holds_up_its_sender_alone() -> None:
+    """What waits is bounded by ring and outbox; other links go on; then all comes, in order."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            limit = 64 * 1024
+            a, b = await pair(outbox_bytes=limit, ring_bytes=RING_BYTES)
+            c = await started("c", ring_bytes=RING_BYTES)
+            await c.mail.connect({"a": a.address})
+            stopped = link(b, "a")
+            asyncio.get_running_loop().remove_reader(stopped._bell)
+            sends = [asyncio.create_task(a.send("b", numbered(i, 8_000))) for i in range(50)]
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert of(a).queued_bytes("b") <= limit + 8_400
+            assert sum(send.done() for send in sends) <= 10 and not b.inbox
+            await a.send("c", numbered(1))
+            await c.received(1)
+            asyncio.get_running_loop().add_reader(stopped._bell, stopped._rung)
+            await asyncio.gather(*sends)
+            assert [m.message_id for m in await b.received(50)] == list(range(50))
+            await close(a, b, c)
+
+    asyncio.run(scenario())
+
+
+def test_a_killed_process_fails_those_who_wait_for_room() -> None:
+    """In the middle of a frame, which is larger than the ring; no sender hangs."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires("shm_small") as wires:
+            (a,) = await wires.start("a")
+            await a.mail.connect({"echo": await wires.start_mortal("echo")})
+            sends = [
+                asyncio.create_task(a.send("echo", numbered(i, 1024 * 1024))) for i in range(20)
+            ]
+            await asyncio.sleep(0)  # lets the sends fill the buffer
+            wires.crash("echo")
+            results = await asyncio.gather(*sends, return_exceptions=True)
+            assert {type(result) for result in results} == {type(None), PeerDead}
+            assert await a.heard_of_deaths(1) == ["echo"]
+
+    asyncio.run(scenario())
+
+
+def test_half_a_frame_of_a_peer_that_dies_is_not_delivered() -> None:
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await pair(ring_bytes=RING_BYTES)
+            await a.send("b", numbered(1))
+            await b.received(1)
+            await a.send("b", numbered(2, 100_000))  # the ring holds its beginning
+            assert link(a, "b")._is_writing
+            stream = link(a, "b")._stream
+            assert stream is not None
+            stream.transport.abort()
+            assert await b.heard_of_deaths(1) == ["a"]
+            with pytest.raises(PeerDead, match="its connection broke"):
+                await b.send("a", numbered(3))
+            assert [m.message_id for m in b.inbox] == [1]
+            await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def test_an_end_of_which_the_other_hears_leaves_nothing_behind() -> None:
+    """No folder, no file, no memory, whoever closes first; the door is this user's alone."""
+    before = files()
+
+    async def scenario() -> None:
+        a, b = await pair()
+        folder = Path(a.address.removeprefix("unix:")).parent
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "door").stat().st_mode & 0o777 == 0o600
+        await a.send("b", numbered(1, 1_000_000))
+        await b.received(1)
+        assert len(mapped()) == 2 and len(files()) == len(before) + 6  # bells: own, rung, watched
+        await close(a, b)
+        assert not folder.exists()
+
+    asyncio.run(scenario())
+    assert files() == before and not mapped()
+
+
+def test_a_new_incarnation_has_memory_of_its_own() -> None:
+    before = files()
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, old = await pair()
+            for i in range(20):
+                new = await started("b")
+                await new.mail.connect({"a": a.address})
+                await new.send("a", numbered(i))
+                await a.received(i + 1)
+                assert await old.heard_of_deaths(1) == ["a"]  # which has dropped it for the new one
+                await close(old)
+                old = new
+            assert len(mapped()) == 2
+            await close(a, old)
+
+    asyncio.run(scenario())
+    assert files() == before and not mapped()
+
+
+def test_memory_is_taken_when_it_is_used() -> None:
+    async def scenario() -> None:
+        a, b = await pair(ring_bytes=2**26)
+        assert max(mapped()) <= 4096
+        await a.send("b", numbered(1, 30_000))
+        await b.received(1)
+        assert 30_000 <= max(mapped()) < 2**18
+        await close(a, b)
+
+    asyncio.run(scenario())
+
+
+def test_where_there_can_be_none_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.wire.transport.shm.hindrance", lambda: "no kernel for it")
+
+    async def scenario() -> None:
+        with pytest.raises(OSError, match="node 'a' has no shared memory: no kernel for it"):
+            await started("a")
+
+    asyncio.run(scenario())
+
+
+def test_no_descriptor_or_memory_left_is_the_links_end_not_the_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(ring_bytes: int) -> shm_memory.Shared:
+        raise OSError(24, "Too many open files")
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await started("a"), await started("b")
+            with monkeypatch.context() as patch:
+                patch.setattr(shm_memory, "make", none_left)
+                await a.mail.connect({"b": b.address})
+            with pytest.raises(PeerDead, match="Too many open files"):
+                await a.send("b", numbered(1))
+            await link(b, "a").gone.wait()
+            await b.mail.connect({"a": a.address})
+            await b.send("a", numbered(2))
+            await a.received(1)
+            await close(a, b)
+
+    asyncio.run(scenario())
