@@ -145,8 +145,12 @@ class WireHost(LiveHost):
         self._token, self._unix, self._frames_by = token, unix, cluster.frames_by
 
     def mail(self, node: str) -> Mail:
-        # Only here: a world in one process need not load either, and UCX may not be installed.
+        # Only here: a world in one process need not load any, and UCX may not be installed.
         wire: Transport
+        if self._frames_by == "shm":
+            from workers.wire.transport.shm import ShmTransport
+
+            return Mail(ShmTransport(node, token=self._token, folder=self._folder), Frames())
         if self._frames_by == "ucx":
             from workers.wire.transport.ucx import UcxTransport
 

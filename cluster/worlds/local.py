@@ -1,5 +1,5 @@
 """The local world: every node a process on this machine, started by Ray, talking gRPC over unix
-sockets, or UCX over shared memory.
+sockets, or by shared memory, UCX's or our own.
 
 Ray is the control plane: it starts and stops processes and carries the driver's questions. No token
 travels by it.

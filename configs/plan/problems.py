@@ -5,8 +5,8 @@ from configs.nearest import nearest
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.schema import CHIP_ROLES, SINGLE_ROLES, NodeGroup, Scenario
-from configs.schema.cluster import has_ucx
 from configs.schema.faults import ANYONE
+from configs.schema.wires import has_ucx, shm_hindrance
 
 
 def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
@@ -75,8 +75,10 @@ def _world_problems(scenario: Scenario) -> list[str]:
     if cluster.frames_by == "ucx" and not has_ucx():
         return [
             "cluster.transport: is 'ucx', which is not installed here: pip install 'perfuse[ucx]', "
-            "or use 'grpc' or 'auto'"
+            "or use 'shm', 'grpc' or 'auto'"
         ]
+    if cluster.frames_by == "shm" and (why := shm_hindrance()):
+        return [f"cluster.transport: is 'shm', which {why}; or use 'ucx', 'grpc' or 'auto'"]
     return []
 
 

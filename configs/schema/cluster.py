@@ -1,7 +1,6 @@
 """Which machines there are, who works on them, and what world they live in."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -10,17 +9,13 @@ from configs.presets import expand
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from configs.schema.section import Name, Section
+from configs.schema.wires import has_ucx, shm_hindrance
 
 Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
 # There is one of each in a cluster, and its worker carries the plain role as its name.
 SINGLE_ROLES: tuple[Role, ...] = ("router", "gateway")
 # A `chip` is given both: a request that it prefills it also decodes, in place.
 CHIP_ROLES: tuple[Role, ...] = ("prefill", "decode", "chip")
-
-
-def has_ucx() -> bool:
-    """Whether the extra `ucx` is installed here."""
-    return find_spec("ucxx") is not None
 
 
 def _expand_device(value: Any) -> Any:
@@ -69,8 +64,9 @@ class ClusterSection(Section):
     emulation  off: everything costs nothing but what it really takes, and dilation is 1
     dilation   wall time for one unit of emulated time in a live world: at 1000 a 2 us link takes
                2 ms
-    transport  how frames move between processes: "grpc", "ucx", or "auto", which takes UCX where
-               it is installed and gRPC where not; within one process there is only "memory"
+    transport  how frames move between processes: "grpc", "ucx", "shm" (memory that processes of
+               one machine share), or "auto", which takes the first that can be had of "shm", "ucx"
+               and "grpc"; within one process there is only "memory"
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
@@ -79,7 +75,7 @@ class ClusterSection(Section):
     world: Literal["virtual", "process", "local"] = "virtual"
     emulation: bool = True
     dilation: float = Field(default=1.0, ge=1, le=1e9)
-    transport: Literal["auto", "grpc", "memory", "ucx"] | None = None
+    transport: Literal["auto", "grpc", "memory", "shm", "ucx"] | None = None
     router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
 
@@ -93,10 +89,12 @@ class ClusterSection(Section):
         return dilation if info.data.get("emulation", True) else 1.0
 
     @property
-    def frames_by(self) -> Literal["grpc", "memory", "ucx"]:
+    def frames_by(self) -> Literal["grpc", "memory", "shm", "ucx"]:
         """The transport, chosen or by default; within one process it can only be memory."""
         if self.world != "local":
             return "memory"
         if self.transport == "auto":  # all nodes are on this machine, and find the same
+            if not shm_hindrance():
+                return "shm"
             return "ucx" if has_ucx() else "grpc"
         return self.transport or "grpc"

@@ -2,19 +2,53 @@
 
 import pytest
 
+from configs.plan import make_plan
 from configs.schema import load_scenario
-from tests.configs.test_plan import problems
+from configs.schema.wires import shm_hindrance
+from kernels.ring import hindrance
+from tests.configs.test_plan import TINY, problems
+
+NATIVE = "kernels.native._lib"
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *installed: str) -> None:
+    monkeypatch.delenv("PERFUSE_ISA", raising=False)
+    monkeypatch.setattr("configs.schema.wires.sys.platform", "linux")
+    found = {name: object() for name in installed}
+    monkeypatch.setattr("configs.schema.wires.find_spec", found.get)
 
 
 def test_ucx_is_refused_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("configs.schema.cluster.find_spec", lambda name: None)
+    only(monkeypatch)
     (found,) = problems({"cluster.world": "local", "cluster.transport": "ucx"})
     assert "is 'ucx', which is not installed here: pip install" in found
 
 
-def test_auto_takes_ucx_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_memory_is_refused_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with what is missing."""
+    chosen = {"cluster.world": "local", "cluster.transport": "shm"}
+    only(monkeypatch, NATIVE)
+    make_plan(load_scenario("demo", chosen), TINY)  # raises nothing
+    monkeypatch.setenv("PERFUSE_ISA", "reference")
+    assert "is 'shm', which needs the native library, which PERFUSE_ISA" in problems(chosen)[0]
+    only(monkeypatch, "ucxx")
+    assert "needs the native library: run `python -m kernels.native.build`" in problems(chosen)[0]
+    monkeypatch.setattr("configs.schema.wires.sys.platform", "darwin")
+    assert "is 'shm', which needs Linux: this is darwin; or use 'ucx'" in problems(chosen)[0]
+
+
+def test_the_wire_itself_and_the_plan_agree_on_what_is_missing() -> None:
+    assert bool(shm_hindrance()) == bool(hindrance())
+
+
+def test_auto_takes_the_fastest_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = load_scenario("demo", {"cluster.world": "local", "cluster.transport": "auto"}).cluster
-    for found, taken in ((object(), "ucx"), (None, "grpc")):
-        monkeypatch.setattr("configs.schema.cluster.find_spec", lambda name, found=found: found)
+    for installed, taken in (((NATIVE, "ucxx"), "shm"), (("ucxx",), "ucx"), ((), "grpc")):
+        only(monkeypatch, *installed)
         assert cluster.frames_by == taken
     assert load_scenario("demo", {"cluster.transport": "auto"}).cluster.frames_by == "memory"
+
+
+def test_grpc_is_what_nobody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, NATIVE, "ucxx")
+    assert load_scenario("demo", {"cluster.world": "local"}).cluster.frames_by == "grpc"

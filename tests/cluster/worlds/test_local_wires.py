@@ -1,6 +1,8 @@
-"""The default cluster as real processes that talk UCX, beside the same on gRPC."""
+"""The default cluster as real processes that talk UCX or share memory, beside the same on gRPC."""
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -9,9 +11,9 @@ from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import local_world
 from configs.schema import load_scenario
-from tests.workers.wire.transport.wires import NEEDS_UCX
+from tests.workers.wire.transport.wires import NEEDS_SHM, NEEDS_UCX
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300), NEEDS_UCX]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 REAL = {
     "cluster.world": "local",
@@ -19,34 +21,45 @@ REAL = {
     "cluster.dilation": 1,
     "workload.arrivals.closed.num_requests": 16,
 }
+FAST: tuple[Any, ...] = (
+    pytest.param("ucx", marks=NEEDS_UCX),
+    pytest.param("shm", marks=NEEDS_SHM),
+)
+# What is mapped into every process that talks so, and by none that does not.
+MAPPED = {"ucx": "libucp", "shm": "memfd:perfuse-wire"}
 
 
 def blueprint(transport: str) -> Blueprint:
     return Blueprint.draw(load_scenario("demo", {**REAL, "cluster.transport": transport}))
 
 
+@cache
 def tokens_by(transport: str) -> dict[str, list[int]]:
     """Request -> its tokens, from a cluster that stands for this alone."""
     drawn = blueprint(transport)
     with local_world(drawn) as world:
         answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
         assert not any(world.ask_all("failures").values())
-        if transport == "ucx":  # it is what moves the frames, in every process
-            for pid in world.ask_all("pid").values():
-                assert any("libucp" in mapped.path for mapped in psutil.Process(pid).memory_maps())
+        for pid in world.ask_all("pid").values():
+            paths = [mapped.path for mapped in psutil.Process(pid).memory_maps()]
+            for wire, name in MAPPED.items():  # the one moves the frames, in every process
+                assert any(name in path for path in paths) == (wire == transport)
     assert not any(answer.error for answer in answers)
     return {answer.request_id: answer.token_ids for answer in answers}
 
 
-def test_tokens_are_the_same_as_by_grpc() -> None:
-    shared = set(Path("/dev/shm").glob("ucx_*"))
-    assert tokens_by("ucx") == tokens_by("grpc")
-    assert set(Path("/dev/shm").glob("ucx_*")) <= shared, "segments are left"
+@pytest.mark.parametrize("transport", FAST)
+def test_tokens_are_the_same_as_by_grpc(transport: str) -> None:
+    shared = set(Path("/dev/shm").glob("*"))
+    assert tokens_by(transport) == tokens_by("grpc")
+    left = set(Path("/dev/shm").glob("*")) - shared
+    assert not [path for path in left if path.name.startswith(("ucx_", "perfuse"))]
 
 
-def test_a_chip_that_is_killed_is_noticed_and_comes_back() -> None:
+@pytest.mark.parametrize("transport", FAST)
+def test_a_chip_that_is_killed_is_noticed_and_comes_back(transport: str) -> None:
     """Its next incarnation is reached at another address, by those who knew the last one."""
-    drawn = blueprint("auto")
+    drawn = blueprint(transport)
     with local_world(drawn) as world:
         workload = build_workload(drawn.scenario, drawn.model.vocab)
         chip = "decode-0"
