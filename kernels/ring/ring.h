@@ -1,13 +1,14 @@
 // Two rings of bytes in memory that two processes share, one for each direction, and a bell a side.
 //
 // Each ring has one writer and one reader. Positions only grow: `head` is how much was written,
-// `tail` how much was read, and each side keeps its own where the other cannot write. What the other
-// says is checked before it is used: whatever it writes there, nothing is touched but the ring.
+// `tail` how much was read, and each side keeps its own where the other cannot write. What the
+// other says is checked before it is used: whatever it writes there, nothing is touched but the
+// ring.
 //
 // A record is its length in 8 bytes and then its bytes, one after the other, without gaps; what is
 // longer than the ring goes in pieces. A reader that is about to sleep says so; a writer rings its
-// bell, a system call, only then. A writer that finds no room says so as well, and is rung once half
-// of the ring is free, so that the two do not wake each other for a few bytes.
+// bell, a system call, only then. A writer that finds no room says so as well, and is rung once
+// half of the ring is free, so that the two do not wake each other for a few bytes.
 //
 //    0        | page of positions: of ring 0, of ring 1
 //    4096     | bytes of ring 0: side 0 writes, side 1 reads
@@ -39,15 +40,15 @@ constexpr int64_t kBadHead = -1, kBadLength = -2, kBadTail = -3;
 // One side's view of both rings. For one thread at a time.
 class Ring : public Owned {
  public:
-  // Throws std::invalid_argument where the file is not as large as both rings. The descriptors stay
-  // the caller's.
+  // Throws std::invalid_argument where the file is not as large as both rings. The descriptors
+  // stay the caller's.
   Ring(int file, long ring_bytes, int side, int own_bell, int other_bell, long record_bytes_max);
   ~Ring() override { close(); }
   const char* what() const override { return "ring"; }
 
   // Adds bytes to the record that is open, or opens one of `total` bytes; returns how many of them
-  // it took. Fewer than there are: the bell rings when there is room. The other side sees a record's
-  // bytes once all are there, or the ring is full.
+  // it took. Fewer than there are: the bell rings when there is room. The other side sees a
+  // record's bytes once all are there, or the ring is full.
   int64_t write(const char* bytes, long count, long total);
   // Length of the record that comes next, or what is left of the one that is being read; 0: nothing
   // is there, and the bell rings when something is.

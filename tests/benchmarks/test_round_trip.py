@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from benchmarks.wires import round_trip
-from tests.workers.wire.transport.wires import NEEDS_UCX
+from tests.workers.wire.transport.wires import NEEDS_SHM, NEEDS_UCX
 from workers.wire.transport.frame import frame_length
 
 
@@ -23,8 +23,23 @@ def test_ucx_may_take_an_eighth_of_grpc(ucx_us: int, holds: bool) -> None:
     assert "CPU 3 us" in ways[0].evidence
 
 
+@pytest.mark.parametrize(("shm_us", "holds"), [(33, True), (34, False)])
+def test_shared_memory_may_take_a_third_of_ucx(shm_us: int, holds: bool) -> None:
+    found = {"ucx_shared": ([100_000] * 3, 0), "shm_asleep": ([shm_us * 1_000] * 3, 0)}
+    *_, share = round_trip.rows_of(found, "no load")
+    assert (share.value, share.holds, share.bar) == (shm_us / 100, holds, "<= 1/3")
+
+
 @pytest.mark.live
-@pytest.mark.parametrize("way", ["grpc_unix", pytest.param("ucx_shared", marks=NEEDS_UCX)])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "grpc_unix",
+        pytest.param("ucx_shared", marks=NEEDS_UCX),
+        pytest.param("shm", marks=NEEDS_SHM),
+        pytest.param("shm_asleep", marks=NEEDS_SHM),
+    ],
+)
 def test_each_way_is_measured_in_two_processes(way: str) -> None:
     found = asyncio.run(round_trip.measure([way], num_blocks=2, block=5))
     times, cpu_ns = found[way]

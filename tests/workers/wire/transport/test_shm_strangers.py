@@ -17,7 +17,7 @@ from tests.workers.wire.transport.messages import numbered
 from tests.workers.wire.transport.shm_nodes import close, link, of, pair, started
 from tests.workers.wire.transport.wires import NEEDS_SHM, TIMEOUT_S, Node
 from workers.errors import PeerDead
-from workers.wire.transport import shm_link, shm_links, shm_memory
+from workers.wire.transport import shm_link, shm_memory
 from workers.wire.transport.door import knock
 from workers.wire.transport.shm_memory import RING_BYTES, Shared
 
@@ -182,7 +182,7 @@ def test_what_is_no_memory_or_no_bell_is_refused(
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S):
             with monkeypatch.context() as patch:
-                patch.setattr(shm_links.shm_memory, "hand_over", hand_over)
+                patch.setattr(shm_memory, "hand_over", hand_over)
                 a, b = await pair()
                 assert await a.heard_of_deaths(1) == ["b"]
             assert said in of(b).last_refusal and of(b).num_refused == 1
