@@ -9,6 +9,8 @@ both processes, all their threads, for each round trip.
 Expected before the first run: a Ray call 1,000 us, gRPC 200-300 us, UCX 35-60 us where both
 processes have a core of their own. There UCX takes at most an eighth of gRPC; where they share one
 core with others it does not, for then both pay for their CPU alone, some 60 us against 250 us.
+Shared memory of our own 60 us, of which asyncio's turns are the most, and 15-20 us where both sleep
+in native code instead (`asleep`).
 """
 
 import argparse
@@ -27,19 +29,26 @@ from typing import Any
 import psutil
 
 from benchmarks.rows import Row, arguments, report
+from kernels.ring import hindrance
 from workers.wire.transport.base import Buffer, Transport
 
 BYTES = 4096
-UCX_BAR = 1 / 8  # of gRPC
+SHARES = (  # a way, beside another, and how much of that it may take
+    ("ucx", "grpc", 8),
+    ("ucx_shared", "grpc_unix", 8),
+    ("shm_asleep", "ucx_shared", 3),
+)
 WARM_UP = 200  # round trips of each way
 BLOCKS, BLOCK = 20, 100  # of each way, and round trips of one
-WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared")
+WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared", "shm", "shm_asleep")
 WORDS = {
     "ray": "Ray actor call",
     "grpc": "gRPC, TCP",
     "grpc_unix": "gRPC, unix socket",
     "ucx": "UCX, TCP and shared memory",
     "ucx_shared": "UCX, shared memory alone",
+    "shm": "shared memory of our own",
+    "shm_asleep": "shared memory of our own, native wait",
 }
 
 Call = Callable[[], Awaitable[None]]
@@ -51,6 +60,10 @@ def transport(way: str, name: str) -> Transport:
         from workers.wire.transport.grpc import GrpcTransport
 
         return GrpcTransport(name, unix=way == "grpc_unix")
+    if way == "shm":
+        from workers.wire.transport.shm import ShmTransport
+
+        return ShmTransport(name)
     from workers.wire.transport.ucx import UcxTransport
 
     return UcxTransport(name, unix=way == "ucx_shared")
@@ -100,6 +113,20 @@ async def by_wire(way: str, frame: bytes) -> Any:
 
 
 @asynccontextmanager
+async def by_native_wait(frame: bytes) -> Any:
+    """Yields the call and the other process."""
+    from benchmarks.wires.asleep import next_record, other_process
+
+    with other_process() as (ring, other):
+
+        async def call() -> None:
+            ring.write(frame, 0, len(frame))
+            assert len(next_record(ring)) == len(frame)
+
+        yield call, other
+
+
+@asynccontextmanager
 async def by_ray(frame: bytes) -> Any:
     """Yields the call and the actor's process."""
     from cluster.worlds.ray_session import end_ray, ray, start_ray
@@ -126,6 +153,20 @@ async def by_ray(frame: bytes) -> Any:
             end_ray(Path(folder))
 
 
+def opened(way: str, frame: bytes) -> Any:
+    """What yields the call and the other process."""
+    if way == "ray":
+        return by_ray(frame)
+    return by_native_wait(frame) if way == "shm_asleep" else by_wire(way, frame)
+
+
+def is_here(way: str) -> bool:
+    """Whether this machine has it."""
+    if way.startswith("shm"):
+        return not hindrance()
+    return not way.startswith("ucx") or find_spec("ucxx") is not None
+
+
 def frame_of(size: int) -> bytes:
     """A whole frame of so many bytes."""
     from workers.wire.transport.frame import MAGIC, PREFIX
@@ -146,8 +187,7 @@ async def measure(ways: list[str], num_blocks: int, block: int) -> dict[str, tup
     async with AsyncExitStack() as stack:
         made: dict[str, Way] = {}
         for way in ways:
-            opened = by_ray(frame) if way == "ray" else by_wire(way, frame)
-            made[way] = await stack.enter_async_context(opened)
+            made[way] = await stack.enter_async_context(opened(way, frame))
             for _ in range(WARM_UP):
                 await made[way][0]()
         for _ in range(num_blocks):
@@ -171,18 +211,19 @@ def rows_of(found: dict[str, tuple[list[int], int]], load: str) -> list[Row]:
             f"CPU {cpu / 1e3 / len(times):.0f} us; {load}"
         )
         rows.append(Row(f"round trip, 4 KiB, {WORDS[way]}", round(p50, 1), "us", "none", True, how))
-    for wire, beside in (("ucx", "grpc"), ("ucx_shared", "grpc_unix")):
+    for wire, beside, parts in SHARES:
         if wire in found and beside in found:
             share = median(found[wire][0]) / median(found[beside][0])
             name = f"{WORDS[wire]}: share of {WORDS[beside]}"
             how = f"measured: medians of the same run; {load}"
-            rows.append(Row(name, round(share, 3), "", "<= 1/8", share <= UCX_BAR, how))
+            bar = f"<= 1/{parts}"
+            rows.append(Row(name, round(share, 3), "", bar, share <= 1 / parts, how))
     return rows
 
 
 def run(wanted: Sequence[str] = WAYS, blocks: int = BLOCKS, block: int = BLOCK) -> list[Row]:
     """Of the ways that are here."""
-    ways = [way for way in wanted if not way.startswith("ucx") or find_spec("ucxx")]
+    ways = [way for way in wanted if is_here(way)]
     cores, load = psutil.cpu_count(), psutil.getloadavg()[0]
     found = asyncio.run(measure(ways, blocks, block))
     return rows_of(found, f"{cores} cores, a load of {load:.1f} before")
