@@ -9,8 +9,8 @@ both processes, all their threads, for each round trip.
 Expected before the first run: a Ray call 1,000 us, gRPC 200-300 us, UCX 35-60 us where both
 processes have a core of their own. There UCX takes at most an eighth of gRPC; where they share one
 core with others it does not, for then both pay for their CPU alone, some 60 us against 250 us.
-Shared memory of our own 60 us, of which asyncio's turns are the most, and 15-20 us where both sleep
-in native code instead (`asleep`).
+Shared memory of our own 60 us, of which asyncio's turns are the most, and 15-20 us where both wait
+in native code instead (`native_wait`).
 """
 
 import argparse
@@ -36,11 +36,11 @@ BYTES = 4096
 SHARES = (  # a way, beside another, and how much of that it may take
     ("ucx", "grpc", 8),
     ("ucx_shared", "grpc_unix", 8),
-    ("shm_asleep", "ucx_shared", 3),
+    ("shm_native", "ucx_shared", 3),
 )
 WARM_UP = 200  # round trips of each way
 BLOCKS, BLOCK = 20, 100  # of each way, and round trips of one
-WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared", "shm", "shm_asleep")
+WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared", "shm", "shm_native")
 WORDS = {
     "ray": "Ray actor call",
     "grpc": "gRPC, TCP",
@@ -48,7 +48,7 @@ WORDS = {
     "ucx": "UCX, TCP and shared memory",
     "ucx_shared": "UCX, shared memory alone",
     "shm": "shared memory of our own",
-    "shm_asleep": "shared memory of our own, native wait",
+    "shm_native": "shared memory of our own, native wait",
 }
 
 Call = Callable[[], Awaitable[None]]
@@ -115,7 +115,7 @@ async def by_wire(way: str, frame: bytes) -> Any:
 @asynccontextmanager
 async def by_native_wait(frame: bytes) -> Any:
     """Yields the call and the other process."""
-    from benchmarks.wires.asleep import next_record, other_process
+    from benchmarks.wires.native_wait import next_record, other_process
 
     with other_process() as (ring, other):
 
@@ -157,7 +157,7 @@ def opened(way: str, frame: bytes) -> Any:
     """What yields the call and the other process."""
     if way == "ray":
         return by_ray(frame)
-    return by_native_wait(frame) if way == "shm_asleep" else by_wire(way, frame)
+    return by_native_wait(frame) if way == "shm_native" else by_wire(way, frame)
 
 
 def is_here(way: str) -> bool:

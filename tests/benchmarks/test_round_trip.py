@@ -25,7 +25,7 @@ def test_ucx_may_take_an_eighth_of_grpc(ucx_us: int, holds: bool) -> None:
 
 @pytest.mark.parametrize(("shm_us", "holds"), [(33, True), (34, False)])
 def test_shared_memory_may_take_a_third_of_ucx(shm_us: int, holds: bool) -> None:
-    found = {"ucx_shared": ([100_000] * 3, 0), "shm_asleep": ([shm_us * 1_000] * 3, 0)}
+    found = {"ucx_shared": ([100_000] * 3, 0), "shm_native": ([shm_us * 1_000] * 3, 0)}
     *_, share = round_trip.rows_of(found, "no load")
     assert (share.value, share.holds, share.bar) == (shm_us / 100, holds, "<= 1/3")
 
@@ -37,7 +37,7 @@ def test_shared_memory_may_take_a_third_of_ucx(shm_us: int, holds: bool) -> None
         "grpc_unix",
         pytest.param("ucx_shared", marks=NEEDS_UCX),
         pytest.param("shm", marks=NEEDS_SHM),
-        pytest.param("shm_asleep", marks=NEEDS_SHM),
+        pytest.param("shm_native", marks=NEEDS_SHM),
     ],
 )
 def test_each_way_is_measured_in_two_processes(way: str) -> None:
