@@ -3,7 +3,16 @@
 Beside its door (`door_transport`), a unix socket, a node has nothing: for each link who dials makes
 memory and bells and passes them over the stream on which both have proved themselves
 (`shm_memory`). Frames cross two rings of bytes in it (`shm_link`, `kernels/ring`), one for each
-direction, copied in once and out once.
+direction: gathered, copied in and copied out.
+
+Two processes on 2 cores under a load of 2, medians: a round trip of 4 KiB takes 51 us, where UCX
+over shared memory takes 125 and gRPC 201; CPU of both ends 62, 142 and 234 us. The rings' calls are
+2 us of that, the rest is two turns of asyncio and two processes that are woken: without event loops
+it is 5 us (`benchmarks/wires/native_wait.py`).
+
+Parts are joined before they are written. Each written by a call of its own took 2 us more up to
+64 KiB, and saved 5 to 14 us of 60 to 78 at 150 to 200 KB; what is longer than the ring needs a copy
+anyway, for senders do not wait.
 """
 
 from pathlib import Path
