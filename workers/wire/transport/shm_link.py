@@ -84,6 +84,9 @@ class ShmLink(Link):
 
     def _turn(self) -> None:
         """Do all that can be done now, then sleep."""
+        if self._again is not None:  # the bell came before it
+            self._again.cancel()
+            self._again = None
         if self._is_writing:
             self._go_on()
         num_bytes = num_packets = 0

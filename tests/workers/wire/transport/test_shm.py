@@ -1,6 +1,7 @@
 """Shared memory alone: rings that go round, are full, or lose their other side in mid-frame."""
 
 import asyncio
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.workers.wire.transport.shm_nodes import close, link, of, pair, starte
 from tests.workers.wire.transport.wires import NEEDS_SHM, TIMEOUT_S, Wires
 from workers.errors import PeerDead
 from workers.wire.message import Message
+from workers.wire.transport import shm_link
 
 pytestmark = NEEDS_SHM
 
@@ -126,6 +128,35 @@ def test_a_killed_process_fails_those_who_wait_for_room() -> None:
             assert await a.heard_of_deaths(1) == ["echo"]
 
     asyncio.run(scenario())
+
+
+def test_a_bell_between_two_turns_leaves_none_that_runs_after_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A turn that has done enough goes on later, and the bell for room may come first."""
+    monkeypatch.setattr(shm_link, "PACKETS_A_TURN", 1)
+    problems: list[str] = []
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: problems.append(str(context)))
+            a, b = await pair(ring_bytes=RING_BYTES)
+            await a.send("b", numbered(0))
+            await b.received(1)
+            await b.send("a", numbered(1, 100_000))  # waits for room
+            for i in range(10):
+                await a.send("b", numbered(i))
+            there = link(b, "a")
+            for _ in range(3):
+                os.eventfd_write(there._bell, 1)
+                there._rung()
+            of(b)._links.lose(there, "the test ends it")
+            await asyncio.sleep(0)
+            await close(a, b)
+
+    asyncio.run(scenario())
+    assert not problems
 
 
 def test_half_a_frame_of_a_peer_that_dies_is_not_delivered() -> None:
