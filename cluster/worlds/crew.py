@@ -6,11 +6,13 @@ What a role needs is imported only where that role stands, so that a router neve
 
 from typing import TYPE_CHECKING
 
-from cluster.faults.rules import narrow, rules_for
+from cluster.faults.problems import check_faults
+from cluster.faults.standing import StandingFaults
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
+from configs.schema.faults import named
 from workers.node import Node
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ class Crew:
         self._router: Router | None = None
         self._chips: list[Chip] = []
         scenario, directory = blueprint.scenario, blueprint.plan.directory
-        node.endpoint.rules.update(rules_for(scenario, plan.name, directory, node.rng))
-        narrow(node.endpoint, scenario, directory, node.rng)
+        check_faults(scenario, directory)
+        self.faults = StandingFaults(node.endpoint, directory, node.rng)
+        self.faults.become(named(scenario.faults))
         for worker in plan.workers:
             self._build(worker)
 

@@ -1,41 +1,31 @@
 """What goes wrong on links: a list of rules with Toxiproxy's words (type, toxicity, attributes)."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from configs.schema.section import Section
+from configs.schema.delays import LatencyAttributes
+from configs.schema.section import Name, Section
 from configs.units import BytesPerSecond, DurationNs, Ratio
 
 ANYONE = "*"
+Direction = Literal["to", "from", "both"]
 
 
 class NoAttributes(Section):
     """This fault has nothing to set."""
 
 
-class LatencyAttributes(Section):
-    """Each message is late by `latency`, plus or minus up to `jitter`."""
-
-    latency_ns: DurationNs = Field(validation_alias="latency", serialization_alias="latency")
-    jitter_ns: DurationNs = Field(
-        default=0, validation_alias="jitter", serialization_alias="jitter"
-    )
-
-    @model_validator(mode="after")
-    def _never_early(self) -> Self:
-        if self.jitter_ns > self.latency_ns:
-            raise ValueError(
-                f"jitter is {self.jitter_ns} ns and latency {self.latency_ns} ns: "
-                "a message cannot come early, so jitter must be at most the latency"
-            )
-        return self
-
-
 class DuplicateAttributes(Section):
     """The second copy comes `delay` after the first."""
 
     delay_ns: DurationNs = Field(default=0, validation_alias="delay", serialization_alias="delay")
+
+
+class ReorderAttributes(Section):
+    """Held back by up to `delay`, evenly: those sent behind it in that time may overtake it."""
+
+    delay_ns: DurationNs = Field(gt=0, validation_alias="delay", serialization_alias="delay")
 
 
 class BandwidthAttributes(Section):
@@ -46,13 +36,18 @@ class BandwidthAttributes(Section):
 
 class _Rule(Section):
     """source, destination   worker or node names, or "*"        kind   message kind, or "*"
+    direction  whether it is about what source sends to destination, what comes from there, or both
+               (Chaos Mesh's word); left out, `to`, and of a partition `both`
     toxicity   chance that one message is hit       start, duration   emulated time; without a
                duration, for good
+    name       by which it is listed and removed; left out, fault-N
     """
 
+    name: Name | None = None
     source: str = ANYONE
     destination: str = ANYONE
     kind: str = ANYONE
+    direction: Direction | None = None
     toxicity: Ratio = Field(default=1.0, ge=0, le=1)
     start_ns: DurationNs = Field(default=0, validation_alias="start", serialization_alias="start")
     duration_ns: DurationNs | None = Field(
@@ -80,19 +75,50 @@ class CorruptFault(_Rule):
     attributes: NoAttributes = NoAttributes()
 
 
+class ReorderFault(_Rule):
+    type: Literal["reorder"]
+    attributes: ReorderAttributes
+
+
+class StallFault(_Rule):
+    """Nothing arrives for `duration`; then all that was held comes, in order."""
+
+    type: Literal["stall"]
+    duration_ns: DurationNs = Field(validation_alias="duration", serialization_alias="duration")
+    attributes: NoAttributes = NoAttributes()
+
+
 class BandwidthFault(_Rule):
     type: Literal["bandwidth"]
     attributes: BandwidthAttributes
 
 
 class PartitionFault(_Rule):
-    """Nothing passes, in both directions."""
+    """Nothing passes, in both directions unless it says otherwise."""
 
     type: Literal["partition"]
     attributes: NoAttributes = NoAttributes()
 
 
 FaultRule = Annotated[
-    LatencyFault | DropFault | DuplicateFault | CorruptFault | BandwidthFault | PartitionFault,
+    LatencyFault
+    | DropFault
+    | DuplicateFault
+    | CorruptFault
+    | ReorderFault
+    | StallFault
+    | BandwidthFault
+    | PartitionFault,
     Field(discriminator="type"),
 ]
+
+
+def named(faults: tuple[FaultRule, ...]) -> dict[str, FaultRule]:
+    """Name -> fault; one that has none is called by its place. Raises ValueError."""
+    found: dict[str, FaultRule] = {}
+    for index, fault in enumerate(faults):
+        name = fault.name or f"fault-{index}"
+        if name in found:
+            raise ValueError(f"faults.{index}.name: {name!r} is another's too: choose another name")
+        found[name] = fault
+    return found

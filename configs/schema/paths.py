@@ -11,10 +11,11 @@ from typing import Any
 from configs.outside import shown
 from configs.presets import TINY_CORPUS, TINY_MODEL
 
-# Keys whose value is a file or folder; None stands for any name.
+# Keys whose value is a file or folder; None stands for any name, or any item of a list.
 PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
     ("model", "path"),
     ("placement", "collections", None, "path"),
+    ("faults", None, "attributes", "path"),
     ("workload", "arrivals", "trace", "path"),
     ("workload", "prompts", "trace", "path"),
     ("workload", "prompts", "questions", "path"),
@@ -33,6 +34,8 @@ def anchored(layer: dict[str, Any], file: Path) -> dict[str, Any]:
 def _replaced(value: Any, keys: tuple[str | None, ...], folder: Path) -> Any:
     if not keys:
         return _anchor(value, folder) if isinstance(value, str) else value
+    if isinstance(value, list) and keys[0] is None:
+        return [_replaced(item, keys[1:], folder) for item in value]
     if not isinstance(value, Mapping):
         return value  # whatever it is, the schema says so
     wanted = value if keys[0] is None else [keys[0]] if keys[0] in value else []
@@ -72,6 +75,9 @@ def _found(
         if isinstance(value, str):
             yield above, value
         return
+    if isinstance(value, list) and keys[0] is None:
+        for index, item in enumerate(value):
+            yield from _found(item, keys[1:], (*above, str(index)))
     if isinstance(value, Mapping):
         for key in value if keys[0] is None else [keys[0]]:
             if key in value:

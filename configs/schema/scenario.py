@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.nearest import nearest
 from configs.schema.cluster import ClusterSection
-from configs.schema.faults import FaultRule
+from configs.schema.faults import FaultRule, named
 from configs.schema.model import ModelSection
 from configs.schema.placement import PlacementSection
 from configs.schema.section import Name, Section
@@ -27,6 +27,11 @@ class Scenario(Section):
     faults: tuple[FaultRule, ...] = ()
     slo: SloSection = SloSection()
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _fault_names_differ(self) -> Self:
+        named(self.faults)
+        return self
 
     @model_validator(mode="after")
     def _store_exists(self) -> Self:

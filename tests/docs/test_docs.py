@@ -33,6 +33,7 @@ MADE_BY_READERS = (
     "bursts.yaml",
     "build/peers/",
     "checkpoints/qwen3-moe",
+    "delays.txt",
     "notes.index",
     "out/demo",
     "out/demo/summary.json",

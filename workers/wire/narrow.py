@@ -66,6 +66,12 @@ class Narrow:
         self.far: dict[str, Narrowing] = {}
         self._lanes: dict[str, Lane] = {}
 
+    def take_out(self, name: str) -> None:
+        """A rule holds no more. What is on its lane crosses it to the end."""
+        self.rules.pop(name, None)
+        self.far.pop(name, None)
+        self._lanes.pop(name, None)
+
     def cross(
         self,
         now_ns: int,

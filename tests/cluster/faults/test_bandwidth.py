@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.faults.rules import narrow
+from cluster.faults.standing import StandingFaults
 from configs.schema import load_scenario
+from configs.schema.faults import named
 from tests.cluster.faults.only_links import RULE, scenario, took_ms
 from tests.workers.bench import Bench
 from workers.host.rng import Rng
@@ -60,7 +61,7 @@ def test_a_rule_narrows_the_link_that_it_names_or_all(
     found = {"out": "", "into": "", "far": ""}
     for name in "ab":
         endpoint = bench.node(name).endpoint
-        narrow(endpoint, loaded, {"a": "a", "b": "b"}, Rng(0))
+        StandingFaults(endpoint, {"a": "a", "b": "b"}, Rng(0)).become(named(loaded.faults))
         for where, rules in (
             ("out", endpoint.egress.narrow.rules),
             ("into", endpoint.ingress.narrow.rules),

@@ -1,15 +1,19 @@
 """A scenario's faults: each hits what it names, as often and when it says, and repeatably."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cluster.faults.rules import rules_for
+from cluster.faults.problems import check_faults
+from cluster.faults.standing import StandingFaults
 from cluster.faults.words import kind_words
 from cluster.worlds.virtual import VirtualWorld
 from configs.schema import Scenario, ScenarioError, load_scenario
+from configs.schema.faults import named
 from tests.cluster.worlds.cluster import SMALL, blueprint, run, with_cards
+from tests.workers.bench import Bench
 from workers.host.rng import Rng
 from workers.wire.kind import Kind, Reply
 from workers.wire.kinds.experts import Combine, Dispatch
@@ -18,6 +22,16 @@ from workers.wire.message import Message
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Pass, Rule, Verdict
 
 DIRECTORY = blueprint().plan.directory
+
+
+def rules_for(
+    loaded: Scenario, node: str, directory: Mapping[str, str], rng: Rng
+) -> dict[str, Rule]:
+    """What asks about messages that leave `node`."""
+    check_faults(loaded, directory)
+    endpoint = Bench(node).node(node).endpoint
+    StandingFaults(endpoint, directory, rng).become(named(loaded.faults))
+    return endpoint.rules
 
 
 def scenario(*faults: dict[str, Any], **changes: object) -> Scenario:
