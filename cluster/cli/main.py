@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import serve_options
+from cluster.cli import faults, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
+
+app.add_typer(faults.app, name="faults")
 
 Scenario = Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped one")]
 Set = Annotated[
@@ -76,6 +78,7 @@ def serve(
     host: serve_options.Host = "127.0.0.1",
     port: serve_options.Port = 8000,
     allowed_origins: serve_options.AllowedOrigins = None,
+    admin_key: serve_options.AdminKey = "",
     served_model_name: serve_options.Key[str] = None,
     dtype: serve_options.Key[str] = None,
     quantization: serve_options.Key[str] = None,
@@ -95,6 +98,7 @@ def serve(
 ) -> None:
     """Serve an OpenAI-compatible endpoint: one model from one process, or a scenario's cluster."""
     from cluster.cli.serve import serve_http
+    from cluster.gateway.settings import GatewaySettings
 
     with clear_errors():
         changes = serve_options.changed_keys(
@@ -109,7 +113,8 @@ def serve(
             world=world, emulation=emulation, dilation=dilation,
         )  # fmt: skip
         origins = serve_options.origins(allowed_origins or ())
-        serve_http(scenario or ("server" if model else "demo"), changes, host, port, origins)
+        settings = GatewaySettings(allowed_origins=origins, admin_key=admin_key)
+        serve_http(scenario or ("server" if model else "demo"), changes, host, port, settings)
 
 
 @app.command()

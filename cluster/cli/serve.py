@@ -18,14 +18,13 @@ def serve_http(
     changes: dict[str, object],
     host: str,
     port: int,
-    allowed_origins: tuple[str, ...] = (),
+    settings: GatewaySettings,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then drain and stop everything; a second one does not wait.
 
     Raises ScenarioError, CheckpointError, ValueError where the address cannot be had, PeerDead
     where what serves has died.
     """
-    settings = GatewaySettings(allowed_origins=allowed_origins)
     scenario = load_scenario(name, changes)
     if scenario.cluster.world == "virtual" and "cluster.world" not in changes:
         scenario = load_scenario(name, {**changes, "cluster.world": "local"})

@@ -32,6 +32,15 @@ AllowedOrigins = Annotated[
         show_default=False,
     ),
 ]
+AdminKey = Annotated[
+    str,
+    typer.Option(
+        envvar="PERFUSE_ADMIN_KEY",
+        help="asked of whoever changes what runs (/admin); left out, only this machine may, at a "
+        "loopback address",
+        show_default=False,
+    ),
+]
 World = Annotated[
     str | None,
     typer.Option(

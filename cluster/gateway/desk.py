@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from cluster.api.cursor import Places
+from cluster.gateway.admin import Admin
 from cluster.gateway.batches import Batches
 from cluster.gateway.client import ClusterState, RouterClient
 from cluster.gateway.compiling import Constraints
@@ -31,9 +32,11 @@ class Desk:
         settings: GatewaySettings,
         now_ns: Callable[[], int] = time.perf_counter_ns,
         now_s: Callable[[], float] = time.time,
+        admin: Admin | None = None,
     ) -> None:
         self.client = client
         self.settings = settings
+        self.admin = admin or Admin("", settings.admin_key, None)
         self.now_ns = now_ns
         self._now_s = now_s
         # Two gateways before one router, or one that restarted, must not repeat a request id.

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from cluster.gateway.admin import NoKey, WrongKey
 from workers.errors import (
     Cancelled,
     CorruptMessage,
@@ -77,12 +78,14 @@ _STATUSES: dict[type[PerfuseError], int] = {
     DeadlineExceeded: 504,
     Draining: 503,
     InvalidRequest: 400,
+    NoKey: 403,
     NotFinite: 502,
     NotFound: 404,
     PeerDead: 503,
     QueueFull: 429,
     UnknownRoute: 404,
     WrongEncoding: 415,
+    WrongKey: 401,
     WrongMethod: 405,
 }
 

@@ -54,6 +54,8 @@ class GatewaySettings:
                               client drop theirs, so that the client closes first and never writes
                               into a closing socket.
     allowed_origins           of web pages whose browsers may call (CORS); "*" is any, () none.
+    admin_key                 lets in whoever asks for what is under /admin; "" is none, and then
+                              only this machine may, at a loopback address.
     model_name                label of cluster-wide metrics; "" takes the first served model.
     engine                    label of all metrics, as vLLM numbers its engines.
     """
@@ -80,6 +82,7 @@ class GatewaySettings:
     drain_timeout_s: float = 30.0
     keep_alive_s: int = 30
     allowed_origins: tuple[str, ...] = ()
+    admin_key: str = field(default="", repr=False)
     model_name: str = ""
     engine: str = "0"
     version: str = field(default_factory=_installed_version)
@@ -118,5 +121,7 @@ class GatewaySettings:
                     f"allowed_origins has {shown(origin)}: an origin is '*', or a scheme and a "
                     "host as browsers send them, like http://localhost:3000"
                 )
+        if not (self.admin_key.isascii() and self.admin_key.isprintable()):
+            raise ValueError("admin_key has letters that no HTTP header carries: use ASCII ones")
         if self.drain_timeout_s < 0:
             raise ValueError(f"drain_timeout_s is {self.drain_timeout_s}: it must be 0 or more")

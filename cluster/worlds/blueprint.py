@@ -5,6 +5,7 @@ anything starts.
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.faults.problems import check_faults
 from configs.checkpoint_files import has_weights
 from configs.families import load_model
 from configs.model_config import ModelConfig
@@ -46,6 +47,7 @@ class Blueprint:
         folder = model_folder(scenario.model.path)
         model = load_model(folder)
         plan = make_plan(scenario, model)
+        check_faults(scenario, plan.directory)
         if needs_weights or has_weights(folder):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)

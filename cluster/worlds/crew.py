@@ -6,7 +6,7 @@ What a role needs is imported only where that role stands, so that a router neve
 
 from typing import TYPE_CHECKING
 
-from cluster.faults.problems import check_faults
+from cluster.faults.control import FaultControl, FollowedFaults
 from cluster.faults.standing import StandingFaults
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
@@ -27,6 +27,7 @@ class Crew:
     """Builds and starts every worker of `plan` on `node`.
 
     client   the way to the router, where a gateway stands
+    faults   those of all links, changed from there
     """
 
     def __init__(self, blueprint: Blueprint, plan: NodePlan, node: Node) -> None:
@@ -36,9 +37,13 @@ class Crew:
         self._router: Router | None = None
         self._chips: list[Chip] = []
         scenario, directory = blueprint.scenario, blueprint.plan.directory
-        check_faults(scenario, directory)
-        self.faults = StandingFaults(node.endpoint, directory, node.rng)
-        self.faults.become(named(scenario.faults))
+        standing = StandingFaults(node.endpoint, directory, node.rng)
+        standing.become(named(scenario.faults))
+        self.faults: FaultControl | None = None
+        if any(worker.role == "gateway" for worker in plan.workers):
+            self.faults = FaultControl(node, scenario, directory, standing)
+        else:
+            FollowedFaults(node, standing)
         for worker in plan.workers:
             self._build(worker)
 
@@ -184,6 +189,8 @@ class Crew:
         """When the node is known to all others: what an earlier incarnation left goes on."""
         from cluster.router.control import Control
 
+        if self.faults is not None:
+            self.faults.begin()
         if self._router is not None:
             self._router.begin()
             shards = list(dict.fromkeys(self.blueprint.plan.experts.values()))

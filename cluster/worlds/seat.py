@@ -191,7 +191,7 @@ class Seat:
         # Here and not above: only one node of all needs a web framework, and it takes long to load.
         from cluster.gateway.http.server import serve
 
-        self._server = serve(self._standing.gateway, host, port, settings)
+        self._server = serve(self._standing.gateway, host, port, settings, self._standing.faults)
         await self._server.start()
         return self._server.url
 

@@ -55,7 +55,11 @@ def test_commands_exist_with_their_options(page: str) -> None:
         if words[0] != "perfuse":
             continue
         assert words[1] in known, f"{page}: {' '.join(words)}"
-        options = [option for param in known[words[1]].params
+        command = known[words[1]]
+        if hasattr(command, "commands"):
+            assert words[2] in command.commands, f"{page}: {' '.join(words)}"
+            command = command.commands[words[2]]
+        options = [option for param in command.params
                    for option in (*param.opts, *param.secondary_opts)]  # fmt: skip
         used = [word.split("=")[0] for word in words[2:] if word.startswith("--")]
         assert not [o for o in used if o not in options], f"{page}: {' '.join(words)}"

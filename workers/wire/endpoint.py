@@ -60,15 +60,21 @@ class Endpoint:
         self._emulated = clock.emulated
         self._closed = False
         # By node, and by the workers that stand there as far as they were asked for.
-        self._peers: dict[str, Peer] = {}
+        self.peers: dict[str, Peer] = {}
         self._by_worker: dict[str, Peer] = {}
         self._by_source: dict[str, Peer] = {}
-        self._notes = Notes(node, epoch, mail, spawn, self._knows)
-        self.egress = Egress(link, clock, self._notes.tell)
+        self.notes = Notes(node, epoch, mail, spawn, self._knows)
+        self.egress = Egress(link, clock, self.notes.tell)
         self._narrowed_out = self.egress.narrow.rules
         self.ingress = Ingress(node, link, clock, self._deliver)
-        self.outgoing = Outgoing(clock, self.reach, self._send, self._notes.tell, link.bytes_per_s)
+        self.outgoing = Outgoing(clock, self.reach, self._send, self.notes.tell, link.bytes_per_s)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
+        self.notes.hear |= {
+            Left: self.ingress.revise,
+            Overdue: self._overdue,
+            Missing: lambda peer, n: self.outgoing.missing(peer, n.message_id, n.answer_id),
+            Taken: lambda peer, n: peer.remembered.taken(n.message_id),
+        }
         self.rules: dict[str, Rule] = {}
         self.num_dropped = 0
         members.on_join.append(self._peer_joined)
@@ -79,12 +85,12 @@ class Endpoint:
         peer = self._by_worker.get(worker)
         if peer is None:
             member = self.members.reach(worker)
-            peer = self._by_worker[worker] = self._peers[member.node]
+            peer = self._by_worker[worker] = self.peers[member.node]
         return peer
 
     def credits_taken(self) -> dict[str, int]:
         """Peer node -> credits of it that are taken: all 0 when idle."""
-        return {node: peer.credits.taken for node, peer in self._peers.items()}
+        return {node: peer.credits.taken for node, peer in self.peers.items()}
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -168,36 +174,28 @@ class Endpoint:
         ):
             self.num_dropped += 1  # from or for another incarnation
         elif not message.message_id:  # a note: ids of messages begin with 1
-            self._noted(peer, message.content)
+            self.notes.heard(peer, message.content)
         elif self._emulated:
             self.ingress.arrive(peer, message)
         else:
             self._deliver(peer, message)
 
-    def _noted(self, peer: Peer, note: Note) -> None:
-        match note:
-            case Left():
-                self.ingress.revise(peer, note)
-            case Overdue(message_id):
-                missing = self.incoming.overdue(peer, message_id)
-                if missing is not None:
-                    self._notes.tell(peer, missing)
-            case Missing(message_id, answer_id):
-                self.outgoing.missing(peer, message_id, answer_id)
-            case Taken(message_id):
-                peer.remembered.taken(message_id)
+    def _overdue(self, peer: Peer, note: Overdue) -> None:
+        missing = self.incoming.overdue(peer, note.message_id)
+        if missing is not None:
+            self.notes.tell(peer, missing)
 
     def _find_source(self, message: Message[Any]) -> Peer | None:
         """A note is from node to node, all else from worker to worker."""
         if isinstance(message.content, Note):
-            return self._peers.get(message.source)
-        peer = self._peers.get(self.members.node_of(message.source) or "")
+            return self.peers.get(message.source)
+        peer = self.peers.get(self.members.node_of(message.source) or "")
         if peer is not None:
             self._by_source[message.source] = peer
         return peer
 
     def _deliver(self, peer: Peer, message: Message[Any]) -> None:
-        if self._closed or self._peers.get(peer.node) is not peer:
+        if self._closed or self.peers.get(peer.node) is not peer:
             self.num_dropped += 1  # this node is gone, or whoever said it is
             return
         if self._emulated:
@@ -226,7 +224,7 @@ class Endpoint:
 
     def _knows(self, peer: Peer) -> bool:
         """Whether it lives, as far as this node knows."""
-        return self._peers.get(peer.node) is peer
+        return self.peers.get(peer.node) is peer
 
     def close(self) -> None:
         """The node is gone: what is still on its way to it is delivered to nobody."""
@@ -239,10 +237,10 @@ class Endpoint:
     def _peer_joined(self, member: Member) -> None:
         """The slower of the two links says how long the path is."""
         latency_ns = max(self.link.latency_ns, member.link.latency_ns)
-        self._peers[member.node] = Peer(member, latency_ns, self._clock)
+        self.peers[member.node] = Peer(member, latency_ns, self._clock)
 
     def _peer_left(self, member: Member, reason: str) -> None:
-        peer = self._peers.pop(member.node, None)
+        peer = self.peers.pop(member.node, None)
         if peer is not None:
             for by_name in (self._by_worker, self._by_source):
                 for worker in [w for w, p in by_name.items() if p is peer]:

@@ -1,4 +1,6 @@
-"""A node's notes to others (see `kinds.notes`, `kinds.left`), beside the emulated messages."""
+"""A node's notes to others (see `kinds.notes`, `kinds.left`, `kinds.faults`), beside the emulated
+messages.
+"""
 
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -15,16 +17,27 @@ if TYPE_CHECKING:
 
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 Tell = Callable[[Peer, Note], None]
+# Told who wrote it, and what.
+Hear = Callable[[Peer, Any], None]
 
 
 class Notes:
-    """knows   whether that incarnation of a peer still counts"""
+    """knows   whether that incarnation of a peer still counts
+    hear    who is told of a note that comes, by its kind
+    """
 
     def __init__(
         self, node: str, epoch: int, mail: Mail, spawn: Spawn, knows: Callable[[Peer], bool]
     ) -> None:
         self._node, self._epoch, self._mail = node, epoch, mail
         self._spawn, self._knows = spawn, knows
+        self.hear: dict[type[Note], Hear] = {}
+
+    def heard(self, peer: Peer, note: Note) -> None:
+        """A note nobody here listens to says nothing."""
+        hear = self.hear.get(type(note))
+        if hear is not None:
+            hear(peer, note)
 
     def tell(self, peer: Peer, note: Note) -> None:
         """Nothing to oneself, where nothing is ever lost; nor to who is gone."""

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from cluster.gateway.desk import Desk
 from cluster.gateway.errors import UnknownRoute, WrongMethod
+from cluster.gateway.http.admin import add_admin_routes
 from cluster.gateway.http.embeddings import add_embedding_routes
 from cluster.gateway.http.files import add_file_routes
 from cluster.gateway.http.health import add_health_routes
@@ -40,6 +41,7 @@ ROUTES = (
     add_file_routes,
     _add_stores,
     add_health_routes,
+    add_admin_routes,
 )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import uvicorn
 
+from cluster.gateway.admin import Admin, Faults
 from cluster.gateway.client import RouterClient
 from cluster.gateway.desk import Desk
 from cluster.gateway.http.app import make_app
@@ -24,9 +25,14 @@ class GatewayServer:
     """`start` listens, `stop` drains. One start and one stop; `desk` is open to look at."""
 
     def __init__(
-        self, client: RouterClient, host: str, port: int, settings: GatewaySettings
+        self,
+        client: RouterClient,
+        host: str,
+        port: int,
+        settings: GatewaySettings,
+        faults: Faults | None = None,
     ) -> None:
-        self.desk = Desk(client, settings)
+        self.desk = Desk(client, settings, admin=Admin(host, settings.admin_key, faults))
         self.host = host
         self._wanted_port = port
         self._port = 0
@@ -98,9 +104,10 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     settings: GatewaySettings | None = None,
+    faults: Faults | None = None,
 ) -> GatewayServer:
     """A gateway before `client`, not yet started. Port 0 takes a free one."""
-    return GatewayServer(client, host, port, settings or GatewaySettings())
+    return GatewayServer(client, host, port, settings or GatewaySettings(), faults)
 
 
 class _Server(uvicorn.Server):
