@@ -5,12 +5,13 @@ how it is measured, is said where it is done.
 import sys
 
 from benchmarks.rows import arguments, report
-from benchmarks.wires import all_to_all, round_trip
+from benchmarks.wires import all_to_all, faults, round_trip
 
 
 def main() -> int:
-    options = arguments("Round trips and all-to-all between processes of one machine.").parse_args()
-    return report([*round_trip.run(), *all_to_all.run()], options.json, "Wires")
+    options = arguments("Round trips, all-to-all and faulty links.").parse_args()
+    rows = [*round_trip.run(), *all_to_all.run(), *faults.run()]
+    return report(rows, options.json, "Wires")
 
 
 if __name__ == "__main__":

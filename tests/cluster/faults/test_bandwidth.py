@@ -71,3 +71,19 @@ def test_a_rule_narrows_the_link_that_it_names_or_all(
                 assert list(rules) == ["fault-1"]
                 found[where] += name
     assert found == {"out": out, "into": into, "far": far}
+
+
+def test_both_directions_have_a_link_each() -> None:
+    """What a sends, and what it is sent: at b each is known by what comes in, and goes out."""
+    faults = [{"type": "bandwidth", "direction": "both", "attributes": {"rate": "1 GB/s"}}]
+    loaded = load_scenario("demo", {"faults": faults})
+    aimed = loaded.faults[0].model_copy(update={"source": "a"})
+    bench = Bench("a", "b")
+    found = {}
+    for name in "ab":
+        endpoint = bench.node(name).endpoint
+        StandingFaults(endpoint, bench.directory, Rng(0)).become({"narrow": aimed})
+        narrow = (endpoint.egress.narrow.rules, endpoint.ingress.narrow.rules)
+        found[name] = tuple(list(rules) for rules in (*narrow, endpoint.ingress.narrow.far))
+    assert found["a"] == (["narrow"], ["narrow back"], ["narrow"])
+    assert found["b"] == ([], [], ["narrow"])
