@@ -83,7 +83,8 @@ class FaultControl:
         if problems:
             raise InvalidRequest("; ".join(problems))
         name = fault.name or self._next_name()
-        start_ns = self._node.clock.now() + fault.start_ns
+        # Whoever asks comes from outside: no event of the cluster says what time it is.
+        start_ns = self._node.clock.wall_now() + fault.start_ns
         stands = _called(fault, name).model_copy(update={"start_ns": start_ns})
         self._faults[name] = stands
         await self._all_take_up()

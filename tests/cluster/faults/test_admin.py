@@ -1,5 +1,6 @@
 """`/admin/faults` and `perfuse faults` before a whole gateway of a cluster on the wall clock."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.process import ProcessWorld, process_world
 from configs.schema import load_scenario
+from configs.units import DURATION
 from tests.cluster.worlds.cluster import SMALL, prompt
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
@@ -73,6 +75,17 @@ def test_a_fault_is_added_listed_and_removed(url: str, world: ProcessWorld) -> N
     assert removed.json() == {"name": "fault-0", "object": "fault", "deleted": True}
     assert not any(seat.node.endpoint.rules for seat in world.seats.values())
     assert httpx.get(f"{url}/admin/faults").json()["data"] == []
+
+
+def test_start_counts_from_the_wall(url: str) -> None:
+    """A request drives no event of the cluster's: 20 ms of the wall are 20 us."""
+    starts = []
+    for _ in range(2):
+        stall = {"type": "stall", "start": "1 ms", "duration": "1 us"}
+        added = httpx.post(f"{url}/admin/faults", json=stall).json()
+        starts.append(DURATION.parse(added["start"]))
+        time.sleep(0.02)
+    assert starts[0] > 1_000_000 and starts[1] >= starts[0] + 20_000
 
 
 @pytest.mark.parametrize(
