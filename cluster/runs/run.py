@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic, sleep
 
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.choice import live_world
+from cluster.worlds.live import LiveWorld
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Joules = dict[str, dict[str, float]]
 Queues = dict[str, dict[str, int]]
+# How long a live cluster may take to let go of everything, once the last answer is there.
+LET_GO_S = 30
 
 
 @dataclass(slots=True)
@@ -102,5 +106,13 @@ def run_live(
         joules = _spent(before, world.ask_all("joules"))
         preemptions = _more(preempted, world.ask_all("preemptions"))
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        queues, held = world.ask_all("queues"), world.ask_gateway("held")
+        queues, held = world.ask_all("queues"), _held_when_idle(world)
         return Run(answers, held, joules, queues, lateness=lateness, preemptions=preemptions)
+
+
+def _held_when_idle(world: LiveWorld) -> dict[str, int]:
+    """The same on the wall, where a lost acknowledgement is missed after a second or a few."""
+    until_s = monotonic() + LET_GO_S
+    while any((held := world.ask_gateway("held")).values()) and monotonic() < until_s:
+        sleep(0.1)
+    return dict(held)
