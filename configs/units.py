@@ -64,6 +64,14 @@ BANDWIDTH = Quantity(
     example="3.35 TB/s",
     least=1_000,
 )
+MESSAGE_RATE = Quantity(
+    name="message rate",
+    base="msg/s",
+    units=_scaled("msg/s", k=3, M=6, G=9) | {"msg/s": Fraction(1)},
+    shown=("Gmsg/s", "Mmsg/s", "kmsg/s", "msg/s"),
+    example="5 Mmsg/s",
+    least=1,
+)
 COMPUTE = Quantity(
     name="compute rate",
     base="FLOP/s",
@@ -131,6 +139,7 @@ def _ratio(value: Any) -> Any:
 DurationNs = Annotated[int, _reads(DURATION), _writes(DURATION)]
 Bytes = Annotated[int, _reads(SIZE), _writes(SIZE)]
 BytesPerSecond = Annotated[int, _reads(BANDWIDTH), _writes(BANDWIDTH)]
+MessagesPerSecond = Annotated[int, _reads(MESSAGE_RATE), _writes(MESSAGE_RATE)]
 FlopsPerSecond = Annotated[int, _reads(COMPUTE), _writes(COMPUTE)]
 Watts = Annotated[float, _reads(POWER), _writes(POWER)]
 PicojoulePerBit = Annotated[float, _reads(BIT_ENERGY), _writes(BIT_ENERGY)]

@@ -12,8 +12,10 @@ from cluster.workload.driver import Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
+from configs.schema.link import LinkSpec
 from tests.golden.scenarios import SCENARIOS
 from workers.hardware.sharing.base import Ended, Rate, Shared
+from workers.wire.curve import Curve
 from workers.wire.lane import Lane, Traveller
 
 
@@ -75,8 +77,8 @@ class WatchedShare:
 class WatchedLane:
     """A lane, and a note of each message; a promise that is taken back is no end."""
 
-    def __init__(self, lane: Lane, services: Services, bytes_per_s: int) -> None:
-        self._lane, self._services, self._bytes_per_s = lane, services, bytes_per_s
+    def __init__(self, lane: Lane, services: Services, link: LinkSpec) -> None:
+        self._lane, self._services, self._curve = lane, services, Curve(link)
         self.keeps_promises = lane.keeps_promises
 
     def start(
@@ -84,7 +86,7 @@ class WatchedLane:
     ) -> tuple[int, int]:
         watched = None
         index, services = len(self._services.ends_ns), self._services
-        services.add(now_ns, now_ns, num_bytes * 1e9 / self._bytes_per_s)
+        services.add(now_ns, now_ns, self._curve.parts(num_bytes) * 1e9 / self._curve.parts_per_s)
         if traveller is not None:
             watched = _Watched(traveller, services, index)
         begin_ns, end_ns = self._lane.start(now_ns, num_bytes, watched, limit_bytes_per_s)
@@ -123,7 +125,7 @@ def watch(world: VirtualWorld) -> dict[str, Services]:
             resource.shared = shares[key]
         for way, side in (("out", node.endpoint.egress), ("in", node.endpoint.ingress)):
             services = seen[f"link.{way} of {name}"] = Services()
-            side.lane = WatchedLane(side.lane, services, node.endpoint.link.bytes_per_s)
+            side.lane = WatchedLane(side.lane, services, node.endpoint.link)
     return seen
 
 

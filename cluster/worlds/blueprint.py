@@ -13,6 +13,7 @@ from configs.plan import NodePlan, Plan, make_plan
 from configs.presets import model_folder
 from configs.schema import Scenario
 from workers.model.checkpoint import verify
+from workers.wire.curve import one_way_ns
 
 # With emulation off nothing has an emulated duration, and a promise made in emulated time means
 # nothing: requests get this long on the wall instead.
@@ -65,7 +66,7 @@ class Blueprint:
         share_ns = self.deadline_ns // CALL_SHARE
         if not self.scenario.cluster.emulation:
             return share_ns
-        longest_ns = max(group.link.latency_ns for group in self.scenario.cluster.nodes.values())
+        longest_ns = max(one_way_ns(g.link, 0) for g in self.scenario.cluster.nodes.values())
         return max(share_ns, CALL_ROUND_TRIPS * 2 * longest_ns)
 
     def node_of(self, role: str) -> NodePlan:

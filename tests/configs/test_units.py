@@ -13,6 +13,7 @@ from configs.units import (
     BIT_ENERGY,
     COMPUTE,
     DURATION,
+    MESSAGE_RATE,
     OPERATION_ENERGY,
     POWER,
     PRICE,
@@ -24,7 +25,7 @@ from configs.units import (
     Watts,
 )
 
-WHOLE = (DURATION, SIZE, BANDWIDTH, COMPUTE)
+WHOLE = (DURATION, SIZE, BANDWIDTH, MESSAGE_RATE, COMPUTE)
 REAL = (POWER, BIT_ENERGY, OPERATION_ENERGY, PRICE)
 
 
@@ -41,6 +42,8 @@ REAL = (POWER, BIT_ENERGY, OPERATION_ENERGY, PRICE)
         (BANDWIDTH, "3.35 TB/s", 3_350_000_000_000),
         (BANDWIDTH, "400 Gb/s", 50_000_000_000),
         (BANDWIDTH, "1e3 MB/s", 1_000_000_000),
+        (MESSAGE_RATE, "2.9 Mmsg/s", 2_900_000),
+        (MESSAGE_RATE, "7 msg/s", 7),
         (COMPUTE, "989 TFLOP/s", 989_000_000_000_000),
         (POWER, "0.7 kW", 700.0),
         (BIT_ENERGY, "3.4 pJ/bit", 3.4),

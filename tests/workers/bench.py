@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from configs.schema.device import DeviceSpec, Sharing, TierSpec
 from configs.schema.link import LinkSpec
+from workers.host.clock.live import LiveClock
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
 from workers.host.rng import Rng
@@ -68,6 +69,7 @@ def make_device(tiers: Mapping[str, TierSpec] | None = None, **changes: object) 
 class Bench:
     """Nodes by name. `directory`: worker -> node; a name alone is worker and node at once.
 
+    clock      virtual unless told otherwise; a live one's loop runs already: await `stand`
     failures   tasks that ended with an error nobody waited for; `run` raises the first unless told
                otherwise
     """
@@ -81,9 +83,10 @@ class Bench:
         through_frames: bool = False,
         seed: int = 0,
         numerics: Numerics = EXACT_NUMERICS,
+        clock: VirtualClock | LiveClock | None = None,
     ) -> None:
         self.directory = dict(directory or {name: name for name in names})
-        self.clock, self.trace = VirtualClock(), Trace(hashed=True)
+        self.clock, self.trace = clock or VirtualClock(), Trace(hashed=True)
         self.network = MemoryNetwork()
         self.nodes: dict[str, Node] = {}
         self.mails: dict[str, Mail] = {}
@@ -147,22 +150,23 @@ class Bench:
             await self._meet(other.node, [new])
         return node
 
+    async def stand(self, job: Callable[["Bench"], Awaitable[T]]) -> T:
+        """The same in a loop that runs."""
+        self.members = {name: await self._listen(name) for name in self.nodes}
+        for name in self.nodes:
+            await self._meet(name, self.members.values())
+        try:
+            return await job(self)
+        finally:
+            for node in self.nodes.values():
+                await node.crash()
+
     def run(self, job: Callable[["Bench"], Awaitable[T]], *, failures_expected: bool = False) -> T:
         """Connect all nodes, do the job, take them down."""
+        assert isinstance(self.clock, VirtualClock), "whoever has a loop awaits `stand`"
         loop = virtual_loop(self.clock)
-
-        async def main() -> T:
-            self.members = {name: await self._listen(name) for name in self.nodes}
-            for name in self.nodes:
-                await self._meet(name, self.members.values())
-            try:
-                return await job(self)
-            finally:
-                for node in self.nodes.values():
-                    await node.crash()
-
         try:
-            result = loop.run_until_complete(main())
+            result = loop.run_until_complete(self.stand(job))
         finally:
             loop.close()
         if self.failures and not failures_expected:

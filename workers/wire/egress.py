@@ -14,6 +14,7 @@ from typing import Any
 
 from configs.schema.link import LinkSpec
 from workers.host.clock.base import Clock
+from workers.wire.curve import curve_of
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.lane import make_lane
 from workers.wire.message import Message
@@ -71,7 +72,7 @@ class Egress:
     def __init__(self, link: LinkSpec, clock: Clock, tell: Tell) -> None:
         self._link, self.lane, self._tell = link, make_lane(link, clock), tell
         self._may_change = not self.lane.keeps_promises
-        self._joules_per_byte = link.pj_per_bit * 8e-12
+        self._joules_per_byte, self._curve = link.pj_per_bit * 8e-12, curve_of(link)
         self.narrow = Narrow(link.sharing, clock)
         self.joules = 0.0
 
@@ -93,12 +94,15 @@ class Egress:
         self, message: Message[Any], source: str, peer: Peer, leaving: Leaving | None
     ) -> None:
         """Take a message that is leaving over what rules have narrowed, from its first byte on."""
+        bytes_per_s = self._link.bytes_per_s
+        if self._curve is not None:
+            bytes_per_s = self._curve.bytes_per_s(message.charged_bytes)
         crossings = self.narrow.cross(
             message.sent_ns,
             source,
             peer.node,
             message,
-            self._link.bytes_per_s,
+            bytes_per_s,
             _kept if leaving is None else leaving.revise,
         )
         end_ns = message.due_ns - peer.latency_ns if leaving is None else leaving.end_ns
@@ -108,7 +112,7 @@ class Egress:
             leaving.narrowed = crossings
 
     def busy_ns(self, now_ns: int) -> int:
-        """How long it has moved bytes until now, as time at its full bandwidth."""
+        """How long it has worked until now, as time of the whole lane."""
         return self.lane.busy_ns(now_ns)
 
 

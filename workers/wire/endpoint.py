@@ -67,7 +67,7 @@ class Endpoint:
         self.egress = Egress(link, clock, self.notes.tell)
         self._narrowed_out = self.egress.narrow.rules
         self.ingress = Ingress(node, link, clock, self._deliver)
-        self.outgoing = Outgoing(clock, self.reach, self._send, self.notes.tell, link.bytes_per_s)
+        self.outgoing = Outgoing(clock, self.reach, self._send, self.notes.tell, link)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
         self.notes.hear |= {
             Left: self.ingress.revise,
@@ -235,9 +235,9 @@ class Endpoint:
         self.members.leave(node, reason)
 
     def _peer_joined(self, member: Member) -> None:
-        """The slower of the two links says how long the path is."""
+        """The slower of the two links says how long the path is, each end how long it starts up."""
         latency_ns = max(self.link.latency_ns, member.link.latency_ns)
-        self.peers[member.node] = Peer(member, latency_ns, self._clock)
+        self.peers[member.node] = Peer(member, latency_ns, self._clock, self.link.startup_ns)
 
     def _peer_left(self, member: Member, reason: str) -> None:
         peer = self.peers.pop(member.node, None)

@@ -68,12 +68,14 @@ class Ingress:
         if first is not arriving:
             arriving.twin = first
             peer.arriving[message.message_id] = arriving
-        first_byte_ns = message.sent_ns + peer.latency_ns + message.delay_ns
+        first_byte_ns = message.sent_ns + peer.latency_in_ns + message.delay_ns
         self._clock.call_at(first_byte_ns, self._begin, arriving, first_byte_ns)
 
     def _begin(self, arriving: Arriving, first_byte_ns: int) -> None:
         """The sender sends no faster than its own link."""
         message, bytes_per_s = arriving.message, arriving.peer.bytes_per_s
+        if (curve := arriving.peer.curve) is not None:
+            bytes_per_s = curve.bytes_per_s(message.charged_bytes)
         if self._narrowed or self._narrowed_far:
             bytes_per_s = self._cross(arriving, first_byte_ns, bytes_per_s)
         _, taken_ns = self.lane.start(first_byte_ns, message.charged_bytes, arriving, bytes_per_s)
@@ -104,7 +106,7 @@ class Ingress:
             arriving = arriving.twin
 
     def busy_ns(self, now_ns: int) -> int:
-        """How long it has taken bytes in until now, as time at its full bandwidth."""
+        """How long it has taken messages in until now, as time of the whole lane."""
         return self.lane.busy_ns(now_ns)
 
     def settle(self, arriving: Arriving) -> None:

@@ -13,6 +13,7 @@ from workers.hardware.sharing.base import duration_ns
 from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains, part_of
 from workers.hardware.sharing.in_order import Fifo
 from workers.host.clock.base import Clock, Timer
+from workers.wire.curve import Curve, curve_of
 from workers.wire.kinds.left import NOT_KNOWN_NS
 
 
@@ -46,17 +47,41 @@ class Lane(Protocol):
         ...
 
     def busy_ns(self, now_ns: int) -> int:
-        """How long it has moved bytes until now, as time at its full bandwidth."""
+        """How long it has worked until now, as time of the whole lane."""
         ...
 
 
 def make_lane(spec: LinkSpec, clock: Clock) -> Lane:
     """One direction of that link."""
-    return lane_of(spec.bytes_per_s, spec.sharing, clock)
+    curve = curve_of(spec)
+    if curve is None:
+        return lane_of(spec.bytes_per_s, spec.sharing, clock)
+    return CurvedLane(curve, lane_of(curve.parts_per_s, spec.sharing, clock))
 
 
 def lane_of(bytes_per_s: int, sharing: Sharing, clock: Clock) -> Lane:
     return FairLane(bytes_per_s, clock) if sharing == "fair" else FifoLane(bytes_per_s)
+
+
+class CurvedLane:
+    """A lane that messages take for more than their bytes; what they take they share like bytes."""
+
+    __slots__ = ("_curve", "_lane", "keeps_promises")
+
+    def __init__(self, curve: Curve, lane: Lane) -> None:
+        """lane: of the curve's parts, not of bytes."""
+        self._curve, self._lane, self.keeps_promises = curve, lane, lane.keeps_promises
+
+    def start(
+        self, now_ns: int, num_bytes: int, traveller: Traveller | None, limit_bytes_per_s: int = 0
+    ) -> tuple[int, int]:
+        """A limit says how long the message takes at least: that long it may take the lane."""
+        parts = self._curve.parts(num_bytes)
+        limit = -(-parts * limit_bytes_per_s // num_bytes) if limit_bytes_per_s else 0
+        return self._lane.start(now_ns, parts, traveller, limit)
+
+    def busy_ns(self, now_ns: int) -> int:
+        return self._lane.busy_ns(now_ns)
 
 
 class FifoLane(Fifo):

@@ -20,10 +20,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from configs.schema.link import LinkSpec
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError, from_body
-from workers.hardware.sharing.base import duration_ns
 from workers.host.clock.base import Clock
 from workers.wire.calls import Pending, Waiter
+from workers.wire.curve import lane_ns
 from workers.wire.kind import A_co, Failed
 from workers.wire.kinds.notes import Overdue, Taken
 from workers.wire.message import Message
@@ -42,12 +43,9 @@ LARGE_BYTES = 1 << 16
 class Outgoing:
     """Calls of one node that have no answer yet."""
 
-    def __init__(
-        self, clock: Clock, reach: Reach, send: Send, tell: Tell, bytes_per_s: int
-    ) -> None:
-        """bytes_per_s: of this node's link."""
+    def __init__(self, clock: Clock, reach: Reach, send: Send, tell: Tell, link: LinkSpec) -> None:
         self._clock, self._reach, self._send, self._tell = clock, reach, send, tell
-        self._bytes_per_s = bytes_per_s
+        self._link = link
         self._num_pending = 0
         self._last_id = 0
 
@@ -58,10 +56,8 @@ class Outgoing:
     def path_bytes(self, worker: str) -> int:
         """What the path to a worker and back holds. Raises PeerDead."""
         peer = self._reach(worker)
-        return 2 * peer.latency_ns * self._path_bytes_per_s(peer) // 1_000_000_000
-
-    def _path_bytes_per_s(self, peer: Peer) -> int:
-        return min(self._bytes_per_s, peer.bytes_per_s)
+        bytes_per_s = min(self._link.bytes_per_s, peer.link.bytes_per_s)
+        return peer.there_and_back_ns * bytes_per_s // 1_000_000_000
 
     def next_id(self) -> int:
         """An id for a message: they rise, and none comes twice within an incarnation."""
@@ -199,8 +195,8 @@ class Outgoing:
     def _patience_ns(self, pending: Pending[Any]) -> int:
         """As long as such calls took; no loss shows before the path can have been gone twice."""
         message, peer = pending.message, pending.peer
-        bytes_per_s = self._path_bytes_per_s(peer)
-        path_ns = 2 * peer.latency_ns + duration_ns(message.charged_bytes, bytes_per_s)
+        lanes_ns = [lane_ns(link, message.charged_bytes) for link in (self._link, peer.link)]
+        path_ns = peer.there_and_back_ns + max(lanes_ns)
         left_ns = message.deadline_ns - pending.posted_ns
         return max(peer.round_trips.patience_ns(message.kind, left_ns), path_ns)
 

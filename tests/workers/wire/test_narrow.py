@@ -119,6 +119,21 @@ def test_what_is_not_hit_passes_beside_it(sharing: Sharing, second_ns: int) -> N
     assert ends == {0: 1_000 + 10_000, 1: second_ns}
 
 
+@pytest.mark.parametrize("sharing", SHARINGS)
+@pytest.mark.parametrize(
+    ("rate", "there_ns"), [(5 * 10**8, 2_000), (10**8, 2_000), (10**7, 11_000)]
+)
+def test_what_starts_slowly_is_narrowed_no_more_than_it_was(
+    sharing: Sharing, rate: int, there_ns: int
+) -> None:
+    """100 bytes with an overhead of 900 ns come at 0.1 a ns, whatever passes half of a link."""
+    dear = make_link(sharing=sharing).model_copy(update={"overhead_ns": 900})
+    narrower: list[dict[str, Any]] = [{"out": Rule(rate)}, {"into": Rule(rate)}]
+    for ways in narrower:
+        ends = arrivals([("a", "c", 0, 100)], sharing, {"a": dear}, **ways)
+        assert ends == {0: there_ns}
+
+
 PLANS = st.lists(
     st.tuples(
         st.sampled_from("ab"), st.sampled_from("cd"), st.integers(0, 9_000), st.integers(1, 3_000)
