@@ -67,7 +67,7 @@ BENCHMARKS := bench-logits bench-recall bench-answers bench-exact bench-worlds b
               bench-footprint bench-transport bench-cancel bench-hashseed bench-virtual \
               bench-kernels bench-serve bench-precision bench-triton bench-events bench-demo \
               bench-local bench-laws bench-configs bench-templates bench-traces bench-structured \
-              bench-indexing
+              bench-indexing bench-curve
 .PHONY: $(BENCHMARKS)
 bench-logits: ## Our logits beside Hugging Face's
 bench-recall: ## Vector search: recall beside exhaustive search
@@ -84,6 +84,7 @@ bench-events: ## Events a second of the message path, beside an earlier commit
 bench-demo: ## The demo's run proper in the virtual world, beside an earlier commit
 bench-local: ## Tokens a second of the local world, beside an earlier commit
 bench-laws: ## Emulated time beside hand arithmetic, and the laws under faults
+bench-curve: ## A link's time by message size beside measured RDMA transfers
 bench-traces: ## A whole recorded trace through the workload generator: memory, first request
 bench-templates: ## Public chat templates beside transformers (downloads them first)
 bench-indexing: ## Passages a second into a vector store, and the server's health meanwhile

@@ -53,6 +53,7 @@ BARS = (
     Bar("benchmarks.throughput"),
     Bar("benchmarks.local"),
     Bar("benchmarks.laws"),
+    Bar("benchmarks.curve"),
     Bar("benchmarks.serve"),
     Bar("benchmarks.worlds"),
     Bar("benchmarks.transport"),
