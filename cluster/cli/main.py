@@ -181,32 +181,20 @@ def index(
 def show(
     scenario: Annotated[
         str,
-        typer.Argument(help="a scenario file, the name of a shipped one, or a model's folder"),
+        typer.Argument(
+            help="a scenario file, the name of a shipped one or of a shipped link, or a model's "
+            "folder"
+        ),
     ],
     set_: Set = None,
 ) -> None:
-    """Draw a scenario's cluster: nodes, tiers, links, and what fits where. Of a model's folder, or
-    its config.json: what it asks of machines.
+    """Draw a scenario's cluster: nodes, tiers, links, and what fits where. Of a link: time and rate
+    by message size. Of a model's folder, or its config.json: what it asks of machines.
     """
-    from cluster.cli.show import render
-    from cluster.cli.show_model import is_model, render_model
-    from cluster.worlds.blueprint import Blueprint
-    from configs.schema import load_scenario
+    from cluster.cli.show_what import picture
 
     with clear_errors():
-        if is_model(scenario):
-            if set_:
-                raise ValueError(
-                    f"--set {set_[0]}: {scenario} is a model, which has no keys to replace: name a "
-                    f"scenario, and --set model.path={scenario}"
-                )
-            picture = render_model(scenario)
-        else:
-            drawn = Blueprint.draw(
-                load_scenario(scenario, overrides(set_ or ())), needs_weights=False
-            )
-            picture = render(drawn.plan, drawn.scenario, drawn.model)
-    console.print(picture)
+        console.print(picture(scenario, overrides(set_ or ())))
 
 
 @app.command()

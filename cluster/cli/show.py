@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from cluster.cli.show_figures import EVIDENCE_MEANINGS, compute_line, link_line, mark
+from cluster.cli.show_link import curves
 from cluster.cli.show_memory import COLOURS, tiers_table, vector_bytes
 from configs.fitting import rough
 from configs.model_config import ModelConfig
@@ -36,7 +37,9 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     """The whole cluster as something rich can print. Reads collections' folders for their size."""
     sizes = {name: vector_bytes(scenario, name) for name in scenario.placement.collections}
     panels = [_panel(alike, sizes) for alike in _alike(plan.nodes)]
-    return Group(_head(plan, scenario, config), *panels, _legend())
+    drawn = curves(node.link for node in plan.nodes)
+    below = [] if drawn is None else [drawn, Text()]
+    return Group(_head(plan, scenario, config), *panels, *below, _legend())
 
 
 def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:

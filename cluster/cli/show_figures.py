@@ -1,9 +1,11 @@
 """Figures of devices and links as text, each with where it comes from."""
 
+from collections.abc import Iterator
+
 from rich.text import Text
 
 from configs.schema import DeviceSpec, LinkSpec, TierSpec
-from configs.units import BANDWIDTH, COMPUTE, DURATION
+from configs.units import BANDWIDTH, COMPUTE, DURATION, MESSAGE_RATE, SIZE
 
 _EVIDENCE_COLOURS = {"source": "green", "secondary": "cyan", "derived": "blue", "assumed": "red"}
 EVIDENCE_MEANINGS = {
@@ -41,7 +43,26 @@ def link_line(link: LinkSpec) -> Text:
         "⇄ ",
         (link.name, "bold"),
         f"  {guess(link, 'latency')}{DURATION.format(link.latency_ns)}"
-        f"  {guess(link, 'bandwidth')}{BANDWIDTH.format(link.bytes_per_s)}"
+        f"  {guess(link, 'bandwidth')}{BANDWIDTH.format(link.bytes_per_s)}",
+        *_costs(link),
         f"  {guess(link, 'energy')}{link.pj_per_bit:g} pJ/bit ",
         mark(link.evidence),
     )
+
+
+def _costs(link: LinkSpec) -> Iterator[str]:
+    """What messages pay beside latency and bytes."""
+    if link.startup_ns:
+        yield f"  start-up {guess(link, 'startup')}{DURATION.format(link.startup_ns)}"
+    if link.overhead_ns:
+        yield f"  {guess(link, 'overhead')}{DURATION.format(link.overhead_ns)} a "
+        most = (
+            "" if link.max_segments is None else f"{guess(link, 'max_segments')}{link.max_segments}"
+        )
+        if link.segment_bytes is None:
+            yield "message"
+        else:
+            yield f"{guess(link, 'segment')}{SIZE.format(link.segment_bytes)}"
+            yield f", at most {most}" if most else ""
+    if link.messages_per_s is not None:
+        yield f"  {guess(link, 'message_rate')}{MESSAGE_RATE.format(link.messages_per_s)}"
