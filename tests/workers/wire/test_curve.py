@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.laws._arithmetic.machine import fair
 from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
 from tests.workers.bench import SECOND_NS, make_link
@@ -136,6 +137,24 @@ def test_no_more_messages_pass_than_the_rate(
         assert (end_ns + 1 - first_ns) * rate >= k * SECOND_NS  # ends are whole ns
     for (_, _, at_ns, num_bytes), end_ns in zip(sends, there, strict=True):
         assert end_ns >= at_ns + one_way_ns(link, num_bytes)
+
+
+@settings(max_examples=100)
+@given(
+    flows=st.lists(
+        st.tuples(st.integers(0, 9_000), st.integers(64, 9_000)), min_size=1, max_size=8
+    ),
+    keys=st.sampled_from([SEGMENTS, A_MICROSECOND, {"overhead_ns": 333}]),
+)
+def test_senders_into_one_share_it_as_a_naive_reckoning_says(
+    flows: list[tuple[int, int]], keys: dict[str, Any]
+) -> None:
+    """Each sender has one message: they share the way in alone, by the time that each takes it."""
+    link = curved(**keys)
+    sends = [(f"n{i}", "c", at_ns, num_bytes) for i, (at_ns, num_bytes) in enumerate(flows)]
+    taken = [(at_ns + 1_000.0, float(lane_ns(link, num_bytes))) for at_ns, num_bytes in flows]
+    for found_ns, right_ns in zip(arrivals(sends, link), fair(taken, 1e9), strict=True):
+        assert abs(found_ns - right_ns) <= len(flows), "ends are whole ns"
 
 
 @given(
