@@ -48,6 +48,7 @@ class Adversary:
     faults    rules of a scenario file        chatter   calls between router and chips meanwhile
     leaves    request -> tokens after which its reader goes
     killed    (node, when) that dies and comes back, or None
+    curved    links of chips and shards cost something each message and segment
     """
 
     seed: int
@@ -58,6 +59,7 @@ class Adversary:
     leaves: dict[int, int] = field(default_factory=dict)
     killed: tuple[str, int] | None = None
     chatter: bool = False
+    curved: bool = False
 
     @property
     def is_finite(self) -> bool:
@@ -93,6 +95,7 @@ def adversary(seed: int) -> Adversary:
         leaves,
         killed,
         chatter=seed % 10 == 1,
+        curved=seed % 5 == 2,
     )
 
 

@@ -33,6 +33,9 @@ SMALL: Mapping[str, object] = {
     "model.num_kv_blocks": 128,
     "slo.deadline": f"{DEADLINE_NS} ns",
 }
+CURVED: Mapping[str, object] = {
+    f"cluster.nodes.{group}.link": "ib-mooncake" for group in ("prefill", "decode", "experts")
+}
 COLOCATED: Mapping[str, object] = {"cluster.nodes.prefill.workers": ["chip"]}
 # Whoever fails says so with one of these: no trial asks for anything that is wrong in itself.
 CODES = ("", "deadline_exceeded", "peer_dead", "cancelled")
@@ -75,6 +78,7 @@ def wanted(number: int) -> Request:
 def blueprint(trial: Adversary) -> Blueprint:
     changes = {**SMALL, "placement.kv_pool": trial.kv_pool, "seed": trial.seed}
     changes |= dict(COLOCATED) if trial.colocated else {}
+    changes |= dict(CURVED) if trial.curved else {}
     return Blueprint.draw(load_scenario("demo", {**changes, "faults": list(trial.faults)}))
 
 

@@ -20,6 +20,7 @@ def test_three_hundred_cut_every_pair_and_disturb_every_kind() -> None:
     assert {cut.at_kind for trial in trials for cut in trial.cuts} >= {*POINTS}
     assert {fault["kind"] for trial in trials for fault in trial.faults} == {*POINTS}
     assert sum(trial.is_finite for trial in trials) > NUM_SCENARIOS // 2
+    assert sum(trial.curved for trial in trials) == NUM_SCENARIOS // 5
 
 
 def test_a_broken_law_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
