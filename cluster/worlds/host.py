@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from configs.schema import ClusterSection
+from configs.schema.wires import Wire
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
@@ -17,6 +18,7 @@ from workers.host.trace import Trace
 from workers.wire.mail import Codec, Frames, Handover, Mail, WholeFrames
 from workers.wire.transport.base import Transport
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+from workers.wire.transport.several import SeveralWires
 
 # An event loop that wants Python's lock back from a thread gets it so soon; Python's own 5 ms, once
 # for each of the few waits on a token's way, would show in the gaps of a stream.
@@ -142,21 +144,26 @@ class WireHost(LiveHost):
         self, cluster: ClusterSection, origin: Origin, folder: Path, token: str, *, unix: bool
     ) -> None:
         super().__init__(cluster, origin, folder)
-        self._token, self._unix, self._frames_by = token, unix, cluster.frames_by
+        self._token, self._unix, self._cluster = token, unix, cluster
 
     def mail(self, node: str) -> Mail:
+        names = self._cluster.wires
+        if len(names) == 1:
+            return Mail(self._wire(names[0], node), Frames())
+        wire_to = self._cluster.wires_of(node)
+        wires = {name: self._wire(name, node) for name in sorted(set(wire_to.values()))}
+        return Mail(SeveralWires(node, wires, wire_to.__getitem__), Frames())
+
+    def _wire(self, name: Wire, node: str) -> Transport:
         # Only here: a world in one process need not load any, and UCX may not be installed.
-        wire: Transport
-        if self._frames_by == "shm":
+        if name == "shm":
             from workers.wire.transport.shm import ShmTransport
 
-            return Mail(ShmTransport(node, token=self._token, folder=self._folder), Frames())
-        if self._frames_by == "ucx":
+            return ShmTransport(node, token=self._token, folder=self._folder)
+        if name == "ucx":
             from workers.wire.transport.ucx import UcxTransport
 
-            wire = UcxTransport(node, token=self._token, unix=self._unix, folder=self._folder)
-        else:
-            from workers.wire.transport.grpc import GrpcTransport
+            return UcxTransport(node, token=self._token, unix=self._unix, folder=self._folder)
+        from workers.wire.transport.grpc import GrpcTransport
 
-            wire = GrpcTransport(node, token=self._token, unix=self._unix, folder=self._folder)
-        return Mail(wire, Frames())
+        return GrpcTransport(node, token=self._token, unix=self._unix, folder=self._folder)

@@ -4,7 +4,7 @@ from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
-from configs.schema import CHIP_ROLES, SINGLE_ROLES, NodeGroup, Scenario
+from configs.schema import CHIP_ROLES, SINGLE_ROLES, ClusterSection, NodeGroup, Scenario
 from configs.schema.faults import ANYONE
 from configs.schema.wires import has_ucx, shm_hindrance
 
@@ -72,14 +72,25 @@ def _world_problems(scenario: Scenario) -> list[str]:
             "cluster.transport: is 'memory' in world 'local', where nodes are processes: use "
             "'grpc', or world: process"
         ]
-    if cluster.frames_by == "ucx" and not has_ucx():
-        return [
-            "cluster.transport: is 'ucx', which is not installed here: pip install 'perfuse[ucx]', "
-            "or use 'shm', 'grpc' or 'auto'"
-        ]
-    if cluster.frames_by == "shm" and (why := shm_hindrance()):
-        return [f"cluster.transport: is 'shm', which {why}; or use 'ucx', 'grpc' or 'auto'"]
-    return []
+    return _wire_problems(cluster)
+
+
+def _wire_problems(cluster: ClusterSection) -> list[str]:
+    """Wires that are asked for by name, and cannot be had here."""
+    asked: dict[str, str] = {"cluster.transport": cluster.frames_by}
+    if cluster.world == "local":
+        named = {name: group.transport for name, group in cluster.nodes.items()}
+        asked |= {f"cluster.nodes.{name}.transport": wire for name, wire in named.items() if wire}
+    hindrances = {
+        "ucx": "" if has_ucx() else "is not installed here: pip install 'perfuse[ucx]'",
+        "shm": shm_hindrance(),
+    }
+    others = {"ucx": "'shm', 'grpc' or 'auto'", "shm": "'ucx', 'grpc' or 'auto'"}
+    return [
+        f"{key}: is {wire!r}, which {why}; or use {others[wire]}"
+        for key, wire in asked.items()
+        if (why := hindrances.get(wire))
+    ]
 
 
 def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from configs.presets import expand
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from configs.schema.section import Name, Section
-from configs.schema.wires import has_ucx, shm_hindrance
+from configs.schema.wires import Wire, fastest_wire, wire_between
 
 Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
 # There is one of each in a cluster, and its worker carries the plain role as its name.
@@ -32,12 +32,15 @@ class NodeGroup(Section):
     count    how many; left out it is one
     device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
     link     the same, for the link that joins each of these nodes to the others
+    transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
+             is where this is left out
     """
 
     workers: tuple[Role, ...]
     count: int | None = Field(default=None, ge=1, le=10_000)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
+    transport: Literal["auto", "grpc", "shm", "ucx"] | None = None
 
     @model_validator(mode="after")
     def _roles_differ(self) -> Self:
@@ -66,7 +69,8 @@ class ClusterSection(Section):
                2 ms
     transport  how frames move between processes: "grpc", "ucx", "shm" (memory that processes of
                one machine share), or "auto", which takes the first that can be had of "shm", "ucx"
-               and "grpc"; within one process there is only "memory"
+               and "grpc"; within one process there is only "memory". Two nodes whose groups name
+               different ones take the one that reaches further
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
@@ -89,12 +93,33 @@ class ClusterSection(Section):
         return dilation if info.data.get("emulation", True) else 1.0
 
     @property
-    def frames_by(self) -> Literal["grpc", "memory", "shm", "ucx"]:
+    def frames_by(self) -> Wire | Literal["memory"]:
         """The transport, chosen or by default; within one process it can only be memory."""
         if self.world != "local":
             return "memory"
-        if self.transport == "auto":  # all nodes are on this machine, and find the same
-            if not shm_hindrance():
-                return "shm"
-            return "ucx" if has_ucx() else "grpc"
-        return self.transport or "grpc"
+        return fastest_wire() if self.transport == "auto" else self.transport or "grpc"
+
+    def wires_of(self, node: str) -> dict[str, Wire]:
+        """Each other node -> the wire that joins them in a live world of processes, the same seen
+        from either end. Raises ValueError if there is no such node.
+        """
+        chosen = {
+            name: self._wire(group)
+            for group_name, group in self.nodes.items()
+            for name in group.node_names(group_name)
+        }
+        if node not in chosen:
+            raise ValueError(f"node: is {node!r}: the cluster has {', '.join(chosen)}")
+        own = chosen.pop(node)
+        return {other: wire_between(own, wire) for other, wire in chosen.items()}
+
+    @property
+    def wires(self) -> list[Wire]:
+        """All that join any two groups of a live world of processes, by name."""
+        chosen = [self._wire(group) for group in self.nodes.values()]
+        return sorted({wire_between(one, other) for one in chosen for other in chosen})
+
+    def _wire(self, group: NodeGroup) -> Wire:
+        chosen = group.transport or self.frames_by
+        assert chosen != "memory", "no wire between processes: the plan refuses it"
+        return fastest_wire() if chosen == "auto" else chosen

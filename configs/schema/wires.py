@@ -3,6 +3,24 @@
 import os
 import sys
 from importlib.util import find_spec
+from typing import Literal
+
+# How frames move between two processes; within one they only move by memory.
+Wire = Literal["grpc", "shm", "ucx"]
+# The further right, the more places it reaches from.
+_BY_REACH: tuple[Wire, ...] = ("shm", "ucx", "grpc")
+
+
+def wire_between(one: Wire, other: Wire) -> Wire:
+    """Of two nodes whose links name these: the one of both that reaches further."""
+    return max(one, other, key=_BY_REACH.index)
+
+
+def fastest_wire() -> Wire:
+    """The first of shared memory, UCX and gRPC that can be had here."""
+    if not shm_hindrance():
+        return "shm"
+    return "ucx" if has_ucx() else "grpc"
 
 
 def has_ucx() -> bool:

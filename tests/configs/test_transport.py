@@ -3,7 +3,7 @@
 import pytest
 
 from configs.plan import make_plan
-from configs.schema import load_scenario
+from configs.schema import ScenarioError, load_scenario
 from configs.schema.wires import shm_hindrance
 from kernels.ring import hindrance
 from tests.configs.test_plan import TINY, problems
@@ -52,3 +52,42 @@ def test_auto_takes_the_fastest_that_is_there(monkeypatch: pytest.MonkeyPatch) -
 def test_grpc_is_what_nobody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, NATIVE, "ucxx")
     assert load_scenario("demo", {"cluster.world": "local"}).cluster.frames_by == "grpc"
+
+
+MIXED = {
+    "cluster.world": "local",
+    "cluster.nodes.gateway.transport": "grpc",
+    "cluster.nodes.decode.transport": "shm",
+    "cluster.nodes.experts.transport": "shm",
+    "cluster.nodes.hbf.transport": "ucx",
+}
+
+
+def test_two_nodes_take_the_wire_that_reaches_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, NATIVE, "ucxx")
+    cluster = load_scenario("demo", {**MIXED, "cluster.transport": "auto"}).cluster
+    decode = cluster.wires_of("decode-0")
+    assert "decode-0" not in decode and len(decode) == 10
+    assert {name: decode[name] for name in ("gateway", "router", "experts-3", "hbf-0")} == {
+        "gateway": "grpc", "router": "shm", "experts-3": "shm", "hbf-0": "ucx",
+    }  # fmt: skip
+    assert cluster.wires == ["grpc", "shm", "ucx"]
+    assert set(cluster.wires_of("gateway").values()) == {"grpc"}
+    for one in (*decode, "decode-0"):
+        for other, wire in cluster.wires_of(one).items():
+            assert cluster.wires_of(other)[one] == wire, "both ends take the same"
+    with pytest.raises(ValueError, match="is 'decode-9': the cluster has router, gateway"):
+        cluster.wires_of("decode-9")
+
+
+def test_a_group_s_wire_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    only(monkeypatch, NATIVE)
+    (found,) = problems(MIXED)
+    assert found.startswith("cluster.nodes.hbf.transport: is 'ucx', which is not installed here")
+    assert "or use 'shm', 'grpc' or 'auto'" in found
+    make_plan(load_scenario("demo", {**MIXED, "cluster.world": "virtual"}), TINY)
+
+
+def test_a_group_takes_no_wire_that_is_none() -> None:
+    with pytest.raises(ScenarioError, match=r"nodes.decode.transport.*'memory'"):
+        load_scenario("demo", {"cluster.nodes.decode.transport": "memory"})

@@ -68,3 +68,21 @@ def test_a_chip_that_is_killed_is_noticed_and_comes_back(transport: str) -> None
         answers = world.run(workload, lambda answer: None)
         assert not any(answer.error for answer in answers)
         assert not any(world.ask_all("failures").values())
+
+
+@NEEDS_SHM
+def test_each_group_may_name_its_own() -> None:
+    """Experts and chips share memory; whoever speaks with the gateway does it by gRPC."""
+    groups = dict.fromkeys(("prefill", "decode", "experts"), "shm")
+    changes = {f"cluster.nodes.{group}.transport": wire for group, wire in groups.items()}
+    drawn = Blueprint.draw(load_scenario("demo", {**REAL, **changes}))
+    with local_world(drawn) as world:
+        answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
+        assert not any(world.ask_all("failures").values())
+        sharing = {
+            name
+            for name, pid in world.ask_all("pid").items()
+            if any(MAPPED["shm"] in mapped.path for mapped in psutil.Process(pid).memory_maps())
+        }
+    assert {name.rsplit("-", 1)[0] for name in sharing} == set(groups)
+    assert {answer.request_id: answer.token_ids for answer in answers} == tokens_by("grpc")
