@@ -71,10 +71,10 @@ def _spent_s(processes: Sequence[psutil.Process]) -> float:
 def run(rounds: int = ROUNDS) -> list[Row]:
     wires = ("grpc", "ucx", "shm") if has_ucx() else ("grpc", "shm")
     found = dict(zip(wires, in_turn(rate, wires, rounds), strict=True))
-    return [_row(wire, found[wire], found["grpc"]) for wire in wires]
+    return [row(wire, found[wire], found["grpc"]) for wire in wires]
 
 
-def _row(wire: str, found: Sequence[Result], grpc: Sequence[Result]) -> Row:
+def row(wire: str, found: Sequence[Result], grpc: Sequence[Result]) -> Row:
     rates = [one["tokens_per_s"] for one in found]
     ratio = median(rates) / median(one["tokens_per_s"] for one in grpc)
     cpu_ms = median(one["cpu_ms"] for one in found)
