@@ -151,7 +151,9 @@ class WireHost(LiveHost):
         if len(names) == 1:
             return Mail(self._wire(names[0], node), Frames())
         wire_to = self._cluster.wires_of(node)
-        wires = {name: self._wire(name, node) for name in sorted(set(wire_to.values()))}
+        wires: dict[str, Transport] = {
+            name: self._wire(name, node) for name in sorted(set(wire_to.values()))
+        }
         return Mail(SeveralWires(node, wires, wire_to.__getitem__), Frames())
 
     def _wire(self, name: Wire, node: str) -> Transport:

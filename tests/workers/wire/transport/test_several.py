@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 import pytest
 
@@ -38,6 +38,12 @@ class Refusing:
 
     async def start(self, on_payload: OnPayload, on_peer_dead: OnPeerDead) -> str:
         raise OSError("no port is left")
+
+    async def connect(self, addresses: Mapping[str, str]) -> None:
+        raise AssertionError("it never listened")
+
+    def send(self, node: str, payload: object) -> None:
+        raise AssertionError("it never listened")
 
     async def close(self) -> None:
         self.is_closed = True
