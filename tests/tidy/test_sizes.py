@@ -19,8 +19,6 @@ LONG_FILES = {
     # A machine with seven messages: every handler and the loop touch the same table of jobs, which
     # nothing else may; what each does is elsewhere (scheduler, stepper, handover, pool client).
     "workers/chip/chip.py": 340,
-    # One wire: server, streams and calls share their life, and close in one order.
-    "workers/wire/transport/grpc.py": 357,
     # Tests: known, to be split when they are next worked on.
     "tests/benchmarks/test_peers.py": 315,
     "tests/cluster/gateway/test_bad_input.py": 294,
@@ -38,7 +36,6 @@ LONG_FILES = {
     "tests/workers/kv/test_pool.py": 252,
     "tests/workers/model/test_exact.py": 316,
     "tests/workers/wire/test_endpoint.py": 254,
-    "tests/workers/wire/transport/test_contract.py": 278,
 }
 LONG_FUNCTIONS = {
     # A Triton kernel is one program: what it loads once stays in registers through its loop, and a

@@ -34,9 +34,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "workers/host/clock/origin.py": ("time",),
     "workers/host/clock/virtual.py": ("asyncio.create_task",),  # node.spawn starts tasks through it
     "workers/wire/transport/door.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
-    "workers/wire/transport/door_transport.py": ("asyncio.gather", "asyncio.wait_for"),
-    "workers/wire/transport/grpc.py": ("grpc", *(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO)),
-    "workers/wire/transport/links.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
+    "workers/wire/transport/door_links.py": tuple(f"asyncio.{name}" for name in FORBIDDEN_ASYNCIO),
+    "workers/wire/transport/grpc_library.py": ("grpc",),
+    "workers/wire/transport/grpc_links.py": ("asyncio.create_task", "asyncio.wait_for"),
+    "workers/wire/transport/linked.py": ("asyncio.gather", "asyncio.wait_for"),
+    "workers/wire/transport/links.py": ("asyncio.create_task",),
     "workers/wire/transport/ucx_library.py": ("ucxx",),
 }
 # Waits for tasks that it has cancelled itself; what they failed of before was reported then.

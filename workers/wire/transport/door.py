@@ -30,12 +30,16 @@ OnKnock = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]
 
 
 class Door:
-    """on_knock   hears out one stranger; the stream is closed unless it returns True."""
+    """on_knock   hears out one stranger; the stream is closed unless it returns True.
+    port       where to listen on `host`; 0: the system chooses
+    """
 
-    def __init__(self, host: str, on_knock: OnKnock, *, unix: bool, folder: Path | None) -> None:
+    def __init__(
+        self, host: str, on_knock: OnKnock, *, unix: bool, folder: Path | None, port: int = 0
+    ) -> None:
         self.num_refused = 0
         self.last_refusal = ""
-        self._host, self._unix, self._parent = host, unix, folder
+        self._host, self._port, self._unix, self._parent = host, port, unix, folder
         self._on_knock = on_knock
         self._folder = ""  # the private one, of the unix socket
         self._server: asyncio.Server | None = None
@@ -50,9 +54,10 @@ class Door:
             os.chmod(path, 0o600)
             return UNIX + path
         try:
-            self._server = await asyncio.start_server(self._knocked, self._host, 0)
+            self._server = await asyncio.start_server(self._knocked, self._host, self._port)
         except OSError as error:
-            raise OSError(f"cannot listen on {self._host!r}: {error}") from error
+            where = f"{self._host}:{self._port}"
+            raise OSError(f"cannot listen on {where!r}: {error}") from error
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"{host}:{port}"
 

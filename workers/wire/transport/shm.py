@@ -49,7 +49,7 @@ class ShmTransport(DoorTransport[ShmLink]):
         super().__init__(node_name)
         secret = token.encode()
         self._links = ShmLinks(
-            node_name, secret, outbox_bytes, self._lost, self._arrived, ring_bytes
+            node_name, secret, outbox_bytes, self._lost, self._received, ring_bytes
         )
         self._door = Door("", self._links.accept, unix=True, folder=folder)
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from kernels.ring import Ring, nonsense
 from workers.wire.transport.base import Buffer
+from workers.wire.transport.door_link import DoorLink, OnLost
 from workers.wire.transport.limits import MESSAGE_BYTES_MAX
-from workers.wire.transport.link import Link, OnLost
 from workers.wire.transport.received import memory
 from workers.wire.transport.shm_memory import Shared
 
@@ -21,7 +21,7 @@ BYTES_A_TURN = 4 * 1024 * 1024
 PACKETS_A_TURN = 64
 
 
-class ShmLink(Link):
+class ShmLink(DoorLink):
     """on_packet   told of each packet that came whole"""
 
     def __init__(

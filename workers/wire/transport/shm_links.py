@@ -6,13 +6,13 @@ from typing import Any
 
 from workers.wire.transport import shm_memory
 from workers.wire.transport.base import Buffer
+from workers.wire.transport.door_links import DoorLinks, OnWelcome
 from workers.wire.transport.handshake import HandshakeError, Introduction
-from workers.wire.transport.links import Links, OnWelcome
 from workers.wire.transport.shm_link import ShmLink
 from workers.wire.transport.shm_memory import Shared
 
 
-class ShmLinks(Links[ShmLink]):
+class ShmLinks(DoorLinks[ShmLink]):
     """on_packet    told of each packet of any link that came whole
     ring_bytes   of one direction: the same in all nodes of a cluster
     """

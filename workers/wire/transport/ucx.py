@@ -23,7 +23,8 @@ class UcxTransport(DoorTransport[UcxLink]):
     unix        all peers are on this machine: the door is a unix socket in a private temporary
                 folder, which `close` removes, and frames cross shared memory alone
     folder      where that folder is made (who owns it clears up after a crash); None: the system's
-    host        address to listen on, where unix is False; the port is chosen by the system
+    host        address to listen on, where unix is False
+    port        of the door there; 0: the system chooses one, as it does for UCX's own
     devices     network devices that UCX may use, where unix is False
     outbox_bytes   bytes that may wait for one peer before `send` waits
     """
@@ -36,13 +37,14 @@ class UcxTransport(DoorTransport[UcxLink]):
         unix: bool = False,
         folder: Path | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
         devices: str = "lo",
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
         super().__init__(node_name)
         self._devices = "" if unix else devices
         self._links: UcxLinks = UcxLinks(node_name, token.encode(), outbox_bytes, self._lost)
-        self._door = Door(host, self._links.accept, unix=unix, folder=folder)
+        self._door = Door(host, self._links.accept, unix=unix, folder=folder, port=port)
         self._worker: UcxWorker | None = None
 
     def _begin(self) -> None:
@@ -57,7 +59,7 @@ class UcxTransport(DoorTransport[UcxLink]):
     def _came(self, tag: int, packet: Buffer) -> None:
         link = self._links.of_tag(tag)
         if link is not None:
-            self._arrived(link, packet)
+            self._received(link, packet)
 
     def _oversized(self, tag: int, length: int) -> None:
         link = self._links.of_tag(tag)

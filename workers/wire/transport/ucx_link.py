@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
+from workers.wire.transport.door_link import DoorLink, OnLost
 from workers.wire.transport.handshake import Introduction
-from workers.wire.transport.link import Link, OnLost
 from workers.wire.transport.ucx_library import tag_of
 from workers.wire.transport.ucx_worker import UcxError, UcxWorker
 
 
-class UcxLink(Link):
+class UcxLink(DoorLink):
     """tag   of what the peer sends to us: nobody else knows it, so what has it is its"""
 
     def __init__(self, node: str, address: str, outbox_bytes: int, worker: UcxWorker) -> None:

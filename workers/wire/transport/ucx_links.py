@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from workers.wire.transport.door_links import DoorLinks
 from workers.wire.transport.handshake import Introduction
 from workers.wire.transport.limits import MESSAGE_BYTES_MAX
-from workers.wire.transport.links import Links
 from workers.wire.transport.ucx_link import UcxLink
 from workers.wire.transport.ucx_worker import UcxWorker
 
 
-class UcxLinks(Links[UcxLink]):
+class UcxLinks(DoorLinks[UcxLink]):
     """worker    what moves the frames of all links; there before the first begins"""
 
     def __init__(
@@ -48,11 +48,11 @@ class UcxLinks(Links[UcxLink]):
         link.open(peer, stream, lambda reason: self.lose(link, reason))
 
     def _tagged(self, link: UcxLink, tag: bytes) -> None:
-        self._untagged(link)
+        self._forget(link)
         super()._tagged(link, tag)
         self._by_tag[_number(tag)] = link
 
-    def _untagged(self, link: UcxLink) -> None:
+    def _forget(self, link: UcxLink) -> None:
         self._by_tag.pop(_number(link.tag), None)
 
 

@@ -1,9 +1,7 @@
 """What every wire promises, whatever it is made of: `workers/wire/transport/base.py`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,40 +9,16 @@ import pytest
 from tests.workers.wire.parcel import Parcel
 from tests.workers.wire.transport.messages import full_message, numbered, same
 from tests.workers.wire.transport.wires import (
-    KINDS,
     OUTBOX_BYTES,
-    TIMEOUT_S,
     Node,
+    Run,
     Wires,
+    ids,
     queued_bytes,
 )
 from workers.errors import PeerDead
 from workers.wire.message import Message
-
-Scenario = Callable[[Wires], Awaitable[None]]
-Run = Callable[[Scenario], None]
-
-
-@pytest.fixture(params=KINDS)
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs a scenario on a fresh set of wires, and checks that closing leaves no task behind."""
-
-    async def alone(scenario: Scenario) -> None:
-        async with asyncio.timeout(TIMEOUT_S), Wires(request.param) as wires:
-            await scenario(wires)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:  # gRPC's own task of a call that failed ends after the call, of itself
-            _, left = await asyncio.wait(left, timeout=1)
-        assert not left, f"closing left {left}"
-
-    def run(scenario: Scenario) -> None:
-        asyncio.run(alone(scenario))
-
-    return run
-
-
-def ids(messages: list[Message[Any]]) -> list[int]:
-    return [message.message_id for message in messages]
+from workers.wire.transport import linked
 
 
 def test_messages_arrive_once_and_in_order_in_both_directions_at_once(run: Run) -> None:
@@ -205,62 +179,6 @@ def test_after_close_sends_raise_and_close_may_be_repeated(run: Run) -> None:
     run(scenario)
 
 
-def test_an_unknown_node_is_dead(run: Run) -> None:
-    async def scenario(wires: Wires) -> None:
-        a, _ = await wires.connected("a", "b")
-        with pytest.raises(PeerDead, match="nobody"):
-            await a.send("nobody", numbered(1))
-
-    run(scenario)
-
-
-def test_an_address_where_nobody_listens_raises_at_send_not_at_connect(run: Run) -> None:
-    async def scenario(wires: Wires) -> None:
-        a, b = await wires.start("a", "b")
-        await b.mail.close()
-        await a.mail.connect({"b": b.address})
-        with pytest.raises(PeerDead, match="b"):
-            await a.send("b", numbered(1))
-        assert a.deaths == []  # it was never connected
-
-    run(scenario)
-
-
-@pytest.mark.parametrize("who_connects", ["survivor", "newcomer", "both"])
-def test_a_peer_that_comes_back_elsewhere_is_reached_at_its_new_address(
-    run: Run, who_connects: str
-) -> None:
-    async def scenario(wires: Wires) -> None:
-        a, old = await wires.connected("a", "b")
-        await old.mail.close()
-        await a.heard_of_deaths(1)
-        (new,) = await wires.start("b")
-        assert new.address != old.address
-        if who_connects != "newcomer":
-            await a.mail.connect({"a": a.address, "b": new.address})
-        if who_connects != "survivor":
-            await new.mail.connect({"a": a.address, "b": new.address})
-        await a.send("b", numbered(1))
-        await new.received(1)
-        await new.send("a", numbered(2))
-        assert ids(await a.received(1)) == [2]
-        assert a.deaths == ["b"] and not old.inbox
-
-    run(scenario)
-
-
-def test_connecting_again_to_the_same_address_changes_nothing(run: Run) -> None:
-    async def scenario(wires: Wires) -> None:
-        a, b = await wires.connected("a", "b")
-        await a.mail.connect({"b": b.address})
-        await b.mail.connect({"a": a.address})
-        await a.send("b", numbered(1))
-        await b.received(1)
-        assert a.deaths == b.deaths == []
-
-    run(scenario)
-
-
 def test_a_cancelled_sender_leaves_the_wire_in_order(run: Run) -> None:
     async def scenario(wires: Wires) -> None:
         a, b = await wires.connected("a", "b")
@@ -276,3 +194,48 @@ def test_a_cancelled_sender_leaves_the_wire_in_order(run: Run) -> None:
         assert ids(b.inbox) == [i for i in range(30) if i % 3] + [99]
 
     run(scenario)
+
+
+def test_another_process_answers_with_what_it_was_sent(run_framed: Run) -> None:
+    async def scenario(wires: Wires) -> None:
+        (a,) = await wires.start("a")
+        await a.mail.connect({"echo": await wires.start_mortal("echo")})
+        sent = full_message()
+        sent.source = "a"
+        await a.send("echo", sent)
+        (got,) = await a.received(1)
+        assert same(got, sent)
+
+    run_framed(scenario)
+
+
+def test_a_killed_process_fails_those_who_wait_for_room(run_framed: Run) -> None:
+    """No sender hangs on a peer that died while its buffer was full, in the middle of a frame."""
+
+    async def scenario(wires: Wires) -> None:
+        (a,) = await wires.start("a")
+        await a.mail.connect({"echo": await wires.start_mortal("echo")})
+        sends = [asyncio.create_task(a.send("echo", numbered(i, 1024 * 1024))) for i in range(20)]
+        await asyncio.sleep(0)  # lets the sends fill the buffer
+        wires.crash("echo")
+        results = await asyncio.gather(*sends, return_exceptions=True)
+        assert {type(result) for result in results} == {type(None), PeerDead}
+        assert await a.heard_of_deaths(1) == ["echo"]
+
+    run_framed(scenario)
+
+
+def test_a_message_beyond_the_limit_is_the_senders_error(
+    run_framed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not break the link, which others use."""
+    monkeypatch.setattr(linked, "MESSAGE_BYTES_MAX", 4096)
+
+    async def scenario(wires: Wires) -> None:
+        a, b = await wires.connected("a", "b")
+        with pytest.raises(ValueError, match="at most 4096"):
+            await a.send("b", numbered(0, 5000))
+        await a.send("b", numbered(1))
+        await b.received(1)
+
+    run_framed(scenario)

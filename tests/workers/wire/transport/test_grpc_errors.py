@@ -8,7 +8,8 @@ import pytest
 from grpc import aio
 
 from workers.errors import PeerDead
-from workers.wire.transport.grpc import GrpcTransport, _Link
+from workers.wire.transport.grpc import GrpcTransport
+from workers.wire.transport.grpc_link import GrpcLink
 
 ERRORS = {
     "rpc": aio.AioRpcError(
@@ -45,11 +46,11 @@ async def lost(way: str, stream: Any) -> tuple[str, str]:
     transport, told = GrpcTransport("a"), list[str]()
     transport._on_payload = lambda frame: None
     transport._on_peer_dead = lambda node, reason: told.append(f"{node}: {reason}")
-    link = transport._links["b"] = _Link("b", "nowhere", 1_000)
-    link.stream = stream
+    link = transport._links.by_name["b"] = GrpcLink("b", "nowhere", 1_000)
+    link.stream, links = stream, transport._links
     link.outbox.put(b"frame")
     async with asyncio.timeout(5):
-        await (transport._read(link) if way == "read" else transport._write(link))
+        await (links._read(link) if way == "read" else links._write(link))
     assert link.outbox.ended and link.gone.is_set()
     with pytest.raises(PeerDead) as caught:
         transport.send("b", [b"more"])

@@ -7,11 +7,10 @@ import pytest
 from tests.workers.wire.transport.messages import numbered
 from tests.workers.wire.transport.wires import TIMEOUT_S, Wires
 from workers.wire.transport.grpc import GrpcTransport
+from workers.wire.transport.grpc_links import GrpcLinks
 
-# Coroutines of one link; `_accept` belongs to gRPC's server, which awaits it.
-OF_A_LINK = tuple(
-    getattr(GrpcTransport, name).__qualname__ for name in ("_dial", "_read", "_write")
-)
+# Coroutines of one link; `accept` belongs to gRPC's server, which awaits it.
+OF_A_LINK = tuple(getattr(GrpcLinks, name).__qualname__ for name in ("_dial", "_read", "_write"))
 
 
 def running() -> list[str]:
@@ -34,7 +33,7 @@ def test_a_closed_wire_has_no_task_left(first: str) -> None:
             mine = sides[0].mail.transport
             await sides[0].mail.close()
             assert isinstance(mine, GrpcTransport)
-            left = [t for link in mine._links.values() for t in link.tasks if not t.done()]
+            left = [t for link in mine._links.by_name.values() for t in link.tasks if not t.done()]
             assert left == []
             await sides[1].mail.close()
             assert running() == []
@@ -55,9 +54,9 @@ def test_a_link_that_is_lost_is_read_no_more() -> None:
             await b.received(1)
             there = b.mail.transport
             assert isinstance(there, GrpcTransport)
-            (link,) = there._links.values()
+            (link,) = there._links.by_name.values()
             assert len(running()) == 4, "each side writes and reads, the dialler in its dial"
-            there._lose(link, "a test")
+            there._links.lose(link, "a test")
             await asyncio.sleep(0)
             assert all(task.cancelling() or task.done() for task in link.tasks)
             assert len(link.tasks) == 2, "one writes, one reads"

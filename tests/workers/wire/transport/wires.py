@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -11,28 +12,25 @@ from typing import Any
 import pytest
 
 from kernels.ring import hindrance
+from tests.workers.wire.transport.making import in_folder, make_wire
 from workers.wire.mail import Frames, Handover, Mail, WholeFrames
 from workers.wire.message import Message
-from workers.wire.transport.grpc import GrpcTransport
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
-from workers.wire.transport.shm import ShmTransport
-from workers.wire.transport.shm_memory import RING_BYTES
 
 NEEDS_UCX = pytest.mark.skipif(
     find_spec("ucxx") is None, reason="needs the extra ucx: pip install 'perfuse[ucx]'"
 )
 NEEDS_SHM = pytest.mark.skipif(bool(hindrance()), reason=hindrance())
-KINDS: tuple[Any, ...] = (
-    "memory",
-    "memory_through_frames",
-    "grpc_tcp",
+# Wires between processes, by how they are reached.
+TCP: tuple[Any, ...] = ("grpc_tcp", pytest.param("ucx_tcp", marks=NEEDS_UCX))
+UNIX: tuple[Any, ...] = (
     "grpc_unix",
-    pytest.param("ucx_tcp", marks=NEEDS_UCX),
     pytest.param("ucx_unix", marks=NEEDS_UCX),
     pytest.param("shm", marks=NEEDS_SHM),
-    pytest.param("shm_small", marks=NEEDS_SHM),  # its ring holds less than most messages
 )
-SMALL_RING_BYTES = 4096
+SMALL = pytest.param("shm_small", marks=NEEDS_SHM)  # its ring holds less than most messages
+FRAMED: tuple[Any, ...] = (*TCP, *UNIX, SMALL)
+KINDS: tuple[Any, ...] = ("memory", "memory_through_frames", *FRAMED)
 OUTBOX_BYTES = 256 * 1024
 TIMEOUT_S = 30.0  # a hang fails by this; nothing here waits for it
 
@@ -41,21 +39,12 @@ ECHO = """
 import asyncio
 import tests.workers.wire.parcel, sys
 from dataclasses import replace
-from pathlib import Path
+from tests.workers.wire.transport.making import in_folder, make_wire
 from workers.wire.mail import Frames, Mail
 
 async def main():
     name, kind, folder = sys.argv[1:]
-    if kind.startswith("ucx"):
-        from workers.wire.transport.ucx import UcxTransport as Made
-    elif kind.startswith("shm"):
-        from workers.wire.transport.shm import ShmTransport as Made
-    else:
-        from workers.wire.transport.grpc import GrpcTransport as Made
-    options = {"unix": kind.endswith("unix")}
-    if kind.startswith("shm"):
-        options = {"ring_bytes": 4096} if kind.endswith("small") else {}
-    mail = Mail(Made(name, folder=Path(folder), **options), Frames())
+    mail = Mail(make_wire(kind, name, **in_folder(folder)), Frames())
     waiting = []
     def on_message(message):
         if (turn := mail.send(message.source, replace(message))) is not None:
@@ -66,6 +55,10 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def ids(messages: list[Message[Any]]) -> list[int]:
+    return [message.message_id for message in messages]
 
 
 @dataclass
@@ -132,16 +125,8 @@ class Wires:
         if self.kind.startswith("memory"):
             codec = WholeFrames() if "frames" in self.kind else Handover()
             return Mail(MemoryTransport(self.network, name), codec)
-        unix = self.kind.endswith("unix")
-        if self.kind.startswith("grpc"):
-            return Mail(GrpcTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
-        if self.kind.startswith("shm"):
-            ring_bytes = SMALL_RING_BYTES if self.kind.endswith("small") else RING_BYTES
-            shm = ShmTransport(name, outbox_bytes=OUTBOX_BYTES, ring_bytes=ring_bytes)
-            return Mail(shm, Frames())
-        from workers.wire.transport.ucx import UcxTransport  # only here: it may not be installed
-
-        return Mail(UcxTransport(name, unix=unix, outbox_bytes=OUTBOX_BYTES), Frames())
+        options = {"outbox_bytes": OUTBOX_BYTES, **in_folder(self.folder.name)}
+        return Mail(make_wire(self.kind, name, **options), Frames())
 
     async def start(self, *names: str) -> list[Node]:
         started = []
@@ -186,3 +171,7 @@ def queued_bytes(node: Node, peer: str) -> int:
     """What waits in the sender; nothing ever does in memory."""
     wire: Any = node.mail.transport
     return 0 if isinstance(wire, MemoryTransport) else int(wire.queued_bytes(peer))
+
+
+Scenario = Callable[[Wires], Awaitable[None]]
+Run = Callable[[Scenario], None]

@@ -1,0 +1,34 @@
+"""A wire of each kind between processes, made alike for a test and for a process that it starts."""
+
+from pathlib import Path
+from typing import Any
+
+TOKEN = "ours"
+SMALL_RING_BYTES = 4096
+
+
+def make_wire(kind: str, name: str, *, token: str = TOKEN, **options: Any) -> Any:
+    """A transport of that kind; `options` are its own, and what no kind has is left out."""
+    # Only here: UCX may not be installed, and a process loads what it uses.
+    if kind.startswith("ucx"):
+        from workers.wire.transport.ucx import UcxTransport
+
+        return UcxTransport(name, token=token, unix=kind == "ucx_unix", **options)
+    if kind.startswith("shm"):
+        from workers.wire.transport.shm import ShmTransport
+
+        ring: Any = {"ring_bytes": SMALL_RING_BYTES} if kind == "shm_small" else {}
+        return ShmTransport(name, token=token, **ring, **options)
+    from workers.wire.transport.grpc import GrpcTransport
+
+    return GrpcTransport(name, token=token, unix=kind == "grpc_unix", **options)
+
+
+def by_tcp(kind: str) -> bool:
+    """Whether strangers may reach a port of it."""
+    return kind not in ("grpc_unix", "ucx_unix", "shm", "shm_small")
+
+
+def in_folder(folder: Path | str) -> dict[str, Any]:
+    """The option of where sockets are made, which all kinds have."""
+    return {"folder": Path(folder)}
