@@ -123,3 +123,8 @@ def corpus_folder(path: str) -> Path:
 def questions_file(path: str | None) -> Path:
     """The JSON-lines file that `workload.prompts.questions.path` means; None is the shipped one."""
     return ROOT / "perfuse_tiny" / "questions.jsonl" if path is None else Path(path).expanduser()
+
+
+def certificates_folder(path: str) -> Path:
+    """The folder that `cluster.certificates` means, wherever a node's process stands."""
+    return Path(path).expanduser().absolute()

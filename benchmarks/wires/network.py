@@ -79,7 +79,7 @@ class _Host(WireHost):
 
     def __init__(self, blueprint: Blueprint, origin: Origin, folder: Path, address: str) -> None:
         cluster = blueprint.scenario.cluster
-        super().__init__(cluster, origin, folder, TOKEN, unix=False)
+        super().__init__(cluster, origin, folder, TOKEN, None)
         self._address = address
 
     def mail(self, node: str) -> Mail:

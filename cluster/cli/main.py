@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import faults, serve_options
+from cluster.cli import certs, faults, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 
 app.add_typer(faults.app, name="faults")
+app.command()(certs.certs)
 
 Scenario = Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped one")]
 Set = Annotated[

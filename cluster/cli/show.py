@@ -51,7 +51,9 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     if cluster.world != "virtual":
         text.append(f" · dilation {cluster.dilation:g}")
     text.append(f" · emulation {'on' if cluster.emulation else 'off'} · frames by ")
-    text.append("memory\n" if cluster.frames_by == "memory" else " and ".join(cluster.wires) + "\n")
+    wires = ["memory"] if cluster.frames_by == "memory" else cluster.wires
+    secured = " with TLS" if wires == ["grpc"] and cluster.certificates else ""
+    text.append(f"{' and '.join(wires)}{secured}\n")
     text.append(f"model {model.name}", style="bold")
     text.append(
         f" {model.precision.label(config)} · context {plan.max_model_len:,} tokens · "

@@ -5,8 +5,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from configs.certificates import read_certificates
 from configs.schema import ClusterSection
-from configs.schema.wires import Wire
+from configs.schema.wires import LOOPBACK, Wire
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
@@ -137,14 +138,20 @@ class ProcessHost(LiveHost):
 class WireHost(LiveHost):
     """One node has this process to itself, and a wire to all others.
 
-    unix   the others are on this machine: sockets in `folder` instead of ports
+    certificates   folder of the cluster's: ports of loopback, with TLS, instead of the sockets in
+                   `folder` that do for processes of one machine
     """
 
     def __init__(
-        self, cluster: ClusterSection, origin: Origin, folder: Path, token: str, *, unix: bool
+        self,
+        cluster: ClusterSection,
+        origin: Origin,
+        folder: Path,
+        token: str,
+        certificates: Path | None,
     ) -> None:
         super().__init__(cluster, origin, folder)
-        self._token, self._unix, self._cluster = token, unix, cluster
+        self._token, self._certificates, self._cluster = token, certificates, cluster
 
     def mail(self, node: str) -> Mail:
         names = self._cluster.wires
@@ -165,7 +172,10 @@ class WireHost(LiveHost):
         if name == "ucx":
             from workers.wire.transport.ucx import UcxTransport
 
-            return UcxTransport(node, token=self._token, unix=self._unix, folder=self._folder)
+            return UcxTransport(node, token=self._token, unix=True, folder=self._folder)
         from workers.wire.transport.grpc import GrpcTransport
 
-        return GrpcTransport(node, token=self._token, unix=self._unix, folder=self._folder)
+        if self._certificates is None:
+            return GrpcTransport(node, token=self._token, unix=True, folder=self._folder)
+        shown = read_certificates(self._certificates, LOOPBACK)
+        return GrpcTransport(node, token=self._token, host=LOOPBACK, certificates=shown)

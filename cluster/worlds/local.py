@@ -1,5 +1,6 @@
 """The local world: every node a process on this machine, started by Ray, talking gRPC over unix
-sockets, or by shared memory, UCX's or our own.
+sockets (with the cluster's certificates: over TLS on loopback), or by shared memory, UCX's or our
+own.
 
 Ray is the control plane: it starts and stops processes and carries the driver's questions. No token
 travels by it.
@@ -21,6 +22,7 @@ from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.seat import Seat
+from configs.presets import certificates_folder
 from workers.actors import Make, start_process
 from workers.errors import PeerDead
 from workers.host.aside import at_once
@@ -111,8 +113,12 @@ class LocalWorld(LiveWorld):
 def _seat(
     blueprint: Blueprint, node: str, epoch: int, origin: Origin, folder: Path, token: str
 ) -> Make:
+    cluster = blueprint.scenario.cluster
+    named = cluster.certificates
+    certificates = None if named is None else certificates_folder(named)
+
     def make() -> Seat:
-        host = WireHost(blueprint.scenario.cluster, origin, folder, token, unix=True)
+        host = WireHost(cluster, origin, folder, token, certificates)
         return Seat(blueprint, node, epoch, host, alone=True)
 
     return make

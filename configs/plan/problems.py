@@ -1,12 +1,14 @@
 """What makes a cluster impossible, whatever its memory holds: each with what would be right."""
 
+from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
+from configs.presets import certificates_folder
 from configs.schema import CHIP_ROLES, SINGLE_ROLES, ClusterSection, NodeGroup, Scenario
 from configs.schema.faults import ANYONE
-from configs.schema.wires import has_ucx, shm_hindrance
+from configs.schema.wires import LOOPBACK, has_ucx, shm_hindrance
 
 
 def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
@@ -72,7 +74,7 @@ def _world_problems(scenario: Scenario) -> list[str]:
             "cluster.transport: is 'memory' in world 'local', where nodes are processes: use "
             "'grpc', or world: process"
         ]
-    return _wire_problems(cluster)
+    return _wire_problems(cluster) or _certificate_problems(cluster)
 
 
 def _wire_problems(cluster: ClusterSection) -> list[str]:
@@ -91,6 +93,23 @@ def _wire_problems(cluster: ClusterSection) -> list[str]:
         for key, wire in asked.items()
         if (why := hindrances.get(wire))
     ]
+
+
+def _certificate_problems(cluster: ClusterSection) -> list[str]:
+    """Where nodes are processes; within one nothing crosses a wire."""
+    if cluster.certificates is None or cluster.world != "local":
+        return []
+    if others := [wire for wire in cluster.wires if wire != "grpc"]:
+        return [
+            f"cluster.certificates: is given, and frames move by {others[0]!r}, which has "
+            "no TLS: use transport: grpc, or leave the key out (only this user's processes on this "
+            "machine can reach the others)"
+        ]
+    try:
+        read_certificates(certificates_folder(cluster.certificates), LOOPBACK)
+    except ValueError as error:
+        return [f"cluster.certificates: {error}"]
+    return []
 
 
 def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:

@@ -71,6 +71,8 @@ class ClusterSection(Section):
                one machine share), or "auto", which takes the first that can be had of "shm", "ucx"
                and "grpc"; within one process there is only "memory". Two nodes whose groups name
                different ones take the one that reaches further
+    certificates   folder that `perfuse certs` made: gRPC then goes over TCP, with TLS in which both
+               sides show a certificate of the cluster; None: over unix sockets in a private folder
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
@@ -80,6 +82,7 @@ class ClusterSection(Section):
     emulation: bool = True
     dilation: float = Field(default=1.0, ge=1, le=1e9)
     transport: Literal["auto", "grpc", "memory", "shm", "ucx"] | None = None
+    certificates: str | None = Field(default=None, min_length=1)
     router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
 
@@ -97,7 +100,7 @@ class ClusterSection(Section):
         """The transport, chosen or by default; within one process it can only be memory."""
         if self.world != "local":
             return "memory"
-        return fastest_wire() if self.transport == "auto" else self.transport or "grpc"
+        return self._fastest() if self.transport == "auto" else self.transport or "grpc"
 
     def wires_of(self, node: str) -> dict[str, Wire]:
         """Each other node -> the wire that joins them in a live world of processes, the same seen
@@ -122,4 +125,8 @@ class ClusterSection(Section):
     def _wire(self, group: NodeGroup) -> Wire:
         chosen = group.transport or self.frames_by
         assert chosen != "memory", "no wire between processes: the plan refuses it"
-        return fastest_wire() if chosen == "auto" else chosen
+        return self._fastest() if chosen == "auto" else chosen
+
+    def _fastest(self) -> Wire:
+        """All nodes are on this machine, and find the same; gRPC alone shows certificates."""
+        return fastest_wire() if self.certificates is None else "grpc"

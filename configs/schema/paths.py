@@ -13,6 +13,7 @@ from configs.presets import TINY_CORPUS, TINY_MODEL
 
 # Keys whose value is a file or folder; None stands for any name, or any item of a list.
 PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
+    ("cluster", "certificates"),
     ("model", "path"),
     ("placement", "collections", None, "path"),
     ("faults", None, "attributes", "path"),

@@ -23,6 +23,10 @@ def fastest_wire() -> Wire:
     return "ucx" if has_ucx() else "grpc"
 
 
+# Where nodes listen that are all on this machine.
+LOOPBACK = "127.0.0.1"
+
+
 def has_ucx() -> bool:
     """Whether the extra `ucx` is installed here."""
     return find_spec("ucxx") is not None

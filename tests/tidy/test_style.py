@@ -39,6 +39,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "workers/wire/transport/grpc_links.py": ("asyncio.create_task", "asyncio.wait_for"),
     "workers/wire/transport/linked.py": ("asyncio.gather", "asyncio.wait_for"),
     "workers/wire/transport/links.py": ("asyncio.create_task",),
+    "workers/wire/transport/tls.py": ("asyncio.timeout",),
     "workers/wire/transport/ucx_library.py": ("ucxx",),
 }
 # Waits for tasks that it has cancelled itself; what they failed of before was reported then.

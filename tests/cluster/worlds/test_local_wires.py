@@ -1,5 +1,8 @@
-"""The default cluster as real processes that talk UCX or share memory, beside the same on gRPC."""
+"""The default cluster as real processes that talk UCX, share memory or speak TLS, beside gRPC."""
 
+import asyncio
+import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,10 @@ from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import local_world
 from configs.schema import load_scenario
+from tests.certificates import cluster_folder, made_apart, unchecked
 from tests.workers.wire.transport.wires import NEEDS_SHM, NEEDS_UCX
+from workers.errors import PeerDead
+from workers.wire.transport.grpc import GrpcTransport
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -24,13 +30,17 @@ REAL = {
 FAST: tuple[Any, ...] = (
     pytest.param("ucx", marks=NEEDS_UCX),
     pytest.param("shm", marks=NEEDS_SHM),
+    "tls",
 )
 # What is mapped into every process that talks so, and by none that does not.
 MAPPED = {"ucx": "libucp", "shm": "memfd:perfuse-wire"}
 
 
 def blueprint(transport: str) -> Blueprint:
-    return Blueprint.draw(load_scenario("demo", {**REAL, "cluster.transport": transport}))
+    chosen: dict[str, object] = {"cluster.transport": transport}
+    if transport == "tls":
+        chosen = {"cluster.transport": "grpc", "cluster.certificates": str(cluster_folder())}
+    return Blueprint.draw(load_scenario("demo", {**REAL, **chosen}))
 
 
 @cache
@@ -86,3 +96,42 @@ def test_each_group_may_name_its_own() -> None:
         }
     assert {name.rsplit("-", 1)[0] for name in sharing} == set(groups)
     assert {answer.request_id: answer.token_ids for answer in answers} == tokens_by("grpc")
+
+
+def test_strangers_at_the_ports_of_a_cluster_are_refused_and_it_goes_on() -> None:
+    """Every node listens on loopback; garbage, gRPC without TLS and another cluster's certificate
+    all come to nothing, and each dialler is told why.
+    """
+    drawn = blueprint("tls")
+    with local_world(drawn) as world:
+        addresses = [member.address for member in world.members]
+        assert len(addresses) == 11
+        assert all(address.startswith("127.0.0.1:") for address in addresses)
+        for address in addresses:
+            reasons = asyncio.run(knock_as_strangers(address))
+            assert "asks for a certificate of its cluster" in reasons[0]
+            assert "was not signed by this cluster's authority" in reasons[1]
+        answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
+        assert not any(answer.error for answer in answers)
+        assert not any(world.ask_all("failures").values())
+
+
+async def knock_as_strangers(address: str) -> list[str]:
+    """Why there was no link, without certificates and with another cluster's."""
+    host, _, port = address.rpartition(":")
+    with suppress(ConnectionError):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(bytes(range(256)) * 4)
+        await reader.read()
+        writer.close()
+    reasons = []
+    with tempfile.TemporaryDirectory() as folder:
+        for shown in (None, unchecked(made_apart(Path(folder) / "theirs"))):
+            stranger = GrpcTransport("stranger", certificates=shown)
+            await stranger.start(lambda payload: None, lambda node, reason: None)
+            await stranger.connect({"node": address})
+            with pytest.raises(PeerDead) as told:
+                stranger.send("node", [b"frame"])
+            reasons.append(str(told.value))
+            await stranger.close()
+    return reasons

@@ -13,6 +13,11 @@ between processes do alike is in `linked`; the library is walled in by `grpc_lib
     half-close after a flush                ->         reports the peer as closed, returns
                                             <-         or: returns after a flush, status OK
 
+Over TCP the cluster's certificates make it TLS in which each side proves to the other that it is of
+the cluster, before any of this; who cannot is told why by `tls`. A unix socket needs none: it lies
+in a folder of permission 0700, so that only this user's processes reach it, and they could read the
+key as well.
+
 A stream never comes back: when it breaks, the peer is dead until `connect` names it again or it
 dials us.
 """
@@ -23,6 +28,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from configs.certificates import Certificates
 from workers.wire.transport import grpc_library as library
 from workers.wire.transport.grpc_link import GrpcLink
 from workers.wire.transport.grpc_links import GrpcLinks
@@ -37,6 +43,7 @@ class GrpcTransport(LinkedTransport[GrpcLink]):
     port        to listen on there; 0: the system chooses one
     unix        listen on a unix socket in a private temporary folder, which `close` removes
     folder      where that folder is made (who owns it clears up after a crash); None: the system's
+    certificates   TLS in which both sides show one of the cluster's, where unix is False
     token       what all nodes of one cluster know; others are refused
     outbox_bytes   bytes that may wait for one peer before `send` waits
     """
@@ -50,12 +57,15 @@ class GrpcTransport(LinkedTransport[GrpcLink]):
         folder: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        certificates: Certificates | None = None,
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
+        assert not (unix and certificates), "a unix socket has no TLS"
         super().__init__(node_name)
         self._links: GrpcLinks = GrpcLinks(
-            node_name, token.encode(), outbox_bytes, self._lost, self._arrived
+            node_name, token.encode(), outbox_bytes, self._lost, self._arrived, certificates
         )
+        self._certificates = certificates
         self._unix, self._parent = unix, folder
         self._host, self._port = host, port
         self._folder = ""  # the private one, of the unix socket
@@ -77,7 +87,7 @@ class GrpcTransport(LinkedTransport[GrpcLink]):
             self._folder = tempfile.mkdtemp(prefix="perfuse-", dir=self._parent)
         wanted = f"unix:{Path(self._folder) / 'wire'}" if self._unix else self._on(self._port)
         try:
-            port = library.listen(self._server, wanted)
+            port = library.listen(self._server, wanted, self._certificates)
         except OSError as error:
             raise OSError(f"node {self.node_name!r} {error}") from error
         await self._server.start()

@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from configs.certificates import Certificates
 from workers.wire.transport.limits import CONNECT_TIMEOUT_S, MESSAGE_BYTES_MAX
 
 # gRPC's older poller passes each event through fewer threads than its event engine: a sparse
@@ -16,15 +17,20 @@ from workers.wire.transport.limits import CONNECT_TIMEOUT_S, MESSAGE_BYTES_MAX
 # 420 (`benchmarks/transport.py`). gRPC reads this once, when it is imported; whoever has set it, or
 # has imported gRPC before, keeps what they have. It is taken back so that child processes (Ray has
 # a gRPC of its own) do not inherit it.
-_EXPERIMENTS = "GRPC_EXPERIMENTS"
-_is_ours = _EXPERIMENTS not in os.environ
-if _is_ours:
-    os.environ[_EXPERIMENTS] = "-event_engine_client,-event_engine_listener"
+#
+# Its log has a line for each stranger that does not finish TLS, without saying who: not on a
+# server's standard error.
+_WHILE_LOADING = {
+    "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
+    "GRPC_VERBOSITY": "ERROR",
+}
+_ours = [name for name in _WHILE_LOADING if name not in os.environ]
+os.environ.update({name: _WHILE_LOADING[name] for name in _ours})
 import grpc  # noqa: E402
 from grpc import aio  # noqa: E402
 
-if _is_ours:
-    del os.environ[_EXPERIMENTS]
+for _name in _ours:
+    del os.environ[_name]
 
 # The version of the wire is part of the service's name: another one has no such service.
 VERSION = 1
@@ -74,18 +80,26 @@ def make_server(accept: Accept) -> Any:
     return server
 
 
-def listen(server: Any, address: str) -> int:
+def listen(server: Any, address: str, certificates: Certificates | None) -> int:
     """The port at which it listens. Raises OSError where it cannot."""
     try:
-        port: int = server.add_insecure_port(address)
+        if certificates is None:
+            return int(server.add_insecure_port(address))
+        pair = (certificates.key, certificates.certificate)
+        shown = grpc.ssl_server_credentials([pair], certificates.ca, require_client_auth=True)
+        return int(server.add_secure_port(address, shown))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address!r}: {error}") from error
-    return port
 
 
-def open_channel(address: str) -> Any:
+def open_channel(address: str, certificates: Certificates | None) -> Any:
     """The way to one address; nothing connects yet."""
-    return aio.insecure_channel(address, options=OPTIONS)
+    if certificates is None:
+        return aio.insecure_channel(address, options=OPTIONS)
+    shown = grpc.ssl_channel_credentials(
+        certificates.ca, certificates.key, certificates.certificate
+    )
+    return aio.secure_channel(address, shown, options=OPTIONS)
 
 
 def open_stream(channel: Any, hello: Metadata) -> Any:
@@ -108,8 +122,13 @@ async def is_crossed(stream: Any) -> bool:
     return bool(await stream.code() is grpc.StatusCode.ALREADY_EXISTS)
 
 
+async def is_unreachable(stream: Any) -> bool:
+    """Whether there was no connection to begin with."""
+    return bool(await stream.code() is grpc.StatusCode.UNAVAILABLE)
+
+
 async def ending(stream: Any) -> str:
-    """Why a stream ended that the other side refused."""
+    """Why a stream ended before it began."""
     return _words(await stream.code(), await stream.details())
 
 

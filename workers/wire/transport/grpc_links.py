@@ -8,12 +8,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from configs.certificates import Certificates
 from workers.errors import CorruptMessage
 from workers.wire.transport import grpc_library as library
 from workers.wire.transport.base import Buffer
 from workers.wire.transport.grpc_link import GrpcLink
 from workers.wire.transport.limits import CONNECT_TIMEOUT_S
 from workers.wire.transport.links import Links
+from workers.wire.transport.tls import explain
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +24,9 @@ NAME_BYTES_MAX = 1024  # of a node's name, and of its address
 
 
 class GrpcLinks(Links[GrpcLink]):
-    """on_packet   told of each packet of any link; raises CorruptMessage for what is none"""
+    """on_packet      told of each packet of any link; raises CorruptMessage for what is none
+    certificates   what this node shows to its peers, and whom it believes; None: no TLS
+    """
 
     def __init__(
         self,
@@ -31,19 +35,21 @@ class GrpcLinks(Links[GrpcLink]):
         outbox_bytes: int,
         on_lost: Callable[[str, str], None],
         on_packet: Callable[[Buffer], None],
+        certificates: Certificates | None,
     ) -> None:
         super().__init__(node_name, outbox_bytes, on_lost)
         self.num_refused = 0
         self.last_refusal = ""
         self._token = token
         self._on_packet = on_packet
+        self._certificates = certificates
 
     def _make(self, node: str, address: str, outbox_bytes: int) -> GrpcLink:
         return GrpcLink(node, address, outbox_bytes)
 
     async def _dial(self, link: GrpcLink) -> None:
         """Open a stream and read it until its end."""
-        channel = library.open_channel(link.address)
+        channel = library.open_channel(link.address, self._certificates)
         call: Any = None
         try:
             call = library.open_stream(channel, self._hello())
@@ -71,7 +77,7 @@ class GrpcLinks(Links[GrpcLink]):
             if found:
                 return f"{link.address!r} is the address of node {found!r}"
             if not await library.is_crossed(call):
-                return await library.ending(call)
+                return await self._ending(link, call)
             await asyncio.wait_for(link.settled.wait(), CONNECT_TIMEOUT_S)  # the peer's own dial
             return ""
         except library.ENDS as error:
@@ -79,11 +85,19 @@ class GrpcLinks(Links[GrpcLink]):
         except TimeoutError:
             return f"no answer from {link.address!r} within {CONNECT_TIMEOUT_S} s"
 
+    async def _ending(self, link: GrpcLink, call: Any) -> str:
+        """Why there was no answer; of TLS in words that name what is wrong."""
+        reason = await library.ending(call)
+        if await library.is_unreachable(call):
+            wrong = await explain(link.address, self._certificates)
+            reason = f"{link.address!r}: {wrong}" if wrong else reason
+        return reason
+
     async def accept(self, _: Any, context: Any) -> None:
         """Serve one stream that a peer dialled, until its end."""
         hello = dict(context.invocation_metadata())
         if not hmac.compare_digest(hello.get(TOKEN, b""), self._token) or self.closed:
-            await self._refuse(context, "this node is of another cluster: the tokens differ")
+            await self._refuse(context, "this node is of another cluster: the secrets differ")
         node, address = _text(hello.get(NODE, b"")), _text(hello.get(ADDRESS, b""))
         if not node or not address:
             await self._refuse(context, "it does not say who it is and where it listens")

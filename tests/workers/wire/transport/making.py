@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from configs.certificates import read_certificates
+from configs.schema.wires import LOOPBACK
+
 TOKEN = "ours"
 SMALL_RING_BYTES = 4096
 
 
-def make_wire(kind: str, name: str, *, token: str = TOKEN, **options: Any) -> Any:
-    """A transport of that kind; `options` are its own, and what no kind has is left out."""
+def make_wire(
+    kind: str, name: str, *, token: str = TOKEN, certificates: Path | None = None, **options: Any
+) -> Any:
+    """A transport of that kind; `options` are its own, `certificates` a folder for grpc_tls."""
     # Only here: UCX may not be installed, and a process loads what it uses.
     if kind.startswith("ucx"):
         from workers.wire.transport.ucx import UcxTransport
@@ -21,12 +26,10 @@ def make_wire(kind: str, name: str, *, token: str = TOKEN, **options: Any) -> An
         return ShmTransport(name, token=token, **ring, **options)
     from workers.wire.transport.grpc import GrpcTransport
 
+    if kind == "grpc_tls":
+        assert certificates is not None, "it has none without"
+        options["certificates"] = read_certificates(certificates, LOOPBACK)
     return GrpcTransport(name, token=token, unix=kind == "grpc_unix", **options)
-
-
-def by_tcp(kind: str) -> bool:
-    """Whether strangers may reach a port of it."""
-    return kind not in ("grpc_unix", "ucx_unix", "shm", "shm_small")
 
 
 def in_folder(folder: Path | str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from tests.certificates import cluster_folder
 from tests.workers.wire.transport.making import make_wire
 from tests.workers.wire.transport.messages import numbered
 from tests.workers.wire.transport.wires import TCP, TIMEOUT_S, UNIX, Run, Wires, ids
@@ -84,7 +85,8 @@ def test_an_address_that_is_another_nodes_is_not_taken_for_the_peer(run_framed: 
 @pytest.mark.parametrize("kind", TCP)
 def test_an_address_that_cannot_be_listened_on_is_named(kind: str) -> None:
     async def scenario() -> None:
-        wire = make_wire(kind, "a", host="203.0.113.1")  # RFC 5737: documentation only, nobody's
+        # RFC 5737: documentation only, nobody's
+        wire = make_wire(kind, "a", host="203.0.113.1", certificates=cluster_folder())
         with pytest.raises(OSError, match=r"node 'a' cannot listen on '203\.0\.113\.1"):
             await wire.start(lambda message: None, lambda node, reason: None)
         await wire.close()
@@ -98,7 +100,7 @@ def test_a_port_that_is_taken_is_named_and_its_owner_is_not_disturbed(kind: str)
         async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
             a, b = await wires.connected("a", "b")
             port = int(b.address.rpartition(":")[2])
-            late = make_wire(kind, "late", port=port)
+            late = wires.wire("late", port=port)
             with pytest.raises(
                 OSError, match=rf"node 'late' cannot listen on '127\.0\.0\.1:{port}'"
             ):

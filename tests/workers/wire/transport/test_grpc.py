@@ -1,79 +1,80 @@
-"""What only the gRPC wire has: processes, tokens, sockets and frames that arrive broken."""
+"""What only the gRPC wire has: versions by name, what a stream begins with, idle connections."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.workers.wire.transport.messages import numbered
-from tests.workers.wire.transport.wires import TIMEOUT_S, Node
+from tests.workers.wire.transport.wires import TIMEOUT_S, Wires
 from workers.errors import PeerDead
-from workers.wire.mail import Frames, Mail
-from workers.wire.message import Message
-from workers.wire.transport.grpc import GrpcTransport
+from workers.wire.transport import grpc_library as library
+from workers.wire.transport.grpc_links import ADDRESS, NODE, TOKEN, GrpcLinks
 
 
-async def started(name: str, transport: GrpcTransport) -> Node:
-    node = Node(name, Mail(transport, Frames()))
-    node.address = await node.mail.start(node.on_message, node.on_peer_dead)
-    return node
-
-
-def test_a_node_with_another_token_is_refused() -> None:
+def test_another_version_of_the_wire_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            a = await started("a", GrpcTransport("a", token="ours"))
-            b = await started("b", GrpcTransport("b", token="theirs"))
+        async with asyncio.timeout(TIMEOUT_S), Wires("grpc_tcp") as wires:
+            a, b = await wires.start("a", "b")
+            monkeypatch.setattr(library, "SERVICE", "perfuse.v2.Wire")  # of who dials from now on
             await a.mail.connect({"b": b.address})
-            with pytest.raises(PeerDead, match="another cluster"):
+            with pytest.raises(PeerDead, match="another version of the wire: this node speaks 1"):
                 await a.send("b", numbered(1))
-            with pytest.raises(PeerDead, match="knows no peer"):
-                await b.send("a", numbered(1))
-            await a.mail.close()
-            await b.mail.close()
+            monkeypatch.undo()
+            (c,) = await wires.start("c")
+            await c.mail.connect({"b": b.address})
+            await c.send("b", numbered(2))
+            await b.received(1)
 
     asyncio.run(scenario())
 
 
-def test_a_message_whose_checksum_fails_is_dropped_alone_and_counted() -> None:
+@pytest.mark.parametrize(
+    "hello",
+    [
+        (),
+        ((TOKEN, b"ours"),),
+        ((TOKEN, b"ours"), (NODE, b"x")),
+        ((TOKEN, b"ours"), (NODE, b"\xff\xfe"), (ADDRESS, b"here")),
+        ((TOKEN, b"ours"), (NODE, b"x" * 2_000), (ADDRESS, b"here")),
+    ],
+)
+def test_a_stream_that_does_not_say_whose_it_is_is_refused(
+    monkeypatch: pytest.MonkeyPatch, hello: library.Metadata
+) -> None:
+    """Also of one that knows the secret."""
+
     async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            a = await started("a", GrpcTransport("a"))
-            b = await started("b", GrpcTransport("b"))
+        async with asyncio.timeout(TIMEOUT_S), Wires("grpc_tcp") as wires:
+            a, b = await wires.start("a", "b")
+            monkeypatch.setattr(GrpcLinks, "_hello", lambda links: hello)
             await a.mail.connect({"b": b.address})
-            broken = numbered(1)
-            broken.checksum = 12345
-            for message in (numbered(0), broken, numbered(2)):
-                await a.send("b", message)
-            assert [m.message_id for m in await b.received(2)] == [0, 2]
-            assert b.mail.num_corrupt == 1
-            assert not a.deaths
-            await a.mail.close()
-            await b.mail.close()
+            with pytest.raises(PeerDead, match="UNAUTHENTICATED"):
+                await a.send("b", numbered(1))
+            there: Any = b.mail.transport
+            assert there.num_refused == 1 and there.last_refusal
+            assert not there._links.by_name
 
     asyncio.run(scenario())
 
 
-def test_a_handler_that_raises_does_not_stop_the_wire() -> None:
+@pytest.mark.parametrize("kind", ["grpc_tcp", "grpc_tls"])
+def test_a_silent_stranger_is_sent_away(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """One that connects and says nothing holds its few bytes for so long, and not for ever."""
+    bound = {"grpc.server_handshake_timeout_ms": 200}
+    options = {**dict(library.SERVER_OPTIONS), **bound}
+    assert set(bound) < set(dict(library.SERVER_OPTIONS))
+    monkeypatch.setattr(library, "SERVER_OPTIONS", tuple(options.items()))
+
     async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            errors: list[str] = []
-            loop = asyncio.get_running_loop()
-            loop.set_exception_handler(lambda _, context: errors.append(context["message"]))
-            a = await started("a", GrpcTransport("a"))
-            b = Node("b", Mail(GrpcTransport("b"), Frames()))
-
-            def on_message(message: Message) -> None:
-                if message.message_id == 0:
-                    raise KeyError("a bug")
-                b.on_message(message)
-
-            b.address = await b.mail.start(on_message, b.on_peer_dead)
-            await a.mail.connect({"b": b.address})
-            await a.send("b", numbered(0))
+        async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
+            a, b = await wires.connected("a", "b")
+            host, _, port = b.address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            await reader.read()  # until it is closed
+            writer.close()
             await a.send("b", numbered(1))
-            assert [m.message_id for m in await b.received(1)] == [1]
-            assert errors == ["what node 'b' received ended in an error"]
-            await a.mail.close()
-            await b.mail.close()
+            await b.received(1)
+            assert not a.deaths
 
     asyncio.run(scenario())

@@ -9,7 +9,6 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
-import numpy as np
 import pytest
 
 from kernels.ring import file_bytes
@@ -17,29 +16,13 @@ from tests.workers.wire.transport.messages import numbered
 from tests.workers.wire.transport.shm_nodes import close, link, of, pair, started
 from tests.workers.wire.transport.wires import NEEDS_SHM, TIMEOUT_S, Node
 from workers.errors import PeerDead
-from workers.wire.transport import shm_link, shm_memory
-from workers.wire.transport.door import knock
+from workers.wire.transport import shm_memory
 from workers.wire.transport.shm_memory import RING_BYTES, Shared
 
 pytestmark = NEEDS_SHM
 
 # By kernels/ring/ring.h: how much a wrote, how much of b's it read, its first packet's length.
 PLACES = {"head": 0, "tail": 512 + 128, "length": 4096}
-
-
-def test_a_node_with_another_secret_is_refused_on_both_sides() -> None:
-    async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            a, b = await started("a", token="ours"), await started("b", token="theirs")
-            await a.mail.connect({"b": b.address})
-            with pytest.raises(PeerDead, match="another cluster: the secrets differ"):
-                await a.send("b", numbered(1))
-            with pytest.raises(PeerDead, match="knows no peer"):
-                await b.send("a", numbered(1))
-            assert (of(b).num_refused, "secrets differ" in of(b).last_refusal) == (1, True)
-            await close(a, b)
-
-    asyncio.run(scenario())
 
 
 def test_nodes_whose_rings_differ_say_so() -> None:
@@ -116,33 +99,6 @@ def test_a_packet_of_a_length_that_none_may_have_is_the_peers_end(
     cut_off(monkeypatch, "a length that none may have", length=length, head=8)
 
 
-@pytest.mark.parametrize("garbage", [b"\xff" * 100, b"PF\x01\x00" + b"\xff" * 60, b"\x00"])
-def test_a_peer_whose_frames_are_none_is_lost_with_the_reason(garbage: bytes) -> None:
-    async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            a, b = await pair()
-            of(a).send("b", [garbage])
-            assert await b.heard_of_deaths(1) == ["a"]
-            with pytest.raises(PeerDead, match=r"frame|bytes are left"):
-                await b.send("a", numbered(1))
-            await close(a, b)
-
-    asyncio.run(scenario())
-
-
-def test_a_peer_that_sends_too_much_at_once_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shm_link, "MESSAGE_BYTES_MAX", 4096)  # of who receives
-
-    async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            a, b = await pair()
-            await a.send("b", numbered(0, 5_000))
-            assert await b.heard_of_deaths(1) == ["a"]
-            await close(a, b)
-
-    asyncio.run(scenario())
-
-
 def _unsealed(shared: Shared) -> tuple[int, ...]:
     file = os.memfd_create("test", os.MFD_CLOEXEC)
     os.ftruncate(file, file_bytes(RING_BYTES))
@@ -209,34 +165,5 @@ def test_a_stranger_that_hands_over_files_is_rid_of_them() -> None:
             await asyncio.sleep(0)
             assert len(os.listdir("/proc/self/fd")) <= before
             await close(b)
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.slow
-def test_ten_thousand_frames_of_garbage_at_the_door_disturb_nobody() -> None:
-    rng = np.random.Generator(np.random.PCG64(11))
-
-    async def say(address: str, data: bytes) -> None:
-        reader, writer = await knock(address)
-        writer.write(data)
-        writer.write_eof()
-        with suppress(ConnectionError):  # sent away before all was said
-            await reader.read()
-        writer.close()
-
-    async def scenario() -> None:
-        async with asyncio.timeout(TIMEOUT_S * 2):
-            a, b = await pair()
-            opening = b"PFH\x01" + bytes(32)
-            for i in range(0, 10_000, 50):
-                data = [rng.bytes(int(rng.integers(0, 300))) for _ in range(50)]
-                data = [(opening if j % 3 == 0 else b"") + d for j, d in enumerate(data)]
-                await asyncio.gather(*(say(b.address, d) for d in data))
-                await a.send("b", numbered(i))
-            assert len(await b.received(200)) == 200
-            assert of(b).num_refused == 10_000
-            assert not a.deaths and not b.deaths
-            await close(a, b)
 
     asyncio.run(scenario())

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kernels.ring import hindrance
+from tests.certificates import cluster_folder
 from tests.workers.wire.transport.making import in_folder, make_wire
 from workers.wire.mail import Frames, Handover, Mail, WholeFrames
 from workers.wire.message import Message
@@ -22,7 +23,7 @@ NEEDS_UCX = pytest.mark.skipif(
 )
 NEEDS_SHM = pytest.mark.skipif(bool(hindrance()), reason=hindrance())
 # Wires between processes, by how they are reached.
-TCP: tuple[Any, ...] = ("grpc_tcp", pytest.param("ucx_tcp", marks=NEEDS_UCX))
+TCP: tuple[Any, ...] = ("grpc_tcp", "grpc_tls", pytest.param("ucx_tcp", marks=NEEDS_UCX))
 UNIX: tuple[Any, ...] = (
     "grpc_unix",
     pytest.param("ucx_unix", marks=NEEDS_UCX),
@@ -39,12 +40,15 @@ ECHO = """
 import asyncio
 import tests.workers.wire.parcel, sys
 from dataclasses import replace
+from pathlib import Path
+from tests.certificates import cluster_folder
 from tests.workers.wire.transport.making import in_folder, make_wire
 from workers.wire.mail import Frames, Mail
 
 async def main():
-    name, kind, folder = sys.argv[1:]
-    mail = Mail(make_wire(kind, name, **in_folder(folder)), Frames())
+    name, kind, folder, certificates = sys.argv[1:]
+    wire = make_wire(kind, name, certificates=Path(certificates), **in_folder(folder))
+    mail = Mail(wire, Frames())
     waiting = []
     def on_message(message):
         if (turn := mail.send(message.source, replace(message))) is not None:
@@ -125,8 +129,12 @@ class Wires:
         if self.kind.startswith("memory"):
             codec = WholeFrames() if "frames" in self.kind else Handover()
             return Mail(MemoryTransport(self.network, name), codec)
-        options = {"outbox_bytes": OUTBOX_BYTES, **in_folder(self.folder.name)}
-        return Mail(make_wire(self.kind, name, **options), Frames())
+        return Mail(self.wire(name, outbox_bytes=OUTBOX_BYTES), Frames())
+
+    def wire(self, name: str, **options: Any) -> Any:
+        """One more of their transports, that nobody has started."""
+        folder = in_folder(self.folder.name)
+        return make_wire(self.kind, name, certificates=cluster_folder(), **{**folder, **options})
 
     async def start(self, *names: str) -> list[Node]:
         started = []
@@ -152,7 +160,7 @@ class Wires:
         if self.kind.startswith("memory"):
             return (await self.start(name))[0].address
         self.process = subprocess.Popen(
-            [sys.executable, "-c", ECHO, name, self.kind, self.folder.name],
+            [sys.executable, "-c", ECHO, name, self.kind, self.folder.name, str(cluster_folder())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
