@@ -28,7 +28,7 @@ from benchmarks.wires import relay
 from cluster.faults.standing import StandingFaults
 from cluster.workload.build import Workload, build_workload
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.host import WireHost
+from cluster.worlds.host import Ground, WireHost
 from cluster.worlds.raising import ENDING, raise_cluster
 from cluster.worlds.seat import Seat
 from configs.schema import load_scenario
@@ -79,7 +79,7 @@ class _Host(WireHost):
 
     def __init__(self, blueprint: Blueprint, origin: Origin, folder: Path, address: str) -> None:
         cluster = blueprint.scenario.cluster
-        super().__init__(cluster, origin, folder, TOKEN, None)
+        super().__init__(cluster, origin, Ground(folder, TOKEN))
         self._address = address
 
     def mail(self, node: str) -> Mail:

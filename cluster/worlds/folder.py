@@ -2,6 +2,9 @@
 
     perfuse-XXXXXXXX/owner    the process whose cluster it is: id, start, boot, PID namespace
 
+A second one, of the same kind, is in shared memory where a wire needs names there: what a process
+that is killed leaves in it goes with it.
+
 An owner that is killed (kill -9) takes nothing down. The next start does, where it can prove that
 the owner is dead: what it left of processes, then the folder. What it cannot prove it leaves alone.
 """
@@ -22,13 +25,17 @@ from cluster.worlds.session_processes import (
 PREFIX, OWNER = "perfuse-", "owner"
 # Field of /proc/PID/stat behind the command's closing bracket: ticks from boot to start.
 START_FIELD = 19
+SHARED_MEMORY = Path("/dev/shm")
 
 
 @contextmanager
-def own_folder() -> Iterator[Path]:
-    """A new folder, which goes at the end whatever happens; what the dead left goes first."""
-    clear_after_the_dead(Path(tempfile.gettempdir()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+def own_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A new folder, which goes at the end whatever happens; what the dead left goes first, there
+    and in shared memory. None: among temporary files.
+    """
+    for place in (Path(tempfile.gettempdir()), SHARED_MEMORY):
+        clear_after_the_dead(place)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
         (folder / OWNER).write_text(_identity(os.getpid()))
         yield folder

@@ -2,8 +2,9 @@
 
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from configs.certificates import read_certificates
 from configs.schema import ClusterSection
@@ -135,23 +136,29 @@ class ProcessHost(LiveHost):
         return Mail(MemoryTransport(self.network, node), Handover())
 
 
-class WireHost(LiveHost):
-    """One node has this process to itself, and a wire to all others.
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the nodes of a cluster of processes share on this machine.
 
-    certificates   folder of the cluster's: ports of loopback, with TLS, instead of the sockets in
-                   `folder` that do for processes of one machine
+    folder         of disks and sockets
+    token          the cluster's secret
+    certificates   folder of the cluster's: ports of loopback, with TLS, instead of the sockets that
+                   do for processes of one machine
+    segments       folder in shared memory, of a wire that makes names there
     """
 
-    def __init__(
-        self,
-        cluster: ClusterSection,
-        origin: Origin,
-        folder: Path,
-        token: str,
-        certificates: Path | None,
-    ) -> None:
-        super().__init__(cluster, origin, folder)
-        self._token, self._certificates, self._cluster = token, certificates, cluster
+    folder: Path
+    token: str = field(repr=False)
+    certificates: Path | None = None
+    segments: Path | None = None
+
+
+class WireHost(LiveHost):
+    """One node has this process to itself, and a wire to all others, which are on this machine."""
+
+    def __init__(self, cluster: ClusterSection, origin: Origin, ground: Ground) -> None:
+        super().__init__(cluster, origin, ground.folder)
+        self._ground, self._cluster = ground, cluster
 
     def mail(self, node: str) -> Mail:
         names = self._cluster.wires
@@ -165,17 +172,19 @@ class WireHost(LiveHost):
 
     def _wire(self, name: Wire, node: str) -> Transport:
         # Only here: a world in one process need not load any, and UCX may not be installed.
+        ground = self._ground
+        at: Any = {"token": ground.token, "folder": ground.folder}
         if name == "shm":
             from workers.wire.transport.shm import ShmTransport
 
-            return ShmTransport(node, token=self._token, folder=self._folder)
+            return ShmTransport(node, **at)
         if name == "ucx":
             from workers.wire.transport.ucx import UcxTransport
 
-            return UcxTransport(node, token=self._token, unix=True, folder=self._folder)
+            return UcxTransport(node, unix=True, segments=ground.segments, **at)
         from workers.wire.transport.grpc import GrpcTransport
 
-        if self._certificates is None:
-            return GrpcTransport(node, token=self._token, unix=True, folder=self._folder)
-        shown = read_certificates(self._certificates, LOOPBACK)
-        return GrpcTransport(node, token=self._token, host=LOOPBACK, certificates=shown)
+        if ground.certificates is None:
+            return GrpcTransport(node, unix=True, **at)
+        shown = read_certificates(ground.certificates, LOOPBACK)
+        return GrpcTransport(node, host=LOOPBACK, certificates=shown, **at)

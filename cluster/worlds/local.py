@@ -11,13 +11,13 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.folder import own_folder
-from cluster.worlds.host import WireHost
+from cluster.worlds.folder import SHARED_MEMORY, own_folder
+from cluster.worlds.host import Ground, WireHost
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
@@ -37,12 +37,13 @@ END_TIMEOUT_S = {"stop_http": 120, "stop": 10}
 class LocalWorld(LiveWorld):
     """A cluster that stands on this machine. Use `local_world`.
 
-    folder   holds everything that the session writes, Ray's files included; goes with it
+    folder     holds everything that the session writes, Ray's files included; goes with it
+    segments   the same in shared memory, for a wire that makes names there; None: it does not
     """
 
-    def __init__(self, blueprint: Blueprint, folder: Path) -> None:
+    def __init__(self, blueprint: Blueprint, folder: Path, segments: Path | None) -> None:
         super().__init__(blueprint)
-        self.folder = folder
+        self.folder, self.segments = folder, segments
         self._token = secrets.token_hex(16)
         self._origin = Origin.now()
         self._processes: dict[str, Any] = {}
@@ -51,9 +52,25 @@ class LocalWorld(LiveWorld):
 
     async def place(self, node: str, epoch: int) -> None:
         """A process for it. Does not wait: all start at once."""
-        make = _seat(self.blueprint, node, epoch, self._origin, self.folder, self._token)
+        make = self._seat(node, epoch)
         self._processes[node] = start_process(f"{node}/{epoch}", make)
         self._epochs[node] = epoch
+
+    def _seat(self, node: str, epoch: int) -> Make:
+        blueprint, cluster = self.blueprint, self.blueprint.scenario.cluster
+        named = cluster.certificates
+        ground = Ground(
+            self.folder,
+            self._token,
+            certificates=None if named is None else certificates_folder(named),
+            segments=self.segments,
+        )
+        origin = self._origin
+
+        def make() -> Seat:
+            return Seat(blueprint, node, epoch, WireHost(cluster, origin, ground), alone=True)
+
+        return make
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any
@@ -110,20 +127,6 @@ class LocalWorld(LiveWorld):
                 ray.get(reference, timeout=max(0.0, ends_s - time.monotonic()))
 
 
-def _seat(
-    blueprint: Blueprint, node: str, epoch: int, origin: Origin, folder: Path, token: str
-) -> Make:
-    cluster = blueprint.scenario.cluster
-    named = cluster.certificates
-    certificates = None if named is None else certificates_folder(named)
-
-    def make() -> Seat:
-        host = WireHost(cluster, origin, folder, token, certificates)
-        return Seat(blueprint, node, epoch, host, alone=True)
-
-    return make
-
-
 @contextmanager
 def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[LocalWorld]:
     """Start the cluster, and take it down again whatever happens; leaves no process and no file.
@@ -131,11 +134,15 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
     Raises RuntimeError if Ray does not start, TimeoutError if a step of the start takes longer than
     START_TIMEOUT_S.
     """
-    with own_folder() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(own_folder())
+        segments = None
+        if blueprint.scenario.cluster.frames_by == "ucx":
+            segments = stack.enter_context(own_folder(SHARED_MEMORY))
         on_step("starting Ray")
         try:
             start_ray(folder)
-            world = LocalWorld(blueprint, folder)
+            world = LocalWorld(blueprint, folder, segments)
             try:
                 world.start(on_step)
                 yield world

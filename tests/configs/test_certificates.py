@@ -1,13 +1,18 @@
 """A cluster's certificates are looked at before anything starts, and what is wrong is named."""
 
+import io
+import re
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cluster.cli.certificates import make_certificates
+from cluster.cli.show import render
+from cluster.worlds.blueprint import Blueprint
 from configs.certificates import CA, CA_KEY, CERTIFICATE, KEY, read_certificates
 from configs.plan import make_plan
 from configs.schema import load_scenario
@@ -166,6 +171,15 @@ def test_a_wire_that_has_no_tls_is_refused(
 def test_auto_is_grpc_with_them() -> None:
     cluster = load_scenario("demo", {**LOCAL, "cluster.transport": "auto"}).cluster
     assert cluster.frames_by == "grpc"
+
+
+@pytest.mark.parametrize(("world", "told"), [("local", "grpc with TLS"), ("virtual", "memory")])
+def test_show_says_how_frames_are_secured(folder: Path, world: str, told: str) -> None:
+    chosen = {**LOCAL, "cluster.certificates": str(folder), "cluster.world": world}
+    drawn = Blueprint.draw(load_scenario("demo", chosen), needs_weights=False)
+    drawing = io.StringIO()
+    Console(width=120, file=drawing).print(render(drawn.plan, drawn.scenario, drawn.model))
+    assert f"frames by {told}\n" in re.sub(" +\n", "\n", drawing.getvalue())
 
 
 def test_two_makings_are_two_clusters(tmp_path: Path) -> None:

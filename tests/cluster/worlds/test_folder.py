@@ -99,3 +99,15 @@ def test_a_folder_that_does_not_say_whose_it_is_stays(tmp_path: Path, told: str 
         (folder / OWNER).write_text(told)
     clear_after_the_dead(tmp_path)
     assert folder.is_dir()
+
+
+def test_what_the_dead_left_in_shared_memory_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the next start of any cluster: a segment whose process was killed as it was made."""
+    left = left_by_the_dead(tmp_path)
+    segment = left / "ucx_shm_posix_1234"
+    segment.write_bytes(bytes(4096))
+    monkeypatch.setattr("cluster.worlds.folder.SHARED_MEMORY", tmp_path)
+    with own_folder() as folder:
+        assert not left.exists() and folder.parent != tmp_path

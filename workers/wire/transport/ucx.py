@@ -25,6 +25,8 @@ class UcxTransport(DoorTransport[UcxLink]):
     folder      where that folder is made (who owns it clears up after a crash); None: the system's
     host        address to listen on, where unix is False
     port        of the door there; 0: the system chooses one, as it does for UCX's own
+    segments    folder in shared memory where UCX makes its segments (each has a name for a moment,
+                which a process that is killed just then leaves; who owns it clears up); None: UCX's
     devices     network devices that UCX may use, where unix is False
     outbox_bytes   bytes that may wait for one peer before `send` waits
     """
@@ -38,18 +40,22 @@ class UcxTransport(DoorTransport[UcxLink]):
         folder: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        segments: Path | None = None,
         devices: str = "lo",
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
         super().__init__(node_name)
         self._devices = "" if unix else devices
+        self._segments = segments
         self._links: UcxLinks = UcxLinks(node_name, token.encode(), outbox_bytes, self._lost)
         self._door = Door(host, self._links.accept, unix=unix, folder=folder, port=port)
         self._worker: UcxWorker | None = None
 
     def _begin(self) -> None:
         links, arrived, oversized = self._links, self._came, self._oversized
-        self._worker = UcxWorker(self._devices, links.limit_bytes, arrived, oversized)
+        self._worker = UcxWorker(
+            self._devices, links.limit_bytes, arrived, oversized, self._segments
+        )
         links.worker = self._worker
 
     def _end(self) -> None:

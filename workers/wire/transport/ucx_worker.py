@@ -28,6 +28,7 @@ itself, asleep in between as here (`ucx_perftest -E sleep`), needed 7 to 13 us o
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from workers.wire.transport import ucx_library as ucx
@@ -60,17 +61,25 @@ class UcxWorker:
                   names separated by commas; "": shared memory alone, and no port is opened
     limit         of a tag that nobody was told 0: nothing is set aside for what has it
     on_oversized  told of what was thrown away for that
+    segments      where its shared memory has its names, for as long as it has any; None: UCX's way
 
     Raises OSError if UCX cannot start.
     """
 
     def __init__(
-        self, devices: str, limit: Limit, on_bytes: OnBytes, on_oversized: OnOversized
+        self,
+        devices: str,
+        limit: Limit,
+        on_bytes: OnBytes,
+        on_oversized: OnOversized,
+        segments: Path | None = None,
     ) -> None:
-        shape = ucx.SHARED_MEMORY
+        shape = dict(ucx.SHARED_MEMORY)
         if devices:
             # Which scheme long messages take is left to UCX: TCP does not have that one.
             shape = {"TLS": f"tcp,{shape['TLS']}", "NET_DEVICES": devices}
+        if segments is not None:
+            shape["POSIX_DIR"] = str(segments)
         features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
         try:
             context = ucx.UCXContext({**ucx.CONFIG, **shape}, features)

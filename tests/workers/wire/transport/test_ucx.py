@@ -109,6 +109,24 @@ def test_nothing_is_left_behind() -> None:
     assert dict(os.environ) == before and not [n for n in os.environ if n.startswith("UCX_")]
 
 
+def test_segments_have_their_names_in_the_folder_that_is_given(tmp_path: Path) -> None:
+    """For a moment each; in a folder that is not there, there can be none."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            a, b = await pair(unix=True, segments=tmp_path)
+            await a.send("b", numbered(1, 1_000_000))
+            await b.received(1)
+            await close(a, b)
+            a, b = await pair(unix=True, segments=tmp_path / "nowhere")
+            with pytest.raises(PeerDead):
+                await a.send("b", numbered(2))
+            await close(a, b)
+
+    asyncio.run(scenario())
+    assert not list(tmp_path.iterdir())
+
+
 def test_on_one_machine_no_port_is_opened() -> None:
     async def scenario() -> None:
         known = {c.laddr for c in psutil.Process().net_connections("inet")}
