@@ -150,5 +150,6 @@ def _checked_dates(path: Path, told: Mapping[str, Any]) -> int:
             f"`perfuse certs {path.parent} --overwrite` makes a new one"
         )
     if time.time() < begins:
-        raise ValueError(f"{path}: is valid from {told['notBefore']} on: is this machine's clock?")
+        begun = told["notBefore"]
+        raise ValueError(f"{path}: is valid from {begun} on: is this machine's clock right?")
     return int(ends)

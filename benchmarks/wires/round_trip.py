@@ -10,7 +10,12 @@ Expected before the first run: a Ray call 1,000 us, gRPC 200-300 us, UCX 35-60 u
 processes have a core of their own. There UCX takes at most an eighth of gRPC; where they share one
 core with others it does not, for then both pay for their CPU alone, some 60 us against 250 us.
 Shared memory of our own 60 us, of which asyncio's turns are the most, and 15-20 us where both wait
-in native code instead (`native_wait`).
+in native code instead (`native_wait`). TLS adds two passes of AES-GCM each way to gRPC over TCP,
+some 4 us each at 1 GB/s, and its records: 10 % at most.
+
+Found: it adds 27 % in two of three runs, 217 -> 277 us and 209 -> 265 us, and nothing in the third;
+CPU 282 -> 349 us (2 cores, a load of 7 to 10). Sealing 4 KiB takes 1 us here (`openssl speed -evp
+aes-256-gcm`), so nearly all of that is gRPC's, which was not taken apart.
 """
 
 import argparse
@@ -29,6 +34,9 @@ from typing import Any
 import psutil
 
 from benchmarks.rows import Row, arguments, report
+from benchmarks.wires.ray_call import by_ray
+from cluster.cli.certificates import make_certificates
+from configs.schema.wires import LOOPBACK
 from kernels.ring import hindrance
 from workers.wire.transport.base import Buffer, Transport
 
@@ -40,10 +48,11 @@ SHARES = (  # a way, beside another, and how much of that it may take
 )
 WARM_UP = 200  # round trips of each way
 BLOCKS, BLOCK = 20, 100  # of each way, and round trips of one
-WAYS = ("ray", "grpc", "grpc_unix", "ucx", "ucx_shared", "shm", "shm_native")
+WAYS = ("ray", "grpc", "grpc_tls", "grpc_unix", "ucx", "ucx_shared", "shm", "shm_native")
 WORDS = {
     "ray": "Ray actor call",
     "grpc": "gRPC, TCP",
+    "grpc_tls": "gRPC, TCP with TLS",
     "grpc_unix": "gRPC, unix socket",
     "ucx": "UCX, TCP and shared memory",
     "ucx_shared": "UCX, shared memory alone",
@@ -55,7 +64,13 @@ Call = Callable[[], Awaitable[None]]
 Way = tuple[Call, psutil.Process]
 
 
-def transport(way: str, name: str) -> Transport:
+def transport(way: str, name: str, certificates: str) -> Transport:
+    if way == "grpc_tls":
+        from configs.certificates import read_certificates
+        from workers.wire.transport.grpc import GrpcTransport
+
+        shown = read_certificates(Path(certificates), LOOPBACK)
+        return GrpcTransport(name, certificates=shown)
     if way.startswith("grpc"):
         from workers.wire.transport.grpc import GrpcTransport
 
@@ -69,9 +84,9 @@ def transport(way: str, name: str) -> Transport:
     return UcxTransport(name, unix=way == "ucx_shared")
 
 
-async def echo(way: str) -> None:
+async def echo(way: str, certificates: str) -> None:
     """The other process: sends back what it gets, until its input closes."""
-    wire, waiting = transport(way, "echo"), set[asyncio.Future[None]]()
+    wire, waiting = transport(way, "echo", certificates), set[asyncio.Future[None]]()
 
     def back(frame: Buffer) -> None:
         turn = wire.send("bench", [frame])
@@ -86,10 +101,20 @@ async def echo(way: str) -> None:
 @asynccontextmanager
 async def by_wire(way: str, frame: bytes) -> Any:
     """Yields the call and the other process."""
-    command = [sys.executable, "-m", "benchmarks.wires.round_trip", "--echo", way]
+    with tempfile.TemporaryDirectory(prefix="perfuse-") as folder:
+        certificates = ""
+        if way == "grpc_tls":
+            certificates = str(make_certificates(Path(folder) / "certs").folder)
+        async with between(way, frame, certificates) as made:
+            yield made
+
+
+@asynccontextmanager
+async def between(way: str, frame: bytes, certificates: str) -> Any:
+    command = [sys.executable, "-m", "benchmarks.wires.round_trip", "--echo", way, certificates]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
-    wire, loop = transport(way, "bench"), asyncio.get_running_loop()
+    wire, loop = transport(way, "bench", certificates), asyncio.get_running_loop()
     answer = loop.create_future()
 
     async def call() -> None:
@@ -124,33 +149,6 @@ async def by_native_wait(frame: bytes) -> Any:
             assert len(next_record(ring)) == len(frame)
 
         yield call, other
-
-
-@asynccontextmanager
-async def by_ray(frame: bytes) -> Any:
-    """Yields the call and the actor's process."""
-    from cluster.worlds.ray_session import end_ray, ray, start_ray
-
-    class Echo:
-        def back(self, frame: bytes) -> bytes:
-            return frame
-
-        def pid(self) -> int:
-            return psutil.Process().pid
-
-    with tempfile.TemporaryDirectory(prefix="perfuse-") as folder:
-        start_ray(Path(folder))
-        try:
-            actor: Any = ray.remote(Echo).options(num_cpus=0).remote()
-
-            pid: Any = ray.get(actor.pid.remote())
-
-            async def call() -> None:
-                ray.get(actor.back.remote(frame))
-
-            yield call, psutil.Process(pid)
-        finally:
-            end_ray(Path(folder))
 
 
 def opened(way: str, frame: bytes) -> Any:
@@ -234,10 +232,10 @@ def main() -> int:
     parser.add_argument("--blocks", type=int, default=BLOCKS, help="of each way, in turn")
     parser.add_argument("--block", type=int, default=BLOCK, help="round trips of one block")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS), help="these ways")
-    parser.add_argument("--echo", metavar="WAY", help=argparse.SUPPRESS)
+    parser.add_argument("--echo", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.echo:
-        asyncio.run(echo(chosen.echo))
+        asyncio.run(echo(*chosen.echo))
         return 0
     rows = run(chosen.only, chosen.blocks, chosen.block)
     return report(rows, chosen.json, "A round trip of 4 KiB between two processes")

@@ -41,6 +41,7 @@ KEEPALIVE_MS = 10_000
 # Who has connected and opens no stream, or does not finish TLS, is sent away after so long.
 STRANGER_MS = int(CONNECT_TIMEOUT_S * 1000)
 STREAMS_MAX = 8  # of one connection; a peer has one
+CONNECTIONS_MAX = 4096  # of peers and strangers together; beyond that one is closed at once
 
 OPTIONS = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -61,6 +62,7 @@ SERVER_OPTIONS = (
     ("grpc.server_handshake_timeout_ms", STRANGER_MS),
     ("grpc.max_connection_idle_ms", STRANGER_MS),
     ("grpc.max_concurrent_streams", STREAMS_MAX),
+    ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
 )
 
 # How a read or a write says that there is no stream any more.

@@ -78,3 +78,29 @@ def test_a_silent_stranger_is_sent_away(monkeypatch: pytest.MonkeyPatch, kind: s
             assert not a.deaths
 
     asyncio.run(scenario())
+
+
+def test_strangers_beyond_the_limit_are_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count with the peers; who has a stream keeps it."""
+    bound = {"grpc.max_allowed_incoming_connections": 3}
+    options = {**dict(library.SERVER_OPTIONS), **bound}
+    assert set(bound) < set(dict(library.SERVER_OPTIONS))
+    monkeypatch.setattr(library, "SERVER_OPTIONS", tuple(options.items()))
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires("grpc_tcp") as wires:
+            a, b = await wires.start("a", "b")
+            await a.mail.connect({"b": b.address})  # the first connection
+            host, _, port = b.address.rpartition(":")
+            streams = []
+            for heard in (True, True, False):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                assert bool(await reader.read(1)) == heard
+                streams.append(writer)
+            await a.send("b", numbered(1))
+            await b.received(1)
+            for writer in streams:
+                writer.close()
+            assert not a.deaths
+
+    asyncio.run(scenario())
