@@ -3,14 +3,17 @@
 import asyncio
 import os
 import stat
+from typing import Any
 
 import pytest
 
 from tests.certificates import cluster_folder
 from tests.workers.wire.transport.making import make_wire
 from tests.workers.wire.transport.messages import numbered
-from tests.workers.wire.transport.wires import TCP, TIMEOUT_S, UNIX, Run, Wires, ids
+from tests.workers.wire.transport.wires import DOORS, TCP, TIMEOUT_S, UNIX, Run, Wires, ids
 from workers.errors import PeerDead
+from workers.wire.transport.door import knock
+from workers.wire.transport.handshake import MAGIC, OPENING, VERSION
 
 
 def test_an_unknown_node_is_dead(run: Run) -> None:
@@ -127,5 +130,27 @@ def test_a_unix_socket_is_this_user_s_alone_and_goes_with_its_node(kind: str) ->
             await a.mail.close()
             with pytest.raises(FileNotFoundError):
                 os.stat(os.path.dirname(path))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", DOORS)
+def test_another_version_at_a_door_is_named_on_both_sides(kind: str) -> None:
+    """gRPC has it in the name of its service: `test_grpc`."""
+
+    async def scenario() -> None:
+        async with asyncio.timeout(TIMEOUT_S), Wires(kind) as wires:
+            a, b = await wires.connected("a", "b")
+            reader, writer = await knock(b.address)
+            writer.write(OPENING.pack(MAGIC, VERSION + 1, bytes(32)))
+            said = await reader.read()
+            writer.close()
+            reason = f"it speaks version {VERSION + 1} of the wire: this node speaks {VERSION}"
+            assert said.endswith(reason.encode())
+            refusing: Any = b.mail.transport
+            assert (refusing.num_refused, refusing.last_refusal) == (1, reason)
+            await a.send("b", numbered(1))
+            assert ids(await b.received(1)) == [1]
+            assert not a.deaths and not b.deaths
 
     asyncio.run(scenario())

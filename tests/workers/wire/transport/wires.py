@@ -29,6 +29,7 @@ UNIX: tuple[Any, ...] = (
     pytest.param("ucx_unix", marks=NEEDS_UCX),
     pytest.param("shm", marks=NEEDS_SHM),
 )
+DOORS: tuple[Any, ...] = tuple(kind for kind in (*TCP, *UNIX) if not isinstance(kind, str))
 SMALL = pytest.param("shm_small", marks=NEEDS_SHM)  # its ring holds less than most messages
 FRAMED: tuple[Any, ...] = (*TCP, *UNIX, SMALL)
 KINDS: tuple[Any, ...] = ("memory", "memory_through_frames", *FRAMED)
