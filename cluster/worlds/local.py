@@ -137,7 +137,7 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
     with ExitStack() as stack:
         folder = stack.enter_context(own_folder())
         segments = None
-        if blueprint.scenario.cluster.frames_by == "ucx":
+        if "ucx" in blueprint.scenario.cluster.wires:
             segments = stack.enter_context(own_folder(SHARED_MEMORY))
         on_step("starting Ray")
         try:
