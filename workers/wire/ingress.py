@@ -130,7 +130,8 @@ class Ingress:
         first = peer.arriving.pop(message.message_id)
         if first is not arriving or arriving.twin is not None:
             _put_back(peer, first, arriving)
-        message.due_ns, message.arriving = at_ns, None  # no circle is left behind
+        # No circle is left behind: neither by way of the envelope nor of the timer's arguments.
+        message.due_ns, message.arriving, arriving.timer = at_ns, None, None
         self._deliver(peer, message)
 
 
