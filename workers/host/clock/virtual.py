@@ -22,25 +22,27 @@ class VirtualDeadlock(RuntimeError):
 
 
 class _Entry(list[Any]):
-    """A timer: [when, number of its setting, callback or None, arguments]. A list, so that the heap
-    compares entries natively; two are never equal up to the number.
-    """
+    """A timer: [callback or None, arguments]. A list is made faster than other objects are."""
 
     __slots__ = ()
 
     def cancel(self) -> None:
-        self[2] = None
+        self[0] = None
 
 
 class VirtualClock:
-    """Clock of every node of a virtual world."""
+    """Clock of every node of a virtual world.
+
+    Timers lie by their instant, in the order in which they were set, and instants in a heap: many
+    nodes do the same at the same time, and numbers compare faster than timers would.
+    """
 
     emulated = True
 
     def __init__(self) -> None:
         self._now_ns = 0
-        self._sequence = 0
-        self._heap: list[_Entry] = []
+        self._instants: dict[int, list[_Entry]] = {}
+        self._heap: list[int] = []  # of their times
 
     def now(self) -> int:
         return self._now_ns
@@ -57,9 +59,13 @@ class VirtualClock:
     def call_at(self, due_ns: int, callback: Callable[..., None], *arguments: Any) -> _Entry:
         if due_ns < self._now_ns:
             due_ns = self._now_ns
-        self._sequence += 1
-        entry = _Entry((due_ns, self._sequence, callback, arguments))
-        heapq.heappush(self._heap, entry)
+        entry = _Entry((callback, arguments))
+        instant = self._instants.get(due_ns)
+        if instant is None:
+            self._instants[due_ns] = [entry]
+            heapq.heappush(self._heap, due_ns)
+        else:
+            instant.append(entry)
         return entry
 
     def start(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
@@ -86,17 +92,12 @@ class VirtualClock:
         is `ready`. Timers that an instant's own timers set for now come in the next round. False if
         no timer is left.
         """
-        heap, pop = self._heap, heapq.heappop
+        heap, instants, pop = self._heap, self._instants, heapq.heappop
         while heap:
-            entry = pop(heap)
-            if entry[2] is None:
-                continue
-            self._now_ns = now_ns = entry[0]
-            due = [entry]
-            while heap and heap[0][0] == now_ns:
-                due.append(pop(heap))
-            for _, _, callback, arguments in due:
+            now_ns = pop(heap)
+            for callback, arguments in instants.pop(now_ns):
                 if callback is not None:  # else cancelled, perhaps by one before it
+                    self._now_ns = now_ns
                     try:
                         callback(*arguments)
                     except Exception as error:
