@@ -116,12 +116,24 @@ void spread(const Argument* a, Result& result) {
   result.set(int64_t{num_rows});
 }
 
+// Whole rows, as they nearly always are, a vector at a time.
+template <class T, class F>
+void each_of_row(const Array& from, long row, const F& work) {
+  const long count = from.shape[1];
+  if (from.rows_are_whole(sizeof(T))) {
+    const T* values = reinterpret_cast<const T*>(from.data + row * from.strides[0]);
+    for (long j = 0; j < count; ++j) work(j, double(values[j]));
+    return;
+  }
+  for (long j = 0; j < count; ++j) work(j, double(element<T>(from, row, j)));
+}
+
 template <class T>
 void add_rows(const Array& rows, const Array& partial, const Array& sums) {
   const long width = sums.shape[1];
   for (long n = 0; n < rows.shape[0]; ++n) {
     double* to = data_of<double>(sums) + element<int64_t>(rows, n) * width;
-    for (long j = 0; j < width; ++j) to[j] += double(element<T>(partial, n, j));
+    each_of_row<T>(partial, n, [&](long j, double value) { to[j] += value; });
   }
 }
 
@@ -150,9 +162,7 @@ void merge_rows(const Array& x, const Array& sums) {
   const long width = x.shape[1];
   for (long t = 0; t < x.shape[0]; ++t) {
     float* to = data_of<float>(x) + t * width;
-    for (long j = 0; j < width; ++j) {
-      to[j] = float(double(to[j]) + double(element<T>(sums, t, j)));
-    }
+    each_of_row<T>(sums, t, [&](long j, double value) { to[j] = float(double(to[j]) + value); });
   }
 }
 

@@ -15,8 +15,9 @@ way.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -34,11 +35,16 @@ from workers.wire.kinds.experts import Combine, Dispatch
 from workers.wire.message import Message
 from workers.wire.port import Port
 
+# Of which a chip's steps may have the numbers at hand: more than run at once on several.
+REQUESTS_MAX = 4_096
 NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
 
 
+@lru_cache(REQUESTS_MAX)
 def request_number(request_id: str) -> int:
-    """A request's identity in token columns: 64 bits that are the same in every process."""
+    """A request's identity in token columns: 64 bits that are the same in every process. Every step
+    asks for those of its sequences.
+    """
     return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8).digest(), "little")
 
 
@@ -129,44 +135,48 @@ class DispatchSide:
         try:
             for index, run in spread.runs():
                 shard, rows = table.shards[index], spread.rows_N[run]
-                error = lost.get(shard)
-                if error is None:
-                    content = spread.dispatch(tokens.layer, run)
-                    error = await self._post(shard, content, tokens.request_id, deadline_ns, handle)
-                if error is not None:
+                if shard in lost:
+                    handle.missing.append(Missing(shard, rows, lost[shard]))
+                    continue
+                call = shard, spread.dispatch(tokens.layer, run), deadline_ns, tokens.request_id
+                try:
+                    posted = self._port.post_now(*call)
+                    if posted is None or posted[1] is not None:
+                        pending = await self._in_turn(posted, *call)
+                    else:  # nearly always: then nothing is awaited
+                        pending = posted[0]
+                except PerfuseError as error:
                     handle.missing.append(Missing(shard, rows, error))
                 else:
                     handle.shards.append(shard)
                     handle.rows_by_shard.append(rows)
+                    handle.pending.append(pending)
         except BaseException:
             handle.abandon()
             raise
         return handle
 
-    async def _post(
+    async def _in_turn(
         self,
+        posted: tuple[Pending[Combine], Awaitable[None] | None] | None,
         shard: str,
         content: Dispatch,
-        request_id: str,
         deadline_ns: int,
-        handle: DispatchHandle,
-    ) -> PerfuseError | None:
-        """Why it could not be sent, if it could not. Waits only for a credit, or for the wire."""
-        port = self._port
+        request_id: str,
+    ) -> Pending[Combine]:
+        """Where there is no credit, or the wire is full. Raises what came of waiting."""
+        if posted is None:
+            return await self._port.post(
+                shard, content, deadline_ns=deadline_ns, request_id=request_id
+            )
+        pending, turn = posted
+        assert turn is not None, "else nobody waits"
         try:
-            posted = port.post_now(shard, content, deadline_ns=deadline_ns, request_id=request_id)
-            if posted is None:
-                pending = await port.post(
-                    shard, content, deadline_ns=deadline_ns, request_id=request_id
-                )
-            else:
-                pending, turn = posted
-                if turn is not None:
-                    await turn
-        except PerfuseError as error:
-            return error
-        handle.pending.append(pending)
-        return None
+            await turn
+        except BaseException:
+            pending.abandon()
+            raise
+        return pending
 
     async def combine_receive(self, handle: DispatchHandle) -> Combined:
         """All partial sums, merged, and the rows that lack one: what a shard does not answer in

@@ -136,8 +136,9 @@ class Incoming:
             content,
             message.destination,
             message.source,
-            reply_to=message.message_id,
-            request_id=message.request_id,
+            message.request_id,
+            0,
+            message.message_id,
         )
         peer.remembered.answered(message.message_id, answer)
         self._answer(answer, peer)

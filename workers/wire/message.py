@@ -20,17 +20,17 @@ class Message(Generic[C_co]):
     content         what it says
     source          worker that sent it
     destination     worker that it is for
+    request_id      the user's request, or ""
+    deadline_ns     emulated time after which nobody wants the answer, or 0
+    reply_to        message_id that this answers, or 0
+    message_id      unique within the sender's incarnation
     source_epoch    incarnation of the sender's node
     destination_epoch   of the receiver's node
-    message_id      unique within the sender's incarnation
-    reply_to        message_id that this answers, or 0
-    request_id      the user's request, or ""
     sent_ns         emulated time at which the first byte left the sender's egress
     due_ns          emulated time at which the last byte reaches the receiver, its ingress being
                     free; NOT_KNOWN_NS (`kinds.left`) while others share the sender's egress
     concluded       lowest message_id of the sender's calls to the receiver that are not concluded
     delay_ns        how much later than the path alone would have it: what rules say
-    deadline_ns     emulated time after which nobody wants the answer, or 0
     charged_bytes   what the link charges: `content.wire_bytes`, not what is really carried
     checksum        over what it says; 0 where that never left this process
     """
@@ -38,14 +38,15 @@ class Message(Generic[C_co]):
     content: C_co
     source: str
     destination: str
+    # What whoever makes one knows, first: by position is half as dear as by name.
+    request_id: str = ""
+    deadline_ns: int = 0
+    reply_to: int = 0
+    message_id: int = 0
     source_epoch: int = 0
     destination_epoch: int = 0
-    message_id: int = 0
-    reply_to: int = 0
-    request_id: str = ""
     sent_ns: int = 0
     due_ns: int = 0
-    deadline_ns: int = 0
     charged_bytes: int = 0
     checksum: int = 0
     delay_ns: int = 0

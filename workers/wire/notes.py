@@ -43,7 +43,13 @@ class Notes:
         """Nothing to oneself, where nothing is ever lost; nor to who is gone."""
         if peer.node == self._node or not self._knows(peer):
             return
-        message = Message(note, self._node, peer.node, self._epoch, peer.epoch)
+        message = Message(
+            note,
+            self._node,
+            peer.node,
+            source_epoch=self._epoch,
+            destination_epoch=peer.epoch,
+        )
         try:
             turn = self._mail.send(peer.node, message)
         except PeerDead:

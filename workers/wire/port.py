@@ -34,7 +34,7 @@ class Port:
 
     async def send(self, destination: str, content: Kind[Any], *, request_id: str = "") -> None:
         """One way, at most once."""
-        message = Message(content, self.worker, destination, request_id=request_id)
+        message = Message(content, self.worker, destination, request_id)
         if (turn := self.endpoint.send(message)) is not None:
             await turn
 
@@ -42,20 +42,16 @@ class Port:
         self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
     ) -> Pending[A]:
         """Begin a call: returns when it is sent. `deadline_ns` is a point in emulated time."""
-        message = Message(
-            content, self.worker, destination, request_id=request_id, deadline_ns=deadline_ns
-        )
+        message = Message(content, self.worker, destination, request_id, deadline_ns)
         return await self.endpoint.outgoing.post(message)
 
     def post_now(
-        self, destination: str, content: Kind[A], *, deadline_ns: int, request_id: str = ""
+        self, destination: str, content: Kind[A], deadline_ns: int, request_id: str = ""
     ) -> tuple[Pending[A], Awaitable[None] | None] | None:
         """Begin a call without waiting: None where the peer has no credit left. The second of the
         pair is to be awaited, where the wire is full.
         """
-        message = Message(
-            content, self.worker, destination, request_id=request_id, deadline_ns=deadline_ns
-        )
+        message = Message(content, self.worker, destination, request_id, deadline_ns)
         return self.endpoint.outgoing.post_now(message)
 
     async def call(

@@ -156,7 +156,15 @@ def test_messages_from_or_for_another_incarnation_are_dropped(field: str) -> Non
         asked = echo(bench)
         receiver = bench.node("b").endpoint
         message = Message(
-            Parcel({"x": 1}), "a", "b", 1, 1, 7, sent_ns=10, due_ns=20, charged_bytes=64
+            Parcel({"x": 1}),
+            "a",
+            "b",
+            message_id=7,
+            source_epoch=1,
+            destination_epoch=1,
+            sent_ns=10,
+            due_ns=20,
+            charged_bytes=64,
         )
         setattr(message, field, 2)
         receiver.receive(message)

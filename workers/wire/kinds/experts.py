@@ -10,8 +10,10 @@ from workers.wire.kind import ENVELOPE_BYTES, Kind, kind
 from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_width
 
 
+# These are not frozen, as they are made for every shard in every layer, and a frozen one takes
+# twice as long.
 @kind("combine")
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Combine(Kind["Combine"]):
     """One weighted partial sum a token of the dispatch that it answers, [t, H], in its order."""
 
@@ -22,7 +24,6 @@ class Combine(Kind["Combine"]):
         return ENVELOPE_BYTES + len(self.sums) * precision.sum_bytes(row_width(self.sums))
 
 
-# Not frozen, as it is made for every shard in every layer, and a frozen one takes twice as long.
 @kind("dispatch")
 @dataclass(slots=True)
 class Dispatch(Kind[Combine]):
