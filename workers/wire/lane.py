@@ -125,19 +125,26 @@ class _Alone:
         self.limit_bytes_per_s, self.traveller = limit, traveller
 
 
+def _whole_grains_of_byte(bytes_per_s: int) -> int:
+    """As many as a byte has where no count of them is rounded, as at most rates; else 0."""
+    a_byte = grains(1, bytes_per_s)
+    return a_byte if grains(bytes_per_s, bytes_per_s) == a_byte * bytes_per_s else 0
+
+
 class FairLane:
     """All messages at once, each with an equal part. While there is one, it needs neither a policy
     nor a timer; they come in with the second.
     """
 
     __slots__ = (
-        "_alone", "_alone_ns", "_bytes_per_s", "_clock", "_fair", "_num_flows", "_timer",
-        "_timer_ns",
+        "_alone", "_alone_ns", "_bytes_per_s", "_clock", "_fair", "_grains_of_byte", "_num_flows",
+        "_timer", "_timer_ns",
     )  # fmt: skip
     keeps_promises = False
 
     def __init__(self, bytes_per_s: int, clock: Clock) -> None:
         self._bytes_per_s, self._clock = bytes_per_s, clock
+        self._grains_of_byte = _whole_grains_of_byte(bytes_per_s)
         self._fair, self._num_flows = Fair(), 0
         self._alone: _Alone | None = None
         self._alone_ns = 0  # how long those worked that were alone to their end
@@ -150,7 +157,7 @@ class FairLane:
         assert traveller is not None, "somebody has to hear when a promise is taken back"
         if limit_bytes_per_s >= self._bytes_per_s:
             limit_bytes_per_s = 0
-        if self._num_flows:
+        if self._num_flows and self._is_due(now_ns):
             self._settle(now_ns)
             if not self._num_flows:
                 self._set_timer()
@@ -168,7 +175,8 @@ class FairLane:
             self._join(begin_ns, size, alone.traveller, limit)
             alone.traveller.took_back()
             now_ns = max(now_ns, alone.begin_ns)  # a host that is late cannot share the past
-            self._settle(now_ns)
+            if self._is_due(now_ns):
+                self._settle(now_ns)
         self._join(now_ns, num_bytes, traveller, limit_bytes_per_s)
         self._set_timer()
         return now_ns, NOT_KNOWN_NS
@@ -190,9 +198,20 @@ class FairLane:
         limit = None
         if limit_bytes_per_s:
             limit = part_of(limit_bytes_per_s, self._bytes_per_s)
-        flow = FairFlow(traveller.ended, grains(num_bytes, self._bytes_per_s), limit)
+        if self._grains_of_byte:
+            size = num_bytes * self._grains_of_byte
+        else:
+            size = grains(num_bytes, self._bytes_per_s)
+        flow = FairFlow(traveller.ended, size, limit)
         self._fair.join(now_ns, flow)
         self._num_flows += 1
+
+    def _is_due(self, now_ns: int) -> bool:
+        """Whether some have ended by now: nearly always none has, and whoever joins goes on to now
+        by itself.
+        """
+        next_ns = self._fair.next_end_ns
+        return next_ns is not None and next_ns <= now_ns
 
     def _settle(self, now_ns: int) -> None:
         """Tell those that have ended by now."""

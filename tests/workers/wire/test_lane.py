@@ -14,7 +14,7 @@ from tests.workers.bench import make_link, run_alone
 from workers.hardware.sharing.fair import Fair, FairFlow, grains
 from workers.host.clock.virtual import VirtualClock
 from workers.wire.kinds.left import NOT_KNOWN_NS
-from workers.wire.lane import Lane, make_lane
+from workers.wire.lane import Lane, lane_of, make_lane
 
 Way = tuple[str, str, int, int]  # from, to, at, bytes
 LATENCY_NS = 1_000
@@ -159,3 +159,19 @@ def test_a_lane_is_a_fair_resource_from_the_first_message_to_the_last(
 
 def test_in_order_every_promise_is_kept() -> None:
     assert ends_of([(0, 2_000), (1_000, 400)], "fifo") == ([2_000, 2_400], 2_400)
+
+
+@pytest.mark.parametrize("bytes_per_s", [10**9, 64 * 10**9, 3_000_000_019])
+def test_two_at_once_take_twice_as_long_at_any_rate(bytes_per_s: int) -> None:
+    """A second's bytes each, so 2 s. Of the last rate, a prime, a byte takes no whole grains: the
+    bytes are rounded together, not one by one.
+    """
+
+    async def job(clock: VirtualClock) -> list[int]:
+        lane, ends = lane_of(bytes_per_s, "fair", clock), [0, 0]
+        for index in (0, 1):
+            start(lane, 0, bytes_per_s, ends, index)
+        await clock.wait_until(3 * 10**9)
+        return ends
+
+    assert run_alone(job) == [2 * 10**9] * 2

@@ -42,7 +42,8 @@ class FairFlow(Flow):
     def __init__(
         self, ended: Ended, grains: int, limit: int | None = None, weight: int = 1
     ) -> None:
-        super().__init__(ended)
+        # As `Flow` does it: a message is one on each of its lanes, and a call more would show.
+        self.ended, self.end_ns = ended, None
         self.grains, self.weight = grains, weight
         self.limit = limit if limit is not None and limit < GRAINS else None
         self.gone = False  # left, or ended
@@ -156,22 +157,25 @@ class Fair:
     def _share(self) -> None:
         """Fill up: flows at their limits first, the lowest first; the rest is shared by weight."""
         left, weight, limited = GRAINS, self._open_weight, self._limited
+        if not limited:
+            self._level = level = -(-left // weight) if weight else 0
+            self._rate = level * weight
+            self._name_next_end()
+            return
         num_bound = 0
-        if limited:
-            weight += sum(flow.weight for flow in limited)
-            for flow in limited:
-                limit = flow.limit or 0
-                if limit * weight > left * flow.weight:
-                    break
-                flow.rate = limit
-                left -= limit
-                weight -= flow.weight
-                num_bound += 1
+        weight += sum(flow.weight for flow in limited)
+        for flow in limited:
+            limit = flow.limit or 0
+            if limit * weight > left * flow.weight:
+                break
+            flow.rate = limit
+            left -= limit
+            weight -= flow.weight
+            num_bound += 1
         self._level = level = -(-left // weight) if weight else 0
         self._rate = GRAINS - left + level * weight
-        if num_bound < len(limited):
-            for flow in limited[num_bound:]:
-                flow.rate = level * flow.weight
+        for flow in limited[num_bound:]:
+            flow.rate = level * flow.weight
         self._name_next_end()
 
     def _name_next_end(self) -> None:
