@@ -127,6 +127,8 @@ class Batch:
 
     def _items_of(self, rows: NDArray[np.intp]) -> list[Item]:
         """Whose rows these are, each item once."""
+        if not rows.size:
+            return []
         indices = np.unique(np.searchsorted(self._ends, rows, side="right"))
         return [self.items[index] for index in indices.tolist()]
 

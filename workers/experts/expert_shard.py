@@ -1,11 +1,11 @@
 """Owns some experts of every layer; serves the tokens of all chips."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from workers.experts.exchange import Dispatched
-from workers.hardware.work import Work
 from workers.model.base import ExpertModel
 from workers.model.program import Sums
 from workers.node import Node
@@ -28,8 +28,10 @@ class ExpertShard:
             # order of first arrival.
             for layer, batch in _by_layer(waiting).items():
                 try:
+                    experts_TK = _joined([d.content.experts for d in batch])
+                    work = self._experts.work(layer, experts_TK)
                     sums = await self._node.hardware.run(
-                        self._work(layer, batch), self._forward, layer, batch
+                        work, self._forward, layer, batch, experts_TK
                     )
                 except Exception as error:
                     # A bug. It must not end the loop: whoever comes next would wait for nobody.
@@ -42,26 +44,24 @@ class ExpertShard:
         """Dispatches that wait: 0 when idle."""
         return self._exchange.backlog()
 
-    def _work(self, layer: int, batch: Sequence[Dispatched]) -> Work:
-        return self._experts.work(layer, _joined([d.content.experts for d in batch]))
-
-    def _forward(self, layer: int, batch: Sequence[Dispatched]) -> list[Sums]:
+    def _forward(self, layer: int, batch: Sequence[Dispatched], experts_TK: Array) -> list[Sums]:
         sums_TH = self._experts.forward(
             layer,
             _joined([d.content.hidden for d in batch]),
-            _joined([d.content.experts for d in batch]),
+            experts_TK,
             _joined([d.content.weights for d in batch]),
         )
         self.num_tokens += len(sums_TH)
         self.num_batches += 1
-        *before, _ = [len(d.content.hidden) for d in batch]
-        return np.split(sums_TH, np.cumsum(before)) if before else [sums_TH]
+        if len(batch) == 1:
+            return [sums_TH]
+        ends = accumulate(len(d.content.hidden) for d in batch)
+        return [sums_TH[begin:end] for begin, end in pairwise((0, *ends))]
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
     """One array of all; most often there is but one."""
-    first, *others = arrays
-    return np.concatenate(arrays) if others else first
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _by_layer(waiting: Sequence[Dispatched]) -> Mapping[int, Sequence[Dispatched]]:

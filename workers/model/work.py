@@ -17,6 +17,8 @@ from workers.model.base import StepLayout
 
 # So few ids are counted faster in a list than by numpy's calls.
 COUNTED_ONE_BY_ONE_MAX = 64
+# And so few experts are each compared with all ids before numpy has sorted out which ids are valid.
+HELD_ONE_BY_ONE_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class WorkModel:
         if experts_TK.size <= COUNTED_ONE_BY_ONE_MAX:
             asked = experts_TK.ravel().tolist()
             return tuple([asked.count(expert) for expert in held])
+        if len(held) <= HELD_ONE_BY_ONE_MAX:
+            return tuple([int(np.count_nonzero(experts_TK == expert)) for expert in held])
         valid = experts_TK[(experts_TK >= 0) & (experts_TK < self.config.num_experts)]
         counts = np.bincount(valid, minlength=self.config.num_experts).tolist()
         return tuple([counts[expert] for expert in held])

@@ -110,3 +110,13 @@ def test_each_active_expert_is_read_once(config: ModelConfig, routed: list[list[
         "compute.fp32": len(mine) * 3 * 2 * 32 * 24,
         "hbm.read": len(dict.fromkeys(mine)) * 3 * 32 * 24 * 4,
     }
+
+
+@pytest.mark.parametrize("held", [(0, 2), tuple(range(5))])
+def test_many_ids_are_counted_for_few_experts_and_for_many(
+    deepseek: ModelConfig, held: tuple[int, ...]
+) -> None:
+    """100 ids, which is more than are counted in a list: 40 x (0, 1), then 10 x (1, NOBODY)."""
+    experts_TK = np.array([[0, 1]] * 40 + [[1, -1]] * 10, dtype=np.int32)
+    counted = WorkModel(deepseek).expert_tokens(experts_TK, held)
+    assert counted == tuple({0: 40, 1: 50}.get(expert, 0) for expert in held)
