@@ -107,7 +107,7 @@ bench-clients: $(STAMP) ## Nine clients of people (installs them first: minutes,
 	@$(BIN)/python -m benchmarks.clients $(JSON_FLAG) $(ARGS)
 
 .PHONY: bench-wires
-bench-wires: $(STAMP) ## Round trips; faulty links; the all-to-all beside MPICH (installs it)
+bench-wires: $(STAMP) ## Round trips; faults; hidden latency; all-to-all beside MPICH (installs it)
 	@$(BIN)/python -m benchmarks.wires.setup
 	@$(BIN)/python -m benchmarks.wires $(JSON_FLAG) $(ARGS)
 

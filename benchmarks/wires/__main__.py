@@ -5,14 +5,15 @@ how it is measured, is said where it is done.
 import sys
 
 from benchmarks.rows import arguments, report
-from benchmarks.wires import all_to_all, decode, faults, injected, network, round_trip
+from benchmarks.wires import all_to_all, decode, faults, hidden, injected, network, round_trip
 
 
 def main() -> int:
-    options = arguments("Round trips, all-to-all, decode, delays and faulty links.").parse_args()
-    parts = (round_trip, all_to_all, decode, injected, network, faults)
+    parser = arguments("Round trips, all-to-all, decode, delays, hidden and faulty links.")
+    parts = (round_trip, all_to_all, decode, injected, network, hidden, faults)
+    chosen = parser.parse_args()
     rows = [row for part in parts for row in part.run()]
-    return report(rows, options.json, "Wires")
+    return report(rows, chosen.json, "Wires")
 
 
 if __name__ == "__main__":
