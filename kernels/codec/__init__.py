@@ -1,20 +1,25 @@
-"""Tokens on their way to experts and back: int8 with a scale for each 128 channels.
+"""Tokens on their way to experts and back: int8 with a scale for each 128 channels, or bf16.
 
+    rows_TW = codec.to_rows(x_TH, "int8")                                     # one array a message
+    x_TH = codec.from_rows(rows_TW, hidden)                                   # where it arrives
     payload, tokens_R, offsets = codec.pack(x_TH, destinations_TD, num_destinations)
     rows_RH = codec.unpack(payload[offsets[d] : offsets[d + 1]], hidden)      # at destination d
     out_TH = codec.reduce(rows_RH, tokens_R, ranks_R, num_tokens)             # back at the source
 
-Letters: T tokens, H hidden, G groups of 128 channels, D destinations a token, R rows.
+Letters: T tokens, H hidden, G groups of 128 channels, D destinations a token, R rows, W entries of
+a row as it travels.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernels.codec import ref
 from kernels.native import lib
-from kernels.numbers import Floats, groups
+from kernels.numbers import Floats, from_bf16, groups, to_bf16
+
+Wire = Literal["fp32", "bf16", "int8"]
 
 
 def row_bytes(hidden: int) -> int:
@@ -51,6 +56,56 @@ def decode(codes_TH: NDArray[np.int8], scales_TG: Floats) -> Floats:
     out = np.empty(codes_TH.shape, dtype=np.float32)
     lib.codec_decode(codes_TH, scales_TG, out)
     return out
+
+
+def row_width(kind: Wire, hidden: int) -> int:
+    """W: entries of a row of `to_rows`, of 4, 2 and 1 bytes."""
+    return ref.int8_row_bytes(hidden) if kind == "int8" else hidden
+
+
+def to_rows(x_TH: Floats, kind: Wire) -> NDArray[Any]:
+    """Rows as messages carry them, [T, W]: float32 as they are; bf16 as uint16, rounded to nearest
+    even; or bytes: int8 codes [H], zeros up to a multiple of 4, then G scales in float32.
+    """
+    _check_matrix("x_TH", x_TH)
+    if kind == "fp32":
+        return x_TH
+    if lib is None:
+        return to_bf16(x_TH) if kind == "bf16" else ref.to_int8_rows(x_TH)
+    tokens, hidden = x_TH.shape
+    if kind == "bf16":
+        rounded = np.empty((tokens, hidden), dtype=np.uint16)
+        lib.codec_to_bf16(x_TH, rounded)
+        return rounded
+    rows = np.empty((tokens, ref.int8_row_bytes(hidden)), dtype=np.uint8)
+    lib.codec_to_int8(x_TH, rows)
+    return rows
+
+
+def from_rows(rows_TW: NDArray[Any], hidden: int) -> Floats:
+    """What rows of `to_rows` stand for, [T, H] float32; its dtype says which kind it is.
+
+    Raises ValueError on another dtype or width.
+    """
+    _check_matrix("rows_TW", rows_TW)
+    kind: Wire | None = _WIRE_KINDS.get(rows_TW.dtype.str)
+    if kind is None:
+        raise ValueError(f"rows_TW is {rows_TW.dtype}; it must be float32, uint16 or uint8")
+    if rows_TW.shape[1] != row_width(kind, hidden):
+        raise ValueError(
+            f"rows_TW has shape {rows_TW.shape}; dimension 1 of {kind} must be "
+            f"{row_width(kind, hidden)}"
+        )
+    if kind == "fp32":
+        return rows_TW
+    if lib is None:
+        return from_bf16(rows_TW) if kind == "bf16" else ref.unpack(rows_TW, hidden)
+    out = np.empty((len(rows_TW), hidden), dtype=np.float32)
+    (lib.codec_from_bf16 if kind == "bf16" else lib.codec_from_int8)(rows_TW, out)
+    return out
+
+
+_WIRE_KINDS: dict[str, Wire] = {"<f4": "fp32", "<u2": "bf16", "|u1": "int8"}
 
 
 def pack(

@@ -9,6 +9,7 @@
 #include "../native/functions.h"
 #include "../native/panels.h"
 #include "packed_row.h"
+#include "rows.h"
 
 namespace perfuse {
 namespace {
@@ -194,9 +195,13 @@ void bytes_of_row(const Argument* a, Result& result) {
 }  // namespace
 
 Functions codec_functions() {
-  return {{"codec_encode", encode, 3, false}, {"codec_decode", decode, 3, false},
-          {"codec_pack", pack, 5, false},     {"codec_unpack", unpack, 2, false},
-          {"codec_reduce", reduce, 4, false}, {"codec_row_bytes", bytes_of_row, 1, true}};
+  Functions all = row_functions();
+  const Functions ours = {{"codec_encode", encode, 3, false}, {"codec_decode", decode, 3, false},
+                          {"codec_pack", pack, 5, false},     {"codec_unpack", unpack, 2, false},
+                          {"codec_reduce", reduce, 4, false},
+                          {"codec_row_bytes", bytes_of_row, 1, true}};
+  all.insert(all.end(), ours.begin(), ours.end());
+  return all;
 }
 
 }  // namespace perfuse

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import GROUP, Floats, groups, int8_rows
+from kernels.numbers import GROUP, Floats, groups, int8_rows, quiet
 
 
 def row_bytes(hidden: int) -> int:
@@ -22,6 +22,21 @@ def encode(x_TH: Floats) -> tuple[NDArray[np.int8], Floats]:
 def decode(codes_TH: NDArray[np.int8], scales_TG: Floats) -> Floats:
     wide = np.repeat(scales_TG, GROUP, axis=1)[:, : codes_TH.shape[1]]
     return codes_TH.astype(np.float32) * wide
+
+
+def int8_row_bytes(hidden: int) -> int:
+    """Of a row that is not padded: codes, and scales from the next multiple of 4 on."""
+    return -(-hidden // 4) * 4 + groups(hidden) * 4
+
+
+@quiet
+def to_int8_rows(x_TH: Floats) -> NDArray[np.uint8]:
+    hidden = x_TH.shape[1]
+    rows = np.zeros((len(x_TH), int8_row_bytes(hidden)), dtype=np.uint8)
+    codes, scales = encode(x_TH)
+    rows[:, :hidden] = codes.view(np.uint8)
+    rows[:, -(-hidden // 4) * 4 :] = scales.view(np.uint8)
+    return rows
 
 
 def pack(

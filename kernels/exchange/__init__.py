@@ -17,7 +17,8 @@ from kernels.exchange import ref
 from kernels.native import lib
 from kernels.numbers import Floats
 
-FLOAT32 = np.dtype(np.float32)
+# float32, bf16 as uint16, and bytes: as `kernels.codec` has rows on a wire.
+WIRES = tuple(map(np.dtype, (np.float32, np.uint16, np.uint8)))
 
 
 def spread(
@@ -38,7 +39,7 @@ def spread(
     In a row, an expert that another shard owns is nobody, so that each contributes once. Raises
     ValueError on an expert that is not there.
     """
-    if lib is None or hidden_TH.ndim != 2 or hidden_TH.dtype != FLOAT32:
+    if lib is None or hidden_TH.ndim != 2 or hidden_TH.dtype not in WIRES:
         return ref.spread(
             owners_E, num_shards, requests_T, positions_T, experts_TK, weights_TK, hidden_TH
         )
@@ -49,7 +50,7 @@ def spread(
     requests_N, positions_N = np.empty(room, np.uint64), np.empty(room, np.int64)
     experts_NK = np.empty((room, each), np.int32)
     weights_NK = np.empty((room, each), np.float32)
-    hidden_NH = np.empty((room, hidden_TH.shape[1]), np.float32)
+    hidden_NH = np.empty((room, hidden_TH.shape[1]), hidden_TH.dtype)
     count = lib.exchange_spread(
         owners_E, ends_S, requests_T, positions_T, experts_TK, weights_TK, hidden_TH,
         rows_N, requests_N, positions_N, experts_NK, weights_NK, hidden_NH,
@@ -63,7 +64,8 @@ def spread(
 
 
 def add(sums_TH: NDArray[np.float64], rows_N: NDArray[np.int64], partial_NH: NDArray[Any]) -> None:
-    """Add partial sums [N, H], float32 or float64, to those of their rows, in place.
+    """Add partial sums [N, H], float32, float64 or bf16 as uint16, to those of their rows, in
+    place.
 
     A row that is named twice has both. Raises ValueError on a row that is not there.
     """

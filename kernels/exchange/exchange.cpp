@@ -2,6 +2,7 @@
 //
 // Rows lie shard by shard, tokens in order: each shard's run of them is one message. Nothing is
 // rounded but the sums, one addition at a time.
+#include <cstring>
 #include <vector>
 
 #include "../native/functions.h"
@@ -44,6 +45,19 @@ void copy_row(const Array& from, long row, T* to) {
   for (long j = 0; j < count; ++j) to[j] = element<T>(from, row, j);
 }
 
+// Rows as they travel: float32, bf16 as uint16, or bytes that say themselves what they are.
+long item_bytes(const Array& rows) {
+  return rows.is("float32") ? 4 : rows.is("uint16") ? 2 : 1;
+}
+
+void copy_row(const Array& from, long row, char* to) {
+  switch (item_bytes(from)) {
+    case 4: return copy_row(from, row, reinterpret_cast<float*>(to));
+    case 2: return copy_row(from, row, reinterpret_cast<uint16_t*>(to));
+    default: return copy_row(from, row, reinterpret_cast<uint8_t*>(to));
+  }
+}
+
 template <class T>
 T* data_of(const Array& array) {
   return reinterpret_cast<T*>(array.data);
@@ -56,7 +70,7 @@ void spread(const Argument* a, Result& result) {
   const Array& positions = array(a[3], "positions_T", 1, {"int64"});
   const Array& experts = array(a[4], "experts_TK", 2, {"int32"});
   const Array& weights = array(a[5], "weights_TK", 2, {"float32"});
-  const Array& hidden = array(a[6], "hidden_TH", 2, {"float32"});
+  const Array& hidden = array(a[6], "hidden_TH", 2, {"float32", "uint16", "uint8"});
   const long num_shards = ends.shape[0], tokens = experts.shape[0], each = experts.shape[1];
   const long width = hidden.shape[1];
   if (owners.shape[0] < 1) refuse("owners_E is empty; its last entry must be NOBODY's");
@@ -71,7 +85,8 @@ void spread(const Argument* a, Result& result) {
   const Array& positions_out = output(a[9], "positions_N", 1, "int64", 8);
   const Array& experts_out = output(a[10], "experts_NK", 2, "int32", 4);
   const Array& weights_out = output(a[11], "weights_NK", 2, "float32", 4);
-  const Array& hidden_out = output(a[12], "hidden_NH", 2, "float32", 4);
+  const long item = item_bytes(hidden);
+  const Array& hidden_out = output(a[12], "hidden_NH", 2, hidden.dtype, item);
   const long room = tokens * (each < num_shards ? each : num_shards);
   expect(rows_out, "rows_N", 0, room);
   expect(requests_out, "requests_N", 0, room);
@@ -110,10 +125,23 @@ void spread(const Argument* a, Result& result) {
         row_experts[i] = mine[i] == mine[k] ? element<int32_t>(experts, t, i) : kNobody;
       }
       copy_row(weights, t, data_of<float>(weights_out) + row * each);
-      copy_row(hidden, t, data_of<float>(hidden_out) + row * width);
+      copy_row(hidden, t, hidden_out.data + row * width * item);
     }
   }
   result.set(int64_t{num_rows});
+}
+
+template <class T>
+double number(T value) {
+  return double(value);
+}
+
+template <>
+double number<uint16_t>(uint16_t value) {  // bf16
+  const uint32_t bits = uint32_t{value} << 16;
+  float wide;
+  std::memcpy(&wide, &bits, sizeof wide);
+  return double(wide);
 }
 
 // Whole rows, as they nearly always are, a vector at a time.
@@ -122,10 +150,10 @@ void each_of_row(const Array& from, long row, const F& work) {
   const long count = from.shape[1];
   if (from.rows_are_whole(sizeof(T))) {
     const T* values = reinterpret_cast<const T*>(from.data + row * from.strides[0]);
-    for (long j = 0; j < count; ++j) work(j, double(values[j]));
+    for (long j = 0; j < count; ++j) work(j, number(values[j]));
     return;
   }
-  for (long j = 0; j < count; ++j) work(j, double(element<T>(from, row, j)));
+  for (long j = 0; j < count; ++j) work(j, number(element<T>(from, row, j)));
 }
 
 template <class T>
@@ -140,7 +168,7 @@ void add_rows(const Array& rows, const Array& partial, const Array& sums) {
 void add(const Argument* a, Result&) {
   const Array& sums = output(a[0], "sums_TH", 2, "float64", 8);
   const Array& rows = array(a[1], "rows_N", 1, {"int64"});
-  const Array& partial = array(a[2], "partial_NH", 2, {"float32", "float64"});
+  const Array& partial = array(a[2], "partial_NH", 2, {"float32", "float64", "uint16"});
   expect(partial, "partial_NH", 0, rows.shape[0]);
   expect(partial, "partial_NH", 1, sums.shape[1]);
   for (long n = 0; n < rows.shape[0]; ++n) {
@@ -152,6 +180,8 @@ void add(const Argument* a, Result&) {
   }
   if (partial.is("float32")) {
     add_rows<float>(rows, partial, sums);
+  } else if (partial.is("uint16")) {
+    add_rows<uint16_t>(rows, partial, sums);
   } else {
     add_rows<double>(rows, partial, sums);
   }

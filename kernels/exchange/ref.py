@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.numbers import Floats, quiet
+from kernels.numbers import Floats, from_bf16, quiet
 
 NOBODY = -1
 
@@ -47,6 +47,8 @@ def spread(
 
 @quiet
 def add(sums_TH: NDArray[np.float64], rows_N: NDArray[np.int64], partial_NH: NDArray[Any]) -> None:
+    if partial_NH.dtype == np.uint16:
+        partial_NH = from_bf16(partial_NH)
     np.add.at(sums_TH, rows_N, partial_NH)
 
 

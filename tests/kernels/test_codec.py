@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kernels import codec
+from kernels.numbers import to_bf16
 from tests.kernels.data import misaligned, normal, read_only, strided
 
 SHAPES = ((1, 1), (3, 127), (5, 128), (4, 300), (0, 64))
@@ -117,3 +118,67 @@ def test_what_does_not_fit_is_refused(isa, rng):
     ):
         with pytest.raises(ValueError, match=r"shape \(64,\); it must have 2 dimensions"):
             call()
+
+
+def test_rows_of_messages_by_hand(isa):
+    """bf16 has 8 bits: 1 + 2^-8 and 1 + 3 x 2^-8 lie in the middle and go to the even neighbour,
+    1 and 1 + 2^-6. int8: the largest, 127, is code 127, so the scale is 1.
+    """
+    x = np.array([[1, 1 + 2.0**-8, 1 + 3 * 2.0**-8, -127, 2.5]], dtype=np.float32)
+    assert codec.to_rows(x, "fp32") is x
+    rounded = codec.to_rows(x, "bf16")
+    assert rounded.tolist() == [[0x3F80, 0x3F80, 0x3F82, 0xC2FE, 0x4020]]
+    assert codec.from_rows(rounded, 5).tolist() == [[1, 1, 1 + 2.0**-6, -127, 2.5]]
+    rows = codec.to_rows(x, "int8")
+    assert rows.tolist() == [[1, 1, 1, 256 - 127, 2, 0, 0, 0, 0x00, 0x00, 0x80, 0x3F]]
+    assert codec.from_rows(rows, 5).tolist() == [[1, 1, 1, -127, 2]]
+    assert [codec.row_width(kind, 300) for kind in ("fp32", "bf16", "int8")] == [300, 300, 312]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_rows_of_messages_are_the_references(isa, shape, kind, rng):
+    x = normal(rng, *shape)
+    rows = codec.to_rows(x, kind)
+    want = (to_bf16 if kind == "bf16" else codec.ref.to_int8_rows)(x)
+    assert rows.dtype == want.dtype
+    assert np.array_equal(rows, want)
+    assert rows.shape == (shape[0], codec.row_width(kind, shape[1]))
+    back = codec.from_rows(rows, shape[1])
+    if kind == "bf16":
+        assert (np.abs(back - x) <= 2.0**-8 * np.abs(x)).all()
+    else:
+        assert np.array_equal(back, codec.decode(*codec.encode(x)))
+
+
+@pytest.mark.parametrize("variant", [misaligned, strided, read_only])
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_rows_of_messages_may_lie_anywhere(isa, variant, kind, rng):
+    x = normal(rng, 4, 200)
+    rows = codec.to_rows(x, kind)
+    assert np.array_equal(codec.to_rows(variant(x), kind), rows)
+    if variant is not strided or kind == "bf16" or isa == "reference":
+        assert np.array_equal(codec.from_rows(variant(rows), 200), codec.from_rows(rows, 200))
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+def test_a_row_that_is_not_finite_spoils_no_other(isa, kind, rng):
+    x = normal(rng, 3, 200)
+    want = codec.from_rows(codec.to_rows(x, kind), 200)
+    x[1, 150], x[2, 3] = np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        got = codec.from_rows(codec.to_rows(x, kind), 200)
+    assert np.array_equal(got[0], want[0])
+    assert not np.isfinite(got[1]).all()
+    assert not np.isfinite(got[2]).all()
+
+
+def test_rows_that_are_none_are_refused(isa, rng):
+    with pytest.raises(ValueError, match=r"rows_TW has shape \(2, 68\); dimension 1 of int8 must"):
+        codec.from_rows(np.zeros((2, 68), np.uint8), 65)
+    with pytest.raises(ValueError, match="of bf16 must be 65"):
+        codec.from_rows(np.zeros((2, 64), np.uint16), 65)
+    with pytest.raises(ValueError, match="float64; it must be float32, uint16 or uint8"):
+        codec.from_rows(np.zeros((2, 64)), 64)
+    with pytest.raises(ValueError, match="must have 2 dimensions"):
+        codec.to_rows(np.zeros(64, np.float32), "bf16")

@@ -72,6 +72,25 @@ def test_rows_that_are_no_floats_travel_too(isa, rng):
     assert np.array_equal(found[5], digests[found[0]])
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+def test_rows_as_they_travel_are_copied_to_the_byte(isa, rng, dtype):
+    owners, num_shards, requests, positions, experts, weights, _ = columns(rng, 9, 2, 6, 3)
+    rows = rng.integers(0, 256, (9, 13)).astype(dtype)
+    for variant in (misaligned, strided, read_only):
+        found = exchange.spread(
+            owners, num_shards, requests, positions, experts, weights, variant(rows)
+        )
+        assert found[5].dtype == dtype
+        assert np.array_equal(found[5], rows[found[0]])
+
+
+def test_sums_in_bf16_are_widened_as_they_are_added(isa):
+    """0x3F80 is 1, 0xC000 is -2, 0x3C00 is 2^-7."""
+    sums = np.array([[1.0, 0.5], [0.0, 0.25]])
+    exchange.add(sums, np.array([1, 0]), np.array([[0x3F80, 0xC000], [0x3C00, 0x3F80]], np.uint16))
+    assert sums.tolist() == [[1 + 2.0**-7, 1.5], [1, -1.75]]
+
+
 @pytest.mark.parametrize("expert", [-2, 6, 2**31 - 1])
 def test_an_expert_that_is_not_there(isa, rng, expert):
     arguments = columns(rng, 4, 2, 6, 3)
