@@ -58,7 +58,7 @@ class Node:
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
-        self._on_failure, self._numerics = on_failure, numerics
+        self._on_failure, self.numerics = on_failure, numerics
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
         self.queues: dict[str, Longest] = {}
@@ -117,7 +117,7 @@ class Node:
 
     def dispatch_side(self, worker: str) -> DispatchSide:
         """The exchange as a chip of this node has it: rows out, sums in."""
-        return DispatchSide(self.port(worker), self.clock, self._numerics)
+        return DispatchSide(self.port(worker), self.clock, self.numerics)
 
     def combine_side(self, worker: str) -> CombineSide:
         """The exchange as an expert shard of this node has it: rows in, sums out."""

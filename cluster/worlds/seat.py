@@ -56,6 +56,7 @@ class Seat:
         self._server: GatewayServer | None = None
         self._watchdog = Watchdog()
         self.plan = plan = blueprint.plan.node(name)
+        section = blueprint.scenario.model
         self.mail = host.mail(name)
         self.node = Node(
             name,
@@ -69,7 +70,7 @@ class Seat:
             rng=Rng(blueprint.scenario.seed),
             trace=host.trace(name),
             on_failure=self._failed,
-            numerics=numerics_of(blueprint.scenario.model.precision),
+            numerics=numerics_of(section.precision, blueprint.model.hidden, section.rows),
             compute_thread=host.thread,
             aside=host.aside,
         )

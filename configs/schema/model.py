@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from configs.precision import Precision
+from configs.precision import Precision, WireKind
 from configs.presets import TINY_MODEL
 from configs.schema.section import Section
 from configs.units import Bytes, Ratio
@@ -21,6 +21,7 @@ class ModelSection(Section):
     dtype          "fp32": exact mode. "bf16": weights, activations' products and KV in bf16
     quantization   "int8" or "int4" weights, made at load; with dtype bf16
     kv_cache_dtype   "auto": the dtype's; "int8" has a scale for each head's key and value
+    dispatch_dtype   of rows on their way to experts; "auto": that of the arithmetic (int8 for int4)
     max_model_len  longest prompt plus answer in tokens; left out, the model's own context
     block_size     tokens in a KV block
     max_num_seqs, max_num_batched_tokens   of one step of one chip
@@ -39,6 +40,7 @@ class ModelSection(Section):
     dtype: Literal["fp32", "bf16"] = "fp32"
     quantization: Literal["int8", "int4"] | None = None
     kv_cache_dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    dispatch_dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     max_model_len: int | None = Field(default=None, ge=2, le=2**31 - 1)  # one token in, one out
     block_size: int = Field(default=16, ge=1, le=65_536)
     max_num_seqs: int = Field(default=256, ge=1, le=1_000_000)
@@ -51,7 +53,7 @@ class ModelSection(Section):
     num_kv_blocks: int | None = Field(default=None, ge=1, le=2**31 - 1)
     enable_prefix_caching: bool = True
 
-    @field_validator("dtype", "kv_cache_dtype", mode="before")
+    @field_validator("dtype", "kv_cache_dtype", "dispatch_dtype", mode="before")
     @classmethod
     def _long_names(cls, value: object) -> object:
         return _LONG_NAMES.get(value, value) if isinstance(value, str) else value
@@ -62,6 +64,12 @@ class ModelSection(Section):
         kv = self.dtype if self.kv_cache_dtype == "auto" else self.kv_cache_dtype
         return Precision(self.quantization or self.dtype, kv)
 
+    @property
+    def rows(self) -> WireKind:
+        """What rows travel to experts as."""
+        chosen = self.dispatch_dtype
+        return self.precision.arithmetic if chosen == "auto" else chosen
+
     @model_validator(mode="after")
     def _exact_is_exact(self) -> Self:
         if self.dtype != "fp32":
@@ -69,6 +77,7 @@ class ModelSection(Section):
         for key, value, exact in (
             ("quantization", self.quantization, (None,)),
             ("kv_cache_dtype", self.kv_cache_dtype, ("auto", "fp32")),
+            ("dispatch_dtype", self.dispatch_dtype, ("auto", "fp32")),
         ):
             if value not in exact:
                 raise ValueError(

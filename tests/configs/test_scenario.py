@@ -145,6 +145,8 @@ def test_overrides_reach_into_presets_lists_and_defaults() -> None:
         ("model.dtype", "fp16", "is 'fp16'"),
         ("model.quantization", "int8", "set dtype: bf16"),
         ("model.kv_cache_dtype", "int8", "set dtype: bf16"),
+        ("model.dispatch_dtype", "int8", "set dtype: bf16"),
+        ("model.dispatch_dtype", "fp8", "is 'fp8'"),
         ("placement.collections.cards.embedder", "bert", "is 'bert'"),
         ("workload.arrivals.closed.concurrency", 0, "is 0:"),
         ("workload.arrivals", {"closed": None, "poisson": None}, "exactly one of"),

@@ -55,7 +55,7 @@ class Tokens:
     request_id    the user's request that the batch is traced under
     requests_T    number of each row's request (`request_number`)
     positions_T   its position in the stream
-    hidden_TH     rows, [T, ...] as their numerics has them
+    hidden_TH     rows, [T, ...] as the model has them
     experts_TK, weights_TK   the gate's choice; an expert NOBODY is not asked
     """
 
@@ -106,7 +106,7 @@ Dispatched = Message[Dispatch]
 
 
 class DispatchSide:
-    """The chip's half: `numerics` says how sums merge."""
+    """The chip's half: `numerics` says what rows travel as, and how sums merge."""
 
     def __init__(self, port: Port, clock: Clock, numerics: Numerics) -> None:
         self._port, self._clock, self._numerics = port, clock, numerics
@@ -128,7 +128,7 @@ class DispatchSide:
             table,
             tokens.requests_T,
             tokens.positions_T,
-            tokens.hidden_TH,
+            self._numerics.sent(tokens.hidden_TH),
             tokens.experts_TK,
             tokens.weights_TK,
         )
@@ -221,7 +221,7 @@ class CombineSide:
         return await self._waiting.get_due()
 
     async def combine_send(self, batch: Sequence[Dispatched], sums: Sequence[Sums]) -> None:
-        """Answer each dispatch with its partial sums [t, H]."""
+        """Answer each dispatch with its partial sums [t, H], as they travel."""
         for dispatched, sums_TH in zip(batch, sums, strict=True):
             self._port.reply(dispatched, Combine(sums_TH))
 

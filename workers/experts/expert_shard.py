@@ -17,7 +17,7 @@ class ExpertShard:
 
     def __init__(self, node: Node, name: str, experts: ExpertModel) -> None:
         self._node, self._name, self._experts = node, name, experts
-        self._exchange = node.combine_side(name)
+        self._exchange, self._numerics = node.combine_side(name), node.numerics
         self.num_tokens = 0
         self.num_batches = 0
 
@@ -45,11 +45,10 @@ class ExpertShard:
         return self._exchange.backlog()
 
     def _forward(self, layer: int, batch: Sequence[Dispatched], experts_TK: Array) -> list[Sums]:
-        sums_TH = self._experts.forward(
-            layer,
-            _joined([d.content.hidden for d in batch]),
-            experts_TK,
-            _joined([d.content.weights for d in batch]),
+        rows = self._numerics.received(_joined([d.content.hidden for d in batch]))
+        weights_TK = _joined([d.content.weights for d in batch])
+        sums_TH = self._numerics.answered(
+            self._experts.forward(layer, rows, experts_TK, weights_TK)
         )
         self.num_tokens += len(sums_TH)
         self.num_batches += 1

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from workers.model.base import ChipModel, ExpertModel, StepLayout
 from workers.model.forward import as_it_is, forward
+from workers.model.numerics import Numerics
 from workers.model.program import Compute, Experts, Hidden, Program, R, Reduce, Rows, Sums
 
 # layer, rows, experts, weights -> sums: `ExpertModel.forward`.
@@ -38,8 +39,24 @@ def run_here(program: Program[R], experts: ExpertsHere) -> R:
             raise ValueError("a pipeline stage does not run alone: its rows go on to another chip")
 
 
-def local_step(chip: ChipModel, experts: ExpertModel) -> LocalStep:
-    """A step of a chip and all experts, to the bit what they compute apart.
+def over_wire(experts: ExpertsHere, wire: Numerics) -> ExpertsHere:
+    """The same experts where one shard holds them all, and rows and sums travel to it and back."""
+
+    def forward(
+        layer: int, rows_T: Rows, experts_TK: NDArray[np.int32], weights_TK: NDArray[np.float32]
+    ) -> Sums:
+        sums_T = wire.zero(rows_T)
+        arrived_T = wire.received(wire.sent(rows_T))
+        partial_T = wire.answered(experts(layer, arrived_T, experts_TK, weights_TK))
+        wire.add(sums_T, slice(None), partial_T)
+        return sums_T
+
+    return forward
+
+
+def local_step(chip: ChipModel, experts: ExpertModel, wire: Numerics | None = None) -> LocalStep:
+    """A step of a chip and all experts, to the bit what they compute apart: with nothing between
+    them, or with a wire that rounds what it carries.
 
     Raises ValueError unless `experts` holds every expert of the model.
     """
@@ -48,8 +65,9 @@ def local_step(chip: ChipModel, experts: ExpertModel) -> LocalStep:
         raise ValueError(
             f"the experts here are {held} of {num_experts}: a whole step needs all of them"
         )
-    return partial(_step, chip, experts)
+    here = experts.forward if wire is None else over_wire(experts.forward, wire)
+    return partial(_step, chip, here)
 
 
-def _step(chip: ChipModel, experts: ExpertModel, x: Hidden, layout: StepLayout) -> Hidden:
-    return run_here(forward(chip, partial(as_it_is, x), layout), experts.forward)()
+def _step(chip: ChipModel, experts: ExpertsHere, x: Hidden, layout: StepLayout) -> Hidden:
+    return run_here(forward(chip, partial(as_it_is, x), layout), experts)()

@@ -7,32 +7,43 @@ which add modulo 2^64, would be another class.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.precision import Precision
-from kernels import exchange
-from kernels.numbers import quiet
+from configs.precision import Precision, WireKind
+from kernels import codec, exchange
+from kernels.numbers import from_bf16, quiet
 from workers.model.program import Rows, Sums
 
 Places = NDArray[np.intp] | slice
-WireKind = Literal["fp32", "bf16", "int8"]
 
-_VALUE_BYTES: dict[WireKind, int] = {"fp32": 4, "bf16": 2, "int8": 1}
-_SCALE_BYTES: dict[WireKind, int] = {"fp32": 0, "bf16": 0, "int8": 4}  # an fp32 scale a row
+# Of an entry of a row as it travels: int8 rows are bytes, their scales among them.
+_ENTRY_BYTES: dict[WireKind, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 
 
 class Numerics(Protocol):
-    """`hidden` is the model's hidden size."""
+    """Rows and sums change their form at both ends of a wire, in every world and on every wire."""
 
-    def row_bytes(self, hidden: int) -> int:
-        """What a link is charged for one row on its way to its experts or to the next stage."""
+    def row_bytes(self, width: int) -> int:
+        """What a link is charged for one row of `width` entries, as it travels."""
         ...
 
-    def sum_bytes(self, hidden: int) -> int:
+    def sum_bytes(self, width: int) -> int:
         """What a link is charged for one row of partial sums."""
+        ...
+
+    def sent(self, rows_T: Rows) -> Rows:
+        """Rows as they travel to their experts."""
+        ...
+
+    def received(self, rows_T: Rows) -> Rows:
+        """The same as experts compute with. Raises ValueError where `sent` would not give them."""
+        ...
+
+    def answered(self, sums_T: Sums) -> Sums:
+        """Partial sums as they travel back; `add` takes them so."""
         ...
 
     def zero(self, rows_T: Rows) -> Sums:
@@ -49,18 +60,33 @@ class Real:
     """Real activations. Sums merge in float64 in the order of their shards, whatever travels: so
     the bits do not depend on who answered first.
 
-    row, sum   kinds of numbers that the emulated system sends; what our processes carry may be
-               wider
+    row      what rows travel as: fp32 as they are, bf16, or int8 codes with an fp32 scale for each
+             128 channels (`kernels.codec.to_rows`)
+    sum      the same of sums, fp32 or bf16. Sums of exact mode travel in float64, for only then all
+             shardings agree to the bit; charged is fp32, as a system sends it that needs no proof
+    hidden   numbers of a row; only int8 needs to know
     """
 
     row: WireKind = "fp32"
     sum: WireKind = "fp32"
+    hidden: int = 0
 
-    def row_bytes(self, hidden: int) -> int:
-        return hidden * _VALUE_BYTES[self.row] + _SCALE_BYTES[self.row]
+    def row_bytes(self, width: int) -> int:
+        return width * _ENTRY_BYTES[self.row]
 
-    def sum_bytes(self, hidden: int) -> int:
-        return hidden * _VALUE_BYTES[self.sum] + _SCALE_BYTES[self.sum]
+    def sum_bytes(self, width: int) -> int:
+        return width * _ENTRY_BYTES[self.sum]
+
+    def sent(self, rows_T: Rows) -> Rows:
+        return rows_T if self.row == "fp32" else codec.to_rows(rows_T, self.row)
+
+    def received(self, rows_T: Rows) -> Rows:
+        if self.row == "fp32":
+            return rows_T
+        return codec.from_rows(rows_T, self.hidden)
+
+    def answered(self, sums_T: Sums) -> Sums:
+        return sums_T if self.sum == "fp32" else codec.to_rows(sums_T, self.sum)
 
     def zero(self, rows_T: Rows) -> Sums:
         return np.zeros(rows_T.shape, dtype=np.float64)
@@ -74,17 +100,17 @@ class Real:
 
 @quiet
 def _add(sums_T: Sums, partial: Sums) -> None:
-    sums_T += partial
+    sums_T += from_bf16(partial) if partial.dtype == np.uint16 else partial
 
 
 EXACT_NUMERICS = Real()
 
 
-def numerics_of(precision: Precision) -> Numerics:
-    """Exact mode sends fp32. Speed modes send rows in the numbers of their arithmetic, and sums in
-    bf16, as DeepEP does (rows in one byte with scales, sums in bf16).
+def numerics_of(precision: Precision, hidden: int, row: WireKind | None = None) -> Numerics:
+    """Exact mode sends fp32. Speed modes send rows in `row`, or else in the numbers of their
+    arithmetic, and sums in bf16, as DeepEP does (rows in one byte with scales, sums in bf16).
     """
-    return EXACT_NUMERICS if precision.exact else Real(precision.arithmetic, "bf16")
+    return EXACT_NUMERICS if precision.exact else Real(row or precision.arithmetic, "bf16", hidden)
 
 
 def total(numerics: Numerics, partials: Sequence[Sums]) -> Sums:

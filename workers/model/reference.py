@@ -15,6 +15,7 @@ from workers.model.factory import open_chip, open_experts
 from workers.model.grammar import Grammars, Vocabulary
 from workers.model.local import local_step
 from workers.model.min_tokens import held_back
+from workers.model.numerics import Numerics
 from workers.model.sampling import Choice, choose_all
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaper import Shaper
@@ -45,6 +46,8 @@ class Reference:
     """Greedy or sampled generation, one request at a time, by the chip's and the shards' own code.
 
     block_size, precision   as in the cluster: both may decide which code computes, so its bits
+    wire          between the chip and its experts, where one shard holds them all; None: they are
+                  in one place. It changes numbers in speed modes alone
     max_context   longest prompt and answer in tokens; the model's own where left out
     grammars      for requests with a constraint: there is no text here
     """
@@ -56,6 +59,7 @@ class Reference:
         max_context: int | None = None,
         precision: Precision = EXACT,
         grammars: Grammars | None = None,
+        wire: Numerics | None = None,
     ) -> None:
         self._grammars = grammars or Grammars(_no_vocabulary)
         config = load_model(folder)
@@ -63,7 +67,7 @@ class Reference:
         self._num_blocks = -(-self.max_context // block_size)
         self.chip = open_chip(folder, self._num_blocks, block_size, precision)
         self.experts = open_experts(folder, tuple(range(config.num_experts)), precision)
-        self._step = local_step(self.chip, self.experts)
+        self._step = local_step(self.chip, self.experts, wire)
         self.config = config
 
     def generate(

@@ -1,8 +1,7 @@
 """What a field of a message is: where it travels in a frame, and what it costs a link.
 
-Charged is what the emulated system would send, never what this Python process happens to carry: a
-sum that travels here in float64, because only then all shardings agree to the bit, costs what the
-model's precision says.
+Charged is what the emulated system would send. Rows travel as they are charged; a sum of exact mode
+travels here in float64, because only then all shardings agree to the bit, and costs fp32.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ class WirePrecision(Protocol):
     """How wide hidden rows travel; see `workers.model.numerics.Numerics`."""
 
     def row_bytes(self, width: int) -> int:
-        """One hidden row of `width` numbers on its way to an expert."""
+        """One hidden row of `width` entries, as it travels to an expert."""
         ...
 
     def sum_bytes(self, width: int) -> int:

@@ -1,5 +1,6 @@
 """What every kind of message costs a link, by hand; and that each says the same after a frame."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ from workers.wire.message import Message
 from workers.wire.transport.frame import decode, encode
 
 ENVELOPE = 64
-BF16 = numerics_of(Precision("bf16", "bf16"))
-INT4 = numerics_of(Precision("int4", "int8"))
+BF16 = numerics_of(Precision("bf16", "bf16"), 10)
+INT4 = numerics_of(Precision("int4", "int8"), 10)
 
 INDEX = np.arange(3, dtype=np.int64)
 SUMS = np.arange(3, dtype=np.uint64)
@@ -188,13 +189,19 @@ def test_no_kind_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("numerics", "row_bytes"),
-    [(BF16, 10 * 2), (INT4, 10 + 4)],  # int4 weights multiply int8 rows, each with an fp32 scale
+    # int4 weights multiply int8 rows, each with an fp32 scale behind 12 bytes
+    [(BF16, 10 * 2), (INT4, 12 + 4)],
     ids=["bf16", "int4"],
 )
-def test_rows_and_sums_cost_the_model_s_own_width(numerics: Numerics, row_bytes: int) -> None:
-    """Whatever our processes carry; identity and route stay what they are."""
-    assert DISPATCH.wire_bytes(numerics) == ENVELOPE + 4 + 3 * 28 + 3 * row_bytes
-    assert COMBINE.wire_bytes(numerics) == ENVELOPE + 3 * 10 * 2
+def test_rows_and_sums_cost_what_they_travel_as(numerics: Numerics, row_bytes: int) -> None:
+    """Identity and route stay what they are."""
+    rows = numerics.sent(DISPATCH.hidden)
+    assert rows.nbytes == 3 * row_bytes
+    dispatch = replace(DISPATCH, hidden=rows)
+    assert dispatch.wire_bytes(numerics) == ENVELOPE + 4 + 3 * 28 + 3 * row_bytes
+    combine = experts.Combine(numerics.answered(COMBINE.sums.astype(np.float32)))
+    assert combine.sums.nbytes == 3 * 10 * 2
+    assert combine.wire_bytes(numerics) == ENVELOPE + 3 * 10 * 2
 
 
 @pytest.mark.parametrize("content", [c for c, _ in BY_HAND], ids=lambda c: c.kind)

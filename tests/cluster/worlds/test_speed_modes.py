@@ -16,6 +16,7 @@ from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, ru
 from tests.cluster.worlds.test_process import assert_lets_go, drawn, streamed, texts
 from tests.workers.model.models import KERNEL_V2, KERNEL_V3, write_model
 from workers.host.trace import Delivered
+from workers.model.numerics import numerics_of
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
@@ -60,7 +61,9 @@ def test_kv_goes_from_chip_to_chip(folder: Path, kv: Any) -> None:
         assert {"kv_blocks", "dispatch"} <= kinds
         return [one.tokens for one in heard]
 
-    alone = Reference(folder, precision=Precision("bf16", kv))
+    precision = Precision("bf16", kv)
+    wire = numerics_of(precision, plan.model.hidden)
+    alone = Reference(folder, precision=precision, wire=wire)
     expected = [
         list(alone.generate(prompt(i, n), SamplingParams(max_tokens=m, ignore_eos=True)).token_ids)
         for i, (n, m) in enumerate(sizes)

@@ -180,6 +180,11 @@ class Digests:
     def sum_bytes(self, hidden: int) -> int:
         return 8
 
+    def sent(self, rows_T: NDArray) -> NDArray:
+        return rows_T
+
+    received = answered = sent
+
     def zero(self, rows_T: NDArray) -> NDArray:
         return np.zeros(rows_T.shape, np.uint64)
 

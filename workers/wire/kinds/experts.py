@@ -15,7 +15,9 @@ from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_wid
 @kind("combine")
 @dataclass(slots=True)
 class Combine(Kind["Combine"]):
-    """One weighted partial sum a token of the dispatch that it answers, [t, H], in its order."""
+    """One weighted partial sum a token of the dispatch that it answers, [t, H], in its order: as
+    the model's numerics sends it.
+    """
 
     sums: Sums
 
@@ -33,7 +35,7 @@ class Dispatch(Kind[Combine]):
     position   in its stream, [t]
     experts    [t, K]; an expert that lives elsewhere is -1, so that each contributes exactly once
     weights    of the gate, [t, K]
-    hidden     rows, [t, H]
+    hidden     rows as the model's numerics sends them, [t, ...]
     """
 
     layer: Count
