@@ -55,8 +55,9 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     secured = " with TLS" if wires == ["grpc"] and cluster.certificates else ""
     text.append(f"{' and '.join(wires)}{secured}\n")
     text.append(f"model {model.name}", style="bold")
+    rows = "" if model.precision.exact else f" · {model.rows} rows to experts"
     text.append(
-        f" {model.precision.label(config)} · context {plan.max_model_len:,} tokens · "
+        f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "
         f"{len(plan.experts)} experts on {shards} shard{_s(shards)}\n"
     )

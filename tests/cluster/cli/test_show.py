@@ -44,6 +44,13 @@ def test_figures_carry_their_units_and_guesses_a_mark() -> None:
     assert "write 8 GB/s" in text
 
 
+def test_a_speed_mode_says_what_rows_travel_as() -> None:
+    assert "rows to experts" not in drawn("demo")
+    assert " bf16 · bf16 rows to experts" in drawn("demo", {"model.dtype": "bf16"})
+    changes = {"model.dtype": "bf16", "model.dispatch_dtype": "int8"}
+    assert " bf16 · int8 rows to experts" in drawn("demo", changes)
+
+
 def test_a_collection_that_cannot_be_read_does_not_spoil_the_picture() -> None:
     text = drawn("demo", {"placement.collections.cards.path": "/nowhere"})
     assert "memory-0" in text
