@@ -1,15 +1,19 @@
 """An injected delay beside one of the network: `python -m benchmarks.wires.network [--json FILE]`.
 
 A chip decodes 8 streams of `perfuse-tiny`; its experts are in another network namespace, reached by
-gRPC over TCP. Blocks take turns: a network that holds each packet for 20 ms (`relay`), and a
-`latency` fault of 20 ms on the link between chip and experts, both ways, over the same network
-without a delay. What is compared is TPOT as the wall at the gateway's node sees it.
+gRPC over TCP. Blocks take turns: a network that holds each packet for 20 ms (`relay`), a `latency`
+fault of 20 ms on the link between chip and experts, both ways, over the same network without a
+delay, and neither. What is compared is TPOT as the wall at the gateway's node sees it.
 
 Expected before the first run: a token crosses four layers, there and back: 8 x 20 ms = 160 ms in
 both. An injected delay counts from the emulated send, so that what our software takes to send and
 to receive is hidden in it; a packet's begins when that is done. So the network's TPOT is longer by
 the software of 8 crossings and 4 expert calls, some 0.4 ms each: 3 %. At p99 both have what the
 machine adds.
+
+It came out at 11 % and 18 % in two runs: 160 ms injected, 180 and 196 ms by the network. The blocks
+with neither take 9 ms, so that our software explains half of it at most. The relay at a higher
+priority made it 193 ms. What the rest is has not been found: TCP's windows come next.
 """
 
 import sys
@@ -68,45 +72,46 @@ def tpots_ms(cluster: Namespaces, workload: Workload) -> list[float]:
 
 
 def observe(blocks: int = BLOCKS, per_block: int = PER_BLOCK) -> dict[str, list[float]]:
-    """ "network" and "injected" -> milliseconds a token of each request."""
-    blueprint = drawn((1 + 2 * blocks) * per_block, faulty=False)
+    """ "network", "injected" and "neither" -> milliseconds a token of each request."""
+    kinds = ("network", "injected", "neither")
+    blueprint = drawn((1 + len(kinds) * blocks) * per_block, faulty=False)
     rules = drawn(1, faulty=True).scenario.faults
     requests = build_workload(blueprint.scenario, blueprint.model.vocab).requests
     parts = [
         Workload(requests[first : first + per_block], STREAMS)
         for first in range(0, len(requests), per_block)
     ]
-    found: dict[str, list[float]] = {"network": [], "injected": []}
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
     with standing(blueprint, FAR) as (cluster, between):
         tpots_ms(cluster, parts[0])
-        for turn, part in enumerate(parts[1:]):
-            by_network = turn % 2 == 0
-            between.become(DELAY_MS * 1_000_000 if by_network else 0)
-            cluster.ask_all("faults", () if by_network else rules)
-            found["network" if by_network else "injected"] += tpots_ms(cluster, part)
+        for part, kind in zip(parts[1:], kinds * blocks, strict=True):
+            between.become(DELAY_MS * 1_000_000 if kind == "network" else 0)
+            cluster.ask_all("faults", rules if kind == "injected" else ())
+            found[kind] += tpots_ms(cluster, part)
     return found
 
 
 def rows_of(found: Mapping[str, Sequence[float]]) -> list[Row]:
-    rows = []
-    for name, bar, share in (("median", P50_BAR, 50), ("p99", P99_BAR, 99)):
-        network, injected = (
-            median(values) if share == 50 else quantiles(values, n=100)[98]
-            for values in (found["network"], found["injected"])
-        )
-        off = injected / network - 1
-        how = f"measured: {injected:.1f} ms injected, {network:.1f} ms by the network, "
-        rows.append(
-            Row(
-                f"TPOT with {DELAY_MS} ms injected, off that of a late network: {name}",
-                round(off, 4),
-                "",
-                f"within {bar:.0%}",
-                abs(off) <= bar,
-                f"{how}{len(found['injected'])} requests each",
-            )
-        )
-    return rows
+    network, injected = found["network"], found["injected"]
+    software_ms = median(found["neither"])
+    less = [value - software_ms for value in network]
+    name = f"TPOT with {DELAY_MS} ms injected, off that of a late network"
+    return [
+        _row(f"{name}: median", median(injected), median(network), P50_BAR),
+        _row(f"{name}: p99", _p99(injected), _p99(network), P99_BAR),
+        _row(f"{name} less our software: median", median(injected), median(less), P50_BAR),
+        _row(f"{name} less our software: p99", _p99(injected), _p99(less), P99_BAR),
+    ]
+
+
+def _p99(values: Sequence[float]) -> float:
+    return quantiles(values, n=100)[98]
+
+
+def _row(name: str, injected_ms: float, network_ms: float, bar: float) -> Row:
+    off = injected_ms / network_ms - 1
+    how = f"measured: {injected_ms:.1f} ms injected, {network_ms:.1f} ms by the network"
+    return Row(name, round(off, 4), "", f"within {bar:.0%}", abs(off) <= bar, how)
 
 
 def run() -> list[Row]:
