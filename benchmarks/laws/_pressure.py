@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from functools import cache
 
-from cluster.runs.run import Run, run_in_virtual, run_live
-from cluster.workload.build import Workload, build_workload
+from benchmarks.fixed import run_there
+from cluster.runs.run import Run
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
@@ -58,10 +58,9 @@ TOPOLOGIES: Mapping[str, tuple[str, int, Mapping[str, object]]] = {
 }
 
 
-def drawn(name: str, changes: Mapping[str, object] | None = None) -> tuple[Blueprint, Workload]:
+def drawn(name: str, changes: Mapping[str, object] | None = None) -> Blueprint:
     scenario, _, topology = TOPOLOGIES[name]
-    blueprint = Blueprint.draw(load_scenario(scenario, {**LOAD, **topology, **(changes or {})}))
-    return blueprint, build_workload(blueprint.scenario, blueprint.model.vocab)
+    return Blueprint.draw(load_scenario(scenario, {**LOAD, **topology, **(changes or {})}))
 
 
 def pressed(name: str) -> dict[str, object]:
@@ -77,8 +76,7 @@ def tokens_of(answers: list[Answer]) -> dict[str, tuple[str, list[int]]]:
 @cache
 def unpressed(name: str, seed: int) -> dict[str, tuple[str, list[int]]]:
     """With room for everybody, reserved in full: nobody is ever preempted."""
-    blueprint, workload = drawn(name, {"seed": seed, "model.num_kv_blocks": 256})
-    run = run_in_virtual(blueprint, workload, lambda _: None)
+    run = run_there(drawn(name, {"seed": seed, "model.num_kv_blocks": 256}))
     assert run.preemptions == 0
     assert all(reason == "length" for reason, _ in tokens_of(run.answers).values())
     return tokens_of(run.answers)
@@ -86,7 +84,4 @@ def unpressed(name: str, seed: int) -> dict[str, tuple[str, list[int]]]:
 
 def run_pressed(name: str, changes: Mapping[str, object]) -> Run:
     """In the world that `changes` name; virtual if they name none."""
-    blueprint, workload = drawn(name, {**pressed(name), **changes})
-    if blueprint.scenario.cluster.world == "virtual":
-        return run_in_virtual(blueprint, workload, lambda _: None)
-    return run_live(blueprint, workload, lambda _: None, lambda _: None)
+    return run_there(drawn(name, {**pressed(name), **changes}))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from statistics import mean, median
 from typing import Any
 
+from benchmarks.fixed import lengths
 from benchmarks.laws._answers import lost_answer
 from benchmarks.laws._sent import run_watched
 from benchmarks.rows import Row
@@ -38,11 +39,6 @@ def rows(seed: int) -> Iterator[Row]:
 def closed(num_requests: int, concurrency: int = 1) -> Mapping[str, Any]:
     arrivals = {"closed": {"concurrency": concurrency, "num_requests": num_requests}}
     return {"workload.arrivals": arrivals}
-
-
-def lengths(prompt: int, outputs: int) -> Mapping[str, Any]:
-    fixed = {"input_length": {"fixed": prompt}, "output_length": {"fixed": outputs}}
-    return {"workload.prompts": {"synthetic": fixed}}
 
 
 def _run(base: str, seed: int, *changes: Mapping[str, Any]) -> tuple[list[Answer], dict[str, int]]:

@@ -60,3 +60,9 @@ def timed(contestant: Contestant, rounds: int) -> list[int]:
 
 def keep(durations: list[int], folder: str, rank: int) -> None:
     Path(folder, f"{rank}.json").write_text(json.dumps(durations), encoding="utf-8")
+
+
+def leave_together(folder: str, ranks: int) -> None:
+    """Wait until all ranks have kept theirs; whoever runs them bounds that."""
+    while not all(Path(folder, f"{rank}.json").exists() for rank in range(ranks)):
+        time.sleep(0.001)

@@ -19,6 +19,7 @@ from statistics import median
 import psutil
 
 from benchmarks.beside.pairs import Result, in_turn
+from benchmarks.fixed import lengths
 from benchmarks.rows import Row, arguments, report
 from benchmarks.runs import EMULATION_OFF, RUN_TIMEOUT_S, demo, standing
 from cluster.workload.build import Workload, build_workload
@@ -32,12 +33,7 @@ ROUNDS = 3
 BAR = 3.0
 LOAD: Mapping[str, object] = {
     "placement.collections": None,
-    "workload.prompts": {
-        "synthetic": {
-            "input_length": {"fixed": PROMPT_TOKENS},
-            "output_length": {"fixed": ANSWER_TOKENS},
-        }
-    },
+    **lengths(PROMPT_TOKENS, ANSWER_TOKENS),
     "workload.arrivals.closed.concurrency": STREAMS,
     "workload.sampling.ignore_eos": True,
 }

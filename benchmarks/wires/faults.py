@@ -19,9 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from benchmarks.fixed import lengths, run_there
 from benchmarks.rows import Row, arguments, report
-from cluster.runs.run import Run, run_in_virtual, run_live
-from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
@@ -53,13 +52,12 @@ class Outcome:
 
 
 def drawn(world: str, num_requests: int, num_tokens: int, faulty: bool) -> Blueprint:
-    prompts = {"input_length": {"fixed": 20}, "output_length": {"fixed": num_tokens}}
     changes: dict[str, object] = {
         "cluster.world": world,
         "placement.collections": None,
         # Few steps: on the wall a lost message costs a second.
         "model.max_num_batched_tokens": 4096,
-        "workload.prompts": {"synthetic": prompts},
+        **lengths(20, num_tokens),
         "workload.arrivals.closed": {"concurrency": num_requests, "num_requests": num_requests},
         "workload.sampling.ignore_eos": True,
         "faults": list(FAULTS) if faulty else [],
@@ -73,9 +71,9 @@ def drawn(world: str, num_requests: int, num_tokens: int, faulty: bool) -> Bluep
 
 def outcome(world: str, num_requests: int = NUM_REQUESTS, num_tokens: int = NUM_TOKENS) -> Outcome:
     """A run with faults in `world`, against one without in virtual time."""
-    right = _run(drawn("virtual", num_requests, num_tokens, faulty=False))
+    right = run_there(drawn("virtual", num_requests, num_tokens, faulty=False))
     begun_s = perf_counter()
-    found = _run(drawn(world, num_requests, num_tokens, faulty=True))
+    found = run_there(drawn(world, num_requests, num_tokens, faulty=True))
     expected = {answer.request_id: answer.token_ids for answer in right.answers}
     assert len(expected) == num_requests
     assert all(len(tokens) == num_tokens for tokens in expected.values())
@@ -87,13 +85,6 @@ def outcome(world: str, num_requests: int = NUM_REQUESTS, num_tokens: int = NUM_
         slower=_median_tpot_ns(found.answers) / _median_tpot_ns(right.answers),
         wall_s=perf_counter() - begun_s,
     )
-
-
-def _run(blueprint: Blueprint) -> Run:
-    workload: Workload = build_workload(blueprint.scenario, blueprint.model.vocab)
-    if blueprint.scenario.cluster.world == "virtual":
-        return run_in_virtual(blueprint, workload, lambda _: None)
-    return run_live(blueprint, workload, lambda _: None, lambda _: None)
 
 
 def _median_tpot_ns(answers: Sequence[Answer]) -> float:

@@ -33,10 +33,10 @@ from statistics import median
 from time import perf_counter
 from typing import Literal
 
+from benchmarks.fixed import lengths, run_there
 from benchmarks.peers.make_model import CONFIG, make_model
 from benchmarks.rows import Row, arguments, report
-from cluster.runs.run import Run, run_in_virtual, run_live
-from cluster.workload.build import build_workload
+from cluster.runs.run import Run
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 
@@ -87,7 +87,6 @@ def drawn(
         "chip": {"workers": ["chip"], "device": device(ATTENTION_FLOPS), "link": link},
         "experts": {"workers": ["experts"], "device": device(EXPERTS_FLOPS), "link": link},
     }
-    lengths = {"input_length": {"fixed": 2}, "output_length": {"fixed": num_tokens}}
     changes: dict[str, object] = {
         "cluster.world": world,
         "cluster.dilation": dilation if world == "local" else 1,
@@ -96,7 +95,7 @@ def drawn(
         "model.kv_cache_dtype": "fp32",
         "model.num_kv_blocks": 64,
         "model.micro_batches": micro_batches,
-        "workload.prompts": {"synthetic": lengths},
+        **lengths(2, num_tokens),
         "workload.arrivals.closed.concurrency": NUM_SEQUENCES,
         "workload.arrivals.closed.num_requests": NUM_SEQUENCES,
         "workload.sampling.ignore_eos": True,
@@ -112,13 +111,6 @@ def make(folder: Path, num_layers: int = NUM_LAYERS) -> Path:
     return folder
 
 
-def put(blueprint: Blueprint) -> Run:
-    workload = build_workload(blueprint.scenario, blueprint.model.vocab)
-    if blueprint.scenario.cluster.world == "virtual":
-        return run_in_virtual(blueprint, workload, lambda _: None)
-    return run_live(blueprint, workload, lambda _: None, lambda _: None)
-
-
 def token_ms(run: Run) -> float:
     """The median from a token to the next: the first request waits for the others' prefill, and
     when it ends, the others have one step more with fewer rows.
@@ -129,8 +121,8 @@ def token_ms(run: Run) -> float:
 
 def compared(world: str, model: Path, dilation: float = DILATION) -> Row:
     begun_s = perf_counter()
-    one = put(drawn(world, 1, model, dilation=dilation))
-    two = put(drawn(world, 2, model, dilation=dilation))
+    one = run_there(drawn(world, 1, model, dilation=dilation))
+    two = run_there(drawn(world, 2, model, dilation=dilation))
     ratio = token_ms(one) / token_ms(two)
     same = [a.token_ids for a in one.answers] == [a.token_ids for a in two.answers]
     holds = (

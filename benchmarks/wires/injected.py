@@ -71,9 +71,7 @@ class Observed:
         begun_ns = clock.now()
         for turn in range(count):
             await clock.wait_until(begun_ns + turn * EVERY_NS)
-            number = len(self._said)
-            self._said.append((under, 0))
-            self._said[number] = (under, await self._talk.say(number))
+            self._said.append((under, await self._talk.say(len(self._said))))
 
     async def delays_ms(self) -> dict[str, list[float]]:
         """Under what -> each message's delay."""
@@ -146,7 +144,7 @@ def _row_of_distribution(
     )
 
 
-def run(wires: Sequence[str] = WIRES) -> list[Row]:
+def run(wires: Sequence[str] = tuple(WIRES)) -> list[Row]:
     """On the wires that are here."""
     rows: list[Row] = []
     for wire in wires:
@@ -157,7 +155,7 @@ def run(wires: Sequence[str] = WIRES) -> list[Row]:
 
 def main() -> int:
     parser = arguments("Delays that are put on a link, as they are observed.")
-    parser.add_argument("--wires", nargs="+", choices=WIRES, default=list(WIRES))
+    parser.add_argument("--wires", nargs="+", choices=list(WIRES), default=list(WIRES))
     options = parser.parse_args()
     return report(run(options.wires), options.json, "Injected delays")
 

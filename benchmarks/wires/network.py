@@ -21,10 +21,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from statistics import median, quantiles
 
+from benchmarks.fixed import lengths
 from benchmarks.rows import Row, arguments, report
 from benchmarks.wires import relay
 from benchmarks.wires.namespaces import Namespaces, standing
 from cluster.workload.build import Workload, build_workload
+from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 from workers.host.aside import at_once
@@ -47,14 +49,13 @@ NODES: Mapping[str, object] = {
 
 
 def drawn(num_requests: int, faulty: bool) -> Blueprint:
-    prompts = {"input_length": {"fixed": 8}, "output_length": {"fixed": TOKENS}}
     changes: dict[str, object] = {
         "cluster.world": "local",
         "cluster.dilation": 1,
         "cluster.nodes": NODES,
         "placement.collections": None,
         "placement.kv_pool": False,
-        "workload.prompts": {"synthetic": prompts},
+        **lengths(8, TOKENS),
         "workload.arrivals.closed": {"concurrency": STREAMS, "num_requests": num_requests},
         "workload.sampling.ignore_eos": True,
         "slo.deadline": "120 s",
@@ -63,17 +64,22 @@ def drawn(num_requests: int, faulty: bool) -> Blueprint:
     return Blueprint.draw(load_scenario("demo", changes))
 
 
-def tpots_ms(cluster: Namespaces, workload: Workload) -> list[float]:
-    """Of each request, by the wall at the gateway's node."""
-    answers = at_once(cluster.ask_each(["gateway"], "run", workload))["gateway"]
+def put(cluster: Namespaces, workload: Workload) -> list[Answer]:
+    """Answers, all whole; their times are the wall's at the gateway's node."""
+    answers: list[Answer] = at_once(cluster.ask_each(["gateway"], "run", workload))["gateway"]
     wrong = [answer.error or len(answer.token_ids) for answer in answers]
     if wrong != [TOKENS] * len(answers):
         raise RuntimeError(f"answers are not whole: {wrong}")
-    return [answer.tpot_ns / 1e6 for answer in answers]
+    return answers
 
 
-def observe(blocks: int = BLOCKS, per_block: int = PER_BLOCK) -> dict[str, list[float]]:
-    """ "network", "injected" and "neither" -> milliseconds a token of each request."""
+def tpots_ms(answers: Sequence[Answer]) -> list[float]:
+    """Of each request."""
+    return [(answer.tpot_ns or 0.0) / 1e6 for answer in answers]
+
+
+def observe(blocks: int = BLOCKS, per_block: int = PER_BLOCK) -> dict[str, list[Answer]]:
+    """ "network", "injected" and "neither" -> each request's answer."""
     kinds = ("network", "injected", "neither")
     blueprint = drawn((1 + len(kinds) * blocks) * per_block, faulty=False)
     rules = drawn(1, faulty=True).scenario.faults
@@ -82,13 +88,13 @@ def observe(blocks: int = BLOCKS, per_block: int = PER_BLOCK) -> dict[str, list[
         Workload(requests[first : first + per_block], STREAMS)
         for first in range(0, len(requests), per_block)
     ]
-    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    found: dict[str, list[Answer]] = {kind: [] for kind in kinds}
     with standing(blueprint, FAR) as (cluster, between):
-        tpots_ms(cluster, parts[0])
+        put(cluster, parts[0])
         for part, kind in zip(parts[1:], kinds * blocks, strict=True):
             between.become(DELAY_MS * 1_000_000 if kind == "network" else 0)
             cluster.ask_all("faults", rules if kind == "injected" else ())
-            found[kind] += tpots_ms(cluster, part)
+            found[kind] += put(cluster, part)
     return found
 
 
@@ -119,7 +125,7 @@ def run() -> list[Row]:
     if why := relay.hindrance():
         name = "TPOT with an injected delay, beside a late network"
         return [Row(name, "left out", "", "none", True, f"measured: {why}")]
-    return rows_of(observe())
+    return rows_of({kind: tpots_ms(answers) for kind, answers in observe().items()})
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic_ns
 from typing import Annotated, Any
 
+from benchmarks.wires.round_trip import transport
 from cluster.faults.standing import StandingFaults
 from configs.schema import load_scenario
 from configs.schema.cluster import NodeGroup
@@ -27,11 +28,11 @@ from workers.wire.mail import Frames, Mail
 from workers.wire.membership import Member, Membership
 from workers.wire.message import Message
 from workers.wire.roles import plain
-from workers.wire.transport.base import Transport
 
 DIRECTORY = {"a": "a", "b": "b"}
 SEED = 11
-WIRES = ("grpc", "ucx", "shm")
+# As `round_trip` calls those that stay on this machine.
+WIRES = {"grpc": "grpc_unix", "ucx": "ucx_shared", "shm": "shm"}
 
 
 @kind("number")
@@ -65,24 +66,10 @@ class Talk:
         return {int(number): at_ns for number, at_ns in told.items()}
 
 
-def _wire(name: str, node: str) -> Transport:
-    if name == "grpc":
-        from workers.wire.transport.grpc import GrpcTransport
-
-        return GrpcTransport(node, unix=True)
-    if name == "shm":
-        from workers.wire.transport.shm import ShmTransport
-
-        return ShmTransport(node)
-    from workers.wire.transport.ucx import UcxTransport
-
-    return UcxTransport(node, unix=True)
-
-
 def _made(name: str, wire: str, origin: Origin) -> tuple[Node, Mail]:
     """A node of the demo's fastest link, at dilation 1. Its tasks' errors end the process."""
     group: NodeGroup = load_scenario("demo").cluster.nodes["router"]
-    mail = Mail(_wire(wire, name), Frames())
+    mail = Mail(transport(WIRES[wire], name, ""), Frames())
 
     def failed(task: str, error: BaseException) -> None:
         raise RuntimeError(f"task {task} of node {name}") from error

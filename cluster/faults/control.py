@@ -8,7 +8,7 @@ a node that joins hears of it, and the gateway's next incarnation begins with th
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cluster.faults.problems import problems_of
@@ -139,12 +139,12 @@ class FaultControl:
     def _tell_all(self) -> None:
         self._number += 1
         self._standing.become(self._faults)
-        for peer in self._node.endpoint.peers.values():
-            self._tell(peer)
+        self._tell(self._node.endpoint.peers.values())
 
-    def _tell(self, peer: Peer) -> None:
+    def _tell(self, peers: Iterable[Peer]) -> None:
         bodies = {name: write_fault(fault) for name, fault in self._faults.items()}
-        self._node.endpoint.notes.tell(peer, Faults(self._number, bodies))
+        for peer in peers:
+            self._node.endpoint.notes.tell(peer, Faults(self._number, bodies))
 
     def _stands_at(self, peer: Peer, note: FaultsStand) -> None:
         self._stands[peer.node] = note.number
@@ -154,7 +154,7 @@ class FaultControl:
         """It stands with the scenario's, until it hears what was told since."""
         self._stands.pop(member.node, None)
         if self._number:
-            self._tell(self._node.endpoint.peers[member.node])
+            self._tell([self._node.endpoint.peers[member.node]])
 
 
 def _called(fault: FaultRule, name: str) -> FaultRule:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from benchmarks.wires.hidden import drawn, make, put
+from benchmarks.fixed import run_there
+from benchmarks.wires.hidden import drawn, make
 
 NUM_LAYERS = 4
 # Attention and experts 15 ms, two links of 5 ms, a layer.
@@ -28,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def steps_ns(model: Path, micro_batches: Literal[1, 2]) -> tuple[float, list[list[int]]]:
     """From a token to the next where sixteen decode, and all tokens."""
-    run = put(drawn("virtual", micro_batches, model, num_tokens=6))
+    run = run_there(drawn("virtual", micro_batches, model, num_tokens=6))
     assert not any(run.held.values())
     gaps = [gap for a in run.answers for gap in (y - x for x, y in pairwise(a.token_ns))]
     return median(gaps), [answer.token_ids for answer in run.answers]

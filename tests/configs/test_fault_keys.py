@@ -7,17 +7,8 @@ import pytest
 
 from configs.schema import ScenarioError, dump_scenario, load_scenario
 from configs.schema.faults import LatencyFault, ReorderFault, StallFault
+from tests.configs.test_scenario import SMALL
 
-MINIMAL = """\
-name: small
-cluster:
-  nodes:
-    host: {workers: [router, gateway], device: host-cpu, link: ideal-1us}
-    chip: {workers: [prefill, decode, experts], device: h100-sxm, link: nvlink4}
-workload:
-  arrivals: {closed: {concurrency: 1, num_requests: 1}}
-  prompts: {questions: {}}
-"""
 GOOD: list[dict[str, Any]] = [
     {"latency": "5 ms"},
     {"latency": "5 ms", "jitter": "1 ms", "correlation": "25 %"},
@@ -112,9 +103,7 @@ def test_no_two_faults_have_one_name() -> None:
 
 def test_a_recording_lies_beside_its_scenario(tmp_path: Path) -> None:
     file, recording = tmp_path / "own.yaml", tmp_path / "delays.txt"
-    text = (
-        f"{MINIMAL}faults:\n  - {{type: latency, attributes: {{distribution: replay, path: %s}}}}"
-    )
+    text = f"{SMALL}faults:\n  - {{type: latency, attributes: {{distribution: replay, path: %s}}}}"
     file.write_text(text % "delays.txt", encoding="utf-8")
     with pytest.raises(
         ScenarioError, match=r"faults\.0\.attributes\.path: 'delays.txt' is neither"

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.laws._pressure import drawn, pressed, run_pressed, tokens_of, unpressed
 from cluster.gateway.settings import GatewaySettings
+from cluster.workload.build import build_workload
 from cluster.worlds.process import process_world
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -26,7 +27,7 @@ def test_preempted_requests_give_the_same_tokens_in_live_worlds(world: str, name
 
 def test_preemptions_are_counted_in_metrics_under_vllm_s_name() -> None:
     """A counter of all chips: 0 before, and what the chips themselves counted after."""
-    blueprint, workload = drawn("apart", {**pressed("apart"), **REAL, "cluster.world": "process"})
+    blueprint = drawn("apart", {**pressed("apart"), **REAL, "cluster.world": "process"})
     with process_world(blueprint) as world:
         url: str = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
 
@@ -36,5 +37,5 @@ def test_preemptions_are_counted_in_metrics_under_vllm_s_name() -> None:
             return float(line)
 
         assert counted() == 0
-        world.run(workload, lambda _: None)
+        world.run(build_workload(blueprint.scenario, blueprint.model.vocab), lambda _: None)
         assert counted() == sum(world.ask_all("preemptions").values()) > 0
