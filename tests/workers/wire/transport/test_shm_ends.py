@@ -1,30 +1,18 @@
 """What a wire of shared memory takes, what it leaves behind, and where there can be none."""
 
 import asyncio
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.workers.wire.transport.messages import numbered
-from tests.workers.wire.transport.shm_nodes import close, link, pair, started
+from tests.workers.wire.transport.shm_nodes import close, files, link, pair, started
 from tests.workers.wire.transport.wires import NEEDS_SHM, TIMEOUT_S
 from workers.errors import PeerDead
 from workers.wire.transport import shm_memory
 
 pytestmark = NEEDS_SHM
-
-
-def files() -> list[str]:
-    """What this process has open, by what it is."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            found.append(os.readlink(entry))
-        except OSError:  # the folder itself, which is closed by now
-            continue
-    return [name for name in found if name.startswith(("/memfd:perfuse", "anon_inode:[eventfd]"))]
 
 
 def mapped() -> list[int]:
