@@ -175,8 +175,6 @@ class FairLane:
             self._join(begin_ns, size, alone.traveller, limit)
             alone.traveller.took_back()
             now_ns = max(now_ns, alone.begin_ns)  # a host that is late cannot share the past
-            if self._is_due(now_ns):
-                self._settle(now_ns)
         self._join(now_ns, num_bytes, traveller, limit_bytes_per_s)
         self._set_timer()
         return now_ns, NOT_KNOWN_NS

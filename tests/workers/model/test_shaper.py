@@ -213,3 +213,21 @@ def test_a_grammar_of_token_ids_is_left_to_the_model_that_has_them() -> None:
     asked = Constraint("grammar", "start: <[300]>", "asked")
     check(asked)
     assert np.flatnonzero(GRAMMARS.begin(asked).allowed()).tolist() == [300]
+
+
+def test_a_constraint_has_64_kib_at_most() -> None:
+    Constraint("regex", "a" * 65_536).validate()
+    with pytest.raises(InvalidRequest, match="has 65537 bytes: at most 65536 are read"):
+        Constraint("regex", "a" * 65_537).validate()
+
+
+def test_compiled_constraints_of_256_kib_are_kept() -> None:
+    """By the length of their texts, the oldest goes first."""
+    grammars = Grammars(
+        lambda: Vocabulary(tuple(bytes([i]) for i in range(256)), frozenset(), (255,))
+    )
+    many = [Constraint("choice", json.dumps([name * 32_764])) for name in "abcdefghi"]
+    assert {len(one.text) for one in many} == {32_768}
+    for one in many:
+        grammars.begin(one)
+    assert list(grammars._compiled) == many[1:], "eight of 32 KiB"
