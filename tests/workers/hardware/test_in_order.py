@@ -172,7 +172,7 @@ def test_a_scan_of_millions_of_pages_is_not_gone_through_page_by_page() -> None:
 
 
 def test_a_limit_of_its_own_holds_a_job_longer_than_its_servers() -> None:
-    """1,000 bytes over 4 servers of a byte a nanosecond in all take 1,000 ns; at a tenth, 10,000."""
+    """1,000 bytes over 4 servers, a byte a nanosecond in all: 1,000 ns; at a tenth of it 10,000."""
     planes, ends = Servers(4), []
     planes.serve(500, 1_000, 1_000_000_000, ends.append, limit_per_s=100_000_000, pieces=4)
     planes.serve(20_000, 1_000, 1_000_000_000, ends.append, limit_per_s=2_000_000_000, pieces=4)
