@@ -23,6 +23,7 @@ from kernels.all_to_all.errors import (
     AttachRefused,
     RankCutOff,
     RankDead,
+    RankLate,
     RankLost,
     RankRefused,
     TimedOut,
@@ -31,6 +32,7 @@ from kernels.all_to_all.geometry import Geometry
 from kernels.all_to_all.handle import Combined, Handle, Missing
 from kernels.all_to_all.member import AllToAll
 from kernels.all_to_all.tokens import Tokens
+from kernels.all_to_all.watched import WatchedAllToAll
 
 __all__ = [
     "AllToAll",
@@ -43,8 +45,10 @@ __all__ = [
     "Missing",
     "RankCutOff",
     "RankDead",
+    "RankLate",
     "RankLost",
     "RankRefused",
     "TimedOut",
     "Tokens",
+    "WatchedAllToAll",
 ]

@@ -24,28 +24,34 @@ from kernels.all_to_all.errors import AttachRefused
 from kernels.all_to_all.geometry import FORMATS, Geometry
 
 MAGIC = b"PRFSA2A\0"
-ABI = 1
+ABI = 2
 NAME = "perfuse-all-to-all"
 SECRET_BYTES_MIN = 16
 EPOCH_MAX = 2**24 - 1
 # magic, abi, rank, world, capacity, hidden, experts, experts a token, send, back, pid, epoch,
-# bytes of the arena, processors that the owner may run on; then the signature of these.
-_FIELDS = struct.Struct("<8s10IQQ128s")
+# bytes of the arena, the pipe's number in the owner, processors that the owner may run on; then the
+# signature of these.
+_FIELDS = struct.Struct("<8s10IQQi128s")
 _SIGNATURE_BYTES = 32
 _HEADER_BYTES = 512
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _ADDRESS = re.compile(r"a2a:(\d{1,4}):(\d{1,8}):(\d{1,10}):(\d{1,10})")
 _CPUS_MAX = 1024
+NO_PIPE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who an arena belongs to, as its header says."""
+    """Who an arena belongs to, as its header says.
+
+    pipe   wakes its event loop, as its process numbers it; NO_PIPE: none does
+    """
 
     rank: int
     epoch: int
     process: int
     cpus: frozenset[int]
+    pipe: int = NO_PIPE
 
 
 def _sizes(geometry: Geometry) -> tuple[int, ...]:
@@ -65,7 +71,7 @@ def header(geometry: Geometry, identity: Identity, secret: bytes) -> bytes:
     mask = sum(1 << cpu for cpu in identity.cpus if cpu < _CPUS_MAX).to_bytes(128, "little")
     fields = _FIELDS.pack(
         MAGIC, ABI, identity.rank, *_sizes(geometry), identity.process, identity.epoch,
-        geometry.layout().arena, mask,
+        geometry.layout().arena, identity.pipe, mask,
     )  # fmt: skip
     return fields + _sign(fields, secret)
 
@@ -75,7 +81,7 @@ def read_header(data: bytes, geometry: Geometry, secret: bytes) -> Identity:
     fields, signature = data[: _FIELDS.size], data[_FIELDS.size :][:_SIGNATURE_BYTES]
     if len(fields) < _FIELDS.size or not fields.startswith(MAGIC):
         raise AttachRefused(f"it begins with {data[:8]!r}; an arena begins with {MAGIC!r}")
-    _, abi, rank, *sizes, process, epoch, num_bytes, mask = _FIELDS.unpack(fields)
+    _, abi, rank, *sizes, process, epoch, num_bytes, pipe, mask = _FIELDS.unpack(fields)
     if abi != ABI:
         raise AttachRefused(f"its layout has version {abi}; this is version {ABI}")
     if not hmac.compare_digest(signature, _sign(fields, secret)):
@@ -87,7 +93,8 @@ def read_header(data: bytes, geometry: Geometry, secret: bytes) -> Identity:
     if num_bytes != geometry.layout().arena:
         raise AttachRefused(f"it has {num_bytes} bytes; here it is {geometry.layout().arena}")
     bits = int.from_bytes(mask, "little")
-    return Identity(rank, epoch, process, frozenset(i for i in range(_CPUS_MAX) if bits >> i & 1))
+    cpus = frozenset(i for i in range(_CPUS_MAX) if bits >> i & 1)
+    return Identity(rank, epoch, process, cpus, pipe)
 
 
 def available_bytes() -> int:
@@ -97,8 +104,12 @@ def available_bytes() -> int:
     return int(found[1]) * 1024 if found else 1 << 62
 
 
-def create(geometry: Geometry, rank: int, epoch: int, secret: bytes) -> tuple[int, str]:
+def create(
+    geometry: Geometry, rank: int, epoch: int, secret: bytes, pipe: int = NO_PIPE
+) -> tuple[int, str]:
     """The file of a new arena, and its address. The caller closes the file, and with it the way in.
+
+    pipe   one of this process whose reader is to be woken
 
     Raises MemoryError or OSError where there is no memory for it.
     """
@@ -111,7 +122,8 @@ def create(geometry: Geometry, rank: int, epoch: int, secret: bytes) -> tuple[in
         os.fchmod(file, 0o600)
         # Taken now: a page that cannot be had later would end the process that touches it.
         os.posix_fallocate(file, 0, num_bytes)
-        identity = Identity(rank, epoch, os.getpid(), frozenset(os.sched_getaffinity(0)))
+        cpus = frozenset(os.sched_getaffinity(0))
+        identity = Identity(rank, epoch, os.getpid(), cpus, pipe)
         os.pwrite(file, header(geometry, identity, secret), 0)
         fcntl.fcntl(file, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:
@@ -139,9 +151,31 @@ def _refuse_unless_ours(file: int, geometry: Geometry) -> None:
         )
 
 
+def _opened_pipe(process: int, pipe: int) -> int:
+    """To write to, and to read from as well: then a reader that has gone raises no signal."""
+    file = os.open(f"/proc/{process}/fd/{pipe}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(file)
+    if not stat.S_ISFIFO(found.st_mode) or found.st_uid != os.geteuid():
+        os.close(file)
+        raise AttachRefused(f"file {pipe} of its process is no pipe of this user's")
+    return file
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Who is at an address, and what is open of it: its memory, a pidfd of its process, its pipe or
+    NO_PIPE.
+    """
+
+    identity: Identity
+    file: int
+    process: int
+    pipe: int
+
+
 @contextlib.contextmanager
-def reached(address: str, geometry: Geometry, secret: bytes) -> Iterator[tuple[Identity, int, int]]:
-    """Who is at an address, its file and a pidfd of its process, both open within.
+def reached(address: str, geometry: Geometry, secret: bytes) -> Iterator[Reached]:
+    """Who is at an address; all is open within.
 
     Raises AttachRefused where what is there is not what the address says.
     """
@@ -163,8 +197,12 @@ def reached(address: str, geometry: Geometry, secret: bytes) -> Iterator[tuple[I
             found = f"a2a:{identity.rank}:{identity.epoch}:{identity.process}:{number}"
             if found != address:
                 raise AttachRefused(f"it is {found}")
+            pipe = NO_PIPE
+            if identity.pipe != NO_PIPE:
+                pipe = _opened_pipe(pid, identity.pipe)
+                stack.callback(os.close, pipe)
         except AttachRefused as error:
             raise AttachRefused(f"{address}: {error}") from error
         except OSError as error:
             raise AttachRefused(f"{address}: {error.strerror}") from error
-        yield identity, file, process
+        yield Reached(identity, file, process, pipe)

@@ -13,6 +13,13 @@ void futex_wait(std::atomic<uint32_t>& word, uint32_t seen, int64_t nanoseconds)
   syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT, seen, &time, nullptr, 0);
 }
 
+void wake_loop(Bell& bell, int pipe) {
+  uint32_t loop = LOOP;
+  if (!bell.sleeper.compare_exchange_strong(loop, NOBODY)) return;
+  // A pipe that is full wakes it as well.
+  if (pipe >= 0 && write(pipe, "", 1) < 0) return;
+}
+
 void futex_wake(std::atomic<uint32_t>& word) {
   syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }

@@ -1,4 +1,5 @@
 // Waiting until others have written: look for a while, then sleep on a futex that processes share.
+// An event loop cannot: it watches a pipe, and says when it wants a byte in it.
 // Where there are more ranks than processors nobody looks: whoever waits gives its processor to the
 // others first, which is cheaper than to be woken by them.
 //
@@ -28,17 +29,27 @@ inline void pause_cpu() {
 #endif
 }
 
-// After a full fence behind what was written.
-inline void ring(Bell& bell) {
-  if (bell.sleepers.load(std::memory_order_relaxed) == 0) return;
+// Of all who ring a loop one writes.
+void wake_loop(Bell& bell, int pipe);
+
+// After a full fence behind what was written. pipe: of the bell's rank, -1 where it has none.
+inline void ring(Bell& bell, int pipe) {
+  const uint32_t sleeper = bell.sleeper.load(std::memory_order_relaxed);
+  if (sleeper == NOBODY) return;
   const uint32_t rings = bell.rings.fetch_add(1) + 1;
-  if (int32_t(rings - bell.wake_at.load()) >= 0) futex_wake(bell.rings);
+  if (int32_t(rings - bell.wake_at.load()) < 0) return;
+  if (sleeper == LOOP) {
+    wake_loop(bell, pipe);
+  } else {
+    futex_wake(bell.rings);
+  }
 }
 
 // Whoever sleeps looks again, whatever it waits for.
-inline void ring_always(Bell& bell) {
+inline void ring_always(Bell& bell, int pipe) {
   bell.rings.fetch_add(1);
   futex_wake(bell.rings);
+  wake_loop(bell, pipe);
 }
 
 // Whether to give the processor away before sleeping. Four ranks on two processors, a round of 17
@@ -93,7 +104,7 @@ void wait(Bell& bell, Yields& yields, int64_t spin_ns, int64_t until_ns, Missing
   for (int64_t now = now_ns(); now < until_ns; now = now_ns()) {
     const uint32_t seen = bell.rings.load();
     bell.wake_at.store(seen + 1);
-    bell.sleepers.store(1);
+    bell.sleeper.store(THREAD);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     // What is not seen from here on rings: its sender sees the sleeper.
     const int count = missing();
@@ -101,11 +112,28 @@ void wait(Bell& bell, Yields& yields, int64_t spin_ns, int64_t until_ns, Missing
       bell.wake_at.store(seen + uint32_t(count));
       futex_wait(bell.rings, seen, until_ns - now);
     }
-    bell.sleepers.store(0);
+    bell.sleeper.store(NOBODY);
     if (count <= 0) return;
     awake();
     if (missing() <= 0) return;
   }
+}
+
+// For an event loop: what is missing. If that is anything, its pipe has a byte once as many have
+// rung.
+template <class Missing>
+int sleep_in_loop(Bell& bell, Missing missing) {
+  const uint32_t seen = bell.rings.load();
+  bell.wake_at.store(seen + 1);
+  bell.sleeper.store(LOOP);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const int count = missing();
+  if (count > 0) {
+    bell.wake_at.store(seen + uint32_t(count));
+  } else {
+    bell.sleeper.store(NOBODY);
+  }
+  return count;
 }
 
 }  // namespace perfuse::a2a

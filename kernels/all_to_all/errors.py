@@ -41,13 +41,34 @@ class RankRefused(RankLost):
         super().__init__(rank, "has refused the tokens of this dispatch")
 
 
+class RankLate(RankLost):
+    """It had not answered when it was waited for no more; it may live, and take other tokens."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(rank, "has not answered in time")
+
+
 class TimedOut(AllToAllError, TimeoutError):
     """Not within the time that the call was given; it may be tried again."""
 
 
-# By native outcome.
-LOST: dict[int, type[RankDead] | type[RankCutOff] | type[RankRefused]] = {
+# A native call's outcome is above these bits, and below them its rank or count.
+OUTCOME = 1 << 32
+_NOT_YET = 1
+# By outcome.
+LOST: dict[int, type[RankLate] | type[RankDead] | type[RankCutOff] | type[RankRefused]] = {
+    1: RankLate,
     2: RankDead,
     3: RankCutOff,
     4: RankRefused,
 }
+
+
+def time_left(found: int, left_ns: int) -> int:
+    """What is left of a timeout: a native wait is cut into slices, so that signals are handled in
+    between, and says how long it was. Raises RankLost where it ended for that.
+    """
+    outcome, number = divmod(found, OUTCOME)
+    if outcome != _NOT_YET:
+        raise LOST[outcome](number)
+    return left_ns - number

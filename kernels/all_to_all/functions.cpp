@@ -45,6 +45,10 @@ long rank_of(const Argument& argument, const Member& m, const char* name = "rank
   return long(integer(argument, name, 0, m.geometry().world - 1));
 }
 
+int pipe_of(const Argument& argument) {
+  return int(integer(argument, "pipe", -1, INT32_MAX));
+}
+
 int64_t spin(const Argument& argument) { return integer(argument, "spin_ns", 0, kSpinMax); }
 
 // How long a call may wait, and how long it did.
@@ -76,13 +80,14 @@ void create(const Argument* a, Result& result) {
   const long rank = long(integer(a[1], "rank", 0, geometry.world - 1));
   const auto epoch = uint64_t(integer(a[2], "epoch", 1, kEpochMax));
   const int file = int(integer(a[3], "file", 0, INT32_MAX));
-  result.give(new Member(geometry, rank, epoch, file));
+  result.give(new Member(geometry, rank, epoch, file, pipe_of(a[4])));
 }
 
 void attach(const Argument* a, Result&) {
   Member& m = member(a[0]);
   m.attach(rank_of(a[1], m), uint64_t(integer(a[2], "epoch", 1, kEpochMax)),
-           int(integer(a[3], "file", 0, INT32_MAX)), int(integer(a[4], "process", 0, INT32_MAX)));
+           int(integer(a[3], "file", 0, INT32_MAX)), int(integer(a[4], "process", 0, INT32_MAX)),
+           pipe_of(a[5]));
 }
 
 void mark_dead(const Argument* a, Result&) {
@@ -171,14 +176,24 @@ void combine_send(const Argument* a, Result& result) {
 void combine_receive(const Argument* a, Result& result) {
   Member& m = member(a[0]);
   Flight& flight = owned<Flight>(a[1], "dispatch");
-  const bool wide = m.geometry().back == RowFormat::FP64;
+  const RowFormat back = m.geometry().back;
+  const bool asks = array(a[2], "sums_TH", 2, {"float32", "float64"}).is("float64");
+  const bool wide = back == RowFormat::FP64 || (back == RowFormat::BF16 && asks);
   const Array& sums = output(a[2], "sums_TH", 2, wide ? "float64" : "float32", wide ? 8 : 4);
   expect(sums, "sums_TH", 1, m.geometry().hidden);
   const Array& lost = output(a[3], "lost", 1, "int64", 8);
   expect(lost, "lost", 0, m.geometry().world);
-  const bool partial = integer(a[4], "partial", 0, 1) != 0;
+  const auto whole = Whole(integer(a[4], "whole", 0, 2));
   const Slice slice(a[6]);
-  result.set(slice.number(m.combine_receive(flight, sums, lost, partial, spin(a[5]), slice.ns)));
+  result.set(slice.number(m.combine_receive(flight, sums, lost, whole, spin(a[5]), slice.ns)));
+}
+
+void await_work(const Argument* a, Result& result) {
+  result.set(int64_t{member(a[0]).await_work()});
+}
+
+void await_answers(const Argument* a, Result& result) {
+  result.set(int64_t{member(a[0]).await_answers(owned<Flight>(a[1], "dispatch"))});
 }
 
 void drop(const Argument* a, Result&) { member(a[0]).drop(owned<Flight>(a[1], "dispatch")); }
@@ -202,8 +217,8 @@ void tokens_of(const Argument* a, Result& result) {
 
 Functions all_to_all_functions() {
   return {{"a2a_layout", layout, 2, true},
-          {"a2a_create", create, 4, false},
-          {"a2a_attach", attach, 5, false},
+          {"a2a_create", create, 5, false},
+          {"a2a_attach", attach, 6, false},
           {"a2a_mark_dead", mark_dead, 2, false},
           {"a2a_life", life, 2, false},
           {"a2a_close", close, 1, false},
@@ -211,6 +226,8 @@ Functions all_to_all_functions() {
           {"a2a_dispatch_receive", dispatch_receive, 6, false},
           {"a2a_combine_send", combine_send, 5, false},
           {"a2a_combine_receive", combine_receive, 7, false},
+          {"a2a_await_work", await_work, 1, false},
+          {"a2a_await_answers", await_answers, 2, false},
           {"a2a_drop", drop, 2, false},
           {"a2a_tokens_of", tokens_of, 3, true}};
 }

@@ -39,10 +39,13 @@ inline uint64_t round_word(uint64_t epoch, uint64_t round) { return epoch << kRo
 // A rank's bells: what it waits for rings the one or the other.
 enum Side { WORK = 0, ANSWERS = 1, NUM_SIDES = 2 };
 
+// Who waits at a bell: a thread on the futex, or an event loop on its rank's pipe.
+enum Sleeper : uint32_t { NOBODY = 0, THREAD = 1, LOOP = 2 };
+
 struct alignas(64) Bell {
   std::atomic<uint32_t> rings;     // the futex
   std::atomic<uint32_t> wake_at;   // rings that are worth a system call
-  std::atomic<uint32_t> sleepers;  // 0 or 1
+  std::atomic<uint32_t> sleeper;   // a Sleeper
 };
 
 struct alignas(64) WorkControl {

@@ -27,8 +27,14 @@ Mapping::Mapping(int file, long bytes) : data_(nullptr), bytes_(size_t(bytes)) {
 
 Mapping::~Mapping() { munmap(data_, bytes_); }
 
-Peer::~Peer() {
-  if (process >= 0) ::close(process);
+File::File(int file, const char* what) {
+  if (file < 0) return;
+  number_ = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (number_ < 0) refuse(what + (" is " + std::to_string(file)) + "; it must be an open file");
+}
+
+File::~File() {
+  if (number_ >= 0) ::close(number_);
 }
 
 void Flight::let_go() {
@@ -39,29 +45,31 @@ void Flight::let_go() {
   }
 }
 
-Member::Member(const Geometry& geometry, long rank, uint64_t epoch, int file)
+Member::Member(const Geometry& geometry, long rank, uint64_t epoch, int file, int pipe)
     : geometry_(geometry),
       layout_(geometry),
       rank_(rank),
       epoch_(epoch),
       process_(getpid()),
+      pipe_(pipe, "pipe"),
       arena_(std::make_shared<Mapping>(file, layout_.arena_bytes)),
       peers_(size_t(geometry.world)),
       routes_(size_t(geometry.world)) {
   auto self = std::make_shared<Peer>();
   self->arena = arena_;
   self->epoch = epoch;
+  self->pipe = File(pipe, "pipe");
   peers_[size_t(rank)] = self;
   arena_->alive().store(1);
 }
 
-void Member::attach(long rank, uint64_t epoch, int file, int process) {
+void Member::attach(long rank, uint64_t epoch, int file, int process, int pipe) {
   auto peer = std::make_shared<Peer>();
   if (rank == rank_) refuse("rank " + std::to_string(rank) + " is this one: it is attached");
   peer->arena = std::make_shared<Mapping>(file, layout_.arena_bytes);
   peer->epoch = epoch;
-  peer->process = fcntl(process, F_DUPFD_CLOEXEC, 0);
-  if (peer->process < 0) refuse("process is " + std::to_string(process) + "; it must be a pidfd");
+  peer->process = File(process, "process");
+  peer->pipe = File(pipe, "pipe");
   const Change change(*this);
   if (closed_) refuse("this rank is closed");
   PeerPointer& place = peers_[size_t(rank)];
@@ -98,7 +106,9 @@ void Member::close() {
   arena_->alive().store(0);
   for (const PeerPointer& peer : peers_) {
     if (!peer || peer->arena == arena_) continue;
-    for (const Side side : {WORK, ANSWERS}) ring_always(peer->arena->bell(side));
+    for (const Side side : {WORK, ANSWERS}) {
+      ring_always(peer->arena->bell(side), peer->pipe.number());
+    }
     peer->life.store(Life::DEAD);
   }
   for (PeerPointer& peer : peers_) peer.reset();
@@ -131,8 +141,8 @@ void Member::look_for_dead() {
   std::vector<pollfd> files;
   std::vector<Peer*> of;
   for (const PeerPointer& peer : peers_) {
-    if (!peer || !peer->lives() || peer->process < 0) continue;
-    files.push_back({peer->process, POLLIN, 0});
+    if (!peer || !peer->lives() || peer->process.number() < 0) continue;
+    files.push_back({peer->process.number(), POLLIN, 0});
     of.push_back(peer.get());
   }
   if (files.empty() || poll(files.data(), nfds_t(files.size()), 0) <= 0) return;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../native/arguments.h"
@@ -39,6 +40,24 @@ class Mapping {
   size_t bytes_;
 };
 
+// A file of this process's own, or none.
+class File {
+ public:
+  File() = default;
+  // A duplicate of a file that stays its owner's; -1 is none. `what` names it in a refusal.
+  File(int file, const char* what);
+  ~File();
+  File(const File&) = delete;
+  File& operator=(File&& other) {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  int number() const { return number_; }
+
+ private:
+  int number_ = -1;
+};
+
 enum class Life : int { LIVING = 0, DEAD = 1, CUT_OFF = 2 };
 
 // One incarnation of another rank, or of this one: a rank sends to itself as well.
@@ -51,7 +70,8 @@ struct Peer {
 
   std::shared_ptr<Mapping> arena;
   uint64_t epoch = 0;
-  int process = -1;  // pidfd, owned; none of this rank itself
+  File process;  // pidfd; none of this rank itself
+  File pipe;     // a byte in it wakes the rank's event loop, if it has one
   std::atomic<Life> life{Life::LIVING};
   bool told = false;  // that it was cut off
   uint64_t rounds_sent = 0, rounds_taken = 0;
@@ -59,7 +79,6 @@ struct Peer {
   uint64_t owed[2] = {0, 0};  // rounds that were taken and are not answered, and their rows
   long owed_rows[2] = {0, 0};
 
-  ~Peer();
   bool lives() const { return life.load(std::memory_order_relaxed) == Life::LIVING; }
 };
 
@@ -71,6 +90,9 @@ struct Verdict {
   long rank = 0;
   int64_t number() const { return int64_t(outcome) << 32 | rank; }
 };
+
+// Ranks that are lost end a sum, or are marked and left out, and so are those that are late.
+enum class Whole : int64_t { ALL = 0, LIVING = 1, PUNCTUAL = 2 };
 
 // Tokens that are away: to whom, in which order, and whose answers are still due.
 class Flight : public Owned {
@@ -100,13 +122,14 @@ struct Columns {
 
 class Member : public Owned {
  public:
-  Member(const Geometry& geometry, long rank, uint64_t epoch, int file);
+  // pipe: of this rank's own event loop, or -1.
+  Member(const Geometry& geometry, long rank, uint64_t epoch, int file, int pipe);
   ~Member() override { close(); }
   const char* what() const override { return "all_to_all"; }
   const Geometry& geometry() const { return geometry_; }
 
-  // Takes the place of an earlier incarnation. `process` is a pidfd.
-  void attach(long rank, uint64_t epoch, int file, int process);
+  // Takes the place of an earlier incarnation. `process` is a pidfd, `pipe` its loop's or -1.
+  void attach(long rank, uint64_t epoch, int file, int process, int pipe);
   void mark_dead(long rank);
   void close();
   int64_t life_of(long rank);  // -1: never attached
@@ -121,11 +144,14 @@ class Member : public Owned {
                            const Array& experts, int64_t spin_ns, int64_t slice_ns, long& count);
   // rows: nullptr refuses. DEAD, CUT_OFF: nobody waits for it any more.
   Verdict combine_send(long source, uint64_t epoch, uint64_t round, const RowSource* rows);
-  // partial: ranks that are lost are marked in `lost` and left out, else the first one ends it.
-  Verdict combine_receive(Flight& flight, const Array& sums, const Array& lost, bool partial,
+  Verdict combine_receive(Flight& flight, const Array& sums, const Array& lost, Whole whole,
                           int64_t spin_ns, int64_t slice_ns);
   // Nobody will receive it.
   void drop(Flight& flight);
+  // For an event loop: 0 if work is there, or a dispatch's answers are, or else will not come; else
+  // the pipe says when to look again. What is asked last is what rings.
+  int await_work();
+  int await_answers(const Flight& flight);
 
  private:
   struct Arrival {
@@ -157,6 +183,7 @@ class Member : public Owned {
   void send_to(Flight::Part& part, const Array& owners, const Columns& columns,
                const RowSource& rows, int64_t tag);
   bool has_work(long source, int ahead = 0) const;
+  bool has_any_work() const;
   Verdict lost_source(const std::vector<long>& sources);
   long copy_in(long source, uint64_t round, const Array& experts);
   void cut_off(long source);
@@ -164,6 +191,7 @@ class Member : public Owned {
   Verdict take(const std::vector<long>& sources, const Array& experts, int64_t* found,
                long& count);
   Outcome answer_of(const Flight::Part& part) const;
+  void expect_open(const Flight& flight) const;
   void add_answers(const Flight& flight, const Array& sums) const;
 
   const Geometry geometry_;
@@ -171,6 +199,7 @@ class Member : public Owned {
   const long rank_;
   const uint64_t epoch_;
   const int process_;
+  const File pipe_;
   const std::shared_ptr<Mapping> arena_;
   std::vector<PeerPointer> peers_;
   std::mutex sides_[NUM_SIDES];

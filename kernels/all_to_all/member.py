@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernels.all_to_all import arena
 from kernels.all_to_all.arrived import Arrived, Regions
-from kernels.all_to_all.errors import LOST, AttachRefused, TimedOut
+from kernels.all_to_all.errors import LOST, OUTCOME, AttachRefused, TimedOut, time_left
 from kernels.all_to_all.geometry import Geometry, library
 from kernels.all_to_all.handle import Combined, Handle, Missing
 from kernels.all_to_all.tokens import Tokens
@@ -17,9 +17,8 @@ from kernels.all_to_all.tokens import Tokens
 # How long a rank looks before it sleeps. A message of a few KiB is there within some us, and a
 # sleeper takes 5 to 50 us to wake: longer than that is not won back.
 SPIN_NS = 20_000
-# A native call's outcome is above these bits, and below them its rank or count.
-_OUTCOME = 1 << 32
-_NOT_YET = 1
+# Whose answers make a sum.
+_ALL, _LIVING, _PUNCTUAL = range(3)
 
 
 class AllToAll:
@@ -37,6 +36,9 @@ class AllToAll:
     waits longer than its timeout. Raises ValueError on bad arguments, MemoryError or OSError where
     there is no memory, RuntimeError without the native library.
     """
+
+    # Written to by who wants to wake this rank's event loop, where it has one.
+    pipe = arena.NO_PIPE
 
     def __init__(
         self,
@@ -58,10 +60,10 @@ class AllToAll:
             raise ValueError(f"spin_ns is {spin_ns}; it must be from 0 to 1000000000")
         self.geometry, self.rank, self.epoch = geometry, rank, epoch
         self._lib, self._secret, self._spin_chosen_ns = library(), secret, spin_ns
-        file, self.address = arena.create(geometry, rank, epoch, secret)
+        file, self.address = arena.create(geometry, rank, epoch, secret, self.pipe)
         self._close_file = weakref.finalize(self, os.close, file)
         self._regions = Regions(geometry, arena.mapped(file, geometry))
-        self._stored = self._lib.a2a_create(geometry.numbers(), rank, epoch, file)
+        self._stored = self._lib.a2a_create(geometry.numbers(), rank, epoch, file, self.pipe)
         self._cpus = {rank: frozenset(os.sched_getaffinity(0))}
         # By rank, what came of it: for a sum that goes without some.
         self._lost = np.zeros(geometry.world, np.int64)
@@ -84,9 +86,13 @@ class AllToAll:
         Raises AttachRefused where the address leads to no arena of this cluster and geometry, or to
         a rank whose predecessor still lives.
         """
-        with arena.reached(address, self.geometry, self._secret) as (identity, file, process):
+        with arena.reached(address, self.geometry, self._secret) as there:
+            identity = there.identity
             try:
-                self._lib.a2a_attach(self._stored, identity.rank, identity.epoch, file, process)
+                self._lib.a2a_attach(
+                    self._stored, identity.rank, identity.epoch, there.file, there.process,
+                    there.pipe,
+                )  # fmt: skip
             except ValueError as error:
                 raise AttachRefused(f"{address}: {error}") from error
         self._cpus[identity.rank] = identity.cpus
@@ -140,7 +146,7 @@ class AllToAll:
             )  # fmt: skip
             if not isinstance(flight, int):
                 return Handle(flight, len(tokens.hidden_TH))
-            if (left_ns := _left(flight, left_ns)) <= 0:
+            if (left_ns := time_left(flight, left_ns)) <= 0:
                 raise TimedOut(f"no room for a dispatch of tag {tag} within {timeout_ns} ns")
 
     def dispatch_receive(self, timeout_ns: int, sources: tuple[int, ...] = ()) -> list[Arrived]:
@@ -159,9 +165,9 @@ class AllToAll:
             count = self._lib.a2a_dispatch_receive(
                 self._stored, named, regions.found, regions.experts, self._spin_ns, left_ns
             )  # fmt: skip
-            if count < _OUTCOME:
+            if count < OUTCOME:
                 return regions.arrived(count)
-            if (left_ns := _left(count, left_ns)) <= 0:
+            if (left_ns := time_left(count, left_ns)) <= 0:
                 whom = f"all of ranks {sources}" if sources else "anybody"
                 raise TimedOut(f"no dispatch of {whom} within {timeout_ns} ns")
 
@@ -176,26 +182,41 @@ class AllToAll:
         given: int = self._lib.a2a_combine_send(
             self._stored, arrived.source, arrived.epoch, arrived.round, sums_NH
         )
-        return given < _OUTCOME
+        return given < OUTCOME
 
     def combine_receive(
         self, handle: Handle, timeout_ns: int, sums_TH: NDArray[Any] | None = None
     ) -> NDArray[Any]:
         """Sums of all answers in the order of ranks, [T, H] float64 (fp64) or float32, into
-        `sums_TH` where given.
+        `sums_TH` where given, which may be float64 where sums travel as bf16.
 
         Raises RankLost (RankDead, RankCutOff, RankRefused) where one will not come; what others
         answered is then had by `combine_receive_partial`. TimedOut: may be tried again.
         """
         if sums_TH is None:
             sums_TH = self._empty(handle)
-        self._receive(handle, timeout_ns, sums_TH, False)
+        self._receive(handle, timeout_ns, sums_TH, _ALL)
         return sums_TH
 
-    def combine_receive_partial(self, handle: Handle, timeout_ns: int) -> Combined:
-        """The same, without the ranks that are lost: the tokens that miss a part are named."""
-        sums_TH = self._empty(handle)
-        self._receive(handle, timeout_ns, sums_TH, True)
+    def combine_receive_partial(
+        self,
+        handle: Handle,
+        timeout_ns: int,
+        give_up: bool = False,
+        sums_TH: NDArray[Any] | None = None,
+    ) -> Combined:
+        """The same, without the ranks that are lost: the tokens that miss a part are named.
+
+        give_up   a rank that has not answered in time is lost as well (RankLate)
+        """
+        if sums_TH is None:
+            sums_TH = self._empty(handle)
+        try:
+            self._receive(handle, timeout_ns, sums_TH, _LIVING)
+        except TimedOut:
+            if not give_up:
+                raise
+            self._receive(handle, 0, sums_TH, _PUNCTUAL)
         missing = tuple(
             Missing(rank, handle.tokens_of(rank), LOST[outcome](rank))
             for rank, outcome in enumerate(self._lost.tolist())
@@ -210,25 +231,13 @@ class AllToAll:
     def _empty(self, handle: Handle) -> NDArray[Any]:
         return np.empty((handle.num_tokens, self.geometry.hidden), self.geometry.sums_dtype)
 
-    def _receive(
-        self, handle: Handle, timeout_ns: int, sums_TH: NDArray[Any], partial: bool
-    ) -> None:
+    def _receive(self, handle: Handle, timeout_ns: int, sums_TH: NDArray[Any], whole: int) -> None:
         left_ns = timeout_ns
         while True:
             found = self._lib.a2a_combine_receive(
-                self._stored, handle.stored, sums_TH, self._lost, partial, self._spin_ns, left_ns
+                self._stored, handle.stored, sums_TH, self._lost, whole, self._spin_ns, left_ns
             )
-            if found < _OUTCOME:
+            if found < OUTCOME:
                 return
-            if (left_ns := _left(found, left_ns)) <= 0:
+            if (left_ns := time_left(found, left_ns)) <= 0:
                 raise TimedOut(f"not all answers of a dispatch within {timeout_ns} ns")
-
-
-def _left(found: int, left_ns: int) -> int:
-    """What is left of a timeout: a native wait is cut into slices, so that signals are handled in
-    between, and says how long it was. Raises RankLost where it ended for that.
-    """
-    outcome, number = divmod(found, _OUTCOME)
-    if outcome != _NOT_YET:
-        raise LOST[outcome](number)
-    return left_ns - number

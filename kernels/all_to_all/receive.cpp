@@ -23,6 +23,13 @@ bool Member::has_work(long source, int ahead) const {
   return is_at(*peer, arena_->at<WorkControl>(layout_.work(round, source))->round, round);
 }
 
+bool Member::has_any_work() const {
+  for (long source = 0; source < geometry_.world; ++source) {
+    if (has_work(source)) return true;
+  }
+  return false;
+}
+
 // The first of these from which nothing can come; of everybody, one that was cut off since the last
 // call: it is told once.
 Verdict Member::lost_source(const std::vector<long>& sources) {
@@ -107,11 +114,7 @@ Verdict Member::dispatch_receive(const std::vector<long>& sources, const Array& 
       if (!attached(source).lives()) return 0;
       ++number;
     }
-    if (!sources.empty()) return number;
-    for (long source = 0; source < geometry_.world; ++source) {
-      if (has_work(source)) return 0;
-    }
-    return 1;
+    return sources.empty() ? !has_any_work() : number;
   };
   await(WORK, spin_ns, slice_ns, missing);
   const Verdict lost = lost_source(sources);
@@ -142,7 +145,8 @@ Outcome Member::answer_of(const Flight::Part& part) const {
 // Ranks in order: the bits do not depend on who answered first.
 void Member::add_answers(const Flight& flight, const Array& sums) const {
   const long hidden = geometry_.hidden;
-  const long bytes = hidden * (geometry_.back == RowFormat::FP64 ? 8 : 4);
+  const bool wide = sums.is("float64");
+  const long bytes = hidden * (wide ? 8 : 4);
   std::vector<size_t> next(flight.parts.size(), 0);
   std::vector<const char*> rows;
   for (long token = 0; token < flight.num_tokens; ++token) {
@@ -162,15 +166,19 @@ void Member::add_answers(const Flight& flight, const Array& sums) const {
       }
       ++row;
     }
-    sum_rows(geometry_.back, rows, hidden, sums.data + token * bytes);
+    sum_rows(geometry_.back, rows, hidden, wide, sums.data + token * bytes);
   }
 }
 
-Verdict Member::combine_receive(Flight& flight, const Array& sums, const Array& lost, bool partial,
-                                int64_t spin_ns, int64_t slice_ns) {
-  const Turn turn(*this, ANSWERS);
+void Member::expect_open(const Flight& flight) const {
   if (flight.member != this) refuse("the handle is another rank's");
   if (flight.received) refuse("the handle was received or dropped before");
+}
+
+Verdict Member::combine_receive(Flight& flight, const Array& sums, const Array& lost, Whole whole,
+                                int64_t spin_ns, int64_t slice_ns) {
+  const Turn turn(*this, ANSWERS);
+  expect_open(flight);
   expect(sums, "sums_TH", 0, flight.num_tokens);
   Verdict failed;
   const auto missing = [&] {
@@ -178,8 +186,8 @@ Verdict Member::combine_receive(Flight& flight, const Array& sums, const Array& 
     int number = 0;
     for (const Flight::Part& part : flight.parts) {
       const Outcome outcome = answer_of(part);
-      if (outcome == Outcome::NOT_YET) ++number;
-      if (outcome == Outcome::DONE || outcome == Outcome::NOT_YET || partial) continue;
+      if (outcome == Outcome::NOT_YET && whole != Whole::PUNCTUAL) ++number;
+      if (outcome == Outcome::DONE || outcome == Outcome::NOT_YET || whole != Whole::ALL) continue;
       failed = {outcome, part.rank};
       return 0;
     }
@@ -196,6 +204,30 @@ Verdict Member::combine_receive(Flight& flight, const Array& sums, const Array& 
   add_answers(flight, sums);
   flight.let_go();
   return {};
+}
+
+int Member::await_work() {
+  const Turn turn(*this, WORK);
+  // Who was cut off since is told by whoever takes.
+  const auto missing = [&] {
+    for (const PeerPointer& peer : peers_) {
+      if (peer && peer->life.load() == Life::CUT_OFF && !peer->told) return 0;
+    }
+    return int(!has_any_work());
+  };
+  return sleep_in_loop(arena_->bell(WORK), missing);
+}
+
+int Member::await_answers(const Flight& flight) {
+  const Turn turn(*this, ANSWERS);
+  expect_open(flight);
+  const auto missing = [&] {
+    int number = 0;
+    for (const Flight::Part& part : flight.parts) number += answer_of(part) == Outcome::NOT_YET;
+    return number;
+  };
+  look_alive();
+  return sleep_in_loop(arena_->bell(ANSWERS), missing);
 }
 
 void Member::drop(Flight& flight) {

@@ -43,13 +43,14 @@ void write_int8(const float* numbers, long hidden, int32_t* sums, char* to, long
   kernels().to_int8(numbers, hidden, kGroup, packed.codes, packed.scales, sums);
 }
 
-void add_bf16(const char* row, long hidden, bool first, float* sum) {
+template <class T>
+void add_bf16(const char* row, long hidden, bool first, T* sum) {
   const auto* bits = reinterpret_cast<const uint16_t*>(row);
   for (long j = 0; j < hidden; ++j) {
     const uint32_t wide = uint32_t{bits[j]} << 16;
     float value;
     std::memcpy(&value, &wide, sizeof value);
-    sum[j] = (first ? 0.0f : sum[j]) + value;
+    sum[j] = (first ? T{0} : sum[j]) + T{value};
   }
 }
 
@@ -117,13 +118,16 @@ void RowSource::write(long row, char* to) const {
   }
 }
 
-void sum_rows(RowFormat format, const std::vector<const char*>& rows, long hidden, void* sum) {
+void sum_rows(RowFormat format, const std::vector<const char*>& rows, long hidden, bool wide,
+              void* sum) {
   if (format == RowFormat::INT8) return sum_int8(rows, hidden, static_cast<float*>(sum));
-  if (rows.empty()) std::memset(sum, 0, size_t(hidden) * (format == RowFormat::FP64 ? 8 : 4));
+  if (rows.empty()) std::memset(sum, 0, size_t(hidden) * (wide ? 8 : 4));
   bool first = true;
   for (const char* row : rows) {
     if (format == RowFormat::FP64) {
       add_plain(row, hidden, first, static_cast<double*>(sum));
+    } else if (format == RowFormat::BF16 && wide) {
+      add_bf16(row, hidden, first, static_cast<double*>(sum));
     } else if (format == RowFormat::BF16) {
       add_bf16(row, hidden, first, static_cast<float*>(sum));
     } else {

@@ -27,6 +27,8 @@ class RowSource {
 };
 
 // The sum of rows as they travelled, in their order and from zero, float64 for fp64, else float32.
-void sum_rows(RowFormat format, const std::vector<const char*>& rows, long hidden, void* sum);
+// wide: bf16 adds up in float64 as well, which is exact for all that it can hold side by side.
+void sum_rows(RowFormat format, const std::vector<const char*>& rows, long hidden, bool wide,
+              void* sum);
 
 }  // namespace perfuse::a2a

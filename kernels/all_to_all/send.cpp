@@ -150,7 +150,7 @@ Flight* Member::dispatch_send(const Array& owners, const Columns& columns, const
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   for (const Flight::Part& part : flight->parts) {
-    if (part.peer) ring(part.peer->arena->bell(WORK));
+    if (part.peer) ring(part.peer->arena->bell(WORK), part.peer->pipe.number());
   }
   return flight.release();
 }
@@ -186,7 +186,7 @@ Verdict Member::combine_send(long source, uint64_t epoch, uint64_t round, const 
   control.status.store(uint32_t(status), std::memory_order_relaxed);
   control.round.store(round_word(epoch_, round), std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  ring(peer.arena->bell(ANSWERS));
+  ring(peer.arena->bell(ANSWERS), peer.pipe.number());
   return {Outcome::DONE, source};
 }
 

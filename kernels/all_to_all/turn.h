@@ -38,7 +38,7 @@ class Member::Change {
   explicit Change(Member& member) : member_(member) {
     member.changes_.fetch_add(1);
     for (const Side side : {WORK, ANSWERS}) {
-      ring_always(member.arena_->bell(side));
+      ring_always(member.arena_->bell(side), member.pipe_.number());
       member.sides_[side].lock();
     }
   }
