@@ -12,6 +12,8 @@ from typing import Any
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from workers.experts.exchange import CombineSide, DispatchSide
+from workers.experts.near import NearCombine, NearDispatch
+from workers.experts.ranks import RankedNodes, Ranks
 from workers.hardware.hardware import Hardware
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
@@ -34,6 +36,7 @@ class Node:
 
     members     which incarnation of each node lives; others than this one join later
     numerics    of the model: how its rows travel, what they cost, and how sums of them merge
+    ranked      those whose experts' tokens cross shared memory; None: they go as messages
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
     """
@@ -55,6 +58,7 @@ class Node:
         numerics: Numerics,
         compute_thread: Executor | None = None,
         aside: Aside | None = None,
+        ranked: RankedNodes | None = None,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
@@ -76,6 +80,11 @@ class Node:
             self.failed,
             numerics,
         )
+        self.ranks: Ranks | None = None
+        if ranked is not None and name in ranked.nodes:
+            self.ranks = Ranks.made(ranked, name, epoch, clock, self.failed)
+        if self.ranks is not None:
+            self.ranks.follow(members)
         members.join(Member(name, epoch, link))
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
@@ -117,11 +126,17 @@ class Node:
 
     def dispatch_side(self, worker: str) -> DispatchSide:
         """The exchange as a chip of this node has it: rows out, sums in."""
-        return DispatchSide(self.port(worker), self.clock, self.numerics)
+        port = self.port(worker)
+        if self.ranks is not None:
+            return NearDispatch(port, self.clock, self.numerics, self.ranks)
+        return DispatchSide(port, self.clock, self.numerics)
 
     def combine_side(self, worker: str) -> CombineSide:
         """The exchange as an expert shard of this node has it: rows in, sums out."""
-        return CombineSide(self.port(worker), self.mailbox(queue=f"dispatches of {worker}"))
+        port, waiting = self.port(worker), self.mailbox(queue=f"dispatches of {worker}")
+        if self.ranks is not None:
+            return NearCombine(port, waiting, self.ranks)
+        return CombineSide(port, waiting)
 
     def mailbox(self, capacity: int | None = None, *, queue: str = "") -> Mailbox[Any]:
         """A queue between tasks of this node that keeps emulated time.
@@ -144,3 +159,5 @@ class Node:
                 continue  # its end is what was wanted; a failure was reported by `_ended`
             finally:
                 self._tasks.pop(key, None)
+        if self.ranks is not None:
+            self.ranks.close()

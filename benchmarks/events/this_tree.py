@@ -11,8 +11,9 @@ from cluster.worlds.virtual import little_garbage
 from configs.schema import load_device, load_link
 from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
-from workers.experts.exchange import Dispatched, Tokens
+from workers.experts.exchange import Dispatched
 from workers.experts.routing import RoutingTable
+from workers.experts.tokens import Tokens
 from workers.hardware.work import Work
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk

@@ -27,3 +27,4 @@ class StandingFaults:
             if name not in self._faults:
                 put(self._endpoint, name, fault, self._directory, self._rng)
                 self._faults[name] = fault
+        self._endpoint.has_faults = bool(self._faults)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.ranked import ranked_nodes
 from configs.certificates import read_certificates
 from configs.schema import ClusterSection
 from configs.schema.wires import LOOPBACK, Wire
+from workers.experts.ranks import RankedNodes
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
@@ -49,6 +52,10 @@ class Host(Protocol):
 
     def trace(self, node: str) -> Trace: ...
 
+    def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
+        """The nodes whose tokens for experts cross shared memory; None: they go as messages."""
+        ...
+
     def stands(self) -> None:
         """A node has all that it will keep."""
         ...
@@ -83,6 +90,9 @@ class VirtualHost:
     def trace(self, node: str) -> Trace:
         return self.whole_trace
 
+    def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
+        return None  # what is exact is told of
+
     def stands(self) -> None:
         """Whoever runs the world looks after its garbage."""
 
@@ -112,6 +122,9 @@ class LiveHost:
 
     def trace(self, node: str) -> Trace:
         return Trace()
+
+    def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
+        return None
 
     def stands(self) -> None:
         self._garbage.begin()
@@ -169,6 +182,13 @@ class WireHost(LiveHost):
             name: self._wire(name, node) for name in sorted(set(wire_to.values()))
         }
         return Mail(SeveralWires(node, wires, wire_to.__getitem__), Frames())
+
+    def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
+        sizes = ranked_nodes(blueprint)
+        if sizes is None:
+            return None
+        nodes, geometry = sizes
+        return RankedNodes(nodes, geometry, self._ground.token.encode())
 
     def _wire(self, name: Wire, node: str) -> Transport:
         # Only here: a world in one process need not load any, and UCX may not be installed.

@@ -73,6 +73,7 @@ class Seat:
             numerics=numerics_of(section.precision, blueprint.model.hidden, section.rows),
             compute_thread=host.thread,
             aside=host.aside,
+            ranked=host.ranked(blueprint),
         )
         self.crew: Crew | None = None
 
@@ -93,7 +94,8 @@ class Seat:
         endpoint = self.node.endpoint
         endpoint.incoming.hold()
         address = await self.mail.start(endpoint.receive, endpoint.peer_died)
-        return Member(self.node.name, self.node.epoch, self.plan.link, address)
+        ranks = "" if self.node.ranks is None else self.node.ranks.address
+        return Member(self.node.name, self.node.epoch, self.plan.link, address, ranks)
 
     async def build(self) -> None:
         """Load what the node's workers need."""
@@ -144,9 +146,14 @@ class Seat:
         return self._watchdog.stop()
 
     async def activity(self) -> dict[str, int]:
-        """What this node is busy with now: tasks of its event loop, and calls without an answer."""
-        calls = self.node.endpoint.outgoing.in_flight()
-        return {"tasks": len(asyncio.all_tasks()), "calls": calls}
+        """What this node is busy with now: tasks of its event loop, and calls without an answer.
+        And how many dispatches it has sent so far that needed no message.
+        """
+        calls, ranks = self.node.endpoint.outgoing.in_flight(), self.node.ranks
+        if ranks is None:
+            return {"tasks": len(asyncio.all_tasks()), "calls": calls, "near": 0}
+        calls += ranks.num_open
+        return {"tasks": len(asyncio.all_tasks()), "calls": calls, "near": ranks.num_sent}
 
     async def held(self) -> dict[str, int]:
         return await self._standing.gateway.held_everywhere()

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from configs.schema.device import DeviceSpec, Sharing, TierSpec
 from configs.schema.link import LinkSpec
+from workers.experts.ranks import RankedNodes
 from workers.host.clock.live import LiveClock
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
@@ -84,6 +85,7 @@ class Bench:
         seed: int = 0,
         numerics: Numerics = EXACT_NUMERICS,
         clock: VirtualClock | LiveClock | None = None,
+        ranked: RankedNodes | None = None,
     ) -> None:
         self.directory = dict(directory or {name: name for name in names})
         self.clock, self.trace = clock or VirtualClock(), Trace(hashed=True)
@@ -94,6 +96,7 @@ class Bench:
         self.failures: list[tuple[str, BaseException]] = []
         self._links, self._device = dict(links or {}), device or make_device()
         self._through_frames, self._seed, self._numerics = through_frames, seed, numerics
+        self._ranked = ranked
         for name in dict.fromkeys(self.directory.values()):
             self._place(name, 1)
 
@@ -112,6 +115,7 @@ class Bench:
             rng=Rng(self._seed),
             trace=self.trace,
             numerics=self._numerics,
+            ranked=self._ranked,
             on_failure=lambda task, error: self.failures.append((task, error)),
         )
         return self.nodes[name]
@@ -130,7 +134,8 @@ class Bench:
         node = self.nodes[name]
         endpoint = node.endpoint
         address = await self.mails[name].start(endpoint.receive, endpoint.peer_died)
-        return Member(name, node.epoch, node.endpoint.link, address)
+        ranks = node.ranks.address if node.ranks is not None else ""
+        return Member(name, node.epoch, node.endpoint.link, address, ranks)
 
     async def _meet(self, name: str, members: Iterable[Member]) -> None:
         others = [member for member in members if member.node != name]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from workers.chip.scheduler import Item
 from workers.errors import NotFinite, PerfuseError
-from workers.experts.exchange import Missing, Tokens, request_number
 from workers.experts.routing import NOBODY
+from workers.experts.tokens import Missing, Tokens, request_number
 from workers.model.base import StepLayout, StepSequence
 from workers.model.program import Experts
 

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 from workers.chip.batch import Batch
 from workers.errors import PerfuseError
-from workers.experts.exchange import DispatchHandle, DispatchSide
+from workers.experts.exchange import Away as Dispatched
+from workers.experts.exchange import DispatchSide
 from workers.experts.routing import RoutingTable
 from workers.model.program import Compute, Experts, Program, Reduce, Rows, SendNext, Sums
 from workers.node import Node
@@ -164,7 +165,7 @@ class _AtExperts:
     """A batch's tokens, dispatched."""
 
     exchange: DispatchSide
-    handle: DispatchHandle
+    handle: Dispatched
     batch: Batch
     spent: Spent
 

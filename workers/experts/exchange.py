@@ -14,11 +14,10 @@ not answer is missed by its own tokens alone: they are named, and all others hav
 way.
 """
 
-import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,68 +25,30 @@ from numpy.typing import NDArray
 from workers.errors import PerfuseError
 from workers.experts.routing import RoutingTable
 from workers.experts.spread import Spread, merge
+from workers.experts.tokens import Combined, Missing, Tokens
 from workers.host.clock.base import Clock
 from workers.host.mailbox import Mailbox
 from workers.model.numerics import Numerics
-from workers.model.program import Rows, Sums
+from workers.model.program import Sums
 from workers.wire.calls import Handled, Pending
 from workers.wire.kinds.experts import Combine, Dispatch
 from workers.wire.message import Message
 from workers.wire.port import Port
 
-# Of which a chip's steps may have the numbers at hand: more than run at once on several.
-REQUESTS_MAX = 4_096
 NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
 
 
-@lru_cache(REQUESTS_MAX)
-def request_number(request_id: str) -> int:
-    """A request's identity in token columns: 64 bits that are the same in every process. Every step
-    asks for those of its sequences.
-    """
-    return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8).digest(), "little")
+class Away(Protocol):
+    """Tokens that are away."""
 
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """T tokens of one layer that want experts.
-
-    request_id    the user's request that the batch is traced under
-    requests_T    number of each row's request (`request_number`)
-    positions_T   its position in the stream
-    hidden_TH     rows, [T, ...] as the model has them
-    experts_TK, weights_TK   the gate's choice; an expert NOBODY is not asked
-    """
-
-    layer: int
-    request_id: str
-    requests_T: NDArray[np.uint64]
-    positions_T: NDArray[np.int64]
-    hidden_TH: Rows
-    experts_TK: NDArray[np.int32]
-    weights_TK: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Rows of a dispatch that lack one shard's contribution, and why."""
-
-    shard: str
-    rows: NDArray[np.intp]
-    error: PerfuseError
-
-
-@dataclass(frozen=True, slots=True)
-class Combined:
-    """Merged sums of all rows; those of rows that are missing something are not whole."""
-
-    sums_TH: Sums
-    missing: tuple[Missing, ...]
+    def abandon(self) -> None:
+        """Nobody will receive these."""
+        ...
 
 
 @dataclass(slots=True)
 class DispatchHandle:
-    """Tokens that are away: which rows went to which shard, and which could not be sent."""
+    """Which rows went to which shard, and which could not be sent."""
 
     sums_TH: Sums
     shards: list[str] = field(default_factory=list)
@@ -101,8 +62,11 @@ class DispatchHandle:
             pending.abandon()
 
 
-# One dispatch that reached a shard.
-Dispatched = Message[Dispatch]
+class Dispatched(Protocol):
+    """One dispatch that reached a shard."""
+
+    @property
+    def content(self) -> Dispatch: ...
 
 
 class DispatchSide:
@@ -117,7 +81,7 @@ class DispatchSide:
         table: RoutingTable,
         timeout_ns: int,
         lost: Mapping[str, PerfuseError] = NONE_LOST,
-    ) -> DispatchHandle:
+    ) -> Away:
         """Send each token once to each shard that holds one of its experts.
 
         lost   shards that are not asked: their tokens are missing at once
@@ -178,10 +142,11 @@ class DispatchSide:
             raise
         return pending
 
-    async def combine_receive(self, handle: DispatchHandle) -> Combined:
+    async def combine_receive(self, handle: Away) -> Combined:
         """All partial sums, merged, and the rows that lack one: what a shard does not answer in
         time, or answers with an error, is missing, and raises nothing.
         """
+        assert isinstance(handle, DispatchHandle), "another side's"
         try:
             await self._port.settled(handle.pending)
         except BaseException:
@@ -209,7 +174,7 @@ class CombineSide:
         self._port, self._waiting = port, waiting
         port.on(Dispatch, self._arrived)
 
-    def _arrived(self, message: Dispatched) -> Handled:
+    def _arrived(self, message: Message[Dispatch]) -> Handled:
         self._waiting.put(message)
         return Handled.LATER
 
@@ -223,9 +188,17 @@ class CombineSide:
     async def combine_send(self, batch: Sequence[Dispatched], sums: Sequence[Sums]) -> None:
         """Answer each dispatch with its partial sums [t, H], as they travel."""
         for dispatched, sums_TH in zip(batch, sums, strict=True):
-            self._port.reply(dispatched, Combine(sums_TH))
+            self._answer(dispatched, sums_TH)
+
+    def _answer(self, dispatched: Dispatched, sums_TH: Sums) -> None:
+        assert isinstance(dispatched, Message), "another side's"
+        self._port.reply(dispatched, Combine(sums_TH))
 
     async def refuse(self, batch: Sequence[Dispatched], error: Exception) -> None:
         """No sums will come: whoever waits for them hears why."""
         for dispatched in batch:
-            self._port.refuse(dispatched, error)
+            self._refuse(dispatched, error)
+
+    def _refuse(self, dispatched: Dispatched, error: Exception) -> None:
+        assert isinstance(dispatched, Message), "another side's"
+        self._port.refuse(dispatched, error)

@@ -7,7 +7,7 @@ which add modulo 2^64, would be another class.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,17 @@ def numerics_of(precision: Precision, hidden: int, row: WireKind | None = None) 
     arithmetic, and sums in bf16, as DeepEP does (rows in one byte with scales, sums in bf16).
     """
     return EXACT_NUMERICS if precision.exact else Real(row or precision.arithmetic, "bf16", hidden)
+
+
+def wire_formats(
+    precision: Precision, row: WireKind | None = None
+) -> tuple[WireKind, WireKind | Literal["fp64"]]:
+    """What rows and sums of these numerics are, as an all-to-all writes them: exact mode's sums are
+    float64.
+    """
+    if precision.exact:
+        return "fp32", "fp64"
+    return row or precision.arithmetic, "bf16"
 
 
 def total(numerics: Numerics, partials: Sequence[Sums]) -> Sums:

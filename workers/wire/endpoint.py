@@ -76,6 +76,7 @@ class Endpoint:
             Taken: lambda peer, n: peer.remembered.taken(n.message_id),
         }
         self.rules: dict[str, Rule] = {}
+        self.has_faults = False  # whether any link of the cluster has: only messages meet them
         self.num_dropped = 0
         members.on_join.append(self._peer_joined)
         members.on_leave.append(self._peer_left)

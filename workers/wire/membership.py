@@ -17,12 +17,14 @@ class Member:
     """One incarnation of a node.
 
     link      its way into the network        address   where its wire is reached
+    ranks     where its rank of an all-to-all in shared memory is reached, if it has one
     """
 
     node: str
     epoch: int
     link: LinkSpec
     address: str = ""
+    ranks: str = ""
 
 
 class Membership:

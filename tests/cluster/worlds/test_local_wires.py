@@ -12,7 +12,7 @@ import pytest
 
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.local import local_world
+from cluster.worlds.local import LocalWorld, local_world
 from configs.schema import load_scenario
 from tests.certificates import cluster_folder, made_apart, unchecked
 from tests.workers.wire.transport.wires import NEEDS_SHM, NEEDS_UCX
@@ -43,6 +43,13 @@ def blueprint(transport: str) -> Blueprint:
     return Blueprint.draw(load_scenario("demo", {**REAL, **chosen}))
 
 
+def num_near(world: LocalWorld) -> int:
+    """Dispatches to experts so far that crossed memory without a message."""
+    activity = world.ask_all("activity")
+    assert not any(one["calls"] for one in activity.values())
+    return sum(one["near"] for one in activity.values())
+
+
 @cache
 def tokens_by(transport: str) -> dict[str, list[int]]:
     """Request -> its tokens, from a cluster that stands for this alone."""
@@ -50,6 +57,7 @@ def tokens_by(transport: str) -> dict[str, list[int]]:
     with local_world(drawn) as world:
         answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
         assert not any(world.ask_all("failures").values())
+        assert bool(num_near(world)) == (transport == "shm"), "experts' tokens need no messages"
         for pid in world.ask_all("pid").values():
             paths = [mapped.path for mapped in psutil.Process(pid).memory_maps()]
             for wire, name in MAPPED.items():  # the one moves the frames, in every process
@@ -72,12 +80,14 @@ def test_a_chip_that_is_killed_is_noticed_and_comes_back(transport: str) -> None
     drawn = blueprint(transport)
     with local_world(drawn) as world:
         workload = build_workload(drawn.scenario, drawn.model.vocab)
-        chip = "decode-0"
-        world.kill(chip)
-        world.revive(chip)
+        for victim in ("decode-0", "experts-1"):
+            world.kill(victim)
+            world.revive(victim)
         answers = world.run(workload, lambda answer: None)
         assert not any(answer.error for answer in answers)
         assert not any(world.ask_all("failures").values())
+        activity = world.ask_all("activity")
+        assert bool(activity["decode-0"]["near"]) == (transport == "shm")
 
 
 @NEEDS_SHM
@@ -85,7 +95,8 @@ def test_each_group_may_name_its_own() -> None:
     """Experts and chips share memory; whoever speaks with the gateway does it by gRPC."""
     groups = dict.fromkeys(("prefill", "decode", "experts"), "shm")
     changes = {f"cluster.nodes.{group}.transport": wire for group, wire in groups.items()}
-    drawn = Blueprint.draw(load_scenario("demo", {**REAL, **changes}))
+    rest = {"cluster.transport": "grpc"}
+    drawn = Blueprint.draw(load_scenario("demo", {**REAL, **rest, **changes}))
     with local_world(drawn) as world:
         answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
         assert not any(world.ask_all("failures").values())

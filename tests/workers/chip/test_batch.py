@@ -8,8 +8,8 @@ from workers.chip.batch import Batch, micro_batches
 from workers.chip.scheduler import Item
 from workers.chip.sequence import Sequence
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
-from workers.experts.exchange import Missing, request_number
 from workers.experts.routing import NOBODY
+from workers.experts.tokens import Missing, request_number
 from workers.model.program import Experts
 
 COUNTS = st.lists(st.integers(1, 40), min_size=1, max_size=12)

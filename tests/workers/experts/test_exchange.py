@@ -19,8 +19,8 @@ from tests.workers.experts.toy import (
     tokens,
 )
 from tests.workers.wire.calls import Each, assert_idle
-from workers.experts.exchange import Tokens
 from workers.experts.expert_shard import ExpertShard
+from workers.experts.tokens import Tokens
 from workers.hardware.work import Work
 from workers.model.numerics import Places
 from workers.wire.rules import Drop, Duplicate, Pass, Verdict

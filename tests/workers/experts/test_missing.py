@@ -13,7 +13,7 @@ from tests.workers.experts.toy import (
 )
 from tests.workers.wire.calls import Each, assert_idle
 from workers.errors import DeadlineExceeded, PeerDead
-from workers.experts.exchange import Combined, Tokens
+from workers.experts.tokens import Combined, Tokens
 from workers.wire.rules import Drop, Pass
 
 

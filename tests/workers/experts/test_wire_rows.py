@@ -11,8 +11,8 @@ from kernels.numbers import from_bf16, to_bf16
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.experts.toy import HIDDEN, NUM_EXPERTS, Experts, table, tokens
 from workers.errors import PerfuseError
-from workers.experts.exchange import Combined, Missing
 from workers.experts.expert_shard import ExpertShard
+from workers.experts.tokens import Combined, Missing
 from workers.model.numerics import Numerics, numerics_of
 
 OWNER = [0, 1] * (NUM_EXPERTS // 2)

@@ -1,12 +1,15 @@
 """A toy layer of experts on shards of a bench, and chips that ask them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.workers.bench import Bench
-from workers.experts.exchange import Combined, DispatchHandle, DispatchSide, Tokens, request_number
+from workers.experts.exchange import Away, DispatchHandle, DispatchSide
 from workers.experts.expert_shard import ExpertShard
 from workers.experts.routing import RoutingTable
+from workers.experts.tokens import Combined, Tokens, request_number
 from workers.hardware.work import Work
 
 HIDDEN, NUM_EXPERTS = 6, 8
@@ -51,10 +54,12 @@ def tokens(seed: int, num_tokens: int, top_k: int, layer: int = 0) -> Tokens:
     )
 
 
-def cluster(owner: list[int], chips: tuple[str, ...] = ("chip",)) -> tuple[Bench, dict]:
-    """Chips, and as many shards as `owner` (expert -> shard) names."""
+def cluster(
+    owner: list[int], chips: tuple[str, ...] = ("chip",), **options: Any
+) -> tuple[Bench, dict]:
+    """Chips, and as many shards as `owner` (expert -> shard) names; options are the bench's."""
     shards = tuple(f"shard-{i}" for i in range(max(owner) + 1))
-    bench = Bench(*chips, *shards)
+    bench = Bench(*chips, *shards, **options)
     models: dict[str, Experts] = {}
     for index, shard in enumerate(shards):
         models[shard] = Experts(tuple(e for e, s in enumerate(owner) if s == index))
@@ -76,9 +81,11 @@ class Side:
         self.table = table(owner)
 
     async def dispatch_send(self, batch: Tokens, timeout_ns: int) -> DispatchHandle:
-        return await self.exchange.dispatch_send(batch, self.table, timeout_ns)
+        handle = await self.exchange.dispatch_send(batch, self.table, timeout_ns)
+        assert isinstance(handle, DispatchHandle)
+        return handle
 
-    async def combine(self, handle: DispatchHandle) -> Combined:
+    async def combine(self, handle: Away) -> Combined:
         return await self.exchange.combine_receive(handle)
 
     async def combine_receive(self, handle: DispatchHandle) -> NDArray:

@@ -1,0 +1,188 @@
+"""The exchange between processes that share memory, where links cost nothing (`Ranks`).
+
+It takes what it can: tokens whose shards all have ranks and live, no more of them than an arena
+holds, while no fault stands that messages would have to meet. All else goes as messages.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.all_to_all import Arrived, Handle, RankCutOff, RankDead, RankLate, RankLost
+from kernels.all_to_all import Tokens as RankTokens
+from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
+from workers.experts.exchange import NONE_LOST, Away, CombineSide, Dispatched, DispatchSide
+from workers.experts.ranks import Ranks
+from workers.experts.routing import NOBODY, RoutingTable
+from workers.experts.tokens import Combined, Missing, Tokens
+from workers.host.clock.base import Clock
+from workers.host.mailbox import Mailbox
+from workers.model.numerics import Numerics
+from workers.model.program import Sums
+from workers.wire.kinds.experts import Dispatch
+from workers.wire.port import Port
+
+
+@dataclass(slots=True)
+class NearHandle:
+    """Tokens that are away. `shards`: by rank."""
+
+    ranks: Ranks
+    handle: Handle
+    shards: Mapping[int, str]
+    deadline_ns: int
+    sums_TH: Sums
+    is_open: bool = True
+
+    def abandon(self) -> None:
+        """Nobody will receive these."""
+        if self.is_open:
+            self.is_open = False
+            self.ranks.drop(self.handle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Owners:
+    """A table as ranks see it: each expert's rank, nobody's at the end."""
+
+    owners_E: NDArray[np.int32]
+    shards: Mapping[int, str]
+
+
+class NearDispatch(DispatchSide):
+    """The chip's half. Sums merge in the order of the table's shards, as those of messages do."""
+
+    def __init__(self, port: Port, clock: Clock, numerics: Numerics, ranks: Ranks) -> None:
+        super().__init__(port, clock, numerics)
+        self._ranks, self._endpoint = ranks, port.endpoint
+        self._known: tuple[RoutingTable, int, _Owners | None] | None = None
+
+    async def dispatch_send(
+        self,
+        tokens: Tokens,
+        table: RoutingTable,
+        timeout_ns: int,
+        lost: Mapping[str, PerfuseError] = NONE_LOST,
+    ) -> Away:
+        near = None if lost else self._sent(tokens, table, timeout_ns)
+        if near is not None:
+            return near
+        return await super().dispatch_send(tokens, table, timeout_ns, lost)
+
+    async def combine_receive(self, handle: Away) -> Combined:
+        if not isinstance(handle, NearHandle):
+            return await super().combine_receive(handle)
+        try:
+            combined = await self._ranks.answers(handle.handle, handle.deadline_ns, handle.sums_TH)
+        except BaseException:
+            handle.abandon()
+            raise
+        handle.is_open = False
+        missing = tuple(
+            Missing(shard, one.tokens.astype(np.intp), _error(shard, one.error))
+            for one in combined.missing
+            for shard in (handle.shards[one.rank],)
+        )
+        return Combined(combined.sums_TH, missing)
+
+    def _sent(self, tokens: Tokens, table: RoutingTable, timeout_ns: int) -> NearHandle | None:
+        owners = self._owners(table)
+        if (
+            owners is None
+            or self._endpoint.has_faults
+            or len(tokens.positions_T) > self._ranks.capacity
+        ):
+            return None
+        columns = RankTokens(
+            tokens.requests_T,
+            tokens.positions_T,
+            tokens.experts_TK,
+            tokens.weights_TK,
+            tokens.hidden_TH,  # rounded as they are written
+        )
+        sent = self._ranks.dispatch(columns, owners.owners_E, tokens.layer)
+        if sent is None:
+            return None
+        deadline_ns, sums_TH = self._clock.now() + timeout_ns, self._numerics.zero(tokens.hidden_TH)
+        return NearHandle(self._ranks, sent, owners.shards, deadline_ns, sums_TH)
+
+    def _owners(self, table: RoutingTable) -> _Owners | None:
+        """None where not all of its shards can be sent to."""
+        known = self._known
+        if known is None or known[0] is not table or known[1] != self._ranks.num_changes:
+            known = self._known = table, self._ranks.num_changes, self._owners_of(table)
+        return known[2]
+
+    def _owners_of(self, table: RoutingTable) -> _Owners | None:
+        ranks: list[int] = []
+        for shard in table.shards:
+            node = self._endpoint.members.node_of(shard)
+            rank = None if node is None else self._ranks.rank_of(node)
+            if rank is None:
+                return None
+            ranks.append(rank)
+        if sorted(set(ranks)) != ranks:  # sums would merge in another order
+            return None
+        owners_E = np.array([*ranks, NOBODY], np.int32)[table.owners_E]
+        return _Owners(owners_E, dict(zip(ranks, table.shards, strict=True)))
+
+
+def _error(shard: str, lost: RankLost) -> PerfuseError:
+    """As messages would tell it."""
+    if isinstance(lost, RankDead | RankCutOff):
+        return PeerDead(f"{shard} is gone: {lost}")
+    if isinstance(lost, RankLate):
+        return DeadlineExceeded(f"{shard} did not answer a dispatch in time")
+    return PerfuseError(f"{shard} refused a dispatch: its node tells why")
+
+
+@dataclass(frozen=True, slots=True)
+class NearDispatched:
+    """A dispatch that reached a shard, where it lies."""
+
+    content: Dispatch
+    arrived: Arrived
+
+
+class NearCombine(CombineSide):
+    """The shard's half: what came by either way waits in one queue."""
+
+    def __init__(self, port: Port, waiting: Mailbox[Dispatched], ranks: Ranks) -> None:
+        super().__init__(port, waiting)
+        self._ranks = ranks
+        ranks.on_work(self._fill)
+
+    async def dispatch_receive(self) -> list[Dispatched]:
+        self._fill()
+        return await super().dispatch_receive()
+
+    def _fill(self) -> None:
+        """Take what is there, or be rung. Whoever rings may have sent what was taken before: who is
+        rung for nothing asks again.
+        """
+        if self.backlog():
+            self._take()
+        while not self.backlog() and not self._ranks.await_work():
+            self._take()
+
+    def _answer(self, dispatched: Dispatched, sums_TH: Sums) -> None:
+        if isinstance(dispatched, NearDispatched):
+            self._ranks.answer(dispatched.arrived, sums_TH)
+        else:
+            super()._answer(dispatched, sums_TH)
+
+    def _refuse(self, dispatched: Dispatched, error: Exception) -> None:
+        if isinstance(dispatched, NearDispatched):
+            self._ranks.answer(dispatched.arrived, None)
+        else:
+            super()._refuse(dispatched, error)
+
+    def _take(self) -> None:
+        for arrived in self._ranks.take():
+            content = Dispatch(
+                arrived.tag, arrived.requests, arrived.positions, arrived.experts, arrived.weights,
+                arrived.rows[:, : self._ranks.row_width],
+            )  # fmt: skip
+            self._waiting.put(NearDispatched(content, arrived))
