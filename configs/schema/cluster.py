@@ -68,9 +68,9 @@ class ClusterSection(Section):
     dilation   wall time for one unit of emulated time in a live world: at 1000 a 2 us link takes
                2 ms
     transport  how frames move between processes: "grpc", "ucx", "shm" (memory that processes of
-               one machine share), or "auto", which takes the first that can be had of "shm", "ucx"
-               and "grpc"; within one process there is only "memory". Two nodes whose groups name
-               different ones take the one that reaches further
+               one machine share), or "auto", which is meant where it is left out: the first that
+               can be had of "shm", "ucx" and "grpc"; within one process there is only "memory". Two
+               nodes whose groups name different ones take the one that reaches further
     certificates   folder that `perfuse certs` made: gRPC then goes over TCP, with TLS in which both
                sides show a certificate of the cluster; None: over unix sockets in a private folder
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
@@ -100,7 +100,8 @@ class ClusterSection(Section):
         """The transport, chosen or by default; within one process it can only be memory."""
         if self.world != "local":
             return "memory"
-        return self._fastest() if self.transport == "auto" else self.transport or "grpc"
+        chosen = self.transport or "auto"
+        return self._fastest() if chosen == "auto" else chosen
 
     def wires_of(self, node: str) -> dict[str, Wire]:
         """Each other node -> the wire that joins them in a live world of processes, the same seen

@@ -213,7 +213,7 @@ def test_one_scenario_runs_in_every_world() -> None:
     """A transport chosen for the live worlds does not stand in the way of the virtual one."""
     chosen = {"cluster.transport": "grpc"}
     assert load_scenario("demo", chosen).cluster.frames_by == "memory"
-    assert load_scenario("demo", {"cluster.world": "local"}).cluster.frames_by == "grpc"
+    assert load_scenario("demo", {"cluster.world": "local", **chosen}).cluster.frames_by == "grpc"
 
 
 def test_a_scenario_is_frozen() -> None:

@@ -49,9 +49,9 @@ def test_auto_takes_the_fastest_that_is_there(monkeypatch: pytest.MonkeyPatch) -
     assert load_scenario("demo", {"cluster.transport": "auto"}).cluster.frames_by == "memory"
 
 
-def test_grpc_is_what_nobody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_chooses_none_has_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, NATIVE, "ucxx")
-    assert load_scenario("demo", {"cluster.world": "local"}).cluster.frames_by == "grpc"
+    assert load_scenario("demo", {"cluster.world": "local"}).cluster.frames_by == "shm"
 
 
 MIXED = {
