@@ -55,27 +55,22 @@ def overrun_row(answers: Sequence[Answer], lateness: Sequence[tuple[str, int]]) 
     )
 
 
-def main() -> int:
-    parser = arguments("The demo scenario in the local world beside the virtual one.")
-    parser.add_argument("--dilation", type=float, help="instead of the scenario's")
-    options = parser.parse_args()
-    changes = {} if options.dilation is None else {"cluster.dilation": options.dilation}
-    blueprint = Blueprint.draw(demo(NUM_REQUESTS, {**LOCAL, **changes}))
-    virtual = run_in_virtual(
-        Blueprint.draw(demo(NUM_REQUESTS)), questions(blueprint), "virtual world"
-    ).answers
-    answers, lateness = run_live(blueprint)
+def in_virtual() -> list[Answer]:
+    """What the demo's users see where time is exact."""
+    blueprint = Blueprint.draw(demo(NUM_REQUESTS))
+    return run_in_virtual(blueprint, questions(blueprint), "virtual world").answers
+
+
+def beside(
+    answers: Sequence[Answer],
+    lateness: Sequence[tuple[str, int]],
+    virtual: Sequence[Answer],
+    dilation: float,
+) -> list[Row]:
+    """A local run beside the virtual one."""
     live_us, virtual_us = summarise(answers), summarise(virtual)
-    wide_console().print(
-        comparison(
-            "demo in both worlds",
-            {"virtual": virtual_us, "local": live_us},
-            {"virtual": "projection", "local": "measured"},
-        )
-    )
     differing = sum(a.token_ids != b.token_ids for a, b in zip(answers, virtual, strict=True))
-    dilation = blueprint.scenario.cluster.dilation
-    rows = [
+    return [
         median_row("TTFT", live_us.ttft_us_p50, virtual_us.ttft_us_p50, dilation),
         median_row("TPOT", live_us.tpot_us_p50, virtual_us.tpot_us_p50, dilation),
         overrun_row(answers, lateness),
@@ -88,6 +83,24 @@ def main() -> int:
             "measured: token by token",
         ),
     ]
+
+
+def main() -> int:
+    parser = arguments("The demo scenario in the local world beside the virtual one.")
+    parser.add_argument("--dilation", type=float, help="instead of the scenario's")
+    options = parser.parse_args()
+    changes = {} if options.dilation is None else {"cluster.dilation": options.dilation}
+    blueprint = Blueprint.draw(demo(NUM_REQUESTS, {**LOCAL, **changes}))
+    virtual = in_virtual()
+    answers, lateness = run_live(blueprint)
+    wide_console().print(
+        comparison(
+            "demo in both worlds",
+            {"virtual": summarise(virtual), "local": summarise(answers)},
+            {"virtual": "projection", "local": "measured"},
+        )
+    )
+    rows = beside(answers, lateness, virtual, blueprint.scenario.cluster.dilation)
     return report(rows, options.json, "Local beside virtual")
 
 

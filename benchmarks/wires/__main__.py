@@ -5,12 +5,26 @@ how it is measured, is said where it is done.
 import sys
 
 from benchmarks.rows import arguments, report
-from benchmarks.wires import all_to_all, decode, faults, hidden, injected, network, round_trip
+from benchmarks.wires import (
+    all_to_all,
+    decode,
+    dilation,
+    faults,
+    hidden,
+    injected,
+    network,
+    round_trip,
+    tail,
+)
 
 
 def main() -> int:
-    parser = arguments("Round trips, all-to-all, decode, delays, hidden and faulty links.")
-    parts = (round_trip, all_to_all, decode, injected, network, hidden, faults)
+    parser = arguments(
+        "Round trips, all-to-all, decode, dilation, delays, hidden and faulty links."
+    )
+    parts = (
+        round_trip, all_to_all, tail, decode, dilation, injected, network, hidden, faults,
+    )  # fmt: skip
     chosen = parser.parse_args()
     rows = [row for part in parts for row in part.run()]
     return report(rows, chosen.json, "Wires")

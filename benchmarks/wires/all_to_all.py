@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MPI_PYTHON = ROOT / "build" / "wires" / "mpi" / "bin" / "python"
 # gloo and, on four ranks, MPICH take milliseconds a round: a part of the rounds says enough.
 SLOW_PART = 20
-BLOCK_TIMEOUT_S = 120
+BLOCK_TIMEOUT_S = 300
 ROUNDS, BLOCKS = 6000, 3
 
 
