@@ -1,5 +1,5 @@
-"""Eleven clusters that together have every role, both placements, pool and retrieval, faults,
-closed and open load, a line for KV room, and preemption for want of it."""
+"""Twelve clusters that together have every role, both placements, pool and retrieval, faults,
+closed and open load, links that are curves, a line for KV room, and preemption for want of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -48,6 +48,17 @@ SCENARIOS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             **closed(12),
             "cluster.nodes.experts.link": "ethernet-100g",
             "faults": [NARROW],
+        },
+    ),
+    "curved-links": (
+        "demo",
+        {
+            **PLAIN,
+            **closed(8),
+            **{
+                f"cluster.nodes.{group}.link": "ib-mooncake"
+                for group in ("prefill", "decode", "experts")
+            },
         },
     ),
     "chunked-prefill": (
