@@ -101,7 +101,7 @@ def build(library: Path = LIBRARY, extra: Sequence[str] = ()) -> Path:
         partial = library.with_name(f".{library.name}.{os.getpid()}.partial")
         try:
             link = [*compiler(), "-shared", "-pthread", *extra, "-o", str(partial)]
-            run([*link, *map(str, objects)])
+            run([*link, *map(str, objects), "-ldl"])
             partial.replace(library)
         finally:
             partial.unlink(missing_ok=True)

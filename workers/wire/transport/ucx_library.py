@@ -1,46 +1,16 @@
-"""The library, loaded so that nobody else notices; the only file that knows ucxx.
+"""The library ucxx, loaded so that nobody else notices; the only file that knows it.
 
-ucxx reads and writes environment variables when it is imported. What it needs is set for that
-moment alone, and all variables are put back: child processes and other libraries do not inherit
-them. Everything that shapes a context is given to it by name (`CONFIG`), so no `UCX_...` of the
-environment can bring in RDMA.
+ucxx reads and writes environment variables when it is imported, as UCX does, so it is imported as
+UCX's own libraries are (`kernels.native.ucx`). Everything that shapes a context is given to it by
+name (`CONFIG`), so no `UCX_...` of the environment can bring in RDMA.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-# Read once, when the library is loaded; whoever has set one keeps it.
-_WHILE_LOADING = {
-    "UCX_LOG_LEVEL": "fatal",  # what goes wrong reaches us as a status, and a peer's death is known
-    "UCX_WARN_UNUSED_ENV_VARS": "n",
-    "UCX_HANDLE_ERRORS": "none",  # no handlers for signals: faulthandler's and Ray's stay
-    "UCX_ERROR_SIGNALS": "",
-}
+from kernels.native.ucx import load, own_environment
 
-
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    for name, value in _WHILE_LOADING.items():
-        os.environ.setdefault(name, value)
-    try:
-        yield
-    finally:
-        for name in [name for name in os.environ if name not in before]:
-            del os.environ[name]
-        os.environ.update(before)
-
-
-with _own_environment():
-    # ucxx loads these itself only where librmm is installed too, which nothing here needs.
-    try:
-        import libucx
-    except ModuleNotFoundError:
-        pass  # a UCX of the system's
-    else:
-        libucx.load_library()
+with own_environment():
+    load()  # ucxx does so itself only where librmm is installed too, which nothing here needs
     from ucxx._lib.arr import Array
     from ucxx._lib.libucxx import (
         Feature,
