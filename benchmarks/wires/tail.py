@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.rows import Row, arguments, report
 from benchmarks.wires.all_to_all import launch
-from kernels.all_to_all.member import SPIN_NS
+from kernels.all_to_all.rank import SPIN_NS
 
 ROUNDS, RANKS = 100_000, 2
 STALL_NS = 10_000_000

@@ -1,4 +1,5 @@
-"""Tokens to the ranks that own their experts, and sums back, over memory that processes share.
+"""Tokens to the ranks that own their experts, and sums back, over memory that processes share, or
+over UCX (`UcxAllToAll`) where they share none.
 
     ranks = AllToAll(geometry, rank, secret)            # in each process
     ranks.attach(address)                               # of every other rank: its `address`
@@ -32,6 +33,7 @@ from kernels.all_to_all.geometry import Geometry
 from kernels.all_to_all.handle import Combined, Handle, Missing
 from kernels.all_to_all.member import AllToAll
 from kernels.all_to_all.tokens import Tokens
+from kernels.all_to_all.ucx import UcxAllToAll
 from kernels.all_to_all.watched import WatchedAllToAll
 
 __all__ = [
@@ -50,5 +52,6 @@ __all__ = [
     "RankRefused",
     "TimedOut",
     "Tokens",
+    "UcxAllToAll",
     "WatchedAllToAll",
 ]

@@ -17,7 +17,7 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kernels.all_to_all.errors import AttachRefused
@@ -36,7 +36,7 @@ _SIGNATURE_BYTES = 32
 _HEADER_BYTES = 512
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _ADDRESS = re.compile(r"a2a:(\d{1,4}):(\d{1,8}):(\d{1,10}):(\d{1,10})")
-_CPUS_MAX = 1024
+CPUS_MAX = 1024
 NO_PIPE = -1
 
 
@@ -54,26 +54,42 @@ class Identity:
     pipe: int = NO_PIPE
 
 
-def _sizes(geometry: Geometry) -> tuple[int, ...]:
+def sizes_of(geometry: Geometry) -> tuple[int, ...]:
     return (
         geometry.world, geometry.capacity, geometry.hidden, geometry.num_experts,
         geometry.experts_per_token, FORMATS.index(geometry.send), FORMATS.index(geometry.back),
     )  # fmt: skip
 
 
-def _sign(fields: bytes, secret: bytes) -> bytes:
+def sign(fields: bytes, secret: bytes) -> bytes:
     return hashlib.blake2b(
         fields, digest_size=_SIGNATURE_BYTES, key=hashlib.blake2b(secret).digest()
     ).digest()
 
 
+def refuse_other_sizes(theirs: Sequence[int], geometry: Geometry) -> None:
+    names = "world capacity hidden num_experts experts_per_token send back".split()
+    for name, there, here in zip(names, theirs, sizes_of(geometry), strict=True):
+        if there != here:
+            raise AttachRefused(f"its {name} is {there}; here it is {here}")
+
+
+def masked(cpus: frozenset[int]) -> bytes:
+    """Processors as 128 bytes."""
+    return sum(1 << cpu for cpu in cpus if cpu < CPUS_MAX).to_bytes(CPUS_MAX // 8, "little")
+
+
+def unmasked(mask: bytes) -> frozenset[int]:
+    bits = int.from_bytes(mask, "little")
+    return frozenset(i for i in range(CPUS_MAX) if bits >> i & 1)
+
+
 def header(geometry: Geometry, identity: Identity, secret: bytes) -> bytes:
-    mask = sum(1 << cpu for cpu in identity.cpus if cpu < _CPUS_MAX).to_bytes(128, "little")
     fields = _FIELDS.pack(
-        MAGIC, ABI, identity.rank, *_sizes(geometry), identity.process, identity.epoch,
-        geometry.layout().arena, identity.pipe, mask,
+        MAGIC, ABI, identity.rank, *sizes_of(geometry), identity.process, identity.epoch,
+        geometry.layout().arena, identity.pipe, masked(identity.cpus),
     )  # fmt: skip
-    return fields + _sign(fields, secret)
+    return fields + sign(fields, secret)
 
 
 def read_header(data: bytes, geometry: Geometry, secret: bytes) -> Identity:
@@ -84,17 +100,12 @@ def read_header(data: bytes, geometry: Geometry, secret: bytes) -> Identity:
     _, abi, rank, *sizes, process, epoch, num_bytes, pipe, mask = _FIELDS.unpack(fields)
     if abi != ABI:
         raise AttachRefused(f"its layout has version {abi}; this is version {ABI}")
-    if not hmac.compare_digest(signature, _sign(fields, secret)):
+    if not hmac.compare_digest(signature, sign(fields, secret)):
         raise AttachRefused("its header is signed with another secret, or damaged")
-    names = "world capacity hidden num_experts experts_per_token send back".split()
-    for name, theirs, ours in zip(names, sizes, _sizes(geometry), strict=True):
-        if theirs != ours:
-            raise AttachRefused(f"its {name} is {theirs}; here it is {ours}")
+    refuse_other_sizes(sizes, geometry)
     if num_bytes != geometry.layout().arena:
         raise AttachRefused(f"it has {num_bytes} bytes; here it is {geometry.layout().arena}")
-    bits = int.from_bytes(mask, "little")
-    cpus = frozenset(i for i in range(_CPUS_MAX) if bits >> i & 1)
-    return Identity(rank, epoch, process, cpus, pipe)
+    return Identity(rank, epoch, process, unmasked(mask), pipe)
 
 
 def available_bytes() -> int:

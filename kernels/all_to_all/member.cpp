@@ -3,29 +3,11 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "turn.h"
 
 namespace perfuse::a2a {
-
-Mapping::Mapping(int file, long bytes) : data_(nullptr), bytes_(size_t(bytes)) {
-  struct stat info {};
-  if (fstat(file, &info) != 0) refuse("the arena's file is not open");
-  if (info.st_size != bytes) {
-    refuse("the arena's file has " + std::to_string(info.st_size) + " bytes; it must have " +
-           std::to_string(bytes));
-  }
-  // Populated: no page fault is left for the first messages.
-  const int flags = MAP_SHARED | MAP_POPULATE;
-  void* data = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, flags, file, 0);
-  if (data == MAP_FAILED) throw std::bad_alloc();
-  data_ = static_cast<char*>(data);
-}
-
-Mapping::~Mapping() { munmap(data_, bytes_); }
 
 File::File(int file, const char* what) {
   if (file < 0) return;
@@ -63,6 +45,12 @@ Member::Member(const Geometry& geometry, long rank, uint64_t epoch, int file, in
   arena_->alive().store(1);
 }
 
+Member::~Member() {
+  close();
+  // A fork's is not its own: its thread is not there, and what that holds is never let go.
+  if (getpid() != process_) wire_.release();
+}
+
 void Member::attach(long rank, uint64_t epoch, int file, int process, int pipe) {
   auto peer = std::make_shared<Peer>();
   if (rank == rank_) refuse("rank " + std::to_string(rank) + " is this one: it is attached");
@@ -71,24 +59,55 @@ void Member::attach(long rank, uint64_t epoch, int file, int process, int pipe) 
   peer->process = File(process, "process");
   peer->pipe = File(pipe, "pipe");
   const Change change(*this);
+  place_for(rank, epoch) = peer;
+}
+
+void Member::open_wire(const std::string& library, const std::string& settings, uint64_t token) {
+  const Change change(*this);
+  if (closed_ || wire_) refuse("this rank is closed, or has a wire");
+  wire_ = std::make_unique<Wire>(library, settings, token, geometry_, rank_, epoch_, arena_);
+}
+
+Wire& Member::wire() const {
+  if (!wire_) refuse("this rank has no wire");
+  return *wire_;
+}
+
+void Member::attach_far(long rank, uint64_t epoch, uint64_t token, const std::string& address) {
+  if (rank == rank_) refuse("rank " + std::to_string(rank) + " is this one: it is attached");
+  auto peer = std::make_shared<Peer>();
+  peer->arena = std::make_shared<Mapping>(layout_.arena_bytes);
+  peer->arena->alive().store(1);
+  peer->epoch = epoch;
+  const Change change(*this);
+  PeerPointer& place = place_for(rank, epoch);
+  if (place && place->link) wire().disconnect(*place->link);
+  peer->link = wire().connect(rank, epoch, token, address, peer->arena, peer->life);
+  place = peer;
+}
+
+// Where an incarnation may stand: its predecessor has ended.
+Member::PeerPointer& Member::place_for(long rank, uint64_t epoch) {
   if (closed_) refuse("this rank is closed");
   PeerPointer& place = peers_[size_t(rank)];
-  if (place) {
-    look_for_dead();
-    if (epoch <= place->epoch) {
-      refuse("rank " + std::to_string(rank) + " is known in epoch " +
-             std::to_string(place->epoch) + "; another incarnation must have a later one, not " +
-             std::to_string(epoch));
-    }
-    // Two that write to the same regions would spoil each other's rows.
-    if (place->lives()) {
-      refuse("rank " + std::to_string(rank) + " still lives in epoch " +
-             std::to_string(place->epoch) + "; it must end before epoch " +
-             std::to_string(epoch) + " takes its place");
-    }
-    place->life.store(Life::DEAD);
+  if (!place) return place;
+  look_for_dead();
+  if (epoch <= place->epoch) {
+    refuse("rank " + std::to_string(rank) + " is known in epoch " + std::to_string(place->epoch) +
+           "; another incarnation must have a later one, not " + std::to_string(epoch));
   }
-  place = peer;
+  // Two that write to the same regions would spoil each other's rows.
+  if (place->lives()) {
+    refuse("rank " + std::to_string(rank) + " still lives in epoch " +
+           std::to_string(place->epoch) + "; it must end before epoch " + std::to_string(epoch) +
+           " takes its place");
+  }
+  place->life.store(Life::DEAD);
+  return place;
+}
+
+int Member::pipe_of(const Peer& peer, Side side) const {
+  return wire_ && peer.arena == arena_ ? wire_->pipe(side) : peer.pipe.number();
 }
 
 void Member::mark_dead(long rank) {
@@ -105,12 +124,13 @@ void Member::close() {
   closed_ = true;
   arena_->alive().store(0);
   for (const PeerPointer& peer : peers_) {
-    if (!peer || peer->arena == arena_) continue;
+    if (!peer || peer->arena == arena_ || peer->link) continue;
     for (const Side side : {WORK, ANSWERS}) {
       ring_always(peer->arena->bell(side), peer->pipe.number());
     }
     peer->life.store(Life::DEAD);
   }
+  if (wire_) wire_->close();
   for (PeerPointer& peer : peers_) peer.reset();
 }
 
@@ -137,6 +157,7 @@ void Member::look_alive() {
 
 // And what the kernel says of one that could say nothing.
 void Member::look_for_dead() {
+  if (wire_) wire_->progress();
   look_alive();
   std::vector<pollfd> files;
   std::vector<Peer*> of;

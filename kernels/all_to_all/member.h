@@ -4,6 +4,9 @@
 // sleep on the bell ANSWERS, `dispatch_receive` and `combine_send` work on the bell WORK. Peers
 // come and go between calls: a change stops both sides for a moment.
 //
+// A rank that shares no memory with this one is reached by a wire: its arena here is an image, and
+// what is written there travels; what it writes comes into this rank's own arena all the same.
+//
 // Nothing that is read from shared memory is believed: what counts, indexes or sizes is read once
 // and checked; what is data may be any bits. A peer that writes what cannot be is cut off.
 #pragma once
@@ -15,30 +18,12 @@
 
 #include "../native/arguments.h"
 #include "bell.h"
-#include "layout.h"
+#include "life.h"
+#include "mapping.h"
 #include "rows.h"
+#include "wire.h"
 
 namespace perfuse::a2a {
-
-// A file of another process, mapped; unmapped with the last who holds it.
-class Mapping {
- public:
-  Mapping(int file, long bytes);
-  ~Mapping();
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
-  template <class T>
-  T* at(long offset) const {
-    return reinterpret_cast<T*>(data_ + offset);
-  }
-  Bell& bell(Side side) const { return at<Bell>(kBellsAt)[side]; }
-  std::atomic<uint32_t>& alive() const { return *at<std::atomic<uint32_t>>(kAliveAt); }
-
- private:
-  char* data_;
-  size_t bytes_;
-};
 
 // A file of this process's own, or none.
 class File {
@@ -58,8 +43,6 @@ class File {
   int number_ = -1;
 };
 
-enum class Life : int { LIVING = 0, DEAD = 1, CUT_OFF = 2 };
-
 // One incarnation of another rank, or of this one: a rank sends to itself as well.
 struct Peer {
   // A round towards a shard. `held`: its answer may still be received.
@@ -68,9 +51,10 @@ struct Peer {
     std::atomic<bool> held{false};
   };
 
-  std::shared_ptr<Mapping> arena;
+  std::shared_ptr<Mapping> arena;  // with a link, an image of it
+  std::shared_ptr<Link> link;
   uint64_t epoch = 0;
-  File process;  // pidfd; none of this rank itself
+  File process;  // pidfd; none of this rank itself, nor of one with a link
   File pipe;     // a byte in it wakes the rank's event loop, if it has one
   std::atomic<Life> life{Life::LIVING};
   bool told = false;  // that it was cut off
@@ -124,12 +108,16 @@ class Member : public Owned {
  public:
   // pipe: of this rank's own event loop, or -1.
   Member(const Geometry& geometry, long rank, uint64_t epoch, int file, int pipe);
-  ~Member() override { close(); }
+  ~Member() override;
   const char* what() const override { return "all_to_all"; }
   const Geometry& geometry() const { return geometry_; }
 
   // Takes the place of an earlier incarnation. `process` is a pidfd, `pipe` its loop's or -1.
   void attach(long rank, uint64_t epoch, int file, int process, int pipe);
+  // From now on others reach this rank by UCX, and it them. Once.
+  void open_wire(const std::string& library, const std::string& settings, uint64_t token);
+  Wire& wire() const;
+  void attach_far(long rank, uint64_t epoch, uint64_t token, const std::string& address);
   void mark_dead(long rank);
   void close();
   int64_t life_of(long rank);  // -1: never attached
@@ -170,10 +158,18 @@ class Member : public Owned {
     if (missing() <= 0) return;
     const auto still = [&] { return changes_.load(std::memory_order_relaxed) ? 0 : missing(); };
     const auto awake = [&] { look_alive(); };
-    wait(arena_->bell(side), yields_[side], spin_ns, now_ns() + slice_ns, still, awake);
+    const int64_t until = now_ns() + slice_ns;
+    if (wire_) {
+      wait(*wire_, side, arena_->bell(side), yields_[side], spin_ns, until, still);
+    } else {
+      wait(arena_->bell(side), yields_[side], spin_ns, until, still, awake);
+    }
     if (missing() > 0) look_for_dead();
   }
+  PeerPointer& place_for(long rank, uint64_t epoch);
   Peer& attached(long rank) const;
+  // Of whoever may sleep at a peer's bell, this rank's own among them.
+  int pipe_of(const Peer& peer, Side side) const;
   void look_alive();
   void look_for_dead();
   bool is_at(Peer& peer, const std::atomic<uint64_t>& control, uint64_t round) const;
@@ -201,6 +197,7 @@ class Member : public Owned {
   const int process_;
   const File pipe_;
   const std::shared_ptr<Mapping> arena_;
+  std::unique_ptr<Wire> wire_;
   std::vector<PeerPointer> peers_;
   std::mutex sides_[NUM_SIDES];
   std::atomic<bool> in_use_[NUM_SIDES] = {false, false};

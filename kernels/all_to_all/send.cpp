@@ -127,6 +127,7 @@ void Member::send_to(Flight::Part& part, const Array& owners, const Columns& col
   control.num_rows.store(uint32_t(part.tokens.size()), std::memory_order_relaxed);
   control.tag.store(tag, std::memory_order_relaxed);
   control.round.store(round_word(epoch_, part.round), std::memory_order_release);
+  if (peer.link) wire_->send(*peer.link, WORK, part.round, long(part.tokens.size()));
 }
 
 Flight* Member::dispatch_send(const Array& owners, const Columns& columns, const RowSource& rows,
@@ -150,7 +151,7 @@ Flight* Member::dispatch_send(const Array& owners, const Columns& columns, const
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   for (const Flight::Part& part : flight->parts) {
-    if (part.peer) ring(part.peer->arena->bell(WORK), part.peer->pipe.number());
+    if (part.peer) ring(part.peer->arena->bell(WORK), pipe_of(*part.peer, WORK));
   }
   return flight.release();
 }
@@ -185,8 +186,9 @@ Verdict Member::combine_send(long source, uint64_t epoch, uint64_t round, const 
   const Status status = rows ? Status::SUMS : Status::REFUSED;
   control.status.store(uint32_t(status), std::memory_order_relaxed);
   control.round.store(round_word(epoch_, round), std::memory_order_release);
+  if (peer.link) wire_->send(*peer.link, ANSWERS, round, rows ? count : 0);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  ring(peer.arena->bell(ANSWERS), peer.pipe.number());
+  ring(peer.arena->bell(ANSWERS), pipe_of(peer, ANSWERS));
   return {Outcome::DONE, source};
 }
 

@@ -38,7 +38,9 @@ class Member::Change {
   explicit Change(Member& member) : member_(member) {
     member.changes_.fetch_add(1);
     for (const Side side : {WORK, ANSWERS}) {
-      ring_always(member.arena_->bell(side), member.pipe_.number());
+      const bool far = member.wire_ != nullptr;
+      ring_always(member.arena_->bell(side),
+                  far ? member.wire_->pipe(side) : member.pipe_.number());
       member.sides_[side].lock();
     }
   }

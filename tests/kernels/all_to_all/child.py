@@ -1,18 +1,21 @@
 """A rank in a process of its own: `python -m tests.kernels.all_to_all.child JOB TASK`.
 
 It writes its address as a line of JSON, reads all ranks' addresses, does its job and writes what
-came of it.
+came of it. With `ucx` in the task (its transports) it is reached by that, and shows its address in
+hexadecimal.
 """
 
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from kernels.all_to_all import AllToAll, Geometry, RankLost, Tokens
+from kernels.all_to_all import AllToAll, Geometry, RankLost, Tokens, UcxAllToAll
 from kernels.all_to_all.geometry import FORMATS
+from kernels.all_to_all.rank import Rank
 from tests.kernels.all_to_all.ranks import LONG_NS, SECRET, owners
 
 
@@ -28,7 +31,7 @@ def stamped(sizes: Geometry, rank: int, count: int) -> np.ndarray:
     return rows
 
 
-def rounds(member: AllToAll, task: dict[str, Any]) -> str:
+def rounds(member: Rank, task: dict[str, Any]) -> str:
     """Rounds in lock step with random experts; every row that comes is checked. The hash of all."""
     sizes, rng = member.geometry, np.random.default_rng(task["seed"] + member.rank)
     seen, everybody = hashlib.blake2b(digest_size=8), tuple(range(sizes.world))
@@ -56,7 +59,7 @@ def rounds(member: AllToAll, task: dict[str, Any]) -> str:
     return seen.hexdigest()
 
 
-def chip(member: AllToAll, task: dict[str, Any]) -> list[int]:
+def chip(member: Rank, task: dict[str, Any]) -> list[int]:
     """Dispatches one token at a time to all experts, and counts what is whole and what is not."""
     sizes, counts = member.geometry, [0, 0]
     experts = np.arange(sizes.experts_per_token, dtype=np.int32)[None]
@@ -73,7 +76,7 @@ def chip(member: AllToAll, task: dict[str, Any]) -> list[int]:
     return counts
 
 
-def shard(member: AllToAll, task: dict[str, Any]) -> int:
+def shard(member: Rank, task: dict[str, Any]) -> int:
     """Answers whoever asks with the row itself, until all chips are gone."""
     answered = 0
     while True:
@@ -86,7 +89,7 @@ def shard(member: AllToAll, task: dict[str, Any]) -> int:
             return answered
 
 
-def waits(member: AllToAll, task: dict[str, Any]) -> str:
+def waits(member: Rank, task: dict[str, Any]) -> str:
     """Waits for a dispatch of one rank, and says what ends it."""
     try:
         member.dispatch_receive(LONG_NS, (task["source"],))
@@ -100,16 +103,26 @@ def waits(member: AllToAll, task: dict[str, Any]) -> str:
 JOBS = {"rounds": rounds, "chip": chip, "shard": shard, "waits": waits}
 
 
+def begin(task: dict[str, Any]) -> tuple[Rank, str, Callable[[str], int]]:
+    """The rank, its address as it is shown, and what attaches another's."""
+    *sizes, send, back = task["geometry"]
+    formats: Any = {"send": FORMATS[send], "back": FORMATS[back]}
+    geometry = Geometry(*sizes, **formats)
+    if transports := task.get("ucx"):
+        far = UcxAllToAll(geometry, task["rank"], SECRET, task["epoch"], transports=transports)
+        return far, far.address.hex(), lambda shown: far.attach(bytes.fromhex(shown))
+    near = AllToAll(geometry, task["rank"], SECRET, task["epoch"])
+    return near, near.address, near.attach
+
+
 def main() -> None:
     job, task = sys.argv[1], json.loads(sys.argv[2])
-    *sizes, send, back = task["geometry"]
-    formats = {"send": FORMATS[send], "back": FORMATS[back]}
-    member = AllToAll(Geometry(*sizes, **formats), task["rank"], SECRET, task["epoch"])
-    say(member.address)
+    member, own, attach = begin(task)
+    say(own)
     while line := sys.stdin.readline():  # a list of addresses, as often as the parent likes
         for address in json.loads(line):
-            if address != member.address:
-                member.attach(address)
+            if address != own:
+                attach(address)
         say(JOBS[job](member, task))
     member.close()
 

@@ -6,13 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import kernels
-from kernels.all_to_all import AllToAll, Geometry, Handle, Tokens
+from kernels.all_to_all import AllToAll, Geometry, Handle, Tokens, UcxAllToAll
+from kernels.all_to_all.rank import Rank
 from kernels.all_to_all.ref import NOBODY
 from tests.kernels.data import normal
 
@@ -22,6 +25,9 @@ SECOND_NS = 1_000_000_000
 # Far longer than anything takes, so that a slow machine fails no test.
 LONG_NS = 60 * SECOND_NS
 SHORT_NS = 2_000_000
+NEEDS_LIBUCX = pytest.mark.skipif(
+    find_spec("libucx") is None, reason="needs the extra ucx: pip install 'perfuse[ucx]'"
+)
 EXACT = {"send": "fp32", "back": "fp64"}
 
 
@@ -40,6 +46,21 @@ def geometry(**changes: Any) -> Geometry:
 def group(sizes: Geometry, **options: Any) -> Iterator[list[AllToAll]]:
     """All ranks in this process, each attached to all others."""
     ranks = [AllToAll(sizes, rank, SECRET, **options) for rank in range(sizes.world)]
+    try:
+        for rank in ranks:
+            for other in ranks:
+                if other is not rank:
+                    rank.attach(other.address)
+        yield ranks
+    finally:
+        for rank in ranks:
+            rank.close()
+
+
+@contextmanager
+def far_group(sizes: Geometry, **options: Any) -> Iterator[list[UcxAllToAll]]:
+    """The same over UCX."""
+    ranks = [UcxAllToAll(sizes, rank, SECRET, **options) for rank in range(sizes.world)]
     try:
         for rank in ranks:
             for other in ranks:
@@ -70,7 +91,7 @@ def tokens(rng: np.random.Generator, sizes: Geometry, count: int) -> Tokens:
 
 
 def send(
-    rank: AllToAll, given: Tokens, tag: int = 0, timeout_ns: int = LONG_NS, **options: Any
+    rank: Rank, given: Tokens, tag: int = 0, timeout_ns: int = LONG_NS, **options: Any
 ) -> Handle:
     return rank.dispatch_send(given, owners(rank.geometry), timeout_ns, tag, **options)
 
