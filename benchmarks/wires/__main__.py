@@ -15,6 +15,7 @@ from benchmarks.wires import (
     network,
     round_trip,
     tail,
+    ucx_all_to_all,
 )
 
 
@@ -23,7 +24,8 @@ def main() -> int:
         "Round trips, all-to-all, decode, dilation, delays, hidden and faulty links."
     )
     parts = (
-        round_trip, all_to_all, tail, decode, dilation, injected, network, hidden, faults,
+        round_trip, all_to_all, ucx_all_to_all, tail, decode, dilation, injected, network, hidden,
+        faults,
     )  # fmt: skip
     chosen = parser.parse_args()
     rows = [row for part in parts for row in part.run()]

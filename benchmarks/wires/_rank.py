@@ -6,6 +6,7 @@ each other by files in the folder.
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from benchmarks.wires._loop import (
 )
 from kernels import codec
 from kernels.all_to_all import AllToAll, Geometry, Tokens
+from kernels.all_to_all.rank import Rank
 from kernels.numbers import from_bf16, to_bf16
 
 SECRET = b"of this benchmark alone"
@@ -55,7 +57,7 @@ class Ours:
         geometry = Geometry(
             ranks, TOKENS, HIDDEN, ranks, ranks, "int8", "int8" if back == "int8" else "bf16"
         )
-        self.member = AllToAll(geometry, rank, SECRET)
+        self.member, self.shown, self.attach = self.begun(geometry, rank)
         self.everybody = tuple(range(ranks))
         self.owners = np.array([*range(ranks), -1], np.int32)
         sent = [packed(rank, turn) for turn in range(TURNS)]
@@ -73,16 +75,21 @@ class Ours:
         self.sums = np.empty((TOKENS, HIDDEN), np.float32)
         self.meet(folder, rank)
 
+    def begun(self, geometry: Geometry, rank: int) -> tuple[Rank, str, Callable[[str], int]]:
+        """The rank, its address as text, and what attaches another's."""
+        member = AllToAll(geometry, rank, SECRET)
+        return member, member.address, member.attach
+
     def meet(self, folder: Path, rank: int) -> None:
         own = folder / f"{rank}.address"
-        own.with_suffix(".partial").write_text(self.member.address, encoding="utf-8")
+        own.with_suffix(".partial").write_text(self.shown, encoding="utf-8")
         own.with_suffix(".partial").rename(own)
         for other in self.everybody:
             path = folder / f"{other}.address"
             while not path.exists():
                 time.sleep(0.01)
             if other != rank:
-                self.member.attach(path.read_text(encoding="utf-8"))
+                self.attach(path.read_text(encoding="utf-8"))
 
     def barrier(self) -> None:
         member = self.member

@@ -34,6 +34,7 @@ from typing import Any
 import psutil
 
 from benchmarks.rows import Row, arguments, report
+from benchmarks.wires.native_ucx import by_native_ucx
 from benchmarks.wires.ray_call import by_ray
 from cluster.cli.certificates import make_certificates
 from configs.schema.wires import LOOPBACK
@@ -44,11 +45,14 @@ BYTES = 4096
 SHARES = (  # a way, beside another, and how much of that it may take
     ("ucx", "grpc", 8),
     ("ucx_shared", "grpc_unix", 8),
+    ("ucx_native", "grpc", 8),
     ("shm_native", "ucx_shared", 3),
 )
 WARM_UP = 200  # round trips of each way
 BLOCKS, BLOCK = 20, 100  # of each way, and round trips of one
-WAYS = ("ray", "grpc", "grpc_tls", "grpc_unix", "ucx", "ucx_shared", "shm", "shm_native")
+WAYS = (
+    "ray", "grpc", "grpc_tls", "grpc_unix", "ucx", "ucx_shared", "ucx_native", "shm", "shm_native",
+)  # fmt: skip
 WORDS = {
     "ray": "Ray actor call",
     "grpc": "gRPC, TCP",
@@ -56,6 +60,7 @@ WORDS = {
     "grpc_unix": "gRPC, unix socket",
     "ucx": "UCX, TCP and shared memory",
     "ucx_shared": "UCX, shared memory alone",
+    "ucx_native": "UCX, shared memory alone, native wait",
     "shm": "shared memory of our own",
     "shm_native": "shared memory of our own, native wait",
 }
@@ -153,8 +158,8 @@ async def by_native_wait(frame: bytes) -> Any:
 
 def opened(way: str, frame: bytes) -> Any:
     """What yields the call and the other process."""
-    if way == "ray":
-        return by_ray(frame)
+    if way in ("ray", "ucx_native"):
+        return (by_ray if way == "ray" else by_native_ucx)(frame)
     return by_native_wait(frame) if way == "shm_native" else by_wire(way, frame)
 
 

@@ -37,6 +37,7 @@ def test_shared_memory_may_take_a_third_of_ucx(shm_us: int, holds: bool) -> None
         "grpc_tls",
         "grpc_unix",
         pytest.param("ucx_shared", marks=NEEDS_UCX),
+        pytest.param("ucx_native", marks=NEEDS_UCX),
         pytest.param("shm", marks=NEEDS_SHM),
         pytest.param("shm_native", marks=NEEDS_SHM),
     ],
