@@ -14,7 +14,9 @@ machine adds.
 It came out at 11 % and 18 % in two runs: 160 ms injected, 180 and 196 ms by the network. The blocks
 with neither take 9 ms, so that our software explains half of it at most. What the rest is has not
 been found: one stream instead of eight gives 194 ms, a relay of higher priority 193, cores that are
-kept awake 190.
+kept awake 190. Bare sockets over the relay take 40.4 ms for up to 2,800 bytes there and back, and
+43.2 for 4,096: TCP lets two segments go and paces the third, under BBR, the default here. Reno, or
+segments of 9,000 bytes, bring 40.6; but TPOT stayed at 176 to 186 ms with both.
 """
 
 import sys

@@ -175,17 +175,22 @@ def test_threads_and_loops_ring_each_other(rng: np.random.Generator) -> None:
 
 
 def test_another_process_rings(rng: np.random.Generator) -> None:
-    sizes = geometry(**EXACT)
+    sizes = geometry(send="fp32", back="fp32")
+    given = for_both(rng, sizes, 3)
     loop = WatchedAllToAll(sizes, 0, SECRET)
-    child = Child("echo", 1, sizes)
+    child = Child("shard", 1, sizes, rounds=3)
     try:
-        child.say([loop.address, child.address])
         loop.attach(child.address)
-        handle = loop.dispatch_send(for_both(rng, sizes, 3), owners(sizes), LONG_NS)
-        answer(loop)
-        if loop.await_answers(handle):
-            assert select.select([loop.bell], [], [], 60)[0]
-        assert loop.await_answers(handle) == 0
+        child.say([loop.address])
+        for _ in range(3):
+            handle = loop.dispatch_send(given, owners(sizes), LONG_NS)
+            for arrived in loop.dispatch_receive(0):
+                loop.combine_send(arrived, arrived.floats())
+            while loop.await_answers(handle):
+                assert select.select([loop.bell], [], [], 60)[0]
+                loop.heard()
+            assert np.array_equal(loop.combine_receive(handle, 0), 2 * given.hidden_TH)
+        assert child.hear() == 3, "it answered all of them"
     finally:
         loop.close()
         child.end()
