@@ -1,4 +1,6 @@
 // Out of this rank's own arena: tokens that came, sums that came back.
+#include <algorithm>
+
 #include "turn.h"
 
 namespace perfuse::a2a {
@@ -197,6 +199,7 @@ Verdict Member::combine_receive(Flight& flight, const Array& sums, const Array& 
   if (missing() > 0) return {Outcome::NOT_YET, 0};
   if (failed.outcome != Outcome::DONE) return failed;
   auto* marks = reinterpret_cast<int64_t*>(lost.data);
+  std::fill_n(marks, geometry_.world, 0);  // whoever was lost to another flight is not to this one
   for (Flight::Part& part : flight.parts) {
     part.lost = answer_of(part);
     marks[part.rank] = int64_t(part.lost);

@@ -72,6 +72,7 @@ class Ranks:
         self._awaited: tuple[Handle, asyncio.Future[None]] | None = None
         self._deadline_ns = 0
         self._timer: Timer | None = None
+        self._timer_ns = 0  # when it rings
         self._on_work: Callable[[], None] | None = None
         self._is_closed = False
         self.num_open = 0  # dispatches without an answer: 0 when idle
@@ -134,8 +135,8 @@ class Ranks:
         assert self._awaited is None, "one chip of this node waits at a time"
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._awaited, self._deadline_ns = (handle, waiter), deadline_ns
-        if self._timer is None:
-            self._timer = self._clock.call_at(deadline_ns, self._expire)
+        if self._timer is None or deadline_ns < self._timer_ns:
+            self._set_timer()
         try:
             await waiter
         finally:
@@ -151,7 +152,13 @@ class Ranks:
         if self._deadline_ns <= self._clock.now():
             wake(self._awaited[1])
         else:
-            self._timer = self._clock.call_at(self._deadline_ns, self._expire)
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ns = self._deadline_ns
+        self._timer = self._clock.call_at(self._timer_ns, self._expire)
 
     # -- a shard's ---------------------------------------------------------------------------------
 

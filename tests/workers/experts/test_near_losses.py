@@ -4,6 +4,7 @@ with messages, whoever is missing is missed by its own tokens alone.
 
 import asyncio
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
 from workers.experts.exchange import DispatchHandle
 from workers.experts.expert_shard import ExpertShard
 from workers.experts.near import NearHandle
+from workers.experts.routing import RoutingTable
 
 pytestmark = NEEDS_SHM
 
@@ -92,6 +94,48 @@ def test_a_silent_shard_costs_its_timeout_and_what_it_answers_late_is_nobody_s()
 
     for sums in run(job):
         np.testing.assert_allclose(sums, dense(after), rtol=1e-12)
+
+
+def test_whoever_was_late_once_is_not_missed_by_tokens_that_do_not_want_it() -> None:
+    """Of a shard that has gone the next table may say nothing at all."""
+    batch, after = tokens(1, 12, TOP_K), tokens(2, 6, TOP_K)
+    after = replace(after, experts_TK=np.array([[0, 2]] * 6, np.int32))  # on shards 0 and 2
+    others = {0: "shard-0", 1: "shard-0", 2: "shard-2", 3: "shard-3"}
+    without = RoutingTable.of(
+        {expert: others[shard] for expert, shard in enumerate(OWNER)},
+        ("shard-0", "shard-2", "shard-3"),
+    )
+
+    async def job(bench: Bench, _: Any) -> list[NDArray]:
+        serve(bench, but="shard-1")
+        exchange = side(bench)
+        combined = await exchange.combine_receive(await near(exchange, batch, SECOND_NS // 20))
+        assert_lacks(combined, batch, OWNER, 1)
+        sums = [whole(await exchange.combine_receive(await near(exchange, after)))]
+        handle = await exchange.dispatch_send(after, without, LONG_NS)
+        assert isinstance(handle, NearHandle)
+        return [*sums, whole(await exchange.combine_receive(handle))]
+
+    for sums in run(job):
+        np.testing.assert_allclose(sums, dense(after), rtol=1e-12)
+
+
+def test_a_deadline_that_is_sooner_than_an_earlier_wait_s_is_kept() -> None:
+    """The first wait ends long before its own, and leaves its timer."""
+    batch = tokens(1, 12, TOP_K)
+
+    async def job(bench: Bench, _: Any) -> None:
+        serve(bench, but="shard-1")
+        exchange = side(bench)
+        waiting = asyncio.ensure_future(exchange.combine_receive(await near(exchange, batch)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        combined = await exchange.combine_receive(await near(exchange, batch, SECOND_NS // 20))
+        assert_lacks(combined, batch, OWNER, 1)
+        assert bench.clock.now() < LONG_NS, "the first one's timer rang"
+
+    run(job)
 
 
 def test_a_shard_s_bug_is_told_to_whoever_waits_and_ends_nothing_else() -> None:
