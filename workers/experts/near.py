@@ -81,7 +81,7 @@ class NearDispatch(DispatchSide):
             raise
         handle.is_open = False
         missing = tuple(
-            Missing(shard, one.tokens.astype(np.intp), _error(shard, one.error))
+            Missing(shard, one.tokens.astype(np.intp), self._error(shard, one.error))
             for one in combined.missing
             for shard in (handle.shards[one.rank],)
         )
@@ -128,14 +128,14 @@ class NearDispatch(DispatchSide):
         owners_E = np.array([*ranks, NOBODY], np.int32)[table.owners_E]
         return _Owners(owners_E, dict(zip(ranks, table.shards, strict=True)))
 
-
-def _error(shard: str, lost: RankLost) -> PerfuseError:
-    """As messages would tell it."""
-    if isinstance(lost, RankDead | RankCutOff):
-        return PeerDead(f"{shard} is gone: {lost}")
-    if isinstance(lost, RankLate):
-        return DeadlineExceeded(f"{shard} did not answer a dispatch in time")
-    return PerfuseError(f"{shard} refused a dispatch: its node tells why")
+    def _error(self, shard: str, lost: RankLost) -> PerfuseError:
+        """As messages would tell it."""
+        if isinstance(lost, RankDead | RankCutOff):
+            node = self._endpoint.members.node_of(shard)
+            return PeerDead(f"{shard} on {node} is gone: {lost}", node=node)
+        if isinstance(lost, RankLate):
+            return DeadlineExceeded(f"{shard} did not answer a dispatch in time")
+        return PerfuseError(f"{shard} refused a dispatch: its node tells why")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +181,11 @@ class NearCombine(CombineSide):
 
     def _take(self) -> None:
         for arrived in self._ranks.take():
+            # Once its sender is dead, the sender's next incarnation may write to all of it. Nobody
+            # hears of numbers that are spoilt so, but a kernel would lose count of experts.
+            experts = arrived.experts.copy()
             content = Dispatch(
-                arrived.tag, arrived.requests, arrived.positions, arrived.experts, arrived.weights,
+                arrived.tag, arrived.requests, arrived.positions, experts, arrived.weights,
                 arrived.rows[:, : self._ranks.row_width],
             )  # fmt: skip
             self._waiting.put(NearDispatched(content, arrived))

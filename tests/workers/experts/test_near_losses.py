@@ -49,6 +49,7 @@ def test_a_shard_that_dies_is_missed_by_its_own_tokens_and_its_next_incarnation_
         combined = await waiting
         assert_lacks(combined, batch, OWNER, 2)
         assert isinstance(combined.missing[0].error, PeerDead)
+        assert combined.missing[0].error.facts == {"node": "shard-2"}
         again = await exchange.dispatch_send(batch, table(OWNER), LONG_NS)
         assert isinstance(again, DispatchHandle), "one of its shards cannot be sent to"
         assert_lacks(await exchange.combine_receive(again), batch, OWNER, 2)
@@ -71,6 +72,25 @@ def test_a_chip_s_next_incarnation_is_answered_and_its_last_one_holds_nothing() 
         return whole(await exchange.combine_receive(await near(exchange, batch)))
 
     np.testing.assert_allclose(run(job), dense(batch), rtol=1e-12)
+
+
+def test_a_chip_s_next_incarnation_leaves_the_experts_that_its_last_one_asked_for() -> None:
+    """A kernel that counts tokens by expert may be at them."""
+    first, second = tokens(1, 12, TOP_K), tokens(2, 12, TOP_K)
+
+    async def job(bench: Bench, _: Any) -> None:
+        taken = []
+        shard = bench.nodes["shard-1"].worker._exchange  # type: ignore[attr-defined]
+        for batch in (first, second):
+            await near(side(bench), batch)
+            taken += await shard.dispatch_receive()
+            await bench.restart("chip")
+        for batch, one in zip((first, second), taken, strict=True):
+            here = np.array(OWNER)[batch.experts_TK] == 1
+            asked = np.where(here, batch.experts_TK, -1)[here.any(axis=1)]
+            np.testing.assert_array_equal(one.content.experts, asked)
+
+    run(job)
 
 
 def test_a_silent_shard_costs_its_timeout_and_what_it_answers_late_is_nobody_s() -> None:
