@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "turn.h"
 
 namespace perfuse::a2a {
@@ -12,6 +14,8 @@ namespace perfuse::a2a {
 File::File(int file, const char* what) {
   if (file < 0) return;
   number_ = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  // There is no descriptor left: no fault of the caller's.
+  if (number_ < 0 && errno != EBADF) throw std::bad_alloc();
   if (number_ < 0) refuse(what + (" is " + std::to_string(file)) + "; it must be an open file");
 }
 
