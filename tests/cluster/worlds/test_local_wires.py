@@ -15,6 +15,7 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import LocalWorld, local_world
 from configs.schema import load_scenario
 from tests.certificates import cluster_folder, made_apart, unchecked
+from tests.shared_memory import left_behind, names
 from tests.workers.wire.transport.wires import NEEDS_SHM, NEEDS_UCX
 from workers.errors import PeerDead
 from workers.wire.transport.grpc import GrpcTransport
@@ -68,10 +69,9 @@ def tokens_by(transport: str) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("transport", FAST)
 def test_tokens_are_the_same_as_by_grpc(transport: str) -> None:
-    shared = set(Path("/dev/shm").glob("*"))
+    shared = names()
     assert tokens_by(transport) == tokens_by("grpc")
-    left = set(Path("/dev/shm").glob("*")) - shared
-    assert not [path for path in left if path.name.startswith(("ucx_", "perfuse"))]
+    assert not left_behind(shared)
 
 
 @pytest.mark.parametrize("transport", FAST)

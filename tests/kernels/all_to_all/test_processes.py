@@ -10,8 +10,7 @@ import pytest
 
 from kernels.all_to_all import AllToAll, AttachRefused, RankDead
 from tests.kernels.all_to_all.ranks import LONG_NS, SECRET, Child, children, geometry
-
-SHARED = Path("/dev/shm")
+from tests.shared_memory import left_behind, names
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -118,12 +117,12 @@ def test_an_incarnation_waits_for_the_end_of_its_predecessor():
 def test_nothing_is_left_behind():
     """Not even by kill -9: an arena has no name, and goes with the last who has it."""
     gc.collect()
-    open_before = len(arenas_of(os.getpid()))
+    open_before, shared = len(arenas_of(os.getpid())), names()
     sizes = geometry()
     rank = AllToAll(sizes, 0, SECRET)
     child = Child("waits", 1, sizes, source=0)
     rank.attach(child.address)
-    assert not list(SHARED.glob("*perfuse*"))
+    assert not left_behind(shared)
     child.kill()
     child.end()
     # The way in, and the one of this rank's own views; a peer's arena is mapped, not open.
@@ -132,7 +131,7 @@ def test_nothing_is_left_behind():
     del rank
     gc.collect()
     assert len(arenas_of(os.getpid())) == open_before
-    assert not list(SHARED.glob("*perfuse*"))
+    assert not left_behind(shared)
 
 
 def arenas_of(pid: int) -> list[str]:

@@ -1,8 +1,8 @@
 """Ranks that share no memory: what comes and goes is what it is where they do."""
 
+import gc
 import os
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from tests.kernels.all_to_all.ranks import (
     tokens,
 )
 from tests.kernels.all_to_all.test_values import exchange
+from tests.shared_memory import left_behind, names
 
 pytestmark = [pytest.mark.live, NEEDS_LIBUCX]
 
@@ -200,9 +201,6 @@ def test_nothing_stays_open():
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    def segments() -> set[str]:
-        return {path.name for path in Path("/dev/shm").iterdir()}
-
     def once() -> None:
         sizes = geometry()
         for transports in ("tcp", "posix,cma,self"):
@@ -211,10 +209,12 @@ def test_nothing_stays_open():
                 exchange(ranks, [none, none], lambda _, arrived: arrived.floats())
 
     once()
-    files, names = open_files(), segments()
+    gc.collect()
+    files, before = open_files(), names()
     once()
-    assert open_files() == files
-    assert segments() <= names
+    gc.collect()
+    assert open_files() <= files
+    assert not left_behind(before)
 
 
 def test_a_closed_rank_refuses(rng):

@@ -18,13 +18,9 @@ from workers.wire.message import Message
 if find_spec("ucxx") is None:
     pytest.skip("needs the extra ucx: pip install 'perfuse[ucx]'", allow_module_level=True)
 
+from tests.shared_memory import left_behind, names
 from tests.workers.wire.transport.ucx_nodes import close, pair, started
 from workers.wire.transport.ucx import UcxTransport
-
-
-def segments() -> list[str]:
-    """Of UCX's shared memory, by name: what others have there comes and goes."""
-    return sorted(name for name in os.listdir("/dev/shm") if name.startswith("ucx_"))
 
 
 @pytest.mark.slow
@@ -91,21 +87,21 @@ def test_an_address_that_is_none_is_named() -> None:
 
 def test_nothing_is_left_behind() -> None:
     """No folder, no segment, no thread of ours, no variable in the environment."""
-    before, shared = dict(os.environ), segments()
+    before, shared = dict(os.environ), names()
 
     async def scenario() -> None:
         a, b = await pair(unix=True)
         folder = Path(a.address.removeprefix("unix:")).parent
         assert folder.stat().st_mode & 0o777 == 0o700
         assert (folder / "door").stat().st_mode & 0o777 == 0o600
-        assert segments() == shared, "a crash could leave these"
+        assert not left_behind(shared), "a crash could leave these"
         await a.send("b", numbered(1, 1_000_000))
         await b.received(1)
         await close(a, b)
         assert not folder.exists()
 
     asyncio.run(scenario())
-    assert segments() == shared
+    assert not left_behind(shared)
     assert dict(os.environ) == before and not [n for n in os.environ if n.startswith("UCX_")]
 
 
