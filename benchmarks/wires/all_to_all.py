@@ -46,14 +46,28 @@ def launch(commands: Sequence[Sequence[str]], environment: dict[str, str]) -> No
         for command in commands
     ]  # fmt: skip
     try:
-        for process in started:
-            said, _ = process.communicate(timeout=BLOCK_TIMEOUT_S)
-            if process.returncode:
-                raise RuntimeError(f"{process.args!r}: {process.returncode}\n{said}")
+        finish(started)
     finally:
         for process in started:
             process.kill()
             process.wait()
+
+
+def finish(started: Sequence["subprocess.Popen[str]"]) -> None:
+    """Wait for all; raises RuntimeError with what the first one that failed has said."""
+    for process in started:
+        said, _ = process.communicate(timeout=BLOCK_TIMEOUT_S)
+        if process.returncode:
+            raise RuntimeError(f"{process.args!r}: {process.returncode}\n{said}")
+
+
+def longest(folder: str, ranks: int) -> list[int]:
+    """Of each round that ranks have kept, as long as it was for the one that took longest."""
+    taken = [
+        json.loads(Path(folder, f"{number}.json").read_text(encoding="utf-8"))
+        for number in range(ranks)
+    ]
+    return [int(most) for most in np.max(taken, axis=0)]
 
 
 def block(kind: str, ranks: int, rounds: int, mpi_python: Path) -> list[int]:
@@ -69,11 +83,7 @@ def block(kind: str, ranks: int, rounds: int, mpi_python: Path) -> list[int]:
             rank = [sys.executable, "-m", "benchmarks.wires._rank", kind]
             ends = [str(ranks), folder, str(rounds)]
             launch([[*rank, str(number), *ends] for number in range(ranks)], {})
-        taken = [
-            json.loads(Path(folder, f"{number}.json").read_text(encoding="utf-8"))
-            for number in range(ranks)
-        ]
-    return [int(longest) for longest in np.max(taken, axis=0)]
+        return longest(folder, ranks)
 
 
 def measure(

@@ -19,19 +19,17 @@ Segments of 64 KB, or no copies in UCX, changed nothing (46.1 us without, 46.0 a
 looking for 0 to 300 us, but for the slowest tenth (151 us without looking, 92 with 300).
 """
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.rows import Row, arguments, report
 from benchmarks.wires import veth
-from benchmarks.wires.all_to_all import BLOCK_TIMEOUT_S, ROOT, how
+from benchmarks.wires.all_to_all import ROOT, finish, how, longest
 
 KINDS = ("ucx", "grpc")
 ROUNDS, BLOCKS, BAR = 3000, 5, 3
@@ -69,19 +67,12 @@ def block(kind: str, rounds: int) -> list[int]:
                     assert process.stdin is not None
                     process.stdin.write("\n")
                     process.stdin.flush()
-                for process in started:
-                    said, _ = process.communicate(timeout=BLOCK_TIMEOUT_S)
-                    if process.returncode:
-                        raise RuntimeError(f"{process.args!r}: {process.returncode}\n{said}")
+                finish(started)
         finally:
             for process in started:
                 process.kill()
                 process.wait()
-        taken = [
-            json.loads(Path(folder, f"{rank}.json").read_text(encoding="utf-8"))
-            for rank in range(2)
-        ]
-    return [int(longest) for longest in np.max(taken, axis=0)]
+        return longest(folder, 2)
 
 
 def rows_of(taken: dict[str, list[int]], load: float) -> list[Row]:

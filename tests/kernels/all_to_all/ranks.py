@@ -5,10 +5,10 @@ import mmap
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -28,6 +28,7 @@ SHORT_NS = 2_000_000
 NEEDS_LIBUCX = pytest.mark.skipif(
     find_spec("libucx") is None, reason="needs the extra ucx: pip install 'perfuse[ucx]'"
 )
+R = TypeVar("R", bound=Rank)
 EXACT = {"send": "fp32", "back": "fp64"}
 
 
@@ -43,33 +44,29 @@ def geometry(**changes: Any) -> Geometry:
 
 
 @contextmanager
-def group(sizes: Geometry, **options: Any) -> Iterator[list[AllToAll]]:
+def attached(ranks: list[R]) -> Iterator[list[R]]:
+    """Each to all others; closed at the end."""
+    rank: Any
+    other: Any
+    try:
+        for rank in ranks:
+            for other in ranks:
+                if other is not rank:
+                    rank.attach(other.address)
+        yield ranks
+    finally:
+        for rank in ranks:
+            rank.close()
+
+
+def group(sizes: Geometry, **options: Any) -> AbstractContextManager[list[AllToAll]]:
     """All ranks in this process, each attached to all others."""
-    ranks = [AllToAll(sizes, rank, SECRET, **options) for rank in range(sizes.world)]
-    try:
-        for rank in ranks:
-            for other in ranks:
-                if other is not rank:
-                    rank.attach(other.address)
-        yield ranks
-    finally:
-        for rank in ranks:
-            rank.close()
+    return attached([AllToAll(sizes, rank, SECRET, **options) for rank in range(sizes.world)])
 
 
-@contextmanager
-def far_group(sizes: Geometry, **options: Any) -> Iterator[list[UcxAllToAll]]:
+def far_group(sizes: Geometry, **options: Any) -> AbstractContextManager[list[UcxAllToAll]]:
     """The same over UCX."""
-    ranks = [UcxAllToAll(sizes, rank, SECRET, **options) for rank in range(sizes.world)]
-    try:
-        for rank in ranks:
-            for other in ranks:
-                if other is not rank:
-                    rank.attach(other.address)
-        yield ranks
-    finally:
-        for rank in ranks:
-            rank.close()
+    return attached([UcxAllToAll(sizes, rank, SECRET, **options) for rank in range(sizes.world)])
 
 
 def owners(sizes: Geometry) -> np.ndarray:

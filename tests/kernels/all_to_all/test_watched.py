@@ -3,7 +3,6 @@
 import contextlib
 import os
 import select
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from tests.kernels.all_to_all.ranks import (
     LONG_NS,
     SECRET,
     Child,
+    attached,
     for_both,
     geometry,
     owners,
@@ -32,18 +32,8 @@ from tests.kernels.all_to_all.ranks import (
 )
 
 
-@contextlib.contextmanager
-def watched(sizes: Geometry) -> Iterator[list[WatchedAllToAll]]:
-    ranks = [WatchedAllToAll(sizes, rank, SECRET) for rank in range(sizes.world)]
-    try:
-        for rank in ranks:
-            for other in ranks:
-                if other is not rank:
-                    rank.attach(other.address)
-        yield ranks
-    finally:
-        for rank in ranks:
-            rank.close()
+def watched(sizes: Geometry) -> contextlib.AbstractContextManager[list[WatchedAllToAll]]:
+    return attached([WatchedAllToAll(sizes, rank, SECRET) for rank in range(sizes.world)])
 
 
 def is_rung(rank: WatchedAllToAll) -> bool:
