@@ -4,7 +4,7 @@ Only where nothing is emulated: a link that costs something is crossed by messag
 charged and held back.
 """
 
-from itertools import permutations
+from itertools import combinations
 
 from cluster.worlds.blueprint import Blueprint
 from configs.plan import ChipPlan, ShardPlan
@@ -30,7 +30,7 @@ def ranked_nodes(blueprint: Blueprint) -> tuple[tuple[str, ...], Geometry] | Non
     nodes = tuple(plan.directory[worker.name] for worker in (*workers, *shards))
     if not shards or len(set(nodes)) < len(nodes):
         return None
-    if any(cluster.wires_of(one)[other] != "shm" for one, other in permutations(nodes, 2)):
+    if any(cluster.wires_of(one)[other] != "shm" for one, other in combinations(nodes, 2)):
         return None
 
     formats = wire_formats(section.precision, section.rows)

@@ -110,7 +110,7 @@ def numerics_of(precision: Precision, hidden: int, row: WireKind | None = None) 
     """Exact mode sends fp32. Speed modes send rows in `row`, or else in the numbers of their
     arithmetic, and sums in bf16, as DeepEP does (rows in one byte with scales, sums in bf16).
     """
-    return EXACT_NUMERICS if precision.exact else Real(row or precision.arithmetic, "bf16", hidden)
+    return EXACT_NUMERICS if precision.exact else Real(*_of_speed(precision, row), hidden)
 
 
 def wire_formats(
@@ -119,8 +119,11 @@ def wire_formats(
     """What rows and sums of these numerics are, as an all-to-all writes them: exact mode's sums are
     float64.
     """
-    if precision.exact:
-        return "fp32", "fp64"
+    return ("fp32", "fp64") if precision.exact else _of_speed(precision, row)
+
+
+def _of_speed(precision: Precision, row: WireKind | None) -> tuple[WireKind, WireKind]:
+    """Rows and sums of a speed mode."""
     return row or precision.arithmetic, "bf16"
 
 
