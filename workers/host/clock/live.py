@@ -24,6 +24,8 @@ _TFD_NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 # Failure detection must survive a stalled host: a deadline is never nearer than this on the wall
 # (DESIGN.md).
 DEADLINE_FLOOR_WALL_NS = 1_000_000_000
+# Timers that a late host fires before sockets have their turn again.
+MOST_A_TURN = 64
 
 
 class _Timespec(ctypes.Structure):
@@ -89,6 +91,7 @@ class LiveClock:
         self._heap: list[tuple[int, int, _LiveTimer]] = []
         self._sequence = 0
         self._armed_ns: int | None = None
+        self._is_soon = False
         self._timer_fd = _TimerFd(self._loop, self._expire)
 
     def now(self) -> int:
@@ -111,9 +114,6 @@ class LiveClock:
         context = copy_context()
         context.run(self._chain.set, due_ns)
         timer = _LiveTimer(lambda: context.run(callback, *arguments))
-        if due_ns <= self.wall_now():
-            self._loop.call_soon(self._fire, timer)
-            return timer
         self._sequence += 1
         heapq.heappush(self._heap, (due_ns, self._sequence, timer))
         self._arm()
@@ -142,19 +142,35 @@ class LiveClock:
         self._timer_fd.close()
         self._heap.clear()
 
-    def _fire(self, timer: _LiveTimer) -> None:
-        if timer.callback is not None:
-            timer.callback()
-
     def _expire(self) -> None:
+        """Fire what is due, in the order of due times however late the host is: what was due
+        already when it was asked for may not overtake what waits and was due before it.
+        """
         self._armed_ns = None
-        while self._heap and (
-            self._heap[0][2].callback is None or self._heap[0][0] <= self.wall_now()
-        ):
-            self._fire(heapq.heappop(self._heap)[2])
-        self._arm()
+        try:
+            for _ in range(MOST_A_TURN):
+                if not self._heap or not self._is_over(self._heap[0]):
+                    break
+                callback = heapq.heappop(self._heap)[2].callback
+                if callback is not None:
+                    callback()
+        finally:  # one that fails takes no other with it
+            self._arm()
+
+    def _is_over(self, entry: tuple[int, int, _LiveTimer]) -> bool:
+        return entry[2].callback is None or entry[0] <= self.wall_now()
 
     def _arm(self) -> None:
-        if self._heap and (self._armed_ns is None or self._heap[0][0] < self._armed_ns):
+        if not self._heap:
+            return
+        if self._is_over(self._heap[0]):
+            if not self._is_soon:
+                self._is_soon = True
+                self._loop.call_soon(self._expire_soon)
+        elif self._armed_ns is None or self._heap[0][0] < self._armed_ns:
             self._armed_ns = self._heap[0][0]
             self._timer_fd.set(self._origin_ns + int(self._armed_ns * self._dilation))
+
+    def _expire_soon(self) -> None:
+        self._is_soon = False
+        self._expire()
