@@ -5,7 +5,9 @@ FILE] [--rounds N] [--blocks N]`, beside MPICH's Alltoallv and gloo.
 KB a pair and way. Everything is rounded before the clock starts and checked, every round, after it
 has stopped. A round is as long as it was for the rank that took longest. Ours makes sums of what
 comes back (float32, in the order of ranks) within that time; MPICH and gloo only move bytes. Blocks
-of all three take turns, so that what else runs on the machine hits all alike.
+of all three take turns, so that what else runs on the machine hits all alike. Between blocks it is
+measured how far the two processors are apart (`apart`), which a rented machine changes by the
+minute: rounds between cores of one cache are shown beside all rounds.
 
 Expected before the first run, on two processors of 2.6 GHz: with two ranks, 4 copies of 17 KB a
 rank from cache to cache, 1 us each, and 4 us of calls and sums: 8 us. MPICH copies each twice and
@@ -26,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.rows import Row, arguments, report
+from benchmarks.wires.apart import NEAR_NS, apart_ns
 
 ROOT = Path(__file__).resolve().parents[2]
 # The interpreter of an environment with the packages mpich and mpi4py (benchmarks.wires.setup).
@@ -33,7 +36,7 @@ MPI_PYTHON = ROOT / "build" / "wires" / "mpi" / "bin" / "python"
 # gloo and, on four ranks, MPICH take milliseconds a round: a part of the rounds says enough.
 SLOW_PART = 20
 BLOCK_TIMEOUT_S = 300
-ROUNDS, BLOCKS = 6000, 3
+ROUNDS, BLOCKS = 6000, 12
 
 
 def launch(commands: Sequence[Sequence[str]], environment: dict[str, str]) -> None:
@@ -88,14 +91,23 @@ def block(kind: str, ranks: int, rounds: int, mpi_python: Path) -> list[int]:
 
 def measure(
     kinds: Sequence[str], ranks: int, rounds: int, blocks: int, mpi_python: Path
-) -> dict[str, list[int]]:
+) -> tuple[dict[str, list[int]], dict[str, list[int]], list[float]]:
+    """By kind: all rounds, and those of blocks before and after which the processors were cores of
+    one cache. And how far these were apart, each time.
+    """
     taken: dict[str, list[int]] = {kind: [] for kind in kinds}
+    near: dict[str, list[int]] = {kind: [] for kind in kinds}
+    apart = [apart_ns()]
     for _ in range(blocks):
         for kind in kinds:
             slow = kind == "gloo" or (kind == "mpich" and ranks > 2)
             number = max(20, rounds // (SLOW_PART if slow else 1) // blocks)
-            taken[kind] += block(kind, ranks, number, mpi_python)
-    return taken
+            rounds_ns = block(kind, ranks, number, mpi_python)
+            taken[kind] += rounds_ns
+            apart.append(apart_ns())
+            if all(each is not None and each <= NEAR_NS for each in apart[-2:]):
+                near[kind] += rounds_ns
+    return taken, near, [each for each in apart if each is not None]
 
 
 def how(taken: list[int], load: float) -> str:
@@ -139,6 +151,28 @@ def rows_of(ranks: int, taken: dict[str, list[int]], load: float) -> list[Row]:
     return rows
 
 
+def near_rows(
+    taken: dict[str, list[int]], near: dict[str, list[int]], apart: Sequence[float], load: float
+) -> list[Row]:
+    """Of two ranks, between cores of one cache; and how far they were apart all the while."""
+    rows = []
+    if apart:
+        low, middle, high = np.percentile(apart, (0, 50, 100))
+        rows.append(Row("a cache line between the two processors and back", round(middle), "ns",
+                        "none: shown", True,
+                        f"measured: {len(apart)} times, {low:.0f} to {high:.0f} ns"))  # fmt: skip
+    for kind, bar in (("int8", "<= 10 us"), ("mpich", "none: shown")):
+        each = near.get(kind, [])
+        if each:
+            what = "dispatch and combine, int8" if kind == "int8" else "MPICH's Alltoallv pair"
+            value = float(np.median(each)) / 1e3
+            share = f"{len(each) / len(taken[kind]):.0%} of the rounds"
+            rows.append(Row(f"{what}, 2 ranks, while both processors are of one cache",
+                            round(value, 1), "us", bar, kind != "int8" or value <= 10,
+                            f"{how(each, load)}; {share}"))  # fmt: skip
+    return rows
+
+
 def run(rounds: int = ROUNDS, blocks: int = BLOCKS, mpi_python: Path = MPI_PYTHON) -> list[Row]:
     """Without MPICH where it is not at hand."""
     kinds = ["int8", "bf16", "mpich", "gloo"]
@@ -146,8 +180,10 @@ def run(rounds: int = ROUNDS, blocks: int = BLOCKS, mpi_python: Path = MPI_PYTHO
         kinds.remove("mpich")
     rows = []
     for ranks in (2, 4):
-        taken = measure(kinds, ranks, rounds, blocks, mpi_python)
-        rows += rows_of(ranks, taken, os.getloadavg()[0])
+        taken, near, apart = measure(kinds, ranks, rounds, blocks, mpi_python)
+        load = os.getloadavg()[0]
+        rows += rows_of(ranks, taken, load)
+        rows += near_rows(taken, near, apart, load) if ranks == 2 else []
     return rows
 
 
