@@ -54,7 +54,7 @@ class Talk:
 
     async def say(self, number: int) -> int:
         """Send it; returns the emulated moment of that, on the monotonic clock."""
-        sent_ns = self.origin.here_ns() + self.node.clock.now()
+        sent_ns = self.origin.monotonic_ns + self.node.clock.now()
         await self.node.port("a").send("b", Number(number))
         return sent_ns
 
@@ -77,7 +77,7 @@ def _made(name: str, wire: str, origin: Origin) -> tuple[Node, Mail]:
     node = Node(
         name,
         epoch=1,
-        clock=LiveClock(origin.here_ns(), 1.0),
+        clock=LiveClock(origin.monotonic_ns, 1.0),
         device=group.device,
         link=group.link,
         mail=mail,

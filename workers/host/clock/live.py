@@ -3,18 +3,22 @@
 asyncio rounds timers up to a millisecond; a timerfd does not. One timerfd serves all timers of the
 process. Each task's emulated time is kept in a context variable, which asyncio carries along with
 the task.
+
+The wall is this machine's own clock, or another's as ours tells it: then a line is followed, which
+may be turned, but has no jumps (`steer`).
 """
 
 import asyncio
 import ctypes
 import heapq
 import os
-import time
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any
 
 from workers.host.clock.base import Deadline, wake
+from workers.host.clock.line import Line, turned
+from workers.host.clock.source import ClockSource
 
 # linux/timerfd.h; Python has os.timerfd_create only from 3.13 on.
 _CLOCK_MONOTONIC = 1
@@ -79,14 +83,18 @@ class _LiveTimer:
 class LiveClock:
     """Clock of a node in a live world; made inside the node's running event loop.
 
-    origin_ns   CLOCK_MONOTONIC at emulated time 0, the same for all nodes of a machine
+    origin_ns   the machine's clock at emulated time 0, the same for all nodes of a machine
     dilation    real nanoseconds per emulated one, at least 1
     emulated    False: `now()` is the wall, and nothing is ever held back
     """
 
     def __init__(self, origin_ns: int, dilation: float = 1.0, *, emulated: bool = True) -> None:
         self._loop = asyncio.get_running_loop()
+        self._source = ClockSource.of_environment()
+        self._read = self._source.read
         self._origin_ns, self._dilation, self.emulated = origin_ns, dilation, emulated
+        self._pace = dilation  # of this machine's nanoseconds, which may not be the cluster's
+        self._followed: Line | None = None
         self._chain: ContextVar[int] = ContextVar("emulated_ns", default=0)
         self._heap: list[tuple[int, int, _LiveTimer]] = []
         self._sequence = 0
@@ -98,7 +106,18 @@ class LiveClock:
         return self._chain.get() if self.emulated else self.wall_now()
 
     def wall_now(self) -> int:
-        return int((time.monotonic_ns() - self._origin_ns) / self._dilation)
+        return int((self._read() - self._origin_ns) / self._pace)
+
+    def steer(self, target: Line, origin_ns: int) -> None:
+        """From now on the wall is another machine's clock, which `target` tells from ours and which
+        showed `origin_ns` at emulated time 0.
+        """
+        own_ns = self._read()
+        line = self._followed = turned(self._followed, target, own_ns)
+        self._pace = self._dilation / (1 + line.rate)
+        self._origin_ns = own_ns - round((line.other_ns(own_ns) - origin_ns) / (1 + line.rate))
+        self._armed_ns = None
+        self._arm()
 
     def advance(self, due_ns: int) -> None:
         if due_ns > self._chain.get():
@@ -169,7 +188,8 @@ class LiveClock:
                 self._loop.call_soon(self._expire_soon)
         elif self._armed_ns is None or self._heap[0][0] < self._armed_ns:
             self._armed_ns = self._heap[0][0]
-            self._timer_fd.set(self._origin_ns + int(self._armed_ns * self._dilation))
+            own_ns = self._origin_ns + int(self._armed_ns * self._pace)
+            self._timer_fd.set(self._source.system_ns(own_ns))
 
     def _expire_soon(self) -> None:
         self._is_soon = False

@@ -1,51 +1,27 @@
 """Emulated time 0 as every machine of a cluster can find it.
 
-On one machine the monotonic clock says it exactly. Another machine has another monotonic clock: it
-goes by Unix time, and is as far off as the two machines' clocks are.
+Where the clock is the one that it was read from, that clock says it exactly. Another machine has
+another clock, and must ask (`steering`).
 """
 
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# Reading two clocks takes time in between: of so many pairs the closest counts.
-PAIRS = 5
-
-
-def _boot_id() -> str:
-    return BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+from workers.host.clock.source import ClockSource
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One moment: on the monotonic clock of the machine that booted as `boot_id`, and in Unix
-    time.
-    """
+    """One moment, on the clock with this identity."""
 
-    boot_id: str
+    clock: str
     monotonic_ns: int
-    unix_ns: int
 
     @classmethod
     def now(cls) -> "Origin":
-        monotonic_ns, unix_ns = _both_clocks()
-        return cls(_boot_id(), monotonic_ns, unix_ns)
+        source = ClockSource.of_environment()
+        return cls(source.identity, source.read())
 
-    def here_ns(self) -> int:
-        """The moment on this machine's monotonic clock."""
-        if self.boot_id and self.boot_id == _boot_id():
-            return self.monotonic_ns
-        monotonic_ns, unix_ns = _both_clocks()
-        return monotonic_ns - (unix_ns - self.unix_ns)
-
-
-def _both_clocks() -> tuple[int, int]:
-    """The monotonic clock and Unix time at the same moment, to a microsecond or so."""
-    best: tuple[int, int, int] | None = None
-    for _ in range(PAIRS):
-        before_ns, unix_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-        pair = (after_ns - before_ns, (before_ns + after_ns) // 2, unix_ns)
-        best = pair if best is None else min(best, pair)
-    assert best is not None
-    return best[1], best[2]
+    @property
+    def is_here(self) -> bool:
+        """Whether this process reads that clock."""
+        return self.clock != "" and self.clock == ClockSource.of_environment().identity
