@@ -28,6 +28,7 @@ class UcxTransport(DoorTransport[UcxLink]):
     segments    folder in shared memory where UCX makes its segments (each has a name for a moment,
                 which a process that is killed just then leaves; who owns it clears up); None: UCX's
     devices     network devices that UCX may use, where unix is False
+    apart       no peer is on this machine: frames cross the network alone
     outbox_bytes   bytes that may wait for one peer before `send` waits
     """
 
@@ -42,11 +43,12 @@ class UcxTransport(DoorTransport[UcxLink]):
         port: int = 0,
         segments: Path | None = None,
         devices: str = "lo",
+        apart: bool = False,
         outbox_bytes: int = OUTBOX_BYTES,
     ) -> None:
         super().__init__(node_name)
         self._devices = "" if unix else devices
-        self._segments = segments
+        self._segments, self._apart = segments, apart
         self._links: UcxLinks = UcxLinks(node_name, token.encode(), outbox_bytes, self._lost)
         self._door = Door(host, self._links.accept, unix=unix, folder=folder, port=port)
         self._worker: UcxWorker | None = None
@@ -54,7 +56,7 @@ class UcxTransport(DoorTransport[UcxLink]):
     def _begin(self) -> None:
         links, arrived, oversized = self._links, self._came, self._oversized
         self._worker = UcxWorker(
-            self._devices, links.limit_bytes, arrived, oversized, self._segments
+            self._devices, links.limit_bytes, arrived, oversized, self._segments, self._apart
         )
         links.worker = self._worker
 

@@ -2,7 +2,7 @@
 
 ucxx reads and writes environment variables when it is imported, as UCX does, so it is imported as
 UCX's own libraries are (`kernels.native.ucx`). Everything that shapes a context is given to it by
-name (`CONFIG`), so no `UCX_...` of the environment can bring in RDMA.
+name (`CONFIG`), so no `UCX_...` of the environment can change it.
 """
 
 from typing import Any
@@ -32,8 +32,11 @@ CONFIG = {
 # The receiver reads what is long from the sender's memory where the kernel lets it: 64 MiB and an
 # answer took 54 to 63 ms, 140 ms in the scheme that UCX would choose (2 cores, a load of 5).
 SHARED_MEMORY = {"TLS": "posix,cma,self", "RNDV_SCHEME": "get_zcopy"}
+# Between machines: and what InfiniBand and RoCE have, where a device of ours is one of these.
+NETWORK = "tcp,ib"
 __all__ = (
     "CONFIG",
+    "NETWORK",
     "SHARED_MEMORY",
     "Array",
     "Feature",

@@ -62,6 +62,7 @@ class UcxWorker:
     limit         of a tag that nobody was told 0: nothing is set aside for what has it
     on_oversized  told of what was thrown away for that
     segments      where its shared memory has its names, for as long as it has any; None: UCX's way
+    apart         no peer is on this machine: no shared memory
 
     Raises OSError if UCX cannot start.
     """
@@ -73,11 +74,13 @@ class UcxWorker:
         on_bytes: OnBytes,
         on_oversized: OnOversized,
         segments: Path | None = None,
+        apart: bool = False,
     ) -> None:
         shape = dict(ucx.SHARED_MEMORY)
         if devices:
             # Which scheme long messages take is left to UCX: TCP does not have that one.
-            shape = {"TLS": f"tcp,{shape['TLS']}", "NET_DEVICES": devices}
+            ways = ucx.NETWORK if apart else f"tcp,{shape['TLS']}"
+            shape = {"TLS": ways, "NET_DEVICES": devices}
         if segments is not None:
             shape["POSIX_DIR"] = str(segments)
         features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
@@ -136,11 +139,12 @@ class UcxWorker:
     def disconnect(self, endpoint: Any) -> None:
         """End a way at once; what UCX has not sent yet fails."""
         endpoint.remove_close_callback()
-        try:
-            self._pending.append((endpoint.close(), endpoint, None))
-        except ucx.UCXError:
-            return  # it broke before
-        self._soon()
+        if endpoint.alive:  # of one that broke ucxx gives a request that is none, and looks at it
+            try:
+                self._pending.append((endpoint.close(), endpoint, None))
+            except ucx.UCXError:
+                return  # it broke just now
+            self._soon()
 
     def close(self) -> None:
         """Let go of all; safe to call twice."""

@@ -18,7 +18,8 @@ def make_wire(
     if kind.startswith("ucx"):
         from workers.wire.transport.ucx import UcxTransport
 
-        return UcxTransport(name, token=token, unix=kind == "ucx_unix", **options)
+        apart = kind == "ucx_apart"
+        return UcxTransport(name, token=token, unix=kind == "ucx_unix", apart=apart, **options)
     if kind.startswith("shm"):
         from workers.wire.transport.shm import ShmTransport
 

@@ -209,22 +209,6 @@ def test_another_process_answers_with_what_it_was_sent(run_framed: Run) -> None:
     run_framed(scenario)
 
 
-def test_a_killed_process_fails_those_who_wait_for_room(run_framed: Run) -> None:
-    """No sender hangs on a peer that died while its buffer was full, in the middle of a frame."""
-
-    async def scenario(wires: Wires) -> None:
-        (a,) = await wires.start("a")
-        await a.mail.connect({"echo": await wires.start_mortal("echo")})
-        sends = [asyncio.create_task(a.send("echo", numbered(i, 1024 * 1024))) for i in range(20)]
-        await asyncio.sleep(0)  # lets the sends fill the buffer
-        wires.crash("echo")
-        results = await asyncio.gather(*sends, return_exceptions=True)
-        assert {type(result) for result in results} == {type(None), PeerDead}
-        assert await a.heard_of_deaths(1) == ["echo"]
-
-    run_framed(scenario)
-
-
 def test_a_message_beyond_the_limit_is_the_senders_error(
     run_framed: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

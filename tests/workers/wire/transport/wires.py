@@ -23,7 +23,12 @@ NEEDS_UCX = pytest.mark.skipif(
 )
 NEEDS_SHM = pytest.mark.skipif(bool(hindrance()), reason=hindrance())
 # Wires between processes, by how they are reached.
-TCP: tuple[Any, ...] = ("grpc_tcp", "grpc_tls", pytest.param("ucx_tcp", marks=NEEDS_UCX))
+TCP: tuple[Any, ...] = (
+    "grpc_tcp",
+    "grpc_tls",
+    pytest.param("ucx_tcp", marks=NEEDS_UCX),
+    pytest.param("ucx_apart", marks=NEEDS_UCX),  # as between two machines: no shared memory
+)
 UNIX: tuple[Any, ...] = (
     "grpc_unix",
     pytest.param("ucx_unix", marks=NEEDS_UCX),
