@@ -6,8 +6,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from cluster.cli.certificates import FILES, _make, _sign, make_certificates
 from configs.certificates import CA, CA_KEY, Certificates, read_certificates
+from configs.new_certificates import FILES, _make, _sign, make_certificates
 from configs.schema.wires import LOOPBACK
 
 

@@ -46,9 +46,11 @@ class Process:
             await self._seated.ask(question)
 
 
-def start_process(name: str, make: Make) -> Any:
+def start_process(name: str, make: Make, **options: Any) -> Any:
     """Start a process for a node as a Ray actor; returns its handle. It reserves no cores: emulated
     ones are not Ray's.
+
+    options   more of Ray's, for an actor: where it is to stand, and how long
     """
     actor_class = ray.remote(Process)
-    return actor_class.options(name=name, num_cpus=0, max_restarts=0).remote(make)
+    return actor_class.options(name=name, num_cpus=0, max_restarts=0, **options).remote(make)

@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks.wires import relay
 from cluster.faults.standing import StandingFaults
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.host import Ground, WireHost
 from cluster.worlds.raising import ENDING, raise_cluster
 from cluster.worlds.seat import Seat
+from cluster.worlds.wire_host import Ground, WireHost
 from configs.schema.faults import named
 from workers.host.aside import at_once
 from workers.host.clock.origin import Origin
@@ -31,10 +31,10 @@ class _Host(WireHost):
     def __init__(self, blueprint: Blueprint, origin: Origin, folder: Path, address: str) -> None:
         cluster = blueprint.scenario.cluster
         super().__init__(cluster, origin, Ground(folder, TOKEN))
-        self._address = address
+        self._at = address
 
     def mail(self, node: str) -> Mail:
-        return Mail(GrpcTransport(node, token=TOKEN, host=self._address), Frames())
+        return Mail(GrpcTransport(node, token=TOKEN, host=self._at), Frames())
 
 
 class _Side:

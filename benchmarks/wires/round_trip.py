@@ -36,7 +36,7 @@ import psutil
 from benchmarks.rows import Row, arguments, report
 from benchmarks.wires.native_ucx import by_native_ucx
 from benchmarks.wires.ray_call import by_ray
-from cluster.cli.certificates import make_certificates
+from configs.new_certificates import make_certificates
 from configs.schema.wires import LOOPBACK
 from kernels.ring import hindrance
 from workers.wire.transport.base import Buffer, Transport

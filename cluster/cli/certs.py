@@ -23,7 +23,7 @@ def certs(
     overwrite: Annotated[bool, typer.Option(help="replace those that are there")] = False,
 ) -> None:
     """Make a cluster's certificates, by which its nodes know each other (TLS)."""
-    from cluster.cli.certificates import make_certificates
+    from configs.new_certificates import make_certificates
 
     with clear_errors():
         made = make_certificates(folder, host or (), days=days, overwrite=overwrite)

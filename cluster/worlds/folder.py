@@ -37,10 +37,15 @@ def own_folder(parent: Path | None = None) -> Iterator[Path]:
         clear_after_the_dead(place)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
-        (folder / OWNER).write_text(_identity(os.getpid()))
+        own(folder, os.getpid())
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def own(folder: Path, pid: int) -> None:
+    """From now on it is that process's: when it is dead the folder goes, and what is left of it."""
+    (folder / OWNER).write_text(_identity(pid))
 
 
 def clear_after_the_dead(parent: Path) -> None:

@@ -2,28 +2,23 @@
 
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.ranked import ranked_nodes
-from configs.certificates import read_certificates
 from configs.schema import ClusterSection
-from configs.schema.wires import LOOPBACK, Wire
 from workers.experts.ranks import RankedNodes
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
 from workers.host.clock.origin import Origin
+from workers.host.clock.steering import Correction
 from workers.host.clock.virtual import VirtualClock
 from workers.host.disk import Disk, FolderDisk, MemoryDisk
 from workers.host.garbage import Garbage
 from workers.host.trace import Trace
-from workers.wire.mail import Codec, Frames, Handover, Mail, WholeFrames
-from workers.wire.transport.base import Transport
+from workers.wire.mail import Codec, Handover, Mail, WholeFrames
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
-from workers.wire.transport.several import SeveralWires
 
 # An event loop that wants Python's lock back from a thread gets it so soon; Python's own 5 ms, once
 # for each of the few waits on a token's way, would show in the gaps of a stream.
@@ -52,8 +47,16 @@ class Host(Protocol):
 
     def trace(self, node: str) -> Trace: ...
 
+    def become(self, cluster: ClusterSection) -> None:
+        """The cluster has these nodes from now on."""
+        ...
+
     def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
         """The nodes whose tokens for experts cross shared memory; None: they go as messages."""
+        ...
+
+    def correction(self) -> Correction | None:
+        """How the machine's clock is corrected; None: it is the cluster's own."""
         ...
 
     def stands(self) -> None:
@@ -90,8 +93,14 @@ class VirtualHost:
     def trace(self, node: str) -> Trace:
         return self.whole_trace
 
+    def become(self, cluster: ClusterSection) -> None:
+        """Whoever is there is found by its address."""
+
     def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
         return None  # what is exact is told of
+
+    def correction(self) -> Correction | None:
+        return None
 
     def stands(self) -> None:
         """Whoever runs the world looks after its garbage."""
@@ -106,7 +115,8 @@ class LiveHost:
     """
 
     def __init__(self, cluster: ClusterSection, origin: Origin, folder: Path) -> None:
-        self.clock = LiveClock(origin.here_ns(), cluster.dilation, emulated=cluster.emulation)
+        begun_ns, dilation = origin.monotonic_ns, cluster.dilation
+        self.clock = LiveClock(begun_ns, dilation, emulated=cluster.emulation)
         self.thread = ThreadPoolExecutor(1, "compute")
         self.aside = Aside("aside")
         self._garbage = Garbage()
@@ -123,7 +133,13 @@ class LiveHost:
     def trace(self, node: str) -> Trace:
         return Trace()
 
+    def become(self, cluster: ClusterSection) -> None:
+        """See Host; only where wires are chosen by node is there anything to learn."""
+
     def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
+        return None
+
+    def correction(self) -> Correction | None:
         return None
 
     def stands(self) -> None:
@@ -147,64 +163,3 @@ class ProcessHost(LiveHost):
 
     def mail(self, node: str) -> Mail:
         return Mail(MemoryTransport(self.network, node), Handover())
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What the nodes of a cluster of processes share on this machine.
-
-    folder         of disks and sockets
-    token          the cluster's secret
-    certificates   folder of the cluster's: ports of loopback, with TLS, instead of the sockets that
-                   do for processes of one machine
-    segments       folder in shared memory, of a wire that makes names there
-    """
-
-    folder: Path
-    token: str = field(repr=False)
-    certificates: Path | None = None
-    segments: Path | None = None
-
-
-class WireHost(LiveHost):
-    """One node has this process to itself, and a wire to all others, which are on this machine."""
-
-    def __init__(self, cluster: ClusterSection, origin: Origin, ground: Ground) -> None:
-        super().__init__(cluster, origin, ground.folder)
-        self._ground, self._cluster = ground, cluster
-
-    def mail(self, node: str) -> Mail:
-        names = self._cluster.wires
-        if len(names) == 1:
-            return Mail(self._wire(names[0], node), Frames())
-        wire_to = self._cluster.wires_of(node)
-        wires: dict[str, Transport] = {
-            name: self._wire(name, node) for name in sorted(set(wire_to.values()))
-        }
-        return Mail(SeveralWires(node, wires, wire_to.__getitem__), Frames())
-
-    def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
-        sizes = ranked_nodes(blueprint)
-        if sizes is None:
-            return None
-        nodes, geometry = sizes
-        return RankedNodes(nodes, geometry, self._ground.token.encode())
-
-    def _wire(self, name: Wire, node: str) -> Transport:
-        # Only here: a world in one process need not load any, and UCX may not be installed.
-        ground = self._ground
-        at: Any = {"token": ground.token, "folder": ground.folder}
-        if name == "shm":
-            from workers.wire.transport.shm import ShmTransport
-
-            return ShmTransport(node, **at)
-        if name == "ucx":
-            from workers.wire.transport.ucx import UcxTransport
-
-            return UcxTransport(node, unix=True, segments=ground.segments, **at)
-        from workers.wire.transport.grpc import GrpcTransport
-
-        if ground.certificates is None:
-            return GrpcTransport(node, unix=True, **at)
-        shown = read_certificates(ground.certificates, LOOPBACK)
-        return GrpcTransport(node, host=LOOPBACK, certificates=shown, **at)

@@ -17,11 +17,11 @@ from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.folder import SHARED_MEMORY, own_folder
-from cluster.worlds.host import Ground, WireHost
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.seat import Seat
+from cluster.worlds.wire_host import Ground, WireHost
 from configs.presets import certificates_folder
 from workers.actors import Make, start_process
 from workers.errors import PeerDead

@@ -11,12 +11,11 @@ import secrets
 import signal
 import subprocess
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
 
-from cluster.own_packages import ROOT
 from cluster.worlds.session_processes import (
     end_processes,
     processes_of_session,
@@ -34,7 +33,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 import ray
-from ray.job_config import JobConfig
+
+from cluster.worlds.job import job_of_ours
 
 __all__ = ["end_ray", "ray", "start_ray"]
 
@@ -101,7 +101,7 @@ def _start(folder: Path) -> None:
         logging_level=logging.ERROR,
         log_to_driver=True,
         configure_logging=False,
-        job_config=_job(),
+        job_config=job_of_ours(),
         _system_config=dict(SETTINGS),  # Ray adds its session's folder, for the next session too
     )
     address = ray.util.get_node_ip_address()
@@ -110,21 +110,6 @@ def _start(folder: Path) -> None:
             f"Ray listens on {address}, not on {LOOPBACK} alone: it was imported before "
             "cluster.worlds could say so"
         )
-
-
-class _Fixed(list[str]):
-    """Ray adds the working directory and the script's folder to where workers look for modules:
-    there anything may lie, under the name of anything that we import.
-    """
-
-    def extend(self, more: Iterable[str]) -> None:
-        """Not even one."""
-
-
-def _job() -> JobConfig:
-    job = JobConfig()
-    job._py_driver_sys_path = _Fixed([str(ROOT)])
-    return job
 
 
 def end_ray(folder: Path, leave_s: float = LEAVE_S) -> None:

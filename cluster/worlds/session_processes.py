@@ -36,15 +36,17 @@ def _belongs(folder: Path, process: psutil.Process) -> bool:
 
 
 def ray_processes() -> Iterator[psutil.Process]:
-    """Ray's of this user, whoever started them: they name its folder, or call themselves
-    ray::NAME.
-    """
+    """Ray's of this user, whoever started them. This process is none, wherever its path leads."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.uids().real == os.getuid() and any(
-                word.startswith("ray::") or "/ray/" in word for word in process.cmdline()
-            ):
+            is_ours = process.uids().real == os.getuid() and process.pid != os.getpid()
+            if is_ours and any(_is_ray_s(word) for word in process.cmdline()):
                 yield process
+
+
+def _is_ray_s(word: str) -> bool:
+    """A program or a module of Ray's, or the title that a worker of its has: ray::NAME."""
+    return word.startswith(("ray::", "ray.")) or "-packages/ray/" in word
 
 
 def end_processes(processes: Iterable[psutil.Process]) -> None:

@@ -7,6 +7,8 @@ from typing import Literal
 
 # How frames move between two processes; within one they only move by memory.
 Wire = Literal["grpc", "shm", "ucx"]
+# What a scenario may say of it: `auto` is the first that can be had.
+WireChoice = Literal["auto", "grpc", "shm", "ucx"]
 # The further right, the more places it reaches from.
 _BY_REACH: tuple[Wire, ...] = ("shm", "ucx", "grpc")
 
@@ -14,6 +16,16 @@ _BY_REACH: tuple[Wire, ...] = ("shm", "ucx", "grpc")
 def wire_between(one: Wire, other: Wire) -> Wire:
     """Of two nodes whose links name these: the one of both that reaches further."""
     return max(one, other, key=_BY_REACH.index)
+
+
+def wire_of_machines(
+    one: WireChoice, other: WireChoice, *, share_a_machine: bool, far: Wire
+) -> Wire:
+    """Of two nodes on machines of a network: `auto` is shared memory on one machine, and between
+    two the wire `far`.
+    """
+    near: Wire = "shm" if share_a_machine else far
+    return wire_between(*(near if choice == "auto" else choice for choice in (one, other)))
 
 
 def fastest_wire() -> Wire:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cluster.cli.certificates import make_certificates
 from cluster.cli.show import render
 from cluster.worlds.blueprint import Blueprint
 from configs.certificates import CA, CA_KEY, CERTIFICATE, KEY, read_certificates
+from configs.new_certificates import make_certificates
 from configs.plan import make_plan
 from configs.schema import load_scenario
 from configs.schema.wires import LOOPBACK

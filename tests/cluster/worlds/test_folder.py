@@ -47,7 +47,7 @@ def test_a_dead_owner_s_folder_and_ray_processes_go(
 ) -> None:
     """One names the folder, one has only a file open there, as Ray's agents do."""
     folder = left_by_the_dead(tmp_path)
-    names = wait_in(started, "/x/ray/raylet", f"{folder}/socket")
+    names = wait_in(started, "/x/site-packages/ray/raylet", f"{folder}/socket")
     (tmp_path / "elsewhere").symlink_to(folder)
     holds = wait_in(started, "ray::Agent", str(tmp_path / "elsewhere" / "agent.out"))
     while not (folder / "agent.out").exists():

@@ -58,7 +58,7 @@ def wires_of(name: str) -> dict[str, Counted]:
 
 
 async def started(name: str, wires: dict[str, Counted]) -> Node:
-    def wire_to(peer: str) -> str:
+    def wire_to(peer: str, _: str) -> str:
         return "grpc" if "g" in name + peer else "shm"
 
     node = Node(name, Mail(SeveralWires(name, wires, wire_to), Frames()))
@@ -114,7 +114,7 @@ def test_where_one_cannot_listen_none_does() -> None:
     async def scenario() -> None:
         refusing = Refusing()
         grpc = GrpcTransport("a", unix=True)
-        wires = SeveralWires("a", {"grpc": grpc, "refusing": refusing}, lambda _: "grpc")
+        wires = SeveralWires("a", {"grpc": grpc, "refusing": refusing}, lambda *_: "grpc")
         with pytest.raises(OSError, match="no port is left"):
             await wires.start(lambda _: None, lambda *_: None)
         assert refusing.is_closed
