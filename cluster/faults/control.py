@@ -62,6 +62,10 @@ class FaultControl:
         node.members.on_join.append(self._joined)
         node.members.on_leave.append(lambda member, reason: self._changed.set())
 
+    def become(self, scenario: Scenario) -> None:
+        """The cluster has these nodes from now on: faults may name them, and no others."""
+        self._scenario = scenario
+
     def begin(self) -> None:
         """A predecessor may have told the others of faults that nobody here knows."""
         if self._node.epoch > 1:

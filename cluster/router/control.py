@@ -1,6 +1,7 @@
 """What a router answers beside generating: models, state, draining."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from cluster.api.embedding import Embed, Embedded
 from cluster.api.kinds import Drain, Facts, Held, Models, State
@@ -10,7 +11,7 @@ from cluster.router.readiness import lacking
 from cluster.router.router import Router
 from cluster.router.store_control import StoreControl
 from cluster.router.waiting import Waiting
-from workers.errors import PerfuseError
+from workers.errors import PeerDead, PerfuseError
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kinds.chip import ChipStateIs
@@ -74,8 +75,8 @@ class Control:
         states: list[Mapping[str, int]] = []
         try:
             for chip in [c.name for c in self._router.state.chips.values() if c.alive]:
-                call = await self._router.wire.ask_state(chip)
-                asked.append(call)
+                with suppress(PeerDead):  # it left while another was asked
+                    asked.append(await self._router.wire.ask_state(chip))
             for pending in asked:
                 try:
                     states.append((await pending.reply()).counts)

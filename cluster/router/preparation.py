@@ -1,5 +1,7 @@
 """From a request and its passages to a prompt that fits, or a refusal."""
 
+from collections.abc import Sized
+
 from cluster.api.length import answer_tokens
 from cluster.api.request import Request
 from cluster.router.machine.events import PromptPrepared, RequestFailed
@@ -14,13 +16,16 @@ from workers.node import Node
 
 
 class Preparation:
-    """Renders, tokenises, hashes, and checks the length."""
+    """Renders, tokenises, hashes, and checks the length.
+
+    chips   among which a place is looked for, as many as there are by then
+    """
 
     def __init__(
-        self, node: Node, settings: RouterSettings, tokenizer: Tokenizer, num_chips: int
+        self, node: Node, settings: RouterSettings, tokenizer: Tokenizer, chips: Sized
     ) -> None:
         self._node, self._settings, self._tokenizer = node, settings, tokenizer
-        self._num_chips = num_chips
+        self._chips = chips
         # The chips' own hash function: the router's picture of their caches uses their names.
         self._hasher = BlockManager(1, settings.block_size)
 
@@ -36,7 +41,7 @@ class Preparation:
                 ids = await hardware.beside(size, lambda: self._ids(request, passages))
             else:
                 ids = await hardware.run(work, self._ids, request, passages)
-            hashes = await hardware.run(route_work(len(ids), self._num_chips), self._hashes, ids)
+            hashes = await hardware.run(route_work(len(ids), len(self._chips)), self._hashes, ids)
         except PerfuseError as error:
             return RequestFailed(clock.now(), request_id, fault_of(error))
         except Exception as error:

@@ -27,6 +27,7 @@ from cluster.router.machine.actions import Accept
 from cluster.router.machine.chips import ChipState
 from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
+from cluster.router.number_of_chips import NumberOfChips
 from cluster.router.performer import Performer
 from cluster.router.preparation import Preparation
 from cluster.router.prompts import check_least
@@ -72,12 +73,14 @@ class Router:
         )
         journal = Journal(node.disk, node.spawn, before.generations) if journaled else None
         self.ledger = Ledger(Machine(state, tokenizer), journal)
+        self.number_of_chips = NumberOfChips(node, self.ledger)
+        self._chips = chips
         self.port = node.port(name)
         # Requests that were cancelled: a submission from before must not bring them back.
         self._ended = Ended()
         self.wire = Wire(node, self.port, settings.timeout_ns)
         self.stores = Stores(node, self.wire, self.ledger, servers, tokenizer)
-        preparation = Preparation(node, settings, tokenizer, len(chips))
+        preparation = Preparation(node, settings, tokenizer, state.chips)
         self._performer = Performer(
             node, self.wire, self.ledger, preparation, self.stores, settings.timeout_ns
         )
@@ -113,12 +116,13 @@ class Router:
         nothing to go on with.
 
         Streams go on under new sequence ids, and repeat what their readers know already only up to
-        here. What was on a chip that is gone begins anew on another.
-
-        Raises ImpossibleEvent if the journal is of a cluster with other chips.
+        here. What was on a chip that is gone begins anew on another. Chips may have been added and
+        removed meanwhile.
         """
         if self._was_here_before:
+            self.number_of_chips.add(self._chips)
             self.ledger.happened(of.RouterRestarted(self._node.clock.now(), self._living()))
+            self.number_of_chips.remove_others(self._chips)
         self.port.on(Submit, self._submit)
         self.port.on(Cancel, self._cancel)
         self.port.on(Tokens, self._tokens)

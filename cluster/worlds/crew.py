@@ -4,6 +4,7 @@ world.
 What a role needs is imported only where that role stands, so that a router never loads a model.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from cluster.faults.control import FaultControl, FollowedFaults
@@ -36,7 +37,7 @@ class Crew:
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
         self._chips: list[Chip] = []
-        scenario, directory = blueprint.scenario, blueprint.plan.directory
+        scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(named(scenario.faults))
         self.faults: FaultControl | None = None
@@ -137,7 +138,7 @@ class Crew:
         )
 
     def _build_router(self, worker: WorkerPlan) -> None:
-        from cluster.router.machine.chips import ChipState
+        from cluster.router.chips_of import chips_of
         from cluster.router.router import Router
         from cluster.router.settings import RouterSettings
         from cluster.text.dates import clock_of
@@ -145,14 +146,6 @@ class Crew:
 
         blueprint, node = self.blueprint, self.node
         scenario, plan = blueprint.scenario, blueprint.plan
-        chips = []
-        for each in plan.workers:
-            if isinstance(each, ChipPlan):
-                member = node.members.member(plan.directory[each.name])
-                epoch, lives = (member.epoch, True) if member is not None else (0, False)
-                chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch, lives)
-                chip.watermark_blocks = each.watermark_blocks
-                chips.append(chip)
         settings = RouterSettings(
             model=scenario.model.name,
             vocab=blueprint.model.vocab,
@@ -170,7 +163,7 @@ class Crew:
             settings,
             tokenizer,
             plan.names("memory"),
-            chips,
+            chips_of(plan, node.members),
             journaled=scenario.cluster.keeps_journal,
         )
 
@@ -179,6 +172,28 @@ class Crew:
         """The way to the router; asked of the gateway's node alone."""
         assert self.client is not None, f"no gateway stands on {self.plan.name}"
         return self.client
+
+    @property
+    def router(self) -> "Router":
+        """Asked of the router's node alone."""
+        assert self._router is not None, f"no router stands on {self.plan.name}"
+        return self._router
+
+    def become(self, blueprint: Blueprint) -> None:
+        """The cluster is as this says from now on; this node is as it was."""
+        if self.faults is not None:
+            self.faults.become(blueprint.scenario)
+        if self._router is not None:
+            from cluster.router.chips_of import chips_of
+
+            self._router.number_of_chips.become(chips_of(blueprint.plan, self.node.members))
+
+    def chips_hold(self) -> dict[str, int]:
+        """What the node's chips hold for requests, and calls that it has open."""
+        held = Counter({"calls": self.node.endpoint.outgoing.in_flight()})
+        for chip in self._chips:
+            held.update(chip.held())
+        return dict(held)
 
     @property
     def num_preemptions(self) -> int:
@@ -201,8 +216,7 @@ class Crew:
         from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
 
-        assert self._router is not None, f"no router stands on {self.plan.name}"
-        stores = self._router.stores
+        stores = self.router.stores
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
             collection = open_collection(corpus_folder(placed.path), embedder)

@@ -1,4 +1,6 @@
-"""How a cluster stands up, and how one node of it comes back: the same steps in every world."""
+"""How a cluster stands up, how one node of it comes back, how it gets more chips and gives some
+up: the same steps in every world.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -56,10 +58,70 @@ async def raise_again(
     others = [member for member in living if member.node != node]
     names = [member.node for member in others]
     await seats.ask_each(names, "part", node, "its next incarnation starts")
-    await seats.place(node, epoch)
-    new: Member = (await seats.ask_each([node], "listen"))[node]
-    await seats.ask_each([node], "meet", others)
-    await seats.ask_each([node], "build")
-    await seats.ask_each(names, "meet", [new])
+    new = await _built(seats, others, {node: epoch})
+    await seats.ask_each(names, "meet", new)
     await seats.ask_each([node], "open")
-    return [*others, new]
+    return [*others, *new]
+
+
+async def _built(seats: Seats, others: Sequence[Member], epochs: Mapping[str, int]) -> list[Member]:
+    """Nodes that have met those who live, and each other, and whom nobody else has met."""
+    names = list(epochs)
+    for node, epoch in epochs.items():
+        await seats.place(node, epoch)
+    found = await seats.ask_each(names, "listen")
+    new: list[Member] = [found[name] for name in names]
+    await seats.ask_each(names, "meet", [*others, *new])
+    await seats.ask_each(names, "build")
+    return new
+
+
+# -- more chips, and fewer -------------------------------------------------------------------------
+
+
+async def raise_more(
+    seats: Seats, living: Sequence[Member], blueprint: Blueprint, epochs: Mapping[str, int]
+) -> list[Member]:
+    """Further nodes of chips join a cluster that serves: `blueprint` has them. The router meets
+    them last: whoever it tells of them knows them by then. Returns the members as they are now.
+    """
+    router, names = blueprint.node_of("router").name, [member.node for member in living]
+    await seats.ask_each(names, "extend", blueprint)
+    new = await _built(seats, living, epochs)
+    await seats.ask_each([name for name in names if name != router], "meet", new)
+    await seats.ask_each(list(epochs), "open")
+    await seats.ask_each([router], "meet", new)
+    return [*living, *new]
+
+
+async def busy_with(
+    seats: Seats, living: Sequence[Member], blueprint: Blueprint, leaving: Sequence[str]
+) -> list[str]:
+    """Nodes of chips that are to leave and have something left to do, or to let go of; nothing new
+    comes to any of them from now on.
+    """
+    router, directory = blueprint.node_of("router").name, blueprint.plan.directory
+    chips = [worker for worker, node in directory.items() if node in leaving]
+    busy = [directory[chip] for chip in (await seats.ask_each([router], "drain", chips))[router]]
+    if busy:
+        return busy
+    here = [member.node for member in living if member.node in leaving]
+    held = await seats.ask_each(here, "chips_hold")
+    return [node for node in here if any(held[node].values())]
+
+
+async def part_with(
+    seats: Seats, living: Sequence[Member], blueprint: Blueprint, leaving: Sequence[str]
+) -> list[Member]:
+    """Nodes leave that are busy with nothing (`busy_with`), and that `blueprint` has no more.
+    Returns the members as they are now.
+    """
+    staying = [member for member in living if member.node not in leaving]
+    names = [member.node for member in staying]
+    await seats.ask_each(names, "extend", blueprint)
+    for node in leaving:
+        await seats.ask_each(names, "part", node, "it was removed")
+    gone = [member.node for member in living if member.node in leaving]
+    for question in ENDING:
+        await seats.ask_each(gone, question)
+    return staying

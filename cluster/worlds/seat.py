@@ -1,8 +1,8 @@
 """One node's place in a world, and its life there: listen, stand, meet the others, answer, stop."""
 
-import asyncio
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
+from cluster.worlds.node_status import activity, lateness, node_status
 from cluster.worlds.watchdog import Watchdog
 from workers.host.rng import Rng
-from workers.host.trace import Delivered, Ran
 from workers.model.numerics import numerics_of
 from workers.node import Node
 from workers.wire.membership import Member, Membership
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cluster.gateway.http.server import GatewayServer
     from cluster.gateway.settings import GatewaySettings
 
+LOOKS = 5  # at a clock: whoever loses the processor within one has not lost it in all
 OnFailure = Callable[[str, BaseException], None]
 
 
@@ -34,9 +35,11 @@ class Seat:
     """
 
     QUESTIONS = (
-        "listen", "build", "meet", "part", "open", "preload", "held", "run", "progress",
+        "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
+        "held", "run", "progress",
         "lateness", "joules", "preemptions", "queues", "reset_trace", "serve_http", "stop_http",
-        "failures", "activity", "pid", "serves", "watch", "longest_callbacks", "stop",
+        "failures", "activity", "pid", "serves", "status", "wall", "watch", "longest_callbacks",
+        "stop",
     )  # fmt: skip
 
     def __init__(
@@ -112,6 +115,24 @@ class Seat:
         """That node is gone, whether or not the wire noticed."""
         self.node.members.leave(node, reason)
 
+    async def extend(self, blueprint: Blueprint) -> None:
+        """The cluster is as this says from now on: some of its chips' nodes are new, or gone. None
+        that goes may have anything left to do; see `drain`.
+        """
+        self._host.become(blueprint.scenario.cluster)
+        self.node.members.become(blueprint.plan.directory)
+        self._standing.become(blueprint)
+
+    async def drain(self, chips: Sequence[str]) -> list[str]:
+        """On the router's node: give these chips nothing new; those that have not ended yet what
+        they have.
+        """
+        return self._standing.router.number_of_chips.drain(chips)
+
+    async def chips_hold(self) -> dict[str, int]:
+        """What the node's chips hold, and calls that it has open: all zero when it may go."""
+        return self._standing.chips_hold()
+
     async def open(self) -> None:
         """All others have met this node: its workers begin."""
         self._standing.begin()
@@ -146,14 +167,20 @@ class Seat:
         return self._watchdog.stop()
 
     async def activity(self) -> dict[str, int]:
-        """What this node is busy with now: tasks of its event loop, and calls without an answer.
-        And how many dispatches it has sent so far that needed no message.
+        """What this node is busy with now; see `node_status`."""
+        return activity(self.node)
+
+    async def status(self) -> dict[str, Any]:
+        """For whoever looks at a whole cluster; see `node_status`."""
+        return node_status(self.node, self._host, self._blueprint.scenario.cluster.dilation)
+
+    async def wall(self) -> tuple[int, int, int]:
+        """What the cluster's wall shows here, in emulated nanoseconds, between two readings of the
+        system's monotonic clock: the closest of several.
         """
-        calls, ranks = self.node.endpoint.outgoing.in_flight(), self.node.ranks
-        if ranks is None:
-            return {"tasks": len(asyncio.all_tasks()), "calls": calls, "near": 0}
-        calls += ranks.num_open
-        return {"tasks": len(asyncio.all_tasks()), "calls": calls, "near": ranks.num_sent}
+        clock, now = self.node.clock, time.monotonic_ns
+        looks = [(now(), clock.wall_now(), now()) for _ in range(LOOKS)]
+        return min(looks, key=lambda look: look[2] - look[0])
 
     async def held(self) -> dict[str, int]:
         return await self._standing.gateway.held_everywhere()
@@ -187,12 +214,7 @@ class Seat:
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""
-        records = self.node.trace.records
-        return [
-            (r.request_id if isinstance(r, Delivered) else "", r.late_ns)
-            for r in records
-            if isinstance(r, Delivered | Ran)
-        ]
+        return lateness(self.node)
 
     async def serve_http(self, host: str, port: int, settings: "GatewaySettings") -> str:
         """Listen; returns the URL."""

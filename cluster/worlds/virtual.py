@@ -5,7 +5,7 @@ seed give the same trace hash in any process.
 """
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,7 +13,14 @@ from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import VirtualHost
-from cluster.worlds.raising import raise_again, raise_cluster
+from cluster.worlds.raising import (
+    busy_with,
+    part_with,
+    raise_again,
+    raise_cluster,
+    raise_more,
+)
+from cluster.worlds.scaling import added, by_steps
 from cluster.worlds.seat import Seat
 from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
 from workers.host.trace import Trace
@@ -22,6 +29,8 @@ from workers.wire.membership import Member
 
 T = TypeVar("T")
 
+# Between two looks at whether a node that is to leave has ended what it had.
+LOOK_EVERY_NS = 1_000_000
 # Allocations beyond frees before the young are looked at, and how many such looks before the older.
 GARBAGE_THRESHOLDS = (200_000, 50, 100)
 
@@ -47,10 +56,12 @@ class VirtualWorld:
         self.seats: dict[str, Seat] = {}
         self.members: list[Member] = []
         self.failures: list[tuple[str, BaseException]] = []
+        self._epochs: dict[str, int] = {}  # of whoever was placed last
 
     # -- Seats -------------------------------------------------------------------------------------
 
     async def place(self, node: str, epoch: int) -> None:
+        self._epochs[node] = epoch
         self.seats[node] = Seat(self.blueprint, node, epoch, self.host, on_failure=self._failed)
 
     async def ask_each(
@@ -76,6 +87,26 @@ class VirtualWorld:
         """The next incarnation of a node that was killed joins."""
         epoch = self.seats[node].node.epoch + 1
         self.members = await raise_again(self, self.members, node, epoch)
+
+    async def scale(self, counts: Mapping[str, int]) -> None:
+        """So many nodes of these groups from now on, while the cluster serves; returns when those
+        that leave have ended what they had. Raises ScenarioError.
+        """
+        grown, after = by_steps(self.blueprint, counts)
+        epochs = {
+            node.name: self._epochs.get(node.name, 0) + 1 for node in added(self.blueprint, grown)
+        }
+        if epochs:
+            self.blueprint = grown
+            self.members = await raise_more(self, self.members, grown, epochs)
+        leaving = [node.name for node in added(after, grown)]
+        if leaving:
+            while await busy_with(self, self.members, grown, leaving):
+                await self.clock.wait_until(self.clock.now() + LOOK_EVERY_NS)
+            self.blueprint = after
+            self.members = await part_with(self, self.members, after, leaving)
+            for node in leaving:
+                del self.seats[node]
 
     def _failed(self, task: str, error: BaseException) -> None:
         self.failures.append((task, error))

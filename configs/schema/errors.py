@@ -10,5 +10,9 @@ class ScenarioError(ValueError):
     """
 
     def __init__(self, title: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.title, self.problems = title, tuple(problems)
         super().__init__("\n  ".join((title, *self.problems)))
+
+    def __reduce__(self) -> tuple[type["ScenarioError"], tuple[str, tuple[str, ...]]]:
+        """So that one process may tell another."""
+        return type(self), (self.title, self.problems)

@@ -34,12 +34,22 @@ class Membership:
     """
 
     def __init__(self, directory: Mapping[str, str]) -> None:
-        self._directory = directory
+        self._directory = dict(directory)
         self._members: dict[str, Member] = {}
         self._newest: dict[str, int] = {}
         self._reasons: dict[str, str] = {}
         self.on_join: list[Callable[[Member], None]] = []
         self.on_leave: list[Callable[[Member, str], None]] = []
+
+    @property
+    def directory(self) -> Mapping[str, str]:
+        """Worker -> node, as it is at any time."""
+        return self._directory
+
+    def become(self, directory: Mapping[str, str]) -> None:
+        """The cluster has these workers from now on; who lives is another matter."""
+        self._directory.clear()
+        self._directory.update(directory)
 
     def node_of(self, worker: str) -> str | None:
         """The node that a worker stands on, or None if there is no such worker."""

@@ -21,6 +21,7 @@ class ChipState:
     watermark_blocks  that stay free when a request is placed beside others; None reserves all that
                       it may ever need
     sharers           with a watermark: full prompt block -> how many placed requests share it
+    is_draining       nothing new is placed here: it leaves when what it has has ended
     """
 
     name: str
@@ -34,6 +35,7 @@ class ChipState:
     prefixes: dict[str, None] = field(default_factory=dict)
     watermark_blocks: int | None = None
     sharers: dict[str, int] = field(default_factory=dict)
+    is_draining: bool = False
 
     def has_room(self, prompt: "Prompt") -> bool:
         """For the whole request; with a watermark for its prompt, if the whole fits alone."""

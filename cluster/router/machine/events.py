@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from cluster.api.request import Request
 from cluster.router.machine.sampled import SampledToken
+from cluster.router.machine.scaling_events import ScalingEvent
 from cluster.router.machine.store_events import StoreEvent
 
 Fault = Mapping[str, Any]
@@ -228,6 +229,7 @@ Event = (
     | OutputsLost
     | DrainBegan
     | RouterRestarted
+    | ScalingEvent
     | StoreEvent
 )
 EVENTS: tuple[type[Event], ...] = get_args(Event)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cluster.router.machine import events as of
-from cluster.router.machine import generating, life, peers, room, shelf
+from cluster.router.machine import generating, life, peers, room, scaling, shelf
+from cluster.router.machine import scaling_events as of_scaling
 from cluster.router.machine import store_events as of_store
 from cluster.router.machine.actions import Action
 from cluster.router.machine.events import Event
@@ -34,6 +35,9 @@ TRANSITIONS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     of.OutputsLost: peers.outputs_lost,
     of.DrainBegan: peers.drain_began,
     of.RouterRestarted: peers.restarted,
+    of_scaling.ChipAdded: scaling.chip_added,
+    of_scaling.ChipDrainBegan: scaling.chip_drain_began,
+    of_scaling.ChipRemoved: scaling.chip_removed,
     of_store.StoreNamed: shelf.named,
     of_store.StoreCreated: shelf.created,
     of_store.PassagesAnnounced: shelf.announced,

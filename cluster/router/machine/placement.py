@@ -12,6 +12,11 @@ def alive(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter g
     return chip.alive
 
 
+def stays(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter gets both
+    """One that leaves is given nothing new."""
+    return not chip.is_draining
+
+
 def has_room(chip: ChipState, prompt: Prompt) -> bool:
     """Its blocks could hold what is reserved for the request beside all that was placed there."""
     return chip.has_room(prompt)
@@ -73,17 +78,19 @@ def place(chips: Iterable[ChipState], prompt: Prompt) -> tuple[str, str] | None:
     by_role: dict[str, list[ChipState]] = {"prefill": [], "decode": [], "chip": []}
     for chip in chips:
         by_role[chip.role].append(chip)
-    both = pick(by_role["chip"], prompt, (alive, has_room), CHIP_SCORERS)
+    both = pick(by_role["chip"], prompt, (alive, stays, has_room), CHIP_SCORERS)
     if both is not None:
         return both.name, both.name
-    source = pick(by_role["prefill"], prompt, (alive,), PREFILL_SCORERS)
-    target = pick(by_role["decode"], prompt, (alive, has_room), DECODE_SCORERS)
+    source = pick(by_role["prefill"], prompt, (alive, stays), PREFILL_SCORERS)
+    target = pick(by_role["decode"], prompt, (alive, stays, has_room), DECODE_SCORERS)
     return (source.name, target.name) if source and target else None
 
 
 def missing_role(chips: Iterable[ChipState]) -> str | None:
-    """The role, prefill or decode, that no living chip has: then nothing can ever be placed."""
-    living = [chip.role for chip in chips if chip.alive]
+    """The role, prefill or decode, that no living chip has which stays: then nothing can ever be
+    placed.
+    """
+    living = [chip.role for chip in chips if chip.alive and not chip.is_draining]
     for role in ("prefill", "decode"):
         if role not in living and "chip" not in living:
             return role

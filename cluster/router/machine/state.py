@@ -105,6 +105,10 @@ class RouterState:
         request_id = self.sequences.get(sequence_id)
         return None if request_id is None else self.requests[request_id]
 
+    def is_done(self, chip: str) -> bool:
+        """Whether a chip has ended all that it was given, and heard all that it should let go."""
+        return self.chips[chip].is_idle and chip not in self.aborts
+
     @property
     def is_idle(self) -> bool:
         """Law 4: with no request inside, nothing is counted as taken and nothing is unsaid."""

@@ -45,6 +45,15 @@ def test_an_incarnation_replaces_the_one_before_it_and_no_newer_one() -> None:
         members.reach("zeppelin")
 
 
+def test_workers_come_and_go_and_whoever_holds_the_directory_sees_it() -> None:
+    members = Membership({"chip": "a", "other": "b"})
+    held = members.directory
+    members.join(member("a", 1))
+    members.become({"chip": "a", "more": "a"})
+    assert held == {"chip": "a", "more": "a"} and members.node_of("other") is None
+    assert members.reach("more") == members.member("a")
+
+
 def test_a_restarted_peer_s_first_calls_are_no_repetitions() -> None:
     """Its message ids begin at 1 again, as those of its predecessor did."""
 

@@ -10,6 +10,7 @@ from cluster.router.journal.codec import decode, encode
 from cluster.router.machine import events as of
 from cluster.router.machine.actions import Said
 from cluster.router.machine.sampled import Logprob, SampledToken
+from cluster.router.machine.scaling_events import ChipAdded, ChipDrainBegan, ChipRemoved
 from cluster.router.machine.state import Outbox
 from tests.cluster.router.machine.requests import asked, fresh, request_state
 
@@ -39,6 +40,10 @@ TOKEN = SampledToken(
         of.RequestFailed(1, "r", {"code": "c", "message": "m", "facts": {"a": [1, None, {}]}}),
         of.TokensSampled(1, "d0", (TOKEN, SampledToken("s", "decode", 0, 1))),
         of.TokensSampled(1, "d0", ()),
+        ChipAdded(1, "d2", "decode", 9, None),
+        ChipAdded(1, "d2", "decode", 9, 1),
+        ChipDrainBegan(1, "d2"),
+        ChipRemoved(1, "d2"),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -2,6 +2,7 @@
 
 from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
+from cluster.router.machine.scaling_events import ChipAdded, ChipDrainBegan, ChipRemoved
 from cluster.router.machine.store_events import (
     FileChanged,
     FileEnded,
@@ -44,7 +45,9 @@ def step(outside: Outside, chance: Chance) -> None:
         outside.hear(READERS[chance.randrange(2)], 1 + chance.randrange(6))
     elif what < 94:
         disturb(outside, chance)
-    elif what < 96:
+    elif what < 95:
+        scale(outside, chance)
+    elif what < 97:
         shelve(outside, chance)
     elif outside.state.line:
         outside.happened(of.LineWaited(outside.now_ns))
@@ -117,7 +120,26 @@ def restart(outside: Outside, chance: Chance) -> None:
     outside.happened(of.RouterRestarted(outside.now_ns, living | again))
 
 
+def scale(outside: Outside, chance: Chance) -> None:
+    """A chip more, or one that leaves as soon as it may."""
+    state, now_ns = outside.state, outside.now_ns
+    leaving = [name for name, chip in state.chips.items() if chip.is_draining]
+    done = [name for name in leaving if state.is_done(name)]
+    staying = [name for name in state.chips if name not in leaving]
+    if done:
+        outside.happened(ChipRemoved(now_ns, done[0]))
+    elif len(state.chips) < CHIPS_MAX and chance.random() < 0.6:
+        role = ("prefill", "decode", "chip")[chance.randrange(3)]
+        name = next(f"{role[0]}{i}" for i in range(CHIPS_MAX) if f"{role[0]}{i}" not in state.chips)
+        watermark = next(iter(state.chips.values())).watermark_blocks
+        outside.happened(ChipAdded(now_ns, name, role, 9, watermark))
+        outside.happened(of.ChipJoined(now_ns, name, 1))
+    elif len(staying) > 1:
+        outside.happened(ChipDrainBegan(now_ns, staying[chance.randrange(len(staying))]))
+
+
 # So that a state stays small.
+CHIPS_MAX = 7
 STORES_MAX, FILES_MAX = 4, 3
 
 

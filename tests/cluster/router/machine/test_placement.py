@@ -110,6 +110,24 @@ def test_roles_the_dead_and_the_full_are_filtered() -> None:
     assert missing_role([chip("p0")]) == "decode"
 
 
+def test_whoever_drains_is_filtered_and_counts_for_no_role() -> None:
+    chips = [
+        chip("p0", is_draining=True), chip("p1", queued_tokens=99), chip("d0", "decode"),
+        chip("d1", "decode", num_requests=9), chip("c0", "chip", is_draining=True),
+    ]  # fmt: skip
+    by_name = {each.name: each for each in chips}
+    assert place(chips, PROMPT) == ("p1", "d0")
+    by_name["d0"].is_draining = True
+    assert place(chips, PROMPT) == ("p1", "d1")
+    assert missing_role(chips) is None
+    by_name["d1"].is_draining = True
+    assert place(chips, PROMPT) is None
+    assert missing_role(chips) == "decode"
+    by_name["c0"].is_draining = False
+    assert place(chips, PROMPT) == ("c0", "c0")
+    assert missing_role(chips) is None
+
+
 def test_a_chip_that_does_both_goes_first_and_is_named_twice() -> None:
     chips = [
         chip("p0"), chip("d0", "decode"), chip("c0", "chip", num_requests=3),
