@@ -88,7 +88,7 @@ def _more(before: dict[str, int], after: dict[str, int]) -> int:
 
 def _spent(before: Joules, after: Joules) -> Joules:
     return {
-        node: {what: joules - before[node][what] for what, joules in told.items()}
+        node: {what: joules - before.get(node, {}).get(what, 0.0) for what, joules in told.items()}
         for node, told in after.items()
     }
 
@@ -100,14 +100,19 @@ def run_live(
     gateway's node.
     """
     with live_world(blueprint, on_step) as world:
-        world.ask_all("reset_trace")
-        before, preempted = world.ask_all("joules"), world.ask_all("preemptions")
-        answers = world.run(workload, on_answer)
-        joules = _spent(before, world.ask_all("joules"))
-        preemptions = _more(preempted, world.ask_all("preemptions"))
-        lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        queues, held = world.ask_all("queues"), _held_when_idle(world)
-        return Run(answers, held, joules, queues, lateness=lateness, preemptions=preemptions)
+        return run_in(world, workload, on_answer)
+
+
+def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
+    """In a live cluster that stands."""
+    world.ask_all("reset_trace")
+    before, preempted = world.ask_all("joules"), world.ask_all("preemptions")
+    answers = world.run(workload, on_answer)
+    joules = _spent(before, world.ask_all("joules"))
+    preemptions = _more(preempted, world.ask_all("preemptions"))
+    lateness = [record for records in world.ask_all("lateness").values() for record in records]
+    queues, held = world.ask_all("queues"), _held_when_idle(world)
+    return Run(answers, held, joules, queues, lateness=lateness, preemptions=preemptions)
 
 
 def _held_when_idle(world: LiveWorld) -> dict[str, int]:

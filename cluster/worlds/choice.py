@@ -8,7 +8,7 @@ from cluster.worlds.raising import OnStep
 
 
 def live_world(blueprint: Blueprint, on_step: OnStep = quiet) -> AbstractContextManager[LiveWorld]:
-    """The world that the scenario names: `process` or `local`.
+    """The world that the scenario names: `process`, `local` or `ray`.
 
     Raises ValueError for the virtual one, which has no wall clock.
     """
@@ -22,4 +22,8 @@ def live_world(blueprint: Blueprint, on_step: OnStep = quiet) -> AbstractContext
         from cluster.worlds.local import local_world
 
         return local_world(blueprint, on_step)
-    raise ValueError(f"cluster.world is {world!r}: a live world is 'process' or 'local'")
+    if world == "ray":
+        from cluster.worlds.machines.passing import ray_world
+
+        return ray_world(blueprint, on_step)
+    raise ValueError(f"cluster.world is {world!r}: a live world is 'process', 'local' or 'ray'")

@@ -67,13 +67,15 @@ def _world_problems(scenario: Scenario) -> list[str]:
     if cluster.world == "virtual" and not cluster.emulation:
         return [
             "cluster.emulation: is off in the virtual world, where no time passes but emulated "
-            "time: leave it on, or use world: process or local"
+            "time: leave it on, or use world: process, local or ray"
         ]
-    if cluster.world == "local" and cluster.frames_by == "memory":
+    if cluster.has_processes and cluster.transport == "memory":
         return [
-            "cluster.transport: is 'memory' in world 'local', where nodes are processes: use "
-            "'grpc', or world: process"
+            f"cluster.transport: is 'memory' in world {cluster.world!r}, where nodes are "
+            "processes: use 'grpc', or world: process"
         ]
+    if cluster.world == "ray":
+        return []  # what its machines have shows when they are asked
     return _wire_problems(cluster) or _certificate_problems(cluster)
 
 

@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from configs.presets import expand
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
+from configs.schema.machines import MachinesSection
 from configs.schema.section import Name, Section
-from configs.schema.wires import Wire, fastest_wire, wire_between
+from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 
 Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
 # There is one of each in a cluster, and its worker carries the plain role as its name.
@@ -34,13 +35,15 @@ class NodeGroup(Section):
     link     the same, for the link that joins each of these nodes to the others
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
              is where this is left out
+    machines    what these nodes ask of the machines of a Ray cluster, in world ray
     """
 
     workers: tuple[Role, ...]
     count: int | None = Field(default=None, ge=1, le=10_000)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
-    transport: Literal["auto", "grpc", "shm", "ucx"] | None = None
+    transport: WireChoice | None = None
+    machines: MachinesSection = MachinesSection()
 
     @model_validator(mode="after")
     def _roles_differ(self) -> Self:
@@ -63,7 +66,8 @@ class NodeGroup(Section):
 
 class ClusterSection(Section):
     """world      "virtual": one process, the clock jumps; "process": one process, wall clock;
-               "local": a process a node on this machine, wall clock
+               "local": a process a node on this machine, wall clock; "ray": a process a node on
+               the machines of a Ray cluster, wall clock
     emulation  off: everything costs nothing but what it really takes, and dilation is 1
     dilation   wall time for one unit of emulated time in a live world: at 1000 a 2 us link takes
                2 ms
@@ -73,18 +77,25 @@ class ClusterSection(Section):
                nodes whose groups name different ones take the one that reaches further
     certificates   folder that `perfuse certs` made: gRPC then goes over TCP, with TLS in which both
                sides show a certificate of the cluster; None: over unix sockets in a private folder
+    restarts   how often a node whose process has died is started again, in world ray
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
     """
 
-    world: Literal["virtual", "process", "local"] = "virtual"
+    world: Literal["virtual", "process", "local", "ray"] = "virtual"
     emulation: bool = True
     dilation: float = Field(default=1.0, ge=1, le=1e9)
     transport: Literal["auto", "grpc", "memory", "shm", "ucx"] | None = None
     certificates: str | None = Field(default=None, min_length=1)
+    restarts: int = Field(default=3, ge=0, le=1_000_000)
     router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether each node is a process of its own."""
+        return self.world in ("local", "ray")
 
     @property
     def keeps_journal(self) -> bool:
@@ -98,7 +109,7 @@ class ClusterSection(Section):
     @property
     def frames_by(self) -> Wire | Literal["memory"]:
         """The transport, chosen or by default; within one process it can only be memory."""
-        if self.world != "local":
+        if not self.has_processes:
             return "memory"
         chosen = self.transport or "auto"
         return self._fastest() if chosen == "auto" else chosen
@@ -116,6 +127,12 @@ class ClusterSection(Section):
             raise ValueError(f"node: is {node!r}: the cluster has {', '.join(chosen)}")
         own = chosen.pop(node)
         return {other: wire_between(own, wire) for other, wire in chosen.items()}
+
+    def choice_of(self, group: str) -> WireChoice:
+        """What the scenario says of the wire of a group's nodes, in a live world of processes."""
+        chosen = self.nodes[group].transport or self.transport or "auto"
+        assert chosen != "memory", "no wire between processes: the plan refuses it"
+        return chosen
 
     @property
     def wires(self) -> list[Wire]:

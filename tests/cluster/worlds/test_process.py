@@ -222,5 +222,5 @@ def test_a_server_s_answers_may_take_long() -> None:
 
 
 def test_the_virtual_world_is_not_live() -> None:
-    with pytest.raises(ValueError, match="'process' or 'local'"):
+    with pytest.raises(ValueError, match="'process', 'local' or 'ray'"):
         live_world(drawn(scenario="demo"))

@@ -1,0 +1,1 @@
+"""Many machines: nodes of a cluster as actors of a Ray cluster."""

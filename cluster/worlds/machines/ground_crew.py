@@ -1,0 +1,179 @@
+"""The cluster's hands on its machines: made when a machine is first needed, with all that its nodes
+will want there.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.machines import files, names
+from cluster.worlds.machines.machine import Machine
+from cluster.worlds.machines.setup import Setup
+from cluster.worlds.wire_host import Ground, Place
+from configs.presets import corpus_folder
+from workers.host.clock.steering import Reference
+
+# An actor starts within seconds, or its machine has no room for a process.
+MACHINE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A machine, and the blueprint with paths as they are there."""
+
+    handle: Any
+    ground: Ground
+    place: Place
+    blueprint: Blueprint
+
+
+class GroundCrew:
+    """time   the clock that all machines go by"""
+
+    def __init__(self, setup: Setup, time: Reference) -> None:
+        self._setup, self._time = setup, time
+        self._known: dict[str, Known] = {}
+        self._packed: dict[Path, Any] = {}
+        self._digests: dict[Path, str] = {}
+
+    def become(self, setup: Setup) -> None:
+        """The cluster has other nodes from now on; files lie where they did."""
+        self._setup = setup
+        for machine, known in self._known.items():
+            blueprint = as_now(known.blueprint, setup.blueprint)
+            self._known[machine] = replace(known, blueprint=blueprint)
+
+    def name_of(self, machine: str) -> str:
+        return self._setup.hosts.get(machine, machine[:12])
+
+    def handle(self, machine: str) -> Any:
+        """The actor on a machine that is known."""
+        return self._known[machine].handle
+
+    def forget(self, machine: str) -> None:
+        """It is gone for good; should it come back, it is made anew."""
+        self._known.pop(machine, None)
+
+    async def known(self, machine: str) -> Known:
+        """A machine, ready for nodes. Raises TimeoutError or what failed there."""
+        if machine not in self._known:
+            self._known[machine] = await asyncio.wait_for(self._made(machine), MACHINE_TIMEOUT_S)
+        return self._known[machine]
+
+    async def _made(self, machine: str) -> Known:
+        setup, address = self._setup, address_of(machine)
+        actor = ray.remote(Machine).options(
+            name=names.machine(setup.name, machine),
+            namespace=names.NAMESPACE,
+            lifetime="detached",
+            num_cpus=0,
+            max_restarts=0,
+            runtime_env=dict(setup.runtime_env),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(machine, soft=False),
+        )
+        handle: Any = actor.remote(address, setup.token, setup.certificates)
+        ground, devices = await handle.ground.remote(), await handle.devices.remote()
+        place = Place(machine, address, devices, setup.far, self._time)
+        return Known(handle, ground, place, await self._blueprint(handle))
+
+    async def _blueprint(self, handle: Any) -> Blueprint:
+        blueprint = self._setup.blueprint
+        folder = await self._there(handle, "model", absolute(blueprint.folder))
+        collections = {
+            name: str(
+                await self._there(handle, f"collection-{name}", absolute(corpus_folder(one.path)))
+            )
+            for name, one in blueprint.scenario.placement.collections.items()
+        }
+        return elsewhere(blueprint, folder, collections)
+
+    async def _there(self, handle: Any, name: str, path: Path) -> Path:
+        """Where these files are on a machine; they are sent if it does not see them."""
+        if path not in self._digests:
+            self._digests[path] = files.digest(path)
+        if await handle.sees.remote(path, self._digests[path]):
+            return path
+        if path not in self._packed:
+            self._packed[path] = ray.put(files.pack(path))
+        received: Path = await handle.receive.remote(name, self._packed[path])
+        return received
+
+    async def check_reach(self) -> None:
+        """Raises ValueError naming the machines of which one does not reach the other."""
+        known = self._known
+        ports = {machine: await one.handle.listen.remote() for machine, one in known.items()}
+        doors = {one.place.address: ports[machine] for machine, one in known.items()}
+        found = await asyncio.gather(
+            *(one.handle.unreached.remote(doors) for one in known.values())
+        )
+        await asyncio.gather(*(one.handle.listen_no_more.remote() for one in known.values()))
+        problems = [
+            f"{self.name_of(machine)} does not reach {address}:{doors[address]}: {why}: open the "
+            "machines' ports to each other (each node of the cluster listens on one that the "
+            "system chooses), or correct --node-ip-address of that machine's `ray start`"
+            for machine, unreached in zip(known, found, strict=True)
+            for address, why in unreached.items()
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+
+    async def end(self, timeout_s: float) -> None:
+        """Every machine removes what the cluster has there; one that is gone has nothing."""
+
+        async def one(known: Known) -> None:
+            await asyncio.wait_for(answer(known.handle.end.remote()), timeout_s)
+            ray.kill(known.handle)
+
+        await asyncio.gather(
+            *(one(known) for known in self._known.values()), return_exceptions=True
+        )
+
+
+async def answer(asked: Any) -> Any:
+    """What an actor says."""
+    return await asked
+
+
+def absolute(path: Path) -> Path:
+    """Wherever a node's process stands."""
+    return path.absolute()
+
+
+def address_of(machine: str) -> str:
+    """Where others reach a machine. Raises ValueError for one that Ray does not have."""
+    addresses = {each["NodeID"]: each["NodeManagerAddress"] for each in living()}
+    if machine not in addresses:
+        raise ValueError(f"Ray's node {machine} is not there any more")
+    return str(addresses[machine])
+
+
+def living() -> Sequence[dict[str, Any]]:
+    """What Ray tells of each machine that it has now."""
+    return [each for each in ray.nodes() if each["Alive"]]
+
+
+def as_now(there: Blueprint, now: Blueprint) -> Blueprint:
+    """What a machine knew, with the nodes that there are now."""
+    scenario = there.scenario.model_copy(update={"cluster": now.scenario.cluster})
+    return replace(there, plan=now.plan, scenario=scenario)
+
+
+def elsewhere(blueprint: Blueprint, folder: Path, collections: dict[str, str]) -> Blueprint:
+    """The same cluster where files lie elsewhere: the model's folder, and by name those of
+    collections.
+    """
+    scenario = blueprint.scenario
+    placed = {
+        name: one.model_copy(update={"path": collections[name]})
+        for name, one in scenario.placement.collections.items()
+    }
+    placement = scenario.placement.model_copy(update={"collections": placed})
+    return replace(
+        blueprint, folder=folder, scenario=scenario.model_copy(update={"placement": placement})
+    )

@@ -1,0 +1,183 @@
+"""Holds a cluster together where no command does: raises it, watches it, tells of it, ends it."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from cluster.worlds.machines.fleet import Fleet
+from cluster.worlds.machines.ground_crew import GroundCrew, address_of
+from cluster.worlds.machines.mender import Mender
+from cluster.worlds.machines.scaler import Scaler
+from cluster.worlds.machines.setup import Setup
+from cluster.worlds.raising import ENDING, raise_cluster
+from workers.errors import PeerDead
+from workers.host.clock.asking import Asker, TimeServer
+from workers.host.clock.origin import Origin
+from workers.host.clock.source import ClockSource
+from workers.host.clock.steering import Reference
+
+if TYPE_CHECKING:
+    from cluster.gateway.settings import GatewaySettings
+
+# A gateway drains for its own `drain_timeout_s`, and then tells whoever is left. Sockets close at
+# once, or never.
+END_TIMEOUT_S = {"stop_http": 120.0, "stop": 10.0}
+STATUS_S = 5.0
+
+
+class Keeper:
+    """An actor, on the machine of Ray's head; questions of drivers come at any time."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._steps: list[str] = []
+        address, key = ray.util.get_node_ip_address(), setup.token.encode()
+        self._server = TimeServer(address, key, ClockSource.of_environment().read)
+        reference = Reference(Origin.now(), Asker(address, self._server.port, key))
+        self._machines = GroundCrew(setup, reference)
+        self._fleet = Fleet(setup, self._machines)
+        self._mender: Mender | None = None
+        self._scaler: Scaler | None = None
+        self._serves: tuple[str, int, GatewaySettings] | None = None
+        self._url = ""
+
+    async def raise_all(self) -> None:
+        """Let the cluster stand. Raises what a step of it raised."""
+        blueprint = self._setup.blueprint
+        members = await raise_cluster(blueprint, self._fleet, self._steps.append)
+        pids = await self._fleet.ask_each([member.node for member in members], "pid")
+        restarts = blueprint.scenario.cluster.restarts
+        self._mender = Mender(self._fleet, members, dict(pids), restarts, self._came_back)
+        self._mender.begin()
+        self._scaler = Scaler(self._fleet, self._mender, self._steps.append)
+
+    async def check_reach(self) -> None:
+        """Before anything starts: a hand on each machine, and whether each reaches all others.
+        Raises ValueError.
+        """
+        self._steps.append(f"checking {len(self._setup.hosts)} machines")
+        for machine in self._setup.hosts:
+            await self._machines.known(machine)
+        await self._machines.check_reach()
+
+    async def steps(self, since: int) -> list[str]:
+        """What `raise_all` and `scale` are about, from step number `since` on."""
+        return self._steps[since:]
+
+    async def setup(self) -> Setup:
+        """What the cluster is made from, as it is now."""
+        return self._setup
+
+    async def nodes(self) -> list[str]:
+        """Names of all that there are now, whether or not they live; not of those that join."""
+        nodes = [node.name for node in self._setup.blueprint.plan.nodes]
+        return [node for node in nodes if self._scales.note(node) != "joins"]
+
+    async def epochs(self) -> dict[str, int]:
+        """Of those who live."""
+        return {member.node: member.epoch for member in self._standing.members}
+
+    async def status(self) -> dict[str, Any]:
+        """Of each node: where it stands, which incarnation, and what it says of itself."""
+        mender, fleet, scaler = self._standing, self._fleet, self._scales
+        living = {member.node: member.epoch for member in mender.members}
+
+        async def one(node: str) -> Mapping[str, Any]:
+            with suppress(Exception):
+                told: Mapping[str, Any] = await fleet.ask(node, "status", timeout_s=STATUS_S)
+                return told
+            return {}
+
+        nodes = [node.name for node in self._setup.blueprint.plan.nodes]
+        said = await asyncio.gather(*(one(node) for node in nodes if node in living))
+        by_node = dict(zip([node for node in nodes if node in living], said, strict=True))
+        return {
+            "url": self._url,
+            "nodes": {
+                node: {
+                    "machine": self._machines.name_of(fleet.where.get(node, "")),
+                    "epoch": fleet.epochs.get(node, 0),
+                    "restarts": mender.num_restarts(node),
+                    "gone": mender.gone.get(node, ""),
+                    "note": scaler.note(node),
+                    **by_node.get(node, {}),
+                }
+                for node in nodes
+            },
+        }
+
+    # -- What changes it ---------------------------------------------------------------------------
+
+    async def serve(self, host: str, port: int, settings: "GatewaySettings") -> str:
+        """Let the gateway listen, also its next incarnations; returns the URL. One that listens
+        already goes on as it is. Raises OSError.
+        """
+        if not self._url:
+            self._url = await self._fleet.ask(self._gateway, "serve_http", host, port, settings)
+            self._serves = (host, int(self._url.rpartition(":")[2]), settings)
+        return self._url
+
+    async def gateway_address(self) -> str:
+        """Where the machine is reached on which the gateway stands."""
+        return address_of(self._fleet.where[self._gateway])
+
+    async def stop_serving(self) -> None:
+        """Let open answers end, then close."""
+        self._url, self._serves = "", None
+        await self._fleet.ask(self._gateway, "stop_http", timeout_s=END_TIMEOUT_S["stop_http"])
+
+    async def kill(self, node: str) -> None:
+        """The node's process dies without a word."""
+        self._fleet.kill(node)
+        await self._standing.lose(node, "it was killed")
+
+    async def revive(self, node: str) -> bool:
+        """Let a node that is gone come back, whatever the scenario allows; whether it did."""
+        return node not in self._standing.gone or await self._standing.bring_back(node)
+
+    async def scale(self, counts: Mapping[str, int]) -> None:
+        """See `Scaler.scale`."""
+        await self._scales.scale(counts)
+
+    async def end(self) -> None:
+        """Take everything down but this actor, whatever stands of it."""
+        if self._scaler is not None:
+            await self._scaler.end()
+        if self._mender is not None:
+            self._mender.end()
+            for question in ENDING:
+                await self._fleet.end(question, END_TIMEOUT_S[question])
+        self._fleet.kill_all()
+        await self._machines.end(END_TIMEOUT_S["stop"])
+        self._server.close()
+
+    async def _came_back(self, node: str) -> None:
+        if self._serves is not None and node == self._gateway:
+            host, port, settings = self._serves
+            with suppress(OSError):  # its port is taken by now: whoever serves again finds another
+                self._url = ""
+                self._url = await self._fleet.ask(node, "serve_http", host, port, settings)
+
+    @property
+    def _standing(self) -> Mender:
+        if self._mender is None:
+            raise PeerDead(
+                f"cluster {self._setup.name!r} does not stand yet, or not any more", node=""
+            )
+        return self._mender
+
+    @property
+    def _scales(self) -> Scaler:
+        if self._scaler is None:
+            raise RuntimeError(f"cluster {self._setup.name} does not stand yet")
+        return self._scaler
+
+    @property
+    def _setup(self) -> Setup:
+        return self._fleet.setup
+
+    @property
+    def _gateway(self) -> str:
+        return self._setup.blueprint.node_of("gateway").name

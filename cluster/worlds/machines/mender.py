@@ -1,0 +1,169 @@
+"""Notices that a node is gone, tells the others, and lets its next incarnation join.
+
+Two ways to be gone. A process that has ended says so at once. A machine that is cut off says
+nothing: a node that has not answered for SILENT_S is given up, and whatever its old incarnation
+says later is nobody's any more. When its machine answers again the old process is ended there
+before the new one starts.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from cluster.worlds.machines.fleet import Fleet
+from cluster.worlds.machines.ground_crew import answer
+from cluster.worlds.raising import raise_again
+from workers.errors import PeerDead
+from workers.wire.membership import Member
+
+BEAT_EVERY_S, SILENT_S = 1.0, 5.0
+# How long the living may take to hear that one is gone, and a machine to say that it is there.
+TELL_S, BACK_S = 5.0, 3.0
+# Between two tries to bring a node back: what it needs may be gone for a while.
+RETRY_S = 1.0
+
+
+class Mender:
+    """members    those who live
+    restarts   how often each node may be started again
+    on_back    told of a node whose next incarnation has joined, before anything else is mended
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        members: list[Member],
+        pids: dict[str, int],
+        restarts: int,
+        on_back: Callable[[str], Any],
+    ) -> None:
+        self.members = members
+        self.gone: dict[str, str] = {}  # node -> why, of those who do not live
+        self._fleet, self._pids, self._restarts, self._on_back = fleet, pids, restarts, on_back
+        self._num_restarts: Counter[str] = Counter()
+        self._wanted = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.lock = asyncio.Lock()  # held by whoever lets nodes join, or takes some away
+
+    def begin(self) -> None:
+        """Watch every member, and mend."""
+        for member in self.members:
+            self._start(self._mind(member))
+        self._start(self._mend())
+
+    def end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def num_restarts(self, node: str) -> int:
+        return self._num_restarts[node]
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _mind(self, member: Member) -> None:
+        """Until it is gone."""
+        while member in self.members:
+            try:
+                await self._fleet.ask(member.node, "pid", timeout_s=SILENT_S)
+            except (PeerDead, TimeoutError) as error:
+                if member in self.members:
+                    await self.lose(member.node, str(error))
+                return
+            await asyncio.sleep(BEAT_EVERY_S)
+
+    def returns(self, node: str) -> bool:
+        """Whether it lives, or may come back by itself."""
+        return node not in self.gone or self._num_restarts[node] < self._restarts
+
+    async def take_in(self, new: Sequence[Member]) -> None:
+        """These have joined: they are minded from now on."""
+        for member in new:
+            self._pids[member.node] = await self._fleet.ask(member.node, "pid", timeout_s=SILENT_S)
+        self.members = [*self.members, *new]
+        for member in new:
+            self._start(self._mind(member))
+
+    def dismiss(self, nodes: Sequence[str]) -> None:
+        """These are to go: nobody brings them back."""
+        self.members = [member for member in self.members if member.node not in nodes]
+        for node in nodes:
+            self.gone.pop(node, None)
+            self._pids.pop(node, None)
+            self._num_restarts.pop(node, None)
+
+    async def lose(self, node: str, why: str) -> None:
+        """It is gone: all others hear of it, so that nobody waits for it."""
+        if node in self.gone or all(member.node != node for member in self.members):
+            return
+        self.gone[node] = why
+        self.members = [member for member in self.members if member.node != node]
+        await self._tell("part", node, why)
+        self._wanted.set()
+
+    async def _tell(self, question: str, *arguments: Any) -> None:
+        """Those who live; one that does not answer is minded on its own."""
+        told = [
+            self._fleet.ask(member.node, question, *arguments, timeout_s=TELL_S)
+            for member in self.members
+        ]
+        await asyncio.gather(*told, return_exceptions=True)
+
+    async def _mend(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            for node in list(self.gone):
+                if self._num_restarts[node] < self._restarts and not await self.bring_back(node):
+                    self._wanted.set()
+            if self._wanted.is_set():
+                await asyncio.sleep(RETRY_S)
+
+    async def bring_back(self, node: str) -> bool:
+        """Let the next incarnation of a node that is gone join; whether it did, or is no node any
+        more.
+        """
+        async with self.lock:
+            return node not in self.gone or await self._bring_back(node)
+
+    async def _bring_back(self, node: str) -> bool:
+        if not await self._is_ended(node):
+            return False
+        try:
+            epoch = self._fleet.epochs[node] + 1
+            member = (await raise_again(self._fleet, self.members, node, epoch))[-1]
+            self._pids[node] = await self._fleet.ask(node, "pid", timeout_s=SILENT_S)
+            # Who was lost meanwhile is none of those who live, and the new one has met it.
+            for other in [name for name in self.gone if name != node]:
+                await self._fleet.ask(node, "part", other, self.gone[other], timeout_s=TELL_S)
+        except (PeerDead, TimeoutError, ValueError, OSError) as error:
+            self.gone[node] = f"its next incarnation did not stand: {error}"
+            with suppress(Exception):
+                self._fleet.kill(node)
+            return False
+        self.members = [*(one for one in self.members if one.node != node), member]
+        self._num_restarts[node] += 1
+        await self._on_back(node)
+        del self.gone[node]
+        self._start(self._mind(member))
+        return True
+
+    async def _is_ended(self, node: str) -> bool:
+        """Whether nothing of its last incarnation runs any more."""
+        with suppress(Exception):
+            self._fleet.kill(node)
+        machines = self._fleet.machines
+        handle = machines.handle(self._fleet.where[node])
+        try:
+            ended = handle.end_process.remote(self._pids[node])
+            await asyncio.wait_for(answer(ended), BACK_S)
+        except TimeoutError:
+            self.gone[node] = f"{machines.name_of(self._fleet.where[node])} does not answer"
+            return False
+        except Exception:  # the machine itself is gone for good, and its processes with it
+            machines.forget(self._fleet.where[node])
+        return True

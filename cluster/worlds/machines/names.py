@@ -1,0 +1,33 @@
+"""Under which names Ray knows what belongs to a cluster: so that any command finds it, and what is
+left of one can be told from everything else.
+"""
+
+# Of all clusters, beside whatever else the same Ray cluster does.
+NAMESPACE = "perfuse"
+_KEEPER, _MACHINE, _NODE = "keeper", "machine", "node"
+
+
+def keeper(cluster: str) -> str:
+    """Of the actor that holds a cluster together."""
+    return f"{cluster}/{_KEEPER}"
+
+
+def machine(cluster: str, node_id: str) -> str:
+    """Of a cluster's actor on one machine, which Ray calls a node."""
+    return f"{cluster}/{_MACHINE}/{node_id[:12]}"
+
+
+def node(cluster: str, name: str, epoch: int) -> str:
+    """Of the process of one incarnation of an emulated node."""
+    return f"{cluster}/{_NODE}/{name}/{epoch}"
+
+
+def group(cluster: str, name: str) -> str:
+    """Of a placement group."""
+    return f"{NAMESPACE}/{cluster}/{name}"
+
+
+def cluster_of(actor: str) -> str:
+    """The cluster that an actor of our namespace belongs to; "" for none."""
+    name, sign, _ = actor.partition("/")
+    return name if sign else ""

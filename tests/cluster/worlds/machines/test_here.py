@@ -1,0 +1,95 @@
+"""A cluster that outlives its command, on a Ray cluster that is started here for it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.worlds.machines import joining
+from cluster.worlds.machines.joining import OwnRay
+from cluster.worlds.session_processes import processes_of_session, ray_processes
+
+FREE = ("--set", "cluster.emulation=false", "--set", "cluster.dilation=1")
+
+
+@pytest.fixture
+def here() -> Iterator[dict[str, str]]:
+    """An environment in which nothing is known yet, and all that is made lies in one folder."""
+    with tempfile.TemporaryDirectory(prefix="pfh") as folder:
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+        yield {**plain, "TMPDIR": folder, "XDG_STATE_HOME": f"{folder}/state"}
+        left = processes_of_session(Path(folder), ray_processes())
+        for process in left.values():
+            process.kill()
+        assert not left
+
+
+def perfuse(here: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "cluster.cli.main", *arguments]
+    return subprocess.run(
+        command, env=here, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+@pytest.mark.live
+@pytest.mark.timeout(400)
+def test_it_is_raised_found_used_and_taken_down_with_its_ray(here: dict[str, str]) -> None:
+    done = perfuse(here, "up", "demo", *FREE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        done = perfuse(here, "status")
+        assert done.returncode == 0 and "decode-1" in done.stdout, done.stderr
+        load = ("--set", "workload.arrivals.closed.num_requests=8")
+        done = perfuse(here, "run", "demo", *FREE, *load, "--attach", "demo")
+        assert done.returncode == 0 and "8 of 8" in done.stdout, done.stdout + done.stderr
+    finally:
+        done = perfuse(here, "down")
+    assert done.returncode == 0 and "so is Ray" in done.stdout, done.stderr
+    assert not list(Path(here["TMPDIR"]).glob("perfuse-*"))
+    assert not (Path(here["XDG_STATE_HOME"]) / "perfuse" / "ray.json").exists()
+    done = perfuse(here, "status")
+    assert done.returncode == 2 and "no Ray cluster is known" in done.stderr
+
+
+def test_an_address_that_is_none_is_named(here: dict[str, str]) -> None:
+    for address in ("nowhere", "10.0.0.1:", "10.0.0.1:port"):
+        done = perfuse(here, "status", "--address", address)
+        assert done.returncode == 2
+        assert f"--address {address}: must be HOST:PORT" in done.stderr
+    done = perfuse(here, "run", "demo", "--address", "10.0.0.1:6379")
+    assert done.returncode == 2 and "name that one with --attach" in done.stderr
+    done = perfuse(here, "serve", "demo", "--attach", "demo")
+    assert done.returncode == 2 and "a scenario would change it" in done.stderr
+
+
+def test_what_is_left_of_a_ray_that_is_gone_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first process may be there still, and answer nobody."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = tmp_path / "perfuse-left"
+    folder.mkdir()
+    gone = OwnRay("127.0.0.1:9", "secret", str(folder), psutil.Process().pid)
+    joining.remember(gone)
+    assert joining.state_file().stat().st_mode & 0o077 == 0, "a secret is in it"
+    assert joining.own_ray() is None
+    assert not folder.exists() and not joining.state_file().exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "explained"),
+    [
+        (RuntimeError("Version mismatch: Ray 2.9, Python 3.10"), "install the same version of Ray"),
+        (RuntimeError("InvalidAuthToken: token is missing"), "set RAY_AUTH_MODE=token"),
+        (ConnectionError("no route"), "Ray could not be joined: ConnectionError: no route"),
+    ],
+)
+def test_what_ray_says_is_explained(said: Exception, explained: str) -> None:
+    told: Any = joining._explained(said)
+    assert explained in told and str(said) in told

@@ -1,0 +1,185 @@
+"""Who is gone, and who comes back: with nodes that are stand-ins, and answer as they are told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from cluster.worlds.machines import mender as tested
+from cluster.worlds.machines.mender import Mender
+from configs.schema import load_scenario
+from workers.errors import PeerDead
+from workers.wire.membership import Member
+
+LINK = load_scenario("demo").cluster.nodes["decode"].link
+NODES = ("a", "b", "c")
+
+
+class Nodes:
+    """A fleet of stand-ins, and its machines.
+
+    dead, silent   nodes whose process has ended, or whose machine is cut off
+    said           (who was told, what) of questions other than `pid`
+    """
+
+    def __init__(self) -> None:
+        self.machines = self
+        self.epochs = dict.fromkeys(NODES, 1)
+        self.where = {node: f"machine of {node}" for node in NODES}
+        self.dead: set[str] = set()
+        self.silent: set[str] = set()
+        self.said: list[tuple[str, str, Any]] = []
+        self.ended: list[str] = []
+        self.during: Callable[[str, str], Awaitable[None]] | None = None
+
+    async def ask(self, node: str, question: str, *arguments: Any, timeout_s: float = 0) -> Any:
+        if self.during is not None:
+            await self.during(node, question)
+        if node in self.dead:
+            raise PeerDead(f"{node} is gone: its process ended", node=node)
+        if node in self.silent:
+            raise TimeoutError(f"{node} did not answer within {timeout_s:g} s")
+        if question == "pid":
+            return 100 * self.epochs[node]
+        if question == "listen":
+            return Member(node, self.epochs[node], LINK)
+        self.said.append((node, question, arguments[0] if arguments else None))
+        return None
+
+    async def ask_each(self, nodes: Any, question: str, *arguments: Any) -> dict[str, Any]:
+        return {node: await self.ask(node, question, *arguments) for node in nodes}
+
+    async def place(self, node: str, epoch: int) -> None:
+        self.epochs[node] = epoch
+        self.dead.discard(node)
+
+    def kill(self, node: str) -> None:
+        self.ended.append(node)
+
+    def name_of(self, machine: str) -> str:
+        return machine
+
+    def handle(self, machine: str) -> Any:
+        return Machine(self, machine)
+
+
+class Machine:
+    """Its one method is called as Ray's actors are."""
+
+    def __init__(self, nodes: Nodes, name: str) -> None:
+        self.end_process = self
+        self._nodes, self._name = nodes, name
+
+    async def remote(self, pid: int) -> None:
+        if any(self._nodes.where[node] == self._name for node in self._nodes.silent):
+            raise TimeoutError
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tested, "BEAT_EVERY_S", 0.001)
+    monkeypatch.setattr(tested, "RETRY_S", 0.001)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+def minded(job: Callable[[Nodes, Mender, list[str]], Awaitable[None]], restarts: int = 1) -> None:
+    async def main() -> None:
+        nodes, back = Nodes(), []
+
+        async def came_back(node: str) -> None:
+            back.append(node)
+
+        members = [Member(node, 1, LINK) for node in NODES]
+        pids = dict.fromkeys(NODES, 100)
+        mender = Mender(nodes, members, pids, restarts, came_back)  # type: ignore[arg-type]
+        mender.begin()
+        try:
+            await job(nodes, mender, back)
+        finally:
+            mender.end()
+
+    asyncio.run(main())
+
+
+def test_one_that_dies_is_parted_from_and_comes_back_once() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        nodes.dead.add("b")
+        await until(lambda: back == ["b"] and not mender.gone)
+        assert {(m.node, m.epoch) for m in mender.members} == {("a", 1), ("c", 1), ("b", 2)}
+        assert {told for told in nodes.said if told[1] == "part"} >= {
+            ("a", "part", "b"),
+            ("c", "part", "b"),
+        }
+        assert nodes.ended == ["b"], "the old process was ended before"
+        nodes.dead.add("b")
+        await until(lambda: "b" in mender.gone)
+        await asyncio.sleep(0.05)
+        assert back == ["b"] and mender.num_restarts("b") == 1, "as often as the scenario allows"
+
+    minded(job)
+
+
+def test_one_that_is_silent_waits_for_its_machine() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        nodes.silent.add("c")
+        await until(lambda: mender.gone.get("c") == "machine of c does not answer")
+        assert back == [] and nodes.epochs["c"] == 1, "nothing new while the old one may run"
+        nodes.silent.clear()
+        await until(lambda: back == ["c"] and not mender.gone)
+        assert nodes.epochs["c"] == 2
+
+    minded(job)
+
+
+def test_who_is_lost_while_another_comes_back_is_not_taken_for_living() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        async def dies_meanwhile(node: str, question: str) -> None:
+            if (node, question) == ("b", "build") and "c" not in mender.gone:
+                nodes.silent.add("c")
+                await mender.lose("c", "cut off")
+
+        nodes.during = dies_meanwhile
+        nodes.dead.add("b")
+        await until(lambda: back == ["b"])
+        assert {member.node for member in mender.members} == {"a", "b"}
+        assert ("b", "part", "c") in nodes.said, "who met it hears that it is gone"
+        nodes.silent.clear()
+        await until(lambda: back == ["b", "c"] and not mender.gone)
+        assert len(mender.members) == 3
+
+    minded(job)
+
+
+def test_one_that_fails_to_stand_is_tried_again() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        failed: list[str] = []
+
+        async def once(node: str, question: str) -> None:
+            if (node, question) == ("b", "build") and not failed:
+                failed.append(node)
+                raise TimeoutError("its machine is short of memory")
+
+        nodes.during = once
+        nodes.dead.add("b")
+        await until(lambda: back == ["b"] and not mender.gone)
+        assert failed == ["b"] and nodes.epochs["b"] == 3
+
+    minded(job)
+
+
+def test_where_nothing_is_restarted_it_stays_gone_until_somebody_asks() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        nodes.dead.add("a")
+        await until(lambda: "a" in mender.gone)
+        await asyncio.sleep(0.05)
+        assert back == []
+        assert await mender.bring_back("a")
+        assert back == ["a"] and not mender.gone
+
+    minded(job, restarts=0)
