@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, faults, serve_options
+from cluster.cli import certs, faults, machines, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
+from cluster.cli.options import Address, Attach, Scenario, Set, World
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
@@ -16,18 +17,10 @@ app = typer.Typer(
 
 app.add_typer(faults.app, name="faults")
 app.command()(certs.certs)
-
-Scenario = Annotated[str, typer.Argument(help="a scenario file, or the name of a shipped one")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", help="replace a key of the scenario: cluster.dilation=1000", show_default=False
-    ),
-]
-World = Annotated[
-    str | None,
-    typer.Option(help="virtual, process or local; left out, the scenario's", show_default=False),
-]
+app.command()(machines.up)
+app.command()(machines.status)
+app.command()(machines.scale)
+app.command()(machines.down)
 
 
 @app.callback()
@@ -61,12 +54,21 @@ def run(
             "--json", help="write answers and figures here", show_default=False, dir_okay=False
         ),
     ] = None,
+    attach: Attach = None,
+    address: Address = None,
 ) -> None:
     """Run a scenario's workload and show what its users would have seen."""
+    from cluster.cli import attached
     from cluster.cli.run import run_scenario
 
     with clear_errors():
         changes = overrides(set_ or ())
+        if attach is not None:
+            attached.check_alone(attach, {"--world": world})
+            changes["cluster.world"] = "ray"
+            run_scenario(scenario, changes, json_file, attached.joined(attach, address))
+            return
+        attached.check_attached(address)
         if world is not None:
             changes["cluster.world"] = world
         run_scenario(scenario, changes, json_file)
@@ -76,7 +78,7 @@ def run(
 def serve(
     scenario: serve_options.Scenario = None,
     model: serve_options.Model = None,
-    host: serve_options.Host = "127.0.0.1",
+    host: serve_options.Host = None,
     port: serve_options.Port = 8000,
     allowed_origins: serve_options.AllowedOrigins = None,
     admin_key: serve_options.AdminKey = "",
@@ -96,26 +98,28 @@ def serve(
     emulation: serve_options.Emulation = None,
     dilation: serve_options.Dilation = None,
     set_: Set = None,
+    attach: Attach = None,
+    address: Address = None,
 ) -> None:
     """Serve an OpenAI-compatible endpoint: one model from one process, or a scenario's cluster."""
-    from cluster.cli.serve import serve_http
+    from cluster.cli.attached import serve_anywhere
     from cluster.gateway.settings import GatewaySettings
 
     with clear_errors():
         changes = serve_options.changed_keys(
             overrides(set_ or ()),
-            model=model, served_model_name=served_model_name,
-            dtype=dtype, quantization=quantization, kv_cache_dtype=kv_cache_dtype,
-            max_model_len=max_model_len, max_num_seqs=max_num_seqs,
-            max_num_batched_tokens=max_num_batched_tokens, block_size=block_size,
+            model=model, served_model_name=served_model_name, dtype=dtype,
+            quantization=quantization, kv_cache_dtype=kv_cache_dtype,
+            max_model_len=max_model_len, max_num_seqs=max_num_seqs, block_size=block_size,
+            max_num_batched_tokens=max_num_batched_tokens, seed=seed, world=world,
             gpu_memory_utilization=gpu_memory_utilization,
             num_gpu_blocks_override=num_gpu_blocks_override,
-            enable_prefix_caching=enable_prefix_caching, seed=seed,
-            world=world, emulation=emulation, dilation=dilation,
+            enable_prefix_caching=enable_prefix_caching, emulation=emulation, dilation=dilation,
         )  # fmt: skip
         origins = serve_options.origins(allowed_origins or ())
         settings = GatewaySettings(allowed_origins=origins, admin_key=admin_key)
-        serve_http(scenario or ("server" if model else "demo"), changes, host, port, settings)
+        names = scenario, "server" if model else "demo"
+        serve_anywhere((attach, address, host, port), names, changes, settings)
 
 
 @app.command()

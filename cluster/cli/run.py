@@ -5,34 +5,44 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
 from cluster.cli.console import console, warn
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
-from cluster.runs.run import Run, run_in_virtual, run_live
+from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
 
+if TYPE_CHECKING:
+    from cluster.worlds.machines.world import AttachedWorld
 
-def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) -> None:
-    """Run, show, and write `json_file` if given. Raises what the user can mend before anything
-    starts.
+
+def run_scenario(
+    name: str,
+    changes: dict[str, object],
+    json_file: Path | None,
+    world: "AttachedWorld | None" = None,
+) -> None:
+    """Run, show, and write `json_file` if given; in a cluster that stands where one is given.
+    Raises what the user can mend before anything starts.
     """
     blueprint = Blueprint.draw(load_scenario(name, changes))
+    if world is not None:
+        world.check_same(blueprint.scenario)
     workload = build_workload(blueprint.scenario, blueprint.model.vocab)
     if json_file is not None:  # now: all would have run before it could not be written
         json_file.parent.mkdir(parents=True, exist_ok=True)
     for note in workload.notes:
         warn(note)
-    world = blueprint.scenario.cluster.world
+    kind = blueprint.scenario.cluster.world
     begun_s = time.monotonic()
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(f"{world} world", total=len(workload.requests))
+        task = progress.add_task(f"{kind} world", total=len(workload.requests))
 
         def advance(_: object) -> None:
             progress.advance(task)
@@ -40,7 +50,9 @@ def run_scenario(name: str, changes: dict[str, object], json_file: Path | None) 
         def step(text: str) -> None:
             progress.update(task, description=text)
 
-        if world == "virtual":
+        if world is not None:
+            run = run_in(world, workload, advance)
+        elif kind == "virtual":
             run = run_in_virtual(blueprint, workload, advance)
         else:
             run = run_live(blueprint, workload, advance, step)

@@ -22,7 +22,14 @@ Scenario = Annotated[
 Model = Annotated[
     str | None, typer.Option(help="Hugging Face folder, or perfuse-tiny", show_default=False)
 ]
-Host = Annotated[str, typer.Option(help="address to listen on")]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        help="address to listen on; left out, 127.0.0.1, and with --attach that of the gateway's "
+        "machine",
+        show_default=False,
+    ),
+]
 Port = Annotated[int, typer.Option(help="port; 0 takes a free one")]
 AllowedOrigins = Annotated[
     list[str] | None,
@@ -44,7 +51,7 @@ AdminKey = Annotated[
 World = Annotated[
     str | None,
     typer.Option(
-        help="process or local; left out, the scenario's (local where that is virtual)",
+        help="process, local or ray; left out, the scenario's (local where that is virtual)",
         show_default=False,
     ),
 ]
