@@ -28,7 +28,7 @@ test: $(STAMP) ## Run all tests (two processes; those that start Ray one after a
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
-check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tidiness
+check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tidiness, manifests
 	@failed=(); \
 	run() { echo "-- $$1"; "$${@:2}" || failed+=("$$1"); }; \
 	run "ruff format" $(BIN)/ruff format --check --quiet .; \
@@ -37,6 +37,7 @@ check: $(STAMP) ## Formatting, lint, types, import arrows, generated protos, tid
 	run "lint-imports" $(BIN)/lint-imports --no-logo; \
 	run "protos" $(BIN)/python -m protos.generate --check; \
 	run "tidy" $(BIN)/python -m pytest -q -p no:randomly tests/tidy; \
+	run "manifests" $(BIN)/python -m pytest -q -p no:randomly tests/deploy; \
 	if [ $${#failed[@]} -gt 0 ]; then \
 	  printf '\nmake check failed:'; printf ' [%s]' "$${failed[@]}"; echo; exit 1; \
 	fi
@@ -110,6 +111,10 @@ bench-clients: $(STAMP) ## Nine clients of people (installs them first: minutes,
 bench-wires: $(STAMP) ## Round trips; faults; hidden latency; all-to-all beside MPICH (installs it)
 	@$(BIN)/python -m benchmarks.wires.setup
 	@$(BIN)/python -m benchmarks.wires $(JSON_FLAG) $(ARGS)
+
+.PHONY: bench-ray
+bench-ray: $(STAMP) ## Three hosts on this machine: tokens, times, clocks for 10 minutes, failures
+	@$(BIN)/python -m benchmarks.ray $(JSON_FLAG) $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: $(STAMP) ## Beside vLLM and llama.cpp (installs them first: minutes, network, 8 GB)

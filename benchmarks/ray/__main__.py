@@ -1,0 +1,53 @@
+"""The cluster on three hosts of this machine: `make bench-ray`, one table.
+
+Hosts are network namespaces on one switch, with a Ray node each; two of them have clocks that are
+3 s off and run 200 ppm fast and slow. What is expected of each part is said where it is done.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from benchmarks.ray import clocks, exact, failures, paced, scaling, standing
+from benchmarks.ray.hosts import hindrance
+from benchmarks.ray.ray_hosts import ray_hosts
+from benchmarks.rows import Row, arguments, report
+
+SKEWS = {1: "3 s, 200 ppm", 2: "-3 s, -200 ppm"}
+
+
+def main() -> int:
+    parser = arguments("The cluster on three hosts: tokens, times, clocks, failures.")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for which clocks are watched")
+    parser.add_argument("--only", nargs="*", metavar="PART", help="of standing, exact, ...")
+    chosen = parser.parse_args()
+    if why := hindrance():
+        print(f"no hosts can be made here: {why}", file=sys.stderr)
+        return 1
+    rows: list[Row] = []
+    failed: list[str] = []
+    with ray_hosts(3, SKEWS) as ray:
+        parts: Sequence[tuple[str, Callable[[], list[Row]]]] = (
+            ("standing", lambda: standing.run(ray)),
+            ("exact", lambda: exact.run(ray)),
+            ("failures", lambda: failures.run(ray)),
+            ("scaling", lambda: scaling.run(ray)),
+            ("paced", lambda: paced.run(ray)),
+            ("clocks", lambda: clocks.run(ray, chosen.minutes)),
+        )
+        for name, part in parts:
+            if chosen.only and name not in chosen.only:
+                continue
+            try:
+                rows += part()
+            except Exception:
+                traceback.print_exc()
+                failed.append(name)
+    code = report(rows, chosen.json, "Three hosts")
+    if failed:
+        print(f"no figures of {', '.join(failed)}: see above", file=sys.stderr)
+    return 1 if failed else code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
