@@ -1,0 +1,1 @@
+"""The files that put a cluster on other machines (deploy/): what they say, and that they agree."""
