@@ -12,7 +12,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import names
-from cluster.worlds.machines.ground_crew import GroundCrew, answer
+from cluster.worlds.machines.answers import answer
+from cluster.worlds.machines.ground_crew import GroundCrew
 from cluster.worlds.machines.setup import Setup
 from cluster.worlds.seat import Seat
 from cluster.worlds.wire_host import Ground, Place, PlacedHost
@@ -104,20 +105,15 @@ class Fleet:
         """Raises PeerDead where the process is gone, TimeoutError where it does not answer."""
         if node not in self._processes:
             raise PeerDead(f"{node} is no node of this cluster any more", node=node)
-        try:
-            asked = self._processes[node].ask.remote(question, *arguments)
-            return await asyncio.wait_for(answer(asked), timeout_s)
-        except ray.exceptions.RayActorError as error:
-            raise PeerDead(f"{node} is gone: its process ended", node=node) from error
-        except TimeoutError:
-            where = self.machines.name_of(self.where[node])
-            raise TimeoutError(f"{node} on {where} did not answer within {timeout_s:g} s") from None
+        whom = f"{node} on {self.machines.name_of(self.where.get(node, ''))}"
+        asked = self._processes[node].ask.remote(question, *arguments)
+        return await answer(asked, whom, timeout_s)
 
     async def end(self, question: str, timeout_s: float) -> None:
         """One of the questions that end a node, put to all; what is dead has nothing to end."""
 
         async def one(process: Any) -> None:
-            await asyncio.wait_for(answer(process.end.remote(question)), timeout_s)
+            await answer(process.end.remote(question), "a node", timeout_s)
 
         asked = [one(process) for process in self._processes.values()]
         await asyncio.gather(*asked, return_exceptions=True)

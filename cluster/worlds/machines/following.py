@@ -4,9 +4,11 @@ from typing import Any
 
 import ray
 
+from cluster.worlds.machines.answers import said
 from cluster.worlds.raising import OnStep
 
 PROGRESS_EVERY_S = 0.2
+KEEPER, STEPS_S = "the cluster's keeper", 60.0
 
 
 def follow(keeper: Any, begun: Any, told: int, on_step: OnStep) -> int:
@@ -15,9 +17,10 @@ def follow(keeper: Any, begun: Any, told: int, on_step: OnStep) -> int:
     """
     while True:
         done = bool(ray.wait([begun], timeout=PROGRESS_EVERY_S)[0])
-        for step in ray.get(keeper.steps.remote(told)):
+        if done:
+            said(begun, KEEPER, STEPS_S)  # where it failed: no more steps are to be had
+        for step in said(keeper.steps.remote(told), KEEPER, STEPS_S):
             on_step(step)
             told += 1
         if done:
-            ray.get(begun)
             return told

@@ -5,6 +5,7 @@ will want there.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import files, names
+from cluster.worlds.machines.answers import answer
 from cluster.worlds.machines.machine import Machine
 from cluster.worlds.machines.setup import Setup
 from cluster.worlds.wire_host import Ground, Place
@@ -20,7 +22,9 @@ from configs.presets import corpus_folder
 from workers.host.clock.steering import Reference
 
 # An actor starts within seconds, or its machine has no room for a process.
-MACHINE_TIMEOUT_S = 60.0
+MACHINE_TIMEOUT_S, ANSWER_S = 60.0, 10.0
+# Files may be as large as a model is.
+FILES_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,9 @@ class GroundCrew:
         return self._setup.hosts.get(machine, machine[:12])
 
     def handle(self, machine: str) -> Any:
-        """The actor on a machine that is known."""
-        return self._known[machine].handle
+        """The actor on a machine; None of one that is not known, or gone."""
+        known = self._known.get(machine)
+        return None if known is None else known.handle
 
     def forget(self, machine: str) -> None:
         """It is gone for good; should it come back, it is made anew."""
@@ -63,7 +68,7 @@ class GroundCrew:
     async def known(self, machine: str) -> Known:
         """A machine, ready for nodes. Raises TimeoutError or what failed there."""
         if machine not in self._known:
-            self._known[machine] = await asyncio.wait_for(self._made(machine), MACHINE_TIMEOUT_S)
+            self._known[machine] = await self._made(machine)
         return self._known[machine]
 
     async def _made(self, machine: str) -> Known:
@@ -78,66 +83,76 @@ class GroundCrew:
             scheduling_strategy=NodeAffinitySchedulingStrategy(machine, soft=False),
         )
         handle: Any = actor.remote(address, setup.token, setup.certificates)
-        ground, devices = await handle.ground.remote(), await handle.devices.remote()
+        whom = self._hand_on(machine)
+        ground = await answer(handle.ground.remote(), whom, MACHINE_TIMEOUT_S)
+        devices = await answer(handle.devices.remote(), whom, ANSWER_S)
         place = Place(machine, address, devices, setup.far, self._time)
-        return Known(handle, ground, place, await self._blueprint(handle))
+        return Known(handle, ground, place, await self._blueprint(handle, whom))
 
-    async def _blueprint(self, handle: Any) -> Blueprint:
+    def _hand_on(self, machine: str) -> str:
+        return f"the cluster's actor on {self.name_of(machine)}"
+
+    async def _blueprint(self, handle: Any, whom: str) -> Blueprint:
         blueprint = self._setup.blueprint
-        folder = await self._there(handle, "model", absolute(blueprint.folder))
+        there = partial(self._there, handle, whom)
+        folder = await there("model", absolute(blueprint.folder))
         collections = {
-            name: str(
-                await self._there(handle, f"collection-{name}", absolute(corpus_folder(one.path)))
-            )
+            name: str(await there(f"collection-{name}", absolute(corpus_folder(one.path))))
             for name, one in blueprint.scenario.placement.collections.items()
         }
         return elsewhere(blueprint, folder, collections)
 
-    async def _there(self, handle: Any, name: str, path: Path) -> Path:
+    async def _there(self, handle: Any, whom: str, name: str, path: Path) -> Path:
         """Where these files are on a machine; they are sent if it does not see them."""
         if path not in self._digests:
-            self._digests[path] = files.digest(path)
-        if await handle.sees.remote(path, self._digests[path]):
+            self._digests[path] = await asyncio.to_thread(files.digest, path)
+        if await answer(handle.sees.remote(path, self._digests[path]), whom, FILES_S):
             return path
         if path not in self._packed:
-            self._packed[path] = ray.put(files.pack(path))
-        received: Path = await handle.receive.remote(name, self._packed[path])
+            self._packed[path] = ray.put(await asyncio.to_thread(files.pack, path))
+        sent = handle.receive.remote(name, self._packed[path])
+        received: Path = await answer(sent, whom, FILES_S)
         return received
 
     async def check_reach(self) -> None:
         """Raises ValueError naming the machines of which one does not reach the other."""
         known = self._known
-        ports = {machine: await one.handle.listen.remote() for machine, one in known.items()}
+        ports = await self._each("listen")
         doors = {one.place.address: ports[machine] for machine, one in known.items()}
-        found = await asyncio.gather(
-            *(one.handle.unreached.remote(doors) for one in known.values())
-        )
-        await asyncio.gather(*(one.handle.listen_no_more.remote() for one in known.values()))
+        found = await self._each("unreached", doors)
+        await self._each("listen_no_more")
         problems = [
             f"{self.name_of(machine)} does not reach {address}:{doors[address]}: {why}: open the "
             "machines' ports to each other (each node of the cluster listens on one that the "
             "system chooses), or correct --node-ip-address of that machine's `ray start`"
-            for machine, unreached in zip(known, found, strict=True)
+            for machine, unreached in found.items()
             for address, why in unreached.items()
         ]
         if problems:
             raise ValueError("\n".join(problems))
 
+    async def _each(self, question: str, *arguments: Any) -> dict[str, Any]:
+        """One question to the actors on all machines, at once."""
+        asked = [
+            answer(
+                getattr(one.handle, question).remote(*arguments),
+                self._hand_on(machine),
+                MACHINE_TIMEOUT_S,
+            )
+            for machine, one in self._known.items()
+        ]
+        return dict(zip(self._known, await asyncio.gather(*asked), strict=True))
+
     async def end(self, timeout_s: float) -> None:
         """Every machine removes what the cluster has there; one that is gone has nothing."""
 
         async def one(known: Known) -> None:
-            await asyncio.wait_for(answer(known.handle.end.remote()), timeout_s)
+            await answer(known.handle.end.remote(), "a machine", timeout_s)
             ray.kill(known.handle)
 
         await asyncio.gather(
             *(one(known) for known in self._known.values()), return_exceptions=True
         )
-
-
-async def answer(asked: Any) -> Any:
-    """What an actor says."""
-    return await asked
 
 
 def absolute(path: Path) -> Path:

@@ -171,7 +171,7 @@ class Keeper:
     @property
     def _scales(self) -> Scaler:
         if self._scaler is None:
-            raise RuntimeError(f"cluster {self._setup.name} does not stand yet")
+            raise PeerDead(f"cluster {self._setup.name!r} does not stand yet", node="")
         return self._scaler
 
     @property

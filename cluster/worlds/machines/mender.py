@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from cluster.worlds.machines.answers import answer
 from cluster.worlds.machines.fleet import Fleet
-from cluster.worlds.machines.ground_crew import answer
 from cluster.worlds.raising import raise_again
 from workers.errors import PeerDead
 from workers.wire.membership import Member
@@ -140,7 +140,7 @@ class Mender:
             # Who was lost meanwhile is none of those who live, and the new one has met it.
             for other in [name for name in self.gone if name != node]:
                 await self._fleet.ask(node, "part", other, self.gone[other], timeout_s=TELL_S)
-        except (PeerDead, TimeoutError, ValueError, OSError) as error:
+        except Exception as error:  # whatever it was: it is told, and tried again
             self.gone[node] = f"its next incarnation did not stand: {error}"
             with suppress(Exception):
                 self._fleet.kill(node)
@@ -156,14 +156,16 @@ class Mender:
         """Whether nothing of its last incarnation runs any more."""
         with suppress(Exception):
             self._fleet.kill(node)
-        machines = self._fleet.machines
-        handle = machines.handle(self._fleet.where[node])
+        machines, where = self._fleet.machines, self._fleet.where[node]
+        handle = machines.handle(where)
+        if handle is None:
+            return True
         try:
             ended = handle.end_process.remote(self._pids[node])
-            await asyncio.wait_for(answer(ended), BACK_S)
+            await answer(ended, machines.name_of(where), BACK_S)
         except TimeoutError:
-            self.gone[node] = f"{machines.name_of(self._fleet.where[node])} does not answer"
+            self.gone[node] = f"{machines.name_of(where)} does not answer"
             return False
-        except Exception:  # the machine itself is gone for good, and its processes with it
-            machines.forget(self._fleet.where[node])
+        except PeerDead:  # the machine is gone for good, and its processes with it
+            machines.forget(where)
         return True

@@ -21,6 +21,7 @@ from cluster.gateway.settings import GatewaySettings
 from cluster.own_packages import ROOT
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import names, probe
+from cluster.worlds.machines.answers import said
 from cluster.worlds.machines.bundles import Placement, placements_of, room_problems
 from cluster.worlds.machines.credentials import NOT_THERE, credentials
 from cluster.worlds.machines.down import take_down
@@ -146,7 +147,8 @@ def ask_machines() -> list[MachineReport]:
     if late:
         silent = ", ".join(machines[machine] for machine, one in asked.items() if one in late)
         raise TimeoutError(f"no answer within {PROBE_S:g} s from {silent}: is Ray well there?")
-    return [MachineReport(**told) for told in ray.get(list(asked.values()))]
+    told = [said(one, machines[machine], PROBE_S) for machine, one in asked.items()]
+    return [MachineReport(**each) for each in told]
 
 
 def _placed(name: str, placements: Sequence[Placement]) -> set[str]:

@@ -8,6 +8,7 @@ import ray
 
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.machines import names
+from cluster.worlds.machines.answers import said
 from cluster.worlds.machines.following import follow
 from cluster.worlds.machines.same import check_same
 from cluster.worlds.machines.setup import Setup
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from cluster.gateway.settings import GatewaySettings
 
 ASK_S = 60.0
+DRAIN_S = 150.0  # a gateway's own bound, and some
+FOREVER_S = 1e6  # a workload takes as long as it takes
 
 
 class AttachedWorld(LiveWorld):
@@ -36,16 +39,19 @@ class AttachedWorld(LiveWorld):
         if node not in epochs:
             raise PeerDead(f"{node} is gone: `perfuse status {self.name}` says why", node=node)
         name = names.node(self.name, node, epochs[node])
-        return ray.get_actor(name, namespace=names.NAMESPACE).ask.remote(question, *arguments)
+        try:
+            actor = ray.get_actor(name, namespace=names.NAMESPACE)
+        except ValueError:
+            raise PeerDead(f"{node} is gone: its process ended", node=node) from None
+        return node, actor.ask.remote(question, *arguments)
 
     def is_answered(self, begun: Any, timeout_s: float) -> bool:
-        return bool(ray.wait([begun], timeout=timeout_s)[0])
+        _, reference = begun
+        return bool(ray.wait([reference], timeout=timeout_s)[0])
 
     def result(self, begun: Any, timeout_s: float | None = None) -> Any:
-        try:
-            return ray.get(begun, timeout=timeout_s)
-        except ray.exceptions.RayActorError as error:
-            raise PeerDead("a node is gone: its process ended", node="") from error
+        node, reference = begun
+        return said(reference, node, FOREVER_S if timeout_s is None else timeout_s)
 
     def kill(self, node: str) -> None:
         self._of_keeper("kill", node)
@@ -86,10 +92,7 @@ class AttachedWorld(LiveWorld):
         process ends meanwhile.
         """
         told = len(self._of_keeper("steps", 0))
-        try:
-            follow(self._keeper, self._keeper.scale.remote(dict(counts)), told, on_step)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+        follow(self._keeper, self._keeper.scale.remote(dict(counts)), told, on_step)
         self._look_again()
 
     def _look_again(self) -> None:
@@ -108,7 +111,7 @@ class AttachedWorld(LiveWorld):
         return str(self._of_keeper("gateway_address"))
 
     def stop_serving(self) -> None:
-        self._of_keeper("stop_serving", timeout_s=None)
+        self._of_keeper("stop_serving", timeout_s=DRAIN_S)
 
     def check_same(self, asked: Scenario) -> None:
         """Raises ValueError where this cluster, as it stands now, is not what a scenario means."""
@@ -120,31 +123,19 @@ class AttachedWorld(LiveWorld):
         told: dict[str, Any] = self._of_keeper("status")
         return told
 
-    def _of_keeper(self, question: str, *arguments: Any, timeout_s: float | None = ASK_S) -> Any:
-        try:
-            asked = getattr(self._keeper, question).remote(*arguments)
-            return ray.get(asked, timeout=timeout_s)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except ray.exceptions.RayActorError as error:
-            raise PeerDead(
-                f"nothing holds cluster {self.name!r} together any more: `perfuse down {self.name}`"
-                " clears what is left of it",
-                node="",
-            ) from error
+    def _of_keeper(self, question: str, *arguments: Any, timeout_s: float = ASK_S) -> Any:
+        asked = getattr(self._keeper, question).remote(*arguments)
+        return said(asked, _keeper_of(self.name), timeout_s)
+
+
+def _keeper_of(name: str) -> str:
+    return f"what holds cluster {name!r} together (`perfuse down {name}` clears what is left of it)"
 
 
 def attached(name: str) -> AttachedWorld:
     """The cluster of that name. Raises PeerDead where only remains are left of it."""
     keeper = find_keeper(name)
     if keeper is None:
-        raise PeerDead(
-            f"nothing holds cluster {name!r} together any more: `perfuse down {name}` clears what "
-            "is left of it",
-            node="",
-        )
-    try:
-        setup: Setup = ray.get(keeper.setup.remote(), timeout=ASK_S)
-    except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
-        raise PeerDead(f"cluster {name!r} does not answer: {error}", node="") from error
+        raise PeerDead(f"{_keeper_of(name)} is gone", node="")
+    setup: Setup = said(keeper.setup.remote(), _keeper_of(name), ASK_S)
     return AttachedWorld(name, keeper, setup)
