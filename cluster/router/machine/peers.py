@@ -138,7 +138,11 @@ def _replace_chips(state: RouterState, living: Mapping[str, int]) -> list[str]:
     others = []
     for name, chip in state.chips.items():
         epoch = living.get(name)
-        if epoch == chip.epoch or (epoch is None and not chip.alive):
+        if epoch == chip.epoch:
+            # A router that was cut off took it for lost: it lives, and the router is what is new.
+            chip.alive = True
+            continue
+        if epoch is None and not chip.alive:
             continue
         others.append(name)
         chip.alive = epoch is not None

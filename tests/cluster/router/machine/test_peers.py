@@ -127,6 +127,18 @@ def test_what_was_on_chips_that_are_gone_after_a_restart_begins_anew_elsewhere()
         one.apply(restarted(one, d7=1))
 
 
+def test_a_chip_that_a_router_took_for_lost_lives_for_the_next_one() -> None:
+    """It was the router that was cut off: the chip is the incarnation that it was."""
+    one = machine(APART)
+    for name in ("p0", "p1"):
+        one.apply(of.ChipLost(0, name, 1, "its connection broke"))
+    assert not any(one.state.chips[name].alive for name in ("p0", "p1"))
+    one.apply(restarted(one, p1=0))
+    assert [name for name, chip in one.state.chips.items() if not chip.alive] == ["p1"]
+    placed(one, "r1")
+    assert one.state.requests["r1"].placement.prefill_chip == "p0"
+
+
 def test_a_stream_that_does_not_repeat_itself_ends_with_an_error() -> None:
     one = machine(APART)
     running(one, "r0")
