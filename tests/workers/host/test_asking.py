@@ -43,7 +43,7 @@ def test_who_does_not_know_the_secret_hears_nothing(
 
 def test_garbage_is_passed_over(server: TimeServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        for length in (1, NONCE_BYTES, QUESTION_BYTES - 1, QUESTION_BYTES, QUESTION_BYTES + 9):
+        for length in (0, 1, NONCE_BYTES, QUESTION_BYTES - 1, QUESTION_BYTES, QUESTION_BYTES + 9):
             stranger.sendto(secrets.token_bytes(length), ("127.0.0.1", server.port))
     assert len(asker(server).ask(3, time.monotonic_ns)) == 3
 

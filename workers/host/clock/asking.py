@@ -37,7 +37,7 @@ class TimeServer:
     """
 
     def __init__(self, host: str, key: bytes, read: Callable[[], int]) -> None:
-        self._key, self._read = key, read
+        self._key, self._read, self._is_closed = key, read, False
         self._socket = socket.socket(_family(host), socket.SOCK_DGRAM)
         try:
             self._socket.bind((host, 0))
@@ -52,8 +52,8 @@ class TimeServer:
         while True:
             said, whence = self._socket.recvfrom(QUESTION_BYTES + 1)
             own_ns = self._read()
-            if not said:
-                return  # `close`
+            if self._is_closed:
+                return
             nonce, mac = said[:NONCE_BYTES], said[NONCE_BYTES:]
             if len(said) != QUESTION_BYTES or not hmac.compare_digest(
                 mac, _mac(self._key, b"question", nonce)
@@ -67,11 +67,12 @@ class TimeServer:
 
     def close(self) -> None:
         """Stop; safe to call twice."""
+        self._is_closed = True
         if self._thread.is_alive():
             host, port = self._socket.getsockname()[:2]
             with socket.socket(self._socket.family, socket.SOCK_DGRAM) as waker:
                 waker.sendto(b"", (host, port))
-            self._thread.join()
+            self._thread.join(ANSWER_S)  # it is a daemon: what woke it may have been lost
         self._socket.close()
 
 

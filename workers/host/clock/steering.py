@@ -5,6 +5,7 @@ without a jump.
 import asyncio
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from workers.host.clock.asking import Asker
@@ -85,16 +86,13 @@ class Steering:
     def _keep(self) -> None:
         num_done = 0
         while not self._ended.wait(FIRST_EVERY_S if num_done < NUM_FIRST else EVERY_S):
+            with suppress(OSError):  # the network is down: the line is all there is
+                num_done += self._measure(QUESTIONS)
             try:
-                is_measured = self._measure(QUESTIONS)
-            except OSError:  # the network is down: the line is all there is
-                continue
-            num_done += is_measured
-            if is_measured:
-                try:
-                    self._loop.call_soon_threadsafe(self._steer)
-                except RuntimeError:  # the loop has closed
-                    return
+                # Each time, measured or not: a turn towards the line must not go on beyond it.
+                self._loop.call_soon_threadsafe(self._steer)
+            except RuntimeError:  # the loop has closed
+                return
 
     def _measure(self, number: int) -> bool:
         samples = self._reference.asker.ask(number, self._read)
