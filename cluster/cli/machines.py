@@ -21,9 +21,6 @@ def up(
         str | None,
         typer.Option(help="of the cluster; left out, the scenario's", show_default=False),
     ] = None,
-    ship: Annotated[
-        bool, typer.Option(help="send this Perfuse to machines that have none, or another")
-    ] = False,
     set_: Set = None,
 ) -> None:
     """Let a cluster stand on a Ray cluster, which is started here if none is known."""
@@ -40,7 +37,7 @@ def up(
         from cluster.worlds.machines.up import up as raise_up
 
         try:
-            raise_up(blueprint, called, lambda step: console.print(f"[dim]{step}[/]"), ship=ship)
+            raise_up(blueprint, called, lambda step: console.print(f"[dim]{step}[/]"))
         except BaseException:
             if not clusters():
                 end_own_ray()  # nobody else would
@@ -105,6 +102,9 @@ def down(name: Name = None, address: Address = None) -> None:
         from cluster.worlds.machines.down import take_down
         from cluster.worlds.machines.standing import clusters, the_cluster
 
+        if name is None and not clusters() and end_own_ray():
+            console.print("no cluster stood there; Ray, which was started here, has ended")
+            return
         called = the_cluster(name)
         take_down(called)
         console.print(f"[bold]{called}[/] is down")

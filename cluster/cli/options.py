@@ -20,7 +20,7 @@ World = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="of a Ray cluster: HOST:PORT, ray://HOST:PORT or auto; left out, RAY_ADDRESS, or the "
+        help="of a Ray cluster: HOST:PORT or auto; left out, RAY_ADDRESS, or the "
         "one that `perfuse up` started here",
         show_default=False,
     ),

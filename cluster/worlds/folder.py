@@ -72,7 +72,7 @@ def _is_dead(owner: Path) -> bool:
         pid = int(told.split()[0])
     except (OSError, ValueError, IndexError):
         return False
-    if told.split()[2:] != _place():
+    if told.split()[2:] != place().split():
         return False  # another machine's, or another container's: its ids say nothing here
     try:
         return _identity(pid) != told
@@ -90,10 +90,10 @@ def _identity(pid: int) -> str:
         raise FileNotFoundError(f"process {pid} is gone") from None
     if fields[0] in "ZX":
         raise FileNotFoundError(f"process {pid} has ended")
-    return " ".join((str(pid), fields[START_FIELD], *_place()))
+    return " ".join((str(pid), fields[START_FIELD], place()))
 
 
-def _place() -> list[str]:
+def place() -> str:
     """Where process ids mean what they mean here."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return [boot, os.readlink("/proc/self/ns/pid")]
+    return f"{boot} {os.readlink('/proc/self/ns/pid')}"

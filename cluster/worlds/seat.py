@@ -36,10 +36,9 @@ class Seat:
 
     QUESTIONS = (
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
-        "held", "run", "progress",
-        "lateness", "joules", "preemptions", "queues", "reset_trace", "serve_http", "stop_http",
-        "failures", "activity", "pid", "serves", "status", "wall", "watch", "longest_callbacks",
-        "stop",
+        "held", "run", "progress", "lateness", "joules", "preemptions", "queues", "reset_trace",
+        "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
+        "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -124,9 +123,7 @@ class Seat:
         self._standing.become(blueprint)
 
     async def drain(self, chips: Sequence[str]) -> list[str]:
-        """On the router's node: give these chips nothing new; those that have not ended yet what
-        they have.
-        """
+        """On the router's node: give these nothing new; those that have not ended theirs yet."""
         return self._standing.router.number_of_chips.drain(chips)
 
     async def chips_hold(self) -> dict[str, int]:
@@ -158,6 +155,10 @@ class Seat:
         """The process in which the node stands."""
         return os.getpid()
 
+    async def knows(self) -> dict[str, int]:
+        """Node -> epoch of all that live, as far as this node knows."""
+        return self.node.members.living()
+
     async def watch(self) -> None:
         """Begin to measure how long callbacks hold this process's event loops."""
         self._watchdog.start()
@@ -175,9 +176,7 @@ class Seat:
         return node_status(self.node, self._host, self._blueprint.scenario.cluster.dilation)
 
     async def wall(self) -> tuple[int, int, int]:
-        """What the cluster's wall shows here, in emulated nanoseconds, between two readings of the
-        system's monotonic clock: the closest of several.
-        """
+        """Emulated time by the wall, between two readings of the system's monotonic clock."""
         clock, now = self.node.clock, time.monotonic_ns
         looks = [(now(), clock.wall_now(), now()) for _ in range(LOOKS)]
         return min(looks, key=lambda look: look[2] - look[0])

@@ -59,6 +59,10 @@ class Membership:
         """The incarnation of a node that lives, or None."""
         return self._members.get(node)
 
+    def living(self) -> dict[str, int]:
+        """Node -> epoch of all that live, as far as this one knows, itself included."""
+        return {node: member.epoch for node, member in self._members.items()}
+
     def lives(self, node: str, epoch: int) -> bool:
         """Whether that incarnation is the one that lives."""
         member = self._members.get(node)

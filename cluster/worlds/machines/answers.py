@@ -39,6 +39,8 @@ def plain(error: BaseException, whom: str, timeout_s: float) -> BaseException:
     """An error of Ray's as ours. What one actor had from another comes wrapped as often."""
     while isinstance(error, ray.exceptions.RayTaskError) and error.cause is not None:
         error = error.cause
+    if isinstance(error, ray.exceptions.ActorUnavailableError):
+        return TimeoutError(f"{whom} cannot be reached")
     if isinstance(error, ray.exceptions.RayActorError):
         return PeerDead(f"{whom} is gone: its process ended", node="")
     if isinstance(error, ray.exceptions.GetTimeoutError):

@@ -14,6 +14,7 @@ from configs.schema import ClusterSection, NodeGroup
 SHARED = "nodes"  # the placement group of all who may share machines
 ADDED = "added/"  # begins the names of those that came later
 CPU, MEMORY = "CPU", "memory"
+LEAST = 1e-4  # Ray's finest: sums of floats differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _too_much(
     for what in sorted({what for bundle in bundles.values() for what in bundle.takes}):
         asked = sum(bundle.takes.get(what, 0.0) * counts[name] for name, bundle in bundles.items())
         free = {room.host: room.free.get(what, 0.0) for room in rooms}
-        if asked > sum(free.values()):
+        if asked > sum(free.values()) + LEAST / 2:
             shown = ", ".join(f"{host} {amount:g}" for host, amount in free.items())
             groups = [name for name, bundle in bundles.items() if bundle.takes.get(what)]
             problems.append(

@@ -2,16 +2,14 @@
 
 import time
 from contextlib import suppress
+from typing import Any
 
 import ray
-from ray.util.placement_group import (
-    get_placement_group,
-    placement_group_table,
-    remove_placement_group,
-)
+from ray._raylet import PlacementGroupID
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from cluster.worlds.machines import names
-from cluster.worlds.machines.standing import actors, find_keeper
+from cluster.worlds.machines.standing import actors, find_keeper, groups
 
 # A gateway drains, then every process stops, then every machine clears up.
 END_S, GONE_S = 150.0, 30.0
@@ -26,15 +24,21 @@ def take_down(name: str) -> None:
         with suppress(ray.exceptions.RayError, TimeoutError):
             ray.get(keeper.end.remote(), timeout=END_S)
     for actor in _machines_last(_own_actors(name)):
-        with suppress(ValueError, ray.exceptions.RayError, TimeoutError):
-            handle = ray.get_actor(actor, namespace=names.NAMESPACE)
-            if _is_machine(actor):
-                ray.get(handle.end.remote(), timeout=GONE_S)
-            ray.kill(handle)
-    for group in _own_groups(name):
         with suppress(ValueError):
-            remove_placement_group(get_placement_group(group))
+            _end(actor, ray.get_actor(actor, namespace=names.NAMESPACE))
+    for group in _own_groups(name):
+        # By its id: by its name Ray looks for those of this driver's namespace alone.
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
     _await_end(name)
+
+
+def _end(actor: str, handle: Any) -> None:
+    try:
+        if _is_machine(actor):
+            with suppress(ray.exceptions.RayError, TimeoutError):
+                ray.get(handle.end.remote(), timeout=GONE_S)
+    finally:
+        ray.kill(handle)
 
 
 def _own_actors(name: str) -> list[str]:
@@ -50,12 +54,8 @@ def _machines_last(found: list[str]) -> list[str]:
 
 
 def _own_groups(name: str) -> list[str]:
-    prefix = names.group(name, "")
-    return [
-        group["name"]
-        for group in placement_group_table().values()
-        if group["name"].startswith(prefix) and group["state"] != "REMOVED"
-    ]
+    """Their ids."""
+    return [one for one, group in groups().items() if names.cluster_of_group(group) == name]
 
 
 def _await_end(name: str) -> None:

@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import names
 from cluster.worlds.machines.answers import answer
-from cluster.worlds.machines.ground_crew import GroundCrew
+from cluster.worlds.machines.ground_crew import GroundCrew, living
 from cluster.worlds.machines.setup import Setup
 from cluster.worlds.seat import Seat
 from cluster.worlds.wire_host import Ground, Place, PlacedHost
@@ -83,7 +83,6 @@ class Fleet:
             _seat(known.blueprint, node, epoch, known.ground, known.place),
             namespace=names.NAMESPACE,
             lifetime="detached",
-            runtime_env=dict(self.setup.runtime_env),
             scheduling_strategy=PlacementGroupSchedulingStrategy(
                 placement_group=group, placement_group_bundle_index=number
             ),
@@ -144,13 +143,18 @@ def _seat(blueprint: Blueprint, node: str, epoch: int, ground: Ground, place: Pl
     return make
 
 
+def _living() -> set[str]:
+    return {str(each["NodeID"]) for each in living()}
+
+
 async def machine_of(group: Any, name: str, number: int) -> str:
     """Ray's id of the machine that a bundle is on. Raises TimeoutError while it has none."""
     ends = asyncio.get_running_loop().time() + PLACE_TIMEOUT_S
     while True:
         told = placement_group_table(group)
         machine = told.get("bundles_to_node_id", {}).get(number, "")
-        if told.get("state") == "CREATED" and machine:
+        # Of a group that has lost a machine the bundles on others are as they were.
+        if machine and (told.get("state") == "CREATED" or machine in _living()):
             return str(machine)
         if asyncio.get_running_loop().time() > ends:
             raise TimeoutError(

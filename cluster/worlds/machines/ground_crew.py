@@ -77,9 +77,9 @@ class GroundCrew:
             name=names.machine(setup.name, machine),
             namespace=names.NAMESPACE,
             lifetime="detached",
+            get_if_exists=True,  # one that could not be reached for a while
             num_cpus=0,
             max_restarts=0,
-            runtime_env=dict(setup.runtime_env),
             scheduling_strategy=NodeAffinitySchedulingStrategy(machine, soft=False),
         )
         handle: Any = actor.remote(address, setup.token, setup.certificates)

@@ -114,6 +114,7 @@ class Keeper:
         """Let the gateway listen, also its next incarnations; returns the URL. One that listens
         already goes on as it is. Raises OSError.
         """
+        await self.epochs()  # raises where the cluster does not stand yet
         if not self._url:
             self._url = await self._fleet.ask(self._gateway, "serve_http", host, port, settings)
             self._serves = (host, int(self._url.rpartition(":")[2]), settings)
@@ -121,6 +122,7 @@ class Keeper:
 
     async def gateway_address(self) -> str:
         """Where the machine is reached on which the gateway stands."""
+        await self.epochs()  # raises where the cluster does not stand yet
         return address_of(self._fleet.where[self._gateway])
 
     async def stop_serving(self) -> None:

@@ -88,8 +88,12 @@ class Machine:
 
     # -- The end -----------------------------------------------------------------------------------
 
-    def end_process(self, pid: int) -> None:
-        """A node's process that nobody could reach for a while, if it is there still."""
+    def end_process(self, pid: int | None) -> None:
+        """A node's process that nobody could reach for a while, if it is there still; None: nobody
+        knows of one.
+        """
+        if pid is None:
+            return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             if any("ray::" in word for word in process.cmdline()):

@@ -7,8 +7,9 @@ before the new one starts.
 """
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +19,11 @@ from cluster.worlds.raising import raise_again
 from workers.errors import PeerDead
 from workers.wire.membership import Member
 
+log = logging.getLogger(__name__)
+
 BEAT_EVERY_S, SILENT_S = 1.0, 5.0
+# So often in a row one may lack another before that counts: it may be about to meet it.
+LACKED_BEATS = 3
 # How long the living may take to hear that one is gone, and a machine to say that it is there.
 TELL_S, BACK_S = 5.0, 3.0
 # Between two tries to bring a node back: what it needs may be gone for a while.
@@ -67,14 +72,30 @@ class Mender:
 
     async def _mind(self, member: Member) -> None:
         """Until it is gone."""
+        lacked: Counter[Member] = Counter()
         while member in self.members:
             try:
-                await self._fleet.ask(member.node, "pid", timeout_s=SILENT_S)
-            except (PeerDead, TimeoutError) as error:
+                known = await self._fleet.ask(member.node, "knows", timeout_s=SILENT_S)
+            except Exception as error:  # whatever it is: who cannot be asked is no use to anybody
                 if member in self.members:
                     await self.lose(member.node, str(error))
                 return
+            await self._compare(member, known, lacked)
             await asyncio.sleep(BEAT_EVERY_S)
+
+    async def _compare(
+        self, member: Member, known: Mapping[str, int], lacked: Counter[Member]
+    ) -> None:
+        """A wire that broke between two who live is not made again: of such a pair one goes, and
+        comes back as another whom all meet.
+        """
+        for other in list(self.members):
+            if known.get(other.node, 0) >= other.epoch:
+                lacked.pop(other, None)
+                continue
+            lacked[other] += 1
+            if lacked[other] >= LACKED_BEATS and member in self.members:
+                await self.lose(other.node, f"its link with {member.node} broke")
 
     def returns(self, node: str) -> bool:
         """Whether it lives, or may come back by itself."""
@@ -118,10 +139,20 @@ class Mender:
             await self._wanted.wait()
             self._wanted.clear()
             for node in list(self.gone):
-                if self._num_restarts[node] < self._restarts and not await self.bring_back(node):
+                if self._num_restarts[node] < self._restarts and not await self._try(node):
                     self._wanted.set()
             if self._wanted.is_set():
                 await asyncio.sleep(RETRY_S)
+
+    async def _try(self, node: str) -> bool:
+        """To bring it back, whatever goes wrong: the others' turn comes all the same."""
+        try:
+            return await self.bring_back(node)
+        except Exception as error:
+            log.exception("%s could not be brought back", node)
+            if node in self.gone:
+                self.gone[node] = f"it could not be brought back: {error}"
+            return False
 
     async def bring_back(self, node: str) -> bool:
         """Let the next incarnation of a node that is gone join; whether it did, or is no node any
@@ -135,6 +166,7 @@ class Mender:
             return False
         try:
             epoch = self._fleet.epochs[node] + 1
+            self._pids.pop(node, None)  # the next one may stand on another machine
             member = (await raise_again(self._fleet, self.members, node, epoch))[-1]
             self._pids[node] = await self._fleet.ask(node, "pid", timeout_s=SILENT_S)
             # Who was lost meanwhile is none of those who live, and the new one has met it.
@@ -161,7 +193,7 @@ class Mender:
         if handle is None:
             return True
         try:
-            ended = handle.end_process.remote(self._pids[node])
+            ended = handle.end_process.remote(self._pids.get(node))
             await answer(ended, machines.name_of(where), BACK_S)
         except TimeoutError:
             self.gone[node] = f"{machines.name_of(where)} does not answer"

@@ -27,6 +27,12 @@ def group(cluster: str, name: str) -> str:
     return f"{NAMESPACE}/{cluster}/{name}"
 
 
+def cluster_of_group(group: str) -> str:
+    """The cluster that a placement group belongs to; "" for none."""
+    words = group.split("/")
+    return words[1] if len(words) > 2 and words[0] == NAMESPACE else ""
+
+
 def cluster_of(actor: str) -> str:
     """The cluster that an actor of our namespace belongs to; "" for none."""
     name, sign, _ = actor.partition("/")

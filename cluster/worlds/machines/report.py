@@ -46,7 +46,7 @@ def report_problems(
     ]
     problems += [
         f"{report.name}: has another Perfuse than this command, or none: install the same on all "
-        f"machines (into {report.prefix} there), or give --ship"
+        f"machines (into {report.prefix} there)"
         for report in reports
         if not report.lacks and report.source != source
     ]

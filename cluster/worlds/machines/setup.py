@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import names
@@ -18,7 +17,6 @@ class Setup:
     token          the cluster's secret
     certificates   file name -> content; empty: no wire of its shows any
     hosts          Ray's node id -> name of the machine, as people know it
-    runtime_env    Ray's, of all our actors
     """
 
     name: str
@@ -28,7 +26,6 @@ class Setup:
     token: str = field(repr=False)
     certificates: Mapping[str, bytes] = field(repr=False)
     hosts: Mapping[str, str]
-    runtime_env: Mapping[str, Any]
 
     def place_of(self, node: str) -> tuple[str, int]:
         """The placement group of an emulated node, by Ray's name, and the number of its bundle."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import ray
+from ray.util.placement_group import placement_group_table
 
 from cluster.worlds.machines import names
 
@@ -10,7 +11,14 @@ from cluster.worlds.machines import names
 def clusters() -> list[str]:
     """Names of all that have a keeper, or anything left."""
     named = {names.cluster_of(each) for each in actors()}
+    named |= {names.cluster_of_group(each) for each in groups().values()}
     return sorted(named - {""})
+
+
+def groups() -> dict[str, str]:
+    """Id -> name of every placement group that there is."""
+    table = placement_group_table()
+    return {one: str(group["name"]) for one, group in table.items() if group["state"] != "REMOVED"}
 
 
 def actors() -> list[str]:

@@ -7,9 +7,10 @@ fails.
 """
 
 import logging
+import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,44 +32,60 @@ from cluster.worlds.machines.keeper import Keeper
 from cluster.worlds.machines.report import MachineReport, far_wire, report_problems
 from cluster.worlds.machines.rooms import rooms
 from cluster.worlds.machines.setup import Setup
-from cluster.worlds.machines.shipping import shipped
-from cluster.worlds.machines.standing import find_keeper
+from cluster.worlds.machines.standing import clusters
 from cluster.worlds.machines.world import attached
 from cluster.worlds.raising import OnStep
 from configs.schema import ScenarioError, load_scenario
 
 log = logging.getLogger(__name__)
 
-PROBE_S, PLACE_S, REACH_S = 120.0, 30.0, 180.0
+PROBE_S, PLACE_S = 120.0, 30.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+LEAST_CPU = 0.0001  # Ray's finest
 # What every part of a node imports; the rest of the dependencies are commands'.
 DEPENDENCIES = ("grpc", "numpy", "psutil", "pydantic", "ray", "safetensors", "tokenizers", "yaml")
 # Ray's resource of the machine on which its head runs.
 HEAD = {"node:__internal_head__": 0.001}
 
 
-def up(blueprint: Blueprint, name: str, on_step: OnStep, *, ship: bool = False) -> None:
+def up(blueprint: Blueprint, name: str, on_step: OnStep) -> None:
     """Let a cluster of that name stand. It goes on when this process ends.
 
     Raises ValueError where one stands already, ScenarioError with all that is wrong with machines
     and scenario, TimeoutError where a step takes too long.
     """
-    if find_keeper(name) is not None:
-        raise ValueError(
-            f"--name {name}: a cluster of that name stands here: `perfuse down {name}` ends it, or "
-            "give another name"
-        )
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"--name {name!r}: must be letters, digits, - and _, as demo-2")
+    if name in clusters():
+        raise _taken(name)
     cluster, plan = blueprint.scenario.cluster, blueprint.plan
     on_step(f"asking {len(living())} machines")
     reports = ask_machines()
-    with shipped(ship) as runtime_env:
-        source = "" if ship else probe.digest(ROOT)
-        problems = report_problems(cluster, source, reports) if not ship else []
-        problems = problems or room_problems(
-            cluster, plan, list(rooms({each.node_id: each.name for each in reports}).values())
-        )
-        if problems:
-            raise ScenarioError(NOT_THERE, problems)
-        _raise(blueprint, name, reports, runtime_env, on_step)
+    problems = report_problems(cluster, probe.digest(ROOT), reports)
+    problems = problems or room_problems(
+        cluster, plan, list(rooms({each.node_id: each.name for each in reports}).values())
+    )
+    if problems:
+        raise ScenarioError(NOT_THERE, problems)
+    _take_name(name)
+    _raise(blueprint, name, reports, on_step)
+
+
+def _taken(name: str) -> ValueError:
+    return ValueError(
+        f"--name {name}: a cluster of that name stands here, or is being raised, or something is "
+        f"left of one: `perfuse down {name}` ends it, or give another name"
+    )
+
+
+def _take_name(name: str) -> None:
+    """Of two who raise a cluster of one name at once one has it, by a placement group that Ray
+    makes once. Raises ValueError for the other, who has nothing to take down then.
+    """
+    try:
+        placement_group([{"CPU": LEAST_CPU}], name=names.group(name, "name"), lifetime="detached")
+    except Exception as error:  # Ray has several for this
+        raise _taken(name) from error
 
 
 def serve_in_cluster(scenario: str) -> str:
@@ -77,7 +94,7 @@ def serve_in_cluster(scenario: str) -> str:
     """
     blueprint = Blueprint.draw(load_scenario(scenario, {"cluster.world": "ray"}))
     name = blueprint.scenario.name
-    if find_keeper(name) is None:
+    if name not in clusters():
         up(blueprint, name, log.info)
     world = attached(name)
     world.check_same(blueprint.scenario)
@@ -88,7 +105,6 @@ def _raise(
     blueprint: Blueprint,
     name: str,
     reports: Sequence[MachineReport],
-    runtime_env: Mapping[str, Any],
     on_step: OnStep,
 ) -> None:
     cluster = blueprint.scenario.cluster
@@ -97,11 +113,11 @@ def _raise(
         on_step("placing")
         used = _placed(name, placements)
         hosts = {each.node_id: each.name for each in reports if each.node_id in used}
-        addresses = [each.address for each in reports if each.node_id in used]
+        addresses = [each.address for each in reports]  # Ray may move a node to any of them
         far = far_wire(reports, has_certificates=cluster.certificates is not None)
         certificates = credentials(cluster, addresses)
         token = secrets.token_hex(16)
-        setup = Setup(name, blueprint, placements, far, token, certificates, hosts, runtime_env)
+        setup = Setup(name, blueprint, placements, far, token, certificates, hosts)
         keeper: Any = (
             ray.remote(Keeper)
             .options(
@@ -112,7 +128,6 @@ def _raise(
                 resources=HEAD,
                 max_restarts=0,
                 max_concurrency=1000,
-                runtime_env=dict(runtime_env),
             )
             .remote(setup)
         )

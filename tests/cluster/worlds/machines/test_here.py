@@ -1,18 +1,21 @@
 """A cluster that outlives its command, on a Ray cluster that is started here for it."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from cluster.worlds.machines import joining
-from cluster.worlds.machines.joining import OwnRay
+from cluster.worlds.folder import place
+from cluster.worlds.machines import joining, own_ray
+from cluster.worlds.machines.own_ray import OwnRay
 from cluster.worlds.session_processes import processes_of_session, ray_processes
 
 FREE = ("--set", "cluster.emulation=false", "--set", "cluster.dilation=1")
@@ -71,15 +74,28 @@ def test_an_address_that_is_none_is_named(here: dict[str, str]) -> None:
 def test_what_is_left_of_a_ray_that_is_gone_is_cleared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first process may be there still, and answer nobody."""
+    """One whose process lives and answers nobody is its owner's to end; another machine's stays."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     folder = tmp_path / "perfuse-left"
     folder.mkdir()
-    gone = OwnRay("127.0.0.1:9", "secret", str(folder), psutil.Process().pid)
-    joining.remember(gone)
-    assert joining.state_file().stat().st_mode & 0o077 == 0, "a secret is in it"
-    assert joining.own_ray() is None
-    assert not folder.exists() and not joining.state_file().exists()
+    mute = OwnRay("127.0.0.1:9", "secret", str(folder), psutil.Process().pid, place())
+    own_ray.remember(replace(mute, place="another machine's"))
+    assert own_ray.state_file().stat().st_mode & 0o077 == 0, "a secret is in it"
+    assert own_ray.own_ray() is None and own_ray.state_file().exists()
+    own_ray.remember(mute)
+    with pytest.raises(ValueError, match=r"does not answer at 127\.0\.0\.1:9: end its process"):
+        own_ray.own_ray()
+    own_ray.remember(replace(mute, pid=2**22 + 1))
+    assert own_ray.own_ray() is None
+    assert not folder.exists() and not own_ray.state_file().exists()
+
+
+def test_who_listens_and_says_nothing_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(ValueError, match="does not speak as Ray's head does"):
+            joining._check_answers(address)
 
 
 @pytest.mark.parametrize(

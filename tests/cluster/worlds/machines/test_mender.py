@@ -31,6 +31,7 @@ class Nodes:
         self.silent: set[str] = set()
         self.said: list[tuple[str, str, Any]] = []
         self.ended: list[str] = []
+        self.broken: list[tuple[str, str]] = []  # (who, whom it does not know any more)
         self.during: Callable[[str, str], Awaitable[None]] | None = None
 
     async def ask(self, node: str, question: str, *arguments: Any, timeout_s: float = 0) -> Any:
@@ -42,6 +43,9 @@ class Nodes:
             raise TimeoutError(f"{node} did not answer within {timeout_s:g} s")
         if question == "pid":
             return 100 * self.epochs[node]
+        if question == "knows":
+            lacks = [other for one, other in self.broken if one == node]
+            return {other: epoch for other, epoch in self.epochs.items() if other not in lacks}
         if question == "listen":
             return Member(node, self.epochs[node], LINK)
         self.said.append((node, question, arguments[0] if arguments else None))
@@ -52,6 +56,7 @@ class Nodes:
 
     async def place(self, node: str, epoch: int) -> None:
         self.epochs[node] = epoch
+        self.broken = [pair for pair in self.broken if node not in pair]  # all meet the new one
         self.dead.discard(node)
 
     def kill(self, node: str) -> None:
@@ -169,6 +174,17 @@ def test_one_that_fails_to_stand_is_tried_again() -> None:
         nodes.dead.add("b")
         await until(lambda: back == ["b"] and not mender.gone)
         assert failed == ["b"] and nodes.epochs["b"] == 3
+
+    minded(job)
+
+
+def test_of_two_whose_link_broke_one_goes_and_comes_back() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        nodes.broken = [("a", "c"), ("c", "a")]
+        await until(lambda: len(back) == 1 and not mender.gone)
+        assert back[0] in ("a", "c") and not nodes.broken
+        await asyncio.sleep(0.05)
+        assert len(back) == 1, "one is enough"
 
     minded(job)
 
