@@ -5,13 +5,12 @@ Hosts are network namespaces on one switch, with a Ray node each; two of them ha
 """
 
 import sys
-import traceback
-from collections.abc import Callable, Sequence
 
+from benchmarks.parts import report_parts
 from benchmarks.ray import clocks, exact, failures, paced, scaling, standing
 from benchmarks.ray.hosts import hindrance
 from benchmarks.ray.ray_hosts import ray_hosts
-from benchmarks.rows import Row, arguments, report
+from benchmarks.rows import arguments
 
 SKEWS = {1: "3 s, 200 ppm", 2: "-3 s, -200 ppm"}
 
@@ -24,29 +23,17 @@ def main() -> int:
     if why := hindrance():
         print(f"no hosts can be made here: {why}", file=sys.stderr)
         return 1
-    rows: list[Row] = []
-    failed: list[str] = []
     with ray_hosts(3, SKEWS) as ray:
-        parts: Sequence[tuple[str, Callable[[], list[Row]]]] = (
-            ("standing", lambda: standing.run(ray)),
-            ("exact", lambda: exact.run(ray)),
-            ("failures", lambda: failures.run(ray)),
-            ("scaling", lambda: scaling.run(ray)),
-            ("paced", lambda: paced.run(ray)),
-            ("clocks", lambda: clocks.run(ray, chosen.minutes)),
-        )
-        for name, part in parts:
-            if chosen.only and name not in chosen.only:
-                continue
-            try:
-                rows += part()
-            except Exception:
-                traceback.print_exc()
-                failed.append(name)
-    code = report(rows, chosen.json, "Three hosts")
-    if failed:
-        print(f"no figures of {', '.join(failed)}: see above", file=sys.stderr)
-    return 1 if failed else code
+        parts = {
+            "standing": lambda: standing.run(ray),
+            "exact": lambda: exact.run(ray),
+            "failures": lambda: failures.run(ray),
+            "scaling": lambda: scaling.run(ray),
+            "paced": lambda: paced.run(ray),
+            "clocks": lambda: clocks.run(ray, chosen.minutes),
+        }
+        wanted = {name: part for name, part in parts.items() if name in (chosen.only or parts)}
+        return report_parts(wanted, chosen.json, "Three hosts")
 
 
 if __name__ == "__main__":

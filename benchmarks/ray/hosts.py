@@ -8,10 +8,11 @@ All go with the processes that hold them. Processes, files and memory are those 
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+
+from benchmarks.namespaces import namespaces_hindrance
 
 NETWORK, PREFIX_BITS = "10.77.31", 24
 _HOLD = "mount -t sysfs none /sys && ip link set lo up && echo ready && exec sleep infinity"
@@ -23,16 +24,8 @@ DEVICE = "cable"
 
 
 def hindrance() -> str:
-    """What is missing here; "" if nothing. Tried in namespaces that go with the attempt."""
-    if os.geteuid():
-        return "needs root, for network namespaces"
-    missing = [name for name in ("unshare", "nsenter", "ip") if shutil.which(name) is None]
-    if missing:
-        return f"needs the commands {', '.join(missing)}"
-    tried = subprocess.run(
-        ("unshare", "-m", "-n", "sh", "-c", _TRY), capture_output=True, text=True, check=False
-    )
-    return f"no switch can be made: {tried.stderr.strip()}" if tried.returncode else ""
+    """What is missing here; "" if nothing."""
+    return namespaces_hindrance(_TRY, "switch")
 
 
 class Hosts:

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.ray.hosts import Hosts, hosts
+from cluster.worlds.ray_settings import ONE_THREAD, QUIET, SETTINGS_VARIABLES
 from cluster.worlds.session_processes import (
     end_processes,
     processes_of_session,
@@ -22,18 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PORT = 6379
 START_S = 120
 OBJECT_STORE_BYTES = 80 << 20
-# Ray's own workers are nice, and would get a thirtieth of a core beside anything else; a host that
-# is cut off for some seconds is not given up by Ray.
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",
-    "RAY_health_check_failure_threshold": "100",
-    "RAY_AUTH_MODE": "token",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+# A host that is cut off for some seconds is not given up by Ray.
+SETTINGS = {**QUIET, **SETTINGS_VARIABLES, **ONE_THREAD, "RAY_AUTH_MODE": "token"}
 
 
 class Asked:

@@ -20,10 +20,8 @@ _LEFT = (
     "import json, sys\n"
     "from cluster.worlds.machines.joining import join\n"
     "join(sys.argv[1])\n"
-    "from cluster.worlds.machines.standing import actors\n"
-    "from ray.util import placement_group_table\n"
-    "groups = [g['name'] for g in placement_group_table().values() if g['state'] != 'REMOVED']\n"
-    "print(json.dumps(actors() + groups))"
+    "from cluster.worlds.machines.standing import actors, groups\n"
+    "print(json.dumps([*actors(), *groups().values()]))"
 )
 
 

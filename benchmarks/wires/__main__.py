@@ -3,9 +3,9 @@ how it is measured, is said where it is done.
 """
 
 import sys
-import traceback
 
-from benchmarks.rows import Row, arguments, report
+from benchmarks.parts import report_parts
+from benchmarks.rows import arguments
 from benchmarks.wires import (
     all_to_all,
     decode,
@@ -29,20 +29,8 @@ def main() -> int:
         faults,
     )  # fmt: skip
     chosen = parser.parse_args()
-    rows: list[Row] = []
-    failed: list[str] = []
-    for (
-        part
-    ) in parts:  # the whole takes half an hour: one that breaks takes no other's figures along
-        try:
-            rows += part.run()
-        except Exception:
-            traceback.print_exc()
-            failed.append(part.__name__.rpartition(".")[2])
-    code = report(rows, chosen.json, "Wires")
-    if failed:
-        print(f"no figures of {', '.join(failed)}: see above", file=sys.stderr)
-    return 1 if failed else code
+    named = {part.__name__.rpartition(".")[2]: part.run for part in parts}
+    return report_parts(named, chosen.json, "Wires")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.namespaces import namespaces_hindrance
 from benchmarks.wires import relay
 
 _CLONE_NEWNS = 0x00020000
@@ -16,13 +17,8 @@ _TRY = "mount -t sysfs none /sys && ip link add pfa type veth peer name pfb"
 
 
 def hindrance() -> str:
-    """What is missing here; "" if nothing. Tried in namespaces that go with the attempt."""
-    if os.geteuid():
-        return "needs root, for network namespaces"
-    tried = subprocess.run(
-        ("unshare", "-m", "-n", "sh", "-c", _TRY), capture_output=True, text=True, check=False
-    )
-    return f"no cable can be made: {tried.stderr.strip()}" if tried.returncode else ""
+    """What is missing here; "" if nothing."""
+    return namespaces_hindrance(_TRY, "cable")
 
 
 def enter_namespace() -> None:
