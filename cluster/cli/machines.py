@@ -25,7 +25,7 @@ def up(
 ) -> None:
     """Let a cluster stand on a Ray cluster, which is started here if none is known."""
     from cluster.worlds.blueprint import Blueprint
-    from cluster.worlds.machines.joining import end_own_ray, join
+    from cluster.worlds.machines.joining import end_unused_ray, join
     from configs.schema import load_scenario
 
     with clear_errors():
@@ -33,17 +33,17 @@ def up(
         blueprint = Blueprint.draw(load_scenario(scenario, changes))
         called = name or blueprint.scenario.name
         join(address, starts=True)
-        from cluster.worlds.machines.standing import clusters
         from cluster.worlds.machines.up import up as raise_up
+        from cluster.worlds.machines.world import attached
 
         try:
             raise_up(blueprint, called, lambda step: console.print(f"[dim]{step}[/]"))
         except BaseException:
-            if not clusters():
-                end_own_ray()  # nobody else would
+            end_unused_ray()  # nobody else would
             raise
+        hosts = attached(called).setup.hosts
         console.print(
-            f"[bold]{called}[/] stands, machines: {len(_hosts(called))}. `perfuse status {called}` "
+            f"[bold]{called}[/] stands, machines: {len(hosts)}. `perfuse status {called}` "
             f"shows it, `perfuse serve --attach {called}` serves it, `perfuse down {called}` ends "
             "it"
         )
@@ -95,24 +95,18 @@ def _counts(words: list[str]) -> dict[str, int]:
 
 def down(name: Name = None, address: Address = None) -> None:
     """End a cluster on a Ray cluster; leaves nothing of it on any machine."""
-    from cluster.worlds.machines.joining import end_own_ray, join
+    from cluster.worlds.machines.joining import end_unused_ray, join
 
     with clear_errors():
         join(address)
         from cluster.worlds.machines.down import take_down
-        from cluster.worlds.machines.standing import clusters, the_cluster
+        from cluster.worlds.machines.standing import the_cluster
 
-        if name is None and not clusters() and end_own_ray():
+        if name is None and end_unused_ray():
             console.print("no cluster stood there; Ray, which was started here, has ended")
             return
         called = the_cluster(name)
         take_down(called)
         console.print(f"[bold]{called}[/] is down")
-        if not clusters() and end_own_ray():
+        if end_unused_ray():
             console.print("[dim]and so is Ray, which was started here for it[/]")
-
-
-def _hosts(name: str) -> list[str]:
-    from cluster.worlds.machines.world import attached
-
-    return list(attached(name).setup.hosts.values())

@@ -33,8 +33,8 @@ def own_folder(parent: Path | None = None) -> Iterator[Path]:
     """A new folder, which goes at the end whatever happens; what the dead left goes first, there
     and in shared memory. None: among temporary files.
     """
-    for place in (Path(tempfile.gettempdir()), SHARED_MEMORY):
-        clear_after_the_dead(place)
+    for shared in (Path(tempfile.gettempdir()), SHARED_MEMORY):
+        clear_after_the_dead(shared)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     try:
         own(folder, os.getpid())
@@ -54,8 +54,13 @@ def clear_after_the_dead(parent: Path) -> None:
     """
     for folder in parent.glob(f"{PREFIX}*"):
         if _is_ours(folder) and _is_dead(folder / OWNER):
-            end_processes(processes_of_session(folder, ray_processes()).values())
-            shutil.rmtree(folder, ignore_errors=True)
+            clear_folder(folder)
+
+
+def clear_folder(folder: Path) -> None:
+    """End what is left of the Ray session in it, then remove it."""
+    end_processes(processes_of_session(folder, ray_processes()).values())
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.folder import SHARED_MEMORY, own_folder
 from cluster.worlds.live import LiveWorld, quiet
-from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
+from cluster.worlds.raising import END_TIMEOUT_S, ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.seat import Seat
 from cluster.worlds.wire_host import Ground, WireHost
@@ -29,9 +29,6 @@ from workers.host.aside import at_once
 from workers.host.clock.origin import Origin
 
 START_TIMEOUT_S = 180
-# A gateway drains for its own `drain_timeout_s`, and then tells whoever is left. Sockets close at
-# once, or never.
-END_TIMEOUT_S = {"stop_http": 120, "stop": 10}
 
 
 class LocalWorld(LiveWorld):

@@ -44,13 +44,13 @@ def node_status(node: Node, host: Host, dilation: float) -> dict[str, Any]:
     overruns    those of them that came more than OVERRUN_WALL_NS late, on the wall
     clock       how this machine's clock is corrected (`Correction`); None: it is the cluster's own
     """
-    late_ns = [r.late_ns for r in node.trace.records if isinstance(r, Delivered | Ran)]
+    late_ns, now = [late for _, late in lateness(node)], activity(node)
     correction = host.correction()
     return {
         "pid": os.getpid(),
         "resident_bytes": psutil.Process().memory_info().rss,
-        "tasks": len(asyncio.all_tasks()),
-        "calls": node.endpoint.outgoing.in_flight(),
+        "tasks": now["tasks"],
+        "calls": now["calls"],
         "runs": len(late_ns),
         "overruns": sum(late * dilation > OVERRUN_WALL_NS for late in late_ns),
         "clock": None if correction is None else asdict(correction),

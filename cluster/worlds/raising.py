@@ -14,6 +14,9 @@ FIRST_EPOCH = 1
 # How a cluster ends, the same in every world: each question is put to every node, and answered,
 # before the next. What HTTP servers drain still needs every other node.
 ENDING = ("stop_http", "stop")
+# A gateway drains for its own `drain_timeout_s`, and then tells whoever is left. Sockets close at
+# once, or never.
+END_TIMEOUT_S = {"stop_http": 120.0, "stop": 10.0}
 
 
 class Seats(Protocol):

@@ -16,21 +16,17 @@ from pathlib import Path
 
 import psutil
 
+from cluster.worlds.ray_settings import ON_LOOPBACK, ONE_THREAD, QUIET, SETTINGS
 from cluster.worlds.session_processes import (
     end_processes,
     processes_of_session,
     ray_processes,
 )
 
-# Nobody else on this machine may talk to the session, and nothing is reported to anybody.
+# Nobody else on this machine may talk to the session.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# A node's address decides what Ray's processes and agents listen on, and of 127.0.0.1 Ray makes
-# the machine's own address, for others to reach it. Where there can be no others it stays what it
-# is, and this is Ray's word for that, on Linux too.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ.update({**QUIET, **os.environ, **ON_LOOPBACK})  # what somebody set stays
 
 import ray
 
@@ -40,11 +36,6 @@ __all__ = ["end_ray", "ray", "start_ray"]
 
 # What a Ray session may take for objects; only questions and answers of the driver pass through it.
 OBJECT_STORE_BYTES = 80 << 20
-
-# Ray's own workers are nice (15): beside anything else that computes here they would get a
-# thirtieth of a core, and a cluster that stands after 15 s would not after 150. All processes are
-# on this machine: one that does not answer for a while is waiting for a core, not gone.
-SETTINGS = {"worker_niceness": 0, "health_check_failure_threshold": 100}
 
 # Ray gives its processes 30 s to find each other. A machine that was held up for as long deserves
 # another try; one on which two have failed needs its owner.
@@ -64,10 +55,7 @@ def start_ray(folder: Path) -> None:
     Raises RuntimeError, with the last words of Ray's logs, if Ray does not start in ATTEMPTS tries.
     What a try had started is ended then, and when a signal interrupts it.
     """
-    # Every process is one machine of the emulated cluster: its libraries must not take each other's
-    # cores.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
+    os.environ.update(ONE_THREAD)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         for attempt in range(1, ATTEMPTS + 1):

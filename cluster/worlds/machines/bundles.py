@@ -88,12 +88,7 @@ def room_problems(
     are_more   the nodes are to come to others that stand: `more_problems` looks after the spread
     """
     groups = {node.group: cluster.nodes[node.group] for node in plan.nodes}
-    bundles = {
-        node.group: Bundle(
-            node.name, _takes(groups[node.group]), groups[node.group].machines.labels
-        )
-        for node in plan.nodes
-    }
+    bundles = {node.group: _bundle(node, groups[node.group]) for node in plan.nodes}
     counts = {name: sum(node.group == name for node in plan.nodes) for name in groups}
     problems = []
     for name, bundle in bundles.items():

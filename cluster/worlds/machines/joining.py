@@ -7,7 +7,6 @@ this file imports it late.
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,6 @@ import threading
 from cluster.worlds.machines.names import NAMESPACE
 from cluster.worlds.machines.own_ray import (
     ADDRESS,
-    CONNECT_S,
     HERE,
     MODE,
     TOKEN,
@@ -23,6 +21,7 @@ from cluster.worlds.machines.own_ray import (
     clear,
     own_ray,
     start_here,
+    why_unreached,
 )
 
 ANSWER_S = 10.0
@@ -78,9 +77,7 @@ def _check_listens(address: str) -> None:
             f"--address {address}: must be HOST:PORT or auto; commands run on a host of the Ray "
             "cluster, not through Ray's client (ray://)"
         )
-    try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
-    except OSError as error:
+    if error := why_unreached(host, int(port)):
         raise ValueError(
             f"--address {address}: no Ray listens there ({error}): `ray start --head` prints the "
             "address of a cluster that it starts"
@@ -138,13 +135,15 @@ def _explained(error: Exception) -> str:
     return f"Ray could not be joined: {type(error).__name__}: {said}"
 
 
-def end_own_ray() -> bool:
-    """End the Ray cluster that was started here, if it is the one that this process has joined: its
-    processes, then its files.
+def end_unused_ray() -> bool:
+    """End the Ray cluster that was started here, if it is the one that this process has joined and
+    no cluster of ours is on it: its processes, then its files. Whether it was.
     """
     import ray
 
-    if not _joined:
+    from cluster.worlds.machines.standing import clusters
+
+    if not _joined or clusters():
         return False
     ray.shutdown()
     clear(_joined.pop())

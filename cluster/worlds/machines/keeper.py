@@ -12,7 +12,7 @@ from cluster.worlds.machines.ground_crew import GroundCrew, address_of
 from cluster.worlds.machines.mender import Mender
 from cluster.worlds.machines.scaler import Scaler
 from cluster.worlds.machines.setup import Setup
-from cluster.worlds.raising import ENDING, raise_cluster
+from cluster.worlds.raising import END_TIMEOUT_S, ENDING, raise_cluster
 from workers.errors import PeerDead
 from workers.host.clock.asking import Asker, TimeServer
 from workers.host.clock.origin import Origin
@@ -22,9 +22,6 @@ from workers.host.clock.steering import Reference
 if TYPE_CHECKING:
     from cluster.gateway.settings import GatewaySettings
 
-# A gateway drains for its own `drain_timeout_s`, and then tells whoever is left. Sockets close at
-# once, or never.
-END_TIMEOUT_S = {"stop_http": 120.0, "stop": 10.0}
 STATUS_S = 5.0
 
 

@@ -11,6 +11,7 @@ import psutil
 
 from cluster.worlds.folder import SHARED_MEMORY, own_folder
 from cluster.worlds.machines import files
+from cluster.worlds.machines.own_ray import why_unreached
 from cluster.worlds.session_processes import end_processes
 from cluster.worlds.wire_host import Ground
 
@@ -66,9 +67,7 @@ class Machine:
         """Address -> why it cannot be reached from here; of address -> port those that cannot."""
         found = {}
         for address, port in others.items():
-            try:
-                socket.create_connection((address, port), REACH_S).close()
-            except OSError as error:
+            if error := why_unreached(address, port, REACH_S):
                 found[address] = str(error)
         return found
 

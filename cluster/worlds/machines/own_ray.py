@@ -6,7 +6,6 @@ $XDG_STATE_HOME/perfuse/ray.json    where it is, and its secret
 import json
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,27 +16,14 @@ from pathlib import Path
 import psutil
 
 from cluster.own_packages import ROOT
-from cluster.worlds.folder import PREFIX, own, place
-from cluster.worlds.session_processes import (
-    end_processes,
-    processes_of_session,
-    ray_processes,
-)
+from cluster.worlds.folder import PREFIX, clear_folder, own, place
+from cluster.worlds.ray_settings import ON_LOOPBACK, ONE_THREAD, QUIET, SETTINGS_VARIABLES
 from configs.schema.wires import LOOPBACK
 
 CONNECT_S, START_S = 5.0, 120
 MODE, TOKEN, ADDRESS = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"
-# One that is started here is for this machine alone, and quiet; see `ray_session`.
-HERE = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_worker_niceness": "0",
-    "RAY_health_check_failure_threshold": "100",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+# One that is started here is for this machine alone.
+HERE = {**QUIET, **ON_LOOPBACK, **SETTINGS_VARIABLES, **ONE_THREAD}
 OBJECT_STORE_BYTES = 100 << 20
 
 
@@ -73,7 +59,8 @@ def own_ray() -> OwnRay | None:
     if not psutil.pid_exists(found.pid) or not Path(found.folder).is_dir():
         clear(found)
         return None
-    if not listens(found.address):
+    host, _, port = found.address.rpartition(":")
+    if why_unreached(host, int(port)):
         raise ValueError(
             f"the Ray cluster that was started here does not answer at {found.address}: end its "
             f"process {found.pid}, or give --address"
@@ -99,8 +86,7 @@ def start_here() -> OwnRay:
     try:
         return _started(folder)
     except BaseException as error:
-        end_processes(processes_of_session(folder, ray_processes()).values())
-        shutil.rmtree(folder, ignore_errors=True)
+        clear_folder(folder)
         if isinstance(error, subprocess.TimeoutExpired):
             raise ValueError(f"Ray did not start here within {START_S} s") from error
         raise
@@ -150,16 +136,15 @@ def _gcs_of(folder: Path) -> int | None:
 
 
 def clear(own_one: OwnRay) -> None:
-    folder = Path(own_one.folder)
-    end_processes(processes_of_session(folder, ray_processes()).values())
-    shutil.rmtree(folder, ignore_errors=True)
+    """End its processes; it is forgotten, and its files go."""
+    clear_folder(Path(own_one.folder))
     state_file().unlink(missing_ok=True)
 
 
-def listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+def why_unreached(host: str, port: int, timeout_s: float = CONNECT_S) -> OSError | None:
+    """What keeps a connection from being made there; None: nothing does."""
     try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
-    except OSError:
-        return False
-    return True
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError as error:
+        return error
+    return None

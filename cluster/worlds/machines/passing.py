@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.live import LiveWorld, quiet
-from cluster.worlds.machines.joining import end_own_ray, join
+from cluster.worlds.machines.joining import end_unused_ray, join
 from cluster.worlds.raising import OnStep
 
 
@@ -20,7 +20,6 @@ def ray_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[LiveWor
     join(None, starts=True)
     # Only now: Ray reads its settings when it is loaded.
     from cluster.worlds.machines.down import take_down
-    from cluster.worlds.machines.standing import clusters
     from cluster.worlds.machines.up import up
     from cluster.worlds.machines.world import attached
 
@@ -32,5 +31,4 @@ def ray_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[LiveWor
         finally:
             take_down(name)
     finally:
-        if not clusters():
-            end_own_ray()
+        end_unused_ray()

@@ -3,7 +3,6 @@ of ours is imported above.
 """
 
 import hashlib
-import platform
 import socket
 import sys
 from importlib.util import find_spec
@@ -34,7 +33,6 @@ def probe(dependencies: tuple[str, ...]) -> dict[str, Any]:
         "node_id": context.get_node_id(),
         "host": socket.gethostname(),
         "address": ray.util.get_node_ip_address(),
-        "python": platform.python_version(),
         "source": source,
         "isa": isa,
         "why": why,

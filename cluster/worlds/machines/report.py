@@ -21,7 +21,6 @@ class MachineReport:
     node_id: str
     host: str
     address: str
-    python: str
     source: str
     isa: str
     why: str

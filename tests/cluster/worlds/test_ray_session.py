@@ -10,6 +10,7 @@ import pytest
 
 from cluster.own_packages import ROOT
 from cluster.worlds import ray_session
+from cluster.worlds.ray_settings import SETTINGS
 
 
 class HalfStartedRay:
@@ -94,7 +95,7 @@ def test_nodes_are_no_nicer_than_what_runs_beside_them(
 def test_a_session_s_folder_is_not_the_next_one_s(failing: HalfStartedRay, tmp_path: Path) -> None:
     """It would be made again, for good: the first session has removed it."""
     ray_session.start_ray(tmp_path)
-    assert "object_spilling_config" not in ray_session.SETTINGS
+    assert "object_spilling_config" not in SETTINGS
 
 
 @pytest.mark.parametrize("failing", [0], indirect=True)

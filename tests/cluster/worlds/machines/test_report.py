@@ -11,7 +11,7 @@ from cluster.worlds.machines.report import MachineReport, far_wire, report_probl
 from configs.schema import load_scenario
 
 ONE = MachineReport(
-    node_id="1" * 8, host="h1", address="10.0.0.1", python="3.11.7", source="s", isa="avx512",
+    node_id="1" * 8, host="h1", address="10.0.0.1", source="s", isa="avx512",
     why="", ucx=True, lacks=(), prefix="/opt/venv",
 )  # fmt: skip
 TWO = replace(ONE, node_id="2" * 8, host="h2", address="10.0.0.2")
