@@ -2,23 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.workers.host.test_clock import live
 from workers.host.clock.live import MOST_A_TURN, LiveClock
-
-
-def live(job: Callable[[LiveClock], Awaitable[None]]) -> None:
-    async def main() -> None:
-        clock = LiveClock(time.monotonic_ns())
-        try:
-            await job(clock)
-        finally:
-            clock.close()
-
-    asyncio.run(main())
 
 
 def stall(ns: int) -> None:

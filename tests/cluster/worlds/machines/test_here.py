@@ -17,8 +17,7 @@ from cluster.worlds.folder import place
 from cluster.worlds.machines import joining, own_ray
 from cluster.worlds.machines.own_ray import OwnRay
 from cluster.worlds.session_processes import processes_of_session, ray_processes
-
-FREE = ("--set", "cluster.emulation=false", "--set", "cluster.dilation=1")
+from tests.cluster.worlds.machines.free import FREE
 
 
 @pytest.fixture

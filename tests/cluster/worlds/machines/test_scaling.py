@@ -10,25 +10,18 @@ import pytest
 
 from benchmarks.ray.hosts import hindrance
 from benchmarks.ray.ray_hosts import Asked, RayHosts, ray_hosts
+from benchmarks.ray.scaling import LOAD, STREAMS, TOKENS
 from cluster.runs.run import run_in_virtual
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
+from tests.cluster.worlds.machines.free import FREE
 
 pytestmark = [
     pytest.mark.live,
     pytest.mark.timeout(600),
     pytest.mark.skipif(bool(hindrance()), reason=hindrance()),
 ]
-
-FREE = ("--set", "cluster.emulation=false", "--set", "cluster.dilation=1")
-STREAMS, TOKENS = 8, 200
-CHANGES = {
-    "workload.arrivals.closed.concurrency": STREAMS,
-    "workload.arrivals.closed.num_requests": STREAMS,
-    "workload.sampling.max_tokens": TOKENS,
-    "workload.sampling.ignore_eos": True,
-}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +35,7 @@ def ray() -> Iterator[RayHosts]:
 
 
 def expected() -> dict[str, list[int]]:
-    blueprint = Blueprint.draw(load_scenario("demo", CHANGES))
+    blueprint = Blueprint.draw(load_scenario("demo", dict(LOAD)))
     workload = build_workload(blueprint.scenario, blueprint.model.vocab)
     answers = run_in_virtual(blueprint, workload, lambda _: None).answers
     return {answer.request_id: list(answer.token_ids) for answer in answers}
@@ -60,7 +53,7 @@ def streams_until(
     """One crowd of streams after the other, the last of them begun before it was done."""
     while True:
         is_last = done.done()
-        told = asked.ask("run", CHANGES)
+        told = asked.ask("run", LOAD)
         assert told["failed"] == 0 and told["tokens"] == right
         assert not any(told["held"].values())
         if is_last:

@@ -17,6 +17,7 @@ from benchmarks.ray.ray_hosts import Asked, RayHosts, ray_hosts
 from cluster.worlds.folder import OWNER, PREFIX
 from configs.perfuse_tiny import load_questions
 from configs.schema.wires import has_ucx
+from tests.cluster.worlds.machines.free import FREE
 from tests.shared_memory import left_behind, names
 
 pytestmark = [
@@ -26,7 +27,6 @@ pytestmark = [
 ]
 
 SKEWS = {1: "3 s, 200 ppm", 2: "-3 s, -200 ppm"}
-FREE = ("--set", "cluster.emulation=false", "--set", "cluster.dilation=1")
 QUESTIONS = load_questions()[:8]
 ASKED = [question.question for question in QUESTIONS]
 RIGHT = [question.answer for question in QUESTIONS]
@@ -201,10 +201,8 @@ def test_down_leaves_nothing(standing: RayHosts) -> None:
     assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
     code = (
         "import sys; from cluster.worlds.machines.joining import join; join(sys.argv[1])\n"
-        "from cluster.worlds.machines.standing import actors\n"
-        "from ray.util import placement_group_table\n"
-        "states = [g['state'] for g in placement_group_table().values()]\n"
-        "assert actors() == [] and set(states) <= {'REMOVED'}, (actors(), states)"
+        "from cluster.worlds.machines.standing import actors, groups\n"
+        "assert actors() == [] and groups() == {}, (actors(), groups())"
     )
     told = standing.run(0, (sys.executable, "-c", code, standing.address))
     assert told.returncode == 0, told.stderr
