@@ -29,6 +29,7 @@ from cluster.router.machine.machine import Machine
 from cluster.router.machine.state import RouterState
 from cluster.router.number_of_chips import NumberOfChips
 from cluster.router.performer import Performer
+from cluster.router.preloading import Preloading
 from cluster.router.preparation import Preparation
 from cluster.router.prompts import check_least
 from cluster.router.settings import RouterSettings
@@ -80,6 +81,7 @@ class Router:
         self._ended = Ended()
         self.wire = Wire(node, self.port, settings.timeout_ns)
         self.stores = Stores(node, self.wire, self.ledger, servers, tokenizer)
+        self.preloading = Preloading(node, self.wire, self.ledger, self.stores)
         preparation = Preparation(node, settings, tokenizer, state.chips)
         self._performer = Performer(
             node, self.wire, self.ledger, preparation, self.stores, settings.timeout_ns

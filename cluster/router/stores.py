@@ -12,31 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cluster.api.request import Request
-from cluster.retrieval.collection import Collection
 from cluster.retrieval.embedder import Embedder, make_embedder
 from cluster.retrieval.narrowing import Narrowing
-from cluster.retrieval.passages import Passage
 from cluster.retrieval.spread import merge
-from cluster.router.additions import Addition, Additions
+from cluster.router.additions import Additions
 from cluster.router.admission import find_store
 from cluster.router.indexing import Indexing
 from cluster.router.ledger import Ledger
 from cluster.router.machine.store_events import (
-    FilesBegun,
     StoreChanged,
     StoreCreated,
     StoreDeleted,
     StoreDropped,
     StoreNamed,
 )
-from cluster.router.machine.store_state import COMPLETED, StoreFile, StoreState
+from cluster.router.machine.store_state import StoreState
 from cluster.router.prompts import retrieval_query
 from cluster.router.searching import check_query, find
 from cluster.router.servers import tell_each, until_heard
 from cluster.router.store_files import StoreFiles
 from cluster.router.wire import NEVER_NS, Wire
 from cluster.text.tokenizer import Tokenizer
-from workers.errors import InvalidRequest, PerfuseError
+from workers.errors import InvalidRequest, PeerDead, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
 
@@ -62,6 +59,9 @@ class Stores:
         self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
         self.additions = Additions(node, wire, ledger, servers)
         self._embedders: dict[str, Embedder] = {}
+        # Store -> memory server that lost its part, and is given it again.
+        self.brought_again: dict[str, str] = {}
+        self._may_have_lost_all = node.epoch > 1 and not ledger.state.num_stores_named
         self.files = StoreFiles(node, wire, ledger, self.additions, servers)
         self.indexing = Indexing(node, ledger, self.additions, tokenizer, self._embed)
 
@@ -107,6 +107,8 @@ class Stores:
         if chosen in state.stores or chosen in state.dropped_stores:
             raise InvalidRequest(f"vector store {chosen!r} exists already")
         dim = self.embedder(embedder).dim
+        if self._may_have_lost_all:
+            await self._clear_servers()
         now_ns = self._now_ns()
         named = StoreNamed(now_ns, chosen, name, embedder, metadata or {}, created_s)
         self._ledger.happened(named)
@@ -121,6 +123,16 @@ class Stores:
         self._ledger.happened(StoreCreated(self._now_ns(), chosen))
         await self._ledger.committed()
         return self.get(chosen)
+
+    async def _clear_servers(self) -> None:
+        """Of an incarnation that knows of no store: what the servers hold is of one whose disk is
+        gone, and a new store may get the name of an old one.
+        """
+        for server in self.servers:
+            for store_id in await self._wire.stores_of(server):
+                if store_id not in self._ledger.state.stores:
+                    await self._wire.delete_store(server, store_id)
+        self._may_have_lost_all = False
 
     async def change(
         self, store_id: str, name: str | None, metadata: Mapping[str, Any] | None
@@ -162,33 +174,6 @@ class Stores:
         if store_id in self._ledger.state.dropped_stores:  # else somebody was faster
             self._ledger.happened(StoreDropped(self._now_ns(), store_id))
 
-    # -- filling -----------------------------------------------------------------------------------
-
-    async def preload(self, name: str, collection: Collection) -> StoreState:
-        """A store that was there before the cluster started: bringing it costs no emulated time.
-        A router that was restarted may have it already; half of one is made again.
-        """
-        state = self._ledger.state
-        if name in state.stores:
-            if _is_whole(state.stores[name], collection):
-                return state.stores[name]
-            await self.delete(name)
-        if name in state.dropped_stores:
-            await self.drop(name)
-        store = await self.create(name, name, collection.embedder)
-        files = files_of(collection)
-        self._ledger.happened(FilesBegun(self._now_ns(), name, files))
-
-        async def vectors(start: int, batch: Sequence[Passage]) -> NDArray[np.float32]:
-            return collection.vectors[start : start + len(batch)]
-
-        def check() -> None:
-            self.additions.check(store, NEVER_NS)
-
-        addition = Addition(tuple(files), collection.passages, vectors, check, preloaded=True)
-        await self.additions.add(store, addition, NEVER_NS)
-        return store
-
     # -- searching ---------------------------------------------------------------------------------
 
     async def retrieve(self, request: Request, deadline_ns: int) -> tuple[str, ...]:
@@ -214,6 +199,12 @@ class Stores:
         `narrowing` fits. A server reads its vectors once for all of them.
         """
         store = self.get(store_id)
+        if store_id in self.brought_again:
+            raise PeerDead(
+                f"a memory server of vector store {store_id!r} came back with an empty disk: what "
+                "it held is being brought again; ask again when that has ended",
+                node=self.brought_again[store_id],
+            )
         for query in queries:
             check_query(query)
         if not 1 <= top_k <= TOP_K_MAX:
@@ -225,20 +216,3 @@ class Stores:
             self._wire, self.servers, store, vectors, top_k, deadline_ns, request_id, narrowing
         )
         return merge(found, top_k) if len(found) > 1 else found[0]
-
-
-def _is_whole(store: StoreState, collection: Collection) -> bool:
-    """Whether it was preloaded to the end. Files that were removed since then stay so."""
-    wanted = dict.fromkeys(collection.file_ids)
-    known = [store.files[name] for name in wanted if name in store.files]
-    is_announced = store.next_passage_id >= len(collection.passages)
-    return is_announced and all(file.status == COMPLETED for file in known)
-
-
-def files_of(collection: Collection) -> dict[str, StoreFile]:
-    """Called by their ids, and as large as their passages."""
-    files: dict[str, StoreFile] = {}
-    for passage in collection.passages:
-        file = files.setdefault(passage.file_id, StoreFile(passage.file_id))
-        file.num_bytes += len(passage.text.encode())
-    return files

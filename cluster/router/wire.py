@@ -29,6 +29,7 @@ from workers.wire.kinds.chip import (
 )
 from workers.wire.kinds.memory import (
     Hits,
+    MemoryState,
     Search,
     ShardAdd,
     ShardCreate,
@@ -112,6 +113,10 @@ class Wire:
         return Line(self._node, self._port, reader, "outputs", timeout_ns, _outputs, told, pieces)
 
     # -- to memory servers -------------------------------------------------------------------------
+
+    async def stores_of(self, server: str) -> dict[str, int]:
+        """Store -> passages that the server holds of it."""
+        return (await self._call(server, MemoryState())).stores
 
     async def create_store(self, server: str, store_id: str, dim: int, deadline_ns: int) -> None:
         await self._call(server, ShardCreate(store_id, dim), store_id, deadline_ns)

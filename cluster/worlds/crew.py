@@ -211,13 +211,13 @@ class Crew:
             shards = list(dict.fromkeys(self.blueprint.plan.experts.values()))
             Control(self.node, self._router.port, self._router, shards)
 
-    async def preload(self) -> None:
-        """On the router's node: bring the scenario's collections to the memory servers."""
+    async def preload(self, again: bool = False) -> None:
+        """On the router's node: see `Preloading.bring`, and `bring_again`."""
         from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
 
-        stores = self.router.stores
+        preloading, stores = self.router.preloading, self.router.stores
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
             collection = open_collection(corpus_folder(placed.path), embedder)
-            await stores.preload(name, collection)
+            await (preloading.bring_again if again else preloading.bring)(name, collection)

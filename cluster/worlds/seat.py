@@ -136,9 +136,11 @@ class Seat:
         self._host.stands()
         self.node.endpoint.incoming.open()
 
-    async def preload(self) -> None:
-        """On the router's node: bring the scenario's collections to the memory servers."""
-        await self._standing.preload()
+    async def preload(self, again: bool = False) -> None:
+        """On the router's node: bring the scenario's collections to the memory servers; or `again`,
+        what a node has lost with its machine.
+        """
+        await self._standing.preload(again)
 
     @property
     def _standing(self) -> Crew:
