@@ -1,19 +1,16 @@
 """What commands do in a cluster that stands on a Ray cluster, and goes on when they end."""
 
-import signal
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cluster.cli.console import console
+from cluster.cli.until_signal import until_signal
 from cluster.gateway.settings import GatewaySettings
 from configs.schema.wires import LOOPBACK
 
 if TYPE_CHECKING:
     from cluster.worlds.machines.world import AttachedWorld
-
-CHECK_EVERY_S = 0.5
 
 
 def joined(name: str | None, address: str | None) -> "AttachedWorld":
@@ -80,13 +77,11 @@ def serve_attached(
         url = world.serve(host, port, settings)
     except OSError as error:
         raise ValueError(f"--host {host} --port {port}: {error}") from error
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     model = world.blueprint.scenario.model.name
-    console.print(f"serving [bold]{model}[/] at [bold]{url}/v1[/]; stop with Ctrl-C")
-    while not ended.wait(CHECK_EVERY_S):
-        with suppress(TimeoutError):  # a keeper that is slow to answer is none that is gone
-            world.check_serves()
-    console.print("draining; the cluster goes on")
+    with until_signal() as ended:
+        console.print(f"serving [bold]{model}[/] at [bold]{url}/v1[/]; stop with Ctrl-C")
+        for _ in ended.between_checks():
+            with suppress(TimeoutError):  # a keeper that is slow to answer is none that is gone
+                world.check_serves()
+    console.print("draining; the cluster goes on. Once more does not wait for it")
     world.stop_serving()

@@ -28,6 +28,7 @@ def picture(world: AttachedWorld) -> Group:
     where = f"serving at {told['url']}/v1" if told["url"] else "not served: perfuse serve --attach"
     return Group(
         table,
+        *([Text(told["problem"], style="bold")] if told["problem"] else []),
         Text(
             f"{where}. overruns: runs and deliveries more than 1 ms late on the wall; clock: how "
             "far the cluster's clock is ahead of the machine's, and how sure that is",

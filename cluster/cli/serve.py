@@ -1,11 +1,10 @@
 """`perfuse serve`: an OpenAI-compatible endpoint before a cluster on this machine."""
 
 import asyncio
-import signal
-import threading
 
 import kernels
 from cluster.cli.console import console
+from cluster.cli.until_signal import until_signal
 from cluster.gateway.http.listening import listen
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
@@ -36,12 +35,7 @@ def serve_http(
     blueprint = Blueprint.draw(scenario)
     _check_address(host, port)
     with live_world(blueprint, lambda step: console.print(f"[dim]{step}[/]")) as world:
-        ended = threading.Event()
-        replaced = {
-            number: signal.signal(number, lambda *_: ended.set())
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
+        with until_signal() as ended:
             try:
                 url = world.ask_gateway("serve_http", host, port, settings)
             except OSError as error:
@@ -50,12 +44,8 @@ def serve_http(
                 f"serving [bold]{scenario.model.name}[/] at [bold]{url}/v1[/]; stop with Ctrl-C"
             )
             _explain(scenario)
-            # Waits in slices: a wait without end would keep Python from running signal handlers.
-            while not ended.wait(0.5):
+            for _ in ended.between_checks():
                 world.check_serves()
-        finally:
-            for number, handler in replaced.items():
-                signal.signal(number, handler)
         console.print("draining; once more ends it at once")
 
 

@@ -96,7 +96,7 @@ class LocalWorld(LiveWorld):
         os.kill(pid, signal.SIGKILL)
 
     def revive(self, node: str) -> None:
-        self.members = at_once(raise_again(self, self.members, node, self._next_epoch(node)))
+        self.members = at_once(raise_again(self, self.members, {node: self._next_epoch(node)}))
 
     # ----------------------------------------------------------------------------------------------
 

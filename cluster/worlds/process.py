@@ -88,7 +88,7 @@ class ProcessWorld(LiveWorld):
         self._finish(crash())
 
     def revive(self, node: str) -> None:
-        again = raise_again(self, self.members, node, self._next_epoch(node))
+        again = raise_again(self, self.members, {node: self._next_epoch(node)})
         self.members = self._finish(again)
 
     # ----------------------------------------------------------------------------------------------

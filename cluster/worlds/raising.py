@@ -1,4 +1,4 @@
-"""How a cluster stands up, how one node of it comes back, how it gets more chips and gives some
+"""How a cluster stands up, how nodes of it come back, how it gets more chips and gives some
 up: the same steps in every world.
 """
 
@@ -53,17 +53,18 @@ async def raise_cluster(blueprint: Blueprint, seats: Seats, on_step: OnStep) -> 
 
 
 async def raise_again(
-    seats: Seats, living: Sequence[Member], node: str, epoch: int
+    seats: Seats, living: Sequence[Member], epochs: Mapping[str, int]
 ) -> list[Member]:
-    """The next incarnation of a node that is gone: it meets those who live, then they meet it.
-    Returns the members as they are now.
+    """The next incarnations of nodes that are gone: they meet those who live, and each other, then
+    those who live meet them. Returns the members as they are now.
     """
-    others = [member for member in living if member.node != node]
+    others = [member for member in living if member.node not in epochs]
     names = [member.node for member in others]
-    await seats.ask_each(names, "part", node, "its next incarnation starts")
-    new = await _built(seats, others, {node: epoch})
+    for node in epochs:
+        await seats.ask_each(names, "part", node, "its next incarnation starts")
+    new = await _built(seats, others, epochs)
     await seats.ask_each(names, "meet", new)
-    await seats.ask_each([node], "open")
+    await seats.ask_each(list(epochs), "open")
     return [*others, *new]
 
 

@@ -86,7 +86,7 @@ class VirtualWorld:
     async def revive(self, node: str) -> None:
         """The next incarnation of a node that was killed joins."""
         epoch = self.seats[node].node.epoch + 1
-        self.members = await raise_again(self, self.members, node, epoch)
+        self.members = await raise_again(self, self.members, {node: epoch})
 
     async def scale(self, counts: Mapping[str, int]) -> None:
         """So many nodes of these groups from now on, while the cluster serves; returns when those

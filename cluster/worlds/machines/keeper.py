@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
 
+from cluster.worlds.machines.endpoint import Endpoint
 from cluster.worlds.machines.fleet import Fleet
 from cluster.worlds.machines.ground_crew import GroundCrew, address_of
+from cluster.worlds.machines.lost_collections import LostCollections
 from cluster.worlds.machines.mender import Mender
 from cluster.worlds.machines.scaler import Scaler
 from cluster.worlds.machines.setup import Setup
@@ -25,6 +28,16 @@ if TYPE_CHECKING:
 STATUS_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """What there is once a cluster stands."""
+
+    mender: Mender
+    scaler: Scaler
+    endpoint: Endpoint
+    collections: LostCollections
+
+
 class Keeper:
     """An actor, on the machine of Ray's head; questions of drivers come at any time."""
 
@@ -35,10 +48,7 @@ class Keeper:
         reference = Reference(Origin.now(), Asker(address, self._server.port, key))
         self._machines = GroundCrew(setup, reference)
         self._fleet = Fleet(setup, self._machines)
-        self._mender: Mender | None = None
-        self._scaler: Scaler | None = None
-        self._serves: tuple[str, int, GatewaySettings] | None = None
-        self._url = ""
+        self._up: Upright | None = None
 
     async def raise_all(self) -> None:
         """Let the cluster stand. Raises what a step of it raised."""
@@ -46,9 +56,14 @@ class Keeper:
         members = await raise_cluster(blueprint, self._fleet, self._steps.append)
         pids = await self._fleet.ask_each([member.node for member in members], "pid")
         restarts = blueprint.scenario.cluster.restarts
-        self._mender = Mender(self._fleet, members, dict(pids), restarts, self._came_back)
-        self._mender.begin()
-        self._scaler = Scaler(self._fleet, self._mender, self._steps.append)
+        mender = Mender(self._fleet, members, dict(pids), restarts, self._came_back)
+        self._up = Upright(
+            mender,
+            Scaler(self._fleet, mender, self._steps.append),
+            Endpoint(self._fleet, self._gateway),
+            LostCollections(self._fleet),
+        )
+        mender.begin()
 
     async def check_reach(self) -> None:
         """Before anything starts: a hand on each machine, and whether each reaches all others.
@@ -70,16 +85,16 @@ class Keeper:
     async def nodes(self) -> list[str]:
         """Names of all that there are now, whether or not they live; not of those that join."""
         nodes = [node.name for node in self._setup.blueprint.plan.nodes]
-        return [node for node in nodes if self._scales.note(node) != "joins"]
+        return [node for node in nodes if self._upright.scaler.note(node) != "joins"]
 
     async def epochs(self) -> dict[str, int]:
         """Of those who live."""
-        return {member.node: member.epoch for member in self._standing.members}
+        return {member.node: member.epoch for member in self._upright.mender.members}
 
     async def status(self) -> dict[str, Any]:
         """Of each node: where it stands, which incarnation, and what it says of itself."""
-        mender, fleet, scaler = self._standing, self._fleet, self._scales
-        living = {member.node: member.epoch for member in mender.members}
+        up, fleet = self._upright, self._fleet
+        living = {member.node: member.epoch for member in up.mender.members}
 
         async def one(node: str) -> Mapping[str, Any]:
             with suppress(Exception):
@@ -91,14 +106,15 @@ class Keeper:
         said = await asyncio.gather(*(one(node) for node in nodes if node in living))
         by_node = dict(zip([node for node in nodes if node in living], said, strict=True))
         return {
-            "url": self._url,
+            "url": up.endpoint.url,
+            "problem": up.collections.problem,
             "nodes": {
                 node: {
                     "machine": self._machines.name_of(fleet.where.get(node, "")),
                     "epoch": fleet.epochs.get(node, 0),
-                    "restarts": mender.num_restarts(node),
-                    "gone": mender.gone.get(node, ""),
-                    "note": scaler.note(node),
+                    "restarts": up.mender.num_restarts(node),
+                    "gone": up.mender.gone.get(node, ""),
+                    "note": up.scaler.note(node),
                     **by_node.get(node, {}),
                 }
                 for node in nodes
@@ -108,70 +124,56 @@ class Keeper:
     # -- What changes it ---------------------------------------------------------------------------
 
     async def serve(self, host: str, port: int, settings: "GatewaySettings") -> str:
-        """Let the gateway listen, also its next incarnations; returns the URL. One that listens
-        already goes on as it is. Raises OSError.
-        """
-        await self.epochs()  # raises where the cluster does not stand yet
-        if not self._url:
-            self._url = await self._fleet.ask(self._gateway, "serve_http", host, port, settings)
-            self._serves = (host, int(self._url.rpartition(":")[2]), settings)
-        return self._url
+        """See `Endpoint.serve`."""
+        return await self._upright.endpoint.serve(host, port, settings)
 
     async def gateway_address(self) -> str:
         """Where the machine is reached on which the gateway stands."""
-        await self.epochs()  # raises where the cluster does not stand yet
+        await self.epochs()  # raises where the cluster does not stand
         return address_of(self._fleet.where[self._gateway])
 
     async def stop_serving(self) -> None:
-        """Let open answers end, then close."""
-        self._url, self._serves = "", None
-        await self._fleet.ask(self._gateway, "stop_http", timeout_s=END_TIMEOUT_S["stop_http"])
+        """See `Endpoint.stop`."""
+        await self._upright.endpoint.stop()
 
     async def kill(self, node: str) -> None:
         """The node's process dies without a word."""
         self._fleet.kill(node)
-        await self._standing.lose(node, "it was killed")
+        await self._upright.mender.lose(node, "it was killed")
 
     async def revive(self, node: str) -> bool:
         """Let a node that is gone come back, whatever the scenario allows; whether it did."""
-        return node not in self._standing.gone or await self._standing.bring_back(node)
+        mender = self._upright.mender
+        return node not in mender.gone or await mender.bring_back(node)
 
     async def scale(self, counts: Mapping[str, int]) -> None:
         """See `Scaler.scale`."""
-        await self._scales.scale(counts)
+        await self._upright.scaler.scale(counts)
 
     async def end(self) -> None:
         """Take everything down but this actor, whatever stands of it."""
-        if self._scaler is not None:
-            await self._scaler.end()
-        if self._mender is not None:
-            self._mender.end()
+        if self._up is not None:
+            await self._up.scaler.end()
+            self._up.collections.end()
+            self._up.mender.end()
             for question in ENDING:
                 await self._fleet.end(question, END_TIMEOUT_S[question])
         self._fleet.kill_all()
         await self._machines.end(END_TIMEOUT_S["stop"])
         self._server.close()
 
-    async def _came_back(self, node: str) -> None:
-        if self._serves is not None and node == self._gateway:
-            host, port, settings = self._serves
-            with suppress(OSError):  # its port is taken by now: whoever serves again finds another
-                self._url = ""
-                self._url = await self._fleet.ask(node, "serve_http", host, port, settings)
+    async def _came_back(self, node: str, is_elsewhere: bool) -> None:
+        if node == self._gateway:
+            await self._upright.endpoint.listen_again()
+        self._upright.collections.came_back(node, is_elsewhere)
 
     @property
-    def _standing(self) -> Mender:
-        if self._mender is None:
+    def _upright(self) -> Upright:
+        if self._up is None:
             raise PeerDead(
                 f"cluster {self._setup.name!r} does not stand yet, or not any more", node=""
             )
-        return self._mender
-
-    @property
-    def _scales(self) -> Scaler:
-        if self._scaler is None:
-            raise PeerDead(f"cluster {self._setup.name!r} does not stand yet", node="")
-        return self._scaler
+        return self._up
 
     @property
     def _setup(self) -> Setup:

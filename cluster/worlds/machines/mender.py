@@ -13,10 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from cluster.worlds.machines.answers import answer
 from cluster.worlds.machines.fleet import Fleet
-from cluster.worlds.raising import raise_again
-from workers.errors import PeerDead
+from cluster.worlds.machines.returning import Returning
 from workers.wire.membership import Member
 
 log = logging.getLogger(__name__)
@@ -24,16 +22,17 @@ log = logging.getLogger(__name__)
 BEAT_EVERY_S, SILENT_S = 1.0, 5.0
 # So often in a row one may lack another before that counts: it may be about to meet it.
 LACKED_BEATS = 3
-# How long the living may take to hear that one is gone, and a machine to say that it is there.
-TELL_S, BACK_S = 5.0, 3.0
-# Between two tries to bring a node back: what it needs may be gone for a while.
-RETRY_S = 1.0
+# How long the living may take to hear that one is gone.
+TELL_S = 5.0
+# A machine that is cut off is asked so often whether it is back.
+LOOK_EVERY_S = 1.0
 
 
 class Mender:
     """members    those who live
     restarts   how often each node may be started again
-    on_back    told of a node whose next incarnation has joined, before anything else is mended
+    on_back    told of a node whose next incarnation has joined, before anything else is mended, and
+               whether it is on another machine than the last
     """
 
     def __init__(
@@ -42,11 +41,12 @@ class Mender:
         members: list[Member],
         pids: dict[str, int],
         restarts: int,
-        on_back: Callable[[str], Any],
+        on_back: Callable[[str, bool], Any],
     ) -> None:
         self.members = members
         self.gone: dict[str, str] = {}  # node -> why, of those who do not live
-        self._fleet, self._pids, self._restarts, self._on_back = fleet, pids, restarts, on_back
+        self._fleet, self._restarts, self._on_back = fleet, restarts, on_back
+        self._returning = Returning(fleet, pids)
         self._num_restarts: Counter[str] = Counter()
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,7 +104,9 @@ class Mender:
     async def take_in(self, new: Sequence[Member]) -> None:
         """These have joined: they are minded from now on."""
         for member in new:
-            self._pids[member.node] = await self._fleet.ask(member.node, "pid", timeout_s=SILENT_S)
+            self._returning.pids[member.node] = await self._fleet.ask(
+                member.node, "pid", timeout_s=SILENT_S
+            )
         self.members = [*self.members, *new]
         for member in new:
             self._start(self._mind(member))
@@ -114,8 +116,9 @@ class Mender:
         self.members = [member for member in self.members if member.node not in nodes]
         for node in nodes:
             self.gone.pop(node, None)
-            self._pids.pop(node, None)
+            self._returning.pids.pop(node, None)
             self._num_restarts.pop(node, None)
+            self._returning.forget(node)
 
     async def lose(self, node: str, why: str) -> None:
         """It is gone: all others hear of it, so that nobody waits for it."""
@@ -136,68 +139,44 @@ class Mender:
 
     async def _mend(self) -> None:
         while True:
-            await self._wanted.wait()
+            with suppress(TimeoutError):
+                waits = None if not self._may_return() else LOOK_EVERY_S
+                await asyncio.wait_for(self._wanted.wait(), waits)
             self._wanted.clear()
-            for node in list(self.gone):
-                if self._num_restarts[node] < self._restarts and not await self._try(node):
-                    self._wanted.set()
-            if self._wanted.is_set():
-                await asyncio.sleep(RETRY_S)
+            due = [node for node in self._may_return() if self._returning.is_due(node)]
+            try:
+                await self._bring_back(due)
+            except Exception:  # whatever it is: the next look may find it gone
+                log.exception("%s could not be brought back", ", ".join(due))
 
-    async def _try(self, node: str) -> bool:
-        """To bring it back, whatever goes wrong: the others' turn comes all the same."""
-        try:
-            return await self.bring_back(node)
-        except Exception as error:
-            log.exception("%s could not be brought back", node)
-            if node in self.gone:
-                self.gone[node] = f"it could not be brought back: {error}"
-            return False
+    def _may_return(self) -> list[str]:
+        return [node for node in self.gone if self._num_restarts[node] < self._restarts]
 
     async def bring_back(self, node: str) -> bool:
-        """Let the next incarnation of a node that is gone join; whether it did, or is no node any
-        more.
+        """Let the next incarnation of a node that is gone join, whatever the scenario allows;
+        whether it did, or is no node any more.
         """
-        async with self.lock:
-            return node not in self.gone or await self._bring_back(node)
+        await self._bring_back([node])
+        return node not in self.gone
 
-    async def _bring_back(self, node: str) -> bool:
-        if not await self._is_ended(node):
-            return False
-        try:
-            epoch = self._fleet.epochs[node] + 1
-            self._pids.pop(node, None)  # the next one may stand on another machine
-            member = (await raise_again(self._fleet, self.members, node, epoch))[-1]
-            self._pids[node] = await self._fleet.ask(node, "pid", timeout_s=SILENT_S)
-            # Who was lost meanwhile is none of those who live, and the new one has met it.
-            for other in [name for name in self.gone if name != node]:
-                await self._fleet.ask(node, "part", other, self.gone[other], timeout_s=TELL_S)
-        except Exception as error:  # whatever it was: it is told, and tried again
-            self.gone[node] = f"its next incarnation did not stand: {error}"
-            with suppress(Exception):
-                self._fleet.kill(node)
-            return False
+    async def _bring_back(self, nodes: Sequence[str]) -> None:
+        if not nodes:
+            return
+        async with self.lock:
+            asked = [node for node in nodes if node in self.gone]
+            ended = await self._returning.ended(asked, self.gone)
+            for group in self._returning.together(ended):
+                before = {node: self._fleet.where[node] for node in group}
+                for member in await self._returning.stand(group, self.members, self.gone):
+                    await self._is_back(member, before[member.node])
+
+    async def _is_back(self, member: Member, machine_before: str) -> None:
+        node = member.node
         self.members = [*(one for one in self.members if one.node != node), member]
         self._num_restarts[node] += 1
-        await self._on_back(node)
+        try:
+            await self._on_back(node, self._fleet.where[node] != machine_before)
+        except Exception:  # it stands all the same; if it fell, whoever minds it notices
+            log.exception("%s is back, and what follows failed", node)
         del self.gone[node]
         self._start(self._mind(member))
-        return True
-
-    async def _is_ended(self, node: str) -> bool:
-        """Whether nothing of its last incarnation runs any more."""
-        with suppress(Exception):
-            self._fleet.kill(node)
-        machines, where = self._fleet.machines, self._fleet.where[node]
-        handle = machines.handle(where)
-        if handle is None:
-            return True
-        try:
-            ended = handle.end_process.remote(self._pids.get(node))
-            await answer(ended, machines.name_of(where), BACK_S)
-        except TimeoutError:
-            self.gone[node] = f"{machines.name_of(where)} does not answer"
-            return False
-        except PeerDead:  # the machine is gone for good, and its processes with it
-            machines.forget(where)
-        return True

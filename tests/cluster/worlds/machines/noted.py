@@ -98,7 +98,7 @@ class Standing:
         plan = seats.setup.blueprint.plan
         members = [Member(node.name, 1, node.link) for node in plan.nodes]
 
-        async def came_back(node: str) -> None:
+        async def came_back(node: str, is_elsewhere: bool) -> None:
             """Nobody looks."""
 
         pids = dict.fromkeys(seats.nodes, 7)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from cluster.worlds.machines import mender as tested
+from cluster.worlds.machines import returning
 from cluster.worlds.machines.mender import Mender
 from configs.schema import load_scenario
 from workers.errors import PeerDead
@@ -84,7 +86,8 @@ class Machine:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tested, "BEAT_EVERY_S", 0.001)
-    monkeypatch.setattr(tested, "RETRY_S", 0.001)
+    monkeypatch.setattr(tested, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(returning, "RETRY_S", 0.001)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -97,7 +100,7 @@ def minded(job: Callable[[Nodes, Mender, list[str]], Awaitable[None]], restarts:
     async def main() -> None:
         nodes, back = Nodes(), []
 
-        async def came_back(node: str) -> None:
+        async def came_back(node: str, is_elsewhere: bool) -> None:
             back.append(node)
 
         members = [Member(node, 1, LINK) for node in NODES]
@@ -199,3 +202,36 @@ def test_where_nothing_is_restarted_it_stays_gone_until_somebody_asks() -> None:
         assert back == ["a"] and not mender.gone
 
     minded(job, restarts=0)
+
+
+def test_nodes_of_one_machine_come_back_together() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        nodes.where["b"] = nodes.where["c"] = "one machine"
+        nodes.silent |= {"b", "c"}
+        await until(lambda: set(mender.gone) == {"b", "c"})
+        nodes.silent.clear()
+        await until(lambda: not mender.gone)
+        assert sorted(back) == ["b", "c"] and nodes.epochs == {"a": 1, "b": 2, "c": 2}
+        met = [what for node, question, what in nodes.said if (node, question) == ("a", "meet")]
+        assert [{member.node for member in each} for each in met] == [{"b", "c"}]
+
+    minded(job)
+
+
+def test_one_that_never_stands_keeps_nobody_waiting() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        tries: list[float] = []
+
+        async def never(node: str, question: str) -> None:
+            if (node, question) == ("b", "build"):
+                tries.append(asyncio.get_running_loop().time())
+                raise TimeoutError("no memory")
+
+        nodes.during = never
+        nodes.dead |= {"b", "c"}
+        await until(lambda: back == ["c"] and len(tries) >= 6)
+        assert set(mender.gone) == {"b"} and "no memory" in mender.gone["b"]
+        pauses = [later - sooner for sooner, later in pairwise(tries)]
+        assert all(pause >= 0.001 * 2**n for n, pause in enumerate(pauses)), "each doubles"
+
+    minded(job)
