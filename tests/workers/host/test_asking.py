@@ -4,6 +4,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -61,3 +62,30 @@ def test_an_answer_to_another_question_is_not_believed() -> None:
     assert one._sample(nonce, answer[:-1] + b"\0", 10, 20) is None or answer[-1:] == b"\0"
     assert one._sample(nonce, answer[:-1], 10, 20) is None
     assert one._sample(nonce, answer + b"\0", 10, 20) is None
+
+
+class Arriving:
+    """A socket on which these arrive, then nothing."""
+
+    def __init__(self, *told: bytes) -> None:
+        self._told = list(told)
+
+    def settimeout(self, _: float) -> None:
+        """What arrives is there."""
+
+    def recv(self, _: int) -> bytes:
+        if not self._told:
+            raise TimeoutError
+        return self._told.pop(0)
+
+
+def test_an_answer_that_comes_late_takes_no_others_place() -> None:
+    def answer(nonce: bytes, own_ns: int) -> bytes:
+        told = nonce + own_ns.to_bytes(8, "little")
+        return told + asking._mac(KEY, b"answer", told)
+
+    one, late, asked = Asker("127.0.0.1", 1, KEY), b"l" * NONCE_BYTES, b"a" * NONCE_BYTES
+    arriving: Any = Arriving(answer(late, 5), answer(asked, 77))
+    (sample,) = one._answer(arriving, asked, 10, lambda: 20)
+    assert sample.ahead_ns == 62
+    assert one._answer(arriving, asked, 10, lambda: 20) == []

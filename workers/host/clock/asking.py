@@ -89,22 +89,31 @@ class Asker:
 
         Raises OSError where nothing can be sent there.
         """
-        samples = []
+        samples: list[Sample] = []
         with socket.socket(_family(self.host), socket.SOCK_DGRAM) as asking:
-            asking.settimeout(ANSWER_S)
             asking.connect((self.host, self.port))
             for _ in range(number):
                 nonce = secrets.token_bytes(NONCE_BYTES)
                 question = nonce + _mac(self.key, b"question", nonce)
                 sent_ns = read()
                 asking.send(question)
-                try:
-                    answer = asking.recv(ANSWER_BYTES + 1)
-                except TimeoutError:
-                    continue
-                sample = self._sample(nonce, answer, sent_ns, read())
-                samples += [sample] if sample is not None else []
+                samples += self._answer(asking, nonce, sent_ns, read)
         return samples
+
+    def _answer(
+        self, asking: socket.socket, nonce: bytes, sent_ns: int, read: Callable[[], int]
+    ) -> list[Sample]:
+        """To this question, or none: what comes late, to an earlier one, takes no other's place."""
+        while (left_s := ANSWER_S - (read() - sent_ns) / 1e9) > 0:
+            asking.settimeout(left_s)
+            try:
+                answer = asking.recv(ANSWER_BYTES + 1)
+            except TimeoutError:
+                break
+            sample = self._sample(nonce, answer, sent_ns, read())
+            if sample is not None:
+                return [sample]
+        return []
 
     def _sample(self, nonce: bytes, answer: bytes, sent_ns: int, back_ns: int) -> Sample | None:
         told, mac = answer[:-MAC_BYTES], answer[-MAC_BYTES:]
