@@ -137,9 +137,7 @@ class Seat:
         self.node.endpoint.incoming.open()
 
     async def preload(self, again: bool = False) -> None:
-        """On the router's node: bring the scenario's collections to the memory servers; or `again`,
-        what a node has lost with its machine.
-        """
+        """On the router's node: see `Preloading.bring`, and `bring_again`."""
         await self._standing.preload(again)
 
     @property

@@ -14,6 +14,8 @@ from configs.schema import ClusterSection, NodeGroup
 SHARED = "nodes"  # the placement group of all who may share machines
 ADDED = "added/"  # begins the names of those that came later
 CPU, MEMORY = "CPU", "memory"
+# Its certificates are for these machines, and its files are there.
+_RAISED = "a cluster stays on the machines that it was raised on: `perfuse up` uses all there are"
 LEAST = 1e-4  # Ray's finest: sums of floats differ by less
 
 
@@ -47,6 +49,11 @@ class Room:
         """Whether a node that asks for this could stand here, if it stood alone."""
         has = all(self.free.get(what, 0.0) >= amount for what, amount in bundle.takes.items())
         return has and all(self.labels.get(key) == value for key, value in bundle.labels.items())
+
+    def less(self, bundle: Bundle) -> "Room":
+        """What is left when such a node stands here."""
+        left = {what: amount - bundle.takes.get(what, 0.0) for what, amount in self.free.items()}
+        return replace(self, free=left)
 
 
 def placements_of(cluster: ClusterSection, plan: Plan) -> list[Placement]:
@@ -102,8 +109,7 @@ def room_problems(
                 f"{_machines(len(hosts))} could hold one ({', '.join(hosts)}): add "
                 f"machines, or set {key}.count to {len(hosts)} or spread to false"
             )
-    who = "the new nodes" if are_more else "all nodes"
-    return problems or _too_much(bundles, counts, rooms, who)
+    return problems or _too_much(bundles, counts, rooms, are_more)
 
 
 def more_problems(
@@ -128,12 +134,12 @@ def more_problems(
             problems.append(
                 f"cluster.nodes.{name}.machines.spread: each node has a machine of its own, and "
                 f"{_machines(len(hosts))} could hold one more ({', '.join(hosts)}): scale {name} "
-                f"to {stand + len(hosts)} at most, or add machines"
+                f"to {stand + len(hosts)} at most ({_RAISED})"
             )
         elif group.machines.spread and not hosts:
             problems.append(
                 f"cluster.nodes.{name}.machines.spread: each node has a machine of its own, and no "
-                f"machine of the cluster could hold one more: leave {name} as it is"
+                f"machine of the cluster could hold one more: leave {name} as it is ({_RAISED})"
             )
     asked = replace(plan, nodes=tuple(new))
     return problems or room_problems(cluster, asked, list(rooms.values()), are_more=True)
@@ -188,9 +194,12 @@ def _nowhere(key: str, bundle: Bundle, rooms: Sequence[Room]) -> list[str]:
 
 
 def _too_much(
-    bundles: Mapping[str, Bundle], counts: Mapping[str, int], rooms: Sequence[Room], who: str
+    bundles: Mapping[str, Bundle], counts: Mapping[str, int], rooms: Sequence[Room], are_more: bool
 ) -> list[str]:
     """More of a resource than all machines together have."""
+    who, more = "all nodes", "or add machines"
+    if are_more:
+        who, more = "the new nodes", f"({_RAISED})"
     problems = []
     for what in sorted({what for bundle in bundles.values() for what in bundle.takes}):
         asked = sum(bundle.takes.get(what, 0.0) * counts[name] for name, bundle in bundles.items())
@@ -200,8 +209,8 @@ def _too_much(
             groups = [name for name, bundle in bundles.items() if bundle.takes.get(what)]
             problems.append(
                 f"{_key(f'cluster.nodes.{groups[0]}.machines', what)}: {who} together take "
-                f"{asked:g} of {what}, and free are {sum(free.values()):g} ({shown}): ask for less "
-                f"or add machines"
+                f"{asked:g} of {what}, and free are {sum(free.values()):g} ({shown}): ask "
+                f"for less {more}"
             )
     return problems
 

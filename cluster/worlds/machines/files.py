@@ -1,16 +1,47 @@
-"""Files that every machine must have: told apart by what is in them, and sent where they are not.
+"""Files that every machine must have: told apart by what is in them, and sent in pieces where they
+are not.
 
 A checkpoint may be larger than anybody wants to read twice: a long file counts by its length and
-both its ends.
+both its ends. It may be larger than memory, too: no more than a piece of it is ever there.
 """
 
 import hashlib
-import io
-import tarfile
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # A file that is no longer is read whole; of a longer one this much at either end.
 END_BYTES = 1 << 20
+PIECE_BYTES = 64 << 20
+
+
+class FileSet(NamedTuple):
+    """A file, or all files of a folder: where they are, and what is in them."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileSet":
+        """Raises OSError where one cannot be read."""
+        path = path.absolute()
+        return cls(path, digest(path))
+
+    def is_here(self) -> bool:
+        """Whether the same files are here under the same path."""
+        try:
+            return self.path.exists() and digest(self.path) == self.digest
+        except OSError:  # a path of another machine may be anything here
+            return False
+
+
+class Piece(NamedTuple):
+    """Part of a file: its name below the folder that it is sent to, and where in it."""
+
+    name: str
+    at: int
+    data: bytes
 
 
 def digest(path: Path) -> str:
@@ -21,27 +52,47 @@ def digest(path: Path) -> str:
         with each.open("rb") as opened:
             told.update(opened.read(END_BYTES))
             if each.stat().st_size > END_BYTES:
-                opened.seek(-END_BYTES, io.SEEK_END)
+                opened.seek(-END_BYTES, 2)
                 told.update(opened.read(END_BYTES))
     return told.hexdigest()
 
 
-def pack(path: Path) -> bytes:
-    """All of it, as one piece."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for each in _files(path):
-            archive.add(each, arcname=str(each.relative_to(path.parent)))
-    return packed.getvalue()
+def pieces(path: Path) -> Iterator[Piece]:
+    """All of it, in order."""
+    for each in _files(path):
+        name, at = str(each.relative_to(path.parent)), 0
+        with each.open("rb") as opened:
+            while data := opened.read(PIECE_BYTES):
+                yield Piece(name, at, data)
+                at += len(data)
+        if not at:
+            yield Piece(name, 0, b"")
 
 
-def unpack(packed: bytes, folder: Path) -> Path:
-    """Below `folder`, which is made; returns the file or folder that was packed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        names = archive.getnames()
-        archive.extractall(folder, filter="data")
-    return folder / Path(names[0]).parts[0]
+class Inbox:
+    """What is sent to a machine, each file set in a folder of its own below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def receive(self, what: str, piece: Piece) -> None:
+        """Raises ValueError for a name that leads out of the folder, OSError without room."""
+        there = self._folder / what
+        path = there / piece.name
+        if not path.resolve().is_relative_to(there.resolve()):
+            raise ValueError(f"{piece.name!r} leads out of its folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("r+b" if piece.at else "wb") as opened:
+            opened.seek(piece.at)
+            opened.write(piece.data)
+
+    def complete(self, what: str, sent: FileSet) -> Path:
+        """Where it is. Raises ValueError, and removes it, where it is not what was sent."""
+        there = self._folder / what / sent.path.name
+        if FileSet(there, sent.digest).is_here():
+            return there
+        shutil.rmtree(self._folder / what, ignore_errors=True)
+        raise ValueError(f"{sent.path} has changed while it was sent: let it be, and try again")
 
 
 def _files(path: Path) -> list[Path]:

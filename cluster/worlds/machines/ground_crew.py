@@ -5,7 +5,6 @@ will want there.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,16 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import files, names
 from cluster.worlds.machines.answers import answer
+from cluster.worlds.machines.file_sets import elsewhere
 from cluster.worlds.machines.machine import Machine
 from cluster.worlds.machines.setup import Setup
 from cluster.worlds.wire_host import Ground, Place
-from configs.presets import corpus_folder
 from workers.host.clock.steering import Reference
 
 # An actor starts within seconds, or its machine has no room for a process.
 MACHINE_TIMEOUT_S, ANSWER_S = 60.0, 10.0
-# Files may be as large as a model is.
-FILES_S = 3600.0
+# A long file may have to be read, or a piece of it to cross a slow network.
+FILES_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,8 @@ class GroundCrew:
     def __init__(self, setup: Setup, time: Reference) -> None:
         self._setup, self._time = setup, time
         self._known: dict[str, Known] = {}
-        self._packed: dict[Path, Any] = {}
-        self._digests: dict[Path, str] = {}
+        # Files that are not on this machine where they are said to be -> where they are.
+        self.sources: dict[str, Path] = {}
 
     def become(self, setup: Setup) -> None:
         """The cluster has other nodes from now on; files lie where they did."""
@@ -93,25 +92,18 @@ class GroundCrew:
         return f"the cluster's actor on {self.name_of(machine)}"
 
     async def _blueprint(self, handle: Any, whom: str) -> Blueprint:
-        blueprint = self._setup.blueprint
-        there = partial(self._there, handle, whom)
-        folder = await there("model", absolute(blueprint.folder))
-        collections = {
-            name: str(await there(f"collection-{name}", absolute(corpus_folder(one.path))))
-            for name, one in blueprint.scenario.placement.collections.items()
-        }
-        return elsewhere(blueprint, folder, collections)
+        paths = {what: await self._there(handle, whom, what) for what in self._setup.files}
+        return elsewhere(self._setup.blueprint, paths)
 
-    async def _there(self, handle: Any, whom: str, name: str, path: Path) -> Path:
+    async def _there(self, handle: Any, whom: str, what: str) -> Path:
         """Where these files are on a machine; they are sent if it does not see them."""
-        if path not in self._digests:
-            self._digests[path] = await asyncio.to_thread(files.digest, path)
-        if await answer(handle.sees.remote(path, self._digests[path]), whom, FILES_S):
-            return path
-        if path not in self._packed:
-            self._packed[path] = ray.put(await asyncio.to_thread(files.pack, path))
-        sent = handle.receive.remote(name, self._packed[path])
-        received: Path = await answer(sent, whom, FILES_S)
+        wanted = self._setup.files[what]
+        if await answer(handle.sees.remote(wanted), whom, FILES_S):
+            return wanted.path
+        reading = files.pieces(self.sources.get(what, wanted.path))
+        while (piece := await asyncio.to_thread(next, reading, None)) is not None:
+            await answer(handle.receive.remote(what, piece), whom, FILES_S)
+        received: Path = await answer(handle.complete.remote(what, wanted), whom, FILES_S)
         return received
 
     async def check_reach(self) -> None:
@@ -121,12 +113,20 @@ class GroundCrew:
         doors = {one.place.address: ports[machine] for machine, one in known.items()}
         found = await self._each("unreached", doors)
         await self._each("listen_no_more")
+        clock = self._time.asker
+        hear = await self._each("hears", clock)
         problems = [
             f"{self.name_of(machine)} does not reach {address}:{doors[address]}: {why}: open the "
             "machines' ports to each other (each node of the cluster listens on one that the "
             "system chooses), or correct --node-ip-address of that machine's `ray start`"
             for machine, unreached in found.items()
             for address, why in unreached.items()
+        ]
+        problems += [
+            f"{self.name_of(machine)} does not hear the cluster's clock at {clock.host}:"
+            f"{clock.port} (UDP): open the machines' UDP ports to each other, too"
+            for machine, heard in hear.items()
+            if not heard and not found[machine]
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -155,11 +155,6 @@ class GroundCrew:
         )
 
 
-def absolute(path: Path) -> Path:
-    """Wherever a node's process stands."""
-    return path.absolute()
-
-
 def address_of(machine: str) -> str:
     """Where others reach a machine. Raises ValueError for one that Ray does not have."""
     addresses = {each["NodeID"]: each["NodeManagerAddress"] for each in living()}
@@ -177,18 +172,3 @@ def as_now(there: Blueprint, now: Blueprint) -> Blueprint:
     """What a machine knew, with the nodes that there are now."""
     scenario = there.scenario.model_copy(update={"cluster": now.scenario.cluster})
     return replace(there, plan=now.plan, scenario=scenario)
-
-
-def elsewhere(blueprint: Blueprint, folder: Path, collections: dict[str, str]) -> Blueprint:
-    """The same cluster where files lie elsewhere: the model's folder, and by name those of
-    collections.
-    """
-    scenario = blueprint.scenario
-    placed = {
-        name: one.model_copy(update={"path": collections[name]})
-        for name, one in scenario.placement.collections.items()
-    }
-    placement = scenario.placement.model_copy(update={"collections": placed})
-    return replace(
-        blueprint, folder=folder, scenario=scenario.model_copy(update={"placement": placement})
-    )

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
 
+from cluster.worlds.folder import own_folder
 from cluster.worlds.machines.endpoint import Endpoint
+from cluster.worlds.machines.files import Inbox, Piece
 from cluster.worlds.machines.fleet import Fleet
 from cluster.worlds.machines.ground_crew import GroundCrew, address_of
 from cluster.worlds.machines.lost_collections import LostCollections
@@ -49,6 +51,24 @@ class Keeper:
         self._machines = GroundCrew(setup, reference)
         self._fleet = Fleet(setup, self._machines)
         self._up: Upright | None = None
+        self._stack = ExitStack()
+        self._inbox = Inbox(self._stack.enter_context(own_folder()))
+
+    async def lacks(self) -> list[str]:
+        """Names of files that this machine does not see: whoever raises the cluster sends them,
+        and this machine sends them on, also when that one is gone.
+        """
+        wanted = self._setup.files
+        return [what for what, one in wanted.items() if not await asyncio.to_thread(one.is_here)]
+
+    async def receive(self, what: str, piece: Piece) -> None:
+        """See `Inbox.receive`."""
+        await asyncio.to_thread(self._inbox.receive, what, piece)
+
+    async def complete(self, what: str) -> None:
+        """See `Inbox.complete`."""
+        done = await asyncio.to_thread(self._inbox.complete, what, self._setup.files[what])
+        self._machines.sources[what] = done
 
     async def raise_all(self) -> None:
         """Let the cluster stand. Raises what a step of it raised."""
@@ -161,6 +181,7 @@ class Keeper:
         self._fleet.kill_all()
         await self._machines.end(END_TIMEOUT_S["stop"])
         self._server.close()
+        self._stack.close()
 
     async def _came_back(self, node: str, is_elsewhere: bool) -> None:
         if node == self._gateway:

@@ -3,6 +3,7 @@ others can be reached. One actor a machine, which outlives the nodes on it.
 """
 
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,9 +15,11 @@ from cluster.worlds.machines import files
 from cluster.worlds.machines.own_ray import why_unreached
 from cluster.worlds.session_processes import end_processes
 from cluster.worlds.wire_host import Ground
+from workers.host.clock.asking import Asker
 
 # A machine answers at once, or a firewall swallows what was said.
 REACH_S = 3.0
+CLOCK_TRIES = 8  # datagrams may be lost
 INFINIBAND = Path("/sys/class/infiniband")
 
 
@@ -39,6 +42,7 @@ class Machine:
                 (shown / name).touch(mode=0o600)
                 (shown / name).write_bytes(content)
         self._ground = Ground(folder, token, shown, segments)
+        self._inbox = files.Inbox(folder / "sent")
         self._door: socket.socket | None = None
 
     def ground(self) -> Ground:
@@ -71,19 +75,30 @@ class Machine:
                 found[address] = str(error)
         return found
 
+    def hears(self, clock: Asker) -> bool:
+        """Whether the cluster's clock answers here."""
+        try:
+            return bool(clock.ask(CLOCK_TRIES, time.monotonic_ns))
+        except OSError:  # nothing can be sent there, or somebody refuses it
+            return False
+
     def listen_no_more(self) -> None:
         if self._door is not None:
             self._door.close()
 
     # -- Files -------------------------------------------------------------------------------------
 
-    def sees(self, path: Path, digest: str) -> bool:
-        """Whether the same files are there under the same path."""
-        return path.exists() and files.digest(path) == digest
+    def sees(self, wanted: files.FileSet) -> bool:
+        """Whether the same files are here under the same path."""
+        return wanted.is_here()
 
-    def receive(self, name: str, packed: bytes) -> Path:
-        """Unpack what was sent; returns where it is."""
-        return files.unpack(packed, self._ground.folder / "sent" / name)
+    def receive(self, what: str, piece: files.Piece) -> None:
+        """See `Inbox.receive`."""
+        self._inbox.receive(what, piece)
+
+    def complete(self, what: str, sent: files.FileSet) -> Path:
+        """See `Inbox.complete`."""
+        return self._inbox.complete(what, sent)
 
     # -- The end -----------------------------------------------------------------------------------
 

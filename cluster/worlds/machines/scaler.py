@@ -151,7 +151,8 @@ class Scaler:
                 lifetime="detached",
                 bundle_label_selector=[{**bundle.labels, NODE_ID: f"in({', '.join(chosen)})"}],
             )
-            where[node.name] = await machine_of(group, group_name, 0)
+            machine = where[node.name] = await machine_of(group, group_name, 0)
+            free[machine] = free[machine].less(bundle)
             placements.append(placement)
         return placements
 

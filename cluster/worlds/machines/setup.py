@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import names
 from cluster.worlds.machines.bundles import Placement
+from cluster.worlds.machines.files import FileSet
 from configs.schema.wires import Wire
 
 
@@ -17,6 +18,8 @@ class Setup:
     token          the cluster's secret
     certificates   file name -> content; empty: no wire of its shows any
     hosts          Ray's node id -> name of the machine, as people know it
+    files          what every machine must have: "model", "collection-NAME" -> as it is where the
+                   cluster was raised from
     """
 
     name: str
@@ -26,6 +29,7 @@ class Setup:
     token: str = field(repr=False)
     certificates: Mapping[str, bytes] = field(repr=False)
     hosts: Mapping[str, str]
+    files: Mapping[str, FileSet]
 
     def place_of(self, node: str) -> tuple[str, int]:
         """The placement group of an emulated node, by Ray's name, and the number of its bundle."""

@@ -26,8 +26,10 @@ from cluster.worlds.machines.answers import said
 from cluster.worlds.machines.bundles import Placement, placements_of, room_problems
 from cluster.worlds.machines.credentials import NOT_THERE, credentials
 from cluster.worlds.machines.down import take_down
+from cluster.worlds.machines.file_sets import file_sets
+from cluster.worlds.machines.files import pieces
 from cluster.worlds.machines.following import follow
-from cluster.worlds.machines.ground_crew import living
+from cluster.worlds.machines.ground_crew import FILES_S, living
 from cluster.worlds.machines.keeper import Keeper
 from cluster.worlds.machines.report import MachineReport, far_wire, report_problems
 from cluster.worlds.machines.rooms import rooms
@@ -117,7 +119,8 @@ def _raise(
         far = far_wire(reports, has_certificates=cluster.certificates is not None)
         certificates = credentials(cluster, addresses)
         token = secrets.token_hex(16)
-        setup = Setup(name, blueprint, placements, far, token, certificates, hosts)
+        sets = file_sets(blueprint)
+        setup = Setup(name, blueprint, placements, far, token, certificates, hosts, sets)
         keeper: Any = (
             ray.remote(Keeper)
             .options(
@@ -131,8 +134,19 @@ def _raise(
             )
             .remote(setup)
         )
+        _send(keeper, setup, on_step)
         told = follow(keeper, keeper.check_reach.remote(), 0, on_step)
         follow(keeper, keeper.raise_all.remote(), told, on_step)
+
+
+def _send(keeper: Any, setup: Setup, on_step: OnStep) -> None:
+    """To the keeper's machine, what it does not see of this one's files."""
+    whom = "the machine of Ray's head"
+    for what in said(keeper.lacks.remote(), whom, FILES_S):
+        on_step(f"sending {setup.files[what].path}")
+        for piece in pieces(setup.files[what].path):
+            said(keeper.receive.remote(what, piece), whom, FILES_S)
+        said(keeper.complete.remote(what), whom, FILES_S)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Seats:
     def __init__(self) -> None:
         blueprint = drawn()
         placements = tuple(placements_of(blueprint.scenario.cluster, blueprint.plan))
-        self.setup = Setup("demo", blueprint, placements, "grpc", "", {}, HOSTS)
+        self.setup = Setup("demo", blueprint, placements, "grpc", "", {}, HOSTS, {})
         self.nodes = [node.name for node in blueprint.plan.nodes]
         self.epochs = dict.fromkeys(self.nodes, 1)
         self.where = dict.fromkeys(self.nodes, "id1")

@@ -64,7 +64,7 @@ def test_only_what_comes_is_counted() -> None:
             4,
             {"decode__spread": True},
             "cluster.nodes.decode.machines.spread: each node has a machine of its own, and 1 "
-            "machine could hold one more (h3): scale decode to 3 at most, or add machines",
+            "machine could hold one more (h3): scale decode to 3 at most (a cluster stays on",
         ),
         (
             3,
@@ -103,3 +103,10 @@ def test_where_the_fewest_stand_and_there_is_room() -> None:
     full = {**HOSTS, "id1": room("h1", 0.5)}
     assert emptiest(one, list(HOSTS), full, WHERE) == ["id2"]
     assert emptiest(Bundle("x", {"CPU": 9}, {}), ["id3"], HOSTS, WHERE) == ["id3"], "Ray will say"
+
+
+def test_room_that_one_takes_is_no_other_s() -> None:
+    bundle = Bundle("decode-2", {"CPU": 2.0}, {})
+    one = Room("h1", {"CPU": 3.0, "memory": 5.0}, {})
+    assert one.holds(bundle) and one.less(bundle).free == {"CPU": 1.0, "memory": 5.0}
+    assert not one.less(bundle).holds(bundle)
