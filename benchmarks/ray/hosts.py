@@ -40,6 +40,16 @@ class Hosts:
         place = ("nsenter", "-t", str(self._pids[number]), "-n", "-m")
         return (*place, "env", "-C", os.getcwd())
 
+    def is_on(self, number: int, pid: int) -> bool:
+        """Whether a process is on that host."""
+        try:
+            return os.readlink(f"/proc/{pid}/ns/net") == self._network(number)
+        except FileNotFoundError:  # it has ended
+            return False
+
+    def _network(self, number: int) -> str:
+        return os.readlink(f"/proc/{self._pids[number]}/ns/net")
+
     def environment(self, number: int) -> dict[str, str]:
         """Of a host's processes; one may have a clock of its own."""
         skew = self._skews.get(number)

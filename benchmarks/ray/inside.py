@@ -114,18 +114,21 @@ class Inside:
 
 def main() -> None:
     address, name = sys.argv[1:]
+    # Ray prints what it has to say of its nodes: behind the answers, not between them.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     join(address)
     from cluster.worlds.machines.world import attached
 
     inside = Inside(attached(name))
-    print(json.dumps("attached"), flush=True)
+    print(json.dumps("attached"), file=answers, flush=True)
     for line in sys.stdin:
         question, arguments = json.loads(line)
         try:
             answer = {"answer": getattr(inside, question)(*arguments)}
         except Exception as error:  # whoever asks has it
             answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

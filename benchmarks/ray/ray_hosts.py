@@ -61,12 +61,14 @@ class RayHosts:
 
     stands = False
 
-    def __init__(self, machine: Hosts, folder: Path, token: str) -> None:
+    def __init__(
+        self, machine: Hosts, folder: Path, token: str, settings: Mapping[str, str]
+    ) -> None:
         self.hosts, self.folder = machine, folder
         self.address = f"{machine.addresses[0]}:{PORT}"
         # Of another Ray, which this process may have started or used, nothing holds there.
         plain = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-        self._environment = {**plain, **SETTINGS, "RAY_AUTH_TOKEN": token}
+        self._environment = {**plain, **SETTINGS, "RAY_AUTH_TOKEN": token, **settings}
 
     def run(
         self, number: int, command: Sequence[str], timeout_s: float = START_S
@@ -126,16 +128,23 @@ class RayHosts:
         if done.returncode:
             raise RuntimeError(f"Ray did not start on host {number}: {done.stdout}{done.stderr}")
 
+    def burn(self, number: int) -> None:
+        """A host is gone for good: all of Ray's processes on it, at once."""
+        found = processes_of_session(self.folder, ray_processes()).values()
+        end_processes(one for one in found if self.hosts.is_on(number, one.pid))
+
     def end(self) -> None:
         """All of Ray's processes, on all hosts."""
         end_processes(processes_of_session(self.folder, ray_processes()).values())
 
 
 @contextmanager
-def ray_hosts(count: int, skews: Mapping[int, str] | None = None) -> Iterator[RayHosts]:
-    """Ray on so many hosts; goes whatever happens."""
+def ray_hosts(
+    count: int, skews: Mapping[int, str] | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[RayHosts]:
+    """Ray on so many hosts, with further settings of Ray's; goes whatever happens."""
     with hosts(count, skews) as machine, TemporaryDirectory(prefix="pfr") as folder:
-        started = RayHosts(machine, Path(folder), secrets.token_hex(32))
+        started = RayHosts(machine, Path(folder), secrets.token_hex(32), settings or {})
         try:
             for number in range(count):
                 started.start(number)

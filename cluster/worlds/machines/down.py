@@ -34,7 +34,7 @@ def take_down(name: str) -> None:
 
 def _end(actor: str, handle: Any) -> None:
     try:
-        if _is_machine(actor):
+        if names.is_machine(actor):
             with suppress(ray.exceptions.RayError, TimeoutError):
                 ray.get(handle.end.remote(), timeout=GONE_S)
     finally:
@@ -45,12 +45,8 @@ def _own_actors(name: str) -> list[str]:
     return [actor for actor in actors() if names.cluster_of(actor) == name]
 
 
-def _is_machine(actor: str) -> bool:
-    return "/machine/" in actor
-
-
 def _machines_last(found: list[str]) -> list[str]:
-    return sorted(found, key=_is_machine)
+    return sorted(found, key=names.is_machine)
 
 
 def _own_groups(name: str) -> list[str]:

@@ -19,6 +19,7 @@ from cluster.worlds.machines.own_ray import (
     TOKEN,
     OwnRay,
     clear,
+    one_at_a_time,
     own_ray,
     start_here,
     why_unreached,
@@ -48,9 +49,11 @@ def join(address: str | None, *, starts: bool = False) -> None:
     Raises ValueError with what is wrong at that address and what would be right.
     """
     is_late = "ray" in sys.modules
+    named = "--address " if address else f"{ADDRESS}="
     address = address or os.environ.get(ADDRESS) or None
     if address is None:
-        own_one = own_ray() or (start_here() if starts else None)
+        with one_at_a_time():
+            own_one = own_ray() or (start_here() if starts else None)
         if own_one is None:
             raise ValueError(
                 "no Ray cluster is known: give --address HOST:PORT, set RAY_ADDRESS, or let "
@@ -62,29 +65,29 @@ def join(address: str | None, *, starts: bool = False) -> None:
         address = own_one.address
         _joined.append(own_one)
     else:
-        _check_listens(address)
-        _check_answers(address)
-    _init(address)
+        _check_listens(address, named + address)
+        _check_answers(address, named + address)
+    _init(address, named + address)
 
 
-def _check_listens(address: str) -> None:
+def _check_listens(address: str, named: str) -> None:
     """Ray itself waits long for nobody."""
     if address == "auto":
         return
     host, sign, port = address.rpartition(":")
     if not sign or not port.isdigit() or "/" in host:
         raise ValueError(
-            f"--address {address}: must be HOST:PORT or auto; commands run on a host of the Ray "
+            f"{named}: must be HOST:PORT or auto; commands run on a host of the Ray "
             "cluster, not through Ray's client (ray://)"
         )
     if error := why_unreached(host, int(port)):
         raise ValueError(
-            f"--address {address}: no Ray listens there ({error}): `ray start --head` prints the "
+            f"{named}: no Ray listens there ({error}): `ray start --head` prints the "
             "address of a cluster that it starts"
         ) from error
 
 
-def _check_answers(address: str) -> None:
+def _check_answers(address: str, named: str) -> None:
     """Ray waits for ever for who listens and says nothing, and for a Ray that wants a token."""
     if address == "auto" or os.environ.get("RAY_USE_TLS", "0") != "0":
         return
@@ -94,14 +97,14 @@ def _check_answers(address: str) -> None:
     ).stdout.strip()
     if said == "MUTE":
         raise ValueError(
-            f"--address {address}: who listens there does not speak as Ray's head does: is it the "
+            f"{named}: who listens there does not speak as Ray's head does: is it the "
             "port that `ray start --head` was given (--port)?"
         )
     if said == "UNAUTHENTICATED" and os.environ.get(MODE) != "token":
-        raise ValueError(f"--address {address}: {_explained(RuntimeError('it wants a token'))}")
+        raise ValueError(f"{named}: {_explained(RuntimeError('it wants a token'))}")
 
 
-def _init(address: str) -> None:
+def _init(address: str, named: str) -> None:
     import ray
 
     from cluster.worlds.job import job_of_ours
@@ -117,7 +120,7 @@ def _init(address: str) -> None:
             job_config=job_of_ours(),
         )
     except Exception as error:  # Ray raises whatever its parts raise
-        raise ValueError(f"--address {address}: {_explained(error)}") from error
+        raise ValueError(f"{named}: {_explained(error)}") from error
     finally:  # Ray's own ends the process where it stands
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
@@ -143,8 +146,9 @@ def end_unused_ray() -> bool:
 
     from cluster.worlds.machines.standing import clusters
 
-    if not _joined or clusters():
-        return False
-    ray.shutdown()
-    clear(_joined.pop())
+    with one_at_a_time():
+        if not _joined or clusters():
+            return False
+        ray.shutdown()
+        clear(_joined.pop())
     return True

@@ -17,6 +17,11 @@ def machine(cluster: str, node_id: str) -> str:
     return f"{cluster}/{_MACHINE}/{node_id[:12]}"
 
 
+def is_machine(actor: str) -> bool:
+    """Whether it is a cluster's actor on a machine."""
+    return actor.split("/")[1:2] == [_MACHINE]
+
+
 def node(cluster: str, name: str, epoch: int) -> str:
     """Of the process of one incarnation of an emulated node."""
     return f"{cluster}/{_NODE}/{name}/{epoch}"

@@ -1,8 +1,10 @@
 """A Ray cluster that is started here, and outlives the command that started it.
 
 $XDG_STATE_HOME/perfuse/ray.json    where it is, and its secret
+$XDG_STATE_HOME/perfuse/ray.lock    held while one is looked for, started or ended
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -10,6 +12,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,6 +48,16 @@ def state_file() -> Path:
     """Where a Ray cluster that was started here is remembered."""
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(home) / "perfuse" / "ray.json"
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Of two commands that would start a Ray here at once the second finds the first one's."""
+    path = state_file().with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # goes with the process, whatever ends it
+        yield
 
 
 def own_ray() -> OwnRay | None:

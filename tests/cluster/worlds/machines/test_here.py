@@ -64,6 +64,8 @@ def test_an_address_that_is_none_is_named(here: dict[str, str]) -> None:
         done = perfuse(here, "status", "--address", address)
         assert done.returncode == 2
         assert f"--address {address}: must be HOST:PORT" in done.stderr
+    done = perfuse({**here, "RAY_ADDRESS": "nowhere"}, "status")
+    assert done.returncode == 2 and "RAY_ADDRESS=nowhere: must be HOST:PORT" in done.stderr
     done = perfuse(here, "run", "demo", "--address", "10.0.0.1:6379")
     assert done.returncode == 2 and "name that one with --attach" in done.stderr
     done = perfuse(here, "serve", "demo", "--attach", "demo")
@@ -89,12 +91,27 @@ def test_what_is_left_of_a_ray_that_is_gone_is_cleared(
     assert not folder.exists() and not own_ray.state_file().exists()
 
 
+def test_of_two_who_look_for_a_ray_one_waits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code = (
+        "from cluster.worlds.machines.own_ray import one_at_a_time\n"
+        "with one_at_a_time(): print('mine', flush=True)"
+    )
+    with own_ray.one_at_a_time():
+        second = subprocess.Popen((sys.executable, "-c", code), stdout=subprocess.PIPE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.communicate(timeout=3)
+    assert second.communicate(timeout=120)[0] == b"mine\n"
+
+
 def test_who_listens_and_says_nothing_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "ANSWER_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         with pytest.raises(ValueError, match="does not speak as Ray's head does"):
-            joining._check_answers(address)
+            joining._check_answers(address, f"--address {address}")
 
 
 @pytest.mark.parametrize(

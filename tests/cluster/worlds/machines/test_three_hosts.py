@@ -13,11 +13,19 @@ import psutil
 import pytest
 
 from benchmarks.ray.hosts import hindrance
-from benchmarks.ray.ray_hosts import Asked, RayHosts, ray_hosts
+from benchmarks.ray.ray_hosts import RayHosts, ray_hosts
 from cluster.worlds.folder import OWNER, PREFIX
-from configs.perfuse_tiny import load_questions
 from configs.schema.wires import has_ucx
 from tests.cluster.worlds.machines.free import FREE
+from tests.cluster.worlds.machines.right import (
+    ASKED,
+    BACK_S,
+    RIGHT,
+    all_back,
+    all_right,
+    lets_go,
+    right_again,
+)
 from tests.shared_memory import left_behind, names
 
 pytestmark = [
@@ -27,11 +35,7 @@ pytestmark = [
 ]
 
 SKEWS = {1: "3 s, 200 ppm", 2: "-3 s, -200 ppm"}
-QUESTIONS = load_questions()[:8]
-ASKED = [question.question for question in QUESTIONS]
-RIGHT = [question.answer for question in QUESTIONS]
 CUT_S = 10.0
-BACK_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -48,44 +52,6 @@ def standing(ray: RayHosts) -> RayHosts:
         assert done.returncode == 0, done.stdout + done.stderr
         ray.stands = True
     return ray
-
-
-def all_right(asked: Asked) -> None:
-    told = asked.ask("chat", ASKED)
-    assert [one["text"] for one in told] == RIGHT, told
-
-
-def right_again(asked: Asked) -> None:
-    """Soon, at the latest when a link that broke without a word was noticed; never wrong."""
-    ends_s = time.monotonic() + BACK_S
-    while True:
-        told = asked.ask("chat", ASKED)
-        texts = [one["text"] for one in told]
-        assert all(text in (None, right) for text, right in zip(texts, RIGHT, strict=True)), told
-        if texts == RIGHT:
-            return
-        assert time.monotonic() < ends_s, told
-        time.sleep(0.5)
-
-
-def all_back(asked: Asked) -> dict[str, int]:
-    """Once nobody is gone: node -> epoch."""
-    ends_s = time.monotonic() + BACK_S
-    while True:
-        nodes = asked.ask("status")["nodes"]
-        gone = {node: one["gone"] for node, one in nodes.items() if one["gone"]}
-        if not gone:
-            return {node: one["epoch"] for node, one in nodes.items()}
-        assert time.monotonic() < ends_s, gone
-        time.sleep(0.2)
-
-
-def lets_go(asked: Asked) -> None:
-    for _ in range(300):
-        held = asked.ask("held")
-        if not any(held.values()):
-            return
-    raise AssertionError(f"never let go: {held}")
 
 
 def test_what_cannot_be_placed_is_refused_before_anything_starts(ray: RayHosts) -> None:
