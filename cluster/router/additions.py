@@ -27,7 +27,7 @@ from cluster.router.machine.store_events import (
 from cluster.router.machine.store_state import Span, StoreState
 from cluster.router.servers import tell_each, until_heard
 from cluster.router.wire import Wire
-from workers.errors import DeadlineExceeded, NotFound
+from workers.errors import DeadlineExceeded, NotFound, PeerDead
 from workers.node import Node
 
 # One message carries this many passages at most: bounds the frame, and interleaves with searches.
@@ -78,10 +78,14 @@ class Additions:
         announced = PassagesAnnounced(self._node.clock.now(), store_id, first_id, count)
         self._ledger.happened(announced)
         self._under_way.add((store_id, first_id))
+        num_fills = store.num_fills
         try:
             await self._ledger.committed()
             await self._send(store, first_id, addition, deadline_ns)
             addition.check()
+            if store.num_fills != num_fills and not addition.preloaded:
+                # What a server had of it before it was lost is on no disk any more.
+                raise PeerDead(f"a memory server of {store_id!r} was lost meanwhile", node="")
             now_ns, spans = self._node.clock.now(), addition.spans(first_id)
             self._ledger.happened(FilesAdded(now_ns, store_id, first_id, count, spans))
         except Exception:

@@ -5,7 +5,7 @@ from cluster.router.machine.state import RouterState
 from cluster.router.machine.store_state import StoreState
 from cluster.router.settings import RouterSettings
 from configs.outside import shown
-from workers.errors import Draining, InvalidRequest, NotFound, QueueFull
+from workers.errors import Draining, InvalidRequest, NotFound, PeerDead, QueueFull
 
 # From here on a prompt is counted; and of those that are not tokenised yet, so many characters are
 # let in together: to encode them takes 10 ms.
@@ -51,3 +51,13 @@ def find_store(state: RouterState, store_id: str) -> StoreState:
         known = ", ".join(ready[:10]) or "none"
         raise NotFound(f"no vector store {shown(store_id)}; there are: {known}", param="store")
     return store
+
+
+def check_whole(store: StoreState) -> None:
+    """Raises PeerDead while a memory server has yet to be given its part again."""
+    if store.lacking:
+        raise PeerDead(
+            f"vector store {store.store_id!r}: {', '.join(store.lacking)} came back with an empty "
+            "disk, and what was there is being brought again; ask again when that has ended",
+            node=store.lacking[0],
+        )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cluster.retrieval.passages import Passage
 from cluster.router.additions import Addition, Additions, Embed
-from cluster.router.admission import find_store
+from cluster.router.admission import check_whole, find_store
 from cluster.router.ledger import Ledger
 from cluster.router.machine.store_events import FileChanged, FileEnded, FilesBegun
 from cluster.router.machine.store_state import (
@@ -76,6 +76,7 @@ class Indexing:
         answered before they are added. Raises QueueFull, and then none has begun.
         """
         store = find_store(self._ledger.state, store_id)
+        check_whole(store)
         new = self._taken_in(store, arriving)
         for one in new:
             self._start(store, [one], NEVER_NS)
@@ -87,6 +88,7 @@ class Indexing:
     ) -> StoreState:
         """All together, until they can be found. Raises what kept them from it."""
         store = find_store(self._ledger.state, store_id)
+        check_whole(store)
         new = self._taken_in(store, arriving)
         waiting: list[Mailbox[PerfuseError | None]] = []
         if new:

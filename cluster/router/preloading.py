@@ -5,6 +5,7 @@ A memory server whose machine is gone for good comes back on another, with an em
 router, which then knows of no store that the servers still hold.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,15 +13,22 @@ from numpy.typing import NDArray
 
 from cluster.retrieval.collection import Collection
 from cluster.retrieval.passages import Passage
-from cluster.retrieval.spread import partition
+from cluster.retrieval.spread import server_of
 from cluster.router.additions import PASSAGES_PER_MESSAGE, Addition
 from cluster.router.ledger import Ledger
-from cluster.router.machine.store_events import FilesBegun
+from cluster.router.machine.store_events import (
+    FilesBegun,
+    StoreEvent,
+    StoreFilled,
+    StoreLacks,
+)
 from cluster.router.machine.store_state import COMPLETED, StoreFile, StoreState
 from cluster.router.stores import Stores
 from cluster.router.wire import NEVER_NS, Wire
 from workers.errors import NotFound
 from workers.node import Node
+
+Row = tuple[int, int]  # passage id, row of a collection
 
 
 class Preloading:
@@ -28,6 +36,7 @@ class Preloading:
 
     def __init__(self, node: Node, wire: Wire, ledger: Ledger, stores: Stores) -> None:
         self._node, self._wire, self._ledger, self._stores = node, wire, ledger, stores
+        self._bringing = asyncio.Lock()
 
     async def bring(self, name: str, collection: Collection) -> StoreState:
         """As a store of that name. A router that was restarted may have it already; half of one is
@@ -38,11 +47,34 @@ class Preloading:
             if _is_whole(state.stores[name], collection):
                 return state.stores[name]
             await stores.delete(name)
-        if name in state.dropped_stores:
+        return await self._bring_anew(name, collection, ())
+
+    async def bring_again(self, name: str, collection: Collection) -> None:
+        """What memory servers, or the router, have lost of it with their machines. While it comes
+        the store is neither searched nor added to, whoever dies meanwhile.
+
+        Raises NotFound where a server has lost what the collection does not have, and the store
+        stays as it is: files that came while the cluster served were there alone.
+        """
+        async with self._bringing:
+            store = self._ledger.state.stores.get(name)
+            if store is None and self._stores.has_lost_all:
+                servers = self._stores.servers
+                store = await self._bring_anew(name, collection, servers)
+                for server in servers:
+                    self._happened(StoreFilled(self._now_ns(), name, server))
+            elif store is not None:  # else its user has deleted it
+                await self._fill_all(store, collection)
+
+    async def _bring_anew(
+        self, name: str, collection: Collection, lacking: Sequence[str]
+    ) -> StoreState:
+        stores = self._stores
+        if name in self._ledger.state.dropped_stores:
             await stores.drop(name)
-        store = await stores.create(name, name, collection.embedder)
+        store = await stores.create(name, name, collection.embedder, lacking=lacking)
         files = files_of(collection)
-        self._ledger.happened(FilesBegun(self._node.clock.now(), name, files))
+        self._happened(FilesBegun(self._now_ns(), name, files))
 
         async def vectors(start: int, batch: Sequence[Passage]) -> NDArray[np.float32]:
             return collection.vectors[start : start + len(batch)]
@@ -54,50 +86,43 @@ class Preloading:
         await stores.additions.add(store, addition, NEVER_NS)
         return store
 
-    async def bring_again(self, name: str, collection: Collection) -> None:
-        """Whatever a memory server does not hold of it any more. While it comes, searching the
-        store is refused: half of it would be found.
-
-        Raises NotFound where a server has lost files that came while the cluster served: their
-        texts and vectors were there alone, and the store stays as it is.
-        """
-        store, servers = await self.bring(name, collection), self._stores.servers
-        by_server = partition(_ids(store, collection), len(servers))
-        for server, places in zip(servers, by_server, strict=True):
-            held = (await self._wire.stores_of(server)).get(name)
-            if held is not None and held >= len(places):
+    async def _fill_all(self, store: StoreState, collection: Collection) -> None:
+        name, servers = store.store_id, self._stores.servers
+        for number, server in enumerate(servers):
+            if name in await self._wire.stores_of(server) and server not in store.lacking:
                 continue
-            others = sorted(set(store.files) - set(collection.file_ids))
-            if others:
-                raise NotFound(
-                    f"{server} came back with an empty disk, and vector store {name!r} had files "
-                    f"that were added to it ({', '.join(others[:3])}): delete it, and add them "
-                    "again"
-                )
-            self._stores.brought_again[name] = server
-            await self._fill(server, store, collection, places)
-            del self._stores.brought_again[name]
+            rows = rows_of(store, collection, number, len(servers))
+            self._happened(StoreLacks(self._now_ns(), name, server))
+            await self._ledger.committed()
+            await self._fill(server, store, collection, rows)
+            self._happened(StoreFilled(self._now_ns(), name, server))
 
     async def _fill(
-        self, server: str, store: StoreState, collection: Collection, places: Sequence[int]
+        self, server: str, store: StoreState, collection: Collection, rows: Sequence[Row]
     ) -> None:
-        """One server's part of it. places: in `_ids`."""
-        wire, name, ids = self._wire, store.store_id, _ids(store, collection)
-        rows = _rows(store, collection)
+        """One server's part of it."""
+        wire, name = self._wire, store.store_id
         await wire.delete_store(server, name)  # half of it, from a time that was cut short
         await wire.create_store(server, name, collection.vectors.shape[1], NEVER_NS)
-        for start in range(0, len(places), PASSAGES_PER_MESSAGE):
-            batch = places[start : start + PASSAGES_PER_MESSAGE]
-            of_batch = [rows[place] for place in batch]
+        for start in range(0, len(rows), PASSAGES_PER_MESSAGE):
+            self._stores.additions.check(store, NEVER_NS)
+            batch = rows[start : start + PASSAGES_PER_MESSAGE]
             await wire.add_passages(
                 server,
                 name,
-                [ids[place] for place in batch],
-                [collection.passages[row] for row in of_batch],
-                collection.vectors[of_batch],
+                [passage_id for passage_id, _ in batch],
+                [collection.passages[row] for _, row in batch],
+                collection.vectors[[row for _, row in batch]],
                 NEVER_NS,
                 preloaded=True,
             )
+        self._stores.additions.check(store, NEVER_NS)
+
+    def _now_ns(self) -> int:
+        return self._node.clock.now()
+
+    def _happened(self, event: StoreEvent) -> None:
+        self._ledger.happened(event)
 
 
 def _is_whole(store: StoreState, collection: Collection) -> bool:
@@ -117,15 +142,28 @@ def files_of(collection: Collection) -> dict[str, StoreFile]:
     return files
 
 
-def _rows(store: StoreState, collection: Collection) -> list[int]:
-    """Of the collection's passages those whose file is in the store still."""
-    return [row for row, one in enumerate(collection.passages) if one.file_id in store.files]
+def rows_of(store: StoreState, collection: Collection, server: int, num_servers: int) -> list[Row]:
+    """(passage id, row of the collection) of all that can be found and is server number `server`'s.
 
-
-def _ids(store: StoreState, collection: Collection) -> list[int]:
-    """Of the same passages, the ids that they have in the store."""
-    spans = {
-        name: (i for first_id, count in file.spans for i in range(first_id, first_id + count))
-        for name, file in store.files.items()
-    }
-    return [next(spans[collection.passages[row].file_id]) for row in _rows(store, collection)]
+    Raises NotFound naming files of which the collection has not what the store has: they were
+    added later, or have changed where the collection lies.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, passage in enumerate(collection.passages):
+        rows.setdefault(passage.file_id, []).append(row)
+    found: list[Row] = []
+    strange: dict[str, None] = {}
+    for name, file in store.files.items():
+        ids = [i for first_id, count in file.spans for i in range(first_id, first_id + count)]
+        here = [place for place, i in enumerate(ids) if server_of(i, num_servers) == server]
+        if here and len(ids) != len(rows.get(name, ())):
+            strange[name] = None
+            continue
+        found += [(ids[place], rows[name][place]) for place in here]
+    if strange:
+        raise NotFound(
+            f"vector store {store.store_id!r} has lost passages of files that its collection does "
+            f"not have, or has otherwise by now ({', '.join(list(strange)[:3])}): delete the "
+            "store, or those files, and add them again"
+        )
+    return found

@@ -5,6 +5,7 @@ A passage's id says which server holds it, so additions move nothing. What a sto
 the router's state; the vectors and texts are with the servers.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from cluster.retrieval.embedder import Embedder, make_embedder
 from cluster.retrieval.narrowing import Narrowing
 from cluster.retrieval.spread import merge
 from cluster.router.additions import Additions
-from cluster.router.admission import find_store
+from cluster.router.admission import check_whole, find_store
 from cluster.router.indexing import Indexing
 from cluster.router.ledger import Ledger
 from cluster.router.machine.store_events import (
@@ -24,6 +25,7 @@ from cluster.router.machine.store_events import (
     StoreCreated,
     StoreDeleted,
     StoreDropped,
+    StoreLacks,
     StoreNamed,
 )
 from cluster.router.machine.store_state import StoreState
@@ -33,7 +35,7 @@ from cluster.router.servers import tell_each, until_heard
 from cluster.router.store_files import StoreFiles
 from cluster.router.wire import NEVER_NS, Wire
 from cluster.text.tokenizer import Tokenizer
-from workers.errors import InvalidRequest, PeerDead, PerfuseError
+from workers.errors import InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
 from workers.node import Node
 
@@ -59,9 +61,9 @@ class Stores:
         self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
         self.additions = Additions(node, wire, ledger, servers)
         self._embedders: dict[str, Embedder] = {}
-        # Store -> memory server that lost its part, and is given it again.
-        self.brought_again: dict[str, str] = {}
-        self._may_have_lost_all = node.epoch > 1 and not ledger.state.num_stores_named
+        # Whether an earlier incarnation may have known stores, and its disk is gone.
+        self.has_lost_all = node.epoch > 1 and not ledger.state.num_stores_named
+        self._are_servers_clear, self._clearing = not self.has_lost_all, asyncio.Lock()
         self.files = StoreFiles(node, wire, ledger, self.additions, servers)
         self.indexing = Indexing(node, ledger, self.additions, tokenizer, self._embed)
 
@@ -96,8 +98,12 @@ class Stores:
         metadata: Mapping[str, Any] | None = None,
         created_s: int = 0,
         deadline_ns: int = NEVER_NS,
+        lacking: Sequence[str] = (),
     ) -> StoreState:
-        """A new, empty store. `store_id` None chooses one; a given one must be new."""
+        """A new, empty store. `store_id` None chooses one; a given one must be new. `lacking`:
+        servers without which it is not to be searched yet.
+        """
+        await self._clear_servers()
         state = self._ledger.state
         if not self.servers:
             raise InvalidRequest("this cluster has no memory server: it cannot hold vector stores")
@@ -107,8 +113,6 @@ class Stores:
         if chosen in state.stores or chosen in state.dropped_stores:
             raise InvalidRequest(f"vector store {chosen!r} exists already")
         dim = self.embedder(embedder).dim
-        if self._may_have_lost_all:
-            await self._clear_servers()
         now_ns = self._now_ns()
         named = StoreNamed(now_ns, chosen, name, embedder, metadata or {}, created_s)
         self._ledger.happened(named)
@@ -121,18 +125,21 @@ class Stores:
             self.let_go(chosen)
             raise
         self._ledger.happened(StoreCreated(self._now_ns(), chosen))
+        for server in lacking:
+            self._ledger.happened(StoreLacks(self._now_ns(), chosen, server))
         await self._ledger.committed()
         return self.get(chosen)
 
     async def _clear_servers(self) -> None:
-        """Of an incarnation that knows of no store: what the servers hold is of one whose disk is
-        gone, and a new store may get the name of an old one.
+        """Before the first store of an incarnation that has lost all: what the servers hold is of
+        one whose disk is gone, and a new store may get the name of an old one.
         """
-        for server in self.servers:
-            for store_id in await self._wire.stores_of(server):
-                if store_id not in self._ledger.state.stores:
-                    await self._wire.delete_store(server, store_id)
-        self._may_have_lost_all = False
+        async with self._clearing:
+            if not self._are_servers_clear:
+                for server in self.servers:
+                    for store_id in await self._wire.stores_of(server):
+                        await self._wire.delete_store(server, store_id)
+                self._are_servers_clear = True
 
     async def change(
         self, store_id: str, name: str | None, metadata: Mapping[str, Any] | None
@@ -199,12 +206,7 @@ class Stores:
         `narrowing` fits. A server reads its vectors once for all of them.
         """
         store = self.get(store_id)
-        if store_id in self.brought_again:
-            raise PeerDead(
-                f"a memory server of vector store {store_id!r} came back with an empty disk: what "
-                "it held is being brought again; ask again when that has ended",
-                node=self.brought_again[store_id],
-            )
+        check_whole(store)
         for query in queries:
             check_query(query)
         if not 1 <= top_k <= TOP_K_MAX:

@@ -5,6 +5,7 @@ What a role needs is imported only where that role stands, so that a router neve
 """
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.faults.control import FaultControl, FollowedFaults
@@ -14,6 +15,7 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.schema.faults import named
+from workers.errors import NotFound
 from workers.node import Node
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from workers.chip.scheduler import Scheduler
 
 ROUTER = "router"
+# To read a collection, or to make one of a folder of text: an event loop does not wait for it.
+COLLECTION_SIZE = 1 << 30
 
 
 class Crew:
@@ -217,7 +221,14 @@ class Crew:
         from configs.presets import corpus_folder
 
         preloading, stores = self.router.preloading, self.router.stores
+        problems = []
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
-            collection = open_collection(corpus_folder(placed.path), embedder)
-            await (preloading.bring_again if again else preloading.bring)(name, collection)
+            reading = partial(open_collection, corpus_folder(placed.path), embedder)
+            collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
+            try:
+                await (preloading.bring_again if again else preloading.bring)(name, collection)
+            except NotFound as error:  # the others' turn comes all the same
+                problems.append(error.message)
+        if problems:
+            raise NotFound("; ".join(problems))

@@ -49,6 +49,8 @@ TRANSITIONS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     of_store.FileEnded: shelf.file_ended,
     of_store.FileRemoved: shelf.file_removed,
     of_store.FileChanged: shelf.file_changed,
+    of_store.StoreLacks: shelf.lacks,
+    of_store.StoreFilled: shelf.filled,
     of_store.StoreDeleted: shelf.deleted,
     of_store.StoreDropped: shelf.dropped,
 }

@@ -16,6 +16,8 @@ from cluster.router.machine.store_events import (
     StoreCreated,
     StoreDeleted,
     StoreDropped,
+    StoreFilled,
+    StoreLacks,
     StoreNamed,
 )
 from cluster.router.machine.store_state import (
@@ -69,6 +71,19 @@ def passages_dropped(turn: Turn, event: PassagesDropped) -> None:
 def changed(turn: Turn, event: StoreChanged) -> None:
     store = _ready(turn, event.store_id)
     store.name, store.metadata = event.name, dict(event.metadata)
+
+
+def lacks(turn: Turn, event: StoreLacks) -> None:
+    store = _ready(turn, event.store_id)
+    if event.server not in store.lacking:  # half of it may have been brought already
+        store.lacking.append(event.server)
+
+
+def filled(turn: Turn, event: StoreFilled) -> None:
+    store = _ready(turn, event.store_id)
+    turn.check(event.server in store.lacking, f"{event.server} lacks nothing of {event.store_id}")
+    store.lacking.remove(event.server)
+    store.num_fills += 1
 
 
 def files_begun(turn: Turn, event: FilesBegun) -> None:

@@ -121,6 +121,26 @@ class FileChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreLacks:
+    """A memory server came back without its part: the store is not searched, nor added to, until
+    StoreFilled.
+    """
+
+    at_ns: int
+    store_id: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFilled:
+    """That server has its part again."""
+
+    at_ns: int
+    store_id: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreDeleted:
     """It is found no more; the memory servers may still hold it."""
 
@@ -148,6 +168,8 @@ StoreEvent = (
     | FileEnded
     | FileRemoved
     | FileChanged
+    | StoreLacks
+    | StoreFilled
     | StoreDeleted
     | StoreDropped
 )

@@ -41,6 +41,8 @@ class StoreState:
     is_ready         the memory servers know it
     next_passage_id  ids below are taken
     held_bytes       memory server -> bytes of this store
+    lacking          memory servers that came back without their part of it
+    num_fills        how often one has been given its part again
     unfinished       additions that are under way, or failed and have yet to be taken back, and what
                      is left of files that were removed
     files            file id -> file, oldest first
@@ -54,6 +56,8 @@ class StoreState:
     is_ready: bool = False
     next_passage_id: int = 0
     held_bytes: dict[str, int] = field(default_factory=dict)
+    lacking: list[str] = field(default_factory=list)
+    num_fills: int = 0
     unfinished: list[Span] = field(default_factory=list)
     files: dict[str, StoreFile] = field(default_factory=dict)
     starts: list[int] = field(default_factory=list)

@@ -14,6 +14,8 @@ from cluster.router.machine.store_events import (
     StoreChanged,
     StoreCreated,
     StoreDeleted,
+    StoreFilled,
+    StoreLacks,
     StoreNamed,
 )
 from cluster.router.machine.store_state import (
@@ -174,6 +176,9 @@ def fill(outside: Outside, chance: Chance, store: StoreState) -> None:
     if names and what < 0.3:
         outside.happened(FileChanged(now_ns, store_id, names[0], {"number": what}))
         outside.happened(StoreChanged(now_ns, store_id, "other", {"key": "value"}))
+        outside.happened(StoreLacks(now_ns, store_id, "memory-1"))
+        if what < 0.28:  # else it dies before
+            outside.happened(StoreFilled(now_ns, store_id, "memory-1"))
         return
     first_id, count = store.next_passage_id, chance.randrange(9)
     name = f"f{first_id}"

@@ -19,6 +19,8 @@ from cluster.router.machine.store_events import (
     StoreDeleted,
     StoreDropped,
     StoreEvent,
+    StoreFilled,
+    StoreLacks,
     StoreNamed,
 )
 from cluster.router.machine.store_state import (
@@ -76,6 +78,8 @@ def with_stores() -> Any:
         FileEnded(1, "s", "f1", COMPLETED, "", ""),
         FileRemoved(1, "s", "nobody"),
         FileChanged(1, "s", "nobody", {}),
+        StoreLacks(1, "new", "memory-0"),
+        StoreFilled(1, "s", "memory-0"),
         StoreDeleted(1, "old"),
         StoreDropped(1, "s"),
     ],
