@@ -33,7 +33,7 @@ class Inside:
         """Let the gateway listen where its machine is reached."""
         from cluster.gateway.settings import GatewaySettings
 
-        self._url = self._world.serve(self._world.gateway_address, port, GatewaySettings())
+        self._url = self._world.serve(None, port, GatewaySettings())
         return self._url
 
     def chat(self, questions: Sequence[str], max_tokens: int = 24) -> list[dict[str, Any]]:

@@ -72,16 +72,24 @@ def serve_attached(
     killed in between leaves the endpoint as it is.
     """
     world = joined(name, address)
-    host = host or world.gateway_address
     try:
         url = world.serve(host, port, settings)
     except OSError as error:
-        raise ValueError(f"--host {host} --port {port}: {error}") from error
+        raise ValueError(f"--host {host or 'left out'} --port {port}: {error}") from error
     model = world.blueprint.scenario.model.name
     with until_signal() as ended:
         console.print(f"serving [bold]{model}[/] at [bold]{url}/v1[/]; stop with Ctrl-C")
+        told = (url, "")
         for _ in ended.between_checks():
             with suppress(TimeoutError):  # a keeper that is slow to answer is none that is gone
-                world.check_serves()
+                told = _tell_changes(world.serving(), told)
     console.print("draining; the cluster goes on. Once more does not wait for it")
     world.stop_serving()
+
+
+def _tell_changes(now: tuple[str, str], told: tuple[str, str]) -> tuple[str, str]:
+    """A gateway that comes back may listen elsewhere, or not at all."""
+    if now != told:
+        url, problem = now
+        console.print(f"serving at [bold]{url}/v1[/]" if url else problem or "nobody is served")
+    return now

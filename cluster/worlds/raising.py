@@ -53,17 +53,21 @@ async def raise_cluster(blueprint: Blueprint, seats: Seats, on_step: OnStep) -> 
 
 
 async def raise_again(
-    seats: Seats, living: Sequence[Member], epochs: Mapping[str, int]
+    seats: Seats,
+    living: Sequence[Member],
+    epochs: Mapping[str, int],
+    seats_of_others: Seats | None = None,
 ) -> list[Member]:
     """The next incarnations of nodes that are gone: they meet those who live, and each other, then
-    those who live meet them. Returns the members as they are now.
+    those who live meet them. Returns the members as they are now. `seats_of_others`: how those who
+    live are asked, where that is another way.
     """
     others = [member for member in living if member.node not in epochs]
-    names = [member.node for member in others]
+    names, asking = [member.node for member in others], seats_of_others or seats
     for node in epochs:
-        await seats.ask_each(names, "part", node, "its next incarnation starts")
+        await asking.ask_each(names, "part", node, "its next incarnation starts")
     new = await _built(seats, others, epochs)
-    await seats.ask_each(names, "meet", new)
+    await asking.ask_each(names, "meet", new)
     await seats.ask_each(list(epochs), "open")
     return [*others, *new]
 

@@ -47,7 +47,9 @@ class Room:
 
     def holds(self, bundle: Bundle) -> bool:
         """Whether a node that asks for this could stand here, if it stood alone."""
-        has = all(self.free.get(what, 0.0) >= amount for what, amount in bundle.takes.items())
+        has = all(
+            self.free.get(what, 0.0) > amount - LEAST / 2 for what, amount in bundle.takes.items()
+        )
         return has and all(self.labels.get(key) == value for key, value in bundle.labels.items())
 
     def less(self, bundle: Bundle) -> "Room":

@@ -1,18 +1,21 @@
 """Files that every machine must have: told apart by what is in them, and sent in pieces where they
 are not.
 
-A checkpoint may be larger than anybody wants to read twice: a long file counts by its length and
-both its ends. It may be larger than memory, too: no more than a piece of it is ever there.
+A checkpoint may be larger than anybody wants to read twice: a long file counts by its length, both
+its ends and samples in between, in which two checkpoints of one shape differ. It may be larger than
+memory, too: no more than a piece of it is ever there.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-# A file that is no longer is read whole; of a longer one this much at either end.
-END_BYTES = 1 << 20
+# A file that is no longer than all samples is read whole; of a longer one samples are, evenly, both
+# ends among them.
+SAMPLE_BYTES, SAMPLES = 64 << 10, 64
 PIECE_BYTES = 64 << 20
 
 
@@ -25,7 +28,9 @@ class FileSet(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> "FileSet":
         """Raises OSError where one cannot be read."""
-        path = path.absolute()
+        path = Path(os.path.abspath(path))  # without `..`, which a link would lead elsewhere
+        if not _files(path):
+            raise FileNotFoundError(f"{path} has no files")
         return cls(path, digest(path))
 
     def is_here(self) -> bool:
@@ -48,12 +53,15 @@ def digest(path: Path) -> str:
     """Of a file, or of all files of a folder with their names."""
     told = hashlib.sha256()
     for each in _files(path):
-        told.update(f"{each.relative_to(path)}\0{each.stat().st_size}\0".encode())
+        size = each.stat().st_size
+        told.update(os.fsencode(each.relative_to(path)) + f"\0{size}\0".encode())
         with each.open("rb") as opened:
-            told.update(opened.read(END_BYTES))
-            if each.stat().st_size > END_BYTES:
-                opened.seek(-END_BYTES, 2)
-                told.update(opened.read(END_BYTES))
+            if size <= SAMPLES * SAMPLE_BYTES:
+                told.update(opened.read())
+                continue
+            for sample in range(SAMPLES):
+                opened.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
+                told.update(opened.read(SAMPLE_BYTES))
     return told.hexdigest()
 
 
@@ -96,4 +104,6 @@ class Inbox:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    return [path] if path.is_file() else []

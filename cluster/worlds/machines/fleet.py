@@ -57,12 +57,15 @@ class Fleet:
     machines   the cluster's hands on the machines
     epochs     of whoever was placed last, by node
     where      the machine of each, by Ray's id; also of one that was removed and has a place still
+    disks      where the disk of each is: another machine, or another folder of the same, has none
+               of what an earlier incarnation left
     """
 
     def __init__(self, setup: Setup, machines: GroundCrew) -> None:
         self.setup, self.machines = setup, machines
         self.epochs: dict[str, int] = {}
         self.where: dict[str, str] = {}
+        self.disks: dict[str, str] = {}
         self._processes: dict[str, Any] = {}
 
     def become(self, setup: Setup) -> None:
@@ -88,6 +91,7 @@ class Fleet:
             ),
         )
         self.epochs[node], self.where[node] = epoch, machine
+        self.disks[node] = f"{machine}:{known.ground.folder}"
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any

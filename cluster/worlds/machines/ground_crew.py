@@ -44,6 +44,7 @@ class GroundCrew:
         self._known: dict[str, Known] = {}
         # Files that are not on this machine where they are said to be -> where they are.
         self.sources: dict[str, Path] = {}
+        self._without_hand: list[str] = []
 
     def become(self, setup: Setup) -> None:
         """The cluster has other nodes from now on; files lie where they did."""
@@ -61,8 +62,16 @@ class GroundCrew:
         return None if known is None else known.handle
 
     def forget(self, machine: str) -> None:
-        """It is gone for good; should it come back, it is made anew."""
-        self._known.pop(machine, None)
+        """The actor there is gone, alone or with its machine; should it be needed, it is made anew,
+        and has nothing of what was there.
+        """
+        if self._known.pop(machine, None) is not None:
+            self._without_hand.append(machine)
+
+    def without_hand(self) -> list[str]:
+        """Machines that were forgotten since this was last asked."""
+        machines, self._without_hand = self._without_hand, []
+        return machines
 
     async def known(self, machine: str) -> Known:
         """A machine, ready for nodes. Raises TimeoutError or what failed there."""
@@ -100,7 +109,12 @@ class GroundCrew:
         wanted = self._setup.files[what]
         if await answer(handle.sees.remote(wanted), whom, FILES_S):
             return wanted.path
-        reading = files.pieces(self.sources.get(what, wanted.path))
+        source = self.sources.get(what, wanted.path)
+        if not await asyncio.to_thread(wanted._replace(path=source).is_here):
+            raise ValueError(
+                f"{source} has changed since the cluster was raised: `perfuse down`, up"
+            )
+        reading = files.pieces(source)
         while (piece := await asyncio.to_thread(next, reading, None)) is not None:
             await answer(handle.receive.remote(what, piece), whom, FILES_S)
         received: Path = await answer(handle.complete.remote(what, wanted), whom, FILES_S)

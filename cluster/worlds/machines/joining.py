@@ -18,6 +18,7 @@ from cluster.worlds.machines.own_ray import (
     MODE,
     TOKEN,
     OwnRay,
+    Use,
     clear,
     one_at_a_time,
     own_ray,
@@ -39,7 +40,7 @@ except grpc.RpcError as error:
     print(error.code().name)
 """
 # The one that was started here, if this process has joined that one.
-_joined: "list[OwnRay]" = []
+_joined: "list[tuple[OwnRay, Use]]" = []
 
 
 def join(address: str | None, *, starts: bool = False) -> None:
@@ -53,7 +54,7 @@ def join(address: str | None, *, starts: bool = False) -> None:
     address = address or os.environ.get(ADDRESS) or None
     if address is None:
         with one_at_a_time():
-            own_one = own_ray() or (start_here() if starts else None)
+            use, own_one = Use(), own_ray() or (start_here() if starts else None)
         if own_one is None:
             raise ValueError(
                 "no Ray cluster is known: give --address HOST:PORT, set RAY_ADDRESS, or let "
@@ -63,7 +64,7 @@ def join(address: str | None, *, starts: bool = False) -> None:
         os.environ.update(HERE)
         os.environ[MODE], os.environ[TOKEN] = "token", own_one.token
         address = own_one.address
-        _joined.append(own_one)
+        _joined.append((own_one, use))
     else:
         _check_listens(address, named + address)
         _check_answers(address, named + address)
@@ -139,16 +140,19 @@ def _explained(error: Exception) -> str:
 
 
 def end_unused_ray() -> bool:
-    """End the Ray cluster that was started here, if it is the one that this process has joined and
-    no cluster of ours is on it: its processes, then its files. Whether it was.
+    """End the Ray cluster that was started here, if it is the one that this process has joined,
+    nobody else has, and no cluster of ours is on it: its processes, then its files. Whether it was.
     """
+    if not _joined:
+        return False
     import ray
 
     from cluster.worlds.machines.standing import clusters
 
     with one_at_a_time():
-        if not _joined or clusters():
+        own_one, use = _joined.pop()
+        if clusters() or not use.end():
             return False
         ray.shutdown()
-        clear(_joined.pop())
+        clear(own_one)
     return True

@@ -80,7 +80,7 @@ class Keeper:
         self._up = Upright(
             mender,
             Scaler(self._fleet, mender, self._steps.append),
-            Endpoint(self._fleet, self._gateway),
+            Endpoint(self._fleet, self._gateway, self._gateway_s_address),
             LostCollections(self._fleet),
         )
         mender.begin()
@@ -127,7 +127,7 @@ class Keeper:
         by_node = dict(zip([node for node in nodes if node in living], said, strict=True))
         return {
             "url": up.endpoint.url,
-            "problem": up.collections.problem,
+            "problem": "; ".join(filter(None, (up.endpoint.problem, up.collections.problem))),
             "nodes": {
                 node: {
                     "machine": self._machines.name_of(fleet.where.get(node, "")),
@@ -143,14 +143,13 @@ class Keeper:
 
     # -- What changes it ---------------------------------------------------------------------------
 
-    async def serve(self, host: str, port: int, settings: "GatewaySettings") -> str:
+    async def serve(self, host: str | None, port: int, settings: "GatewaySettings") -> str:
         """See `Endpoint.serve`."""
         return await self._upright.endpoint.serve(host, port, settings)
 
-    async def gateway_address(self) -> str:
-        """Where the machine is reached on which the gateway stands."""
-        await self.epochs()  # raises where the cluster does not stand
-        return address_of(self._fleet.where[self._gateway])
+    async def serving(self) -> tuple[str, str]:
+        """The URL where the gateway listens, or "" and why it does not."""
+        return self._upright.endpoint.url, self._upright.endpoint.problem
 
     async def stop_serving(self) -> None:
         """See `Endpoint.stop`."""
@@ -174,6 +173,7 @@ class Keeper:
         """Take everything down but this actor, whatever stands of it."""
         if self._up is not None:
             await self._up.scaler.end()
+            self._up.endpoint.end()
             self._up.collections.end()
             self._up.mender.end()
             for question in ENDING:
@@ -184,9 +184,15 @@ class Keeper:
         self._stack.close()
 
     async def _came_back(self, node: str, is_elsewhere: bool) -> None:
+        knows_nothing = not self._setup.blueprint.scenario.cluster.keeps_journal
+        is_router = node == self._setup.blueprint.node_of("router").name
+        has_lost = is_elsewhere or (is_router and knows_nothing)
+        self._upright.collections.came_back(node, has_lost)
         if node == self._gateway:
-            await self._upright.endpoint.listen_again()
-        self._upright.collections.came_back(node, is_elsewhere)
+            self._upright.endpoint.came_back()
+
+    def _gateway_s_address(self) -> str:
+        return address_of(self._fleet.where[self._gateway])
 
     @property
     def _upright(self) -> Upright:

@@ -11,7 +11,8 @@ RETRY_S = 5.0
 
 
 class LostCollections:
-    """A router or a memory server that comes back on another machine has an empty disk there.
+    """A router or a memory server that comes back on another machine has an empty disk there; a
+    router without a journal has lost what it knew wherever it comes back.
 
     problem   why something is missing still; "" where nothing is
     """
@@ -24,9 +25,9 @@ class LostCollections:
         self._nodes = {self._router, *(plan.directory[name] for name in plan.names("memory"))}
         self._task = asyncio.get_running_loop().create_task(self._bring())
 
-    def came_back(self, node: str, is_elsewhere: bool) -> None:
+    def came_back(self, node: str, has_lost: bool) -> None:
         """What is owed is brought when all are there who need it: this may be the last."""
-        if node in self._nodes and (is_elsewhere or self._owes):
+        if node in self._nodes and (has_lost or self._owes):
             self._owes = True
             self._is_owed.set()
 

@@ -32,7 +32,7 @@ class Mender:
     """members    those who live
     restarts   how often each node may be started again
     on_back    told of a node whose next incarnation has joined, before anything else is mended, and
-               whether it is on another machine than the last
+               whether its disk is another than the last one's
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Mender:
         self.gone: dict[str, str] = {}  # node -> why, of those who do not live
         self._fleet, self._restarts, self._on_back = fleet, restarts, on_back
         self._returning = Returning(fleet, pids)
+        self._disks = dict(fleet.disks)  # of incarnations that stood
         self._num_restarts: Counter[str] = Counter()
         self._wanted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,6 +110,7 @@ class Mender:
             )
         self.members = [*self.members, *new]
         for member in new:
+            self._disks[member.node] = self._fleet.disks[member.node]
             self._start(self._mind(member))
 
     def dismiss(self, nodes: Sequence[str]) -> None:
@@ -119,6 +121,7 @@ class Mender:
             self._returning.pids.pop(node, None)
             self._num_restarts.pop(node, None)
             self._returning.forget(node)
+            self._disks.pop(node, None)
 
     async def lose(self, node: str, why: str) -> None:
         """It is gone: all others hear of it, so that nobody waits for it."""
@@ -160,23 +163,41 @@ class Mender:
         return node not in self.gone
 
     async def _bring_back(self, nodes: Sequence[str]) -> None:
-        if not nodes:
-            return
         async with self.lock:
             asked = [node for node in nodes if node in self.gone]
+            if not asked:
+                return
             ended = await self._returning.ended(asked, self.gone)
+            for machine in self._fleet.machines.without_hand():
+                await self._lose_all_on(machine)
             for group in self._returning.together(ended):
-                before = {node: self._fleet.where[node] for node in group}
-                for member in await self._returning.stand(group, self.members, self.gone):
-                    await self._is_back(member, before[member.node])
+                new = await self._returning.stand(group, self.members, self.gone)
+                # At once: whoever is lost from now on, these hear of it as all others do.
+                self.members = [*self.members, *new]
+                for member in new:
+                    await self._is_back(member)
 
-    async def _is_back(self, member: Member, machine_before: str) -> None:
+    async def _lose_all_on(self, machine: str) -> None:
+        """The cluster's hand on a machine is gone, and the folder that it kept for the nodes there
+        goes when the next one is made.
+        """
+        for node in [m.node for m in self.members if self._fleet.where[m.node] == machine]:
+            with suppress(Exception):
+                self._fleet.kill(node)
+            await self.lose(node, f"the cluster's actor on {machine[:12]} is gone")
+
+    async def _is_back(self, member: Member) -> None:
         node = member.node
-        self.members = [*(one for one in self.members if one.node != node), member]
         self._num_restarts[node] += 1
         try:
-            await self._on_back(node, self._fleet.where[node] != machine_before)
+            # Who was lost before it was a member does not live, and it has met that one.
+            for other, why in list(self.gone.items()):
+                if other != node and all(m.node != other for m in self.members):
+                    await self._fleet.ask(node, "part", other, why, timeout_s=TELL_S)
+            disk = self._fleet.disks[node]
+            await self._on_back(node, disk != self._disks.get(node))
+            self._disks[node] = disk
         except Exception:  # it stands all the same; if it fell, whoever minds it notices
             log.exception("%s is back, and what follows failed", node)
-        del self.gone[node]
+        self.gone.pop(node, None)
         self._start(self._mind(member))

@@ -2,6 +2,7 @@
 
 $XDG_STATE_HOME/perfuse/ray.json    where it is, and its secret
 $XDG_STATE_HOME/perfuse/ray.lock    held while one is looked for, started or ended
+$XDG_STATE_HOME/perfuse/ray.used    shared by all who have joined it
 """
 
 import fcntl
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -52,12 +54,44 @@ def state_file() -> Path:
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Of two commands that would start a Ray here at once the second finds the first one's."""
-    path = state_file().with_suffix(".lock")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("a") as held:
+    """Of two commands that would start a Ray here at once the second finds the first one's. Raises
+    ValueError where nothing can be remembered.
+    """
+    with _opened("lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # goes with the process, whatever ends it
         yield
+
+
+class Use:
+    """That this process uses the Ray that was started here; it ends with the process at the latest.
+    Nobody ends one that somebody else uses.
+    """
+
+    def __init__(self) -> None:
+        self._held = _opened("used")
+        fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    def end(self) -> bool:
+        """Whether nobody else uses it."""
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            self._held.close()
+        return True
+
+
+def _opened(suffix: str) -> TextIO:
+    path = state_file().with_suffix(f".{suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path.open("a")
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}: a Ray that is started here is remembered beside it: set "
+            "XDG_STATE_HOME to a folder that can be written, or give --address"
+        ) from error
 
 
 def own_ray() -> OwnRay | None:

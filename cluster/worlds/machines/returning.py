@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from cluster.worlds.machines.answers import answer
-from cluster.worlds.machines.fleet import Fleet
+from cluster.worlds.machines.fleet import Fleet, Lenient
 from cluster.worlds.raising import raise_again
 from workers.errors import PeerDead
 from workers.wire.membership import Member
@@ -64,7 +64,7 @@ class Returning:
         except TimeoutError:
             gone[node] = f"{machines.name_of(where)} does not answer"
             return False
-        except PeerDead:  # the machine is gone for good, and its processes with it
+        except PeerDead:
             machines.forget(where)
         except Exception as error:  # the others' turn comes all the same
             gone[node] = f"its last process could not be ended: {error}"
@@ -78,21 +78,21 @@ class Returning:
         why.
         """
         fleet = self._fleet
+        others = Lenient(fleet, TELL_S)  # who does not answer is minded on its own
         try:
             epochs = {node: fleet.epochs[node] + 1 for node in nodes}
             for node in nodes:
                 self.pids.pop(node, None)  # the next one may stand on another machine
-            members = await raise_again(fleet, living, epochs)
+            members = await raise_again(fleet, living, epochs, others)
             for node in nodes:
                 self.pids[node] = await fleet.ask(node, "pid", timeout_s=ANSWER_S)
-                # Who was lost meanwhile is none of those who live, and the new one has met it.
-                for other in [name for name in gone if name not in nodes]:
-                    await fleet.ask(node, "part", other, gone[other], timeout_s=TELL_S)
         except Exception as error:  # whatever it was: it is told, and tried again
             log.exception("%s could not be brought back", ", ".join(nodes))
             for node in nodes:
                 gone[node] = f"its next incarnation did not stand: {error}"
                 self._failed(node)
+                # Some have met it.
+                await others.ask_each([m.node for m in living], "part", node, gone[node])
             return []
         for node in nodes:
             self.forget(node)

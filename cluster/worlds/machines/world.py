@@ -100,15 +100,17 @@ class AttachedWorld(LiveWorld):
         self.setup = self._of_keeper("setup")
         self.blueprint = self.setup.blueprint
 
-    def serve(self, host: str, port: int, settings: "GatewaySettings") -> str:
-        """Let the gateway listen, whoever goes on asking; returns the URL."""
+    def serve(self, host: str | None, port: int, settings: "GatewaySettings") -> str:
+        """Let the gateway listen, whoever goes on asking; returns the URL. `host` None: where its
+        machine is reached.
+        """
         url: str = self._of_keeper("serve", host, port, settings)
         return url
 
-    @property
-    def gateway_address(self) -> str:
-        """Where the gateway's machine is reached."""
-        return str(self._of_keeper("gateway_address"))
+    def serving(self) -> tuple[str, str]:
+        """See `Keeper.serving`."""
+        url, problem = self._of_keeper("serving")
+        return url, problem
 
     def stop_serving(self) -> None:
         self._of_keeper("stop_serving", timeout_s=DRAIN_S)

@@ -36,6 +36,7 @@ class Seats:
         self.nodes = [node.name for node in blueprint.plan.nodes]
         self.epochs = dict.fromkeys(self.nodes, 1)
         self.where = dict.fromkeys(self.nodes, "id1")
+        self.disks = dict(self.where)
         self.asked: list[tuple[str, str]] = []
         self.forgotten: list[str] = []
         self.fails: dict[str, str] = {}
@@ -46,7 +47,7 @@ class Seats:
 
     async def place(self, node: str, epoch: int) -> None:
         self.setup.place_of(node)
-        self.epochs[node], self.where[node] = epoch, "id2"
+        self.epochs[node], self.where[node], self.disks[node] = epoch, "id2", "id2"
 
     async def ask_each(self, nodes: Sequence[str], question: str, *args: Any) -> dict[str, Any]:
         return {node: await self.ask(node, question, *args) for node in nodes}

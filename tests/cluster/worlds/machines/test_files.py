@@ -13,7 +13,7 @@ def folder(tmp_path):
     made = tmp_path / "here" / "model"
     (made / "deep").mkdir(parents=True)
     (made / "config.json").write_text("{}")
-    (made / "deep" / "weights").write_bytes(os.urandom(3 * files.END_BYTES))
+    (made / "deep" / "weights").write_bytes(os.urandom(2 * files.SAMPLES * files.SAMPLE_BYTES))
     return made
 
 
@@ -69,9 +69,15 @@ def test_a_path_that_is_none_here_is_not_here(folder, tmp_path) -> None:
     one = files.FileSet.of(folder)
     assert one.is_here() and not one._replace(path=tmp_path / "no").is_here()
     assert not one._replace(path=folder / "config.json" / "x").is_here()
+    os.close(os.open(os.fsencode(tmp_path) + b"/\xff", os.O_CREAT))
+    assert not one._replace(path=tmp_path).is_here(), "a name that is no text there"
+    assert files.FileSet.of(folder / "deep" / "..").path == folder
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="has no files"):
+        files.FileSet.of(tmp_path / "empty")
 
 
-@pytest.mark.parametrize("change", ["name", "length", "begin", "end"])
+@pytest.mark.parametrize("change", ["name", "length", "begin", "middle", "end"])
 def test_another_name_length_or_end_is_another_folder(folder, change: str) -> None:
     before, weights = files.digest(folder), folder / "deep" / "weights"
     content = bytearray(weights.read_bytes())
@@ -81,6 +87,7 @@ def test_another_name_length_or_end_is_another_folder(folder, change: str) -> No
         if change == "length":
             content.insert(len(content) // 2, 0)
         else:
-            content[0 if change == "begin" else -1] ^= 1
+            sampled = (len(content) - files.SAMPLE_BYTES) * 20 // (files.SAMPLES - 1)
+            content[{"begin": 0, "middle": sampled, "end": -1}[change]] ^= 1
         weights.write_bytes(content)
     assert files.digest(folder) != before

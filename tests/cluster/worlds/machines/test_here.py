@@ -106,6 +106,33 @@ def test_of_two_who_look_for_a_ray_one_waits(
     assert second.communicate(timeout=120)[0] == b"mine\n"
 
 
+def test_a_ray_that_another_command_uses_is_not_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    code = (
+        "from cluster.worlds.machines.own_ray import Use\n"
+        "use = Use(); print('mine', flush=True); input()"
+    )
+    with subprocess.Popen(
+        (sys.executable, "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "mine\n"
+        assert not own_ray.Use().end()
+        other.communicate("\n", timeout=120)
+    assert own_ray.Use().end()
+
+
+def test_a_place_where_nothing_can_be_remembered_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match=r"ray\.lock: Not a directory: .* set XDG_STATE_HOME"):
+        own_ray.one_at_a_time().__enter__()
+    assert not joining.end_unused_ray(), "who has joined none of ours looks at nothing"
+
+
 def test_who_listens_and_says_nothing_is_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "ANSWER_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as mute:

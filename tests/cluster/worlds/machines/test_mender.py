@@ -29,6 +29,8 @@ class Nodes:
         self.machines = self
         self.epochs = dict.fromkeys(NODES, 1)
         self.where = {node: f"machine of {node}" for node in NODES}
+        self.disks = dict(self.where)
+        self.handless: list[str] = []  # machines whose actor is gone
         self.dead: set[str] = set()
         self.silent: set[str] = set()
         self.said: list[tuple[str, str, Any]] = []
@@ -63,6 +65,13 @@ class Nodes:
 
     def kill(self, node: str) -> None:
         self.ended.append(node)
+
+    def forget(self, machine: str) -> None:
+        """See `without_hand`."""
+
+    def without_hand(self) -> list[str]:
+        machines, self.handless = self.handless, []
+        return machines
 
     def name_of(self, machine: str) -> str:
         return machine
@@ -101,7 +110,7 @@ def minded(job: Callable[[Nodes, Mender, list[str]], Awaitable[None]], restarts:
         nodes, back = Nodes(), []
 
         async def came_back(node: str, is_elsewhere: bool) -> None:
-            back.append(node)
+            back.append(f"{node} elsewhere" if is_elsewhere else node)
 
         members = [Member(node, 1, LINK) for node in NODES]
         pids = dict.fromkeys(NODES, 100)
@@ -233,5 +242,84 @@ def test_one_that_never_stands_keeps_nobody_waiting() -> None:
         assert set(mender.gone) == {"b"} and "no memory" in mender.gone["b"]
         pauses = [later - sooner for sooner, later in pairwise(tries)]
         assert all(pause >= 0.001 * 2**n for n, pause in enumerate(pauses)), "each doubles"
+
+    minded(job)
+
+
+@pytest.mark.parametrize("first_try_fails", [False, True])
+def test_one_that_stands_elsewhere_is_told_as_such(first_try_fails: bool) -> None:
+    """Also where a first try on the new machine came to nothing, and the second is there again."""
+
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        tries: list[str] = []
+
+        async def moves(node: str, question: str) -> None:
+            if (node, question) == ("b", "listen"):
+                nodes.where["b"] = nodes.disks["b"] = "another machine"
+            if (node, question) == ("b", "build"):
+                tries.append(node)
+                if first_try_fails and len(tries) == 1:
+                    raise TimeoutError("no room")
+
+        nodes.during = moves
+        nodes.dead.add("b")
+        await until(lambda: not mender.gone and bool(back))
+        assert back == ["b elsewhere"]
+        nodes.dead.add("b")
+        await until(lambda: len(back) == 2)
+        assert back[1] == "b", "it has the disk that it left"
+
+    minded(job, restarts=2)
+
+
+def test_where_the_hand_on_a_machine_is_gone_all_its_nodes_come_back_anew() -> None:
+    """The folder with their disks goes with it."""
+
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        nodes.where["b"] = nodes.where["c"] = "one machine"
+
+        async def forgotten(node: str, question: str) -> None:
+            if (node, question) == ("b", "listen") and not nodes.ended.count("c"):
+                raise AssertionError("c lives there still")
+
+        nodes.during = forgotten
+        nodes.handless = ["one machine"]
+        nodes.dead.add("b")
+        await until(lambda: sorted(back) == ["b", "c"] and not mender.gone)
+        assert nodes.epochs == {"a": 1, "b": 2, "c": 2}
+
+    minded(job)
+
+
+def test_one_that_did_not_stand_is_parted_from() -> None:
+    """All others had met it."""
+
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        async def never(node: str, question: str) -> None:
+            if (node, question) == ("b", "open"):
+                nodes.silent.add("b")
+                raise TimeoutError("its machine is cut off")
+
+        nodes.during = never
+        nodes.dead.add("b")
+        await until(lambda: "does not answer" in mender.gone.get("b", ""))
+        told = [question for node, question, what in nodes.said if node == "a" and what != "c"]
+        assert told[-1] == "part", "the last that a heard of b"
+
+    minded(job)
+
+
+def test_one_that_is_lost_while_two_come_back_is_known_to_both() -> None:
+    async def job(nodes: Nodes, mender: Mender, back: list[str]) -> None:
+        async def dies_meanwhile(node: str, question: str) -> None:
+            if (node, question) == ("c", "pid") and "a" not in mender.gone:
+                nodes.silent.add("a")
+                await mender.lose("a", "cut off")
+
+        nodes.during = dies_meanwhile
+        nodes.where["b"] = nodes.where["c"] = "one machine"
+        nodes.dead |= {"b", "c"}
+        await until(lambda: sorted(back) == ["b", "c"])
+        assert ("b", "part", "a") in nodes.said and ("c", "part", "a") in nodes.said
 
     minded(job)

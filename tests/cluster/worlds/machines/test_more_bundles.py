@@ -110,3 +110,11 @@ def test_room_that_one_takes_is_no_other_s() -> None:
     one = Room("h1", {"CPU": 3.0, "memory": 5.0}, {})
     assert one.holds(bundle) and one.less(bundle).free == {"CPU": 1.0, "memory": 5.0}
     assert not one.less(bundle).holds(bundle)
+
+
+def test_sums_of_floats_take_no_room() -> None:
+    bundle, one = Bundle("x", {"CPU": 0.1}, {}), Room("h1", {"CPU": 0.3}, {})
+    for _ in range(3):
+        assert one.holds(bundle)
+        one = one.less(bundle)
+    assert not one.holds(bundle)
