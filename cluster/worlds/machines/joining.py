@@ -150,8 +150,10 @@ def end_unused_ray() -> bool:
     from cluster.worlds.machines.standing import clusters
 
     with one_at_a_time():
+        if clusters():
+            return False
         own_one, use = _joined.pop()
-        if clusters() or not use.end():
+        if not use.end():
             return False
         ray.shutdown()
         clear(own_one)
