@@ -7,11 +7,11 @@ Per node and tier:   budget = capacity x gpu_memory_utilization (the rest is the
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-from configs.nearest import nearest
 from configs.schema.device import DeviceSpec
 from configs.schema.model import ModelSection
+from configs.schema.placement import What
+from configs.tiers import Tiers
 from configs.units import SIZE
 
 # A pool that shares its tier with collections may fill half of it; their size is known when they
@@ -19,7 +19,8 @@ from configs.units import SIZE
 _POOL_SHARE_BESIDE_COLLECTIONS = 0.5
 
 
-What = Literal["weights", "experts", "activations", "kv", "pool"]
+# Those that lie with others of their kind are shown as one.
+_WITH: Mapping[What, What] = {"embeddings": "weights", "hot_experts": "experts"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,9 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What fits: KV blocks of each chip, the tiers chosen, what lies in each tier, and what is
-    wrong.
-    """
+    """What fits: KV blocks of each chip, the pool, what lies in each tier, and what is wrong."""
 
     num_kv_blocks: int
-    kv_tier: str
-    experts_tier: str
-    pool_tier: str
     pool_bytes: int
     fills: Mapping[str, tuple[Fill, ...]]
     problems: tuple[str, ...]
@@ -50,60 +46,44 @@ def fit_node(
     key: str,
     device: DeviceSpec,
     model: ModelSection,
-    kv_tier: str | None,
-    experts_tier: str | None,
-    chip_bytes: int,
-    chips: tuple[str, ...],
-    shards: Mapping[str, int],
-    activation_bytes: int,
+    tiers: Tiers,
+    held: Mapping[What, int],
+    num_chips: int,
     kv_block_bytes: int,
     max_model_len: int,
     has_pool: bool,
 ) -> Fit:
-    """Fill one node. `chip_bytes` is a chip's weights, `shards` each shard's; `key` for errors."""
-    tier_of_kv, no_kv = _chosen_tier(key, device, "kv_tier", kv_tier)
-    tier_of_experts, no_experts = _chosen_tier(key, device, "experts_tier", experts_tier)
-    problems = (no_kv if chips else []) + (no_experts if shards else [])
+    """Fill one node. `held`: bytes of all that is not KV or pool; `key` for errors."""
+    problems = list(tiers.problems)
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
-    _put(fills[device.default_tier], "weights", chip_bytes * len(chips))
-    _put(fills[tier_of_experts], "experts", sum(shards.values()))
-    _put(fills[device.default_tier], "activations", activation_bytes)
-    problems += _overflows(key, device, fills, model, has_experts=bool(shards))
+    for what, num_bytes in held.items():
+        _put(fills[tiers[what]], what, num_bytes)
+    problems += _overflows(key, device, fills, model, has_experts=bool(held.get("experts")))
     num_kv_blocks = 0
-    if chips:
-        room = _budget(device, tier_of_kv, model) - sum(f.num_bytes for f in fills[tier_of_kv])
+    if num_chips:
+        kv_tier = tiers["kv"]
+        room = _budget(device, kv_tier, model) - sum(f.num_bytes for f in fills[kv_tier])
         num_kv_blocks, wrong = _kv_blocks(
-            key, device, tier_of_kv, model, max(0, room), len(chips), kv_block_bytes, max_model_len
+            key, device, kv_tier, model, max(0, room), num_chips, kv_block_bytes, max_model_len
         )
         problems += [] if room < 0 else wrong  # weights that do not fit were reported already
-        _put(fills[tier_of_kv], "kv", num_kv_blocks * kv_block_bytes * len(chips))
-    pool_tier = _pool_tier(device)
-    pool_bytes = _pool_bytes(device, pool_tier, fills[pool_tier], model) if has_pool else 0
-    _put(fills[pool_tier], "pool", pool_bytes)
+        _put(fills[kv_tier], "kv", num_kv_blocks * kv_block_bytes * num_chips)
+    pool_bytes = _pool_bytes(device, tiers, fills, model) if has_pool else 0
+    _put(fills[tiers["pool"]], "pool", pool_bytes)
     return Fit(
         num_kv_blocks=num_kv_blocks,
-        kv_tier=tier_of_kv,
-        experts_tier=tier_of_experts,
-        pool_tier=pool_tier,
         pool_bytes=pool_bytes,
         fills={tier: tuple(held) for tier, held in fills.items()},
         problems=tuple(problems),
     )
 
 
-def _chosen_tier(
-    key: str, device: DeviceSpec, what: str, asked: str | None
-) -> tuple[str, list[str]]:
-    """(tier, problems): the one asked for, or the device's default."""
-    if asked is None or asked in device.tiers:
-        return asked or device.default_tier, []
-    return device.default_tier, [
-        f"placement.{what}: is {asked!r}, which {device.name} in {key} does not have: "
-        f"{nearest(asked, device.tiers)}"
-    ]
-
-
 def _put(held: list[Fill], what: What, num_bytes: int) -> None:
+    with_it = _WITH.get(what)
+    for index, fill in enumerate(held):
+        if fill.what == with_it:
+            held[index] = Fill(fill.what, fill.num_bytes + num_bytes)
+            return
     if num_bytes:
         held.append(Fill(what, num_bytes))
 
@@ -169,17 +149,13 @@ def _kv_blocks(
     return blocks, problems
 
 
-def _pool_tier(device: DeviceSpec) -> str:
-    """Pooled KV is written often: the tier that writes fastest and does not wear."""
-    lasting = [name for name, tier in device.tiers.items() if tier.endurance_cycles is None]
-    names = lasting or list(device.tiers)
-    return max(names, key=lambda name: device.tiers[name].write_bytes_per_s)
-
-
-def _pool_bytes(device: DeviceSpec, tier: str, held: list[Fill], model: ModelSection) -> int:
+def _pool_bytes(
+    device: DeviceSpec, tiers: Tiers, fills: Mapping[str, list[Fill]], model: ModelSection
+) -> int:
     """What is left of the pool's tier, or its share of that beside collections."""
-    left = _budget(device, tier, model) - sum(fill.num_bytes for fill in held)
-    share = _POOL_SHARE_BESIDE_COLLECTIONS if tier == device.default_tier else 1
+    tier = tiers["pool"]
+    left = _budget(device, tier, model) - sum(fill.num_bytes for fill in fills[tier])
+    share = _POOL_SHARE_BESIDE_COLLECTIONS if tier == tiers["collections"] else 1
     return max(0, int(left * share))
 
 

@@ -114,13 +114,17 @@ class Precision:
         return _bytes(config.head_bytes(1), self.head)
 
     def chip_bytes(self, config: ModelConfig) -> int:
-        """All that a chip owns: layers without experts, embedding, final norm and head. Where both
-        are stored alike, a tied head is the embedding; else each is there in its own way.
+        """All that a chip owns: layers without experts, final norm, embedding and head."""
+        layers = sum(self.layer_bytes(config, layer) for layer in range(config.num_layers))
+        return layers + config.hidden * _FP32_BYTES + self.embeddings_bytes(config)
+
+    def embeddings_bytes(self, config: ModelConfig) -> int:
+        """Embedding and head. Where both are stored alike, a tied head is the embedding; else each
+        is there in its own way.
         """
         shared = config.tie_embeddings and self.head == self.embedding
         embedding = 0 if shared else _bytes(config.head_bytes(1), self.embedding)
-        layers = sum(self.layer_bytes(config, layer) for layer in range(config.num_layers))
-        return layers + embedding + self.head_bytes(config) + config.hidden * _FP32_BYTES
+        return embedding + self.head_bytes(config)
 
     def shard_bytes(self, config: ModelConfig, num_experts: int) -> int:
         """So many experts of every sparse layer."""

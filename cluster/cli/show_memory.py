@@ -20,7 +20,9 @@ from configs.units import BANDWIDTH, DURATION, SIZE
 _BAR_CELLS = 20
 COLOURS = {
     "weights": "blue",
+    "embeddings": "bright_blue",
     "experts": "magenta",
+    "hot_experts": "bright_magenta",
     "activations": "white",
     "kv": "green",
     "pool": "cyan",

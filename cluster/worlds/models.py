@@ -77,5 +77,7 @@ class NodeModels:
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision
-        kv_tier = worker.kv_tier if isinstance(worker, ChipPlan) else worker.tier
-        return WorkModel(self._blueprint.model, precision, worker.tier, kv_tier)
+        work = WorkModel(self._blueprint.model, precision, worker.tier)
+        if isinstance(worker, ChipPlan):
+            return replace(work, kv_tier=worker.kv_tier, head_tier=worker.embeddings_tier)
+        return replace(work, hot_tier=worker.hot_tier, hot=frozenset(worker.hot_ids))

@@ -10,6 +10,8 @@ from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, Worker
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
 from configs.schema.model import ModelSection
+from configs.schema.placement import What
+from configs.tiers import Tiers, tiers_of
 
 # Of a chip's KV blocks, as in vLLM (`watermark` of its block manager); at least one block, since
 # ours may be few.
@@ -26,39 +28,70 @@ def fill_site(
     max_model_len: int,
 ) -> tuple[NodePlan, list[str]]:
     """A node with its workers' shares of its memory."""
-    device, precision = site.group.device, scenario.model.precision
-    chip_bytes = precision.chip_bytes(config)
     shards = [name for name, role in site.workers if role == "experts"]
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
+    num_chips = sum(role in CHIP_ROLES for _, role in site.workers)
+    sizes = _sizes(site, scenario, config, held, num_chips)
+    has_pool = scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers)
+    key, device = f"cluster.nodes.{site.group_name}", site.group.device
+    wanted = _wanted(site, sizes, num_chips, has_pool)
+    tiers = tiers_of(key, device, scenario.placement, site.group.tiers, wanted)
     fit = fit_node(
-        key=f"cluster.nodes.{site.group_name}",
+        key=key,
         device=device,
         model=scenario.model,
-        kv_tier=scenario.placement.kv_tier,
-        experts_tier=scenario.placement.experts_tier,
-        chip_bytes=chip_bytes,
-        chips=tuple(name for name, role in site.workers if role in CHIP_ROLES),
-        shards={name: precision.shard_bytes(config, len(ids)) for name, ids in held.items()},
-        activation_bytes=_activation_bytes(site, scenario.model, config, held),
+        tiers=tiers,
+        held=sizes,
+        num_chips=num_chips,
         kv_block_bytes=kv_block_bytes,
         max_model_len=max_model_len,
-        has_pool=scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers),
+        has_pool=has_pool,
     )
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in CHIP_ROLES:
-            reserve = scenario.placement.reserve
-            workers.append(_chip(name, role, site, fit, chip_bytes, kv_block_bytes, reserve))
+            workers.append(_chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes))
         elif role == "experts":
-            size = precision.shard_bytes(config, len(held[name]))
-            workers.append(ShardPlan(name, role, site.name, fit.experts_tier, size, held[name]))
+            workers.append(_shard(name, site, scenario, config, tiers, held[name]))
         elif role == "memory":
             stores = tuple(scenario.placement.collections)
-            workers.append(_memory(name, site, fit, servers, stores))
+            workers.append(_memory(name, site, tiers, fit, servers, stores))
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
     return node, list(fit.problems)
+
+
+def _sizes(
+    site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    held: Mapping[str, tuple[int, ...]],
+    num_chips: int,
+) -> dict[What, int]:
+    """Bytes of all that lies on a node but KV, pool and collections."""
+    precision, hot = scenario.model.precision, frozenset(scenario.placement.hot_experts)
+    embeddings = precision.embeddings_bytes(config)
+    num_hot = sum(expert in hot for ids in held.values() for expert in ids)
+    num_cold = sum(map(len, held.values())) - num_hot
+    return {
+        "weights": num_chips * (precision.chip_bytes(config) - embeddings),
+        "embeddings": num_chips * embeddings,
+        "experts": precision.shard_bytes(config, num_cold),
+        "hot_experts": precision.shard_bytes(config, num_hot),
+        "activations": _activation_bytes(site, scenario.model, config, held),
+    }
+
+
+def _wanted(
+    site: Site, sizes: Mapping[What, int], num_chips: int, has_pool: bool
+) -> frozenset[What]:
+    """What lies on the node at all."""
+    wanted = {what for what, num_bytes in sizes.items() if num_bytes}
+    wanted |= {"kv"} if num_chips else set()
+    wanted |= {"pool"} if has_pool else set()
+    wanted |= {"collections"} if any(role == "memory" for _, role in site.workers) else set()
+    return frozenset(wanted)
 
 
 def _activation_bytes(
@@ -82,27 +115,55 @@ def _chip(
     name: str,
     role: Role,
     site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    tiers: Tiers,
     fit: Fit,
-    weights_bytes: int,
     kv_block_bytes: int,
-    reserve: str,
 ) -> ChipPlan:
-    watermark_blocks = math.ceil(WATERMARK_SHARE * fit.num_kv_blocks)
+    is_watermarked = scenario.placement.reserve == "watermark"
     return ChipPlan(
         name,
         role,
         site.name,
-        tier=site.group.device.default_tier,
-        kv_tier=fit.kv_tier,
-        weights_bytes=weights_bytes,
+        tier=tiers["weights"],
+        embeddings_tier=tiers["embeddings"],
+        kv_tier=tiers["kv"],
+        weights_bytes=scenario.model.precision.chip_bytes(config),
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
-        watermark_blocks=watermark_blocks if reserve == "watermark" else None,
+        watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
+    )
+
+
+def _shard(
+    name: str,
+    site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    tiers: Tiers,
+    held: tuple[int, ...],
+) -> ShardPlan:
+    hot = tuple(expert for expert in held if expert in scenario.placement.hot_experts)
+    return ShardPlan(
+        name,
+        "experts",
+        site.name,
+        tier=tiers["experts"],
+        weights_bytes=scenario.model.precision.shard_bytes(config, len(held)),
+        expert_ids=held,
+        hot_tier=tiers["hot_experts"],
+        hot_ids=hot,
     )
 
 
 def _memory(
-    name: str, site: Site, fit: Fit, servers: tuple[str, ...], stores: tuple[str, ...]
+    name: str,
+    site: Site,
+    tiers: Tiers,
+    fit: Fit,
+    servers: tuple[str, ...],
+    stores: tuple[str, ...],
 ) -> MemoryPlan:
     return MemoryPlan(
         name,
@@ -111,7 +172,7 @@ def _memory(
         index=servers.index(name),
         num_servers=len(servers),
         collections=stores,
-        collection_tier=site.group.device.default_tier,
-        pool_tier=fit.pool_tier,
+        collection_tier=tiers["collections"],
+        pool_tier=tiers["pool"],
         pool_bytes=fit.pool_bytes,
     )

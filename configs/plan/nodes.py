@@ -18,14 +18,17 @@ class WorkerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ChipPlan(WorkerPlan):
-    """A prefill chip, a decode chip, or one that does both (role `chip`). Weights (all but the
-    experts) are in `tier`, KV in `kv_tier`.
+    """A prefill chip, a decode chip, or one that does both (role `chip`). Layers without experts
+    are in `tier`, embedding and vocabulary projection in `embeddings_tier`, KV in `kv_tier`.
+
+    weights_bytes      of layers, embedding and projection
 
     watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
                        whole requests are reserved (`placement.reserve`)
     """
 
     tier: str
+    embeddings_tier: str
     kv_tier: str
     weights_bytes: int
     num_kv_blocks: int
@@ -35,11 +38,15 @@ class ChipPlan(WorkerPlan):
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan(WorkerPlan):
-    """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`."""
+    """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
+    of them in `hot_tier`.
+    """
 
     tier: str
     weights_bytes: int
     expert_ids: tuple[int, ...]
+    hot_tier: str
+    hot_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_dtype_problems(scenario, config),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
+        *_expert_problems(scenario, config),
     ]
 
 
@@ -170,4 +171,13 @@ def _context_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     return [
         f"model.max_model_len: is {asked}: {scenario.model.path} was made for a "
         f"context of {config.max_context} tokens, so at most {config.max_context}"
+    ]
+
+
+def _expert_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    return [
+        f"placement.hot_experts: names {expert}, and the model has {config.num_experts} experts: "
+        f"ids are 0 to {config.num_experts - 1}"
+        for expert in scenario.placement.hot_experts
+        if not 0 <= expert < config.num_experts
     ]

@@ -9,6 +9,7 @@ from configs.presets import expand
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
+from configs.schema.placement import What
 from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 
@@ -35,6 +36,7 @@ class NodeGroup(Section):
     link     the same, for the link that joins each of these nodes to the others
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
              is where this is left out
+    tiers       what lies in which memory tier of these nodes: goes before `placement.<what>_tier`
     machines    what these nodes ask of the machines of a Ray cluster, in world ray
     """
 
@@ -43,6 +45,7 @@ class NodeGroup(Section):
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
+    tiers: Mapping[What, str] = Field(default_factory=dict)
     machines: MachinesSection = MachinesSection()
 
     @model_validator(mode="after")

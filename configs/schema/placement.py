@@ -7,6 +7,13 @@ from pydantic import Field, model_validator
 
 from configs.schema.section import Name, Section
 
+# What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
+# embeddings are embedding and vocabulary projection; hot experts are those of `hot_experts`.
+What = Literal[
+    "weights", "embeddings", "experts", "hot_experts", "activations", "kv", "pool", "collections"
+]
+Policy = Literal["default", "frozen_in_flash"]
+
 
 class ExpertPlacement(Section):
     """Which shard holds which experts, the same in every layer. Either a strategy or every shard by
@@ -44,10 +51,16 @@ class CollectionPlacement(Section):
 
 
 class PlacementSection(Section):
-    """kv_tier       memory tier of a chip's device that holds its KV cache; left out, the device's
-                     default, where its weights are
-    experts_tier  memory tier of a shard's device that holds its experts; left out, the device's
-                     default
+    """Where what lies. A tier is named by the device's own name for it; what a node's group says of
+    its own goes first (`cluster.nodes.<group>.tiers`).
+
+    policy        for all that no key names. "default": the device's default tier.
+                  "frozen_in_flash": weights, embeddings, experts and collections in the largest
+                  tier that wears out, all else in the fastest that does not; the default tier of a
+                  device that has not both
+    <what>_tier   of the machines that hold it; `pool_tier` left out is always the tier that is
+                  written fastest and does not wear
+    hot_experts   ids that lie in `hot_experts_tier`, all others in `experts_tier`
     reserve       KV that the router reserves for a request: "full", its prompt and its longest
                   answer; "watermark", its prompt and a watermark, as vLLM does: it grows, and who
                   finds no block preempts the newest
@@ -55,9 +68,34 @@ class PlacementSection(Section):
     collections   vector store name -> what is in it
     """
 
-    experts: ExpertPlacement = ExpertPlacement()
-    kv_tier: str | None = None
+    policy: Policy = "default"
+    weights_tier: str | None = None
+    embeddings_tier: str | None = None
     experts_tier: str | None = None
+    hot_experts_tier: str | None = None
+    activations_tier: str | None = None
+    kv_tier: str | None = None
+    pool_tier: str | None = None
+    collections_tier: str | None = None
+    experts: ExpertPlacement = ExpertPlacement()
+    hot_experts: tuple[int, ...] = ()
     reserve: Literal["full", "watermark"] = "full"
     kv_pool: bool = False
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
+
+    def tier_for(self, what: What) -> str | None:
+        """What the scenario says of all machines; None: nothing."""
+        tier: str | None = getattr(self, f"{what}_tier")
+        return tier
+
+    @model_validator(mode="after")
+    def _hot_ones_differ(self) -> Self:
+        twice = sorted({e for e in self.hot_experts if self.hot_experts.count(e) > 1})
+        if twice:
+            raise ValueError(f"hot_experts names {twice[0]} twice: keep one")
+        if self.hot_experts_tier is not None and not self.hot_experts:
+            raise ValueError(
+                f"hot_experts_tier is {self.hot_experts_tier!r} and hot_experts empty: name the "
+                "ids, or leave it out"
+            )
+        return self

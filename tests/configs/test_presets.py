@@ -89,6 +89,8 @@ def test_a_scenario_survives_the_round_trip(name: str, tmp_path) -> None:
 def test_an_unknown_preset_lists_the_nearest() -> None:
     with pytest.raises(ScenarioError, match="did you mean 'h100-sxm'"):
         load_device("h100-smx")
+    with pytest.raises(ScenarioError, match="did you mean 'h100-sxm' or 'h800'"):
+        load_device("h100")
     with pytest.raises(ScenarioError, match="nvlink4"):
         load_link("nvlink")
     with pytest.raises(ScenarioError, match="did you mean 'demo'"):

@@ -13,6 +13,7 @@ import typer
 import yaml
 
 from cluster.cli.main import app
+from configs.presets import KINDS, preset_names
 from configs.schema import DeviceSpec, LinkSpec, load_scenario
 from configs.units import DURATION, TEXT
 from tests.docs.pages import (
@@ -97,6 +98,12 @@ def test_every_key_of_the_schema_is_documented_and_no_other() -> None:
     assert [key for key in known if key not in documented] == []
     # `base` is the loader's: it is gone before the schema sees the file.
     assert [key for key in documented if key not in known and key != "base"] == []
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_preset_is_named(kind: str) -> None:
+    page = text("docs/scenarios.md")
+    assert [name for name in preset_names(kind) if f"`{name}`" not in page] == []
 
 
 def shown_default(said: str, default: object) -> bool:

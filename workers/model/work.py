@@ -23,17 +23,22 @@ HELD_ONE_BY_ONE_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class WorkModel:
-    """Counts for one model held in one memory tier.
+    """Counts for one model, and what lies where.
 
-    tier, kv_tier   memory tier of the weights and of the KV cache
+    tier       memory tier of the weights: a chip's layers, a shard's experts
+    kv_tier, head_tier   of the KV cache; of the vocabulary projection (None: with the weights)
+    hot_tier   of the experts `hot`
     """
 
     config: ModelConfig
     precision: Precision = EXACT
     tier: str = "hbm"
     kv_tier: str = "hbm"
+    head_tier: str | None = None
+    hot_tier: str = "hbm"
+    hot: frozenset[int] = frozenset()
     _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    _made: dict[tuple[int, int], Work] = field(default_factory=dict, compare=False, repr=False)
+    _made: dict[tuple[int, int, int], Work] = field(default_factory=dict, compare=False, repr=False)
 
     def attend(self, layer: int, layout: StepLayout) -> Work:
         """All that a chip does in one layer for a step's tokens: projections, attention, and the
@@ -76,27 +81,35 @@ class WorkModel:
         return Work.of(
             "logits",
             flops={self.precision.arithmetic: 2 * num_rows * config.hidden * config.vocab},
-            reads={self.tier: self.precision.head_bytes(config)},
+            reads={self.head_tier or self.tier: self.precision.head_bytes(config)},
         )
 
     def experts(self, experts_TK: NDArray[np.int32], held: tuple[int, ...]) -> Work:
         """One layer's share of a shard that holds the experts `held`; other ids ask for nothing."""
         counts = self.expert_tokens(experts_TK, held)
-        return self._experts(sum(counts), len(counts) - counts.count(0))
+        num_active, num_hot = len(counts) - counts.count(0), 0
+        if self.hot:
+            num_hot = sum(
+                count > 0 and expert in self.hot for expert, count in zip(held, counts, strict=True)
+            )
+        return self._experts(sum(counts), num_active - num_hot, num_hot)
 
-    def _experts(self, num_tokens: int, num_active: int) -> Work:
+    def _experts(self, num_tokens: int, num_cold: int, num_hot: int) -> Work:
         """Few of these differ: most often a token or two meet an expert or two."""
-        work: Work | None = self._made.get((num_tokens, num_active))
+        work: Work | None = self._made.get((num_tokens, num_cold, num_hot))
         if work is None:
-            config = self.config
+            config, expert_bytes = self.config, self.precision.expert_bytes(self.config)
             flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
+            reads = {self.tier: num_cold * expert_bytes}
+            if num_hot:
+                _add(reads, self.hot_tier, num_hot * expert_bytes)
             work = Work.of(
                 "experts",
                 flops={self.precision.arithmetic: num_tokens * flops},
-                reads={self.tier: num_active * self.precision.expert_bytes(config)},
+                reads=reads,
             )
             if num_tokens <= COUNTED_ONE_BY_ONE_MAX:
-                self._made[num_tokens, num_active] = work
+                self._made[num_tokens, num_cold, num_hot] = work
         return work
 
     def expert_tokens(

@@ -9,7 +9,7 @@ from cluster.cli.show import ranges, render
 from cluster.cli.show_memory import Part, bar
 from configs.plan import make_plan
 from configs.presets import preset_names
-from configs.schema import load_scenario
+from configs.schema import load_device, load_scenario
 from tests.configs.test_plan import TINY
 
 
@@ -33,6 +33,17 @@ def test_everything_is_in_the_picture(name: str) -> None:
         assert f"[{node.device.evidence}]" in text
         assert all(tier in text for tier in node.device.tiers)
     assert max(map(len, text.splitlines())) <= 110
+
+
+@pytest.mark.parametrize("name", preset_names("device"))
+def test_every_shipped_device_can_be_drawn(name: str) -> None:
+    """As a chip with experts and as a memory server, in which model, KV and passages fit."""
+    as_chip = drawn("single", {"cluster.nodes.chip.device": name})
+    as_server = drawn("demo", {"cluster.nodes.hbf.device": name})
+    for text in (as_chip, as_server):
+        assert f"{name} [{load_device(name).evidence}]" in " ".join(text.split())
+        assert all(tier in text for tier in load_device(name).tiers)
+        assert max(map(len, text.splitlines())) <= 110
 
 
 def test_figures_carry_their_units_and_guesses_a_mark() -> None:

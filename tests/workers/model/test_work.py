@@ -120,3 +120,18 @@ def test_many_ids_are_counted_for_few_experts_and_for_many(
     experts_TK = np.array([[0, 1]] * 40 + [[1, -1]] * 10, dtype=np.int32)
     counted = WorkModel(deepseek).expert_tokens(experts_TK, held)
     assert counted == tuple({0: 40, 1: 50}.get(expert, 0) for expert in held)
+
+
+def test_hot_experts_are_read_where_they_lie(config: ModelConfig) -> None:
+    experts_TK = np.array([[0, 1], [0, 2]], dtype=np.int32)  # 0, 1 and 2 are active, 3 is not
+    model = WorkModel(config, tier="hbf", hot_tier="hbm", hot=frozenset({0, 3}))
+    one = 3 * config.hidden * config.moe_intermediate * 4
+    amounts = model.experts(experts_TK, (0, 1, 2, 3)).amounts()
+    assert (amounts["hbf.read"], amounts["hbm.read"]) == (2 * one, one)
+    together = WorkModel(config, hot_tier="hbm", hot=frozenset({0, 3}))
+    assert together.experts(experts_TK, (0, 1, 2, 3)).amounts()["hbm.read"] == 3 * one
+
+
+def test_the_vocabulary_projection_is_read_where_it_lies(config: ModelConfig) -> None:
+    amounts = WorkModel(config, tier="hbf", head_tier="hbm").logits(1).amounts()
+    assert amounts["hbm.read"] == config.hidden * config.vocab * 4 and "hbf.read" not in amounts
