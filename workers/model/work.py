@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
-from workers.hardware.work import Work
+from workers.hardware.work import Demand, Work
 from workers.model.base import StepLayout
 
 # So few ids are counted faster in a list than by numpy's calls.
@@ -26,12 +26,14 @@ class WorkModel:
     """Counts for one model held in one memory tier.
 
     tier, kv_tier   memory tier of the weights and of the KV cache
+    expert_reads    separate reads of one expert's weights as they lie there; 0: they are one piece
     """
 
     config: ModelConfig
     precision: Precision = EXACT
     tier: str = "hbm"
     kv_tier: str = "hbm"
+    expert_reads: int = 0
     _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     _made: dict[tuple[int, int], Work] = field(default_factory=dict, compare=False, repr=False)
 
@@ -90,11 +92,15 @@ class WorkModel:
         if work is None:
             config = self.config
             flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
+            read_bytes = num_active * self.precision.expert_bytes(config)
             work = Work.of(
                 "experts",
                 flops={self.precision.arithmetic: num_tokens * flops},
-                reads={self.tier: num_active * self.precision.expert_bytes(config)},
+                reads={self.tier: read_bytes},
             )
+            if self.expert_reads and num_active:
+                apart = Demand(f"{self.tier}.read", read_bytes, num_active * self.expert_reads)
+                work = work._replace(demands=(*work.demands[:-1], apart))
             if num_tokens <= COUNTED_ONE_BY_ONE_MAX:
                 self._made[num_tokens, num_active] = work
         return work
