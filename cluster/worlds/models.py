@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
 from configs.fitting import rough
+from configs.layouts import expert_reads
 from configs.plan import ChipPlan, NodePlan, ShardPlan
 
 if TYPE_CHECKING:
@@ -78,4 +79,7 @@ class NodeModels:
 
         precision = self._blueprint.scenario.model.precision
         kv_tier = worker.kv_tier if isinstance(worker, ChipPlan) else worker.tier
-        return WorkModel(self._blueprint.model, precision, worker.tier, kv_tier)
+        model = self._blueprint.model
+        device = self._blueprint.plan.node(worker.node).device
+        reads = expert_reads(model, precision, device.tiers[worker.tier])
+        return WorkModel(model, precision, worker.tier, kv_tier, reads)
