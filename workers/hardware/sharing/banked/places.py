@@ -22,16 +22,20 @@ class Places:
             heapq.heappop(self._runs)
         return max(at_ps, first_ps)
 
-    def take_many(self, at_ps: int, num: int) -> int:
-        """So many of those that are free first; returns from when on the first of them is had."""
-        begin_ps = max(at_ps, self._runs[0][0])
-        while num:
+    def take_many(self, at_ps: int, num: int) -> tuple[int, int]:
+        """So many of those that are free first; returns from when on the first of them is had, and
+        all of them on average.
+        """
+        begin_ps, left, total_ps = max(at_ps, self._runs[0][0]), num, 0
+        while left:
             first_ps, step_ps, here = heapq.heappop(self._runs)
-            if here > num:
-                rest = (first_ps + num * step_ps, step_ps, here - num)
+            if here > left:
+                rest = (first_ps + left * step_ps, step_ps, here - left)
                 heapq.heappush(self._runs, rest)
-            num -= min(here, num)
-        return begin_ps
+                here = left
+            total_ps += here * max(at_ps, first_ps + (here - 1) * step_ps // 2)
+            left -= here
+        return begin_ps, total_ps // num
 
     def give(self, at_ps: int, step_ps: int = 0, num: int = 1) -> None:
         """A place is free from then on; or `num` of them, each a step after the one before."""

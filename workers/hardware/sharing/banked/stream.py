@@ -71,9 +71,11 @@ def stream(
     array = queue.array
     geometry, planes, turn_ps = array.geometry, array.planes, queue.page_ps
     window = min(num, window, queue.depth)
-    begin_ps = queue.places.take_many(now_ps, window)
+    begin_ps, mean_ps = queue.places.take_many(now_ps, window)
     sense_ps = planes.mean_sense_ps()
     how = pace(geometry, num, window, sense_ps, turn_ps)
+    if num > how.pages == window:  # rounds of places, which are had as others give them up
+        begin_ps = mean_ps
     saved_ps = turn_ps - array.moved_ps(tail_bytes)
     ends = [
         _through_channel(queue, channel, start, num, begin_ps + sense_ps, how, saved_ps)
@@ -83,12 +85,8 @@ def stream(
     pages = counts_of(geometry, start, num)
     sensed_ps, retried = planes.sense_many(begin_ps, pages, num)
     end_ps = max(*ends, int(sensed_ps[pages > 0].max()) + array.moved_ps(tail_bytes))
-    _keep_planes(queue, start, num, begin_ps + sense_ps, end_ps, how)
-    share, more = divmod(window, geometry.channels)
-    for channel, there_ps in enumerate(ends):
-        held = share + ((channel - start) % geometry.channels < more)
-        if held:
-            queue.places.give(there_ps - (held - 1) * turn_ps, turn_ps, held)
+    _keep_planes(queue, start, num, begin_ps, max(ends), window)
+    _give_places(queue, start, num, window, begin_ps + sense_ps, how, ends)
     held_up_ps = before_ps[pages > 0] - begin_ps
     held_up_ps = held_up_ps[held_up_ps > how.steady_ps]
     _note(queue, num, window, how, retried, held_up_ps)
@@ -118,17 +116,45 @@ def _through_channel(
     return end_ps
 
 
-def _keep_planes(
-    queue: ReadQueue, start: int, num: int, ready_ps: int, end_ps: int, how: Pace
+def _give_places(
+    queue: ReadQueue,
+    start: int,
+    num: int,
+    window: int,
+    ready_ps: int,
+    how: Pace,
+    ends: list[int],
 ) -> None:
-    """No plane senses its last page sooner than the stream comes to it."""
+    """Those of the last round are free when its pages are there, those that it had no pages for
+    when the round's before were.
+    """
+    channels, turn_ps = queue.array.geometry.channels, queue.page_ps
+    rounds = -(-num // how.pages)
+    final = num - (rounds - 1) * how.pages if how.pages == window else window
+    for channel, end_ps in enumerate(ends):
+        offset = (channel - start) % channels
+        pages = max(0, -(-(num - offset) // channels) - -(-(num - final - offset) // channels))
+        if pages:
+            queue.places.give(end_ps - (pages - 1) * turn_ps, turn_ps, pages)
+        earlier = -(-(num - final - offset) // channels) - -(-(num - window - offset) // channels)
+        if earlier > 0:
+            before_ps = ready_ps + (rounds - 2) * how.period_ps + (pages + 1) * turn_ps
+            queue.places.give(before_ps, turn_ps, earlier)
+
+
+def _keep_planes(
+    queue: ReadQueue, start: int, num: int, begin_ps: int, end_ps: int, window: int
+) -> None:
+    """No plane senses its last page sooner than that has a place: at once, or when the one `window`
+    before it is there.
+    """
     geometry, planes = queue.array.geometry, queue.array.planes
-    # Pages after the last one of each plane.
-    after = (start + num - 1 - np.arange(geometry.planes)) % geometry.planes
-    ahead_ps = max(0, how.steady_ps - planes.sense_ps)
-    there_ps = end_ps - after * ((end_ps - ready_ps) / num)
-    last_ps = np.maximum(planes.free_ps, (there_ps - ahead_ps).astype(np.int64))
-    planes.free_ps = np.where(after < num, last_ps, planes.free_ps)
+    last = num - 1 - (start + num - 1 - np.arange(geometry.planes)) % geometry.planes
+    first_ps = begin_ps + planes.sense_ps
+    gone_ps = first_ps + (last - window + 1) * ((end_ps - first_ps) / num)
+    placed_ps = np.where(last < window, begin_ps, gone_ps.astype(np.int64))
+    sensed_ps = np.maximum(planes.free_ps, placed_ps + planes.sense_ps)
+    planes.free_ps = np.where(last >= 0, sensed_ps, planes.free_ps)
 
 
 def _note(

@@ -70,7 +70,7 @@ class Writes:
         """
         array, geometry, planes = self._array, self._array.geometry, self._array.planes
         window = min(num, window)
-        begin_ps = self._places.take_many(now_ps, window)
+        begin_ps, _ = self._places.take_many(now_ps, window)
         self._have_turns(begin_ps, num)
         pages = counts_of(geometry, start, num)
         after = (start + num - 1 - np.arange(geometry.planes)) % geometry.planes
