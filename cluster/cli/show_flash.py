@@ -11,7 +11,7 @@ from configs.flash import (
     sram_mm2,
 )
 from configs.schema import TierSpec
-from configs.units import BANDWIDTH, CARBON, PRICE
+from configs.units import CARBON, PRICE
 
 
 def flash_lines(tier: TierSpec) -> list[Text]:
@@ -38,7 +38,7 @@ def _hidden(tier: TierSpec) -> Text:
     text = Text(style="dim")
     text.append(f"full rate: {needed:,} of {most:,} reads in flight")
     if needed > most:
-        reached = int(effective_read_bytes_per_s(tier, tier.page_bytes, most))
-        text.append(f", reaches {BANDWIDTH.format(reached)}", style="red")
+        reached = effective_read_bytes_per_s(tier, tier.page_bytes, most)
+        text.append(f", reaches {reached / 1e9:,.1f} GB/s", style="red")
     text.append(f", {rough(buffer)} of SRAM, {sram_mm2(buffer):.1f} mm² at 3 nm")
     return text

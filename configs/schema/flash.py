@@ -95,6 +95,6 @@ def problems_of_banks(
             f"read is {BANDWIDTH.format(read_bytes_per_s)}, and no queue depth reaches it: at "
             f"{DURATION.format(sense_ns)} a page it needs {needed:,} pages of {page} in flight, "
             f"each in a plane of its own, and there are {num_planes:,} planes (channels x banks x "
-            f"planes), which reach {BANDWIDTH.format(reached)}"
+            f"planes), which reach {reached / 1e9:,.1f} GB/s"
         )
     return ""

@@ -120,3 +120,14 @@ def test_many_ids_are_counted_for_few_experts_and_for_many(
     experts_TK = np.array([[0, 1]] * 40 + [[1, -1]] * 10, dtype=np.int32)
     counted = WorkModel(deepseek).expert_tokens(experts_TK, held)
     assert counted == tuple({0: 40, 1: 50}.get(expert, 0) for expert in held)
+
+
+def test_experts_that_lie_apart_are_read_in_pieces(config: ModelConfig) -> None:
+    """Two active experts of five reads each; the bytes are the same."""
+    experts_TK = np.array([[0, 1]], np.int32)
+    whole = WorkModel(config).experts(experts_TK, (0, 1, 2))
+    apart = WorkModel(config, expert_reads=5).experts(experts_TK, (0, 1, 2))
+    assert apart.amounts() == whole.amounts()
+    assert [demand.accesses for demand in apart.demands] == [1, 10]
+    idle = WorkModel(config, expert_reads=5).experts(np.array([[7]], np.int32), (0, 1, 2))
+    assert [demand.accesses for demand in idle.demands] == [1, 1]

@@ -24,7 +24,8 @@ class Places:
 
     def take_many(self, at_ps: int, num: int) -> tuple[int, int]:
         """So many of those that are free first; returns from when on the first of them is had, and
-        all of them on average.
+        all of them on average. A run is had as a whole, whatever of others lies within it: a stream
+        takes most places there are.
         """
         begin_ps, left, total_ps = max(at_ps, self._runs[0][0]), num, 0
         while left:
