@@ -152,6 +152,7 @@ class TierSpec(Section):
                 "channels": self.channels > 1,
                 "planes": self.planes > 1,
                 "page_cache": self.page_cache > 0,
+                "prefetch": self.prefetch is not None,
                 "read_granularity": self.read_granularity_bytes is not None,
                 "read_retry": self.read_retry is not None,
                 "read_disturb": self.read_disturb is not None,

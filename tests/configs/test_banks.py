@@ -63,6 +63,7 @@ def test_what_cannot_be_is_refused(key: str, value: object, message: str) -> Non
         ("channels", 2),
         ("planes", 2),
         ("page_cache", 2),
+        ("prefetch", 2),
         ("read_granularity_bytes", 1),
         ("read_retry", {"probability": 0.1, "latency_ns": 1}),
         ("read_disturb", {"reads": 1, "refresh_ns": 1}),

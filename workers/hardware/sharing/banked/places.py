@@ -42,6 +42,10 @@ class Places:
         """A place is free from then on; or `num` of them, each a step after the one before."""
         heapq.heappush(self._runs, (at_ps, step_ps, num))
 
+    def shift(self, by_ps: int) -> None:
+        """Each is free that much later."""
+        self._runs = [(first_ps + by_ps, step_ps, num) for first_ps, step_ps, num in self._runs]
+
     def next_ps(self, at_ps: int) -> int:
         """When a place would be had that is asked for then."""
         return max(at_ps, self._runs[0][0])

@@ -63,18 +63,20 @@ class Reads:
         for bucket, count in list(self.latencies.counts.items()):
             more = (count - before.get(bucket, 0)) * left // num
             self.latencies.counts[bucket] = count + more
-        return self._go_on(end_ps, (end_ps - half_ps) * left // num, left * pages)
+        moved_ps = (pages - 1) * self._queue.page_ps + self._array.moved_ps(tail_bytes)
+        is_alone = places is self._queue.places
+        return self._go_on(end_ps, (end_ps - half_ps) * left // num, left * moved_ps, is_alone)
 
-    def _go_on(self, from_ps: int, for_ps: int, num_pages: int) -> int:
-        """All that is here is at work for others' sake until then."""
-        end_ps = from_ps + for_ps
+    def _go_on(self, from_ps: int, for_ps: int, moved_ps: int, is_alone: bool) -> int:
+        """The rest takes so long, and so long of buses; it leaves places and planes as it found
+        them, that much later. Who has few in flight leaves them to others all the while.
+        """
         for calendar in self._array.reading:
-            calendar.take(from_ps, self._queue.page_ps * num_pages // len(self._array.reading))
-        busy_ps = self._array.planes.sense_ps * num_pages // self._array.geometry.planes
-        self._array.planes.free_ps += min(busy_ps, for_ps)
-        self._queue.places.take_many(from_ps, self._queue.depth)
-        self._queue.places.give(end_ps, 0, self._queue.depth)
-        return end_ps
+            calendar.take(from_ps, moved_ps // len(self._array.reading))
+        if is_alone:
+            self._array.planes.free_ps += for_ps
+            self._queue.places.shift(for_ps)
+        return from_ps + for_ps
 
     def _one_by_one(
         self, now_ps: int, starts: list[int], pages: int, tail_bytes: int, own: Places
