@@ -7,7 +7,6 @@ asking, this goes from event to event.
 """
 
 import heapq
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,43 +25,39 @@ class Network:
 def throughput_per_ns(network: Network, in_flight: int, num: int, seed: int) -> float:
     """Requests a nanosecond, over the last three quarters of `num`."""
     drawn = np.random.default_rng(seed).integers(0, network.planes, num + in_flight).tolist()
-    waiting: list[deque[int]] = [deque() for _ in range(network.planes)]
-    ready: list[deque[int]] = [deque() for _ in range(network.channels)]
-    sensing, moving = [False] * network.planes, [False] * network.channels
-    events: list[tuple[float, int, bool, int]] = []
-    issued = done = 0
-    since_ns = now_ns = 0.0
+    waiting, sensing = [0] * network.planes, [False] * network.planes
+    ready, moving = [0] * network.channels, [False] * network.channels
+    events: list[tuple[float, bool, int]] = []
+    done, since_ns, now_ns = 0, 0.0, 0.0
 
     def ask() -> None:
-        nonlocal issued
-        plane = drawn[issued]
-        issued += 1
-        waiting[plane].append(issued)
+        plane = drawn.pop()
+        waiting[plane] += 1
         sense(plane)
 
     def sense(plane: int) -> None:
         if waiting[plane] and not sensing[plane]:
             sensing[plane] = True
-            heapq.heappush(events, (now_ns + network.sense_ns, len(events), True, plane))
+            heapq.heappush(events, (now_ns + network.sense_ns, True, plane))
 
     def move(channel: int) -> None:
         if ready[channel] and not moving[channel]:
             moving[channel] = True
-            heapq.heappush(events, (now_ns + network.turn_ns, len(events), False, channel))
+            heapq.heappush(events, (now_ns + network.turn_ns, False, channel))
 
     for _ in range(in_flight):
         ask()
     while done < num:
-        now_ns, _, is_plane, where = heapq.heappop(events)
+        now_ns, is_plane, where = heapq.heappop(events)
         if is_plane:
             sensing[where] = False
-            channel = where % network.channels
-            ready[channel].append(waiting[where].popleft())
+            waiting[where] -= 1
+            ready[where % network.channels] += 1
             sense(where)
-            move(channel)
+            move(where % network.channels)
             continue
         moving[where] = False
-        ready[where].popleft()
+        ready[where] -= 1
         done += 1
         if done == num // 4:
             since_ns = now_ns
