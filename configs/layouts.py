@@ -101,7 +101,7 @@ def expert_reads(config: ModelConfig, precision: Precision, tier: TierSpec) -> i
         return 0
     weights = 3 * config.hidden * config.moe_intermediate
     bits = precision.expert_bytes(config) * 8 // weights
-    kept = tier.page_cache * tier.channels * (tier.banks or 1)
+    kept = tier.page_cache * tier.channels * (tier.banks or 1) // tier.layout.tiles_at_once
 
     def pages(rows: int, columns: int) -> int:
         assert tier.layout is not None

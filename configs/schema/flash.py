@@ -55,11 +55,14 @@ class Layout(Section):
 
     order        tile-major reads each page once; the others what their tiles touch
     tile_rows, tile_columns   of the summed dimension (BLOCK_SIZE_K) and of outputs (BLOCK_SIZE_N)
+    tiles_at_once   under way in the kernel, which share the page caches. 128 is assumed: about as
+                    many as a large chip has cores
     """
 
     order: LayoutOrder
     tile_rows: int = Field(ge=1)
     tile_columns: int = Field(ge=1)
+    tiles_at_once: int = Field(default=128, ge=1)
 
 
 def problems_of_banks(

@@ -78,3 +78,17 @@ def test_an_expert_is_read_in_as_many_pieces() -> None:
         tier = make_tier(page_bytes=4_096, layout={"order": order, **tiles})
         assert expert_reads(QWEN3_30B, bf16, tier) == pages
     assert expert_reads(QWEN3_30B, bf16, make_tier(page_bytes=4_096)) == 0
+
+
+def test_tiles_that_are_under_way_at_once_share_the_page_caches() -> None:
+    """512 pages hold the 256 of gate's column for one tile under way, and for two. For three it is
+    170 each: gate and up are read 16 times, down once, whose 256 columns of 1,536 B are in 96.
+    """
+    found = []
+    for at_once in (1, 2, 3):
+        layout = {
+            "order": "column", "tile_rows": 128, "tile_columns": 256, "tiles_at_once": at_once,
+        }  # fmt: skip
+        tier = make_tier(page_bytes=4_096, banks=256, page_cache=2, layout=layout)
+        found.append(expert_reads(QWEN3_30B, Precision("bf16", "bf16"), tier))
+    assert found == [3 * 768, 3 * 768, 2 * 16 * 768 + 768]

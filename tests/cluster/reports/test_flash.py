@@ -4,6 +4,7 @@ from cluster.reports.flash import flash_lines, page_figures
 from cluster.runs.run import run_traced
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
+from configs.layouts import expert_reads
 from configs.schema import load_scenario
 
 
@@ -32,3 +33,28 @@ def test_a_run_on_flash_with_banks_tells_how_long_its_pages_took() -> None:
     again, _ = run_traced(blueprint, workload)
     assert again.page_latencies == run.page_latencies
     assert again.trace_hash == run.trace_hash
+
+
+def test_experts_are_read_in_as_many_pieces_as_their_layout_has() -> None:
+    """Row-major fp32 in tiles of 16 x 16; 512 pages of cache for 128 tiles at once, so 4 for each.
+    Gate and up, 128 x 64, have 256 B a row: each of their 32 tiles is in one page of 8, in turn, so
+    none is at hand when it is asked for again. Down, 64 x 128, has 512 B a row: 32 tiles, 2 pages.
+    """
+    layout = {"order": "row", "tile_rows": 16, "tile_columns": 16}
+    changes = {
+        "cluster.nodes.experts.device": "ocp-hbf-grade2",
+        "cluster.nodes.experts.device.tiers.hbf.layout": layout,
+        "workload.arrivals": {"closed": {"concurrency": 2, "num_requests": 2}},
+    }
+    blueprint = Blueprint.draw(load_scenario("demo", changes))
+    tier = blueprint.plan.node("experts-0").device.tiers["hbf"]
+    pieces = expert_reads(blueprint.model, blueprint.scenario.model.precision, tier)
+    run, _ = run_traced(blueprint, build_workload(blueprint.scenario, blueprint.model.vocab))
+    pages = {
+        name: figures["pages"]
+        for name, figures in page_figures(run.page_latencies).items()
+        if name.startswith("experts")
+    }
+    assert len(pages) == 4
+    assert pieces == 32 + 32 + 64
+    assert all(num > 0 and num % pieces == 0 for num in pages.values())

@@ -7,7 +7,10 @@ it up, and the two others keep pace:
     places   rounds of `window` pages, each a sensing and a turn long   (Little's law)
     planes   rounds of one page in each plane, each a sensing long
 
-What it finds taken (a plane that programs, a bus that others have) holds it up besides.
+What it finds taken (a plane that programs, a bus that others have) holds it up besides. From idle
+it ends when page after page would. One upon the other, what is left of the one before is told to
+the next by a few numbers: of 1,800 ends in random mixes of streams, scattered reads and writes 4 %
+were more than 5 % from those of page by page, the farthest 26 %.
 """
 
 from itertools import pairwise
