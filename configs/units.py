@@ -112,6 +112,14 @@ PRICE = Quantity(
     example="30000 USD",
     whole=False,
 )
+CARBON = Quantity(
+    name="carbon footprint",
+    base="kgCO2e",
+    units={"gCO2e": Fraction(1, 1000), "kgCO2e": Fraction(1), "tCO2e": Fraction(1000)},
+    shown=("tCO2e", "kgCO2e"),
+    example="100 kgCO2e",
+    whole=False,
+)
 
 
 def _reads(quantity: Quantity) -> BeforeValidator:
@@ -145,4 +153,5 @@ Watts = Annotated[float, _reads(POWER), _writes(POWER)]
 PicojoulePerBit = Annotated[float, _reads(BIT_ENERGY), _writes(BIT_ENERGY)]
 Picojoule = Annotated[float, _reads(OPERATION_ENERGY), _writes(OPERATION_ENERGY)]
 UsDollar = Annotated[float, _reads(PRICE), _writes(PRICE)]
+KilogramCo2e = Annotated[float, _reads(CARBON), _writes(CARBON)]
 Ratio = Annotated[float, BeforeValidator(_ratio)]

@@ -66,7 +66,7 @@ class Node:
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks = 0
         self.queues: dict[str, Longest] = {}
-        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside)
+        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
         self.endpoint = Endpoint(
             name,
             epoch,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 from cluster.cli.console import console, warn
+from cluster.reports.flash import flash_lines, page_figures
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
 from cluster.runs.run import Run, run_in, run_in_virtual, run_live
@@ -76,6 +77,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(_energy(run, summary.num_tokens))
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
+    for line in flash_lines(run.page_latencies):
+        console.print(line)
     if run.lateness:
         fraction = overrun_fraction(run.lateness, _tpots(run))
         console.print(f"overruns {fraction:.2%} of {len(run.lateness):,} runs and deliveries")
@@ -139,6 +142,7 @@ def _figures(
         "held": run.held,
         "joules": run.joules,
         "queues": run.queues,
+        "pages_us": page_figures(run.page_latencies),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),
     }

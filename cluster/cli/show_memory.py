@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.cli.show_figures import guess, mark
+from cluster.cli.show_flash import flash_lines
 from cluster.retrieval.embedder import HASHING_DIM
 from cluster.retrieval.passages import split_document
 from configs.fitting import rough
@@ -57,6 +58,8 @@ def tiers_table(node: NodePlan, collection_bytes: Mapping[str, int]) -> Table:
             _contents(tuple(parts), tier.capacity_bytes),
         )
         table.add_row("", _speed(tier), "", _latency(tier))
+        for line in flash_lines(tier):
+            table.add_row("", "", "", line)
     return table
 
 

@@ -10,11 +10,13 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.choice import live_world
 from cluster.worlds.live import LiveWorld
 from cluster.worlds.virtual import VirtualWorld, run_virtual
+from workers.hardware.latencies import more
 from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Joules = dict[str, dict[str, float]]
 Queues = dict[str, dict[str, int]]
+PageLatencies = dict[str, dict[str, dict[int, int]]]
 # How long a live cluster may take to let go of everything, once the last answer is there.
 LET_GO_S = 30
 
@@ -30,6 +32,8 @@ class Run:
                 where nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
     preemptions   sequences that lost their KV blocks to older ones, and were computed again
+    page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
+                     took, as a histogram (`workers.hardware.latencies`)
     """
 
     answers: list[Answer]
@@ -39,6 +43,7 @@ class Run:
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
     preemptions: int = 0
+    page_latencies: PageLatencies = field(default_factory=dict)
 
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
@@ -61,13 +66,17 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     nodes = list(world.seats)
     before = await world.ask_each(nodes, "joules")
     preempted = await world.ask_each(nodes, "preemptions")
+    pages = await world.ask_each(nodes, "page_latencies")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     joules = _spent(before, await world.ask_each(nodes, "joules"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
+    pages = _pages(pages, await world.ask_each(nodes, "page_latencies"))
     held = await held_when_idle(world)
     trace_hash = world.trace.digest()
-    return Run(answers, held, joules, queues, trace_hash, preemptions=preemptions)
+    return Run(
+        answers, held, joules, queues, trace_hash, preemptions=preemptions, page_latencies=pages
+    )
 
 
 async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
@@ -84,6 +93,13 @@ async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
 def _more(before: dict[str, int], after: dict[str, int]) -> int:
     """Of something that nodes count; one that came back meanwhile began at 0."""
     return sum(count - min(before.get(node, 0), count) for node, count in after.items())
+
+
+def _pages(before: PageLatencies, after: PageLatencies) -> PageLatencies:
+    return {
+        node: {way: more(before.get(node, {}).get(way, {}), told) for way, told in ways.items()}
+        for node, ways in after.items()
+    }
 
 
 def _spent(before: Joules, after: Joules) -> Joules:
@@ -107,12 +123,16 @@ def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
     before, preempted = world.ask_all("joules"), world.ask_all("preemptions")
+    pages = world.ask_all("page_latencies")
     answers = world.run(workload, on_answer)
     joules = _spent(before, world.ask_all("joules"))
     preemptions = _more(preempted, world.ask_all("preemptions"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
-    return Run(answers, held, joules, queues, lateness=lateness, preemptions=preemptions)
+    pages = _pages(pages, world.ask_all("page_latencies"))
+    return Run(
+        answers, held, joules, queues, "", lateness, preemptions=preemptions, page_latencies=pages
+    )
 
 
 def _held_when_idle(world: LiveWorld) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
 from configs.fitting import rough
+from configs.layouts import expert_reads
 from configs.plan import ChipPlan, NodePlan, ShardPlan
 
 if TYPE_CHECKING:
@@ -77,7 +78,14 @@ class NodeModels:
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision
-        work = WorkModel(self._blueprint.model, precision, worker.tier)
+        model, device = self._blueprint.model, self._blueprint.plan.node(worker.node).device
+        work = WorkModel(model, precision, worker.tier)
         if isinstance(worker, ChipPlan):
             return replace(work, kv_tier=worker.kv_tier, head_tier=worker.embeddings_tier)
-        return replace(work, hot_tier=worker.hot_tier, hot=frozenset(worker.hot_ids))
+        return replace(
+            work,
+            expert_reads=expert_reads(model, precision, device.tiers[worker.tier]),
+            hot_tier=worker.hot_tier,
+            hot_reads=expert_reads(model, precision, device.tiers[worker.hot_tier]),
+            hot=frozenset(worker.hot_ids),
+        )

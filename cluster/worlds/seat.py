@@ -38,7 +38,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "joules", "preemptions", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "wall", "watch", "longest_callbacks", "stop",
+        "page_latencies", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -90,9 +90,7 @@ class Seat:
     # -- standing up -------------------------------------------------------------------------------
 
     async def listen(self) -> Member:
-        """Begin to receive; what comes before the node has met its sender is dropped, and what
-        comes before its workers stand waits for them.
-        """
+        """Begin to receive; strangers are not heard, what comes before its workers stand waits."""
         endpoint = self.node.endpoint
         endpoint.incoming.hold()
         address = await self.mail.start(endpoint.receive, endpoint.peer_died)
@@ -203,6 +201,10 @@ class Seat:
         node = self.node
         return {"machine": node.hardware.joules, "link": node.endpoint.egress.joules}
 
+    async def page_latencies(self) -> dict[str, dict[int, int]]:
+        """Of each tier with banks; see `Hardware.latencies`."""
+        return self.node.hardware.latencies()
+
     async def queues(self) -> dict[str, int]:
         """What waits on this node, by name -> how much of it ever waited at once."""
         return {name: queue.length for name, queue in self.node.queues.items()}
@@ -217,8 +219,7 @@ class Seat:
 
     async def serve_http(self, host: str, port: int, settings: "GatewaySettings") -> str:
         """Listen; returns the URL."""
-        # Here and not above: only one node of all needs a web framework, and it takes long to load.
-        from cluster.gateway.http.server import serve
+        from cluster.gateway.http.server import serve  # here: one node needs it, and it loads long
 
         self._server = serve(self._standing.gateway, host, port, settings, self._standing.faults)
         await self._server.start()

@@ -3,110 +3,16 @@ file a device.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from configs.nearest import nearest
 from configs.schema.section import Evidence, Name, Section
-from configs.units import (
-    BANDWIDTH,
-    Bytes,
-    BytesPerSecond,
-    DurationNs,
-    FlopsPerSecond,
-    Picojoule,
-    PicojoulePerBit,
-    Ratio,
-    UsDollar,
-    Watts,
-)
-
-# How those who want a resource at once share it: first come, first served; or all of them together,
-# each with an equal part.
-Sharing = Literal["fifo", "fair"]
-
-# Nobody's device sustains less than a thousandth of its peak.
-LEAST_EFFICIENCY = 0.001
-
-
-def _efficiency(value: float) -> float:
-    if not LEAST_EFFICIENCY <= value <= 1:  # also where it is no number
-        raise ValueError(
-            f"{value!r} is no efficiency: it is the share of a peak that is reached, "
-            f"from {LEAST_EFFICIENCY:.1%} to 100 %"
-        )
-    return value
-
-
-Efficiency = Annotated[Ratio, AfterValidator(_efficiency)]
-
-
-class TierSpec(Section):
-    """One memory tier of a machine.
-
-    capacity_bytes        usable, not raw
-    read/write_bytes_per_s   peak; `efficiency` of it is what long streams reach
-    read/write_latency_ns    from request to first byte
-    page_bytes            smallest unit moved: smaller accesses cost a whole page
-    queue_depth           most pages in flight at once, each way. They share one latency; with few,
-                          it bounds bandwidth to depth x page / (latency + a page's turn)
-    endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
-    read/write_pj_per_bit    energy of the access
-    sharing               of those who read at once, and of those who write
-    shared_bus            reads and writes take each other's time; else each has its own way
-    assumed               keys of this tier that no source backs
-    """
-
-    capacity_bytes: Bytes = Field(validation_alias="capacity", serialization_alias="capacity", gt=0)
-    read_bytes_per_s: BytesPerSecond = Field(validation_alias="read", serialization_alias="read")
-    write_bytes_per_s: BytesPerSecond = Field(validation_alias="write", serialization_alias="write")
-    efficiency: Efficiency = 1.0
-    read_latency_ns: DurationNs = Field(
-        validation_alias="read_latency", serialization_alias="read_latency"
-    )
-    write_latency_ns: DurationNs = Field(
-        validation_alias="write_latency", serialization_alias="write_latency"
-    )
-    page_bytes: Bytes = Field(validation_alias="page", serialization_alias="page", gt=0)
-    queue_depth: int = Field(ge=1)
-    endurance_cycles: int | None = Field(default=None, ge=1)
-    read_pj_per_bit: PicojoulePerBit = Field(
-        validation_alias="read_energy", serialization_alias="read_energy"
-    )
-    write_pj_per_bit: PicojoulePerBit = Field(
-        validation_alias="write_energy", serialization_alias="write_energy"
-    )
-    sharing: Sharing = "fifo"
-    shared_bus: bool = False
-    evidence: Evidence = "assumed"
-    source: str = ""
-    assumed: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _sustains_something(self) -> Self:
-        """Of a slow peak a small part may be too little, though neither is by itself."""
-        for key, peak, sustained in (
-            ("read", self.read_bytes_per_s, self.sustained_read_bytes_per_s),
-            ("write", self.write_bytes_per_s, self.sustained_write_bytes_per_s),
-        ):
-            if sustained < BANDWIDTH.least:
-                raise ValueError(
-                    f"{key} is {BANDWIDTH.format(peak)} and efficiency {self.efficiency}: long "
-                    f"streams reach {sustained} B/s, and it must be at least "
-                    f"{BANDWIDTH.format(BANDWIDTH.least)}"
-                )
-        return self
-
-    @property
-    def sustained_read_bytes_per_s(self) -> int:
-        """What long reads reach: peak times efficiency."""
-        return int(self.read_bytes_per_s * self.efficiency)
-
-    @property
-    def sustained_write_bytes_per_s(self) -> int:
-        """What long writes reach: peak times efficiency."""
-        return int(self.write_bytes_per_s * self.efficiency)
+from configs.schema.sharing import Efficiency
+from configs.schema.sharing import Sharing as Sharing  # of tiers, engines and links alike
+from configs.schema.tier import TierSpec as TierSpec
+from configs.units import DurationNs, FlopsPerSecond, Picojoule, UsDollar, Watts
 
 
 class EngineSpec(Section):

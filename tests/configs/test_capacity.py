@@ -54,6 +54,8 @@ CAPACITIES = {
     ("tpu7x", "hbm"): 192 * GIB,
     ("hbf-gen1", "hbf"): 16 * (256 * GIB // 8),
     ("hbf-gen1", "ddr"): 4 * 64 * GIB,
+    **{(f"ocp-hbf-grade{grade}", "hbf"): 512 * GIB for grade in (1, 2, 3)},
+    **{(f"ocp-hbf-grade{grade}", "ddr"): 4 * 64 * GIB for grade in (1, 2, 3)},
     ("pnm-cxl", "lpddr"): 512 * GIB,
     ("host-cpu", "ddr"): 16 * 64 * GIB,
 }

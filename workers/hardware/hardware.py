@@ -22,6 +22,7 @@ from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
 from workers.host.aside import IN_LINE_MAX, Aside
 from workers.host.clock.base import Clock, wake
+from workers.host.rng import Rng
 from workers.host.trace import Ran, Trace
 
 P = ParamSpec("P")
@@ -77,6 +78,7 @@ class Hardware:
 
     thread   where models are computed; None computes everything in line
     aside    where what users send is worked on
+    rng      of what flash draws: where reads lie that do not say, which pages are read twice
     """
 
     def __init__(
@@ -87,10 +89,11 @@ class Hardware:
         trace: Trace,
         thread: Executor | None,
         aside: Aside | None = None,
+        rng: Rng | None = None,
     ) -> None:
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
-        self.resources: Mapping[str, Resource] = resources_of(spec, clock)
+        self.resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
         self._engines = (MAIN_ENGINE, *spec.engines)
         self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
         self._launch_overhead_ns = spec.launch_overhead_ns
@@ -162,6 +165,16 @@ class Hardware:
         for name in self._copy:
             self.resources[name].take(start_ns, Demand(name, num_bytes), copying.ended)
         copying.then(ended)
+
+    def latencies(self) -> dict[str, dict[int, int]]:
+        """Of each tier with banks how long its pages took so far, each way: a histogram
+        (`workers.hardware.latencies`).
+        """
+        return {
+            name: dict(resource.latencies.counts)
+            for name, resource in self.resources.items()
+            if resource.latencies is not None
+        }
 
     def _is_small(self, work: Work) -> bool:
         """Whether the event loop may wait for its numbers, be its dtypes the device's or not."""

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from configs.schema.device import DeviceSpec, ResourceSpec, Sharing, TierSpec
 from workers.hardware.flows import FairPlaces, FairShare
 from workers.hardware.resource import Resource
+from workers.hardware.sharing.banked.array import Array
+from workers.hardware.sharing.banked.reads import Reads
+from workers.hardware.sharing.banked.writes import Writes
 from workers.hardware.sharing.base import Shared
 from workers.hardware.sharing.depth import BesideServers, Depth, InOrder, binds
 from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.sharing.in_order import Fifo, Servers
 from workers.host.clock.base import Clock
+from workers.host.rng import Rng
 
 MAIN_ENGINE = "compute"
 # What text and bookkeeping need: integer operations, no matrices.
@@ -24,8 +28,8 @@ SCALAR = "scalar"
 SOME_CORES = ResourceSpec(rate_per_s=32e9, servers=8)
 
 
-def resources_of(spec: DeviceSpec, clock: Clock) -> dict[str, Resource]:
-    """Every resource of a machine, idle."""
+def resources_of(spec: DeviceSpec, clock: Clock, rng: Rng, node: str) -> dict[str, Resource]:
+    """Every resource of a machine, idle. `rng` and `node`: of what a tier with banks draws."""
     resources = dict(
         _engine(
             MAIN_ENGINE, spec.compute, spec.compute_efficiency, spec.flop_pj,
@@ -37,7 +41,10 @@ def resources_of(spec: DeviceSpec, clock: Clock) -> dict[str, Resource]:
             name, engine.compute, engine.compute_efficiency, engine.flop_pj, engine.sharing, clock
         )
     for name, tier in spec.tiers.items():
-        resources |= _tier(name, tier, clock)
+        if tier.banks is None:
+            resources |= _tier(name, tier, clock)
+        else:
+            resources |= _banked(name, tier, Array(tier, rng, f"{node}.{name}"))
     for name, other in {SCALAR: SOME_CORES, **spec.resources}.items():
         resources[name] = _other(other, clock)
     return resources
@@ -65,10 +72,12 @@ def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
     writing = reading if spec.shared_bus else _shared(spec.sharing, clock)
     directions = {
         "read": (
-            reading, spec.sustained_read_bytes_per_s, spec.read_latency_ns, spec.read_pj_per_bit
+            reading, spec.sustained_read_bytes_per_s, spec.read_latency_ns,
+            spec.reads_in_flight_most, spec.read_pj_per_bit + spec.buffer_pj_per_bit,
         ),
         "write": (
-            writing, spec.sustained_write_bytes_per_s, spec.write_latency_ns, spec.write_pj_per_bit
+            writing, spec.sustained_write_bytes_per_s, spec.write_latency_ns,
+            spec.queue_depth, spec.write_pj_per_bit,
         ),
     }  # fmt: skip
     return {
@@ -77,12 +86,29 @@ def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
             bytes_per_s,
             page=spec.page_bytes,
             latency_ns=latency_ns,
-            depth=_depth(
-                shared, spec.queue_depth, grains(spec.page_bytes, bytes_per_s), latency_ns, clock
-            ),
+            depth=_depth(shared, depth, grains(spec.page_bytes, bytes_per_s), latency_ns, clock),
             unit_joules=pj_per_bit * 8e-12,
         )
-        for direction, (shared, bytes_per_s, latency_ns, pj_per_bit) in directions.items()
+        for direction, (shared, bytes_per_s, latency_ns, depth, pj_per_bit) in directions.items()
+    }
+
+
+def _banked(name: str, spec: TierSpec, array: Array) -> dict[str, Resource]:
+    read_pj_per_bit = spec.read_pj_per_bit + spec.buffer_pj_per_bit
+    reads, writes = Reads(array), Writes(array)
+    return {
+        f"{name}.read": Resource(
+            reads,
+            spec.sustained_read_bytes_per_s,
+            banked=reads,
+            unit_joules=read_pj_per_bit * 8e-12,
+        ),
+        f"{name}.write": Resource(
+            writes,
+            spec.sustained_write_bytes_per_s,
+            banked=writes,
+            unit_joules=spec.write_pj_per_bit * 8e-12,
+        ),
     }
 
 

@@ -1,11 +1,21 @@
 """One thing of a machine that work may ask for by name: an engine's dtype, a tier's direction."""
 
 from fractions import Fraction
+from typing import Protocol
 
+from workers.hardware.latencies import Latencies
 from workers.hardware.sharing.base import Ended, Rate, Shared
 from workers.hardware.sharing.depth import Depth, alone
 from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.work import Demand
+
+
+class Banked(Protocol):
+    """Reads or writes of a tier with banks (`sharing.banked`): they know where pages lie."""
+
+    latencies: Latencies
+
+    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None: ...
 
 
 class Resource:
@@ -16,11 +26,13 @@ class Resource:
     page          units that are moved as a whole: each access is rounded up to it
     latency_ns    from the last unit's turn until it is there
     depth         who has a place among the pages in flight; None: there are always enough
+    banked        serves it instead of all these where the tier has banks
     unit_joules   energy of a unit of what is asked for, before pages
     """
 
     __slots__ = (
-        "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "shared", "unit_joules",
+        "_banked", "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "shared",
+        "unit_joules",
     )  # fmt: skip
 
     def __init__(
@@ -31,17 +43,22 @@ class Resource:
         page: int = 1,
         latency_ns: int = 0,
         depth: Depth | None = None,
+        banked: Banked | None = None,
         unit_joules: float = 0.0,
     ) -> None:
         self.shared, self.unit_joules = shared, unit_joules
+        self._banked = banked
         self._page, self._latency_ns, self._depth = page, latency_ns, depth
         self._rate_per_s, self._turn = rate_per_s, grains(page, rate_per_s)
 
     def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
         """Ask for it at `now_ns`; `ended` is told when all is there, as soon as that is certain."""
-        _, amount, accesses, in_flight = demand
+        _, amount, accesses, in_flight, _ = demand
         assert amount >= 0, demand
         assert accesses > 0, demand
+        if self._banked is not None:
+            self._banked.take(now_ns, demand, ended)
+            return
         page, latency_ns = self._page, self._latency_ns
         if page > 1 or accesses > 1:
             # ceil(ceil(amount / accesses) / page) pages for each access
@@ -62,6 +79,11 @@ class Resource:
     def busy_ns(self, now_ns: int) -> int:
         """How long it has worked until now; of a bus, both directions."""
         return self.shared.busy_ns(now_ns)
+
+    @property
+    def latencies(self) -> Latencies | None:
+        """Of the pages that were read or written so far; None where there are no banks."""
+        return None if self._banked is None else self._banked.latencies
 
     def _limit_per_s(self, amount: int, in_flight: int) -> Fraction | None:
         """How fast it is alone with few pages in flight; None: as fast as with many."""

@@ -5,7 +5,7 @@ A resource is an entry of the device's specification: an engine's arithmetic in 
 declares work names what it needs and never learns how that is shared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 _NOTHING: Mapping[str, int] = {}
@@ -17,12 +17,15 @@ class Demand(NamedTuple):
     amount      operations (a multiply-add counts two), bytes, or the resource's own unit
     accesses    separate accesses of equal size that the amount is made of; each moves whole pages
     in_flight   pages on their way at once; None: as many as the resource's queue is deep
+    pages       where each access begins, on a tier with banks: numbers of pages, which lie over its
+                channels, banks and planes in turn. None: anywhere, drawn at random
     """
 
     resource: str
     amount: int
     accesses: int = 1
     in_flight: int | None = None
+    pages: Sequence[int] | None = None
 
 
 class Work(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
-from workers.hardware.work import Work
+from workers.hardware.work import Demand, Work
 from workers.model.base import StepLayout
 
 # So few ids are counted faster in a list than by numpy's calls.
@@ -28,6 +28,8 @@ class WorkModel:
     tier       memory tier of the weights: a chip's layers, a shard's experts
     kv_tier, head_tier   of the KV cache; of the vocabulary projection (None: with the weights)
     hot_tier   of the experts `hot`
+    expert_reads, hot_reads    separate reads of one expert's weights as they lie in `tier`, and in
+               `hot_tier`; 0: they are one piece
     """
 
     config: ModelConfig
@@ -37,6 +39,8 @@ class WorkModel:
     head_tier: str | None = None
     hot_tier: str = "hbm"
     hot: frozenset[int] = frozenset()
+    expert_reads: int = 0
+    hot_reads: int = 0
     _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     _made: dict[tuple[int, int, int], Work] = field(default_factory=dict, compare=False, repr=False)
 
@@ -98,19 +102,20 @@ class WorkModel:
         """Few of these differ: most often a token or two meet an expert or two."""
         work: Work | None = self._made.get((num_tokens, num_cold, num_hot))
         if work is None:
-            config, expert_bytes = self.config, self.precision.expert_bytes(self.config)
+            config = self.config
             flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
-            reads = {self.tier: num_cold * expert_bytes}
+            work = Work.of("experts", flops={self.precision.arithmetic: num_tokens * flops})
+            reads = [self._expert_read(self.tier, num_cold, self.expert_reads)]
             if num_hot:
-                _add(reads, self.hot_tier, num_hot * expert_bytes)
-            work = Work.of(
-                "experts",
-                flops={self.precision.arithmetic: num_tokens * flops},
-                reads=reads,
-            )
+                reads.append(self._expert_read(self.hot_tier, num_hot, self.hot_reads))
+            work = work._replace(demands=(*work.demands, *reads))
             if num_tokens <= COUNTED_ONE_BY_ONE_MAX:
                 self._made[num_tokens, num_cold, num_hot] = work
         return work
+
+    def _expert_read(self, tier: str, num_experts: int, reads: int) -> Demand:
+        num_bytes = num_experts * self.precision.expert_bytes(self.config)
+        return Demand(f"{tier}.read", num_bytes, max(1, num_experts * reads))
 
     def expert_tokens(
         self, experts_TK: NDArray[np.int32], held: tuple[int, ...]

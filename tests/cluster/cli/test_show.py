@@ -55,6 +55,20 @@ def test_figures_carry_their_units_and_guesses_a_mark() -> None:
     assert "write 8 GB/s" in text
 
 
+def test_flash_says_how_it_is_organised_and_what_hides_its_latency() -> None:
+    """Grade 2: 1.536 TB/s x 20 us = 30.72 MB, 7,500 pages, and twice that in SRAM; 512 places are
+    4 KiB each in 20.043 us, 104.6 GB/s.
+    """
+    grade2 = {"cluster.nodes.hbf.device": "ocp-hbf-grade2"}
+    words = " ".join(drawn("demo", grade2).replace("│", " ").split())
+    assert "16 channels × 16 banks × ~32 planes" in words
+    assert "full rate: 7,500 of 16,384 reads in flight, 61.4 MB of SRAM, 12.3 mm² at 3 nm" in words
+    few = {**grade2, "cluster.nodes.hbf.device.tiers.hbf.queue_depth": 512}
+    words = " ".join(drawn("demo", few).replace("│", " ").split())
+    assert "full rate: 7,500 of 512 reads in flight, reaches 104.6 GB/s" in words
+    assert "channels" not in drawn("demo")
+
+
 def test_a_speed_mode_says_what_rows_travel_as() -> None:
     assert "rows to experts" not in drawn("demo")
     assert " bf16 · bf16 rows to experts" in drawn("demo", {"model.dtype": "bf16"})

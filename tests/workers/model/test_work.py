@@ -135,3 +135,14 @@ def test_hot_experts_are_read_where_they_lie(config: ModelConfig) -> None:
 def test_the_vocabulary_projection_is_read_where_it_lies(config: ModelConfig) -> None:
     amounts = WorkModel(config, tier="hbf", head_tier="hbm").logits(1).amounts()
     assert amounts["hbm.read"] == config.hidden * config.vocab * 4 and "hbf.read" not in amounts
+
+
+def test_experts_that_lie_apart_are_read_in_pieces(config: ModelConfig) -> None:
+    """Two active experts of five reads each; the bytes are the same."""
+    experts_TK = np.array([[0, 1]], np.int32)
+    whole = WorkModel(config).experts(experts_TK, (0, 1, 2))
+    apart = WorkModel(config, expert_reads=5).experts(experts_TK, (0, 1, 2))
+    assert apart.amounts() == whole.amounts()
+    assert [demand.accesses for demand in apart.demands] == [1, 10]
+    idle = WorkModel(config, expert_reads=5).experts(np.array([[7]], np.int32), (0, 1, 2))
+    assert [demand.accesses for demand in idle.demands] == [1, 1]

@@ -1,0 +1,1 @@
+"""Memory tiers measured: what a tier of flash delivers, hides and amplifies."""

@@ -1,0 +1,1 @@
+"""Tiers with banks, beside hand arithmetic and beside themselves page by page."""
