@@ -1,0 +1,1 @@
+"""Memory tiers measured: what a tier of flash keeps, loses and wears."""
