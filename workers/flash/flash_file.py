@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from workers.errors import InvalidRequest, NotFound
 from workers.flash.errors import DamagedFlash, DamagedPage, FlashFull
-from workers.flash.geometry import FlashGeometry
+from workers.flash.geometry import FlashGeometry, life_years
 from workers.flash.log import FlashLog, Program
 from workers.flash.media import Media
 from workers.flash.pages import Kind, ids_max
@@ -66,8 +66,14 @@ class FlashFile:
 
     @property
     def remaining_bytes(self) -> int:
-        """What can still be programmed, were wear level: over bytes a second it is its life."""
+        """What can still be programmed before every block has worn out, if they wear evenly."""
         return self._blocks.remaining_bytes()
+
+    def remaining_years(self, write_bytes_per_s: float) -> float:
+        """How long that lasts; of a new device it is `life_years` of all its blocks, spares too.
+        What reclaiming and levelling program counts as well. Raises ValueError below 0.
+        """
+        return life_years(1, self.remaining_bytes, write_bytes_per_s)
 
     def held(self) -> list[int]:
         """The logical pages that are written and not discarded, in order."""
@@ -111,7 +117,7 @@ class FlashFile:
             )
         num_new = sum(self._map.find(logical)[0] is Kind.NONE for logical in pages)
         if self.num_held + num_new > self.capacity_pages:
-            raise self._log.full(num_new)
+            raise self._log.full(len(pages))
         self._batch([(Kind.DATA, (logical,), bytes(data)) for logical, data in pages.items()])
 
     def trim(self, logicals: Iterable[int]) -> None:

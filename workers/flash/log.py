@@ -64,12 +64,12 @@ class FlashLog:
         chunks = (tuple(logicals[i : i + size]) for i in range(0, len(logicals), size))
         return [(kind, ids, list_body(ids, self._geometry)) for ids in chunks]
 
-    def full(self, num_new: int) -> FlashFull:
-        """The error that refuses this many pages more."""
+    def full(self, num_pages: int) -> FlashFull:
+        """The error that refuses a batch of so many."""
         capacity = self.blocks.capacity_pages(self.page_map.block_live)
         held, num_bad = self.page_map.num_held, int(self.blocks.is_bad.sum())
         return FlashFull(
-            f"no room for {num_new} more pages: {held} are held, {capacity} fit, of "
+            f"no room to write {num_pages} pages: {held} are held, {capacity} fit, of "
             f"{self._geometry.num_logical} of a new device; {num_bad} of "
             f"{self._geometry.num_blocks} blocks are out of service, and "
             f"{self.blocks.num_worn} in their last cycle",

@@ -157,3 +157,16 @@ def test_wear_spreads_over_blocks_whose_pages_never_change() -> None:
     assert min(erases) > 20 and max(erases) - min(erases) <= 5 + 1
     assert all(flash.read(first + i) == page(first) for first in range(4, 28, 4) for i in range(4))
     assert flash.num_moved < flash.num_programmed / 3
+
+
+def test_its_life_in_years_shrinks_with_each_cycle() -> None:
+    """8 blocks x 4 pages x 512 B x 100,000 cycles are 1.6384e9 B; at 100 B/s 1.6384e7 s, which is
+    0.519 of 31,557,600 s.
+    """
+    flash = opened(MemoryDisk())
+    assert flash.remaining_bytes == 1_638_400_000
+    assert flash.remaining_years(100) == pytest.approx(0.5192, abs=1e-4)
+    for value in range(100):
+        flash.write({0: page(value)})
+    assert flash.remaining_bytes == 1_638_400_000 - sum(flash.erases) * 2048
+    assert sum(flash.erases) > 10
