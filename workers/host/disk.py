@@ -2,7 +2,9 @@
 
 The same rules hold for the disk in memory and for the folder: a crash keeps of each unsynced write
 an arbitrary prefix, and all that was synced. An append is a write at the end: the crash keeps what
-was synced of the blob, and an arbitrary prefix of what was appended since.
+was synced of the blob, and an arbitrary prefix of what was appended since. A blob of fixed size
+(`allocate`) is written in place: the crash keeps an arbitrary subset of the unsynced sectors, each
+whole or torn (`workers/host/sectors.py`). Each blob is used in one of the two ways.
 """
 
 import os
@@ -11,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Condition
 from typing import Protocol
+
+from workers.host.sectors import SectorBlob, check_span
 
 
 class Disk(Protocol):
@@ -32,6 +36,19 @@ class Disk(Protocol):
         """Write behind what is there; a blob that is not there begins with `data`."""
         ...
 
+    def allocate(self, name: str, size_bytes: int) -> None:
+        """A blob of this many zero bytes for good, in place of what was there."""
+        ...
+
+    def size_bytes(self, name: str) -> int: ...
+    def read_at(self, name: str, offset: int, num_bytes: int) -> bytes:
+        """Raises FileNotFoundError; ValueError if this is not within the blob."""
+        ...
+
+    def write_at(self, name: str, offset: int, data: bytes) -> None:
+        """Overwrite a part of a blob of fixed size; raises as `read_at` does."""
+        ...
+
     def sync(self, name: str) -> None: ...
     def delete(self, name: str) -> None: ...
     def names(self) -> list[str]: ...
@@ -47,8 +64,11 @@ class MemoryDisk:
         # What is not synced yet: whole blobs that replace the synced one, and ends of synced ones.
         self._written: dict[str, bytearray] = {}
         self._appended: dict[str, bytearray] = {}
+        self._fixed: dict[str, SectorBlob] = {}
 
     def read(self, name: str) -> bytes:
+        if name in self._fixed:
+            return self._fixed[name].read(0, len(self._fixed[name]))
         if name in self._written:
             return bytes(self._written[name])
         if name not in self._synced and name not in self._appended:
@@ -56,17 +76,43 @@ class MemoryDisk:
         return bytes(self._synced.get(name, b"")) + bytes(self._appended.get(name, b""))
 
     def write(self, name: str, data: bytes) -> None:
+        self._check_grows(name)
         self._appended.pop(name, None)
         self._written[name] = bytearray(data)
 
     def append(self, name: str, data: bytes) -> None:
+        self._check_grows(name)
         if name in self._written:
             self._written[name] += data
         else:
             self._appended.setdefault(name, bytearray()).extend(data)
 
+    def _check_grows(self, name: str) -> None:
+        if name in self._fixed:
+            raise ValueError(f"{name!r} is of fixed size: it is written by write_at")
+
+    def allocate(self, name: str, size_bytes: int) -> None:
+        self.delete(name)
+        self._fixed[name] = SectorBlob(name, size_bytes)
+
+    def size_bytes(self, name: str) -> int:
+        return len(self._fixed[name]) if name in self._fixed else len(self.read(name))
+
+    def read_at(self, name: str, offset: int, num_bytes: int) -> bytes:
+        return self._fixed_blob(name).read(offset, num_bytes)
+
+    def write_at(self, name: str, offset: int, data: bytes) -> None:
+        self._fixed_blob(name).write(offset, data)
+
+    def _fixed_blob(self, name: str) -> SectorBlob:
+        if name not in self._fixed:
+            raise FileNotFoundError(name)
+        return self._fixed[name]
+
     def sync(self, name: str) -> None:
-        if name in self._written:
+        if name in self._fixed:
+            self._fixed[name].sync()
+        elif name in self._written:
             self._synced[name] = self._written.pop(name)
         elif name in self._appended:
             self._synced.setdefault(name, bytearray()).extend(self._appended.pop(name))
@@ -74,12 +120,14 @@ class MemoryDisk:
     def delete(self, name: str) -> None:
         for blobs in (self._written, self._appended, self._synced):
             blobs.pop(name, None)
+        self._fixed.pop(name, None)
 
     def names(self) -> list[str]:
-        return sorted({**self._synced, **self._written, **self._appended})
+        return sorted({**self._synced, **self._written, **self._appended, **self._fixed})
 
     def crash(self, uniform: Callable[[str], float]) -> None:
-        """Tear each unsynced write: `uniform(name)` in [0, 1) says how much of it survives."""
+        """Tear each unsynced write: `uniform(name)` in [0, 1) says how much of it survives; more
+        keys draw the sectors of a blob of fixed size, or that it was never there."""
         for name in sorted({**self._written, **self._appended}):
             replaces = name in self._written
             data = self._written[name] if replaces else self._appended[name]
@@ -90,6 +138,11 @@ class MemoryDisk:
                 self._synced.setdefault(name, bytearray()).extend(kept)
         self._written.clear()
         self._appended.clear()
+        for name, blob in sorted(self._fixed.items()):
+            if not blob.was_synced and uniform(name) < 0.5:
+                del self._fixed[name]
+            else:
+                blob.crash(uniform)
 
 
 class FolderDisk:
@@ -132,6 +185,25 @@ class FolderDisk:
                 self._new.add(name)
             with path.open(mode) as file:
                 file.write(data)
+
+    def allocate(self, name: str, size_bytes: int) -> None:
+        self._put(name, b"", "wb")
+        with self._at_work():
+            os.truncate(self._path(name), size_bytes)
+
+    def size_bytes(self, name: str) -> int:
+        return self._path(name).stat().st_size
+
+    def read_at(self, name: str, offset: int, num_bytes: int) -> bytes:
+        with self._path(name).open("rb", buffering=0) as file:
+            check_span(name, offset, num_bytes, os.fstat(file.fileno()).st_size)
+            return os.pread(file.fileno(), num_bytes, offset)
+
+    def write_at(self, name: str, offset: int, data: bytes) -> None:
+        with self._at_work(), self._path(name).open("r+b") as file:
+            check_span(name, offset, len(data), os.fstat(file.fileno()).st_size)
+            file.seek(offset)
+            file.write(data)
 
     def sync(self, name: str) -> None:
         with self._at_work():
