@@ -20,6 +20,7 @@ from cluster.router.machine.store_state import COMPLETED, StoreFile, StoreState
 from cluster.router.stores import Stores
 from cluster.router.wire import NEVER_NS, Wire
 from workers.errors import NotFound
+from workers.memory.index.choice import EXACT, IndexChoice
 from workers.node import Node
 
 
@@ -29,7 +30,9 @@ class Preloading:
     def __init__(self, node: Node, wire: Wire, ledger: Ledger, stores: Stores) -> None:
         self._node, self._wire, self._ledger, self._stores = node, wire, ledger, stores
 
-    async def bring(self, name: str, collection: Collection) -> StoreState:
+    async def bring(
+        self, name: str, collection: Collection, index: IndexChoice = EXACT
+    ) -> StoreState:
         """As a store of that name. A router that was restarted may have it already; half of one is
         made again.
         """
@@ -40,7 +43,7 @@ class Preloading:
             await stores.delete(name)
         if name in state.dropped_stores:
             await stores.drop(name)
-        store = await stores.create(name, name, collection.embedder)
+        store = await stores.create(name, name, collection.embedder, index=index)
         files = files_of(collection)
         self._ledger.happened(FilesBegun(self._node.clock.now(), name, files))
 
@@ -54,14 +57,16 @@ class Preloading:
         await stores.additions.add(store, addition, NEVER_NS)
         return store
 
-    async def bring_again(self, name: str, collection: Collection) -> None:
+    async def bring_again(
+        self, name: str, collection: Collection, index: IndexChoice = EXACT
+    ) -> None:
         """Whatever a memory server does not hold of it any more. While it comes, searching the
         store is refused: half of it would be found.
 
         Raises NotFound where a server has lost files that came while the cluster served: their
         texts and vectors were there alone, and the store stays as it is.
         """
-        store, servers = await self.bring(name, collection), self._stores.servers
+        store, servers = await self.bring(name, collection, index), self._stores.servers
         by_server = partition(_ids(store, collection), len(servers))
         for server, places in zip(servers, by_server, strict=True):
             held = (await self._wire.stores_of(server)).get(name)
@@ -75,17 +80,22 @@ class Preloading:
                     "again"
                 )
             self._stores.brought_again[name] = server
-            await self._fill(server, store, collection, places)
+            await self._fill(server, store, collection, index, places)
             del self._stores.brought_again[name]
 
     async def _fill(
-        self, server: str, store: StoreState, collection: Collection, places: Sequence[int]
+        self,
+        server: str,
+        store: StoreState,
+        collection: Collection,
+        index: IndexChoice,
+        places: Sequence[int],
     ) -> None:
         """One server's part of it. places: in `_ids`."""
         wire, name, ids = self._wire, store.store_id, _ids(store, collection)
         rows = _rows(store, collection)
         await wire.delete_store(server, name)  # half of it, from a time that was cut short
-        await wire.create_store(server, name, collection.vectors.shape[1], NEVER_NS)
+        await wire.create_store(server, name, collection.vectors.shape[1], index, NEVER_NS)
         for start in range(0, len(places), PASSAGES_PER_MESSAGE):
             batch = places[start : start + PASSAGES_PER_MESSAGE]
             of_batch = [rows[place] for place in batch]

@@ -35,6 +35,7 @@ from cluster.router.wire import NEVER_NS, Wire
 from cluster.text.tokenizer import Tokenizer
 from workers.errors import InvalidRequest, PeerDead, PerfuseError
 from workers.memory.hit import Hit
+from workers.memory.index.choice import EXACT, IndexChoice
 from workers.node import Node
 
 STORES_MAX = 1024
@@ -96,6 +97,7 @@ class Stores:
         metadata: Mapping[str, Any] | None = None,
         created_s: int = 0,
         deadline_ns: int = NEVER_NS,
+        index: IndexChoice = EXACT,
     ) -> StoreState:
         """A new, empty store. `store_id` None chooses one; a given one must be new."""
         state = self._ledger.state
@@ -114,7 +116,7 @@ class Stores:
         self._ledger.happened(named)
         try:
             for server in self.servers:
-                await self._wire.create_store(server, chosen, dim, deadline_ns)
+                await self._wire.create_store(server, chosen, dim, index, deadline_ns)
             self.additions.check(self._ledger.state.stores[chosen], deadline_ns)
         except PerfuseError:
             self._ledger.happened(StoreDeleted(self._now_ns(), chosen))

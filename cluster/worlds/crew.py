@@ -215,9 +215,13 @@ class Crew:
         """On the router's node: see `Preloading.bring`, and `bring_again`."""
         from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
+        from workers.memory.index.choice import IndexChoice
 
         preloading, stores = self.router.preloading, self.router.stores
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
             collection = open_collection(corpus_folder(placed.path), embedder)
-            await (preloading.bring_again if again else preloading.bring)(name, collection)
+            sizes = (placed.nlist, placed.nprobe, placed.m, placed.rerank)
+            index = IndexChoice(placed.index, *(size or 0 for size in sizes))
+            bring = preloading.bring_again if again else preloading.bring
+            await bring(name, collection, index)

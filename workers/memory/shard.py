@@ -117,7 +117,8 @@ class RetrievalShard(Passages):
 
     def add_work(self, vectors: Vectors, tier: str) -> Work:
         """What adding vectors [n, dim] asks of a machine."""
-        if self._index is None:
+        fits = vectors.ndim == 2 and vectors.shape[1] == self.dim  # else it will be refused
+        if self._index is None or not fits:
             return Work.of("store_add", writes={tier: vectors.nbytes})
         num_lists = len(set(self._index.lists_of(vectors).tolist()))
         return self._index.add_work(len(vectors), num_lists, tier)

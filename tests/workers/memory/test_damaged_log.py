@@ -8,7 +8,7 @@ from tests.workers.memory.logged import Both
 from workers.errors import CorruptMessage
 from workers.host.disk import MemoryDisk
 from workers.memory import shard_log, shard_records
-from workers.memory.shard_log import load_log, load_logs
+from workers.memory.loading import load_log, load_logs
 from workers.memory.shard_records import Record, RecordKind, segment_head
 
 

@@ -135,8 +135,21 @@ class CodedLists:
         library.omp_set_num_threads(1)
         only = None if wanted is None else library.IDSelectorBatch(wanted)
         how = library.SearchParametersIVF(nprobe=len(lists), sel=only)
-        _, found = self._index.search_preassigned(
-            query[None], depth, lists[None], scores[None], params=how
+        near = np.empty(depth, np.float32)
+        found = np.empty(depth, np.int64)
+        given = (np.ascontiguousarray(one) for one in (query, lists, scores))
+        asked, numbers, centroid_scores = given
+        # The method itself: FAISS's wrapper takes no parameters.
+        self._index.search_preassigned_c(
+            1,
+            library.swig_ptr(asked),
+            depth,
+            library.swig_ptr(numbers),
+            library.swig_ptr(centroid_scores),
+            library.swig_ptr(near),
+            library.swig_ptr(found),
+            False,
+            how,
         )
-        ids: Ids = found[0][found[0] >= 0]
+        ids: Ids = found[found >= 0]
         return ids
