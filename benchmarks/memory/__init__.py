@@ -1,0 +1,1 @@
+"""What memory servers do at scale, against the bars of their issues."""
