@@ -3,16 +3,19 @@ in the virtual world: what each addition costs, early and late.
 
 Expected, before the first run: a passage of 60 characters is a record of 4.2 KB in one memory
 server's log (1,024 values), written as it comes and once more when its segment of 16 MiB is full:
-4,000 passages, of which each of two servers gets 10,000, so both merge two segments. The first 2,000
-additions see no merge and so do the last, whose servers are between 9,000 and 10,000: 1.00. All
-20,000 cost (20,000 + 16,000) / 20,000 = 1.8 times ten times the first 2,000. The journal has 700
-bytes an addition, and its state, 250 bytes a file, is written anew whenever events have outgrown
-it, every 4 MiB at the least, 6,000 additions: the last 2,000 may see one such state of 4.5 MB beside
-1.4 MB of events, so its bar is that of all 20,000, twice the events at the most. Emulated time an
-addition is a message's and a page's: 1.0. With an index (IVF-PQ, 1,100 cards in each server to begin
-with) a server's 9,984th passage trains it, which reads what it learns from ten times: 20 times all
-vectors; that is in the last 2,000 or just before. Trained when twice as much is there, it costs each
-passage the same however long the store grows: a fixed multiple, but not in every window.
+4,000 passages, of which each of two servers gets 10,000, so both merge two segments. The first
+2,000 additions see no merge and so do the last, whose servers are between 9,000 and 10,000: 1.00.
+All 20,000 cost (20,000 + 16,000) / 20,000 = 1.8 times ten times the first 2,000. The journal has
+700 bytes an addition, and its state, 250 bytes a file, is written anew whenever events have
+outgrown it, every 4 MiB at the least, 6,000 additions: so its bar is that of all 20,000, twice the
+events at the most. Emulated time an addition is a message's and a page's: 1.0. With an index
+(IVF-PQ, 1,100 cards in each server to begin with) a server's 9,984th passage trains it, which reads
+what it learns from ten times: 20 times all vectors; that is in the last 2,000 or just before.
+Trained when twice as much is there, it costs each passage the same however long the store grows: a
+fixed multiple, but not in every window.
+
+A first look at 4,000 showed that the router counted a store's files for each answer, which was
+quadratic in wall time: it keeps the counts since.
 """
 
 import time
@@ -155,7 +158,8 @@ def rows_of(index: str) -> list[Row]:
         listed = ", ".join(f"{one / WINDOW / 1e3:,.0f}" for one in costs.tier_bytes)
         found.append(
             Row(f"{what}: bytes of the tiers", each / 1e3, "kB an addition", "shown only", True,
-                f"measured: trainings included, of each {WINDOW:,} in turn: {listed} kB"))  # fmt: skip
+                f"measured: trainings included, of each {WINDOW:,} in turn: {listed} kB")
+        )  # fmt: skip
     return found
 
 

@@ -2,12 +2,12 @@
 and what it reads for that.
 
 Expected, before the first run at this size, from one of 300,000 vectors (97.6 % in 1/89): 2,000
-lists, 125 probed. Centroids are 3.1 MB. Probed lists are larger than the mean, 500 passages, by half
-or so: 94,000 entries of 48 + 8 bytes are 5.3 MB, and half a page more for each list 0.3 MB. 256
-vectors, a page of 4 KiB each, are 1.0 MB. That is 9.6 MB of 1,536: 1/160. Recall is that of 300,000
-vectors or a little more, 0.97: the same share of lists is probed, and each is a smaller piece of
-space. k-means looks at 128,000 vectors ten times, 10^12 multiply-adds, filing them takes 0.9 x 10^12
-more; at 40 x 10^9 a second both take 50 s, and making the vectors 10 s.
+lists, 125 probed. Centroids are 3.1 MB. Probed lists are larger than the mean, 500 passages, by
+half or so: 94,000 entries of 48 + 8 bytes are 5.3 MB, and half a page more for each list 0.3 MB.
+256 vectors, a page of 4 KiB each, are 1.0 MB. That is 9.6 MB of 1,536: 1/160. Recall is that of
+300,000 vectors or a little more, 0.97: the same share of lists is probed, and each is a smaller
+piece of space. k-means looks at 128,000 vectors ten times, 10^12 multiply-adds, filing them takes
+0.9 x 10^12 more; at 40 x 10^9 a second both take 50 s, and making the vectors 10 s.
 """
 
 import time

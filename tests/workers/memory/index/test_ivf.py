@@ -34,8 +34,10 @@ def test_what_is_found_has_the_scores_of_a_scan(choice: IndexChoice) -> None:
 def test_all_lists_flat_find_what_a_scan_finds() -> None:
     """`plan` itself would scan then, which reads less."""
     shard = indexed(clustered(NUM), IndexChoice("ivf_flat", nlist=8, nprobe=8))
-    probes = shard._index.probes(QUERIES, 10, None, NUM)
-    assert shard._probed(shard._index, probes, 10) == shard.search(QUERIES, 10)
+    index = shard._index
+    assert index is not None
+    probes = index.probes(QUERIES, 10, None, NUM)
+    assert shard._probed(index, probes, 10) == shard.search(QUERIES, 10)
     assert plan(shard, QUERIES[0]).work("hbf") == shard.scan_work(1, "hbf")
 
 
@@ -106,6 +108,7 @@ def test_an_index_depends_on_its_quantiser_and_the_passages_alone(choice: IndexC
     grown.take_back(range(100, 300))
     anew = filled(vectors, choice)
     anew.take_back(range(100, 300))
+    assert grown.quantizer is not None
     anew.use(grown.quantizer)
     for query in QUERIES:
         one, other = plan(grown, query), plan(anew, query)
