@@ -50,13 +50,20 @@ class InvertedIndex:
     """Of a shard's passages, by their ids."""
 
     def __init__(self, choice: IndexChoice, quantizer: Quantizer) -> None:
+        """Raises ValueError for a quantiser of another kind of index."""
+        has_codes = quantizer.codebooks is not None
+        if choice.kind != ("ivf_pq" if has_codes else "ivf_flat"):
+            raise ValueError(f"index {choice.kind!r} has no such quantiser")
         self.quantizer = quantizer
         self.nlist, self.dim = quantizer.centroids.shape
-        self.sizes: Sizes = choice.sizes(quantizer.num_rows, self.dim)
+        m = 0 if quantizer.codebooks is None else len(quantizer.codebooks)
+        # What was learned counts, should other sizes be computed today.
+        self.sizes: Sizes = choice.sizes(quantizer.num_rows, self.dim)._replace(
+            nlist=self.nlist, m=m
+        )
         self._coarse: Any = faiss.IndexFlatIP(self.dim)
         self._coarse.add(quantizer.centroids)
-        coded = quantizer.codebooks is not None
-        self._lists: Lists = CodedLists(quantizer) if coded else FlatLists(quantizer)
+        self._lists: Lists = CodedLists(quantizer) if has_codes else FlatLists(quantizer)
 
     def lists_of(self, vectors: Vectors) -> Ids:
         """[n]: the list of each of the vectors [n, dim] float32."""
