@@ -160,13 +160,17 @@ class MemoryServer:
         if content.preloaded:  # written before the cluster started: costs nothing now
             await self._beside(add)
             return
-        work = shard.add_work(content.vectors, self._tier)
         if shard.choice.kind == "exact":
-            work = work._replace(host_size=FILE_SIZE)
+            work = shard.add_work(content.vectors, self._tier)._replace(host_size=FILE_SIZE)
             await self._node.hardware.run(work, lambda: self._tried(add))
-        else:  # engines work on it, and yet it is done in the order of all changes
-            await self._beside(add)
-            await self._node.hardware.run(work, list)
+            return
+
+        # Engines work on it, and yet it is done in the order of all changes.
+        def filed() -> Work:
+            add()
+            return shard.add_work(content.vectors, self._tier)
+
+        await self._node.hardware.run(await self._beside(filed), list)
 
     async def _store_take_back(self, message: Message[ShardTakeBack]) -> ShardSize:
         """Whatever of it is here goes, for good, and what is still on its way is refused."""
