@@ -15,7 +15,8 @@ Trained when twice as much is there, it costs each passage the same however long
 fixed multiple, but not in every window.
 
 A first look at 4,000 showed that the router counted a store's files for each answer, which was
-quadratic in wall time: it keeps the counts since.
+quadratic in wall time: it keeps the counts since. The first run gave 1.00 and 1.79, 1.38 for the
+journal, and 1.00 for emulated time; both trainings fell between 16,000 and 18,000.
 """
 
 import time

@@ -10,8 +10,7 @@ piece of space. k-means looks at 128,000 vectors ten times, 10^12 multiply-adds,
 0.9 x 10^12 more; at 40 x 10^9 a second both take 50 s, and making the vectors 10 s.
 
 The first run gave 0.992 in 1/153, 10.0 MB a query, and took six minutes beside other work at a load
-of 9 on 2 cores. Recall was better than expected: of five hundred passages of a cluster the best ten
-are nearer to the query than of a hundred and fifty, and so in fewer lists.
+of 9 on 2 cores. That recall is above what was expected is not explained here.
 """
 
 import time

@@ -5,12 +5,13 @@ a restart.
 import numpy as np
 import pytest
 
-from tests.workers.memory.index.vectors import DIM, clustered
+from tests.workers.memory.index.vectors import DIM, clustered, on_axes
 from tests.workers.memory.test_memory_server import call, stand
 from workers.errors import InvalidRequest
 from workers.host.disk import MemoryDisk
 from workers.memory import shard_log
 from workers.memory.index import choice
+from workers.memory.index.choice import IndexChoice
 from workers.memory.memory_server import MemoryServer
 from workers.wire.kinds.memory import Search, ShardAdd, ShardCreate
 
@@ -80,6 +81,25 @@ def test_what_is_preloaded_is_indexed_at_no_cost_and_what_is_added_later_is_paid
     bench.run(job)
     quantizer = server._shards["s"].quantizer
     assert quantizer is not None and quantizer.num_rows == 900
+
+
+def test_a_tier_moves_a_page_at_least_for_each_access() -> None:
+    """Pages of 4 KiB at 0.1 bytes a ns. Eight centroids of 32 bytes: one. Two lists of 250 entries
+    of 12 bytes: one each. 32 vectors of 32 bytes: one each.
+    """
+    choice_of = IndexChoice("ivf_pq", nlist=8, nprobe=2, m=4, rerank=32)
+
+    async def job(bench) -> None:
+        await create(bench, "ivf_pq")
+        server._shards["s"] = on_axes(2_000, choice_of)
+        reading, clock = bench.node("memory").hardware.resources["hbf.read"], bench.clock
+        query = np.array([[3, 2, 0, 0, 0, 0, 0, 0]], np.float32)
+        (hits,) = (await call(bench, Search("s", 10, query))).hits
+        assert reading.busy_ns(clock.now()) == (1 + 2 + 32) * 4_096 * 10
+        assert [hit.score for hit in hits] == [3] * 10
+
+    bench, server = stand()
+    bench.run(job)
 
 
 def test_an_exact_store_never_has_an_index() -> None:
