@@ -4,14 +4,27 @@ from typing import Any
 
 import pytest
 
+from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
 from configs.perfuse_tiny import load_questions
+from tests.cluster.router.test_lost_disks import bring_again, move
 from tests.cluster.worlds.cluster import run, settle, with_cards, workers_of
 from workers.memory.index import choice
 from workers.memory.memory_server import MemoryServer
 
 CARDS: dict[str, Any] = {"path": "perfuse-tiny corpus", "embedder": "hashing"}
 QUESTIONS = [(q.question, q.card) for q in load_questions() if q.card is not None][:60]
+
+
+def train_early(monkeypatch) -> None:
+    monkeypatch.setattr(choice, "ROWS_MIN", 500)
+    monkeypatch.setattr(choice, "POINTS_PER_CENTROID_MIN", 4)
+
+
+def cards(index: str) -> Blueprint:
+    sizes = {"index": index, "nlist": 32, "nprobe": 8}
+    more = {"placement.collections": {"cards": {**CARDS, **sizes}}, "placement.kv_pool": False}
+    return with_cards(more)
 
 
 async def found(world: VirtualWorld) -> list[bool]:
@@ -26,8 +39,7 @@ async def found(world: VirtualWorld) -> list[bool]:
 @pytest.mark.parametrize("index", ["ivf_flat", "ivf_pq"])
 def test_every_server_indexes_its_part_and_answers_are_merged(index: str, monkeypatch) -> None:
     """1,100 cards each, of which a scan finds all that are asked for."""
-    monkeypatch.setattr(choice, "ROWS_MIN", 500)
-    monkeypatch.setattr(choice, "POINTS_PER_CENTROID_MIN", 4)
+    train_early(monkeypatch)
     told: list[int] = []
 
     async def job(world: VirtualWorld) -> None:
@@ -40,6 +52,20 @@ def test_every_server_indexes_its_part_and_answers_are_merged(index: str, monkey
             told.append(quantizer.num_rows)
         await settle(world)
 
-    sizes = {"index": index, "nlist": 32, "nprobe": 8}
-    run(with_cards({"placement.collections": {"cards": {**CARDS, **sizes}}}), job)
+    run(cards(index), job)
     assert len(told) == 2 and min(told) >= 500
+
+
+def test_a_server_on_another_machine_gets_its_part_with_the_same_index(monkeypatch) -> None:
+    train_early(monkeypatch)
+
+    async def job(world: VirtualWorld) -> None:
+        before = await found(world)
+        old = workers_of(world, MemoryServer)["memory-1"]._shards["cards"].quantizer
+        await move(world, "pnm-0")
+        await bring_again(world)
+        new = workers_of(world, MemoryServer)["memory-1"]._shards["cards"].quantizer
+        assert old is not None and new is not None and old.pack() == new.pack()
+        assert await found(world) == before
+
+    run(cards("ivf_pq"), job)
