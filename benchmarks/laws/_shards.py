@@ -1,7 +1,8 @@
 """A shard's log as bytes, and what is read of such bytes."""
 
 from workers.host.disk import MemoryDisk
-from workers.memory.shard_log import ShardLog, load_log
+from workers.memory.loading import load_log
+from workers.memory.shard_log import ShardLog
 
 
 def empty_shard() -> bytes:

@@ -10,12 +10,12 @@ from rich.text import Text
 
 from cluster.cli.show_figures import guess, mark
 from cluster.cli.show_flash import flash_lines
-from cluster.retrieval.embedder import HASHING_DIM
 from cluster.retrieval.passages import split_document
 from configs.fitting import rough
 from configs.plan import MemoryPlan, NodePlan
 from configs.presets import corpus_folder
 from configs.schema import Scenario, TierSpec
+from configs.schema.placement import EMBEDDER_DIMS
 from configs.units import BANDWIDTH, DURATION, SIZE
 
 _BAR_CELLS = 20
@@ -29,8 +29,6 @@ COLOURS = {
     "pool": "cyan",
     "collections": "yellow",
 }
-# Values of a passage's vector: all-MiniLM-L6-v2 gives 384.
-_DIMS = {"hashing": HASHING_DIM, "minilm": 384}
 _FP32_BYTES = 4
 
 
@@ -137,7 +135,7 @@ def vector_bytes(scenario: Scenario, name: str) -> int:
         passages = sum(_num_passages(path) for path in sorted(folder.glob("*.txt")))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
         return 0
-    return passages * _DIMS[placed.embedder] * _FP32_BYTES
+    return passages * EMBEDDER_DIMS[placed.embedder] * _FP32_BYTES
 
 
 def _num_passages(path: Path) -> int:

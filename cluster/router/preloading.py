@@ -26,6 +26,7 @@ from cluster.router.machine.store_state import COMPLETED, StoreFile, StoreState
 from cluster.router.stores import Stores
 from cluster.router.wire import NEVER_NS, Wire
 from workers.errors import NotFound
+from workers.memory.index.choice import EXACT, IndexChoice
 from workers.node import Node
 
 Row = tuple[int, int]  # passage id, row of a collection
@@ -38,7 +39,9 @@ class Preloading:
         self._node, self._wire, self._ledger, self._stores = node, wire, ledger, stores
         self._bringing = asyncio.Lock()
 
-    async def bring(self, name: str, collection: Collection) -> StoreState:
+    async def bring(
+        self, name: str, collection: Collection, index: IndexChoice = EXACT
+    ) -> StoreState:
         """As a store of that name. A router that was restarted may have it already; half of one is
         made again.
         """
@@ -47,9 +50,11 @@ class Preloading:
             if _is_whole(state.stores[name], collection):
                 return state.stores[name]
             await stores.delete(name)
-        return await self._bring_anew(name, collection, ())
+        return await self._bring_anew(name, collection, index, ())
 
-    async def bring_again(self, name: str, collection: Collection) -> None:
+    async def bring_again(
+        self, name: str, collection: Collection, index: IndexChoice = EXACT
+    ) -> None:
         """What memory servers, or the router, have lost of it with their machines. While it comes
         the store is neither searched nor added to, whoever dies meanwhile.
 
@@ -60,19 +65,19 @@ class Preloading:
             store = self._ledger.state.stores.get(name)
             if store is None and self._stores.has_lost_all:
                 servers = self._stores.servers
-                store = await self._bring_anew(name, collection, servers)
+                store = await self._bring_anew(name, collection, index, servers)
                 for server in servers:
                     self._happened(StoreFilled(self._now_ns(), name, server))
             elif store is not None:  # else its user has deleted it
-                await self._fill_all(store, collection)
+                await self._fill_all(store, collection, index)
 
     async def _bring_anew(
-        self, name: str, collection: Collection, lacking: Sequence[str]
+        self, name: str, collection: Collection, index: IndexChoice, lacking: Sequence[str]
     ) -> StoreState:
         stores = self._stores
         if name in self._ledger.state.dropped_stores:
             await stores.drop(name)
-        store = await stores.create(name, name, collection.embedder, lacking=lacking)
+        store = await stores.create(name, name, collection.embedder, lacking=lacking, index=index)
         files = files_of(collection)
         self._happened(FilesBegun(self._now_ns(), name, files))
 
@@ -86,7 +91,9 @@ class Preloading:
         await stores.additions.add(store, addition, NEVER_NS)
         return store
 
-    async def _fill_all(self, store: StoreState, collection: Collection) -> None:
+    async def _fill_all(
+        self, store: StoreState, collection: Collection, index: IndexChoice
+    ) -> None:
         name, servers = store.store_id, self._stores.servers
         for number, server in enumerate(servers):
             if name in await self._wire.stores_of(server) and server not in store.lacking:
@@ -94,16 +101,21 @@ class Preloading:
             rows = rows_of(store, collection, number, len(servers))
             self._happened(StoreLacks(self._now_ns(), name, server))
             await self._ledger.committed()
-            await self._fill(server, store, collection, rows)
+            await self._fill(server, store, collection, index, rows)
             self._happened(StoreFilled(self._now_ns(), name, server))
 
     async def _fill(
-        self, server: str, store: StoreState, collection: Collection, rows: Sequence[Row]
+        self,
+        server: str,
+        store: StoreState,
+        collection: Collection,
+        index: IndexChoice,
+        rows: Sequence[Row],
     ) -> None:
         """One server's part of it."""
         wire, name = self._wire, store.store_id
         await wire.delete_store(server, name)  # half of it, from a time that was cut short
-        await wire.create_store(server, name, collection.vectors.shape[1], NEVER_NS)
+        await wire.create_store(server, name, collection.vectors.shape[1], index, NEVER_NS)
         for start in range(0, len(rows), PASSAGES_PER_MESSAGE):
             self._stores.additions.check(store, NEVER_NS)
             batch = rows[start : start + PASSAGES_PER_MESSAGE]

@@ -37,6 +37,7 @@ from cluster.router.wire import NEVER_NS, Wire
 from cluster.text.tokenizer import Tokenizer
 from workers.errors import InvalidRequest, PerfuseError
 from workers.memory.hit import Hit
+from workers.memory.index.choice import EXACT, IndexChoice
 from workers.node import Node
 
 STORES_MAX = 1024
@@ -99,6 +100,7 @@ class Stores:
         created_s: int = 0,
         deadline_ns: int = NEVER_NS,
         lacking: Sequence[str] = (),
+        index: IndexChoice = EXACT,
     ) -> StoreState:
         """A new, empty store. `store_id` None chooses one; a given one must be new. `lacking`:
         servers without which it is not to be searched yet.
@@ -118,7 +120,7 @@ class Stores:
         self._ledger.happened(named)
         try:
             for server in self.servers:
-                await self._wire.create_store(server, chosen, dim, deadline_ns)
+                await self._wire.create_store(server, chosen, dim, index, deadline_ns)
             self.additions.check(self._ledger.state.stores[chosen], deadline_ns)
         except PerfuseError:
             self._ledger.happened(StoreDeleted(self._now_ns(), chosen))

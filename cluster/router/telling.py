@@ -18,7 +18,7 @@ def store_is(store: StoreState) -> StoreIs:
         store.num_passages,
         sum(store.held_bytes.values()),
         store.created_s,
-        counts(store.files, store.files),
+        store.counts(),
         store.metadata,
     )
 

@@ -15,6 +15,7 @@ from cluster.router.machine.events import Fault
 from cluster.router.machine.sampled import Logprob, SampledToken
 from cluster.router.pieces import pieces
 from workers.errors import to_body
+from workers.memory.index.choice import IndexChoice
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kind import Kind
@@ -118,8 +119,11 @@ class Wire:
         """Store -> passages that the server holds of it."""
         return (await self._call(server, MemoryState())).stores
 
-    async def create_store(self, server: str, store_id: str, dim: int, deadline_ns: int) -> None:
-        await self._call(server, ShardCreate(store_id, dim), store_id, deadline_ns)
+    async def create_store(
+        self, server: str, store_id: str, dim: int, index: IndexChoice, deadline_ns: int
+    ) -> None:
+        content = ShardCreate(store_id, dim, index.to_plain())
+        await self._call(server, content, store_id, deadline_ns)
 
     async def delete_store(self, server: str, store_id: str) -> None:
         await self._call(server, ShardDelete(store_id), store_id)

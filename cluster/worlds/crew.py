@@ -219,6 +219,7 @@ class Crew:
         """On the router's node: see `Preloading.bring`, and `bring_again`."""
         from cluster.retrieval.collection import open_collection
         from configs.presets import corpus_folder
+        from workers.memory.index.choice import IndexChoice
 
         preloading, stores = self.router.preloading, self.router.stores
         problems = []
@@ -226,8 +227,11 @@ class Crew:
             embedder = stores.embedder(placed.embedder)
             reading = partial(open_collection, corpus_folder(placed.path), embedder)
             collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
+            sizes = (placed.nlist, placed.nprobe, placed.m, placed.rerank)
+            index = IndexChoice(placed.index, *(size or 0 for size in sizes))
+            bring = preloading.bring_again if again else preloading.bring
             try:
-                await (preloading.bring_again if again else preloading.bring)(name, collection)
+                await bring(name, collection, index)
             except NotFound as error:  # the others' turn comes all the same
                 problems.append(error.message)
         if problems:

@@ -1,7 +1,7 @@
 """Where experts, KV and collections live."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,15 +39,58 @@ class ExpertPlacement(Section):
         return self.strategy or "contiguous"
 
 
+# Values of a vector of each embedder.
+EMBEDDER_DIMS: Mapping[str, int] = {"hashing": 1024, "minilm": 384}
+# ASSUMED: of a size of an index; more lists than that are longer to compare than to scan.
+SIZE_MAX = 65_536
+Size = Annotated[int, Field(ge=1, le=SIZE_MAX)]
+# Sizes of an index, and who has them.
+SIZES = {"nlist": ("ivf_flat", "ivf_pq"), "nprobe": ("ivf_flat", "ivf_pq"),
+         "m": ("ivf_pq",), "rerank": ("ivf_pq",)}  # fmt: skip
+
+
 class CollectionPlacement(Section):
     """One vector store, spread over all memory servers.
 
     path      folder of documents, an index made of one by `perfuse index`, or "perfuse-tiny corpus"
     embedder  "hashing" (no model needed) or "minilm"
+    index     how a server finds: "exact", it scans its part; "ivf_flat", it reads inverted lists
+              near the query; "ivf_pq", these lists hold codes, and the best are compared again
+    nlist, nprobe   inverted lists of each server, and how many of them a query reads
+    m         bytes of a code (subquantisers)
+    rerank    passages whose vectors are compared again
+              (of these four, what is left out is computed from the size of a server's part)
     """
 
     path: str
     embedder: Literal["hashing", "minilm"] = "hashing"
+    index: Literal["exact", "ivf_flat", "ivf_pq"] = "exact"
+    nlist: Size | None = None
+    nprobe: Size | None = None
+    m: Size | None = None
+    rerank: Size | None = None
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        for key, kinds in SIZES.items():
+            if getattr(self, key) is not None and self.index not in kinds:
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, but index {self.index!r} has none: leave it "
+                    f"out, or make index {' or '.join(kinds)}"
+                )
+        if self.nlist is not None and self.nprobe is not None and self.nprobe > self.nlist:
+            raise ValueError(
+                f"nprobe is {self.nprobe}: no more than the nlist of {self.nlist} can be read"
+            )
+        dim = EMBEDDER_DIMS[self.embedder]
+        if self.m is not None and dim % self.m:
+            fitting = [n for n in range(1, dim + 1) if dim % n == 0]
+            nearest = min(fitting, key=lambda n: abs(n - (self.m or 0)))
+            raise ValueError(
+                f"m is {self.m}: it must divide the {dim} values of a vector of embedder "
+                f"{self.embedder!r}, as {nearest} does"
+            )
+        return self
 
 
 class PlacementSection(Section):

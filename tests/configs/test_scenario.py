@@ -7,6 +7,8 @@ import pytest
 from configs.schema import ScenarioError, load_scenario
 from configs.schema.faults import LatencyFault
 
+CARDS = {"path": "perfuse-tiny corpus"}
+FLAT, CODED = {**CARDS, "index": "ivf_flat"}, {**CARDS, "index": "ivf_pq", "m": 60}
 SMALL = """\
 name: small
 cluster:
@@ -148,6 +150,16 @@ def test_overrides_reach_into_presets_lists_and_defaults() -> None:
         ("model.dispatch_dtype", "int8", "set dtype: bf16"),
         ("model.dispatch_dtype", "fp8", "is 'fp8'"),
         ("placement.collections.cards.embedder", "bert", "is 'bert'"),
+        ("placement.collections.cards.index", "hnsw", "is 'hnsw'"),
+        ("placement.collections.cards.nlist", 8, "leave it out, or make index ivf_flat or ivf_pq"),
+        ("placement.collections.cards", {**FLAT, "m": 8}, "or make index ivf_pq"),
+        ("placement.collections.cards", {**FLAT, "nlist": 0}, "nlist: is 0:"),
+        ("placement.collections.cards", {**FLAT, "nlist": 4, "nprobe": 5}, "nlist of 4 can be"),
+        (
+            "placement.collections.cards",
+            CODED,
+            "divide the 1024 values of a vector",
+        ),
         ("workload.arrivals.closed.concurrency", 0, "is 0:"),
         ("workload.arrivals", {"closed": None, "poisson": None}, "exactly one of"),
         ("workload.prompts", {"trace": {}}, "name the trace"),

@@ -19,13 +19,15 @@ from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.hardware.work import Work
 from workers.host.aside import SMALL_MAX
 from workers.kv.pool import BlockPool
-from workers.kv.pool_client import hashes_of
 from workers.memory.id_ranges import IdRanges
+from workers.memory.index.choice import IndexChoice
+from workers.memory.loading import load_logs
+from workers.memory.pool_handlers import PoolHandlers
 from workers.memory.shard import RetrievalShard
-from workers.memory.shard_log import ShardLog, load_logs
+from workers.memory.shard_log import ShardLog
+from workers.memory.upkeep import Upkeep
 from workers.node import Node
 from workers.wire.ended import Ended
-from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
 from workers.wire.kinds.memory import (
     Hits,
     MemoryState,
@@ -41,17 +43,12 @@ from workers.wire.kinds.memory import (
     ShardTexts,
 )
 from workers.wire.message import Message
-from workers.wire.roles import Array
 
 T = TypeVar("T")
 
 # What changes a shard and its log, of whatever size, is done by one thread in the order in which it
 # came: that of large jobs, the oldest of equals first.
 FILE_SIZE = SMALL_MAX
-
-NO_BLOCKS = PoolBlocks(
-    np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint8)
-)
 
 
 class MemoryServer:
@@ -65,24 +62,23 @@ class MemoryServer:
     def __init__(
         self, node: Node, name: str, *, tier: str, pool_tier: str, pool_bytes: int
     ) -> None:
-        self._node, self._name = node, name
-        self._tier, self._pool_tier = tier, pool_tier
+        self._node, self._name, self._tier = node, name, tier
+        port = node.port(name)
         # What an earlier incarnation left on the disk is there again.
         found = load_logs(node.disk, name)
         self._shards = {store: shard for store, (_, shard) in found.items()}
         self._logs = {store: log for store, (log, _) in found.items()}
         self.pool = BlockPool(pool_bytes)
+        PoolHandlers(node, port, self.pool, pool_tier)
+        self._upkeep = Upkeep(node, tier, self._shards, self._logs, self._beside)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
-        port = node.port(name)
         port.on(ShardCreate, self._store_create)
         port.on(ShardAdd, self._store_add)
         port.on(ShardTakeBack, self._store_take_back)
         port.on(ShardDelete, self._store_delete)
         port.on(Search, self._search)
         port.on(ShardRead, self._store_read)
-        port.on(PoolPut, self._pool_put)
-        port.on(PoolGet, self._pool_get)
         port.on(MemoryState, self._state)
 
     # -- retrieval ---------------------------------------------------------------------------------
@@ -113,12 +109,16 @@ class MemoryServer:
         store, dim = message.content.store, message.content.dim
         if store in self._shards:
             return
-        self._shards[store] = shard = RetrievalShard(dim)
+        try:
+            choice = IndexChoice.from_plain(message.content.index)
+            self._shards[store] = shard = RetrievalShard(dim, choice)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
 
         def make() -> None:
             if self._shards.get(store) is shard:  # else it was deleted meanwhile
                 self._logs.pop(store, None)
-                self._logs[store] = ShardLog.make(self._node.disk, self._file(store), dim)
+                self._logs[store] = ShardLog.make(self._node.disk, self._file(store), dim, choice)
 
         try:
             await self._beside(make)
@@ -144,15 +144,33 @@ class MemoryServer:
             shard.add(*what)
 
         try:
-            if content.preloaded:  # written before the cluster started: costs nothing now
-                await self._beside(add)
-            else:
-                work = Work.of("store_add", writes={self._tier: content.vectors.nbytes})
-                work = work._replace(host_size=FILE_SIZE)
-                await self._node.hardware.run(work, lambda: self._tried(add))
+            await self._paid(shard, content, add)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
+        if content.preloaded:
+            await self._upkeep.now(content.store)
+        else:
+            self._upkeep.soon(content.store)
         return ShardSize(shard.num_passages, shard.bytes_held())
+
+    async def _paid(
+        self, shard: RetrievalShard, content: ShardAdd, add: Callable[[], None]
+    ) -> None:
+        """Do what `add` does, as long as the machine takes for it."""
+        if content.preloaded:  # written before the cluster started: costs nothing now
+            await self._beside(add)
+            return
+        if shard.choice.kind == "exact":
+            work = shard.add_work(content.vectors, self._tier)._replace(host_size=FILE_SIZE)
+            await self._node.hardware.run(work, lambda: self._tried(add))
+            return
+
+        # Engines work on it, and yet it is done in the order of all changes.
+        def filed() -> Work:
+            add()
+            return shard.add_work(content.vectors, self._tier)
+
+        await self._node.hardware.run(await self._beside(filed), list)
 
     async def _store_take_back(self, message: Message[ShardTakeBack]) -> ShardSize:
         """Whatever of it is here goes, for good, and what is still on its way is refused."""
@@ -192,10 +210,9 @@ class MemoryServer:
         among = None
         if len(content.first):
             among = IdRanges(map(range, content.first.tolist(), content.stop.tolist()))
-        queries, top_k = content.queries, content.top_k
-        work = shard.scan_work(len(queries), self._tier, among)
         try:
-            found = await self._node.hardware.run(work, shard.search, queries, top_k, among)
+            plan = shard.plan(content.queries, content.top_k, among)
+            found = await self._node.hardware.run(plan.work(self._tier), plan.find)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         return Hits(tuple(map(tuple, found)))
@@ -208,34 +225,6 @@ class MemoryServer:
         num_bytes = sum(len(text.encode()) for _, text in found)
         await self._node.hardware.run(Work.of("store_read", reads={self._tier: num_bytes}), list)
         return ShardTexts(np.array([i for i, _ in found], np.int64), tuple(t for _, t in found))
-
-    # -- KV pool -----------------------------------------------------------------------------------
-
-    async def _pool_put(self, message: Message[PoolPut]) -> PoolStored:
-        blocks: Array = message.content.blocks
-        keys = hashes_of(message.content.hash)
-        work = Work.of("pool_put", writes={self._pool_tier: blocks.nbytes})
-        checksums = message.content.checksum.tolist()
-        result = await self._node.hardware.run(work, self.pool.put, keys, list(blocks), checksums)
-        return PoolStored(len(result.new), len(result.refused))
-
-    async def _pool_get(self, message: Message[PoolGet]) -> PoolBlocks:
-        """The longest leading run of the wanted blocks that is here, perhaps none."""
-        wanted = hashes_of(message.content.hash)
-        keys = wanted[: self.pool.longest_prefix(wanted)]
-        if not keys:
-            return NO_BLOCKS
-        self.pool.pin(keys)
-        try:
-            first = self.pool.get(keys[:1])[0]
-            work = Work.of("pool_get", reads={self._pool_tier: len(keys) * first.nbytes})
-            blocks = await self._node.hardware.run(work, self.pool.get, keys)
-            checksums = np.array(self.pool.checksums(keys), dtype=np.uint64)
-        except PerfuseError:
-            return NO_BLOCKS  # a block went bad: none is safe
-        finally:
-            self.pool.unpin(keys)
-        return PoolBlocks(np.arange(len(keys), dtype=np.int64), checksums, np.stack(blocks))
 
     def _state(self, message: Message[MemoryState]) -> MemoryStateIs:
         return MemoryStateIs(

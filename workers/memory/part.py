@@ -1,4 +1,4 @@
-"""A few thousand passages of a shard, in one index. The only file that knows FAISS.
+"""A few thousand passages of a shard, in one index of FAISS.
 
 A shard is made of parts, so that no addition copies what is there: an index grows by moving all of
 it. What is dropped stays in its row, unseen, until half of the part is gone.
@@ -33,6 +33,7 @@ class Part:
         self._texts: list[str] = []
         self._file_ids: list[str] = []
         self.num_alive = 0
+        self._order: NDArray[np.intp] | None = None  # rows by their ids, once somebody asks
 
     @property
     def room(self) -> int:
@@ -74,6 +75,7 @@ class Part:
         self._texts.extend(texts)
         self._file_ids.extend(files)
         self.num_alive += len(ids)
+        self._order = None
 
     def drop(self, passage_ids: range) -> tuple[list[int], int]:
         """(ids that were here, bytes of their texts)."""
@@ -129,6 +131,26 @@ class Part:
             [self._hit(int(rows[q, i]), float(scores[q, i])) for i in order[q]]
             for q in range(len(queries))
         ]
+
+    def _rows_of(self, passage_ids: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Of passages that are here."""
+        ids = self._ids[: len(self._texts)]
+        if self._order is None:
+            self._order = np.argsort(ids)
+        return self._order[np.searchsorted(ids, passage_ids, sorter=self._order)]
+
+    def scores(self, query: Vectors, passage_ids: NDArray[np.int64]) -> Vectors:
+        """[n]: of passages that are here with a query [dim]; the same bits as in a search."""
+        rows = self._rows_of(passage_ids).astype(np.int64)
+        scores = np.empty(len(rows), np.float32)
+        library: Any = faiss
+        pointers = [library.swig_ptr(one) for one in (query, scores, rows)]
+        self._index.compute_distance_subset(1, pointers[0], len(rows), pointers[1], pointers[2])
+        return scores
+
+    def hit(self, passage_id: int, score: float) -> Hit:
+        """A passage that is here."""
+        return self._hit(int(self._rows_of(np.array([passage_id]))[0]), score)
 
     def _hit(self, row: int, score: float) -> Hit:
         return Hit(int(self._ids[row]), score, self._texts[row], self._file_ids[row])

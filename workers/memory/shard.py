@@ -1,85 +1,35 @@
-"""A memory server's part of a collection: vectors that it scans beside the memory which holds them.
+"""A memory server's part of a collection, and the index by which it is searched: all of it is
+scanned, or inverted lists near the query.
 
-Search is exact (inner product with every vector), so a collection gives the same answer however
-many shards it is cut into: the score of a pair depends on the pair alone.
+What an index finds has the scores of a scan. An index is there once the shard is large enough; it
+is trained again as the shard grows, and it can be made anew from its quantiser and the passages.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from workers.hardware.work import Work
 from workers.memory.hit import Hit
 from workers.memory.id_ranges import IdRanges
-from workers.memory.part import Part
-
-BYTES_PER_VALUE = 4
-BYTES_PER_ID = 8
-# From distance_compute_blas_threshold queries on (20 in older FAISS, 128000 in 1.15) it uses a BLAS
-# product, whose rounding depends on the batch. Below that it takes each pair alone.
-QUERIES_PER_CALL = 16
-# No sum of products may be larger: a third of fp32's range, for roundings on the way.
-SCORE_MAX = 1e38
-
-Vectors = NDArray[np.float32]
-Ids = Sequence[int] | NDArray[np.int64]
+from workers.memory.index.choice import EXACT, IndexChoice
+from workers.memory.index.exact import BYTES_PER_VALUE, compare
+from workers.memory.index.ivf import InvertedIndex, Probe
+from workers.memory.index.plan import Plan
+from workers.memory.index.quantizer import Quantizer, rows_to_train, train, train_work
+from workers.memory.passages import Ids, Passages
+from workers.memory.values import Vectors, check_queries
 
 
-class RetrievalShard:
-    """Passages in the order they were added; ids are unique. One thread may add and another one
-    search.
-    """
+class RetrievalShard(Passages):
+    """See `Passages`; `search` is exact, whatever index there is."""
 
-    def __init__(self, dim: int) -> None:
-        if dim < 1:
-            raise ValueError(f"dim is {dim}: a vector has at least 1 value")
-        self.dim = dim
-        self._lock = threading.Lock()  # FAISS lets Python's go
-        self._parts: list[Part] = []
-        self._known: dict[int, None] = {}
-        self._taken_back = IdRanges()
-        self._text_bytes = 0
-
-    @property
-    def num_passages(self) -> int:
-        return len(self._known)
-
-    @property
-    def passage_ids(self) -> NDArray[np.int64]:
-        """[num_passages], a copy, in row order."""
-        return np.concatenate([np.zeros(0, np.int64), *(part.ids for part in self._parts)])
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        return tuple(text for part in self._parts for text in part.texts)
-
-    @property
-    def file_ids(self) -> tuple[str, ...]:
-        """The file of each passage, in row order."""
-        return tuple(file_id for part in self._parts for file_id in part.file_ids)
-
-    @property
-    def taken_back(self) -> tuple[range, ...]:
-        """Ids that come no more."""
-        return tuple(self._taken_back)
-
-    def vectors(self) -> Vectors:
-        """[num_passages, dim], a copy."""
-        none = np.zeros((0, self.dim), np.float32)
-        return np.concatenate([none, *(part.vectors() for part in self._parts)])
-
-    def pieces(self) -> Iterator[tuple[NDArray[np.int64], Vectors, list[str], list[str]]]:
-        """All of it, some thousand passages at a time: ids, vectors, texts, files."""
-        for part in self._parts:
-            if part.num_alive:
-                yield part.ids, part.vectors(), part.texts, part.file_ids
-
-    def bytes_held(self) -> int:
-        """Bytes of vectors, ids and texts."""
-        passage_bytes = self.dim * BYTES_PER_VALUE + BYTES_PER_ID
-        return self.num_passages * passage_bytes + self._text_bytes
+    def __init__(self, dim: int, choice: IndexChoice = EXACT) -> None:
+        """Raises ValueError if dim < 1, or if no such vectors have that index."""
+        super().__init__(dim)
+        choice.check(dim)
+        self.choice = choice
+        self._index: InvertedIndex | None = None
 
     def add(
         self,
@@ -88,140 +38,87 @@ class RetrievalShard:
         texts: Sequence[str],
         file_ids: Sequence[str] | None = None,
     ) -> None:
-        """Add passages: ids [n] >= 0, vectors [n, dim] float32, texts [n], file_ids [n] (default:
-        none).
-
-        All or nothing. Raises ValueError as `check` does.
-        """
-        files = [""] * len(texts) if file_ids is None else file_ids
-        ids = self.check(passage_ids, vectors, texts, files)
-        start = 0
-        with self._lock:
-            while start < len(ids):
-                if not self._parts or not self._parts[-1].room:
-                    self._parts.append(Part(self.dim))
-                part = self._parts[-1]
-                rows = slice(start, start + part.room)
-                part.add(ids[rows], vectors[rows], texts[rows], files[rows])
-                start = rows.stop
-            self._known.update(dict.fromkeys(ids.tolist()))
-            self._text_bytes += sum(len(text.encode()) for text in texts)
-
-    def check(
-        self, passage_ids: Ids, vectors: Vectors, texts: Sequence[str], files: Sequence[str]
-    ) -> NDArray[np.int64]:
-        """Raises ValueError on lengths that differ, ids that are negative, known or taken back,
-        values that are not finite; returns the ids.
-        """
-        ids = np.asarray(passage_ids, np.int64).reshape(-1)
-        if vectors.shape != (len(ids), self.dim):
-            raise ValueError(
-                f"vectors have shape {vectors.shape}: {len(ids)} passages of this shard need "
-                f"({len(ids)}, {self.dim})"
-            )
-        if not len(ids) == len(texts) == len(files):
-            raise ValueError(
-                f"{len(ids)} passage_ids, {len(texts)} texts, {len(files)} file_ids: "
-                "one of each a passage"
-            )
-        self._check_values("vectors", vectors)
-        seen: dict[int, None] = {}
-        for passage_id in ids.tolist():
-            if passage_id < 0 or passage_id in self._known or passage_id in seen:
-                raise ValueError(f"passage_id {passage_id} is negative or already held")
-            if passage_id in self._taken_back:
-                raise ValueError(f"passage_id {passage_id} was taken back")
-            seen[passage_id] = None
-        return ids
-
-    def _check_values(self, name: str, vectors: Vectors) -> None:
-        """Products of what passes are finite, and so are their sums: one passage's numbers decide
-        nothing about the others'.
-        """
-        most = float(np.sqrt(SCORE_MAX / self.dim))
-        if not np.isfinite(vectors).all():
-            raise ValueError(f"{name} hold NaN or infinity: scores would have no order")
-        if vectors.size and float(np.abs(vectors).max()) > most:
-            raise ValueError(
-                f"{name} hold {np.abs(vectors).max():.3g}: values of {self.dim} must be at most "
-                f"{most:.3g}, else scores are infinite and have no order"
-            )
-
-    def take_back(self, passage_ids: range) -> int:
-        """Drop these passages, now and should they still come; returns how many were here."""
-        self._taken_back.add(passage_ids)
-        return self._drop(passage_ids)
+        """See `Passages`."""
+        super().add(passage_ids, vectors, texts, file_ids)
+        if self._index is not None:
+            with self._lock:
+                self._index.add(np.asarray(passage_ids, np.int64), vectors)
 
     def _drop(self, passage_ids: range) -> int:
-        count = 0
-        for part in self._parts:
+        count = super()._drop(passage_ids)
+        if self._index is not None and count:
             with self._lock:
-                gone, num_bytes = part.drop(passage_ids)
-                self._text_bytes -= num_bytes
-                for passage_id in gone:
-                    del self._known[passage_id]
-            count += len(gone)
-        # Whoever searches meanwhile has the old parts; nobody else changes any.
-        whole = [part.rebuilt() if part.is_worn else part for part in self._parts]
-        with self._lock:
-            self._parts = [part for part in whole if part.num_alive]
+                self._index.remove(passage_ids)
         return count
 
-    def search(
-        self, queries: Vectors, top_k: int, among: IdRanges | None = None
-    ) -> list[list[Hit]]:
-        """The top_k passages (fewer if there are fewer) of each query [q, dim], best first; of
-        those whose ids are `among`, if that is given.
+    def plan(self, queries: Vectors, top_k: int, among: IdRanges | None = None) -> Plan:
+        """The search that the shard's index does; an exact one where there is none yet, or where
+        that reads no more.
 
-        Equal scores stand in the order of their passage ids. Raises ValueError on a wrong shape, on
-        values that are not finite, or if top_k < 1.
+        Raises ValueError on a wrong shape, on values that are not finite, or if top_k < 1.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.dim:
-            raise ValueError(f"queries have shape {queries.shape}: it must be (q, {self.dim})")
-        self._check_values("queries", queries)
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}: it must be at least 1")
-        found: list[list[Hit]] = []
-        for start in range(0, len(queries), QUERIES_PER_CALL):
-            batch = np.ascontiguousarray(queries[start : start + QUERIES_PER_CALL], np.float32)
-            found.extend(self._search_batch(batch, top_k, among))
+        check_queries(queries, self.dim, top_k)
+        exact = Plan(
+            lambda tier: self.scan_work(len(queries), tier, among),
+            lambda: self.search(queries, top_k, among),
+        )
+        index = self._index
+        if index is None:
+            return exact
+        num_wanted = self.count(among)
+        with self._lock:
+            probes = index.probes(queries, top_k, among, num_wanted)
+        if num_wanted * self.dim * BYTES_PER_VALUE <= index.bytes_to_read(probes, top_k):
+            return exact
+        return Plan(
+            lambda tier: index.work(probes, top_k, tier),
+            lambda: self._probed(index, probes, top_k),
+        )
+
+    def _probed(self, index: InvertedIndex, probes: Sequence[Probe], top_k: int) -> list[list[Hit]]:
+        found = []
+        for probe in probes:
+            with self._lock:
+                ids = index.candidates(probe, top_k)
+                found.append(compare(self._known.get, probe.query, ids, top_k))
         return found
 
-    def _search_batch(
-        self, queries: Vectors, top_k: int, among: IdRanges | None
-    ) -> list[list[Hit]]:
-        found: list[list[Hit]] = [[] for _ in range(len(queries))]
-        for part in self._parts:
-            with self._lock:
-                of_part = part.search(queries, top_k, among)
-            for hits, more in zip(found, of_part, strict=True):
-                hits.extend(more)
-        return [sorted(hits, key=Hit.rank)[:top_k] for hits in found]
+    @property
+    def quantizer(self) -> Quantizer | None:
+        """Of the index in use."""
+        return None if self._index is None else self._index.quantizer
 
-    def texts_of(self, passage_ids: range) -> list[tuple[int, str]]:
-        """(id, text) of the passages that are here, by id."""
-        with self._lock:
-            parts = list(self._parts)
-        found = [
-            (passage_id, text)
-            for part in parts
-            for passage_id, text in zip(part.ids.tolist(), part.texts, strict=True)
-            if passage_id in passage_ids
-        ]
-        return sorted(found)
-
-    def scan_work(self, num_queries: int, tier: str, among: IdRanges | None = None) -> Work:
-        """What a search of num_queries asks of the machine whose `tier` ("hbm", "hbf", "ddr" ...)
-        holds the vectors.
-
-        Each vector is read once, whatever the number of queries; each pair costs `dim`
-        multiply-adds.
+    @property
+    def is_index_due(self) -> bool:
+        """Whether the shard is large enough for an index, or far larger than when it had its
+        last.
         """
-        num_passages = self.num_passages
-        if among is not None:
-            num_passages = sum(part.count(among) for part in self._parts)
-        return Work.of(
-            "search",
-            flops={"fp32": 2 * num_queries * num_passages * self.dim},
-            reads={tier: num_passages * self.dim * BYTES_PER_VALUE},
-        )
+        trained = 0 if self._index is None else self._index.quantizer.num_rows
+        return self.choice.is_due(self.num_passages, trained)
+
+    def train(self) -> Quantizer:
+        """Of an index for what is here now. As `add`, by one thread at a time."""
+        sizes = self.choice.sizes(self.num_passages, self.dim)
+        step = max(1, self.num_passages // rows_to_train(sizes))
+        sample = np.concatenate([part.vectors()[::step] for part in self._parts])
+        return train(sample, sizes, self.num_passages)
+
+    def train_work(self, tier: str) -> Work:
+        sizes = self.choice.sizes(self.num_passages, self.dim)
+        return train_work(sizes, self.num_passages, self.dim, tier)
+
+    def use(self, quantizer: Quantizer) -> None:
+        """From now on, with all that is here. As `add`, by one thread at a time."""
+        index = InvertedIndex(self.choice, quantizer)
+        for part in self._parts:
+            index.add(part.ids, part.vectors())
+        with self._lock:
+            self._index = index
+
+    def add_work(self, vectors: Vectors, tier: str) -> Work:
+        """What adding vectors [n, dim] asks of a machine."""
+        fits = vectors.ndim == 2 and vectors.shape[1] == self.dim  # else it will be refused
+        if self._index is None or not fits:
+            return Work.of("store_add", writes={tier: vectors.nbytes})
+        num_lists = len(set(self._index.lists_of(vectors).tolist()))
+        return self._index.add_work(len(vectors), num_lists, tier)

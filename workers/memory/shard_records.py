@@ -1,12 +1,15 @@
-"""What a shard's log says, record by record, as bytes; and a shard out of such records.
+"""What a shard's log says, record by record, as bytes.
 
     segment   MAGIC | number of its first record u64 | checksum u64 | records
     record    length u32 | kind u32 | payload checksum u64 | head checksum u64 | payload
 
-    OPEN      dim u32                           the first of a log
+    OPEN      dim u32 | index JSON              the first of a log; no JSON: scanned
     ADD       passages u32 | length of texts u32 | ids int64 | vectors float32 | texts JSON
     GONE      first id int64 | passages int64   none of them is here, or comes any more
+    TRAINED   a quantiser                       the index from now on
     SEALED    what a log took over from the one before it is whole
+    MERGED    number u64                        the segment is whole, and stands in for all records
+                                                below that number, from its first one on
     DELETED   instead of OPEN: there is no shard
 
 Everything is little-endian. The head has a checksum of its own, with the record's number, which is
@@ -18,6 +21,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -25,7 +29,9 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest as checksum
 
 from workers.errors import CorruptMessage
-from workers.memory.shard import RetrievalShard
+from workers.memory.id_ranges import IdRanges
+from workers.memory.index.choice import EXACT, IndexChoice
+from workers.memory.index.quantizer import Quantizer
 
 _MAGIC = b"PFSHARD2"
 _NUMBER = struct.Struct("<Q")
@@ -35,8 +41,25 @@ _DIM, _COUNTS, _RANGE = struct.Struct("<I"), struct.Struct("<II"), struct.Struct
 SEGMENT_HEAD_BYTES = len(_MAGIC) + 2 * _NUMBER.size
 
 
+class Added(NamedTuple):
+    """Passages: ids [n], vectors [n, dim], texts and files [n]."""
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    texts: list[str]
+    files: list[str]
+
+    def without(self, ids: IdRanges) -> "Added":
+        keep = ~ids.mask(self.ids)
+        if keep.all():
+            return self
+        rows = np.flatnonzero(keep).tolist()
+        texts, files = [self.texts[row] for row in rows], [self.files[row] for row in rows]
+        return Added(self.ids[keep], self.vectors[keep], texts, files)
+
+
 class RecordKind(IntEnum):
-    OPEN, ADD, GONE, SEALED, DELETED = range(1, 6)
+    OPEN, ADD, GONE, SEALED, DELETED, TRAINED, MERGED = range(1, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +74,9 @@ class Record:
         return _HEAD.pack(len(self.payload), self.kind, of_payload, of_head) + self.payload
 
 
-def opened(dim: int) -> Record:
-    return Record(RecordKind.OPEN, _DIM.pack(dim))
+def opened(dim: int, choice: IndexChoice = EXACT) -> Record:
+    plain = choice.to_plain()
+    return Record(RecordKind.OPEN, _DIM.pack(dim) + (orjson.dumps(plain) if plain else b""))
 
 
 def added(
@@ -74,8 +98,47 @@ def added(
     return Record(RecordKind.ADD, b"".join(parts))
 
 
+def trained(quantizer: Quantizer) -> Record:
+    return Record(RecordKind.TRAINED, quantizer.pack())
+
+
 def gone(ids: range) -> Record:
     return Record(RecordKind.GONE, _RANGE.pack(ids.start, len(ids)))
+
+
+def parse_added(payload: bytes, dim: int) -> Added:
+    """Raises ValueError and such for what no shard of vectors of `dim` says."""
+    count, length = _COUNTS.unpack_from(payload)
+    begin = _COUNTS.size + count * 8
+    end = begin + count * dim * 4
+    if end + length != len(payload):
+        raise ValueError(f"{count} passages of {dim} values do not fill {len(payload)} bytes")
+    ids = np.frombuffer(payload, "<i8", count, _COUNTS.size)
+    vectors = np.frombuffer(payload, "<f4", count * dim, begin).reshape(count, dim)
+    texts, names, places = orjson.loads(payload[end:])
+    if not all(isinstance(text, str) for text in (*texts, *names)):
+        raise TypeError("its texts and files must be strings")
+    files = [names[place] for place in places]
+    return Added(ids.astype(np.int64), vectors.astype(np.float32), texts, files)
+
+
+def parse_gone(payload: bytes) -> range:
+    first, count = _RANGE.unpack(payload)
+    return range(first, first + count)
+
+
+def parse_opened(payload: bytes) -> tuple[int, IndexChoice]:
+    said = payload[_DIM.size :]
+    choice = IndexChoice.from_plain(orjson.loads(said)) if said else EXACT
+    return _DIM.unpack_from(payload)[0], choice
+
+
+def merged(stop: int) -> Record:
+    return Record(RecordKind.MERGED, _NUMBER.pack(stop))
+
+
+def parse_merged(payload: bytes) -> int:
+    return int(_NUMBER.unpack(payload)[0])
 
 
 SEALED, DELETED = Record(RecordKind.SEALED), Record(RecordKind.DELETED)
@@ -123,57 +186,3 @@ def _kind(kind: int, number: int) -> RecordKind:
         return RecordKind(kind)
     except ValueError as error:
         raise CorruptMessage(f"record {number} is of no kind that there is: {kind}") from error
-
-
-class Replay:
-    """A log's records, one after the other. What is left of it is `shard`; `is_sealed` says whether
-    it stands in for the log before it.
-    """
-
-    def __init__(self) -> None:
-        self.shard: RetrievalShard | None = None
-        self.is_sealed = False
-        self.num_gone = 0
-        self.number = 0
-
-    def take(self, number: int, record: Record) -> None:
-        """Raises CorruptMessage for what no shard says: a checksum tells that bytes are as they
-        were written, not by whom.
-        """
-        try:
-            self._take(record)
-        except (ArithmeticError, LookupError, struct.error, TypeError, ValueError) as error:
-            text = f"record {number} is not as it should be: {error!r:.200}"
-            raise CorruptMessage(text) from error
-        self.number = number + 1
-
-    def _take(self, record: Record) -> None:
-        if record.kind is RecordKind.DELETED:
-            self.shard, self.is_sealed = None, True
-        elif record.kind is RecordKind.OPEN:
-            if self.number:
-                raise ValueError("a log opens once")
-            self.shard = RetrievalShard(*_DIM.unpack(record.payload))
-        elif self.shard is None:
-            raise ValueError("the log is not open")
-        elif record.kind is RecordKind.SEALED:
-            self.is_sealed = True
-        elif record.kind is RecordKind.GONE:
-            first, count = _RANGE.unpack(record.payload)
-            self.num_gone += self.shard.take_back(range(first, first + count))
-        else:
-            _add(self.shard, record.payload)
-
-
-def _add(shard: RetrievalShard, payload: bytes) -> None:
-    count, length = _COUNTS.unpack_from(payload)
-    begin = _COUNTS.size + count * 8
-    end = begin + count * shard.dim * 4
-    if end + length != len(payload):
-        raise ValueError(f"{count} passages of {shard.dim} values do not fill {len(payload)} bytes")
-    ids = np.frombuffer(payload, "<i8", count, _COUNTS.size)
-    vectors = np.frombuffer(payload, "<f4", count * shard.dim, begin).reshape(count, shard.dim)
-    texts, names, places = orjson.loads(payload[end:])
-    if not all(isinstance(text, str) for text in (*texts, *names)):
-        raise TypeError("its texts and files must be strings")
-    shard.add(ids, vectors.astype(np.float32), texts, [names[place] for place in places])

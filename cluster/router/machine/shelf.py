@@ -93,8 +93,7 @@ def files_begun(turn: Turn, event: FilesBegun) -> None:
         is_free = known is None or known.status in (FAILED, CANCELLED)
         turn.check(is_free and file.status == IN_PROGRESS, f"{file_id} is in {event.store_id}")
     for file_id, file in event.files.items():
-        store.files.pop(file_id, None)
-        store.files[file_id] = replace(file, attributes=dict(file.attributes), spans=[])
+        store.put(file_id, replace(file, attributes=dict(file.attributes), spans=[]))
 
 
 def files_added(turn: Turn, event: FilesAdded) -> None:
@@ -106,22 +105,25 @@ def files_added(turn: Turn, event: FilesAdded) -> None:
     if event.num_passages:
         store.unfinished.remove(addition)
     for file, spans in zip(files, event.spans.values(), strict=True):
-        file.status, file.spans = COMPLETED, [(first, count) for first, count in spans]
+        store.become(file, COMPLETED)
+        file.spans = [(first, count) for first, count in spans]
         for span in file.spans:
             store.show(span)
 
 
 def file_ended(turn: Turn, event: FileEnded) -> None:
-    file = _in_progress(_ready(turn, event.store_id), event.file_id)
+    store = _ready(turn, event.store_id)
+    file = _in_progress(store, event.file_id)
     is_end = event.status in (FAILED, CANCELLED)
     turn.check(is_end, f"{event.status} is not what adding a file comes to")
-    file.status, file.error_code, file.error = event.status, event.error_code, event.error
+    store.become(file, event.status)
+    file.error_code, file.error = event.error_code, event.error
 
 
 def file_removed(turn: Turn, event: FileRemoved) -> None:
     store = _ready(turn, event.store_id)
     turn.check(event.file_id in store.files, f"{event.file_id} is not in {event.store_id}")
-    for span in store.files.pop(event.file_id).spans:
+    for span in store.pop(event.file_id).spans:
         store.hide(span)
 
 
@@ -137,7 +139,8 @@ def end_half_added(turn: Turn) -> None:
     for store in turn.state.stores.values():
         for file in store.files.values():
             if file.status == IN_PROGRESS:
-                file.status, file.error_code, file.error = FAILED, "server_error", error
+                store.become(file, FAILED)
+                file.error_code, file.error = "server_error", error
 
 
 def deleted(turn: Turn, event: StoreDeleted) -> None:

@@ -64,10 +64,41 @@ class StoreState:
     ends: list[int] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     created_s: int = 0
+    # Of what is above, so that a store that grows by one file at a time is told of at a constant
+    # cost. With an underscore: the journal leaves them out.
+    _num_passages: int = field(init=False, repr=False, compare=False)
+    _by_status: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._num_passages = sum(self.ends) - sum(self.starts)
+        self._by_status = dict.fromkeys(STATUSES, 0)
+        for file in self.files.values():
+            self._by_status[file.status] += 1
 
     @property
     def num_passages(self) -> int:
-        return sum(self.ends) - sum(self.starts)
+        return self._num_passages
+
+    def counts(self) -> dict[str, int]:
+        """Files by status."""
+        return dict(self._by_status)
+
+    def put(self, file_id: str, file: StoreFile) -> None:
+        """As the newest one, in place of what has its id."""
+        if file_id in self.files:
+            self.pop(file_id)
+        self.files[file_id] = file
+        self._by_status[file.status] += 1
+
+    def pop(self, file_id: str) -> StoreFile:
+        file = self.files.pop(file_id)
+        self._by_status[file.status] -= 1
+        return file
+
+    def become(self, file: StoreFile, status: str) -> None:
+        self._by_status[file.status] -= 1
+        self._by_status[status] += 1
+        file.status = status
 
     def has(self, passage_id: int) -> bool:
         """Whether a passage can be found."""
@@ -79,9 +110,11 @@ class StoreState:
         at = bisect_left(self.starts, span[0])
         self.starts.insert(at, span[0])
         self.ends.insert(at, span[0] + span[1])
+        self._num_passages += span[1]
 
     def hide(self, span: Span) -> None:
         """These can be found no more, and have yet to go."""
         at = self.starts.index(span[0])
+        self._num_passages -= self.ends[at] - self.starts[at]
         del self.starts[at], self.ends[at]
         self.unfinished.append(span)

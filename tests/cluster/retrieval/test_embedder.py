@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.retrieval.embedder import HASHING_DIM, HashingEmbedder, make_embedder
+from cluster.retrieval.embedder import EMBEDDERS, HASHING_DIM, HashingEmbedder, make_embedder
+from configs.schema.placement import EMBEDDER_DIMS
 
 TEXTS = [
     "What is the latency of Yolutus-11?",
@@ -54,6 +55,11 @@ def test_another_process_gives_the_same_bits_and_loads_no_torch():
 def test_case_and_accents_do_not_matter():
     one, other = HashingEmbedder().embed(["Café Zürich", "cafe zurich"])
     assert one.tobytes() == other.tobytes()
+
+
+def test_a_scenario_knows_how_many_values_a_vector_has():
+    """Of MiniLM, its model's hidden_size is; see test_minilm."""
+    assert EMBEDDER_DIMS["hashing"] == HASHING_DIM and set(EMBEDDER_DIMS) == set(EMBEDDERS)
 
 
 def test_embedders_are_made_by_name():

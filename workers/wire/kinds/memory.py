@@ -30,10 +30,14 @@ def no_ids() -> NDArray[np.int64]:
 @kind("shard_create")
 @dataclass(frozen=True, slots=True)
 class ShardCreate(Kind[Reply]):
-    """An empty part of a vector store, or the one that a restart finds on the disk."""
+    """An empty part of a vector store, or the one that a restart finds on the disk.
+
+    index   see `IndexChoice.to_plain`; nothing for an exact scan
+    """
 
     store: Text
     dim: Count
+    index: Annotated[dict[str, Any], plain()] = field(default_factory=dict)
 
 
 @kind("shard_size")
