@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+from workers.hardware.energy.meter import Component
 from workers.hardware.sharing.base import Ended, Rate, Shared
 from workers.hardware.sharing.depth import Depth, alone
 from workers.hardware.sharing.fair import GRAINS, grains
@@ -17,10 +18,12 @@ class Resource:
     latency_ns    from the last unit's turn until it is there
     depth         who has a place among the pages in flight; None: there are always enough
     unit_joules   energy of a unit of what is asked for, before pages
+    component     what its energy is metered as; None: it needs none
     """
 
     __slots__ = (
-        "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "shared", "unit_joules",
+        "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "component", "shared",
+        "unit_joules",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +37,7 @@ class Resource:
         unit_joules: float = 0.0,
     ) -> None:
         self.shared, self.unit_joules = shared, unit_joules
+        self.component: Component | None = None
         self._page, self._latency_ns, self._depth = page, latency_ns, depth
         self._rate_per_s, self._turn = rate_per_s, grains(page, rate_per_s)
 
@@ -57,6 +61,9 @@ class Resource:
         if latency_ns:
             there = ended
             ended = lambda end_ns: there(end_ns + latency_ns)  # noqa: E731
+        if self.component is not None and demand.amount:
+            begin_ns = self.shared.begins_ns(now_ns)
+            ended = self.component.until(begin_ns, demand.amount, ended)
         self.shared.serve(now_ns, amount, self._rate_per_s, ended, limit_per_s, accesses)
 
     def busy_ns(self, now_ns: int) -> int:

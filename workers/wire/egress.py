@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.schema.link import LinkSpec
+from workers.hardware.energy.meter import Meter
+from workers.hardware.energy.timeline import Drawing
 from workers.host.clock.base import Clock
 from workers.wire.curve import curve_of
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
@@ -30,21 +32,27 @@ class Leaving:
     narrowed   other lanes that it crosses on its way out
     shared     what was sent of it, where the far end is in this process and sees the very same
                envelopes; None: whoever is there is told by a note
+    drawing    of power, for as long as it leaves; None where that costs none
     """
 
-    __slots__ = ("_tell", "end_ns", "message_id", "narrowed", "peer", "shared")
+    __slots__ = ("_tell", "drawing", "end_ns", "message_id", "narrowed", "peer", "shared")
 
     def __init__(self, message_id: int, peer: Peer, tell: Tell) -> None:
         self.message_id, self.peer, self._tell = message_id, peer, tell
         self.end_ns = NOT_KNOWN_NS
         self.narrowed: Sequence[Crossing] = ()
         self.shared: Sequence[Message[Any]] | None = None
+        self.drawing: Drawing | None = None
 
     def took_back(self) -> None:
+        if self.drawing is not None:
+            self.drawing.took_back(self.end_ns)
         self.end_ns = NOT_KNOWN_NS
         self._revise(NOT_KNOWN_NS)
 
     def ended(self, end_ns: int) -> None:
+        if self.drawing is not None:
+            self.drawing.ended(end_ns)
         self.end_ns = end_ns
         if self.narrowed:
             self.revise()
@@ -69,12 +77,13 @@ class Leaving:
 class Egress:
     """All messages on their way out of one node. Energy is the sender's."""
 
-    def __init__(self, link: LinkSpec, clock: Clock, tell: Tell) -> None:
+    def __init__(self, link: LinkSpec, clock: Clock, tell: Tell, meter: Meter) -> None:
         self._link, self.lane, self._tell = link, make_lane(link, clock), tell
         self._may_change = not self.lane.keeps_promises
         self._joules_per_byte, self._curve = link.pj_per_bit * 8e-12, curve_of(link)
         self.narrow = Narrow(link.sharing, clock)
         self.joules = 0.0
+        self._component = meter.component("link", self._joules_per_byte)
 
     def leave(self, message: Message[Any], now_ns: int, peer: Peer) -> Leaving | None:
         """Take a message out. Stamps `sent_ns`, when its first byte leaves, and `due_ns`, when the
@@ -88,6 +97,13 @@ class Egress:
         if leaving is not None:
             leaving.end_ns = end_ns
         self.joules += num_bytes * self._joules_per_byte
+        if self._component is not None:
+            self._component.count(num_bytes, message.content.cause())
+            drawing = self._component.drawing(message.sent_ns, num_bytes)
+            if end_ns != NOT_KNOWN_NS:
+                drawing.ended(end_ns)
+            if leaving is not None:
+                leaving.drawing = drawing
         return leaving
 
     def cross(

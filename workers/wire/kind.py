@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
 
+from workers.hardware.energy.phase import OF_KIND, Cause, Phase
 from workers.wire.roles import Array, Charge, Role, WirePrecision, free, plain
 
 # What an envelope costs beside what the message says: the size of a typical encoded one.
@@ -45,10 +46,15 @@ class Kind(Generic[A_co]):
     # Fields that hold one array, and fields that hold several by name, as a frame carries them.
     one_array: ClassVar[tuple[str, ...]]
     several: ClassVar[tuple[str, ...]]
+    phase: ClassVar[Phase]  # that it is sent for
     # Whether an unanswered call takes a credit of its receiver. False where the answer waits for
     # others than the receiver: it would hold up calls that need nobody else. Such a receiver bounds
     # them itself, by refusing.
     takes_credit: ClassVar[bool] = True
+
+    def cause(self) -> Cause:
+        """What the energy of its way is spent for."""
+        return self.phase
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """What a link charges: ENVELOPE_BYTES and every field."""
@@ -114,12 +120,12 @@ def kind(name: str) -> Callable[[K], K]:
         assert known is None or known.__qualname__ == cls.__qualname__, f"two kinds are {name!r}"
         roles: dict[str, Role] = {}
         for field, hint in get_type_hints(cls, include_extras=True).items():
-            if getattr(hint, "__origin__", None) is ClassVar or field in ("kind", "roles"):
+            if getattr(hint, "__origin__", None) is ClassVar or field in ("kind", "roles", "phase"):
                 continue
             found = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Role)]
             assert found, f"{cls.__name__}.{field} does not say what it costs a link"
             roles[field] = found[0]
-        cls.kind, cls.roles = name, roles
+        cls.kind, cls.roles, cls.phase = name, roles, OF_KIND.get(name, Phase.SERVING)
         cls.charges = tuple((f, r.charge) for f, r in roles.items() if r.charge is not free)
         cls.one_array = tuple(f for f, r in roles.items() if r.place in ("column", "tensor"))
         cls.several = tuple(f for f, r in roles.items() if r.place in ("columns", "tensors"))
