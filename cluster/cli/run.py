@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 from cluster.cli.console import console, warn
-from cluster.reports.energy.report import EnergyReport, as_json, as_lines, energy_report
+from cluster.reports.energy.report import as_json, as_lines
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
+from cluster.runs.energy import energy_of
 from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
@@ -75,7 +76,7 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(f"trace hash {run.trace_hash}")
     if scenario.cluster.emulation:
         console.print(_energy(run, summary.num_tokens))
-    for line in as_lines(_report(blueprint, run, summary)):
+    for line in as_lines(energy_of(blueprint, run, summary.num_tokens)):
         console.print(line)
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
@@ -103,11 +104,6 @@ def _energy(run: Run, num_tokens: int) -> str:
         f"energy of a token {total['machine'] + total['link']:,.1f} uJ (projection): "
         f"{total['machine']:,.1f} in machines, {total['link']:,.1f} in links; idle power left out"
     )
-
-
-def _report(blueprint: Blueprint, run: Run, summary: Summary) -> EnergyReport:
-    nodes = {node.name: (node.device, node.link) for node in blueprint.plan.nodes}
-    return energy_report(run.energy, summary.num_tokens, nodes, blueprint.scenario.economics)
 
 
 def _longest(run: Run) -> str:
@@ -146,7 +142,7 @@ def _figures(
         "summary": asdict(summary),
         "held": run.held,
         "joules": run.joules,
-        "energy": as_json(_report(blueprint, run, summary)),
+        "energy": as_json(energy_of(blueprint, run, summary.num_tokens)),
         "queues": run.queues,
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),

@@ -66,7 +66,7 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     await world.ask_each(nodes, "reset_trace")
     preempted = await world.ask_each(nodes, "preemptions")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
-    energy = _metered(await world.ask_each(nodes, "energy"))
+    energy = metered(await world.ask_each(nodes, "energy"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
     held = await held_when_idle(world)
@@ -90,7 +90,8 @@ def _more(before: dict[str, int], after: dict[str, int]) -> int:
     return sum(count - min(before.get(node, 0), count) for node, count in after.items())
 
 
-def _metered(readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
+def metered(readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
+    """Those of nodes that emulate."""
     return {node: reading for node, reading in readings.items() if reading is not None}
 
 
@@ -109,7 +110,7 @@ def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     world.ask_all("reset_trace")
     preempted = world.ask_all("preemptions")
     answers = world.run(workload, on_answer)
-    energy = _metered(world.ask_all("energy"))
+    energy = metered(world.ask_all("energy"))
     preemptions = _more(preempted, world.ask_all("preemptions"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)

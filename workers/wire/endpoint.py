@@ -140,7 +140,7 @@ class Endpoint:
             self._clock.call_at(due_ns, self._deliver, peer, message)
 
         if self._emulated:
-            cause = message.content.cause()
+            cause = message.content.computed_for
             self._hardware.copy(now_ns, message.charged_bytes, copied, cause)
         else:
             copied(now_ns)

@@ -14,7 +14,7 @@ The answer to it, as a call, is a `Combine`. `roles` has all that a field may be
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
 
 from workers.hardware.energy.phase import OF_KIND, Cause, Phase
 from workers.wire.roles import Array, Charge, Role, WirePrecision, free, plain
@@ -40,21 +40,18 @@ class Kind(Generic[A_co]):
     """Base of all contents. `A_co` is the content that answers it, as a call. Use `@kind`."""
 
     __slots__ = ()
+    if TYPE_CHECKING:  # of the kind, or a field of each
+        computed_for: Cause  # what the energy of its way is spent for
     kind: ClassVar[str]
     roles: ClassVar[Mapping[str, Role]]
     charges: ClassVar[tuple[tuple[str, Charge], ...]]  # of the fields that cost anything
     # Fields that hold one array, and fields that hold several by name, as a frame carries them.
     one_array: ClassVar[tuple[str, ...]]
     several: ClassVar[tuple[str, ...]]
-    phase: ClassVar[Phase]  # that it is sent for
     # Whether an unanswered call takes a credit of its receiver. False where the answer waits for
     # others than the receiver: it would hold up calls that need nobody else. Such a receiver bounds
     # them itself, by refusing.
     takes_credit: ClassVar[bool] = True
-
-    def cause(self) -> Cause:
-        """What the energy of its way is spent for."""
-        return self.phase
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """What a link charges: ENVELOPE_BYTES and every field."""
@@ -120,12 +117,14 @@ def kind(name: str) -> Callable[[K], K]:
         assert known is None or known.__qualname__ == cls.__qualname__, f"two kinds are {name!r}"
         roles: dict[str, Role] = {}
         for field, hint in get_type_hints(cls, include_extras=True).items():
-            if getattr(hint, "__origin__", None) is ClassVar or field in ("kind", "roles", "phase"):
+            if getattr(hint, "__origin__", None) is ClassVar or field in ("kind", "roles"):
                 continue
             found = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Role)]
             assert found, f"{cls.__name__}.{field} does not say what it costs a link"
             roles[field] = found[0]
-        cls.kind, cls.roles, cls.phase = name, roles, OF_KIND.get(name, Phase.SERVING)
+        cls.kind, cls.roles = name, roles
+        if "computed_for" not in roles:
+            cls.computed_for = OF_KIND.get(name, Phase.SERVING)
         cls.charges = tuple((f, r.charge) for f, r in roles.items() if r.charge is not free)
         cls.one_array = tuple(f for f, r in roles.items() if r.place in ("column", "tensor"))
         cls.several = tuple(f for f, r in roles.items() if r.place in ("columns", "tensors"))

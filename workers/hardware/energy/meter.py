@@ -21,6 +21,7 @@ class Reading:
     dynamic       component -> phase -> joules, of those that drew anything
     static_joules   idle watts x time
     accounts      "machine", "link": what hardware and egress summed up by themselves, in floats
+    drawn_joules  the timeline's integral, without idle power
     bucket_ns, buckets   the timeline: joules in each span of time from `begin_ns` on, static ones
                   among them
     open_joules   of what has begun and not ended: in `dynamic`, in no bucket
@@ -32,6 +33,7 @@ class Reading:
     dynamic: dict[str, dict[str, float]]
     static_joules: float
     accounts: dict[str, float]
+    drawn_joules: float
     bucket_ns: int
     buckets: list[float]
     open_joules: float
@@ -55,13 +57,10 @@ class Component:
         else:
             self._amounts[cause] += amount
 
-    def drawing(self, begin_ns: int, amount: int) -> Drawing:
-        """So much of it is served from then on."""
-        return Drawing(self._meter.timeline, begin_ns, amount * self._unit_joules)
-
     def until(self, begin_ns: int, amount: int, told: Ended) -> Ended:
         """Draws from then on, until it is told the end, and tells it."""
-        return partial(_ends, self.drawing(begin_ns, amount), told)
+        drawing = Drawing(self._meter.timeline, begin_ns, amount * self._unit_joules)
+        return partial(_ends, drawing, told)
 
     def restart(self) -> None:
         self._amounts = [0] * NUM_PHASES
@@ -98,7 +97,8 @@ class Meter:
         """Everything until now."""
         begin_ns = self.timeline.origin_ns
         told = self.timeline.copy()
-        told.draw(begin_ns, now_ns, self._idle_watts)
+        drawn_joules = sum(told.buckets())
+        told.draw(begin_ns, now_ns, self._idle_watts * (now_ns - begin_ns) * 1e-9)
         buckets = told.buckets()
         return Reading(
             begin_ns,
@@ -107,6 +107,7 @@ class Meter:
             {name: by for name, component in self._components.items() if (by := _told(component))},
             float(Fraction(self._idle_watts) * (now_ns - begin_ns) / 10**9),
             accounts,
+            drawn_joules,
             told.width_ns,
             buckets,
             told.open_joules,

@@ -4,7 +4,7 @@ It is kept apart from the counters. Those count what is asked for when it is ask
 whoever shares a resource from when until when it was served, and draws power for that long:
 
     counters    amount x energy of a unit          at launch
-    timeline    power x (end - begin)              when the end is certain
+    timeline    power over (begin, end)            when the end is certain
 
 Memory is bounded: a bucket grows twice as wide, and takes in its neighbour, whenever what happens
 lies beyond the last. Their sum stays what it was, so the integral of power is kept.
@@ -33,12 +33,12 @@ class Timeline:
         self._fresh: list[tuple[int, int, float]] = []
         self.open_joules = 0.0
 
-    def draw(self, begin_ns: int, end_ns: int, watts: float) -> None:
-        """Draw so many watts from begin to end; a negative power takes back what was drawn.
+    def draw(self, begin_ns: int, end_ns: int, joules: float) -> None:
+        """Draw so much from begin to end, evenly; negative takes back what was drawn.
 
-        What begins before the origin counts from there with the same energy.
+        What begins before the origin counts from there, and what takes no time takes 1 ns.
         """
-        self._fresh.append((begin_ns, end_ns, watts))
+        self._fresh.append((begin_ns, end_ns, joules))
         if len(self._fresh) >= KEPT_AT_ONCE:
             self._keep()
 
@@ -59,12 +59,10 @@ class Timeline:
     def _keep(self) -> None:
         if not self._fresh:
             return
-        begins, ends, watts = (np.array(column) for column in zip(*self._fresh, strict=True))
+        begins, ends, joules = (np.array(column) for column in zip(*self._fresh, strict=True))
         self._fresh.clear()
-        begins, ends = begins - self.origin_ns, ends - self.origin_ns
-        joules = watts * (ends - begins) * 1e-9
-        begins = np.maximum(begins, 0)
-        ends = np.maximum(ends, begins + 1)
+        begins = np.maximum(begins - self.origin_ns, 0)
+        ends = np.maximum(ends - self.origin_ns, begins + 1)
         self._reach(int(ends.max()))
         first, last = begins // self.width_ns, (ends - 1) // self.width_ns
         within = first == last
@@ -100,13 +98,4 @@ class Drawing:
 
     def ended(self, end_ns: int) -> None:
         self._timeline.open_joules -= self._joules
-        self._draw(end_ns, self._joules)
-
-    def took_back(self, end_ns: int) -> None:
-        """It ends at another time than was told."""
-        self._timeline.open_joules += self._joules
-        self._draw(end_ns, -self._joules)
-
-    def _draw(self, end_ns: int, joules: float) -> None:
-        took_ns = max(1, end_ns - self._begin_ns)
-        self._timeline.draw(self._begin_ns, self._begin_ns + took_ns, joules / took_ns * 1e9)
+        self._timeline.draw(self._begin_ns, end_ns, self._joules)

@@ -25,9 +25,6 @@ class Combine(Kind["Combine"]):
     sums: Sums
     computed_for: ComputedFor = Phase.SERVING
 
-    def cause(self) -> Cause:
-        return self.computed_for
-
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""
         return ENVELOPE_BYTES + len(self.sums) * precision.sum_bytes(row_width(self.sums))
@@ -53,9 +50,6 @@ class Dispatch(Kind[Combine]):
     weights: Annotated[NDArray[np.float32], column(4)]
     hidden: Rows
     computed_for: ComputedFor = Phase.SERVING
-
-    def cause(self) -> Cause:
-        return self.computed_for
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""
