@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.memory.energy import farthest, idle, idle_row, parts_row, whole
-from cluster.runs.run import Run, run_in_virtual
+from cluster.runs.run import Run, run_in_virtual, run_live
 from cluster.workload.build import TimedRequest, Workload
 from cluster.worlds.virtual import EnergyLost
 from tests.cluster.worlds.cluster import blueprint, prompt, request, with_cards
@@ -112,3 +112,28 @@ def test_a_run_that_loses_energy_ends_with_its_node(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Hardware, "_take", cheap)
     with pytest.raises(EnergyLost, match=r"\S+: components and accounts differ: "):
         run_in_virtual(blueprint(), Workload((TimedRequest(0, request("r")),), 1), lambda _: None)
+
+
+def test_a_live_world_s_accounts_agree_too() -> None:
+    """On the wall clock, where hosts are late: energy is as exact, and idle power is that of the
+    time that passed.
+    """
+    plan = blueprint({"cluster.world": "process", "cluster.dilation": 1_000})
+    asked = tuple(TimedRequest(0, request(f"r{i}")) for i in range(2))
+    run = run_live(plan, Workload(asked, concurrency=2), lambda _: None, lambda _: None)
+    told = whole(plan, run.energy)
+    assert told.differences == ()
+    assert len(run.energy) == len(plan.plan.nodes)
+    for node in plan.plan.nodes:
+        read = run.energy[node.name]
+        lasted_s = (read.until_ns - read.begin_ns) / 1e9
+        assert read.static_joules == pytest.approx(node.device.idle_watts * lasted_s)
+    assert told.by_phase["decode"] > 0
+
+
+def test_without_emulation_nothing_is_metered() -> None:
+    plan = blueprint({"cluster.world": "process", "cluster.emulation": False})
+    asked = (TimedRequest(0, request("r")),)
+    run = run_live(plan, Workload(asked, concurrency=1), lambda _: None, lambda _: None)
+    assert run.energy == {}
+    assert run.joules == {}

@@ -18,7 +18,8 @@ WORK = Work.of("w", flops={"fp32": 3_000}, reads={"hbm": 1_000}, writes={"hbm": 
 
 
 def machine(**changes: object) -> Hardware:
-    return Hardware("m", make_device(**changes), VirtualClock(), Trace(), None)  # type: ignore[arg-type]
+    device = make_device(**changes)  # type: ignore[arg-type]
+    return Hardware("m", device, VirtualClock(), Trace(), None)
 
 
 def read(hardware: Hardware, now_ns: int) -> Reading:
