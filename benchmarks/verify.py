@@ -67,6 +67,7 @@ BARS = (
     Bar("benchmarks.configs"),
     Bar("benchmarks.traces"),
     Bar("benchmarks.wires"),
+    Bar("benchmarks.memory"),
     Bar("benchmarks.ray"),
 )
 

@@ -48,13 +48,23 @@ def effective_read_bytes_per_s(tier: TierSpec, request_bytes: int, in_flight: in
     return min(tier.sustained_read_bytes_per_s * share, most * request_bytes / took_s)
 
 
-def life_years(tier: TierSpec, written_bytes_per_s: float) -> float:
-    """Until every page has been written `endurance_cycles` times, written evenly: P x C / (W / T)
-    (Characterizing HBF for LLM Serving, 2026). Infinite without wear or writes.
+def life_years(endurance_cycles: float, capacity_bytes: float, write_bytes_per_s: float) -> float:
+    """L = P x C / (W / T), of Characterizing HBF for LLM Serving (2026): program/erase cycles times
+    capacity, over bytes written a second, of 365.25 days a year. What levelling and reclaiming
+    write counts as well. Infinite if nothing is written. Raises ValueError below 0.
     """
-    if tier.endurance_cycles is None or not written_bytes_per_s:
+    if write_bytes_per_s < 0:
+        raise ValueError(f"write_bytes_per_s is {write_bytes_per_s}: it must be 0 or more")
+    if write_bytes_per_s == 0:
         return float("inf")
-    return tier.endurance_cycles * tier.capacity_bytes / written_bytes_per_s / _YEAR_S
+    return endurance_cycles * capacity_bytes / write_bytes_per_s / _YEAR_S
+
+
+def life_of(tier: TierSpec, written_bytes_per_s: float) -> float:
+    """Years of a tier that is written evenly; infinite where wear is of no concern."""
+    if tier.endurance_cycles is None:
+        return float("inf")
+    return life_years(tier.endurance_cycles, tier.capacity_bytes, written_bytes_per_s)
 
 
 def channels_bytes_per_s(num_channels: int, lanes: int, transfers_per_s: int) -> int:

@@ -112,12 +112,28 @@ PRICE = Quantity(
     example="30000 USD",
     whole=False,
 )
+ENERGY_PRICE = Quantity(
+    name="energy price",
+    base="USD/kWh",
+    units={"USD/kWh": Fraction(1), "USD/MWh": Fraction(1, 1000)},
+    shown=("USD/kWh",),
+    example="0.08 USD/kWh",
+    whole=False,
+)
 CARBON = Quantity(
-    name="carbon footprint",
+    name="carbon",
     base="kgCO2e",
     units={"gCO2e": Fraction(1, 1000), "kgCO2e": Fraction(1), "tCO2e": Fraction(1000)},
-    shown=("tCO2e", "kgCO2e"),
-    example="100 kgCO2e",
+    shown=("kgCO2e",),
+    example="164 kgCO2e",
+    whole=False,
+)
+CARBON_INTENSITY = Quantity(
+    name="carbon intensity",
+    base="gCO2e/kWh",
+    units={"gCO2e/kWh": Fraction(1), "kgCO2e/kWh": Fraction(1000)},
+    shown=("gCO2e/kWh",),
+    example="350 gCO2e/kWh",
     whole=False,
 )
 
@@ -153,5 +169,7 @@ Watts = Annotated[float, _reads(POWER), _writes(POWER)]
 PicojoulePerBit = Annotated[float, _reads(BIT_ENERGY), _writes(BIT_ENERGY)]
 Picojoule = Annotated[float, _reads(OPERATION_ENERGY), _writes(OPERATION_ENERGY)]
 UsDollar = Annotated[float, _reads(PRICE), _writes(PRICE)]
+UsDollarPerKwh = Annotated[float, _reads(ENERGY_PRICE), _writes(ENERGY_PRICE)]
 KilogramCo2e = Annotated[float, _reads(CARBON), _writes(CARBON)]
+GramCo2ePerKwh = Annotated[float, _reads(CARBON_INTENSITY), _writes(CARBON_INTENSITY)]
 Ratio = Annotated[float, BeforeValidator(_ratio)]

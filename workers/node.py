@@ -14,6 +14,7 @@ from configs.schema.link import LinkSpec
 from workers.experts.exchange import CombineSide, DispatchSide
 from workers.experts.near import NearCombine, NearDispatch
 from workers.experts.ranks import RankedNodes, Ranks
+from workers.hardware.energy.meter import Reading
 from workers.hardware.hardware import Hardware
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
@@ -117,6 +118,19 @@ class Node:
             for rule, narrowed_ns in side.narrow.busy_ns(now_ns).items():
                 busy[f"link.{way}.{rule}"] = narrowed_ns
         return busy
+
+    def read_energy(self) -> Reading | None:
+        """What it drew since `restart_energy`, or since it stands; None where nothing is emulated.
+        A link's energy is its sender's.
+        """
+        if not self.clock.emulated:
+            return None
+        accounts = {"machine": self.hardware.joules, "link": self.endpoint.egress.joules}
+        return self.hardware.meter.read(self.clock.wall_now(), accounts)
+
+    def restart_energy(self) -> None:
+        self.hardware.joules = self.endpoint.egress.joules = 0.0
+        self.hardware.meter.restart(self.clock.wall_now())
 
     def port(self, worker: str) -> Port:
         """The endpoint as one worker of this node sees it."""

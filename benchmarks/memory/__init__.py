@@ -1,1 +1,1 @@
-"""Memory tiers measured: what a tier of flash delivers, hides and amplifies."""
+"""Memory measured: flash by formula, size, layout and wear; retrieval at scale; energy."""

@@ -1,19 +1,31 @@
-"""All that is measured of memory tiers: `python -m benchmarks.memory`, one table."""
+"""Memory as machines: `make bench-memory`, one table.
+
+What is expected of each part is said where it is done.
+"""
 
 import sys
 
-from benchmarks.memory import bandwidth, formulas, layouts
+from benchmarks.memory import bandwidth, energy, flash, formulas, growth, layouts, retrieval
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
+PARTS = {
+    "formulas": formulas.run,
+    "bandwidth": bandwidth.run,
+    "layouts": layouts.run,
+    "flash": flash.run,
+    "energy": energy.rows,
+    "growth": growth.run,
+    "retrieval": retrieval.run,
+}
+
 
 def main() -> int:
-    parts = {"formulas": formulas.run, "bandwidth": bandwidth.run, "layouts": layouts.run}
-    parser = arguments("Memory tiers: flash by formula, by request size, by layout.")
-    parser.add_argument("--only", nargs="*", metavar="PART", choices=parts, help="of these parts")
+    parser = arguments("Memory: flash by formula, size, layout and wear; energy; retrieval.")
+    parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
     chosen = parser.parse_args()
-    wanted = {name: part for name, part in parts.items() if name in (chosen.only or parts)}
-    return report_parts(wanted, chosen.json, "Memory tiers")
+    wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}
+    return report_parts(wanted, chosen.json, "Memory")
 
 
 if __name__ == "__main__":

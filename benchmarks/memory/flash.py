@@ -20,7 +20,8 @@ from benchmarks.memory.flash_trials import (
     wear_out,
 )
 from benchmarks.rows import Row, arguments, report
-from workers.flash.geometry import FlashGeometry, life_years
+from configs.flash import life_years
+from workers.flash.geometry import FlashGeometry
 
 NUM_KILLS, NUM_LOSSES, SEED = 200, 10_000, 11
 FLIPPED = FlashGeometry(num_blocks=6, spare_blocks=2, pages_per_block=4, page_bytes=512)

@@ -11,7 +11,7 @@ from configs.flash import (
     channels_bytes_per_s,
     devices_that_hold,
     hiding_buffer_bytes,
-    life_years,
+    life_of,
     sram_mm2,
 )
 from configs.model_config import ModelConfig
@@ -93,7 +93,7 @@ def gpu_counts() -> Iterator[Row]:
 
 def life() -> Row:
     hbf = load_device("b200-h3").tiers["hbf"]
-    years = life_years(hbf, WRITTEN_BYTES / RUN_S)
+    years = life_of(hbf, WRITTEN_BYTES / RUN_S)
     how = "b200-h3, written as in Characterizing HBF's table"
     return near("life of H3's flash", years, LIFE_YEARS, "years", how)
 

@@ -21,10 +21,12 @@ from cluster.cli.demo_client import ask_over_http
 from cluster.cli.demo_verdicts import Verdict, same_tokens, verdicts
 from cluster.cli.show import render
 from cluster.gateway.settings import GatewaySettings
+from cluster.reports.energy.report import EnergyReport, as_json, as_lines
 from cluster.reports.footprint import resident_bytes
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
-from cluster.runs.run import Run, run_in_virtual
+from cluster.runs.energy import energy_of
+from cluster.runs.run import Run, metered, run_in_virtual
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
@@ -48,8 +50,14 @@ def run_demo(name: str, changes: dict[str, object], out: Path) -> bool:
         "virtual": summarise(virtual.answers, slo),
     }
     summary = _summary(local, virtual, bare, summaries, figures)
+    energy = {
+        world: energy_of(blueprint, run, summaries[world].num_tokens)
+        for world, run in (("local", local), ("virtual", virtual))
+    }
+    summary["energy"] = {world: as_json(report) for world, report in energy.items()}
     shown = verdicts(summary, [local, virtual, bare])
     _show(local, summaries, summary, shown)
+    _show_energy(energy)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     console.print(f"written: {out / 'summary.json'}")
@@ -80,7 +88,8 @@ def _run_local(blueprint: Blueprint, workload: Workload) -> tuple[Run, dict[str,
 
             answers = ask_over_http(url, workload, dilation, show)
         lateness = [record for records in world.ask_all("lateness").values() for record in records]
-        run = Run(answers, world.ask_gateway("held"), lateness=lateness)
+        energy = metered(world.ask_all("energy"))
+        run = Run(answers, world.ask_gateway("held"), energy, lateness=lateness)
         resident_mb = resident_bytes(os.getpid(), world.folder) / 1e6
         failures = [text for texts in world.ask_all("failures").values() for text in texts]
     if failures:
@@ -177,3 +186,11 @@ def _show(
         "local, exact in virtual.[/]"
     )
     console.print(f"[dim]trace hash {summary['trace_hash']}[/]")
+
+
+def _show_energy(energy: dict[str, EnergyReport]) -> None:
+    """In local it is drawn over the time that the wall took: idle power with it."""
+    for world, report in energy.items():
+        console.print(f"\n[bold]energy in the {world} world[/]")
+        for line in as_lines(report):
+            console.print(line)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import Progress
 
 from cluster.cli.console import console, warn
+from cluster.reports.energy.report import as_json, as_lines
 from cluster.reports.flash import flash_lines, page_figures
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
+from cluster.runs.energy import energy_of
 from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
@@ -75,6 +77,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(f"trace hash {run.trace_hash}")
     if scenario.cluster.emulation:
         console.print(_energy(run, summary.num_tokens))
+    for line in as_lines(energy_of(blueprint, run, summary.num_tokens)):
+        console.print(line)
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
     for line in flash_lines(run.page_latencies):
@@ -141,6 +145,7 @@ def _figures(
         "summary": asdict(summary),
         "held": run.held,
         "joules": run.joules,
+        "energy": as_json(energy_of(blueprint, run, summary.num_tokens)),
         "queues": run.queues,
         "pages_us": page_figures(run.page_latencies),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),

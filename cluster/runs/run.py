@@ -1,6 +1,6 @@
 """Running a scenario's workload in any world: what several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
@@ -10,11 +10,11 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.choice import live_world
 from cluster.worlds.live import LiveWorld
 from cluster.worlds.virtual import VirtualWorld, run_virtual
+from workers.hardware.energy.meter import Reading
 from workers.hardware.latencies import more
 from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
-Joules = dict[str, dict[str, float]]
 Queues = dict[str, dict[str, int]]
 PageLatencies = dict[str, dict[str, dict[int, int]]]
 # How long a live cluster may take to let go of everything, once the last answer is there.
@@ -28,8 +28,7 @@ class Run:
     lateness    (request id, nanoseconds late) of every run and delivery; empty in the virtual world
     trace_hash  of the virtual world; "" elsewhere
     held        what the cluster still holds for requests when idle: all zeros, or it leaks
-    joules      node -> {"machine", "link"}: energy of what was computed, moved and sent; empty
-                where nobody asked
+    energy      node -> what it drew meanwhile; empty where nothing is emulated, or nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
     preemptions   sequences that lost their KV blocks to older ones, and were computed again
     page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
@@ -38,12 +37,17 @@ class Run:
 
     answers: list[Answer]
     held: dict[str, int]
-    joules: Joules = field(default_factory=dict)
+    energy: dict[str, Reading] = field(default_factory=dict)
     queues: Queues = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
     preemptions: int = 0
     page_latencies: PageLatencies = field(default_factory=dict)
+
+    @property
+    def joules(self) -> dict[str, dict[str, float]]:
+        """Node -> {"machine", "link"}: of what was computed, moved and sent."""
+        return {node: dict(reading.accounts) for node, reading in self.energy.items()}
 
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
@@ -64,18 +68,18 @@ def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Reco
 
 async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     nodes = list(world.seats)
-    before = await world.ask_each(nodes, "joules")
+    await world.ask_each(nodes, "reset_trace")
     preempted = await world.ask_each(nodes, "preemptions")
     pages = await world.ask_each(nodes, "page_latencies")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
-    joules = _spent(before, await world.ask_each(nodes, "joules"))
+    energy = metered(await world.ask_each(nodes, "energy"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
     pages = _pages(pages, await world.ask_each(nodes, "page_latencies"))
     held = await held_when_idle(world)
     trace_hash = world.trace.digest()
     return Run(
-        answers, held, joules, queues, trace_hash, preemptions=preemptions, page_latencies=pages
+        answers, held, energy, queues, trace_hash, preemptions=preemptions, page_latencies=pages
     )
 
 
@@ -102,11 +106,9 @@ def _pages(before: PageLatencies, after: PageLatencies) -> PageLatencies:
     }
 
 
-def _spent(before: Joules, after: Joules) -> Joules:
-    return {
-        node: {what: joules - before.get(node, {}).get(what, 0.0) for what, joules in told.items()}
-        for node, told in after.items()
-    }
+def metered(readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
+    """Those of nodes that emulate."""
+    return {node: reading for node, reading in readings.items() if reading is not None}
 
 
 def run_live(
@@ -122,16 +124,15 @@ def run_live(
 def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
-    before, preempted = world.ask_all("joules"), world.ask_all("preemptions")
-    pages = world.ask_all("page_latencies")
+    preempted, pages = world.ask_all("preemptions"), world.ask_all("page_latencies")
     answers = world.run(workload, on_answer)
-    joules = _spent(before, world.ask_all("joules"))
+    energy = metered(world.ask_all("energy"))
     preemptions = _more(preempted, world.ask_all("preemptions"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
     pages = _pages(pages, world.ask_all("page_latencies"))
     return Run(
-        answers, held, joules, queues, "", lateness, preemptions=preemptions, page_latencies=pages
+        answers, held, energy, queues, "", lateness, preemptions=preemptions, page_latencies=pages
     )
 
 

@@ -14,6 +14,7 @@ from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
 from cluster.worlds.node_status import activity, lateness, node_status
 from cluster.worlds.watchdog import Watchdog
+from workers.hardware.energy.meter import Reading
 from workers.host.rng import Rng
 from workers.model.numerics import numerics_of
 from workers.node import Node
@@ -36,7 +37,7 @@ class Seat:
 
     QUESTIONS = (
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
-        "held", "run", "progress", "lateness", "joules", "preemptions", "queues", "reset_trace",
+        "held", "run", "progress", "lateness", "energy", "preemptions", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
         "page_latencies", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
@@ -195,11 +196,11 @@ class Seat:
     async def reset_trace(self) -> None:
         """Forget what happened so far: start-up is not part of a measurement."""
         self.node.trace.records.clear()
+        self.node.restart_energy()
 
-    async def joules(self) -> dict[str, float]:
-        """Emulated energy so far of what was computed, moved and sent; idle power is not in it."""
-        node = self.node
-        return {"machine": node.hardware.joules, "link": node.endpoint.egress.joules}
+    async def energy(self) -> Reading | None:
+        """What the node drew since `reset_trace`; None where nothing is emulated."""
+        return self.node.read_energy()
 
     async def page_latencies(self) -> dict[str, dict[int, int]]:
         """Of each tier with banks; see `Hardware.latencies`."""

@@ -22,6 +22,7 @@ from cluster.worlds.raising import (
 )
 from cluster.worlds.scaling import added, by_steps
 from cluster.worlds.seat import Seat
+from workers.hardware.energy.conservation import differences
 from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
 from workers.host.trace import Trace
 from workers.node import Node
@@ -41,6 +42,10 @@ class WorkerFailed(RuntimeError):
 
 class Overbooked(RuntimeError):
     """A resource has worked longer than time passed: emulated time that no hardware could keep."""
+
+
+class EnergyLost(RuntimeError):
+    """A node's accounts of its energy disagree: a bug."""
 
 
 class VirtualWorld:
@@ -142,6 +147,13 @@ class VirtualWorld:
                         "can give at most its whole time"
                     )
 
+    def check_energy(self) -> None:
+        """Raises EnergyLost for the first node whose accounts do not add up."""
+        for name, node in self.nodes.items():
+            reading = node.read_energy()
+            if reading is not None and (found := differences(name, reading)):
+                raise EnergyLost(found[0])
+
     async def stop(self) -> None:
         for seat in self.seats.values():
             await seat.node.crash()
@@ -158,7 +170,8 @@ def run_virtual(
     """Let a cluster stand, do `job` in it, take it down; returns what the job returned.
 
     Raises WorkerFailed if any worker's task failed, VirtualDeadlock if nothing can ever happen
-    again, Overbooked if a resource was used by more than all of it.
+    again, Overbooked if a resource was used by more than all of it, EnergyLost if what a node drew
+    does not add up.
     """
     world = VirtualWorld(blueprint, through_frames=through_frames)
     loop = virtual_loop(world.clock)
@@ -171,6 +184,7 @@ def run_virtual(
         finally:
             await world.stop()
         world.check_utilisation()
+        world.check_energy()
         return result
 
     try:

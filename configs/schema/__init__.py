@@ -2,6 +2,7 @@
 
 from configs.schema.cluster import CHIP_ROLES, SINGLE_ROLES, ClusterSection, NodeGroup, Role
 from configs.schema.device import DeviceSpec, TierSpec
+from configs.schema.economics import DeviceCost, EconomicsSection
 from configs.schema.errors import ScenarioError
 from configs.schema.faults import FaultRule
 from configs.schema.link import LinkSpec
@@ -17,7 +18,9 @@ __all__ = [
     "SINGLE_ROLES",
     "ClusterSection",
     "CollectionPlacement",
+    "DeviceCost",
     "DeviceSpec",
+    "EconomicsSection",
     "ExpertPlacement",
     "FaultRule",
     "LinkSpec",

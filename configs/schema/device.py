@@ -12,7 +12,7 @@ from configs.schema.section import Evidence, Name, Section
 from configs.schema.sharing import Efficiency
 from configs.schema.sharing import Sharing as Sharing  # of tiers, engines and links alike
 from configs.schema.tier import TierSpec as TierSpec
-from configs.units import DurationNs, FlopsPerSecond, Picojoule, UsDollar, Watts
+from configs.units import DurationNs, FlopsPerSecond, KilogramCo2e, Picojoule, UsDollar, Watts
 
 
 class EngineSpec(Section):
@@ -75,6 +75,7 @@ class DeviceSpec(Section):
     flop_pj              energy of one floating-point operation (a multiply-add is two)
     idle_watts, tdp_watts   drawn doing nothing; most it may draw
     price_usd            of one, to buy
+    embodied_carbon_kg   CO2e of making one, cradle to gate; None: nobody says
     default_tier         where weights, KV and collections go unless the placement says otherwise
     engines              arithmetic beside that of `compute`, by name
     resources            what else work may ask for, by name
@@ -101,6 +102,9 @@ class DeviceSpec(Section):
     tdp_watts: Watts = Field(validation_alias="tdp", serialization_alias="tdp")
     price_usd: UsDollar | None = Field(
         default=None, validation_alias="price", serialization_alias="price"
+    )
+    embodied_carbon_kg: KilogramCo2e | None = Field(
+        default=None, validation_alias="embodied_carbon", serialization_alias="embodied_carbon"
     )
     evidence: Evidence = "assumed"
     source: str = ""

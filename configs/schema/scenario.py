@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.nearest import nearest
 from configs.schema.cluster import ClusterSection
+from configs.schema.economics import EconomicsSection
 from configs.schema.faults import FaultRule, named
 from configs.schema.model import ModelSection
 from configs.schema.placement import PlacementSection
@@ -26,11 +27,22 @@ class Scenario(Section):
     workload: WorkloadSection
     faults: tuple[FaultRule, ...] = ()
     slo: SloSection = SloSection()
+    economics: EconomicsSection = EconomicsSection()
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _fault_names_differ(self) -> Self:
         named(self.faults)
+        return self
+
+    @model_validator(mode="after")
+    def _priced_devices_exist(self) -> Self:
+        known = sorted({group.device.name for group in self.cluster.nodes.values()})
+        for name in self.economics.devices:
+            if name not in known:
+                raise ValueError(
+                    f"economics.devices has {name!r}, which no node is: {nearest(name, known)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from configs.flash import (
     devices_that_hold,
     effective_read_bytes_per_s,
     hiding_buffer_bytes,
-    life_years,
+    life_of,
     reads_in_flight,
     sram_mm2,
 )
@@ -41,9 +41,9 @@ def test_requests_reach_what_is_in_flight_or_the_bandwidth() -> None:
 def test_life_is_cycles_times_capacity_over_writes() -> None:
     """100 cycles of 365.25 GB at 1 MB/s: 36,525 GB, 36.525e6 s, 1.1574 years of 31,557,600 s."""
     tier = make_tier(capacity_bytes=365_250_000_000, endurance_cycles=100)
-    assert life_years(tier, 1e6) == pytest.approx(36_525_000 / 31_557_600)
-    assert life_years(tier, 0) == float("inf")
-    assert life_years(make_tier(), 1e6) == float("inf")
+    assert life_of(tier, 1e6) == pytest.approx(36_525_000 / 31_557_600)
+    assert life_of(tier, 0) == float("inf")
+    assert life_of(make_tier(), 1e6) == float("inf")
 
 
 @pytest.mark.parametrize(

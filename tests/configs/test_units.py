@@ -11,8 +11,11 @@ from configs.quantity import Quantity
 from configs.units import (
     BANDWIDTH,
     BIT_ENERGY,
+    CARBON,
+    CARBON_INTENSITY,
     COMPUTE,
     DURATION,
+    ENERGY_PRICE,
     MESSAGE_RATE,
     OPERATION_ENERGY,
     POWER,
@@ -26,7 +29,7 @@ from configs.units import (
 )
 
 WHOLE = (DURATION, SIZE, BANDWIDTH, MESSAGE_RATE, COMPUTE)
-REAL = (POWER, BIT_ENERGY, OPERATION_ENERGY, PRICE)
+REAL = (POWER, BIT_ENERGY, OPERATION_ENERGY, PRICE, ENERGY_PRICE, CARBON, CARBON_INTENSITY)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,9 @@ REAL = (POWER, BIT_ENERGY, OPERATION_ENERGY, PRICE)
         (BIT_ENERGY, "3.4 pJ/bit", 3.4),
         (OPERATION_ENERGY, "190 fJ", 0.19),
         (PRICE, "30 kUSD", 30_000.0),
+        (ENERGY_PRICE, "80 USD/MWh", 0.08),
+        (CARBON, "164000 gCO2e", 164.0),
+        (CARBON_INTENSITY, "0.35 kgCO2e/kWh", 350.0),
     ],
 )
 def test_text_becomes_base_units(quantity: Quantity, text: str, value: float) -> None:

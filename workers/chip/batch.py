@@ -15,6 +15,7 @@ from workers.chip.scheduler import Item
 from workers.errors import NotFinite, PerfuseError
 from workers.experts.routing import NOBODY
 from workers.experts.tokens import Missing, Tokens, request_number
+from workers.hardware.energy.phase import Cause, Phase, together
 from workers.model.base import StepLayout, StepSequence
 from workers.model.program import Experts
 
@@ -36,6 +37,13 @@ class Batch:
         ids = [i.seq.token_ids[i.start : i.start + i.count] for i in items]
         self.token_ids_T = np.array([token for run in ids for token in run], dtype=np.int64)
         self.failures: dict[str, PerfuseError] = {}
+
+    @cached_property
+    def cause(self) -> Cause:
+        """What its energy is spent for: tokens of a prompt are prefill, others decode, computed
+        again or not.
+        """
+        return together(part for item in self.items for part in _parts(item))
 
     @property
     def is_lost(self) -> bool:
@@ -83,6 +91,7 @@ class Batch:
             op.rows_T,
             experts_TK,
             op.weights_TK,
+            self.cause,
         )
 
     def lack(self, missing: Sequence[Missing]) -> None:
@@ -131,6 +140,11 @@ class Batch:
             return []
         indices = np.unique(np.searchsorted(self._ends, rows, side="right"))
         return [self.items[index] for index in indices.tolist()]
+
+
+def _parts(item: Item) -> tuple[tuple[Phase, int], tuple[Phase, int]]:
+    num_prompt = min(item.count, max(0, item.seq.num_prompt - item.start))
+    return (Phase.PREFILL, num_prompt), (Phase.DECODE, item.count - num_prompt)
 
 
 def _not_finite(rows: NDArray[Any]) -> NDArray[np.intp]:

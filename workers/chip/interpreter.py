@@ -134,7 +134,7 @@ class Interpreter:
                 return False
             begun_ns = clock.now()
             if isinstance(op, Compute):
-                sent = await self._hardware.run(op.work, op.kernel, *op.args)
+                sent = await self._hardware.run_for(lane.batch.cause, op.work, op.kernel, *op.args)
                 spent.compute_ns += clock.now() - begun_ns
             elif isinstance(op, Reduce) and self._reducer is None:
                 sent = op.partial

@@ -16,6 +16,7 @@ from workers.chip.wanted import Wanted
 from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
 from workers.experts.routing import RoutingTable
+from workers.hardware.energy.phase import together
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
@@ -90,7 +91,8 @@ class Stepper:
         if going:
             num_rows = sum(len(lane.batch.sampled) for lane in going)
             work = self._model.logits_work(num_rows)
-            chosen = await hardware.run(work, self._sample, going, wanted)
+            cause = together((lane.batch.cause, len(lane.batch.token_ids_T)) for lane in going)
+            chosen = await hardware.run_for(cause, work, self._sample, going, wanted)
         sampling_ns = clock.now() - begun_ns
         failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
         return StepResult(*chosen, failures, spent.compute_ns, spent.wait_ns, sampling_ns)

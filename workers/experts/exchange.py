@@ -102,7 +102,8 @@ class DispatchSide:
                 if shard in lost:
                     handle.missing.append(Missing(shard, rows, lost[shard]))
                     continue
-                call = shard, spread.dispatch(tokens.layer, run), deadline_ns, tokens.request_id
+                content = spread.dispatch(tokens.layer, run, tokens.cause)
+                call = shard, content, deadline_ns, tokens.request_id
                 try:
                     posted = self._port.post_now(*call)
                     if posted is None or posted[1] is not None:
@@ -192,7 +193,7 @@ class CombineSide:
 
     def _answer(self, dispatched: Dispatched, sums_TH: Sums) -> None:
         assert isinstance(dispatched, Message), "another side's"
-        self._port.reply(dispatched, Combine(sums_TH))
+        self._port.reply(dispatched, Combine(sums_TH, dispatched.content.computed_for))
 
     async def refuse(self, batch: Sequence[Dispatched], error: Exception) -> None:
         """No sums will come: whoever waits for them hears why."""

@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from workers.experts.exchange import Dispatched
+from workers.hardware.energy.phase import Cause, together
 from workers.model.base import ExpertModel
 from workers.model.program import Sums
 from workers.node import Node
@@ -30,8 +31,8 @@ class ExpertShard:
                 try:
                     experts_TK = _joined([d.content.experts for d in batch])
                     work = self._experts.work(layer, experts_TK)
-                    sums = await self._node.hardware.run(
-                        work, self._forward, layer, batch, experts_TK
+                    sums = await self._node.hardware.run_for(
+                        _cause(batch), work, self._forward, layer, batch, experts_TK
                     )
                 except Exception as error:
                     # A bug. It must not end the loop: whoever comes next would wait for nobody.
@@ -61,6 +62,12 @@ class ExpertShard:
 def _joined(arrays: Sequence[Array]) -> Array:
     """One array of all; most often there is but one."""
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _cause(batch: Sequence[Dispatched]) -> Cause:
+    if len(batch) == 1:
+        return batch[0].content.computed_for
+    return together((d.content.computed_for, len(d.content.hidden)) for d in batch)
 
 
 def _by_layer(waiting: Sequence[Dispatched]) -> Mapping[int, Sequence[Dispatched]]:

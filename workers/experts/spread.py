@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kernels import exchange
 from workers.experts.routing import RoutingTable
+from workers.hardware.energy.phase import Cause, Phase
 from workers.model.numerics import Numerics
 from workers.model.program import Rows, Sums
 from workers.wire.kinds.experts import Dispatch
@@ -50,7 +51,7 @@ class Spread:
                 yield index, slice(start, end)
             start = end
 
-    def dispatch(self, layer: int, run: slice) -> Dispatch:
+    def dispatch(self, layer: int, run: slice, cause: Cause = Phase.SERVING) -> Dispatch:
         """What one shard is told."""
         return Dispatch(
             layer,
@@ -59,6 +60,7 @@ class Spread:
             self._experts_NK[run],
             self._weights_NK[run],
             self._hidden_N[run],
+            cause,
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import PerfuseError
+from workers.hardware.energy.phase import Cause, Phase
 from workers.model.program import Rows, Sums
 
 # Of which a chip's steps may have the numbers at hand: more than run at once on several.
@@ -31,6 +32,7 @@ class Tokens:
     positions_T   its position in the stream
     hidden_TH     rows, [T, ...] as the model has them
     experts_TK, weights_TK   the gate's choice; an expert NOBODY is not asked
+    cause         what their step is for
     """
 
     layer: int
@@ -40,6 +42,7 @@ class Tokens:
     hidden_TH: Rows
     experts_TK: NDArray[np.int32]
     weights_TK: NDArray[np.float32]
+    cause: Cause = Phase.SERVING
 
 
 @dataclass(frozen=True, slots=True)

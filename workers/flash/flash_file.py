@@ -7,9 +7,10 @@ HBF specification leaves them to it (zone remap).
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from configs.flash import life_years
 from workers.errors import InvalidRequest, NotFound
 from workers.flash.errors import DamagedFlash, DamagedPage, FlashFull
-from workers.flash.geometry import FlashGeometry, life_years
+from workers.flash.geometry import FlashGeometry
 from workers.flash.log import FlashLog, Program
 from workers.flash.media import Media
 from workers.flash.pages import Kind, ids_max

@@ -16,7 +16,6 @@ NUM_FILE_SECTORS, NUM_BLOCK_SECTORS = 4, 2
 # Free at all times, so that any block's pages can move: one to move into, one for the next batch.
 RESERVE_BLOCKS = 2
 PAGE_BYTES_MAX, NUM_PAGES_MAX = 1 << 20, 1 << 28
-YEAR_S = 365.25 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,3 @@ class FlashGeometry:
     def place(self, physical: int) -> str:
         block, page = divmod(physical, self.pages_per_block)
         return f"page {page} of block {block}"
-
-
-def life_years(endurance_cycles: float, capacity_bytes: float, write_bytes_per_s: float) -> float:
-    """L = P x C / (W / T), of Characterizing HBF for LLM Serving (2026): program/erase cycles times
-    capacity, over bytes written a second, of 365.25 days a year. What levelling and reclaiming
-    write counts as well. Infinite if nothing is written. Raises ValueError below 0.
-    """
-    if write_bytes_per_s < 0:
-        raise ValueError(f"write_bytes_per_s is {write_bytes_per_s}: it must be 0 or more")
-    if write_bytes_per_s == 0:
-        return float("inf")
-    return endurance_cycles * capacity_bytes / write_bytes_per_s / YEAR_S

@@ -11,11 +11,13 @@ last of them is.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from configs.schema.device import DeviceSpec
+from workers.hardware.energy.meter import Meter
+from workers.hardware.energy.phase import OF_WORK, Cause, Phase
 from workers.hardware.machine import MAIN_ENGINE, SCALAR, resources_of
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Ended
@@ -98,15 +100,27 @@ class Hardware:
         self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
         self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0
+        self.meter = Meter(spec.idle_watts, clock.wall_now())
+        for name, resource in self.resources.items():
+            resource.component = self.meter.component(name, resource.unit_joules)
 
-    async def run(self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(
+        self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]:
+        """`run_for` whatever work of that name is done for."""
+        cause = OF_WORK.get(work.name, Phase.SERVING)
+        return self.run_for(cause, work, kernel, *args, **kwargs)
+
+    async def run_for(
+        self, cause: Cause, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Do `work`: compute `kernel(*args)` and return its result when the emulated time is due.
 
         A run that is cancelled has been launched all the same, and its resources serve it to the
         end. Raises ValueError if the work names a resource that this machine lacks.
         """
         start_ns = self._clock.now()
-        launch = self.launch(work, start_ns) if self._clock.emulated else None
+        launch = self.launch(work, start_ns, cause) if self._clock.emulated else None
         if self._is_small(work):
             result = kernel(*args, **kwargs)
         else:
@@ -135,7 +149,7 @@ class Hardware:
         """
         return job() if self._aside is None else await self._aside.run(size, job)
 
-    def launch(self, work: Work, start_ns: int) -> Launch:
+    def launch(self, work: Work, start_ns: int, cause: Cause = Phase.SERVING) -> Launch:
         """Begin `work`: all its demands at once. Counts its energy.
 
         Raises ValueError, with nothing begun, if the work names a resource that is not there.
@@ -150,20 +164,31 @@ class Hardware:
         launch = Launch(start_ns, len(asked), self._launch_overhead_ns)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
-            resource.take(start_ns, demand, ended)
-            joules += demand.amount * resource.unit_joules
+            joules += self._take(resource, start_ns, demand, ended, cause)
         launch.joules = joules
         self.joules += joules
         return launch
 
-    def copy(self, start_ns: int, num_bytes: int, ended: Ended) -> None:
+    def _take(
+        self, resource: Resource, start_ns: int, demand: Demand, ended: Ended, cause: Cause
+    ) -> float:
+        """Returns the joules that it costs."""
+        resource.take(start_ns, demand, ended)
+        if resource.component is not None:
+            resource.component.count(demand.amount, cause)
+        return demand.amount * resource.unit_joules
+
+    def copy(
+        self, start_ns: int, num_bytes: int, ended: Ended, cause: Cause = Phase.SERVING
+    ) -> None:
         """Pass a message between two workers of this machine: it costs its memory, not a link.
 
         ended   told when it is there, as soon as that is certain
         """
         copying = Launch(start_ns, len(self._copy))
         for name in self._copy:
-            self.resources[name].take(start_ns, Demand(name, num_bytes), copying.ended)
+            resource, demand = self.resources[name], Demand(name, num_bytes)
+            self.joules += self._take(resource, start_ns, demand, copying.ended, cause)
         copying.then(ended)
 
     def latencies(self) -> dict[str, dict[int, int]]:

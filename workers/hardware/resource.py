@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import Protocol
 
+from workers.hardware.energy.meter import Component
 from workers.hardware.latencies import Latencies
 from workers.hardware.sharing.base import Ended, Rate, Shared
 from workers.hardware.sharing.depth import Depth, alone
@@ -28,10 +29,11 @@ class Resource:
     depth         who has a place among the pages in flight; None: there are always enough
     banked        serves it instead of all these where the tier has banks
     unit_joules   energy of a unit of what is asked for, before pages
+    component     what its energy is metered as; None: it needs none
     """
 
     __slots__ = (
-        "_banked", "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "shared",
+        "_banked", "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "component", "shared",
         "unit_joules",
     )  # fmt: skip
 
@@ -48,6 +50,7 @@ class Resource:
     ) -> None:
         self.shared, self.unit_joules = shared, unit_joules
         self._banked = banked
+        self.component: Component | None = None
         self._page, self._latency_ns, self._depth = page, latency_ns, depth
         self._rate_per_s, self._turn = rate_per_s, grains(page, rate_per_s)
 
@@ -57,6 +60,8 @@ class Resource:
         assert amount >= 0, demand
         assert accesses > 0, demand
         if self._banked is not None:
+            if self.component is not None and amount:
+                ended = self.component.until(now_ns, amount, ended)
             self._banked.take(now_ns, demand, ended)
             return
         page, latency_ns = self._page, self._latency_ns
@@ -74,6 +79,9 @@ class Resource:
         if latency_ns:
             there = ended
             ended = lambda end_ns: there(end_ns + latency_ns)  # noqa: E731
+        if self.component is not None and demand.amount:
+            begin_ns = self.shared.begins_ns(now_ns)
+            ended = self.component.until(begin_ns, demand.amount, ended)
         self.shared.serve(now_ns, amount, self._rate_per_s, ended, limit_per_s, accesses)
 
     def busy_ns(self, now_ns: int) -> int:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from configs.schema.link import LinkSpec
+from workers.hardware.energy.meter import Meter
+from workers.hardware.energy.timeline import Timeline
 from workers.host.clock.base import Clock
 from workers.wire.curve import curve_of
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
@@ -30,21 +32,31 @@ class Leaving:
     narrowed   other lanes that it crosses on its way out
     shared     what was sent of it, where the far end is in this process and sees the very same
                envelopes; None: whoever is there is told by a note
+    draws      (where that is drawn, when its first byte leaves, joules); None: none
     """
 
-    __slots__ = ("_tell", "end_ns", "message_id", "narrowed", "peer", "shared")
+    __slots__ = ("_tell", "draws", "end_ns", "message_id", "narrowed", "peer", "shared")
 
     def __init__(self, message_id: int, peer: Peer, tell: Tell) -> None:
         self.message_id, self.peer, self._tell = message_id, peer, tell
         self.end_ns = NOT_KNOWN_NS
         self.narrowed: Sequence[Crossing] = ()
         self.shared: Sequence[Message[Any]] | None = None
+        self.draws: tuple[Timeline, int, float] | None = None
 
     def took_back(self) -> None:
+        if self.draws is not None:
+            timeline, begin_ns, joules = self.draws
+            timeline.draw(begin_ns, self.end_ns, -joules)
+            timeline.open_joules += joules
         self.end_ns = NOT_KNOWN_NS
         self._revise(NOT_KNOWN_NS)
 
     def ended(self, end_ns: int) -> None:
+        if self.draws is not None:
+            timeline, begin_ns, joules = self.draws
+            timeline.draw(begin_ns, end_ns, joules)
+            timeline.open_joules -= joules
         self.end_ns = end_ns
         if self.narrowed:
             self.revise()
@@ -69,12 +81,14 @@ class Leaving:
 class Egress:
     """All messages on their way out of one node. Energy is the sender's."""
 
-    def __init__(self, link: LinkSpec, clock: Clock, tell: Tell) -> None:
+    def __init__(self, link: LinkSpec, clock: Clock, tell: Tell, meter: Meter) -> None:
         self._link, self.lane, self._tell = link, make_lane(link, clock), tell
         self._may_change = not self.lane.keeps_promises
         self._joules_per_byte, self._curve = link.pj_per_bit * 8e-12, curve_of(link)
         self.narrow = Narrow(link.sharing, clock)
         self.joules = 0.0
+        self._meter = meter
+        self._component = meter.component("link", self._joules_per_byte)
 
     def leave(self, message: Message[Any], now_ns: int, peer: Peer) -> Leaving | None:
         """Take a message out. Stamps `sent_ns`, when its first byte leaves, and `due_ns`, when the
@@ -87,8 +101,23 @@ class Egress:
         message.due_ns = end_ns if end_ns == NOT_KNOWN_NS else end_ns + peer.latency_ns
         if leaving is not None:
             leaving.end_ns = end_ns
-        self.joules += num_bytes * self._joules_per_byte
+        if self._component is not None:
+            self._spend(message, end_ns, leaving)
         return leaving
+
+    def _spend(self, message: Message[Any], end_ns: int, leaving: Leaving | None) -> None:
+        """Its bytes are counted now, and drawn while they leave: when that is may change."""
+        assert self._component is not None, "else it is for nothing"
+        num_bytes, timeline = message.charged_bytes, self._meter.timeline
+        self._component.count(num_bytes, message.content.computed_for)
+        joules = num_bytes * self._joules_per_byte
+        self.joules += joules
+        if end_ns == NOT_KNOWN_NS:
+            timeline.open_joules += joules
+        else:
+            timeline.draw(message.sent_ns, end_ns, joules)
+        if leaving is not None:
+            leaving.draws = timeline, message.sent_ns, joules
 
     def cross(
         self, message: Message[Any], source: str, peer: Peer, leaving: Leaving | None

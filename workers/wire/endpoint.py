@@ -64,7 +64,7 @@ class Endpoint:
         self._by_worker: dict[str, Peer] = {}
         self._by_source: dict[str, Peer] = {}
         self.notes = Notes(node, epoch, mail, spawn, self._knows)
-        self.egress = Egress(link, clock, self.notes.tell)
+        self.egress = Egress(link, clock, self.notes.tell, hardware.meter)
         self._narrowed_out = self.egress.narrow.rules
         self.ingress = Ingress(node, link, clock, self._deliver)
         self.outgoing = Outgoing(clock, self.reach, self._send, self.notes.tell, link)
@@ -140,7 +140,8 @@ class Endpoint:
             self._clock.call_at(due_ns, self._deliver, peer, message)
 
         if self._emulated:
-            self._hardware.copy(now_ns, message.charged_bytes, copied)
+            cause = message.content.computed_for
+            self._hardware.copy(now_ns, message.charged_bytes, copied, cause)
         else:
             copied(now_ns)
 

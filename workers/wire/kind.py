@@ -14,8 +14,9 @@ The answer to it, as a call, is a `Combine`. `roles` has all that a field may be
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
 
+from workers.hardware.energy.phase import OF_KIND, Cause, Phase
 from workers.wire.roles import Array, Charge, Role, WirePrecision, free, plain
 
 # What an envelope costs beside what the message says: the size of a typical encoded one.
@@ -39,6 +40,8 @@ class Kind(Generic[A_co]):
     """Base of all contents. `A_co` is the content that answers it, as a call. Use `@kind`."""
 
     __slots__ = ()
+    if TYPE_CHECKING:  # of the kind, or a field of each
+        computed_for: Cause  # what the energy of its way is spent for
     kind: ClassVar[str]
     roles: ClassVar[Mapping[str, Role]]
     charges: ClassVar[tuple[tuple[str, Charge], ...]]  # of the fields that cost anything
@@ -120,6 +123,8 @@ def kind(name: str) -> Callable[[K], K]:
             assert found, f"{cls.__name__}.{field} does not say what it costs a link"
             roles[field] = found[0]
         cls.kind, cls.roles = name, roles
+        if "computed_for" not in roles:
+            cls.computed_for = OF_KIND.get(name, Phase.SERVING)
         cls.charges = tuple((f, r.charge) for f, r in roles.items() if r.charge is not free)
         cls.one_array = tuple(f for f, r in roles.items() if r.place in ("column", "tensor"))
         cls.several = tuple(f for f, r in roles.items() if r.place in ("columns", "tensors"))

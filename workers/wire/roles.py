@@ -10,6 +10,8 @@ from typing import Annotated, Any, Protocol
 
 from numpy.typing import NDArray
 
+from workers.hardware.energy.phase import from_json, to_json
+
 Array = NDArray[Any]
 
 
@@ -135,6 +137,11 @@ def rows_of_ids() -> Role:
 def free(_value: Any, _precision: WirePrecision) -> int:
     """Costs nothing."""
     return 0
+
+
+def spent_for() -> Role:
+    """A cause, for our energy reports alone."""
+    return Role("body", free, to_json, from_json)
 
 
 def bookkeeping() -> Role:

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from workers.flash.geometry import FlashGeometry, life_years
+from configs.flash import life_years
+from workers.flash.geometry import FlashGeometry
 
 
 def test_places_in_the_file() -> None:

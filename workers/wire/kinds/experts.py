@@ -6,8 +6,11 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.hardware.energy.phase import Cause, Phase
 from workers.wire.kind import ENVELOPE_BYTES, Kind, kind
-from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_width
+from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_width, spent_for
+
+ComputedFor = Annotated[Cause, spent_for()]
 
 
 # These are not frozen, as they are made for every shard in every layer, and a frozen one takes
@@ -20,6 +23,7 @@ class Combine(Kind["Combine"]):
     """
 
     sums: Sums
+    computed_for: ComputedFor = Phase.SERVING
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""
@@ -36,6 +40,7 @@ class Dispatch(Kind[Combine]):
     experts    [t, K]; an expert that lives elsewhere is -1, so that each contributes exactly once
     weights    of the gate, [t, K]
     hidden     rows as the model's numerics sends them, [t, ...]
+    computed_for   what the step is for that they are of
     """
 
     layer: Count
@@ -44,6 +49,7 @@ class Dispatch(Kind[Combine]):
     experts: Annotated[NDArray[np.int32], column(4)]
     weights: Annotated[NDArray[np.float32], column(4)]
     hidden: Rows
+    computed_for: ComputedFor = Phase.SERVING
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""

@@ -1,0 +1,1 @@
+"""What a machine draws: counted by component and phase, and beside that as watts over time."""
