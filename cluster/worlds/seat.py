@@ -114,9 +114,7 @@ class Seat:
         self.node.members.leave(node, reason)
 
     async def extend(self, blueprint: Blueprint) -> None:
-        """The cluster is as this says from now on: some of its chips' nodes are new, or gone. None
-        that goes may have anything left to do; see `drain`.
-        """
+        """The cluster is as this says from now on; no chip that goes has anything left (`drain`)."""
         self._host.become(blueprint.scenario.cluster)
         self.node.members.become(blueprint.plan.directory)
         self._standing.become(blueprint)
