@@ -114,7 +114,7 @@ class Seat:
         self.node.members.leave(node, reason)
 
     async def extend(self, blueprint: Blueprint) -> None:
-        """The cluster is as this says from now on; no chip that goes has anything left (`drain`)."""
+        """The cluster is as this says now; no chip that goes has anything left (see `drain`)."""
         self._host.become(blueprint.scenario.cluster)
         self.node.members.become(blueprint.plan.directory)
         self._standing.become(blueprint)
