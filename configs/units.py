@@ -121,10 +121,10 @@ ENERGY_PRICE = Quantity(
     whole=False,
 )
 CARBON = Quantity(
-    name="carbon",
+    name="carbon footprint",
     base="kgCO2e",
     units={"gCO2e": Fraction(1, 1000), "kgCO2e": Fraction(1), "tCO2e": Fraction(1000)},
-    shown=("kgCO2e",),
+    shown=("tCO2e", "kgCO2e"),
     example="164 kgCO2e",
     whole=False,
 )
