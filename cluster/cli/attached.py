@@ -12,6 +12,8 @@ from configs.schema.wires import LOOPBACK
 if TYPE_CHECKING:
     from cluster.worlds.machines.world import AttachedWorld
 
+SERVED_NO_MORE = "nobody is served any more: another command has ended it"
+
 
 def joined(name: str | None, address: str | None) -> "AttachedWorld":
     """The cluster of that name, or the only one. Raises ValueError or PeerDead."""
@@ -91,5 +93,5 @@ def _tell_changes(now: tuple[str, str], told: tuple[str, str]) -> tuple[str, str
     """A gateway that comes back may listen elsewhere, or not at all."""
     if now != told:
         url, problem = now
-        console.print(f"serving at [bold]{url}/v1[/]" if url else problem or "nobody is served")
+        console.print(f"serving at [bold]{url}/v1[/]" if url else problem or SERVED_NO_MORE)
     return now

@@ -7,6 +7,7 @@ import typer
 from cluster.cli.attached import joined
 from cluster.cli.console import clear_errors, console, overrides
 from cluster.cli.options import Address, Scenario, Set
+from cluster.worlds.machines import names
 
 Name = Annotated[
     str | None,
@@ -32,6 +33,8 @@ def up(
         changes = {**overrides(set_ or ()), "cluster.world": "ray"}
         blueprint = Blueprint.draw(load_scenario(scenario, changes))
         called = name or blueprint.scenario.name
+        names.check(called)
+        console.print("[dim]joining Ray, which is started here if none is known[/]")
         join(address, starts=True)
         from cluster.worlds.machines.up import up as raise_up
         from cluster.worlds.machines.world import attached
@@ -72,7 +75,11 @@ def scale(
     with clear_errors():
         wanted = _counts(counts)
         world = joined(name, address)
-        world.scale(wanted, lambda step: console.print(f"[dim]{step}[/]"))
+        try:
+            world.scale(wanted, lambda step: console.print(f"[dim]{step}[/]"))
+        except KeyboardInterrupt:
+            console.print("[dim]it goes on without this command: `perfuse status` shows it[/]")
+            raise
         from cluster.worlds.scaling import counts_of
 
         console.print(f"[bold]{world.name}[/] stands with {counts_of(world.blueprint, wanted)}")

@@ -21,10 +21,10 @@ def picture(world: AttachedWorld) -> Group:
     table.add_column("node", no_wrap=True)
     for column in ("machine", "state"):
         table.add_column(column, overflow="fold")
-    for column in ("epoch", "tasks", "calls", "MiB", "overruns", "clock"):
+    for column in ("pid", "epoch", "tasks", "calls", "MiB", "overruns", "clock"):
         table.add_column(column, justify="right")
     for node, one in told["nodes"].items():
-        table.add_row(node, str(one["machine"]), *_state(one))
+        table.add_row(node, str(one["machine"]), *_state(one, scenario.cluster.restarts))
     where = f"serving at {told['url']}/v1" if told["url"] else "not served: perfuse serve --attach"
     return Group(
         table,
@@ -37,17 +37,19 @@ def picture(world: AttachedWorld) -> Group:
     )
 
 
-def _state(one: Mapping[str, Any]) -> list[str]:
+def _state(one: Mapping[str, Any], restarts: int) -> list[str]:
     epoch = str(one["epoch"])
     if one["gone"]:
-        return [f"gone: {one['gone']}", epoch, "", "", "", "", ""]
+        return [_gone(one, restarts), "", epoch, "", "", "", "", ""]
     if one["note"] == "joins":
-        return ["joins", epoch, "", "", "", "", ""]
+        return ["joins", "", epoch, "", "", "", "", ""]
     if "pid" not in one:
-        return ["does not answer", epoch, "", "", "", "", ""]
+        return ["does not answer", "", epoch, "", "", "", "", ""]
     share = one["overruns"] / max(1, one["runs"])
+    lives = f"lives, restarted {one['restarts']} times" if one["restarts"] else "lives"
     return [
-        one["note"] or "lives",
+        one["note"] or lives,
+        str(one["pid"]),
         epoch,
         str(one["tasks"]),
         str(one["calls"]),
@@ -55,6 +57,16 @@ def _state(one: Mapping[str, Any]) -> list[str]:
         f"{share:.1%} of {one['runs']:,}",
         _clock(one["clock"]),
     ]
+
+
+def _gone(one: Mapping[str, Any], restarts: int) -> str:
+    """Why, and what can be done where nothing more comes by itself."""
+    if one["restarts"] < restarts:
+        return f"gone: {one['gone']}"
+    return (
+        f"gone: {one['gone']}; it was restarted {one['restarts']} times, as often as "
+        "cluster.restarts allows: `perfuse down`, then up"
+    )
 
 
 def _clock(told: Mapping[str, Any] | None) -> str:

@@ -65,17 +65,22 @@ def _count(name: str, groups: Mapping[str, NodeGroup]) -> int:
     return len(groups[name].node_names(name))
 
 
+def can_be_scaled(group: NodeGroup) -> bool:
+    """Whether all of its workers are chips."""
+    return not _others(group)
+
+
 def _problems(name: str, count: int, groups: Mapping[str, NodeGroup]) -> list[str]:
-    fit = [each for each, group in groups.items() if not _others(group)]
+    fit = [each for each, group in groups.items() if can_be_scaled(group)]
     if name not in groups:
-        return [f"{name}: no group of nodes is called so: {nearest(name, fit)}"]
+        return [f"{name}: no group of nodes is called so: {nearest(name, groups)}; {_can(fit)}"]
     if others := _others(groups[name]):
         return [f"{name}: has {', '.join(_WHY[role] for role in others)}: {_can(fit)}"]
     if not 1 <= count <= COUNT_MAX:
         roles = " and one ".join(groups[name].workers)
         return [
-            f"{name}: is to be {count}: it must be 1 to {COUNT_MAX:,}, as requests need at least "
-            f"one {roles} chip"
+            f"{name}: is to be {count}: it must be 1 to {COUNT_MAX:,}: requests need at least one "
+            f"{roles} chip, and no group has more nodes"
         ]
     return []
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from configs.plan import NodePlan, Plan
 from configs.schema import ClusterSection, NodeGroup
+from configs.units import SIZE
 
 SHARED = "nodes"  # the placement group of all who may share machines
 ADDED = "added/"  # begins the names of those that came later
@@ -108,7 +109,7 @@ def room_problems(
         elif not are_more and groups[name].machines.spread and len(hosts) < counts[name]:
             problems.append(
                 f"{key}.machines.spread: asks for a machine for each of {counts[name]} nodes, and "
-                f"{_machines(len(hosts))} could hold one ({', '.join(hosts)}): add "
+                f"{counted(len(hosts))} could hold one ({', '.join(hosts)}): add "
                 f"machines, or set {key}.count to {len(hosts)} or spread to false"
             )
     return problems or _too_much(bundles, counts, rooms, are_more)
@@ -135,7 +136,7 @@ def more_problems(
             stand = sum(node.group == name for node in plan.nodes) - len(wanted)
             problems.append(
                 f"cluster.nodes.{name}.machines.spread: each node has a machine of its own, and "
-                f"{_machines(len(hosts))} could hold one more ({', '.join(hosts)}): scale {name} "
+                f"{counted(len(hosts))} could hold one more ({', '.join(hosts)}): scale {name} "
                 f"to {stand + len(hosts)} at most ({_RAISED})"
             )
         elif group.machines.spread and not hosts:
@@ -180,16 +181,19 @@ def _nowhere(key: str, bundle: Bundle, rooms: Sequence[Room]) -> list[str]:
         if not any(room.labels.get(what) == value for room in rooms):
             there = sorted({room.labels[what] for room in rooms if what in room.labels})
             shown = f"others have {', '.join(there)}" if there else "none has such a label"
-            return [f"{key}.labels.{what}: is {value!r}, and no machine is labelled so: {shown}"]
+            return [
+                f"{key}.labels.{what}: is {value!r}, and no machine is labelled so: {shown}: ask "
+                f"for another, or label a machine (ray start --labels {what}={value})"
+            ]
     for what, amount in bundle.takes.items():
         most = max(rooms, key=lambda room: room.free.get(what, 0.0), default=None)
         if most is None or most.free.get(what, 0.0) < amount:
             has = "there is none" if most is None else f"the most is on {most.host}"
             free = 0.0 if most is None else most.free.get(what, 0.0)
             return [
-                f"{_key(key, what)}: each node takes {amount:g} of {what}, and {has}, "
-                f"with {free:g} free: ask for no more, or give a machine more (ray start "
-                f"{_flag(what)})"
+                f"{_key(key, what)}: each node takes {_so_much(what, amount)} of {what}, and "
+                f"{has}, with {_so_much(what, free)} free: ask for no more, or give a machine more "
+                f"(ray start {_flag(what)})"
             ]
     asked = ", ".join(f"{what} {amount:g}" for what, amount in bundle.takes.items())
     return [f"{key}: no machine has all of this free, and the labels asked for: {asked}"]
@@ -217,7 +221,12 @@ def _too_much(
     return problems
 
 
-def _machines(count: int) -> str:
+def _so_much(what: str, amount: float) -> str:
+    return SIZE.format(int(amount)) if what == MEMORY else f"{amount:g}"
+
+
+def counted(count: int) -> str:
+    """Machines, in words."""
     return f"{count} machine{'' if count == 1 else 's'}"
 
 

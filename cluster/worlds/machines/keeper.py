@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from cluster.worlds.folder import own_folder
+from cluster.worlds.machines.bundles import counted
 from cluster.worlds.machines.endpoint import Endpoint
 from cluster.worlds.machines.files import Inbox, Piece
 from cluster.worlds.machines.fleet import Fleet
@@ -89,7 +90,7 @@ class Keeper:
         """Before anything starts: a hand on each machine, and whether each reaches all others.
         Raises ValueError.
         """
-        self._steps.append(f"checking {len(self._setup.hosts)} machines")
+        self._steps.append(f"checking {counted(len(self._setup.hosts))}")
         for machine in self._setup.hosts:
             await self._machines.known(machine)
         await self._machines.check_reach()

@@ -2,9 +2,18 @@
 left of one can be told from everything else.
 """
 
+import re
+
 # Of all clusters, beside whatever else the same Ray cluster does.
 NAMESPACE = "perfuse"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _KEEPER, _MACHINE, _NODE = "keeper", "machine", "node"
+
+
+def check(cluster: str) -> None:
+    """Raises ValueError for what cannot be a cluster's name."""
+    if not _NAME.fullmatch(cluster):
+        raise ValueError(f"--name {cluster!r}: must be letters, digits, - and _, as demo-2")
 
 
 def keeper(cluster: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cluster.worlds.scaling import can_be_scaled
 from configs.schema import Scenario
 
 # What a cluster is made from; workload and SLO are whoever's who asks.
@@ -14,13 +15,20 @@ FREE = ("cluster.world",)
 def check_same(standing: Scenario, asked: Scenario) -> None:
     """Raises ValueError naming the first key in which they differ."""
     there, here = standing.model_dump(mode="json"), asked.model_dump(mode="json")
+    free = (*FREE, *_counts(standing))
     for section in SECTIONS:
         for key, one, other in _differences(section, there[section], here[section]):
-            if key not in FREE:
+            if key not in free:
                 raise ValueError(
                     f"{key}: is {other!r}, and the cluster that stands has {one!r}: use the "
                     "scenario that it was raised from, or raise another one"
                 )
+
+
+def _counts(standing: Scenario) -> list[str]:
+    """Of groups that `perfuse scale` may have changed since."""
+    groups = standing.cluster.nodes.items()
+    return [f"cluster.nodes.{name}.count" for name, group in groups if can_be_scaled(group)]
 
 
 def _differences(key: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:

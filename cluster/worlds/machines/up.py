@@ -7,7 +7,6 @@ fails.
 """
 
 import logging
-import re
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,12 @@ from cluster.own_packages import ROOT
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.machines import names, probe
 from cluster.worlds.machines.answers import said
-from cluster.worlds.machines.bundles import Placement, placements_of, room_problems
+from cluster.worlds.machines.bundles import (
+    Placement,
+    counted,
+    placements_of,
+    room_problems,
+)
 from cluster.worlds.machines.credentials import NOT_THERE, credentials
 from cluster.worlds.machines.down import take_down
 from cluster.worlds.machines.file_sets import file_sets
@@ -42,7 +46,6 @@ from configs.schema import ScenarioError, load_scenario
 log = logging.getLogger(__name__)
 
 PROBE_S, PLACE_S = 120.0, 30.0
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LEAST_CPU = 0.0001  # Ray's finest
 # What every part of a node imports; the rest of the dependencies are commands'.
 DEPENDENCIES = ("grpc", "numpy", "psutil", "pydantic", "ray", "safetensors", "tokenizers", "yaml")
@@ -56,12 +59,11 @@ def up(blueprint: Blueprint, name: str, on_step: OnStep) -> None:
     Raises ValueError where one stands already, ScenarioError with all that is wrong with machines
     and scenario, TimeoutError where a step takes too long.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"--name {name!r}: must be letters, digits, - and _, as demo-2")
+    names.check(name)
     if name in clusters():
         raise _taken(name)
     cluster, plan = blueprint.scenario.cluster, blueprint.plan
-    on_step(f"asking {len(living())} machines")
+    on_step(f"asking {counted(len(living()))}")
     reports = ask_machines()
     problems = report_problems(cluster, probe.digest(ROOT), reports)
     problems = problems or room_problems(

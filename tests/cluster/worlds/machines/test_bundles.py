@@ -68,7 +68,7 @@ def test_what_fits_is_let_through() -> None:
         ),
         (
             {"decode__memory": "2 GB"},
-            "cluster.nodes.decode.machines.memory: each node takes 2e+09 of memory",
+            "cluster.nodes.decode.machines.memory: each node takes 2 GB of memory",
         ),
         (
             {"decode__resources": {"gpu": 1}},

@@ -15,6 +15,7 @@ STANDING = load_scenario("demo", {"cluster.world": "ray"})
         {"cluster.world": "virtual"},
         {"workload.arrivals.closed.num_requests": 7},
         {"slo.ttft": "1 s"},
+        {"cluster.nodes.decode.count": 3},  # it may have been scaled since
     ],
 )
 def test_who_asks_brings_load_and_promises_of_their_own(changes: dict[str, object]) -> None:
@@ -25,7 +26,7 @@ def test_who_asks_brings_load_and_promises_of_their_own(changes: dict[str, objec
     ("key", "value"),
     [
         ("cluster.dilation", 7_000),
-        ("cluster.nodes.decode.count", 3),
+        ("cluster.nodes.experts.count", 2),
         ("model.max_num_seqs", 7),
         ("placement.kv_pool", False),
         ("seed", 7),
