@@ -9,8 +9,9 @@ worst. Uncorrected two of the hosts would drift 240 ms apart in ten minutes.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import Any
 
 from benchmarks.ray.cluster import cluster
@@ -49,10 +50,20 @@ def run(ray: RayHosts, minutes: float) -> list[Row]:
             time.sleep(EVERY_S)
         working.result()
     most = max(worst, key=lambda node: worst[node])
-    furthest = max(told, key=lambda one: one["overruns"])
     return [
         Row("farthest wall from the first, clocks 3 s and 200 ppm off", round(worst[most], 3), "ms",
             f"<= {OFF_BAR_MS:g} ms of wall time", worst[most] <= OFF_BAR_MS,
             f"measured: {num_looks} looks within {minutes:g} minutes, {most}"),
-        *rows_of(f"three hosts meanwhile, the latest of {len(told)} runs", furthest, in_virtual()),
+        *rows_of(f"three hosts meanwhile, {len(told)} runs", together(told), in_virtual()),
     ]  # fmt: skip
+
+
+def together(told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The median run's times, and of the rest what is worst."""
+    return {
+        "ttft_us": median(one["ttft_us"] for one in told),
+        "tpot_us": median(one["tpot_us"] for one in told),
+        "overruns": max(one["overruns"] for one in told),
+        "failed": sum(one["failed"] for one in told),
+        "tokens": {(number, name): 0 for number, one in enumerate(told) for name in one["tokens"]},
+    }
