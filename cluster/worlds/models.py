@@ -81,7 +81,12 @@ class NodeModels:
         model, device = self._blueprint.model, self._blueprint.plan.node(worker.node).device
         work = WorkModel(model, precision, worker.tier)
         if isinstance(worker, ChipPlan):
-            return replace(work, kv_tier=worker.kv_tier, head_tier=worker.embeddings_tier)
+            return replace(
+                work,
+                kv_tier=worker.kv_tier,
+                head_tier=worker.embeddings_tier,
+                streams=device.tiers[worker.tier].buffer_bytes is not None,
+            )
         return replace(
             work,
             expert_reads=expert_reads(model, precision, device.tiers[worker.tier]),

@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
 from configs.schema.device import DeviceSpec
+from workers.hardware.ahead import ReadAhead
 from workers.hardware.energy.meter import Meter
 from workers.hardware.energy.phase import OF_WORK, Cause, Phase
 from workers.hardware.machine import MAIN_ENGINE, SCALAR, resources_of
@@ -96,6 +97,11 @@ class Hardware:
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
         self.resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
+        self._ahead = {
+            f"{name}.read": ReadAhead(self.resources[f"{name}.read"], tier.buffer_bytes // 2)
+            for name, tier in spec.tiers.items()
+            if tier.buffer_bytes is not None
+        }
         self._engines = (MAIN_ENGINE, *spec.engines)
         self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
         self._launch_overhead_ns = spec.launch_overhead_ns
@@ -173,10 +179,14 @@ class Hardware:
         self, resource: Resource, start_ns: int, demand: Demand, ended: Ended, cause: Cause
     ) -> float:
         """Returns the joules that it costs."""
-        resource.take(start_ns, demand, ended)
+        amount = demand.amount
+        if demand.ahead and demand.resource in self._ahead:
+            amount = self._ahead[demand.resource].take(start_ns, demand, ended)
+        else:
+            resource.take(start_ns, demand, ended)
         if resource.component is not None:
-            resource.component.count(demand.amount, cause)
-        return demand.amount * resource.unit_joules
+            resource.component.count(amount, cause)
+        return amount * resource.unit_joules
 
     def copy(
         self, start_ns: int, num_bytes: int, ended: Ended, cause: Cause = Phase.SERVING

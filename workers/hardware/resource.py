@@ -56,7 +56,7 @@ class Resource:
 
     def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
         """Ask for it at `now_ns`; `ended` is told when all is there, as soon as that is certain."""
-        _, amount, accesses, in_flight, _ = demand
+        _, amount, accesses, in_flight, _, _ = demand
         assert amount >= 0, demand
         assert accesses > 0, demand
         if self._banked is not None:

@@ -19,6 +19,8 @@ class Demand(NamedTuple):
     in_flight   pages on their way at once; None: as many as the resource's queue is deep
     pages       where each access begins, on a tier with banks: numbers of pages, which lie over its
                 channels, banks and planes in turn. None: anywhere, drawn at random
+    ahead       what is read follows what was read `ahead` before, in an order that is known: a tier
+                with a buffer reads it before it is asked for (`ahead`)
     """
 
     resource: str
@@ -26,6 +28,7 @@ class Demand(NamedTuple):
     accesses: int = 1
     in_flight: int | None = None
     pages: Sequence[int] | None = None
+    ahead: bool = False
 
 
 class Work(NamedTuple):

@@ -28,6 +28,8 @@ class WorkModel:
     tier       memory tier of the weights: a chip's layers, a shard's experts
     kv_tier, head_tier   of the KV cache; of the vocabulary projection (None: with the weights)
     hot_tier   of the experts `hot`
+    streams    `tier` has a buffer: a chip's layers, and the projection where it lies there as well,
+               are read before they are asked for. Experts are not: which, the gate says
     expert_reads, hot_reads    separate reads of one expert's weights as they lie in `tier`, and in
                `hot_tier`; 0: they are one piece
     """
@@ -41,6 +43,7 @@ class WorkModel:
     hot: frozenset[int] = frozenset()
     expert_reads: int = 0
     hot_reads: int = 0
+    streams: bool = False
     _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     _made: dict[tuple[int, int, int], Work] = field(default_factory=dict, compare=False, repr=False)
 
@@ -67,26 +70,34 @@ class WorkModel:
         _add(flops, "fp32", 2 * tokens * gate)
         pair_flops = 2 * pairs * config.attention.pair_products
         _add(flops, self.precision.pair_arithmetic(config), pair_flops)
+        weights = self.precision.layer_bytes(config, layer)
         reads: dict[str, int] = {}
-        _add(reads, self.tier, self.precision.layer_bytes(config, layer))
+        if not self.streams:
+            _add(reads, self.tier, weights)
         _add(reads, self.kv_tier, context * kv_token_bytes)
-        return Work.of(
+        work = Work.of(
             "attention",
             flops={dtype: count for dtype, count in flops.items() if count},
             reads=reads,
             writes={self.kv_tier: tokens * kv_token_bytes},
         )
+        return work._replace(demands=(*work.demands, *self._ahead(self.tier, weights)))
+
+    def _ahead(self, tier: str, num_bytes: int) -> tuple[Demand, ...]:
+        """Weights that a tier with a buffer has begun to read before they are asked for."""
+        return (Demand(f"{tier}.read", num_bytes, ahead=True),) if self.streams else ()
 
     def logits(self, num_rows: int) -> Work:
         """Final norm and vocabulary projection of some rows; nothing for none."""
         if num_rows == 0:
             return Work("logits")
-        config = self.config
-        return Work.of(
-            "logits",
-            flops={self.precision.arithmetic: 2 * num_rows * config.hidden * config.vocab},
-            reads={self.head_tier or self.tier: self.precision.head_bytes(config)},
-        )
+        config, head_bytes = self.config, self.precision.head_bytes(self.config)
+        flops = {self.precision.arithmetic: 2 * num_rows * config.hidden * config.vocab}
+        tier = self.head_tier or self.tier
+        if not self.streams or tier != self.tier:
+            return Work.of("logits", flops=flops, reads={tier: head_bytes})
+        work = Work.of("logits", flops=flops)
+        return work._replace(demands=(*work.demands, *self._ahead(tier, head_bytes)))
 
     def experts(self, experts_TK: NDArray[np.int32], held: tuple[int, ...]) -> Work:
         """One layer's share of a shard that holds the experts `held`; other ids ask for nothing."""
