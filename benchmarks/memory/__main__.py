@@ -5,7 +5,7 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.memory import bandwidth, energy, flash, formulas, growth, layouts, retrieval
+from benchmarks.memory import bandwidth, energy, flash, formulas, growth, layouts, retrieval, whole
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
@@ -14,6 +14,7 @@ PARTS = {
     "bandwidth": bandwidth.run,
     "layouts": layouts.run,
     "flash": flash.run,
+    "whole": whole.rows,
     "energy": energy.rows,
     "growth": growth.run,
     "retrieval": retrieval.run,

@@ -1,0 +1,47 @@
+"""TPOT of one stream on one chip that holds all experts, from the figures of its specification and
+the sizes in its `config.json`: no declared work and no emulator is used.
+"""
+
+import json
+from pathlib import Path
+
+from configs.schema import DeviceSpec, TierSpec
+
+FP32_BYTES = 4
+
+
+def read_ns(tier: TierSpec, num_bytes: int) -> float:
+    """One read, alone: the latency, then bytes by bandwidth."""
+    return tier.read_latency_ns + num_bytes / (tier.read_bytes_per_s * tier.efficiency) * 1e9
+
+
+def tpot_ns(folder: Path, device: DeviceSpec, context: float) -> float:
+    """Weights and experts in tier "hbf", which has a buffer that holds the chip's weights; KV, and
+    messages between the workers of the machine, in "hbm".
+
+    context   tokens in the cache, on average over the answer
+    """
+    sizes = json.loads((folder / "config.json").read_text())
+    hidden, heads, kv_heads, width = (
+        sizes[key]
+        for key in ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
+    )
+    hbm, hbf, overhead_ns = device.tiers["hbm"], device.tiers["hbf"], device.launch_overhead_ns
+    per_ns = device.compute["fp32"] * device.compute_efficiency / 1e9
+    projections = 2 * hidden * width * (heads + kv_heads) + hidden * sizes["num_experts"]
+    scores = 4 * context * heads * width
+    kv_bytes = 2 * kv_heads * width * FP32_BYTES
+    attention_ns = overhead_ns + max(
+        (2 * projections + scores) / per_ns,
+        read_ns(hbm, round(context * kv_bytes)),
+        hbm.write_latency_ns + kv_bytes / (hbm.write_bytes_per_s * hbm.efficiency) * 1e9,
+    )
+    expert = 3 * hidden * sizes["moe_intermediate_size"]
+    active = sizes["num_experts_per_tok"]
+    experts_ns = overhead_ns + max(
+        2 * active * expert / per_ns, read_ns(hbf, active * expert * FP32_BYTES)
+    )
+    head_ns = overhead_ns + 2 * hidden * sizes["vocab_size"] / per_ns
+    # Out of memory and into it at once: a row there, and its sum back.
+    there_and_back_ns = 2 * read_ns(hbm, hidden * FP32_BYTES)
+    return sizes["num_hidden_layers"] * (attention_ns + experts_ns + there_and_back_ns) + head_ns
