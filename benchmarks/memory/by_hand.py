@@ -44,4 +44,5 @@ def tpot_ns(folder: Path, device: DeviceSpec, context: float) -> float:
     head_ns = overhead_ns + 2 * hidden * sizes["vocab_size"] / per_ns
     # Out of memory and into it at once: a row there, and its sum back.
     there_and_back_ns = 2 * read_ns(hbm, hidden * FP32_BYTES)
-    return sizes["num_hidden_layers"] * (attention_ns + experts_ns + there_and_back_ns) + head_ns
+    layer_ns = attention_ns + experts_ns + there_and_back_ns
+    return float(sizes["num_hidden_layers"] * layer_ns + head_ns)

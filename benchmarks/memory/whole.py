@@ -2,12 +2,12 @@
 
 Expected before the first run: the same tokens in every world, as arithmetic does not know where its
 weights lie. TPOT of one stream on one chip, by the specification: a step has a launch of attention
-and one of experts in each layer and one of the vocabulary projection. Weights of the chip are in the
-buffer when they are asked for, so those launches cost what HBM would; which experts are needed the
-gate says, so each layer waits once for the flash: about 4 x 20 us more than from HBM.
+and one of experts in each layer and one of the vocabulary projection. Weights of the chip are in
+the buffer when they are asked for, so those launches cost what HBM would; which experts are needed
+the gate says, so each layer waits once for the flash: about 4 x 20 us more than from HBM.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -32,7 +32,7 @@ def load(num_requests: int, concurrency: int) -> dict[str, object]:
     return {"workload.arrivals": {"closed": closed}}
 
 
-def drawn(*changes: dict[str, object]) -> Blueprint:
+def drawn(*changes: Mapping[str, object]) -> Blueprint:
     """`single`, one chip that does all, with its weights where these say."""
     merged: dict[str, object] = {}
     for one in changes:

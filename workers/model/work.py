@@ -92,7 +92,8 @@ class WorkModel:
         if num_rows == 0:
             return Work("logits")
         config, head_bytes = self.config, self.precision.head_bytes(self.config)
-        flops = {self.precision.arithmetic: 2 * num_rows * config.hidden * config.vocab}
+        arithmetic: str = self.precision.arithmetic
+        flops = {arithmetic: 2 * num_rows * config.hidden * config.vocab}
         tier = self.head_tier or self.tier
         if not self.streams or tier != self.tier:
             return Work.of("logits", flops=flops, reads={tier: head_bytes})
