@@ -78,11 +78,11 @@ class Counter:
     def watch_tiers(self, hardware: Any) -> None:
         launch = hardware.launch
 
-        def counted(work: Any, start_ns: int) -> Any:
+        def counted(work: Any, *when_and_why: Any) -> Any:
             for demand in work.demands:
                 if demand.resource.endswith((".read", ".write")):
                     self.num_bytes += demand.amount
-            return launch(work, start_ns)
+            return launch(work, *when_and_why)
 
         hardware.launch = counted
 
