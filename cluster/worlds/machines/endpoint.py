@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,5 +102,4 @@ class Endpoint:
     def end(self) -> None:
         """Nothing is tried any more."""
         if self._again is not None:
-            with suppress(RuntimeError):
-                self._again.cancel()
+            self._again.cancel()
