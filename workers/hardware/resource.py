@@ -1,22 +1,14 @@
 """One thing of a machine that work may ask for by name: an engine's dtype, a tier's direction."""
 
 from fractions import Fraction
-from typing import Protocol
 
 from workers.hardware.energy.meter import Component
 from workers.hardware.latencies import Latencies
+from workers.hardware.sharing.banked.by_pages import ByPages
 from workers.hardware.sharing.base import Ended, Rate, Shared
 from workers.hardware.sharing.depth import Depth, alone
 from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.work import Demand
-
-
-class Banked(Protocol):
-    """Reads or writes of a tier with banks (`sharing.banked`): they know where pages lie."""
-
-    latencies: Latencies
-
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None: ...
 
 
 class Resource:
@@ -45,7 +37,7 @@ class Resource:
         page: int = 1,
         latency_ns: int = 0,
         depth: Depth | None = None,
-        banked: Banked | None = None,
+        banked: ByPages | None = None,
         unit_joules: float = 0.0,
     ) -> None:
         self.shared, self.unit_joules = shared, unit_joules

@@ -7,27 +7,25 @@ say the same, to the page's turn.
 
 from workers.hardware.sharing.banked import PS
 from workers.hardware.sharing.banked.array import Array, ReadQueue
+from workers.hardware.sharing.banked.by_pages import ByPages
 from workers.hardware.sharing.banked.places import Places
 from workers.hardware.sharing.banked.stream import STREAM_PAGES_LEAST, stream
-from workers.hardware.sharing.base import Ended, Rate
+from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand
 
 # Pages anywhere of one demand that are served one by one (30 ms); more go on as these did.
 ONE_BY_ONE_PAGES_MOST = 16_384
 
 
-class Reads:
-    """Of one tier, first come, first served."""
-
+class Reads(ByPages):
     def __init__(self, array: Array) -> None:
-        spec = array.spec
-        self._array, self._queue, self._page = array, ReadQueue(array), spec.page_bytes
+        spec, self._queue = array.spec, ReadQueue(array)
+        super().__init__(array, self._queue.latencies)
+        self._page = spec.page_bytes
         self._grain = spec.read_granularity_bytes or spec.page_bytes
         self._prefetch = spec.prefetch
-        self.latencies = self._queue.latencies
 
     def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
-        """Ask at `now_ns`; the end is certain, and `ended` told, within this call."""
         self._array.forget(now_ns)
         num, now_ps = demand.accesses, now_ns * PS
         size = -(-demand.amount // num)
@@ -39,8 +37,7 @@ class Reads:
         places = self._queue.places if window >= self._queue.depth else Places(window)
         tail_bytes = size - (pages - 1) * self._page
         tail_bytes += -tail_bytes % self._grain
-        starts = list(demand.pages) if demand.pages else self._array.draw(num)
-        assert len(starts) == num, demand
+        starts = self._starts(demand)
         if pages >= STREAM_PAGES_LEAST:
             ends = [stream(self._queue, now_ps, at, pages, tail_bytes, window) for at in starts]
             end_ps = max(ends)
@@ -103,18 +100,6 @@ class Reads:
                 self.latencies.add((there_ps - begin_ps) // PS)
                 end_ps = max(end_ps, there_ps)
         return end_ps
-
-    def serve(
-        self,
-        now_ns: int,
-        amount: int,
-        rate_per_s: Rate,
-        ended: Ended,
-        limit_per_s: Rate | None = None,
-        pieces: int = 1,
-    ) -> None:
-        """What says nothing of pages is anywhere; the rate is the tier's own."""
-        self.take(now_ns, Demand(self._array.name, amount, pieces), ended)
 
     def begins_ns(self, now_ns: int) -> int:
         return -(-self._queue.places.next_ps(now_ns * PS) // PS)

@@ -9,26 +9,23 @@ import numpy as np
 from workers.hardware.latencies import Latencies
 from workers.hardware.sharing.banked import PS
 from workers.hardware.sharing.banked.array import Array
+from workers.hardware.sharing.banked.by_pages import ByPages
 from workers.hardware.sharing.banked.places import Places
 from workers.hardware.sharing.banked.stream import ROUNDS_MOST, STREAM_PAGES_LEAST, counts_of
-from workers.hardware.sharing.base import Ended, Rate
+from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand
 
 
-class Writes:
-    """Of one tier, first come, first served."""
-
+class Writes(ByPages):
     def __init__(self, array: Array) -> None:
-        spec = array.spec
-        self._array, self._page = array, spec.page_bytes
+        super().__init__(array, Latencies())
+        spec, self._page = array.spec, array.spec.page_bytes
         self._depth, self._places = spec.queue_depth, Places(spec.queue_depth)
         self._free_ps = self._taken_ps = 0  # of the tier's write bandwidth
-        self.latencies = Latencies()
         self._bus_ps = array.moved_ps(self._page)
         self._turn_ps = -(-self._page * 10**12 // spec.sustained_write_bytes_per_s)
 
     def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
-        """Ask at `now_ns`; the end is certain, and `ended` told, within this call."""
         self._array.forget(now_ns)
         num, end_ps = demand.accesses, now_ns * PS
         pages = -(-demand.amount // (num * self._page))
@@ -37,8 +34,7 @@ class Writes:
             return
         window = min(demand.in_flight or self._depth, self._depth)
         own = self._places if window == self._depth else Places(window)
-        starts = list(demand.pages) if demand.pages else self._array.draw(num)
-        assert len(starts) == num, demand
+        starts = self._starts(demand)
         for start in starts:
             if pages >= STREAM_PAGES_LEAST:
                 there_ps = self._stream(now_ns * PS, start, pages, window)
@@ -93,18 +89,6 @@ class Writes:
     def _have_turns(self, begin_ps: int, num: int) -> None:
         self._free_ps = max(begin_ps, self._free_ps) + num * self._turn_ps
         self._taken_ps += num * self._turn_ps
-
-    def serve(
-        self,
-        now_ns: int,
-        amount: int,
-        rate_per_s: Rate,
-        ended: Ended,
-        limit_per_s: Rate | None = None,
-        pieces: int = 1,
-    ) -> None:
-        """What says nothing of pages is anywhere; the rate is the tier's own."""
-        self.take(now_ns, Demand(self._array.name, amount, pieces), ended)
 
     def begins_ns(self, now_ns: int) -> int:
         return max(now_ns, self._free_ps // PS)
