@@ -5,7 +5,17 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.memory import bandwidth, energy, flash, formulas, growth, layouts, retrieval, whole
+from benchmarks.memory import (
+    bandwidth,
+    beside,
+    energy,
+    flash,
+    formulas,
+    growth,
+    layouts,
+    retrieval,
+    whole,
+)
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
@@ -15,6 +25,7 @@ PARTS = {
     "layouts": layouts.run,
     "flash": flash.run,
     "whole": whole.rows,
+    "beside": beside.rows,
     "energy": energy.rows,
     "growth": growth.run,
     "retrieval": retrieval.run,
