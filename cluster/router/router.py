@@ -80,7 +80,9 @@ class Router:
         # Requests that were cancelled: a submission from before must not bring them back.
         self._ended = Ended()
         self.wire = Wire(node, self.port, settings.timeout_ns)
-        self.stores = Stores(node, self.wire, self.ledger, servers, tokenizer)
+        self.stores = Stores(
+            node, self.wire, self.ledger, servers, tokenizer, settings.ships_search
+        )
         self.preloading = Preloading(node, self.wire, self.ledger, self.stores)
         preparation = Preparation(node, settings, tokenizer, state.chips)
         self._performer = Performer(

@@ -1,18 +1,14 @@
-"""A search over all memory servers: each scans its part, and what may be found is kept."""
-
-from collections.abc import Sequence
+"""A search over all memory servers: what may be found of it is kept."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cluster.retrieval.narrowing import Narrowing, fits
-from cluster.retrieval.spread import merge
 from cluster.router.machine.store_state import Span, StoreState
-from cluster.router.wire import Wire
+from cluster.router.searchers import Near
 from workers.errors import InvalidRequest
 from workers.memory.hit import Hit
-from workers.wire.calls import Pending
-from workers.wire.kinds.memory import Hits, Search
+from workers.wire.kinds.memory import Search
 
 # An embedder has each n-gram of a text in memory at once: 30 MB for this.
 QUERY_CHARS_MAX = 1 << 18
@@ -31,8 +27,7 @@ def check_query(query: str) -> None:
 
 
 async def find(
-    wire: Wire,
-    servers: Sequence[str],
+    by: Near,
     store: StoreState,
     queries: Queries,
     top_k: int,
@@ -54,7 +49,7 @@ async def find(
     asked = top_k
     while True:
         search = Search(store.store_id, asked, queries, first, stop)
-        told = await _ask(wire, servers, search, deadline_ns, request_id)
+        told = await by.ask(search, deadline_ns, request_id)
         found = [[hit for hit in hits if store.has(hit.passage_id)] for hits in told]
         if all(
             len(there) >= top_k or len(hits) < asked
@@ -70,19 +65,3 @@ def spans_of(store: StoreState, narrowing: Narrowing | None) -> list[Span]:
         return []
     fitting = (file for file in store.files.values() if fits(narrowing, file.attributes))
     return [span for file in fitting for span in file.spans]
-
-
-async def _ask(
-    wire: Wire, servers: Sequence[str], search: Search, deadline_ns: int, request_id: str
-) -> list[list[Hit]]:
-    """All servers at once; what they have together, query by query."""
-    pending: list[Pending[Hits]] = []
-    try:
-        for server in servers:
-            call = await wire.ask_hits(server, search, deadline_ns, request_id)
-            pending.append(call)
-        told = [(await call.reply()).hits for call in pending]
-        return [merge(parts, search.top_k) for parts in zip(*told, strict=True)]
-    finally:
-        for call in pending:
-            call.abandon()

@@ -10,6 +10,7 @@ class RouterSettings:
     shares_prefixes   chips find shared prefixes again
     max_queue     requests inside at once; the next is refused with QueueFull
     timeout_ns    of one call to a worker
+    ships_search  a chip scans what memory servers send it
     """
 
     model: str
@@ -19,3 +20,4 @@ class RouterSettings:
     shares_prefixes: bool
     max_queue: int
     timeout_ns: int
+    ships_search: bool = False

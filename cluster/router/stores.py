@@ -30,6 +30,7 @@ from cluster.router.machine.store_events import (
 )
 from cluster.router.machine.store_state import StoreState
 from cluster.router.prompts import retrieval_query
+from cluster.router.searchers import Near, Shipped
 from cluster.router.searching import check_query, find
 from cluster.router.servers import tell_each, until_heard
 from cluster.router.store_files import StoreFiles
@@ -58,7 +59,9 @@ class Stores:
         ledger: Ledger,
         servers: tuple[str, ...],
         tokenizer: Tokenizer,
+        ships_search: bool = False,
     ) -> None:
+        self._ships_search, self._num_searches = ships_search, 0
         self._node, self._wire, self._ledger, self.servers = node, wire, ledger, servers
         self.additions = Additions(node, wire, ledger, servers)
         self._embedders: dict[str, Embedder] = {}
@@ -216,7 +219,9 @@ class Stores:
                 f"top_k is {top_k}: it must be between 1 and {TOP_K_MAX}", param="top_k"
             )
         vectors = await self._embed(store, list(queries))
-        found = await find(
-            self._wire, self.servers, store, vectors, top_k, deadline_ns, request_id, narrowing
-        )
+        by = Near(self._wire, self.servers)
+        if self._ships_search:
+            self._num_searches += 1
+            by = Shipped(self._wire, self.servers, self._ledger.state.chips, self._num_searches)
+        found = await find(by, store, vectors, top_k, deadline_ns, request_id, narrowing)
         return merge(found, top_k) if len(found) > 1 else found[0]

@@ -38,6 +38,7 @@ from workers.wire.kinds.memory import (
     ShardRead,
     ShardTakeBack,
 )
+from workers.wire.kinds.shipping import SearchShipped
 from workers.wire.line import Line
 from workers.wire.port import Port
 
@@ -162,6 +163,11 @@ class Wire:
     ) -> Pending[Hits]:
         by_ns = self._by_ns(deadline_ns)
         return await self._port.post(server, search, deadline_ns=by_ns, request_id=request_id)
+
+    async def hits_shipped(
+        self, chip: str, search: SearchShipped, deadline_ns: int, request_id: str
+    ) -> Hits:
+        return await self._call(chip, search, request_id, deadline_ns)
 
     async def read(
         self, server: str, store_id: str, first_id: int, count: int, deadline_ns: int

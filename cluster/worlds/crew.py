@@ -108,6 +108,10 @@ class Crew:
             timeout_ns=blueprint.timeout_ns,
             pool=pool,
         )
+        if blueprint.scenario.placement.search == "ship":
+            from workers.memory.shipped_search import ShippedSearch
+
+            ShippedSearch(node, node.port(worker.name), worker.activations_tier)
         self._chips.append(chip)
         node.spawn(chip.serve(), worker.name)
 
@@ -158,6 +162,7 @@ class Crew:
             shares_prefixes=scenario.model.enable_prefix_caching,
             max_queue=scenario.slo.admission.max_queue,
             timeout_ns=blueprint.timeout_ns,
+            ships_search=scenario.placement.search == "ship",
         )
         today = clock_of(scenario.cluster.world)
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)

@@ -129,6 +129,7 @@ def _chip(
         tier=tiers["weights"],
         embeddings_tier=tiers["embeddings"],
         kv_tier=tiers["kv"],
+        activations_tier=tiers["activations"],
         weights_bytes=scenario.model.precision.chip_bytes(config),
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,

@@ -30,6 +30,7 @@ class ChipPlan(WorkerPlan):
     tier: str
     embeddings_tier: str
     kv_tier: str
+    activations_tier: str
     weights_bytes: int
     num_kv_blocks: int
     kv_bytes: int

@@ -21,6 +21,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),
+        *_shipping_problems(scenario),
     ]
 
 
@@ -180,4 +181,16 @@ def _expert_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
         f"ids are 0 to {config.num_experts - 1}"
         for expert in scenario.placement.hot_experts
         if not 0 <= expert < config.num_experts
+    ]
+
+
+def _shipping_problems(scenario: Scenario) -> list[str]:
+    """A chip that is sent vectors scans all of them."""
+    if scenario.placement.search == "near":
+        return []
+    return [
+        f"placement.collections.{name}.index: is {placed.index!r}, and placement.search 'ship': a "
+        "chip scans every vector that it is sent, so make it exact, or search near"
+        for name, placed in scenario.placement.collections.items()
+        if placed.index != "exact"
     ]

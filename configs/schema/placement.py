@@ -13,6 +13,8 @@ What = Literal[
     "weights", "embeddings", "experts", "hot_experts", "activations", "kv", "pool", "collections"
 ]
 Policy = Literal["default", "frozen_in_flash"]
+# Whether work is done beside the memory that holds its data, or these are shipped to a chip.
+Where = Literal["near", "ship"]
 
 
 class ExpertPlacement(Section):
@@ -107,6 +109,8 @@ class PlacementSection(Section):
     reserve       KV that the router reserves for a request: "full", its prompt and its longest
                   answer; "watermark", its prompt and a watermark, as vLLM does: it grows, and who
                   finds no block preempts the newest
+    search        who scans collections: "near", each memory server its own part; "ship", a chip, to
+                  which the servers send their vectors. The same hits, bit for bit
     kv_pool       keep shared prefixes in the memory servers as well
     collections   vector store name -> what is in it
     """
@@ -123,6 +127,7 @@ class PlacementSection(Section):
     experts: ExpertPlacement = ExpertPlacement()
     hot_experts: tuple[int, ...] = ()
     reserve: Literal["full", "watermark"] = "full"
+    search: Where = "near"
     kv_pool: bool = False
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
 

@@ -16,6 +16,11 @@ class IdRanges:
         for each in ranges:
             self.add(each)
 
+    @classmethod
+    def of(cls, first: NDArray[np.int64], stop: NDArray[np.int64]) -> "IdRanges | None":
+        """As messages have them: each from one of `first` to before its `stop`; None for none."""
+        return cls(map(range, first.tolist(), stop.tolist())) if len(first) else None
+
     def __iter__(self) -> Iterator[range]:
         return map(range, self._starts, self._stops)
 

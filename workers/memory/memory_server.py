@@ -7,6 +7,7 @@ What it is told:
     router ── shard_take_back ─▶ forget a file, or an addition that failed elsewhere
     router ── search ─▶ the best passages of this server's part
     router ── shard_read ─▶ the passages of a file, as they are
+    chip   ── vectors_read, passages_read ─▶ the same, to search it there
     chip   ── pool_put, pool_get ─▶ KV blocks by content hash
 """
 
@@ -25,6 +26,7 @@ from workers.memory.loading import load_logs
 from workers.memory.pool_handlers import PoolHandlers
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_log import ShardLog
+from workers.memory.shipping import ShipHandlers
 from workers.memory.upkeep import Upkeep
 from workers.node import Node
 from workers.wire.ended import Ended
@@ -70,6 +72,7 @@ class MemoryServer:
         self._logs = {store: log for store, (log, _) in found.items()}
         self.pool = BlockPool(pool_bytes)
         PoolHandlers(node, port, self.pool, pool_tier)
+        ShipHandlers(node, port, self._shard, tier)
         self._upkeep = Upkeep(node, tier, self._shards, self._logs, self._beside)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
@@ -207,9 +210,7 @@ class MemoryServer:
         """The best `top_k` passages of this shard for each query [q, dim]."""
         content = message.content
         shard = self._shard(content.store)
-        among = None
-        if len(content.first):
-            among = IdRanges(map(range, content.first.tolist(), content.stop.tolist()))
+        among = IdRanges.of(content.first, content.stop)
         try:
             plan = shard.plan(content.queries, content.top_k, among)
             found = await self._node.hardware.run(plan.work(self._tier), plan.find)

@@ -148,6 +148,16 @@ class Part:
         self._index.compute_distance_subset(1, pointers[0], len(rows), pointers[1], pointers[2])
         return scores
 
+    def vectors_of(self, passage_ids: NDArray[np.int64]) -> Vectors:
+        """[n, dim]: of passages that are here."""
+        vectors: Vectors = self._index.reconstruct_batch(self._rows_of(passage_ids))
+        return vectors
+
+    def passage(self, passage_id: int) -> tuple[str, str]:
+        """(text, file) of one that is here."""
+        row = int(self._rows_of(np.array([passage_id]))[0])
+        return self._texts[row], self._file_ids[row]
+
     def hit(self, passage_id: int, score: float) -> Hit:
         """A passage that is here."""
         return self._hit(int(self._rows_of(np.array([passage_id]))[0]), score)

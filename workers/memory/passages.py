@@ -36,6 +36,7 @@ class Passages:
         self._known: dict[int, Part] = {}
         self._taken_back = IdRanges()
         self._text_bytes = 0
+        self._in_order: NDArray[np.int64] | None = None  # all ids, once somebody asks
 
     @property
     def num_passages(self) -> int:
@@ -101,6 +102,7 @@ class Passages:
                 self._known.update(dict.fromkeys(ids[rows].tolist(), part))
                 start = rows.stop
             self._text_bytes += sum(len(text.encode()) for text in texts)
+            self._in_order = None
 
     def check(
         self, passage_ids: Ids, vectors: Vectors, texts: Sequence[str], files: Sequence[str]
@@ -142,6 +144,8 @@ class Passages:
                 self._text_bytes -= num_bytes
                 for passage_id in gone:
                     del self._known[passage_id]
+                if gone:
+                    self._in_order = None
             count += len(gone)
         # Whoever searches meanwhile has the old parts; nobody else changes any.
         whole = [part.rebuilt() if part.is_worn else part for part in self._parts]
@@ -181,6 +185,39 @@ class Passages:
             if passage_id in passage_ids
         ]
         return sorted(found)
+
+    def ids_from(
+        self, first_id: int, most: int, among: IdRanges | None = None
+    ) -> tuple[NDArray[np.int64], bool]:
+        """The next ids in order, `most` at most, of those that are `among`; whether these are the
+        last.
+        """
+        with self._lock:
+            if self._in_order is None:
+                self._in_order = np.sort(np.fromiter(self._known, np.int64, len(self._known)))
+            ids = self._in_order[np.searchsorted(self._in_order, first_id) :]
+        if among is not None:
+            ids = ids[among.mask(ids)]
+        return ids[:most], len(ids) <= most
+
+    def vectors_of(self, passage_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], Vectors]:
+        """Those of them that are here, in the same order, and their vectors [n, dim], a copy."""
+        with self._lock:
+            found = [(i, part) for i in passage_ids.tolist() if (part := self._known.get(i))]
+            ids = np.array([i for i, _ in found], np.int64)
+            vectors = np.empty((len(ids), self.dim), np.float32)
+            numbers = {part: n for n, part in enumerate(dict.fromkeys(part for _, part in found))}
+            owners = np.array([numbers[part] for _, part in found], np.intp)
+            for part, number in numbers.items():
+                rows = np.flatnonzero(owners == number)
+                vectors[rows] = part.vectors_of(ids[rows])
+        return ids, vectors
+
+    def passages_of(self, passage_ids: Sequence[int]) -> list[tuple[str, str]]:
+        """(text, file) of each; both are empty where it is not here."""
+        with self._lock:
+            parts = [(i, self._known.get(i)) for i in passage_ids]
+            return [part.passage(i) if part is not None else ("", "") for i, part in parts]
 
     def scan_work(self, num_queries: int, tier: str, among: IdRanges | None = None) -> Work:
         """What an exact search of num_queries asks of the machine whose `tier` ("hbm", "hbf", "ddr"

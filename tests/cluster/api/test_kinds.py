@@ -18,7 +18,7 @@ from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Constraint, Shaping
 from workers.wire.kind import KINDS, Failed, Kind, Reply
-from workers.wire.kinds import chip, experts, kv, memory
+from workers.wire.kinds import chip, experts, kv, memory, shipping
 from workers.wire.message import Message
 from workers.wire.transport.frame import decode, encode
 
@@ -133,6 +133,14 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (memory.ShardRead("cards", 7, 2), 5 + 2 * 8),
     (memory.ShardTexts(INDEX, ("a", "bb", "ü")), 3 * 8 + 5),
     (memory.Hits(((Hit(1, 0.5, "text", "f"), Hit(2, 0.25, "ü", "f")),)), 2 * 16 + 4 + 1 + 2 + 1),
+    (
+        shipping.SearchShipped("cards", 3, np.zeros((1, 8), np.float32), ("hbf-0", "pnm-0")),
+        5 + 4 + 32 + 10,
+    ),
+    (shipping.VectorsRead("cards", 7, 64, INDEX, INDEX + 1), 5 + 8 + 4 + 48),
+    (shipping.Vectors(INDEX, np.zeros((3, 8), np.float32), 8), 3 * 8 + 3 * 32 + 8),
+    (shipping.PassagesRead("cards", INDEX), 5 + 3 * 8),
+    (shipping.PassagesAre(("a", "ü"), ("f", "")), 1 + 2 + 1),
     (memory.MemoryState(), 0),
     (memory.MemoryStateIs({"cards": 3}, 1, 2, 3, 4), 8 + 4 * 8),
     (api.Submit(REQUEST, 9), REQUEST_BYTES),

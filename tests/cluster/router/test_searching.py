@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cluster.router.machine.store_state import StoreFile, StoreState
+from cluster.router.searchers import Near
 from cluster.router.searching import find
 from workers.memory.hit import Hit
 from workers.wire.kinds.memory import Hits, Search
@@ -49,7 +50,9 @@ def found(servers: Servers, store: StoreState, top_k: int, narrowing: Any = None
     wire: Any = servers
     return [
         hit.passage_id
-        for hit in asyncio.run(find(wire, names, store, query, top_k, 10**9, "r", narrowing))[0]
+        for hit in asyncio.run(find(Near(wire, names), store, query, top_k, 10**9, "r", narrowing))[
+            0
+        ]
     ]
 
 
