@@ -13,6 +13,7 @@ from benchmarks.memory import (
     formulas,
     growth,
     layouts,
+    near_or_ship,
     retrieval,
     whole,
 )
@@ -28,6 +29,7 @@ PARTS = {
     "beside": beside.rows,
     "energy": energy.rows,
     "growth": growth.run,
+    "near_or_ship": near_or_ship.rows,
     "retrieval": retrieval.run,
 }
 

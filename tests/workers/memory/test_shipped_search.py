@@ -3,6 +3,7 @@ it is the chip, the servers' tiers and the links that pay for it.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ DIM = 4
 TIERS = {"hbm": make_tier(), "ddr": make_tier()}
 NO_IDS = np.zeros(0, np.int64)
 Found = list[list[Hit]]
+A = TypeVar("A")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,7 @@ def stand(num_servers: int) -> tuple[Bench, list[str]]:
     return bench, names
 
 
-async def call(bench: Bench, worker: str, content: Kind) -> Kind:
+async def call(bench: Bench, worker: str, content: Kind[A]) -> A:
     return await bench.port("router").call(worker, content, deadline_ns=bench.clock.now() + 10**12)
 
 
@@ -138,10 +140,10 @@ def test_what_went_while_it_was_shipped_is_no_gap() -> None:
     async def job(bench: Bench, names: list[str]) -> None:
         await fill(bench, names, vectors)
         pieces: list[list[int]] = []
-        port = bench.port("chip")
+        port: Any = bench.port("chip")
         asked = port.post
 
-        async def post(destination: str, content: Kind, **how: object) -> object:
+        async def post(destination: str, content: Any, **how: Any) -> Any:
             if len(pieces) == 1:
                 await call(bench, names[0], ShardTakeBack("s", 3, 6))
             pieces.append([getattr(content, "first_id", -1)])
