@@ -8,7 +8,7 @@
 Equal nodes are drawn once. A figure without a source carries `~`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -93,13 +93,23 @@ def _panel(nodes: list[NodePlan], collection_bytes: Mapping[str, int]) -> Panel:
         (first.group, "bold"), " · ", count, first.device.name, " ", mark(first.device.evidence)
     )
     return Panel(
-        Group(_workers(nodes), compute_line(first.device), tiers_table(first, collection_bytes)),
+        Group(
+            _workers(nodes),
+            compute_line(first.device),
+            *(Text(note, style="yellow") for note in dict.fromkeys(_notes(nodes))),
+            tiers_table(first, collection_bytes),
+        ),
         title=title,
         title_align="left",
         subtitle=link_line(first.link),
         subtitle_align="right",
         padding=(0, 1),
     )
+
+
+def _notes(nodes: list[NodePlan]) -> Iterator[str]:
+    for node in nodes:
+        yield from node.notes
 
 
 def _workers(nodes: list[NodePlan]) -> Text:

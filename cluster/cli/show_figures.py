@@ -35,7 +35,21 @@ def compute_line(device: DeviceSpec) -> Text:
     launch = f"{guess(device, 'launch_overhead')}{DURATION.format(device.launch_overhead_ns)}"
     watts = f"{guess(device, 'tdp')}{device.tdp_watts:g} W"
     facts = f"{rates} ×{reached} · launch {launch} · {watts}"
-    return Text.assemble(("compute ", "dim"), facts)
+    return Text.assemble(("compute ", "dim"), facts, engine_lines(device))
+
+
+def engine_lines(device: DeviceSpec) -> Text:
+    """Engines beside the main one; empty without any."""
+    text = Text()
+    for name, engine in device.engines.items():
+        rates = " · ".join(
+            f"{dtype} {guess(device, f'engines.{name}.compute.{dtype}')}{COMPUTE.format(rate)}"
+            for dtype, rate in engine.compute.items()
+        )
+        where = f" beside {engine.beside}" if engine.beside is not None else ""
+        text.append(f"\n{name}{where} ", style="dim")
+        text.append(f"{rates} ×{engine.compute_efficiency:.0%}")
+    return text
 
 
 def link_line(link: LinkSpec) -> Text:

@@ -141,6 +141,7 @@ class Crew:
             self.node,
             worker.name,
             tier=worker.collection_tier,
+            engine=worker.engine,
             pool_tier=worker.pool_tier,
             pool_bytes=worker.pool_bytes,
         )

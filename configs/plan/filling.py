@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 
 from configs.activations import chip_activation_bytes, shard_activation_bytes
+from configs.engines import engine_for
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
+from configs.schema.device import MAIN_ENGINE
 from configs.schema.model import ModelSection
 from configs.schema.placement import What
 from configs.tiers import Tiers, tiers_of
@@ -55,7 +57,7 @@ def fill_site(
             workers.append(_shard(name, site, scenario, config, tiers, held[name]))
         elif role == "memory":
             stores = tuple(scenario.placement.collections)
-            workers.append(_memory(name, site, tiers, fit, servers, stores))
+            workers.append(_memory(name, site, scenario, tiers, fit, servers, stores))
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
@@ -151,6 +153,7 @@ def _shard(
         "experts",
         site.name,
         tier=tiers["experts"],
+        engine=_experts_engine(site, scenario, tiers, is_mixed=bool(hot)),
         weights_bytes=scenario.model.precision.shard_bytes(config, len(held)),
         expert_ids=held,
         hot_tier=tiers["hot_experts"],
@@ -158,9 +161,18 @@ def _shard(
     )
 
 
+def _experts_engine(site: Site, scenario: Scenario, tiers: Tiers, *, is_mixed: bool) -> str:
+    """Experts of one launch that lie in two tiers are beside neither."""
+    if is_mixed and tiers["hot_experts"] != tiers["experts"]:
+        return MAIN_ENGINE
+    arithmetic, engines = scenario.model.precision.arithmetic, scenario.placement.engines
+    return engine_for(site.group.device, tiers["experts"], arithmetic, engines)
+
+
 def _memory(
     name: str,
     site: Site,
+    scenario: Scenario,
     tiers: Tiers,
     fit: Fit,
     servers: tuple[str, ...],
@@ -174,6 +186,9 @@ def _memory(
         num_servers=len(servers),
         collections=stores,
         collection_tier=tiers["collections"],
+        engine=engine_for(
+            site.group.device, tiers["collections"], "fp32", scenario.placement.engines
+        ),
         pool_tier=tiers["pool"],
         pool_bytes=fit.pool_bytes,
     )

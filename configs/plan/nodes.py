@@ -1,10 +1,12 @@
 """What a plan says: machines, who works on each, and what lies in its memory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from configs.engines import engine_notes
 from configs.fitting import Fill
 from configs.schema import DeviceSpec, LinkSpec, Role
+from configs.schema.device import MAIN_ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,11 @@ class ChipPlan(WorkerPlan):
 @dataclass(frozen=True, slots=True)
 class ShardPlan(WorkerPlan):
     """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
-    of them in `hot_tier`.
+    of them in `hot_tier`. `engine` computes them.
     """
 
     tier: str
+    engine: str
     weights_bytes: int
     expert_ids: tuple[int, ...]
     hot_tier: str
@@ -55,6 +58,7 @@ class MemoryPlan(WorkerPlan):
     """A memory server. It is number `index` of `num_servers`, over which each collection is spread.
 
     collections   store names               collection_tier   where their vectors are
+    engine        that searches them
     pool_tier     where pooled KV is        pool_bytes        at most; 0 where there is no pool
     """
 
@@ -62,6 +66,7 @@ class MemoryPlan(WorkerPlan):
     num_servers: int
     collections: tuple[str, ...]
     collection_tier: str
+    engine: str
     pool_tier: str
     pool_bytes: int
 
@@ -80,6 +85,24 @@ class NodePlan:
     link: LinkSpec
     workers: tuple[WorkerPlan, ...]
     fills: Mapping[str, tuple[Fill, ...]]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What may surprise, and is no problem: with the numbers."""
+        return (*engine_notes(self.device), *self._beside_nothing())
+
+    def _beside_nothing(self) -> Iterator[str]:
+        for worker in self.workers:
+            if not isinstance(worker, ShardPlan | MemoryPlan) or worker.engine != MAIN_ENGINE:
+                continue
+            tier = worker.tier if isinstance(worker, ShardPlan) else worker.collection_tier
+            for name, engine in self.device.engines.items():
+                if engine.beside == tier:
+                    yield (
+                        f"engine {name} beside {tier} does nothing for workers: "
+                        f"[{worker.role}]: it computes in {', '.join(engine.compute)} and they in "
+                        "another dtype, their data lie in two tiers, or placement.engines is main"
+                    )
 
 
 @dataclass(frozen=True, slots=True)

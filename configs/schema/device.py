@@ -14,14 +14,20 @@ from configs.schema.sharing import Sharing as Sharing  # of tiers, engines and l
 from configs.schema.tier import TierSpec as TierSpec
 from configs.units import DurationNs, FlopsPerSecond, KilogramCo2e, Picojoule, UsDollar, Watts
 
+# What work calls the arithmetic of `compute`.
+MAIN_ENGINE = "compute"
+
 
 class EngineSpec(Section):
     """Arithmetic beside the main engine, for example next to a memory tier.
 
+    beside               the tier that it stands beside: work on what lies there is its own, and
+                         does not cross that tier's bus
     compute              dtype -> dense peak; `compute_efficiency` of it is reached
     flop_pj              energy of one floating-point operation (a multiply-add is two)
     """
 
+    beside: Name | None = None
     compute: Mapping[Name, FlopsPerSecond] = Field(min_length=1)
     compute_efficiency: Efficiency = 1.0
     flop_pj: Picojoule = Field(
@@ -119,9 +125,19 @@ class DeviceSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _engines_stand_beside_tiers(self) -> Self:
+        for name, engine in self.engines.items():
+            if engine.beside is not None and engine.beside not in self.tiers:
+                raise ValueError(
+                    f"engines.{name}.beside is {engine.beside!r}: "
+                    f"{nearest(engine.beside, self.tiers)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _engines_have_names_of_their_own(self) -> Self:
         """Work names "<engine>.<dtype>" and "<tier>.read"."""
-        taken = [name for name in self.engines if name == "compute" or name in self.tiers]
+        taken = [name for name in self.engines if name == MAIN_ENGINE or name in self.tiers]
         if taken:
             raise ValueError(
                 f"engines names {taken[0]!r}, which is the main engine or a tier: choose another"

@@ -13,6 +13,8 @@ What = Literal[
     "weights", "embeddings", "experts", "hot_experts", "activations", "kv", "pool", "collections"
 ]
 Policy = Literal["default", "frozen_in_flash"]
+# Which engine works on what lies in a tier: the one beside that tier, or always the main one.
+Engines = Literal["beside", "main"]
 # Whether work is done beside the memory that holds its data, or these are shipped to a chip.
 Where = Literal["near", "ship"]
 
@@ -111,6 +113,8 @@ class PlacementSection(Section):
                   finds no block preempts the newest
     search        who scans collections: "near", each memory server its own part; "ship", a chip, to
                   which the servers send their vectors. The same hits, bit for bit
+    engines       "beside": search and experts are computed by an engine beside the tier of their
+                  data, where the device has one that computes in their dtype; else by the main one
     kv_pool       keep shared prefixes in the memory servers as well
     collections   vector store name -> what is in it
     """
@@ -128,6 +132,7 @@ class PlacementSection(Section):
     hot_experts: tuple[int, ...] = ()
     reserve: Literal["full", "watermark"] = "full"
     search: Where = "near"
+    engines: Engines = "beside"
     kv_pool: bool = False
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
 

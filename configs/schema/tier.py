@@ -35,6 +35,9 @@ class TierSpec(Section):
                           while the other half fills, so it bounds reads in flight as well
     buffer_pj_per_bit     energy of a bit read through it, in and out
     prefetch              most pages in flight of one reader that says nothing; None: no bound
+    bus_bytes_per_s       to the outside, for what no engine beside the tier computes on; None: as
+                          fast as it is read, and no resource of its own
+    bus_pj_per_bit        energy of a bit that crosses that bus, beside that of the access
     endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
     read/write_pj_per_bit    energy of the access
     sharing               of those who read at once, and of those who write
@@ -68,6 +71,12 @@ class TierSpec(Section):
     )
     buffer_pj_per_bit: PicojoulePerBit = Field(
         default=0.0, validation_alias="buffer_energy", serialization_alias="buffer_energy"
+    )
+    bus_bytes_per_s: BytesPerSecond | None = Field(
+        default=None, validation_alias="bus", serialization_alias="bus"
+    )
+    bus_pj_per_bit: PicojoulePerBit = Field(
+        default=0.0, validation_alias="bus_energy", serialization_alias="bus_energy"
     )
     prefetch: int | None = Field(default=None, ge=1)
     endurance_cycles: int | None = Field(default=None, ge=1)
@@ -142,6 +151,15 @@ class TierSpec(Section):
             raise ValueError(
                 f"idle_power is {idle:g} W and active_power {active:g} W: at work it draws at "
                 "least as much as idle"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bus_is_there(self) -> Self:
+        if self.bus_pj_per_bit and self.bus_bytes_per_s is None:
+            raise ValueError(
+                f"bus_energy is {self.bus_pj_per_bit:g} pJ/bit and there is no bus: say how fast "
+                "it is in bus, or leave bus_energy out"
             )
         return self
 

@@ -15,11 +15,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
-from configs.schema.device import DeviceSpec
+from configs.schema.device import MAIN_ENGINE, DeviceSpec
 from workers.hardware.ahead import ReadAhead
+from workers.hardware.bus import Buses
 from workers.hardware.energy.meter import Meter
 from workers.hardware.energy.phase import OF_WORK, Cause, Phase
-from workers.hardware.machine import MAIN_ENGINE, SCALAR, resources_of
+from workers.hardware.machine import SCALAR, resources_of
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
@@ -103,7 +104,11 @@ class Hardware:
             if tier.buffer_bytes is not None
         }
         self._engines = (MAIN_ENGINE, *spec.engines)
-        self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
+        self._buses = Buses.of(spec)
+        copying = [f"{spec.default_tier}.write", f"{spec.default_tier}.read"]
+        if spec.tiers[spec.default_tier].bus_bytes_per_s is not None:
+            copying += 2 * [f"{spec.default_tier}.bus"]
+        self._copy = tuple(copying)
         self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0
         self.meter = Meter(spec.idle_watts, clock.wall_now())
@@ -160,6 +165,8 @@ class Hardware:
 
         Raises ValueError, with nothing begun, if the work names a resource that is not there.
         """
+        if self._buses is not None:
+            work = self._buses.crossed(work)
         try:
             asked = [self.resources[demand.resource] for demand in work.demands]
         except KeyError as error:

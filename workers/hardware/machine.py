@@ -2,13 +2,14 @@
 
 <engine>.<dtype>             operations; the main engine is "compute"
 <tier>.read, <tier>.write    bytes
+<tier>.bus                   bytes to the outside, of a tier that has a bus (`bus`)
 <resource>                   units of its own
 scalar                       operations of general-purpose cores, which every machine has
 """
 
 from collections.abc import Mapping
 
-from configs.schema.device import DeviceSpec, ResourceSpec, Sharing, TierSpec
+from configs.schema.device import MAIN_ENGINE, DeviceSpec, ResourceSpec, Sharing, TierSpec
 from workers.hardware.flows import FairPlaces, FairShare
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.banked.array import Array
@@ -21,7 +22,6 @@ from workers.hardware.sharing.in_order import Fifo, Servers
 from workers.host.clock.base import Clock
 from workers.host.rng import Rng
 
-MAIN_ENGINE = "compute"
 # What text and bookkeeping need: integer operations, no matrices.
 SCALAR = "scalar"
 # Of a machine that says nothing of its host. Assumed: 8 cores x 2 GHz x 2 operations a cycle.
@@ -45,6 +45,12 @@ def resources_of(spec: DeviceSpec, clock: Clock, rng: Rng, node: str) -> dict[st
             resources |= _tier(name, tier, clock)
         else:
             resources |= _banked(name, tier, Array(tier, rng, f"{node}.{name}"))
+        if tier.bus_bytes_per_s is not None:
+            resources[f"{name}.bus"] = Resource(
+                _shared(tier.sharing, clock),
+                tier.bus_bytes_per_s,
+                unit_joules=tier.bus_pj_per_bit * 8e-12,
+            )
     for name, other in {SCALAR: SOME_CORES, **spec.resources}.items():
         resources[name] = _other(other, clock)
     return resources

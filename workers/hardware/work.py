@@ -8,6 +8,8 @@ declares work names what it needs and never learns how that is shared.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from configs.schema.device import MAIN_ENGINE
+
 _NOTHING: Mapping[str, int] = {}
 
 
@@ -64,6 +66,18 @@ class Work(NamedTuple):
         for tier, amount in writes.items():
             demands.append(Demand(f"{tier}.write", amount))
         return cls(name, tuple(demands))
+
+    def on(self, engine: str) -> "Work":
+        """The same, its arithmetic done by another engine than the main one."""
+        if engine == MAIN_ENGINE:
+            return self
+        demands = [
+            one._replace(resource=engine + one.resource.removeprefix(MAIN_ENGINE))
+            if one.resource.partition(".")[0] == MAIN_ENGINE
+            else one
+            for one in self.demands
+        ]
+        return self._replace(demands=tuple(demands))
 
     def amounts(self) -> dict[str, int]:
         """Resource -> how much of it is asked for in all."""

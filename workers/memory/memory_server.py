@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from configs.schema.device import MAIN_ENGINE
 from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.hardware.work import Work
 from workers.host.aside import SMALL_MAX
@@ -58,13 +59,21 @@ class MemoryServer:
 
     tier             where collections live ("hbf", "ddr", ...)
     pool_tier        where KV blocks live
+    engine           that searches
     pool_bytes       capacity of the KV pool; 0 refuses all blocks
     """
 
     def __init__(
-        self, node: Node, name: str, *, tier: str, pool_tier: str, pool_bytes: int
+        self,
+        node: Node,
+        name: str,
+        *,
+        tier: str,
+        pool_tier: str,
+        pool_bytes: int,
+        engine: str = MAIN_ENGINE,
     ) -> None:
-        self._node, self._name, self._tier = node, name, tier
+        self._node, self._name, self._tier, self._engine = node, name, tier, engine
         port = node.port(name)
         # What an earlier incarnation left on the disk is there again.
         found = load_logs(node.disk, name)
@@ -213,7 +222,8 @@ class MemoryServer:
         among = IdRanges.of(content.first, content.stop)
         try:
             plan = shard.plan(content.queries, content.top_k, among)
-            found = await self._node.hardware.run(plan.work(self._tier), plan.find)
+            work = plan.work(self._tier).on(self._engine)
+            found = await self._node.hardware.run(work, plan.find)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
         return Hits(tuple(map(tuple, found)))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
+from configs.schema.device import MAIN_ENGINE
 from workers.hardware.work import Demand, Work
 from workers.model.base import StepLayout
 
@@ -27,7 +28,7 @@ class WorkModel:
 
     tier       memory tier of the weights: a chip's layers, a shard's experts
     kv_tier, head_tier   of the KV cache; of the vocabulary projection (None: with the weights)
-    hot_tier   of the experts `hot`
+    hot_tier   of the experts `hot`          engine   that computes experts
     streams    `tier` has a buffer: a chip's layers, and the projection where it lies there as well,
                are read before they are asked for. Experts are not: which, the gate says
     expert_reads, hot_reads    separate reads of one expert's weights as they lie in `tier`, and in
@@ -41,6 +42,7 @@ class WorkModel:
     head_tier: str | None = None
     hot_tier: str = "hbm"
     hot: frozenset[int] = frozenset()
+    engine: str = MAIN_ENGINE
     expert_reads: int = 0
     hot_reads: int = 0
     streams: bool = False
@@ -120,7 +122,7 @@ class WorkModel:
             reads = [self._expert_read(self.tier, num_cold, self.expert_reads)]
             if num_hot:
                 reads.append(self._expert_read(self.hot_tier, num_hot, self.hot_reads))
-            work = work._replace(demands=(*work.demands, *reads))
+            work = work._replace(demands=(*work.demands, *reads)).on(self.engine)
             if num_tokens <= COUNTED_ONE_BY_ONE_MAX:
                 self._made[num_tokens, num_cold, num_hot] = work
         return work
