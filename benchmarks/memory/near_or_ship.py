@@ -7,14 +7,31 @@ order, wherever it runs.
 Search: 2,200 passages of 4,096 bytes are 9.01 MB that links carry for each question, beside some
 KB. Half of them come from behind CXL, 60 GB/s and 6.5 pJ/bit: 75 us and 234 uJ; half over 450 GB/s
 and 1.3 pJ/bit: 10 us and 47 uJ. So links take 0.28 mJ a question, which is 141 mJ of all 500, and
-near memory next to nothing. Servers' tiers are read all the same; the chip writes and reads 9.01 MB
-of HBM, 0.49 mJ. Engines do the same operations, at half the energy on the chip. Of retrieval in
-all, near memory takes the tiers' 0.51 mJ a question (half at 6.8, half at 7.4 pJ/bit), shipped 1.28
-mJ: 2.5 times as much. One question at a time waits near memory for the HBF: 20 us of latency, 3 us
-of reading, 1 us of launch, and 4 us there and back, 28 us and embedding. Shipped, each of five
-pieces of the HBF is a read of 20 us, 4 us there and back, 2.3 us on the link: 130 us; of CXL's
-17.5 us on the link and some 5 more: 115 us. Scans share the chip, 3 us of launch for each of ten
-pieces, mostly meanwhile. Then texts are read: 28 us. So 160 us or a little more: 6 times as long.
+near memory next to nothing. Where the PNM server's arithmetic is an engine beside its tier, 4.5 MB
+a question cross the tier's bus when they are shipped, and nothing near memory. Servers' tiers are
+read all the same; the chip writes and reads 9.01 MB of HBM, 0.49 mJ. Engines do the same
+operations, at half the energy on the chip. Of retrieval in all, near memory takes the tiers' 0.51
+mJ a question (half at 6.8, half at 7.4 pJ/bit), shipped 1.28 mJ: 2.5 times as much. One question at
+a time waits near memory for the HBF: 20 us of latency, 3 us of reading, 1 us of launch, and 4 us
+there and back, 28 us and embedding. Shipped, each of five pieces of the HBF is a read of 20 us, 4
+us there and back, 2.3 us on the link: 130 us; of CXL's 17.5 us on the link and some 5 more: 115 us.
+Scans share the chip, 3 us of launch for each of ten pieces, mostly meanwhile. Then texts are read:
+28 us. So 160 us or a little more: 6 times as long.
+
+Experts: each is 98,304 bytes. One question at a time, steps are the same near and shipped, and a
+shard's link carries what it reads near memory, and an envelope of 64 bytes for each expert, 0.07 %:
+prompts want all eight experts of four layers, 3.1 MB, and each token after that two, 0.79 MB. A
+layer of one token takes 7.2 us near: 2 us there, a launch of 3 us, 0.1 us of reading, 2 us back.
+Shipped it is 2 us, a launch that reads, 0.4 us on the link, 2 us, and the chip's own launch: 10.5
+us, 1.45 times as long. An expert that was read near for 2.7 uJ takes 1.0 uJ of the link and 5.3 uJ
+of the chip's memory more, 3.4 times as much. A step's attention and projections take as much as the
+two experts of a token or a little more, so all of prefill and decode is 2 times as much for a
+token, 2.8 for a prompt, 2.4 together.
+
+The first runs gave 4.49 MB on the bus (1,096 passages are there: stripes of 16 go round), 0.28 mJ
+on links, 2.49 times the energy and 6.07 times the time of a search (175 us); 1.50 times the wait
+for experts. Their energy was 1.83 times as much, not 2.4: with eight questions at once a step reads
+its attention's context for each, and experts once for all.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,6 +46,20 @@ from cluster.worlds.blueprint import Blueprint
 
 NUM_QUESTIONS, NUM_ALONE = 500, 50
 SEARCH: Mapping[str, object] = {"placement.search": "ship"}
+EXPERTS: Mapping[str, object] = {"placement.experts.mode": "ship"}
+COMPUTED = ("prefill", "decode")
+# The PNM server with its arithmetic beside its memory, behind a bus of a tenth of the bandwidth.
+# ASSUMED: 2 pJ/bit of it.
+BUS_PJ_PER_BIT = 2.0
+BUSED: Mapping[str, object] = {
+    "cluster.nodes.pnm.device": {
+        "base": "pnm-cxl",
+        "engines": {
+            "near": {"beside": "lpddr", "compute": {"fp32": "4 TFLOP/s"}, "flop_energy": "0.38 pJ"}
+        },
+        "tiers": {"lpddr": {"bus": "110 GB/s", "bus_energy": f"{BUS_PJ_PER_BIT:g} pJ/bit"}},
+    }
+}
 NUM_PASSAGES, VECTOR_BYTES = 2_200, 4_096
 # Of ids, envelopes and what is asked for, beside vectors.
 BESIDE_PERCENT = 1.0
@@ -119,5 +150,62 @@ def alone_rows(name: str, changes: Mapping[str, object], what: str) -> Iterator[
     )  # fmt: skip
 
 
+def shards_bytes(told: Run, blueprint: Blueprint, component: str, pj_per_bit: float) -> float:
+    """That a component of all shards' nodes moved for prefill and decode."""
+    shards = {blueprint.plan.directory[name] for name in blueprint.plan.names("experts")}
+    joules = (told.energy[node].dynamic.get(component, {}) for node in shards)
+    return sum(one.get(phase, 0.0) for one in joules for phase in COMPUTED) / (pj_per_bit * 8e-12)
+
+
+def bus_rows() -> Iterator[Row]:
+    """The same with an engine beside the PNM server's tier: what it reads does not cross the bus;
+    shipped, half of all vectors do.
+    """
+    for name, changes, crossing in (
+        ("search near, an engine beside its tier", {}, 0.0),
+        ("search shipped past that engine", SEARCH, NUM_PASSAGES / 2 * VECTOR_BYTES),
+    ):
+        told, drawn = run({**BUSED, **changes}, NUM_QUESTIONS)
+        by_component = whole(drawn, told.energy).by_component
+        bus = by_component.get("lpddr.bus", {}).get("retrieval", 0.0)
+        engine = sum(by_component.get("near.fp32", {}).values())
+        crossed = bus / (BUS_PJ_PER_BIT * 8e-12) / NUM_QUESTIONS
+        holds = abs(crossed - crossing) <= BESIDE_PERCENT / 100 * crossing
+        yield Row(
+            f"{name}: bytes on the tier's bus a question", crossed / 1e6, "MB",
+            f"{crossing / 1e6:.3g} MB within {BESIDE_PERCENT:g} %", holds,
+            f"projection: {NUM_QUESTIONS} questions; {1e6 * engine / NUM_QUESTIONS:.3g} uJ of the "
+            "engine beside it",
+        )  # fmt: skip
+
+
+def experts_rows() -> Iterator[Row]:
+    (near, drawn), (shipped, other) = run({}, NUM_QUESTIONS), run(EXPERTS, NUM_QUESTIONS)
+    yield equal_row("experts", near, shipped)
+    near_told, shipped_told = whole(drawn, near.energy), whole(other, shipped.energy)
+    yield energy_row("experts", near_told, shipped_told, NUM_QUESTIONS, *COMPUTED)
+    yield parts_row("experts shipped", shipped_told)
+    yield weights_row()
+    yield from alone_rows("experts", EXPERTS, "expert_wait")
+
+
+def weights_row() -> Row:
+    """One question at a time, so that steps are the same."""
+    (near, drawn), (shipped, other) = run({}, NUM_ALONE, 1), run(EXPERTS, NUM_ALONE, 1)
+    node = drawn.plan.node(drawn.plan.directory["experts-0"])
+    tier = node.device.default_tier
+    read = shards_bytes(near, drawn, f"{tier}.read", node.device.tiers[tier].read_pj_per_bit)
+    sent = shards_bytes(shipped, other, "link", node.link.pj_per_bit)
+    apart = 100 * (sent / read - 1)
+    return Row(
+        "experts: bytes on shards' links, shipped, beside the weights that they read near", apart,
+        "%", f"within {BESIDE_PERCENT:g} %", abs(apart) <= BESIDE_PERCENT,
+        f"projection: {NUM_ALONE} questions one at a time, {sent / NUM_ALONE / 1e6:.4g} MB a "
+        "question",
+    )  # fmt: skip
+
+
 def rows() -> Iterator[Row]:
     yield from search_rows()
+    yield from bus_rows()
+    yield from experts_rows()

@@ -12,6 +12,7 @@ from cluster.faults.control import FaultControl, FollowedFaults
 from cluster.faults.standing import StandingFaults
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.experts import exchange_of, stand_shard
 from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.schema.faults import named
@@ -57,7 +58,7 @@ class Crew:
             self._build_chip(worker)
         elif isinstance(worker, ShardPlan):
             if not self._models.whole:
-                self._build_shard(worker)
+                stand_shard(self.node, self.blueprint, worker, self._models)
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)
         elif worker.role == "router":
@@ -85,7 +86,7 @@ class Crew:
         stepper = Stepper(
             node,
             model,
-            node.dispatch_side(worker.name),
+            exchange_of(node, blueprint, worker),
             RoutingTable.of(plan.experts, plan.names("experts")),
             timeout_ns=blueprint.timeout_ns,
             num_batches=blueprint.scenario.model.micro_batches,
@@ -127,12 +128,6 @@ class Crew:
             max_model_len=self.blueprint.plan.max_model_len,
             watermark_blocks=worker.watermark_blocks,
         )
-
-    def _build_shard(self, worker: ShardPlan) -> None:
-        from workers.experts.expert_shard import ExpertShard
-
-        shard = ExpertShard(self.node, worker.name, self._models.experts(worker))
-        self.node.spawn(shard.serve(), worker.name)
 
     def _build_memory(self, worker: MemoryPlan) -> None:
         from workers.memory.memory_server import MemoryServer

@@ -81,7 +81,8 @@ def _sizes(
         "embeddings": num_chips * embeddings,
         "experts": precision.shard_bytes(config, num_cold),
         "hot_experts": precision.shard_bytes(config, num_hot),
-        "activations": _activation_bytes(site, scenario.model, config, held),
+        "activations": _activation_bytes(site, scenario.model, config, held)
+        + num_chips * _shipped_bytes(scenario, config),
     }
 
 
@@ -111,6 +112,14 @@ def _activation_bytes(
         stated = model.activation_memory_bytes
         num_bytes += needed if stated is None else stated
     return num_bytes
+
+
+def _shipped_bytes(scenario: Scenario, config: ModelConfig) -> int:
+    """Experts that a chip is sent: at most all of a layer, for each micro-batch."""
+    if scenario.placement.experts.mode == "near":
+        return 0
+    experts = config.num_experts * scenario.model.precision.expert_bytes(config)
+    return scenario.model.micro_batches * experts
 
 
 def _chip(

@@ -15,6 +15,8 @@ What = Literal[
 Policy = Literal["default", "frozen_in_flash"]
 # Which engine works on what lies in a tier: the one beside that tier, or always the main one.
 Engines = Literal["beside", "main"]
+
+
 # Whether work is done beside the memory that holds its data, or these are shipped to a chip.
 Where = Literal["near", "ship"]
 
@@ -26,10 +28,13 @@ class ExpertPlacement(Section):
     contiguous    shard 0 holds the first experts, shard 1 the next ...
     round_robin   expert e is on shard e mod shards
     shards        shard worker ("experts-0") -> expert ids
+    mode          who computes them: "near", each shard its own, to which tokens are sent; "ship", a
+                  chip, to which shards send the weights that a layer's tokens chose
     """
 
     strategy: Literal["contiguous", "round_robin"] | None = None
     shards: Mapping[Name, tuple[int, ...]] | None = None
+    mode: Where = "near"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -1,14 +1,25 @@
 """Chip and expert shard: tokens out, weighted partial sums back."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.hardware.energy.phase import Cause, Phase
 from workers.wire.kind import ENVELOPE_BYTES, Kind, kind
-from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_width, spent_for
+from workers.wire.roles import (
+    Count,
+    Moment,
+    Role,
+    Rows,
+    Sums,
+    WirePrecision,
+    column,
+    free,
+    row_width,
+    spent_for,
+)
 
 ComputedFor = Annotated[Cause, spent_for()]
 
@@ -56,3 +67,30 @@ class Dispatch(Kind[Combine]):
         num_tokens, top_k = self.experts.shape
         a_token = 8 + 4 + 8 * top_k + precision.row_bytes(row_width(self.hidden))
         return ENVELOPE_BYTES + 4 + int(num_tokens) * int(a_token)
+
+
+@kind("weights")
+@dataclass(frozen=True, slots=True)
+class Weights(Kind[Any]):
+    """A piece of one expert's weights.
+
+    values      gate, up and down projection one after the other, in float32, from `begin` on; free,
+                as `num_bytes` is what they take in the numbers of the model
+    num_bytes   that the link is charged
+    """
+
+    values: Annotated[NDArray[np.float32], Role("tensor", free)]
+    num_bytes: Annotated[int, Role("body", lambda value, _: value)]
+    computed_for: ComputedFor = Phase.SERVING
+
+
+@kind("weights_read")
+@dataclass(frozen=True, slots=True)
+class WeightsRead(Kind[Weights]):
+    """Chip to shard: ship values `begin` to before `end` of one expert of a layer."""
+
+    layer: Count
+    expert: Count
+    begin: Moment
+    end: Moment
+    computed_for: ComputedFor = Phase.SERVING

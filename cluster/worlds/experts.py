@@ -1,0 +1,43 @@
+"""Where experts are computed: by the shards that hold them, or by the chips to which they ship
+them.
+"""
+
+from typing import TYPE_CHECKING
+
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.models import NodeModels
+from configs.plan import ChipPlan, ShardPlan
+from workers.node import Node
+
+if TYPE_CHECKING:
+    from workers.experts.exchange import DispatchSide
+
+
+def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "DispatchSide":
+    """A chip's way to its experts. Raises NoKernels."""
+    if blueprint.scenario.placement.experts.mode == "near":
+        return node.dispatch_side(worker.name)
+    from workers.experts.fetching import FetchingSide
+    from workers.model.shipped_experts import ExpertSizes, check_kernels
+
+    precision = blueprint.scenario.model.precision
+    check_kernels(precision)
+    sizes = ExpertSizes(blueprint.model, precision, worker.activations_tier)
+    return FetchingSide(node, worker.name, sizes)
+
+
+def stand_shard(node: Node, blueprint: Blueprint, worker: ShardPlan, models: NodeModels) -> None:
+    """A shard serves from now on. Raises CheckpointError where the folder does not fit."""
+    if blueprint.scenario.placement.experts.mode == "near":
+        from workers.experts.expert_shard import ExpertShard
+
+        shard = ExpertShard(node, worker.name, models.experts(worker))
+        node.spawn(shard.serve(), worker.name)
+        return
+    from workers.experts.weight_shard import WeightShard
+    from workers.model.shipped_experts import ExpertSizes, read_flat
+
+    config, weights = read_flat(blueprint.folder, worker.expert_ids)
+    tiers = {e: worker.hot_tier if e in worker.hot_ids else worker.tier for e in worker.expert_ids}
+    sizes = ExpertSizes(config, blueprint.scenario.model.precision)
+    WeightShard(node, worker.name, sizes, weights, tiers)
