@@ -18,11 +18,10 @@ import numpy as np
 from workers.errors import InvalidRequest, NotFound, PerfuseError
 from workers.hardware.work import Work
 from workers.host.aside import SMALL_MAX
-from workers.kv.pool import BlockPool
 from workers.memory.id_ranges import IdRanges
 from workers.memory.index.choice import IndexChoice
 from workers.memory.loading import load_logs
-from workers.memory.pool_handlers import PoolHandlers
+from workers.memory.pools import open_pool
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_log import ShardLog
 from workers.memory.upkeep import Upkeep
@@ -57,6 +56,9 @@ class MemoryServer:
     tier             where collections live ("hbf", "ddr", ...)
     pool_tier        where KV blocks live
     pool_bytes       capacity of the KV pool; 0 refuses all blocks
+
+    What an earlier incarnation left on the disk is there again: collections, and a pool whose tier
+    has a file.
     """
 
     def __init__(
@@ -64,12 +66,10 @@ class MemoryServer:
     ) -> None:
         self._node, self._name, self._tier = node, name, tier
         port = node.port(name)
-        # What an earlier incarnation left on the disk is there again.
         found = load_logs(node.disk, name)
         self._shards = {store: shard for store, (_, shard) in found.items()}
         self._logs = {store: log for store, (log, _) in found.items()}
-        self.pool = BlockPool(pool_bytes)
-        PoolHandlers(node, port, self.pool, pool_tier)
+        self.pool = open_pool(node, port, name, pool_tier, pool_bytes)
         self._upkeep = Upkeep(node, tier, self._shards, self._logs, self._beside)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
