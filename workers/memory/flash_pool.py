@@ -11,6 +11,7 @@ import numpy as np
 
 from workers.errors import CorruptMessage
 from workers.flash.flash_file import FlashFile
+from workers.flash.wear import Wear, wear_of
 from workers.kv.lru_store import Block
 from workers.kv.pool import BlockPool, PutResult
 from workers.memory.block_pages import num_pages
@@ -52,6 +53,10 @@ class FlashPool(BlockPool):
     def num_damaged(self) -> int:
         """Pages that could not be read since it was opened."""
         return self._shelf.num_damaged
+
+    def wear(self, span_ns: int) -> Wear:
+        """Of its flash, which was opened so long ago."""
+        return wear_of(self.flash, span_ns, self.num_damaged)
 
     @property
     def refusal(self) -> str:

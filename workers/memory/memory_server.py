@@ -16,8 +16,10 @@ from typing import TypeVar
 import numpy as np
 
 from workers.errors import InvalidRequest, NotFound, PerfuseError
+from workers.flash.wear import Wear
 from workers.hardware.work import Work
 from workers.host.aside import SMALL_MAX
+from workers.memory.flash_pool import FlashPool
 from workers.memory.id_ranges import IdRanges
 from workers.memory.index.choice import IndexChoice
 from workers.memory.loading import load_logs
@@ -70,6 +72,7 @@ class MemoryServer:
         self._shards = {store: shard for store, (_, shard) in found.items()}
         self._logs = {store: log for store, (log, _) in found.items()}
         self.pool = open_pool(node, port, name, pool_tier, pool_bytes)
+        self._pool_tier, self._begun_ns = pool_tier, node.clock.wall_now()
         self._upkeep = Upkeep(node, tier, self._shards, self._logs, self._beside)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
@@ -225,6 +228,13 @@ class MemoryServer:
         num_bytes = sum(len(text.encode()) for _, text in found)
         await self._node.hardware.run(Work.of("store_read", reads={self._tier: num_bytes}), list)
         return ShardTexts(np.array([i for i, _ in found], np.int64), tuple(t for _, t in found))
+
+    def flash_wear(self) -> dict[str, Wear]:
+        """Tier -> how worn the file is in which the pool lies; empty if it lies in memory."""
+        if not isinstance(self.pool, FlashPool):
+            return {}
+        span_ns = self._node.clock.wall_now() - self._begun_ns
+        return {self._pool_tier: self.pool.wear(span_ns)}
 
     def _state(self, message: Message[MemoryState]) -> MemoryStateIs:
         return MemoryStateIs(
