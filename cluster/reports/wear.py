@@ -44,6 +44,8 @@ def wear_figures(plan: Plan, wears: Wears) -> dict[str, dict[str, float | None]]
                 "capacity_bytes": wear.capacity_bytes,
                 "new_bytes": wear.new_bytes,
                 "num_damaged": wear.num_damaged,
+                "num_found": wear.num_found,
+                "num_hits": wear.num_hits,
                 "asked_bytes": wear.asked_bytes,
                 "programmed_bytes": wear.programmed_bytes,
                 "write_amplification": wear.amplification,

@@ -16,6 +16,7 @@ class Wear:
     remaining_bytes   that can still be programmed
     capacity_bytes, new_bytes   what it can hold now, and when it was new
     num_damaged  pages that could not be read since it was opened
+    num_found, num_hits   KV blocks that were there when it was opened, and that were served since
     """
 
     num_blocks: int
@@ -31,6 +32,8 @@ class Wear:
     capacity_bytes: int
     new_bytes: int
     num_damaged: int
+    num_found: int
+    num_hits: int
 
     @property
     def amplification(self) -> float:
@@ -53,8 +56,10 @@ class Wear:
         )
 
 
-def wear_of(flash: FlashFile, span_ns: int, num_damaged: int) -> Wear:
-    """`span_ns`: since it was opened."""
+def wear_of(
+    flash: FlashFile, span_ns: int, *, num_damaged: int, num_found: int, num_hits: int
+) -> Wear:
+    """`span_ns`: since it was opened. What the flash itself does not know is given."""
     geometry, erases = flash.geometry, flash.erases
     return Wear(
         num_blocks=geometry.num_blocks,
@@ -70,4 +75,6 @@ def wear_of(flash: FlashFile, span_ns: int, num_damaged: int) -> Wear:
         capacity_bytes=flash.capacity_pages * geometry.page_bytes,
         new_bytes=geometry.num_logical * geometry.page_bytes,
         num_damaged=num_damaged,
+        num_found=num_found,
+        num_hits=num_hits,
     )

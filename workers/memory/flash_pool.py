@@ -56,7 +56,13 @@ class FlashPool(BlockPool):
 
     def wear(self, span_ns: int) -> Wear:
         """Of its flash, which was opened so long ago."""
-        return wear_of(self.flash, span_ns, self.num_damaged)
+        return wear_of(
+            self.flash,
+            span_ns,
+            num_damaged=self.num_damaged,
+            num_found=self.num_found,
+            num_hits=self.statistics.num_hits,
+        )
 
     @property
     def refusal(self) -> str:

@@ -27,6 +27,7 @@ def wear(asked_bytes: int, programmed_bytes: int, span_ns: int) -> Wear:
         num_blocks=8, num_worn=1, num_bad=2, erases_min=3, erases_mean=4.25, erases_max=5,
         asked_bytes=asked_bytes, programmed_bytes=programmed_bytes, span_ns=span_ns,
         remaining_bytes=int(YEAR_S) * 1_000, capacity_bytes=9, new_bytes=10, num_damaged=0,
+        num_found=0, num_hits=0,
     )  # fmt: skip
 
 
