@@ -152,11 +152,18 @@ def _kv_blocks(
 def _pool_bytes(
     device: DeviceSpec, tiers: Tiers, fills: Mapping[str, list[Fill]], model: ModelSection
 ) -> int:
-    """What is left of the pool's tier, or its share of that beside collections."""
+    """What is left of the pool's tier, or its share of that beside collections; no more than the
+    file behind it holds.
+    """
     tier = tiers["pool"]
     left = _budget(device, tier, model) - sum(fill.num_bytes for fill in fills[tier])
     share = _POOL_SHARE_BESIDE_COLLECTIONS if tier == tiers["collections"] else 1
-    return max(0, int(left * share))
+    spec, pool_bytes = device.tiers[tier], max(0, int(left * share))
+    return (
+        pool_bytes
+        if spec.file is None
+        else min(pool_bytes, spec.file.usable_bytes(spec.page_bytes))
+    )
 
 
 def rough(num_bytes: int) -> str:

@@ -14,6 +14,7 @@ from cluster.reports.energy.report import as_json, as_lines
 from cluster.reports.flash import flash_lines, page_figures
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
+from cluster.reports.wear import wear_figures, wear_lines
 from cluster.runs.energy import energy_of
 from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
@@ -81,7 +82,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(line)
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
-    for line in flash_lines(run.page_latencies):
+    wear = wear_lines(blueprint.plan, run.flash_wear)
+    for line in [*flash_lines(run.page_latencies), *wear]:
         console.print(line)
     if run.lateness:
         fraction = overrun_fraction(run.lateness, _tpots(run))
@@ -148,6 +150,7 @@ def _figures(
         "energy": as_json(energy_of(blueprint, run, summary.num_tokens)),
         "queues": run.queues,
         "pages_us": page_figures(run.page_latencies),
+        "flash_wear": wear_figures(blueprint.plan, run.flash_wear),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),
     }

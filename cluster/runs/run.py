@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
+from cluster.reports.wear import wears_since
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.choice import live_world
 from cluster.worlds.live import LiveWorld
 from cluster.worlds.virtual import VirtualWorld, run_virtual
+from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
 from workers.hardware.latencies import more
 from workers.host.trace import Record
@@ -33,6 +35,7 @@ class Run:
     preemptions   sequences that lost their KV blocks to older ones, and were computed again
     page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
                      took, as a histogram (`workers.hardware.latencies`)
+    flash_wear   node -> tier -> how worn the file behind it is, and what was written meanwhile
     """
 
     answers: list[Answer]
@@ -43,6 +46,7 @@ class Run:
     lateness: list[tuple[str, int]] = field(default_factory=list)
     preemptions: int = 0
     page_latencies: PageLatencies = field(default_factory=dict)
+    flash_wear: dict[str, dict[str, Wear]] = field(default_factory=dict)
 
     @property
     def joules(self) -> dict[str, dict[str, float]]:
@@ -71,15 +75,24 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     await world.ask_each(nodes, "reset_trace")
     preempted = await world.ask_each(nodes, "preemptions")
     pages = await world.ask_each(nodes, "page_latencies")
+    wear = await world.ask_each(nodes, "flash_wear")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     energy = metered(await world.ask_each(nodes, "energy"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
     pages = _pages(pages, await world.ask_each(nodes, "page_latencies"))
+    wear = wears_since(wear, await world.ask_each(nodes, "flash_wear"))
     held = await held_when_idle(world)
     trace_hash = world.trace.digest()
     return Run(
-        answers, held, energy, queues, trace_hash, preemptions=preemptions, page_latencies=pages
+        answers,
+        held,
+        energy,
+        queues,
+        trace_hash,
+        preemptions=preemptions,
+        page_latencies=pages,
+        flash_wear=wear,
     )
 
 
@@ -125,14 +138,24 @@ def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
     preempted, pages = world.ask_all("preemptions"), world.ask_all("page_latencies")
+    wear = world.ask_all("flash_wear")
     answers = world.run(workload, on_answer)
     energy = metered(world.ask_all("energy"))
     preemptions = _more(preempted, world.ask_all("preemptions"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
     pages = _pages(pages, world.ask_all("page_latencies"))
+    wear = wears_since(wear, world.ask_all("flash_wear"))
     return Run(
-        answers, held, energy, queues, "", lateness, preemptions=preemptions, page_latencies=pages
+        answers,
+        held,
+        energy,
+        queues,
+        "",
+        lateness,
+        preemptions=preemptions,
+        page_latencies=pages,
+        flash_wear=wear,
     )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cluster.router.router import Router
     from workers.chip.chip import Chip
     from workers.chip.scheduler import Scheduler
+    from workers.flash.wear import Wear
+    from workers.memory.memory_server import MemoryServer
 
 ROUTER = "router"
 # To read a collection, or to make one of a folder of text: an event loop does not wait for it.
@@ -42,6 +44,7 @@ class Crew:
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
         self._chips: list[Chip] = []
+        self._server: MemoryServer | None = None
         scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(named(scenario.faults))
@@ -132,7 +135,7 @@ class Crew:
     def _build_memory(self, worker: MemoryPlan) -> None:
         from workers.memory.memory_server import MemoryServer
 
-        MemoryServer(
+        self._server = MemoryServer(
             self.node,
             worker.name,
             tier=worker.collection_tier,
@@ -204,6 +207,10 @@ class Crew:
     def num_preemptions(self) -> int:
         """Sequences that the node's chips have preempted so far."""
         return sum(chip.num_preemptions for chip in self._chips)
+
+    def flash_wear(self) -> "dict[str, Wear]":
+        """Tier -> how worn the file behind it is; of tiers that have one."""
+        return {} if self._server is None else self._server.flash_wear()
 
     def begin(self) -> None:
         """When the node is known to all others: what an earlier incarnation left goes on."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+import traceback
 from dataclasses import asdict
 from typing import Any
 
@@ -55,3 +57,8 @@ def node_status(node: Node, host: Host, dilation: float) -> dict[str, Any]:
         "overruns": sum(late * dilation > OVERRUN_WALL_NS for late in late_ns),
         "clock": None if correction is None else asdict(correction),
     }
+
+
+def printed(_: str, error: BaseException) -> None:
+    """What nobody expected, on stderr."""
+    traceback.print_exception(error, file=sys.stderr)

@@ -1,9 +1,7 @@
 """One node's place in a world, and its life there: listen, stand, meet the others, answer, stop."""
 
 import os
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,9 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
-from cluster.worlds.node_status import activity, lateness, node_status
+from cluster.worlds.node_status import activity, lateness, node_status, printed
 from cluster.worlds.watchdog import Watchdog
+from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
 from workers.host.rng import Rng
 from workers.model.numerics import numerics_of
@@ -39,7 +38,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "energy", "preemptions", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "page_latencies", "wall", "watch", "longest_callbacks", "stop",
+        "page_latencies", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +52,7 @@ class Seat:
         on_failure: OnFailure | None = None,
     ) -> None:
         self._blueprint, self._host, self._alone = blueprint, host, alone
-        self._on_failure = on_failure or _print
+        self._on_failure = on_failure or printed
         self._failures: list[str] = []
         self._answers: list[Answer] = []
         self._server: GatewayServer | None = None
@@ -204,6 +203,10 @@ class Seat:
         """Of each tier with banks; see `Hardware.latencies`."""
         return self.node.hardware.latencies()
 
+    async def flash_wear(self) -> dict[str, Wear]:
+        """Of each tier with a file behind it."""
+        return self._standing.flash_wear()
+
     async def queues(self) -> dict[str, int]:
         """What waits on this node, by name -> how much of it ever waited at once."""
         return {name: queue.length for name, queue in self.node.queues.items()}
@@ -243,7 +246,3 @@ class Seat:
         await self.mail.close()
         if self._alone:
             self._host.close()
-
-
-def _print(_: str, error: BaseException) -> None:
-    traceback.print_exception(error, file=sys.stderr)

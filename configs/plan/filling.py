@@ -7,6 +7,7 @@ from configs.activations import chip_activation_bytes, shard_activation_bytes
 from configs.engines import engine_for
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
+from configs.plan.flash_files import problems_of_files
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
@@ -61,7 +62,8 @@ def fill_site(
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
-    return node, list(fit.problems)
+    wrong = problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
+    return node, [*fit.problems, *wrong]
 
 
 def _sizes(

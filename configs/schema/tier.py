@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from configs.schema.flash import Layout, ReadDisturb, ReadRetry, problems_of_banks
+from configs.schema.flash_file import FlashFileSpec, problem_of_file
 from configs.schema.section import Evidence, Section
 from configs.schema.sharing import Efficiency, Sharing
 from configs.units import (
@@ -39,6 +40,8 @@ class TierSpec(Section):
                           fast as it is read, and no resource of its own
     bus_pj_per_bit        energy of a bit that crosses that bus, beside that of the access
     endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
+    erase_latency_ns      for which a plane is taken while it erases; None: ten programs
+    file                  a real file on the node's disk, which holds what lies in it
     read/write_pj_per_bit    energy of the access
     sharing               of those who read at once, and of those who write
     shared_bus            reads and writes take each other's time; else each has its own way
@@ -80,6 +83,10 @@ class TierSpec(Section):
     )
     prefetch: int | None = Field(default=None, ge=1)
     endurance_cycles: int | None = Field(default=None, ge=1)
+    erase_latency_ns: DurationNs | None = Field(
+        default=None, validation_alias="erase_latency", serialization_alias="erase_latency"
+    )
+    file: FlashFileSpec | None = None
     read_pj_per_bit: PicojoulePerBit = Field(
         validation_alias="read_energy", serialization_alias="read_energy"
     )
@@ -164,6 +171,16 @@ class TierSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _file_is_flash(self) -> Self:
+        if self.file is not None and (
+            problem := problem_of_file(
+                self.file, self.page_bytes, self.capacity_bytes, self.endurance_cycles
+            )
+        ):
+            raise ValueError(f"file: {problem}")
+        return self
+
+    @model_validator(mode="after")
     def _banks_are_whole(self) -> Self:
         if self.banks is None:
             needs_banks = {
@@ -174,6 +191,7 @@ class TierSpec(Section):
                 "read_granularity": self.read_granularity_bytes is not None,
                 "read_retry": self.read_retry is not None,
                 "read_disturb": self.read_disturb is not None,
+                "erase_latency": self.erase_latency_ns is not None,
             }
             if said := [key for key, is_said in needs_banks.items() if is_said]:
                 raise ValueError(f"{said[0]} says something of banks: say how many in banks")
@@ -199,6 +217,15 @@ class TierSpec(Section):
     def sustained_write_bytes_per_s(self) -> int:
         """What long writes reach: peak times efficiency."""
         return int(self.write_bytes_per_s * self.efficiency)
+
+    @property
+    def erase_ns(self) -> int:
+        """Of one plane. Ten programs where nothing is said: ASSUMED, as SLC erases in 2 to 3 ms and
+        programs in some 250 us.
+        """
+        return (
+            10 * self.write_latency_ns if self.erase_latency_ns is None else self.erase_latency_ns
+        )
 
     @property
     def num_planes(self) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from configs.flash import life_years
 from workers.errors import InvalidRequest, NotFound
+from workers.flash.effort import Effort
 from workers.flash.errors import DamagedFlash, DamagedPage, FlashFull
 from workers.flash.geometry import FlashGeometry
 from workers.flash.log import FlashLog, Program
@@ -61,6 +62,11 @@ class FlashFile:
         return self._log.num_moved
 
     @property
+    def num_asked(self) -> int:
+        """Of those, the pages of batches: what was written, and lists of what was discarded."""
+        return self._log.num_asked
+
+    @property
     def erases(self) -> list[int]:
         """Of each block, over the file's whole life."""
         return [int(count) for count in self._blocks.erases]
@@ -75,6 +81,16 @@ class FlashFile:
         What reclaiming and levelling program counts as well. Raises ValueError below 0.
         """
         return life_years(1, self.remaining_bytes, write_bytes_per_s)
+
+    def watched(self) -> Effort:
+        """Told from now on of what the device does; whoever asks takes it again and again."""
+        if self._log.effort is None:
+            self._log.effort = Effort()
+        return self._log.effort
+
+    def refusal(self, num_pages: int) -> str:
+        """Why so many pages are refused, by the numbers."""
+        return self._log.full(num_pages).message
 
     def held(self) -> list[int]:
         """The logical pages that are written and not discarded, in order."""

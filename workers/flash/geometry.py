@@ -10,6 +10,7 @@ All that is written is a whole number of sectors, so that no torn write reaches 
 
 from dataclasses import dataclass
 
+from configs.schema.tier import TierSpec
 from workers.host.sectors import SECTOR_BYTES
 
 NUM_FILE_SECTORS, NUM_BLOCK_SECTORS = 4, 2
@@ -92,3 +93,18 @@ class FlashGeometry:
     def place(self, physical: int) -> str:
         block, page = divmod(physical, self.pages_per_block)
         return f"page {page} of block {block}"
+
+
+def geometry_of(tier: TierSpec) -> FlashGeometry:
+    """Of the file behind a tier, which has one."""
+    assert tier.file is not None, "a tier with a file"
+    assert tier.endurance_cycles is not None, "a file is flash, which wears"
+    file = tier.file
+    return FlashGeometry(
+        num_blocks=file.data_blocks(tier.page_bytes) + file.spare_blocks,
+        spare_blocks=file.spare_blocks,
+        pages_per_block=file.pages_per_block,
+        page_bytes=tier.page_bytes,
+        endurance_cycles=tier.endurance_cycles,
+        wear_spread_max=file.wear_spread,
+    )

@@ -11,6 +11,7 @@ a byte changes after that as well, is taken for torn: two faults at once.
 
 from typing import TypeAlias
 
+from workers.flash.effort import Effort
 from workers.flash.errors import FlashFull
 from workers.flash.geometry import FlashGeometry
 from workers.flash.media import Media
@@ -33,11 +34,13 @@ class FlashLog:
     """page_map, blocks  what is where, and how worn
     num_asked, num_moved  pages programmed since the file was opened: batches, and what reclaiming
                           and levelling added to them
+    effort      told of all that the device does; None: nobody asks
     """
 
     def __init__(self, media: Media, geometry: FlashGeometry, store: int, found: Recovered) -> None:
         self.page_map, self.blocks = found.page_map, found.blocks
         self.num_asked = self.num_moved = 0
+        self.effort: Effort | None = None
         self._media, self._geometry, self._store = media, geometry, store
         self._sequence, self._commit_number = found.sequence, found.commit
         # Up to which sequence the last commit record goes, and the last one that is safe.
@@ -53,6 +56,8 @@ class FlashLog:
 
     def read(self, logical: int, physical: int, sequence: int) -> bytes | None:
         """The page's data, or None if it is not the one that was written there."""
+        if self.effort is not None:
+            self.effort.read.append(physical)
         raw = self._media.read_page(physical)
         header = identify(raw, physical, self._store)
         if header is None or (header.logical, header.sequence) != (logical, sequence):
@@ -81,6 +86,8 @@ class FlashLog:
     def _commit(self, programs: list[Program]) -> None:
         """Program them, as one batch that stands or falls together, and sync."""
         places = list(self.blocks.take(len(programs)))
+        if self.effort is not None:
+            self.effort.programmed += places
         for index, (physical, (kind, ids, _)) in enumerate(zip(places, programs, strict=True)):
             self.page_map.place(physical, kind, ids, self._sequence + index)
         self._media.program(
@@ -160,6 +167,8 @@ class FlashLog:
             self._sync()
             self._record(self._committed)
             self._sync()
+        if self.effort is not None:
+            self.effort.erased.append(block)
         self.page_map.erase(block)
         self.blocks.erase(block)
         count = int(self.blocks.erases[block])

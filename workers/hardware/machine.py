@@ -3,6 +3,7 @@
 <engine>.<dtype>             operations; the main engine is "compute"
 <tier>.read, <tier>.write    bytes
 <tier>.bus                   bytes to the outside, of a tier that has a bus (`bus`)
+<tier>.erase                 pages, of a tier with banks and a file behind it
 <resource>                   units of its own
 scalar                       operations of general-purpose cores, which every machine has
 """
@@ -13,6 +14,7 @@ from configs.schema.device import MAIN_ENGINE, DeviceSpec, ResourceSpec, Sharing
 from workers.hardware.flows import FairPlaces, FairShare
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.banked.array import Array
+from workers.hardware.sharing.banked.erases import Erases
 from workers.hardware.sharing.banked.reads import Reads
 from workers.hardware.sharing.banked.writes import Writes
 from workers.hardware.sharing.base import Shared
@@ -101,8 +103,9 @@ def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
 
 def _banked(name: str, spec: TierSpec, array: Array) -> dict[str, Resource]:
     read_pj_per_bit = spec.read_pj_per_bit + spec.buffer_pj_per_bit
-    reads, writes = Reads(array), Writes(array)
-    return {
+    reads, writes, erases = Reads(array), Writes(array), Erases(array)
+    erase = {f"{name}.erase": Resource(erases, erases.rate_per_s, banked=erases)}
+    return (erase if spec.file else {}) | {
         f"{name}.read": Resource(
             reads,
             spec.sustained_read_bytes_per_s,

@@ -117,8 +117,7 @@ class BlockPool:
         What finds no room is refused, and all new blocks after it, so a prefix never gets a gap.
 
         checksums      `block_checksum` by the sender; verified before anything is stored
-        charged_bytes  what one block takes of the capacity, if not its own size: a digest block
-                       stands for a bigger one
+        charged_bytes  what one block takes of the capacity, if not its own: it stands for a bigger
 
         Storing the same again changes nothing but the order of eviction. Raises CorruptMessage if a
         block does not fit its checksum, ValueError on keys that are not 16 bytes or lengths that
@@ -132,7 +131,7 @@ class BlockPool:
         refused: list[bytes] = []
         evicted: list[bytes] = []
         for key, block, checksum in zip(keys, blocks, sums, strict=True):
-            size = block.nbytes if charged_bytes is None else charged_bytes
+            size = self._size(block) if charged_bytes is None else charged_bytes
             if key in self._store:
                 self.statistics.num_conflicts += self._store[key].checksum != checksum
                 self.statistics.shared_bytes += size
@@ -213,6 +212,9 @@ class BlockPool:
             assert not changed, f"block {key.hex()} changed while the pool held it"
 
     # --------------------------------------------------------------------------------------- inside
+
+    def _size(self, block: Array) -> int:
+        return block.nbytes
 
     def _verified(
         self, keys: Sequence[bytes], blocks: Sequence[Array], checksums: Sequence[int] | None

@@ -42,6 +42,7 @@ class Planes:
         self._rng, self._name, self._num_blocks = rng, name, 0
         self.sense_ps = spec.read_latency_ns * PS
         self.program_ps = spec.write_latency_ns * PS
+        self.erase_ps = spec.erase_ns * PS
         retry, disturb = spec.read_retry, spec.read_disturb
         self._retries = 0.0 if retry is None else retry.probability
         self.retry_ps = 0 if retry is None else retry.latency_ns * PS
@@ -73,6 +74,12 @@ class Planes:
     def program(self, at_ps: int, plane: int) -> int:
         """Queue a page to be programmed; returns when it is."""
         end_ps = max(at_ps, int(self.free_ps[plane])) + self.program_ps
+        self.free_ps[plane] = end_ps
+        return end_ps
+
+    def erase(self, at_ps: int, plane: int) -> int:
+        """Queue an erase; returns when it is done. Nothing is sensed or programmed meanwhile."""
+        end_ps = max(at_ps, int(self.free_ps[plane])) + self.erase_ps
         self.free_ps[plane] = end_ps
         return end_ps
 
