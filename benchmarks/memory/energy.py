@@ -16,6 +16,7 @@ from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
+from configs.totals import idle_watts
 from workers.hardware.energy.conservation import counted, integral, total
 from workers.hardware.energy.meter import Reading
 
@@ -76,7 +77,7 @@ def identity_row(name: str, readings: Mapping[str, Reading]) -> Row:
 
 
 def whole(blueprint: Blueprint, readings: Mapping[str, Reading]) -> Balance:
-    told = balance(readings, sum(node.device.idle_watts for node in blueprint.plan.nodes))
+    told = balance(readings, sum(idle_watts(node.device) for node in blueprint.plan.nodes))
     assert told is not None, "the world emulates"
     return told
 
@@ -103,7 +104,7 @@ def parts_row(name: str, told: Balance) -> Row:
 
 def idle_row(blueprint: Blueprint) -> Row:
     readings = idle(blueprint, IDLE_NS)
-    watts = sum(node.device.idle_watts for node in blueprint.plan.nodes)
+    watts = sum(idle_watts(node.device) for node in blueprint.plan.nodes)
     joules = total(counted(reading) for reading in readings.values())
     difference = apart(joules, watts * IDLE_NS * 1e-9)
     return Row(

@@ -46,8 +46,9 @@ class TierSpec(Section):
     read_granularity_bytes   what is moved of a page at least; None: all of it
     read_retry, read_disturb   what flash does beside reading (`configs.schema.flash`)
     layout                how expert weights lie in it; None: in one piece, each page read once
-    idle_watts, active_watts   drawn doing nothing; drawn at full bandwidth
-    price_usd, embodied_kg_co2e   of all of it: to buy, and emitted in making it
+    idle_watts, active_watts   drawn doing nothing; drawn at full bandwidth (shown)
+    price_usd, embodied_kg_co2e   of all of it: to buy, and emitted in making it. These and
+                          idle_watts come on top of the device's (`configs.totals`); None: in it
     assumed               keys of this tier that no source backs
     """
 

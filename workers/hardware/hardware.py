@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
 from configs.schema.device import DeviceSpec
+from configs.totals import idle_watts
 from workers.hardware.ahead import ReadAhead
 from workers.hardware.energy.meter import Meter
 from workers.hardware.energy.phase import OF_WORK, Cause, Phase
@@ -106,7 +107,7 @@ class Hardware:
         self._copy = (f"{spec.default_tier}.write", f"{spec.default_tier}.read")
         self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0
-        self.meter = Meter(spec.idle_watts, clock.wall_now())
+        self.meter = Meter(idle_watts(spec), clock.wall_now())
         for name, resource in self.resources.items():
             resource.component = self.meter.component(name, resource.unit_joules)
 
