@@ -22,7 +22,11 @@ from workers.hardware.energy.meter import Reading
 
 IDENTITY_BAR = 0.1  # percent
 IDLE_NS = 1_000_000_000
-NO_PNM: Mapping[str, object] = {"cluster.nodes.pnm": None}
+CASES: Mapping[str, Mapping[str, object]] = {
+    "demo": {},
+    "demo without its PNM server": {"cluster.nodes.pnm": None},
+    "demo, HBF with banks": {"cluster.nodes.hbf.device": "ocp-hbf-grade2"},
+}
 
 
 def drawn(blueprint: Blueprint) -> dict[str, Reading]:
@@ -119,7 +123,7 @@ def idle_row(blueprint: Blueprint) -> Row:
 
 def rows() -> Iterator[Row]:
     """Each as it is known."""
-    for name, changes in (("demo", {}), ("demo without its PNM server", NO_PNM)):
+    for name, changes in CASES.items():
         blueprint = Blueprint.draw(load_scenario("demo", changes))
         readings = drawn(blueprint)
         yield identity_row(name, readings)

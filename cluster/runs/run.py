@@ -11,12 +11,11 @@ from cluster.worlds.choice import live_world
 from cluster.worlds.live import LiveWorld
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from workers.hardware.energy.meter import Reading
-from workers.hardware.latencies import more
+from workers.hardware.usage import Usage, more
 from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Queues = dict[str, dict[str, int]]
-PageLatencies = dict[str, dict[str, dict[int, int]]]
 # How long a live cluster may take to let go of everything, once the last answer is there.
 LET_GO_S = 30
 
@@ -31,8 +30,7 @@ class Run:
     energy      node -> what it drew meanwhile; empty where nothing is emulated, or nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
     preemptions   sequences that lost their KV blocks to older ones, and were computed again
-    page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
-                     took, as a histogram (`workers.hardware.latencies`)
+    usage       node -> how long its resources worked meanwhile, and what its tiers moved
     """
 
     answers: list[Answer]
@@ -42,12 +40,17 @@ class Run:
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
     preemptions: int = 0
-    page_latencies: PageLatencies = field(default_factory=dict)
+    usage: dict[str, Usage] = field(default_factory=dict)
 
     @property
     def joules(self) -> dict[str, dict[str, float]]:
         """Node -> {"machine", "link"}: of what was computed, moved and sent."""
         return {node: dict(reading.accounts) for node, reading in self.energy.items()}
+
+    @property
+    def page_latencies(self) -> dict[str, Mapping[str, Mapping[int, int]]]:
+        """Node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages took."""
+        return {node: usage.latencies for node, usage in self.usage.items()}
 
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
@@ -70,17 +73,15 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     nodes = list(world.seats)
     await world.ask_each(nodes, "reset_trace")
     preempted = await world.ask_each(nodes, "preemptions")
-    pages = await world.ask_each(nodes, "page_latencies")
+    usage = await world.ask_each(nodes, "usage")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     energy = metered(await world.ask_each(nodes, "energy"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
-    pages = _pages(pages, await world.ask_each(nodes, "page_latencies"))
+    usage = _usage(usage, await world.ask_each(nodes, "usage"))
     held = await held_when_idle(world)
     trace_hash = world.trace.digest()
-    return Run(
-        answers, held, energy, queues, trace_hash, preemptions=preemptions, page_latencies=pages
-    )
+    return Run(answers, held, energy, queues, trace_hash, preemptions=preemptions, usage=usage)
 
 
 async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
@@ -99,11 +100,8 @@ def _more(before: dict[str, int], after: dict[str, int]) -> int:
     return sum(count - min(before.get(node, 0), count) for node, count in after.items())
 
 
-def _pages(before: PageLatencies, after: PageLatencies) -> PageLatencies:
-    return {
-        node: {way: more(before.get(node, {}).get(way, {}), told) for way, told in ways.items()}
-        for node, ways in after.items()
-    }
+def _usage(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, Usage]:
+    return {node: more(before.get(node), told) for node, told in after.items()}
 
 
 def metered(readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
@@ -124,16 +122,14 @@ def run_live(
 def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
-    preempted, pages = world.ask_all("preemptions"), world.ask_all("page_latencies")
+    preempted, usage = world.ask_all("preemptions"), world.ask_all("usage")
     answers = world.run(workload, on_answer)
     energy = metered(world.ask_all("energy"))
     preemptions = _more(preempted, world.ask_all("preemptions"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
-    pages = _pages(pages, world.ask_all("page_latencies"))
-    return Run(
-        answers, held, energy, queues, "", lateness, preemptions=preemptions, page_latencies=pages
-    )
+    usage = _usage(usage, world.ask_all("usage"))
+    return Run(answers, held, energy, queues, "", lateness, preemptions=preemptions, usage=usage)
 
 
 def _held_when_idle(world: LiveWorld) -> dict[str, int]:

@@ -15,6 +15,7 @@ from cluster.worlds.host import Host
 from cluster.worlds.node_status import activity, lateness, node_status
 from cluster.worlds.watchdog import Watchdog
 from workers.hardware.energy.meter import Reading
+from workers.hardware.usage import Usage
 from workers.host.rng import Rng
 from workers.model.numerics import numerics_of
 from workers.node import Node
@@ -39,7 +40,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "energy", "preemptions", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "page_latencies", "wall", "watch", "longest_callbacks", "stop",
+        "usage", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -200,9 +201,9 @@ class Seat:
         """What the node drew since `reset_trace`; None where nothing is emulated."""
         return self.node.read_energy()
 
-    async def page_latencies(self) -> dict[str, dict[int, int]]:
-        """Of each tier with banks; see `Hardware.latencies`."""
-        return self.node.hardware.latencies()
+    async def usage(self) -> Usage:
+        """What the node's resources did since it stands."""
+        return self.node.usage()
 
     async def queues(self) -> dict[str, int]:
         """What waits on this node, by name -> how much of it ever waited at once."""

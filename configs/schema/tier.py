@@ -36,7 +36,9 @@ class TierSpec(Section):
     buffer_pj_per_bit     energy of a bit read through it, in and out
     prefetch              most pages in flight of one reader that says nothing; None: no bound
     endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
-    read/write_pj_per_bit    energy of the access
+    read/write_pj_per_bit    energy of the access, of a bit in whole pages; with banks, of a bit
+                          sensed and of one programmed
+    bus_pj_per_bit        with banks, of a bit that crosses a channel's bus, beside that
     sharing               of those who read at once, and of those who write
     shared_bus            reads and writes take each other's time; else each has its own way
     banks                 of each channel; None: a tier without banks, as one server
@@ -77,6 +79,9 @@ class TierSpec(Section):
     )
     write_pj_per_bit: PicojoulePerBit = Field(
         validation_alias="write_energy", serialization_alias="write_energy"
+    )
+    bus_pj_per_bit: PicojoulePerBit = Field(
+        default=0.0, validation_alias="bus_energy", serialization_alias="bus_energy"
     )
     sharing: Sharing = "fifo"
     shared_bus: bool = False
@@ -155,6 +160,7 @@ class TierSpec(Section):
                 "page_cache": self.page_cache > 0,
                 "prefetch": self.prefetch is not None,
                 "read_granularity": self.read_granularity_bytes is not None,
+                "bus_energy": self.bus_pj_per_bit > 0,
                 "read_retry": self.read_retry is not None,
                 "read_disturb": self.read_disturb is not None,
             }
