@@ -29,7 +29,10 @@ KNOWN: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 # Keys of presets that go into a figure.
 OF_DEVICES = ("idle_power", "flop_energy", "unit_energy", "price", "embodied_carbon")
-OF_TIERS = ("read_energy", "write_energy", "idle_power", "price", "embodied_carbon")
+OF_TIERS = (
+    "read_energy", "write_energy", "bus_energy", "buffer_energy", "idle_power", "price",
+    "embodied_carbon",
+)  # fmt: skip
 # Of these the economics may say something else.
 OF_ECONOMICS = {"price": "price_usd", "embodied_carbon": "embodied_carbon_kg"}
 
