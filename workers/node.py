@@ -16,6 +16,7 @@ from workers.experts.near import NearCombine, NearDispatch
 from workers.experts.ranks import RankedNodes, Ranks
 from workers.hardware.energy.meter import Reading
 from workers.hardware.hardware import Hardware
+from workers.hardware.usage import Usage, usage_of
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
 from workers.host.disk import Disk
@@ -65,7 +66,7 @@ class Node:
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
         self._on_failure, self.numerics = on_failure, numerics
         self._tasks: dict[int, asyncio.Task[Any]] = {}
-        self._num_tasks = 0
+        self._num_tasks, self._begin_ns = 0, clock.wall_now()
         self.queues: dict[str, Longest] = {}
         self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
         self.endpoint = Endpoint(
@@ -111,13 +112,23 @@ class Node:
 
     def busy_ns(self) -> dict[str, int]:
         """How long each of its resources has worked until now, both ways of its link among them."""
-        now_ns, endpoint = self.clock.now(), self.endpoint
+        now_ns = self.clock.now()
         busy = {name: known.busy_ns(now_ns) for name, known in self.hardware.resources.items()}
+        return busy | self._links_busy_ns(now_ns)
+
+    def _links_busy_ns(self, now_ns: int) -> dict[str, int]:
+        busy, endpoint = dict[str, int](), self.endpoint
         for way, side in (("out", endpoint.egress), ("in", endpoint.ingress)):
             busy[f"link.{way}"] = side.busy_ns(now_ns)
             for rule, narrowed_ns in side.narrow.busy_ns(now_ns).items():
                 busy[f"link.{way}.{rule}"] = narrowed_ns
         return busy
+
+    def usage(self) -> Usage:
+        """What its resources did since it stands, both ways of its link among them."""
+        now_ns, hardware = self.clock.wall_now(), self.hardware
+        links_busy_ns = self._links_busy_ns(now_ns)
+        return usage_of(hardware.spec, hardware.resources, self._begin_ns, now_ns, links_busy_ns)
 
     def read_energy(self) -> Reading | None:
         """What it drew since `restart_energy`, or since it stands; None where nothing is emulated.

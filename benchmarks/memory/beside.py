@@ -6,7 +6,7 @@ medians, as paced waits hide what this machine takes: a step of these chips wait
 layer, some 20 us, which is 120 ms of wall time at a dilation of 6,000. Tokens are the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from benchmarks.rows import Row
@@ -19,10 +19,10 @@ NUM_REQUESTS = 100
 NEAR_MEMORY = {"workers": ["memory"], "count": 1, "device": "pnm-cxl", "link": "cxl"}
 
 
-def drawn(changes: dict[str, object]) -> Blueprint:
+def drawn(changes: Mapping[str, object]) -> Blueprint:
     closed = {"closed": {"concurrency": 8, "num_requests": NUM_REQUESTS}}
     both = {"cluster.nodes.pnm": NEAR_MEMORY, "workload.arrivals": closed}
-    return Blueprint.draw(load_scenario("h3", both | changes))
+    return Blueprint.draw(load_scenario("h3", {**both, **changes}))
 
 
 def rows() -> Sequence[Row]:

@@ -16,12 +16,17 @@ from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
+from configs.totals import idle_watts
 from workers.hardware.energy.conservation import counted, integral, total
 from workers.hardware.energy.meter import Reading
 
 IDENTITY_BAR = 0.1  # percent
 IDLE_NS = 1_000_000_000
-NO_PNM: Mapping[str, object] = {"cluster.nodes.pnm": None}
+CASES: Mapping[str, Mapping[str, object]] = {
+    "demo": {},
+    "demo without its PNM server": {"cluster.nodes.pnm": None},
+    "demo, HBF with banks": {"cluster.nodes.hbf.device": "ocp-hbf-grade2"},
+}
 
 
 def drawn(blueprint: Blueprint) -> dict[str, Reading]:
@@ -76,7 +81,7 @@ def identity_row(name: str, readings: Mapping[str, Reading]) -> Row:
 
 
 def whole(blueprint: Blueprint, readings: Mapping[str, Reading]) -> Balance:
-    told = balance(readings, sum(node.device.idle_watts for node in blueprint.plan.nodes))
+    told = balance(readings, sum(idle_watts(node.device) for node in blueprint.plan.nodes))
     assert told is not None, "the world emulates"
     return told
 
@@ -103,7 +108,7 @@ def parts_row(name: str, told: Balance) -> Row:
 
 def idle_row(blueprint: Blueprint) -> Row:
     readings = idle(blueprint, IDLE_NS)
-    watts = sum(node.device.idle_watts for node in blueprint.plan.nodes)
+    watts = sum(idle_watts(node.device) for node in blueprint.plan.nodes)
     joules = total(counted(reading) for reading in readings.values())
     difference = apart(joules, watts * IDLE_NS * 1e-9)
     return Row(
@@ -118,7 +123,7 @@ def idle_row(blueprint: Blueprint) -> Row:
 
 def rows() -> Iterator[Row]:
     """Each as it is known."""
-    for name, changes in (("demo", {}), ("demo without its PNM server", NO_PNM)):
+    for name, changes in CASES.items():
         blueprint = Blueprint.draw(load_scenario("demo", changes))
         readings = drawn(blueprint)
         yield identity_row(name, readings)

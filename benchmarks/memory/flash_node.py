@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.rows import Row
 from benchmarks.runs import EMULATION_OFF, questions, run_in_virtual
-from cluster.reports.wear import wear_figures
+from cluster.reports.flash_file import file_wear_figures
 from cluster.workload.build import Workload
 from cluster.workload.requests import TimedRequest
 from cluster.worlds.blueprint import Blueprint
@@ -67,7 +67,7 @@ def token_rows(count: int = NUM_QUESTIONS) -> list[Row]:
     )
     pairs = list(zip(one.answers, other.answers, strict=True))
     differ = sum(a.token_ids != b.token_ids or not a.token_ids for a, b in pairs)
-    wear = wear_figures(blueprints[0].plan, one.flash_wear)["hbf-0.hbf"]
+    wear = file_wear_figures(blueprints[0].plan, one.flash_wear)["hbf-0.hbf"]
     amplified = wear["write_amplification"] or 0.0
     return [
         Row(

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import indent
@@ -11,11 +12,13 @@ from rich.progress import Progress
 
 from cluster.cli.console import console, warn
 from cluster.reports.energy.report import as_json, as_lines
-from cluster.reports.flash import flash_lines, page_figures
+from cluster.reports.flash import count_lines, flash_lines, page_figures, tier_figures
+from cluster.reports.flash_file import file_wear_figures, file_wear_lines
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
-from cluster.reports.wear import wear_figures, wear_lines
-from cluster.runs.energy import energy_of
+from cluster.reports.utilisation import utilisation, utilisation_lines
+from cluster.reports.wear import wear_lines
+from cluster.runs.energy import energy_of, wear_of
 from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
@@ -82,8 +85,7 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(line)
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
-    wear = wear_lines(blueprint.plan, run.flash_wear)
-    for line in [*flash_lines(run.page_latencies), *wear]:
+    for line in _of_machines(blueprint, run):
         console.print(line)
     if run.lateness:
         fraction = overrun_fraction(run.lateness, _tpots(run))
@@ -95,6 +97,17 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
     if any(run.held.values()):
         console.print(f"[red]not let go: { {k: v for k, v in run.held.items() if v} }[/]")
     console.print(f"{elapsed_s:.1f} s of wall time")
+
+
+def _of_machines(blueprint: Blueprint, run: Run) -> Iterator[str]:
+    """What their parts did; nothing where nothing is emulated."""
+    if not run.energy:
+        return
+    yield from utilisation_lines(utilisation(run.usage, run.energy))
+    yield from flash_lines(run.page_latencies)
+    yield from count_lines(run.usage)
+    yield from wear_lines(wear_of(blueprint, run))
+    yield from file_wear_lines(blueprint.plan, run.flash_wear)
 
 
 def _energy(run: Run, num_tokens: int) -> str:
@@ -150,7 +163,10 @@ def _figures(
         "energy": as_json(energy_of(blueprint, run, summary.num_tokens)),
         "queues": run.queues,
         "pages_us": page_figures(run.page_latencies),
-        "flash_wear": wear_figures(blueprint.plan, run.flash_wear),
+        "tiers": tier_figures(run.usage),
+        "flash_wear": file_wear_figures(blueprint.plan, run.flash_wear),
+        "wear": [asdict(one) for one in wear_of(blueprint, run)],
+        "utilisation": utilisation(run.usage, run.energy),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),
     }

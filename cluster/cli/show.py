@@ -21,6 +21,7 @@ from configs.fitting import rough
 from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
 from configs.schema import Scenario
+from configs.totals import price_usd
 
 _ROLE_COLOURS = {
     "router": "bold white",
@@ -62,7 +63,7 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
         f"{len(plan.experts)} experts on {shards} shard{_s(shards)}\n"
     )
     text.append(f"{len(plan.nodes)} nodes, {len(plan.workers)} workers", style="bold")
-    prices = [node.device.price_usd for node in plan.nodes]
+    prices = [price_usd(node.device) for node in plan.nodes]
     known = [price for price in prices if price is not None]
     watts = sum(node.device.tdp_watts for node in plan.nodes)
     text.append(f" · at most {watts / 1000:g} kW")

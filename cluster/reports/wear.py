@@ -1,76 +1,73 @@
-"""How worn the files behind flash tiers are after a run, and how long they would last at its rate
-of writing.
+"""How long tiers that wear out last at the rate at which a run wrote them. Pure.
+
+L = P x C / (W / T), of Characterizing HBF for LLM Serving (2026), in `configs.flash`: cycles times
+capacity over bytes written a second. Written are whole pages, refreshes among them. A cluster that
+works for a part of its life only (`economics.utilisation`) writes for that part.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from configs.flash import life_of, life_years
-from configs.plan import Plan
-from workers.flash.wear import Wear
-
-Wears = Mapping[str, Mapping[str, Wear]]
-
-
-def wears_since(before: Wears, after: Wears) -> dict[str, dict[str, Wear]]:
-    """Node -> tier -> its wear, and what was written between the two."""
-    return {
-        node: {tier: wear.since(before.get(node, {}).get(tier)) for tier, wear in tiers.items()}
-        for node, tiers in after.items()
-        if tiers
-    }
+from configs.flash import life_of
+from configs.schema import DeviceSpec, EconomicsSection
+from workers.hardware.usage import Usage
 
 
-def wear_figures(plan: Plan, wears: Wears) -> dict[str, dict[str, float | None]]:
-    """ "<node>.<tier>" -> figures of the file, by what `Wear` calls them, and
+@dataclass(frozen=True, slots=True)
+class Wear:
+    """Of one tier with `endurance_cycles`.
 
-    write_amplification   programmed / asked, of the run
-    tier_life_years   endurance x capacity of the emulated tier / programmed a second (`life_of`)
-    file_life_years   what is left of the file's own cycles / programmed a second
-
-    Years are None where nothing was programmed.
+    write_bytes_per_s   over the run
+    life_years          at that rate, while the cluster works; None: it was not written
+    lasts               as long as the economics write devices off, or longer
     """
-    figures: dict[str, dict[str, float | None]] = {}
-    for node, tiers in wears.items():
-        for name, wear in tiers.items():
-            rate = wear.programmed_bytes_per_s
-            tier = plan.node(node).device.tiers[name]
-            figures[f"{node}.{name}"] = {
-                "erases_min": wear.erases_min,
-                "erases_mean": wear.erases_mean,
-                "erases_max": wear.erases_max,
-                "num_blocks": wear.num_blocks,
-                "num_worn": wear.num_worn,
-                "num_bad": wear.num_bad,
-                "capacity_bytes": wear.capacity_bytes,
-                "new_bytes": wear.new_bytes,
-                "num_damaged": wear.num_damaged,
-                "num_found": wear.num_found,
-                "num_hits": wear.num_hits,
-                "asked_bytes": wear.asked_bytes,
-                "programmed_bytes": wear.programmed_bytes,
-                "write_amplification": wear.amplification,
-                "programmed_bytes_per_s": rate,
-                "tier_life_years": life_of(tier, rate) if rate else None,
-                "file_life_years": life_years(1, wear.remaining_bytes, rate) if rate else None,
-            }
-    return figures
+
+    tier: str
+    written_bytes: int
+    write_bytes_per_s: float
+    life_years: float | None
+    years: float
+    lasts: bool
+    evidence: str = "projection"
 
 
-def wear_lines(plan: Plan, wears: Wears) -> list[str]:
-    """A line for each of them."""
-    lines = []
-    for name, f in wear_figures(plan, wears).items():
-        line = (
-            f"wear of {name}'s file: erases {f['erases_min']:,} / {f['erases_mean']:,.1f} / "
-            f"{f['erases_max']:,} (min, mean, max), {f['num_bad']:,} of {f['num_blocks']:,} blocks "
-            f"out of service, {f['programmed_bytes']:,} B programmed, write amplification "
-            f"{f['write_amplification']:.2f}"
+def wear(
+    usage: Mapping[str, Usage], devices: Mapping[str, DeviceSpec], economics: EconomicsSection
+) -> list[Wear]:
+    """devices: of each node; tiers that do not wear out are left out."""
+    return [
+        _wear(f"{node}.{name}", told, name, devices[node], economics)
+        for node, told in usage.items()
+        for name, tier in devices[node].tiers.items()
+        if tier.endurance_cycles is not None
+    ]
+
+
+def _wear(
+    title: str, told: Usage, name: str, device: DeviceSpec, economics: EconomicsSection
+) -> Wear:
+    written_bytes = told.tiers[name]["written_bytes"]
+    rate = written_bytes * 1e9 / told.span_ns if told.span_ns else 0.0
+    life: float | None = None
+    if rate:
+        life = life_of(device.tiers[name], rate * economics.utilisation)
+    lasts = life is None or life >= economics.years
+    return Wear(title, written_bytes, rate, life, economics.years, lasts)
+
+
+def wear_lines(known: list[Wear]) -> Iterator[str]:
+    """A line for each tier that was written, and one for all that were not."""
+    for one in known:
+        if one.life_years is None:
+            continue
+        told = (
+            f"wear of {one.tier}: {one.written_bytes:,} B written, "
+            f"{one.write_bytes_per_s / 1e9:,.3g} GB/s; at that rate it lasts "
+            f"{one.life_years:,.3g} years ({one.evidence})"
         )
-        if f["tier_life_years"] is not None:
-            line += (
-                f"; at {f['programmed_bytes_per_s']:,.0f} B/s the tier lasts "
-                f"{f['tier_life_years']:,.3g} years, the file {f['file_life_years']:,.3g} "
-                "(projection)"
-            )
-        lines.append(line)
-    return lines
+        if one.lasts:
+            yield told
+        else:
+            yield f"[red]{told}: it wears out before the {one.years:g} years of economics.years[/]"
+    if unwritten := [one.tier for one in known if one.life_years is None]:
+        yield f"wear of {', '.join(unwritten)}: no writes: does not wear"

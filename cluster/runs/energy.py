@@ -1,6 +1,7 @@
-"""The energy report of a run, whatever world it ran in."""
+"""The energy and the wear of a run, whatever world it ran in."""
 
 from cluster.reports.energy.report import EnergyReport, energy_report
+from cluster.reports.wear import Wear, wear
 from cluster.runs.run import Run
 from cluster.worlds.blueprint import Blueprint
 
@@ -9,3 +10,10 @@ def energy_of(blueprint: Blueprint, run: Run, num_tokens: int) -> EnergyReport:
     """num_tokens: output tokens of the run's answers."""
     nodes = {node.name: (node.device, node.link) for node in blueprint.plan.nodes}
     return energy_report(run.energy, num_tokens, nodes, blueprint.scenario.economics)
+
+
+def wear_of(blueprint: Blueprint, run: Run) -> list[Wear]:
+    """Of tiers that wear out, of the nodes that told what they did."""
+    devices = {node.name: node.device for node in blueprint.plan.nodes}
+    known = {node: usage for node, usage in run.usage.items() if node in devices}
+    return wear(known, devices, blueprint.scenario.economics)

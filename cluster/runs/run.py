@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, sleep
 
-from cluster.reports.wear import wears_since
+from cluster.reports.flash_file import wears_since
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
@@ -13,12 +13,11 @@ from cluster.worlds.live import LiveWorld
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
-from workers.hardware.latencies import more
+from workers.hardware.usage import Usage, more
 from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Queues = dict[str, dict[str, int]]
-PageLatencies = dict[str, dict[str, dict[int, int]]]
 # How long a live cluster may take to let go of everything, once the last answer is there.
 LET_GO_S = 30
 
@@ -33,9 +32,8 @@ class Run:
     energy      node -> what it drew meanwhile; empty where nothing is emulated, or nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
     preemptions   sequences that lost their KV blocks to older ones, and were computed again
-    page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
-                     took, as a histogram (`workers.hardware.latencies`)
-    flash_wear   node -> tier -> how worn the file behind it is, and what was written meanwhile
+    usage       node -> how long its resources worked meanwhile, and what its tiers moved
+    flash_wear  node -> tier -> how worn the file behind it is, and what was written meanwhile
     """
 
     answers: list[Answer]
@@ -45,13 +43,18 @@ class Run:
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
     preemptions: int = 0
-    page_latencies: PageLatencies = field(default_factory=dict)
+    usage: dict[str, Usage] = field(default_factory=dict)
     flash_wear: dict[str, dict[str, Wear]] = field(default_factory=dict)
 
     @property
     def joules(self) -> dict[str, dict[str, float]]:
         """Node -> {"machine", "link"}: of what was computed, moved and sent."""
         return {node: dict(reading.accounts) for node, reading in self.energy.items()}
+
+    @property
+    def page_latencies(self) -> dict[str, Mapping[str, Mapping[int, int]]]:
+        """Node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages took."""
+        return {node: usage.latencies for node, usage in self.usage.items()}
 
 
 def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
@@ -74,26 +77,20 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     nodes = list(world.seats)
     await world.ask_each(nodes, "reset_trace")
     preempted = await world.ask_each(nodes, "preemptions")
-    pages = await world.ask_each(nodes, "page_latencies")
+    usage = await world.ask_each(nodes, "usage")
     wear = await world.ask_each(nodes, "flash_wear")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     energy = metered(await world.ask_each(nodes, "energy"))
     preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
     queues = await world.ask_each(nodes, "queues")
-    pages = _pages(pages, await world.ask_each(nodes, "page_latencies"))
+    usage = _usage(usage, await world.ask_each(nodes, "usage"))
     wear = wears_since(wear, await world.ask_each(nodes, "flash_wear"))
     held = await held_when_idle(world)
     trace_hash = world.trace.digest()
     return Run(
-        answers,
-        held,
-        energy,
-        queues,
-        trace_hash,
-        preemptions=preemptions,
-        page_latencies=pages,
-        flash_wear=wear,
-    )
+        answers, held, energy, queues, trace_hash,
+        preemptions=preemptions, usage=usage, flash_wear=wear,
+    )  # fmt: skip
 
 
 async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
@@ -112,11 +109,8 @@ def _more(before: dict[str, int], after: dict[str, int]) -> int:
     return sum(count - min(before.get(node, 0), count) for node, count in after.items())
 
 
-def _pages(before: PageLatencies, after: PageLatencies) -> PageLatencies:
-    return {
-        node: {way: more(before.get(node, {}).get(way, {}), told) for way, told in ways.items()}
-        for node, ways in after.items()
-    }
+def _usage(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, Usage]:
+    return {node: more(before.get(node), told) for node, told in after.items()}
 
 
 def metered(readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
@@ -137,26 +131,19 @@ def run_live(
 def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
-    preempted, pages = world.ask_all("preemptions"), world.ask_all("page_latencies")
+    preempted, usage = world.ask_all("preemptions"), world.ask_all("usage")
     wear = world.ask_all("flash_wear")
     answers = world.run(workload, on_answer)
     energy = metered(world.ask_all("energy"))
     preemptions = _more(preempted, world.ask_all("preemptions"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
-    pages = _pages(pages, world.ask_all("page_latencies"))
+    usage = _usage(usage, world.ask_all("usage"))
     wear = wears_since(wear, world.ask_all("flash_wear"))
     return Run(
-        answers,
-        held,
-        energy,
-        queues,
-        "",
-        lateness,
-        preemptions=preemptions,
-        page_latencies=pages,
-        flash_wear=wear,
-    )
+        answers, held, energy, queues, "", lateness,
+        preemptions=preemptions, usage=usage, flash_wear=wear,
+    )  # fmt: skip
 
 
 def _held_when_idle(world: LiveWorld) -> dict[str, int]:

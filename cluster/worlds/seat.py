@@ -14,6 +14,7 @@ from cluster.worlds.node_status import activity, lateness, node_status, printed
 from cluster.worlds.watchdog import Watchdog
 from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
+from workers.hardware.usage import Usage
 from workers.host.rng import Rng
 from workers.model.numerics import numerics_of
 from workers.node import Node
@@ -38,7 +39,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "energy", "preemptions", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "page_latencies", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
+        "usage", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -199,9 +200,9 @@ class Seat:
         """What the node drew since `reset_trace`; None where nothing is emulated."""
         return self.node.read_energy()
 
-    async def page_latencies(self) -> dict[str, dict[int, int]]:
-        """Of each tier with banks; see `Hardware.latencies`."""
-        return self.node.hardware.latencies()
+    async def usage(self) -> Usage:
+        """What the node's resources did since it stands."""
+        return self.node.usage()
 
     async def flash_wear(self) -> dict[str, Wear]:
         """Of each tier with a file behind it."""

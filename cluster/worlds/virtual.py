@@ -23,6 +23,7 @@ from cluster.worlds.raising import (
 from cluster.worlds.scaling import added, by_steps
 from cluster.worlds.seat import Seat
 from workers.hardware.energy.conservation import differences
+from workers.hardware.usage import problems, work_problems
 from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
 from workers.host.trace import Trace
 from workers.node import Node
@@ -42,6 +43,10 @@ class WorkerFailed(RuntimeError):
 
 class Overbooked(RuntimeError):
     """A resource has worked longer than time passed: emulated time that no hardware could keep."""
+
+
+class TimeLost(RuntimeError):
+    """A resource's busy, waiting and idle time do not make up the time that passed: a bug."""
 
 
 class EnergyLost(RuntimeError):
@@ -147,6 +152,14 @@ class VirtualWorld:
                         "can give at most its whole time"
                     )
 
+    def check_time(self) -> None:
+        """Raises TimeLost for the first resource whose times do not add up."""
+        now_ns = self.clock.now()
+        for name, node in self.nodes.items():
+            found = [*problems(node.usage()), *work_problems(node.hardware.resources, now_ns)]
+            if found:
+                raise TimeLost(f"{name}: {found[0]}")
+
     def check_energy(self) -> None:
         """Raises EnergyLost for the first node whose accounts do not add up."""
         for name, node in self.nodes.items():
@@ -170,8 +183,8 @@ def run_virtual(
     """Let a cluster stand, do `job` in it, take it down; returns what the job returned.
 
     Raises WorkerFailed if any worker's task failed, VirtualDeadlock if nothing can ever happen
-    again, Overbooked if a resource was used by more than all of it, EnergyLost if what a node drew
-    does not add up.
+    again, Overbooked if a resource was used by more than all of it, TimeLost or EnergyLost if a
+    node's time or what it drew does not add up.
     """
     world = VirtualWorld(blueprint, through_frames=through_frames)
     loop = virtual_loop(world.clock)
@@ -184,6 +197,7 @@ def run_virtual(
         finally:
             await world.stop()
         world.check_utilisation()
+        world.check_time()
         world.check_energy()
         return result
 

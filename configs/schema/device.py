@@ -81,7 +81,8 @@ class DeviceSpec(Section):
     flop_pj              energy of one floating-point operation (a multiply-add is two)
     idle_watts, tdp_watts   drawn doing nothing; most it may draw
     price_usd            of one, to buy
-    embodied_carbon_kg   CO2e of making one, cradle to gate; None: nobody says
+    embodied_carbon_kg   CO2e of making one, cradle to gate; None: nobody says. This, price and
+                         idle_watts leave out the tiers that name theirs (`configs.totals`)
     default_tier         where weights, KV and collections go unless the placement says otherwise
     engines              arithmetic beside that of `compute`, by name
     resources            what else work may ask for, by name

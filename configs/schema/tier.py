@@ -42,7 +42,9 @@ class TierSpec(Section):
     endurance_cycles      program/erase cycles a page survives, or None where wear is of no concern
     erase_latency_ns      for which a plane is taken while it erases; None: ten programs
     file                  a real file on the node's disk, which holds what lies in it
-    read/write_pj_per_bit    energy of the access
+    read/write_pj_per_bit    energy of the access, of a bit in whole pages; with banks, of a bit
+                          sensed and of one programmed
+    channel_pj_per_bit    with banks, of a bit that crosses a channel, beside that
     sharing               of those who read at once, and of those who write
     shared_bus            reads and writes take each other's time; else each has its own way
     banks                 of each channel; None: a tier without banks, as one server
@@ -52,8 +54,9 @@ class TierSpec(Section):
     read_granularity_bytes   what is moved of a page at least; None: all of it
     read_retry, read_disturb   what flash does beside reading (`configs.schema.flash`)
     layout                how expert weights lie in it; None: in one piece, each page read once
-    idle_watts, active_watts   drawn doing nothing; drawn at full bandwidth
-    price_usd, embodied_kg_co2e   of all of it: to buy, and emitted in making it
+    idle_watts, active_watts   drawn doing nothing; drawn at full bandwidth (shown)
+    price_usd, embodied_kg_co2e   of all of it: to buy, and emitted in making it. These and
+                          idle_watts come on top of the device's (`configs.totals`); None: in it
     assumed               keys of this tier that no source backs
     """
 
@@ -92,6 +95,9 @@ class TierSpec(Section):
     )
     write_pj_per_bit: PicojoulePerBit = Field(
         validation_alias="write_energy", serialization_alias="write_energy"
+    )
+    channel_pj_per_bit: PicojoulePerBit = Field(
+        default=0.0, validation_alias="channel_energy", serialization_alias="channel_energy"
     )
     sharing: Sharing = "fifo"
     shared_bus: bool = False
@@ -189,6 +195,7 @@ class TierSpec(Section):
                 "page_cache": self.page_cache > 0,
                 "prefetch": self.prefetch is not None,
                 "read_granularity": self.read_granularity_bytes is not None,
+                "channel_energy": self.channel_pj_per_bit > 0,
                 "read_retry": self.read_retry is not None,
                 "read_disturb": self.read_disturb is not None,
                 "erase_latency": self.erase_latency_ns is not None,

@@ -3,6 +3,8 @@
 import pytest
 
 from configs.schema import EconomicsSection, ScenarioError, load_scenario
+from configs.totals import embodied_carbon_kg, idle_watts, price_usd
+from tests.workers.bench import make_device, make_tier
 
 
 def economics(changes: dict[str, object]) -> EconomicsSection:
@@ -52,6 +54,30 @@ def test_what_is_wrong_is_refused_by_name(key: str, value: object, told: str) ->
 
 def test_presets_say_what_is_public() -> None:
     nodes = load_scenario("demo", {}).cluster.nodes
-    assert nodes["prefill"].device.embodied_carbon_kg == 164, "1,312 kg of eight GPUs"
-    assert nodes["router"].device.embodied_carbon_kg == 2_067, "350 + 30.7 + 16 x 105.4"
-    assert nodes["hbf"].device.embodied_carbon_kg is None
+    assert embodied_carbon_kg(nodes["prefill"].device) == 164, "1,312 kg of eight GPUs"
+    router = embodied_carbon_kg(nodes["router"].device)
+    assert router == pytest.approx(350 + 30.7 + 16 * 105.4)
+    assert price_usd(nodes["prefill"].device) == 30_000
+
+
+def test_what_nobody_publishes_of_memory_is_said_to_be_assumed() -> None:
+    """Modules at 1.75 USD/GB are trade press's; logic, and flash, nobody's."""
+    hbf = load_scenario("demo", {}).cluster.nodes["hbf"].device
+    assert price_usd(hbf) == 1_000 + 48 * 9 + 4 * 64 * 1.75
+    assert {"price", "embodied_carbon"} <= set(hbf.assumed)
+    assert {"price", "embodied_carbon"} <= set(hbf.tiers["hbf"].assumed)
+    assert not {"price", "embodied_carbon"} & set(hbf.tiers["ddr"].assumed)
+
+
+def test_a_device_s_figure_leaves_out_the_tiers_that_name_theirs() -> None:
+    """Of two tiers one says what it draws, costs and emits: it comes on top, once."""
+    own = make_tier(idle_watts=3.0, price_usd=70.0, embodied_kg_co2e=5.0)
+    device = make_device(
+        {"hbm": make_tier(), "hbf": own}, idle_watts=2.0, price_usd=100.0, embodied_carbon_kg=10.0
+    )
+    assert (idle_watts(device), price_usd(device), embodied_carbon_kg(device)) == (5, 170, 15)
+
+
+def test_tiers_alone_are_no_machine() -> None:
+    device = make_device({"hbm": make_tier(price_usd=70.0, embodied_kg_co2e=5.0)})
+    assert price_usd(device) is None and embodied_carbon_kg(device) is None

@@ -11,6 +11,7 @@ shows between them.
 
 from collections import deque
 
+from workers.hardware.energy.phase import Cause
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand
@@ -70,11 +71,11 @@ class ReadAhead:
         self._chunks: deque[_Chunk] = deque()
         self._held_bytes = 0
 
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> int:
-        """`ended` is told when all of it is there. Returns the bytes that the tier reads now: what
-        is not in the buffer, and what takes its place there.
+    def take(self, now_ns: int, demand: Demand, ended: Ended, cause: Cause) -> float:
+        """`ended` is told when all of it is there. Returns the joules of what the tier reads now:
+        what is not in the buffer, and what takes its place there.
         """
-        last, left = _Last(now_ns, ended), demand.amount
+        last, left, joules = _Last(now_ns, ended), demand.amount, 0.0
         while left and self._chunks:
             chunk = self._chunks[0]
             used = min(left, chunk.num_bytes)
@@ -85,11 +86,13 @@ class ReadAhead:
             if not chunk.num_bytes:
                 self._chunks.popleft()
         if left:
-            self._resource.take(now_ns, Demand(demand.resource, left), last.one_more())
+            missing = Demand(demand.resource, left)
+            joules += self._resource.take(now_ns, missing, last.one_more(), cause)
         ahead = self._half_bytes - self._held_bytes
         if ahead:
             self._chunks.append(_Chunk(ahead))
             self._held_bytes += ahead
-            self._resource.take(now_ns, Demand(demand.resource, ahead), self._chunks[-1].ended)
+            filling = Demand(demand.resource, ahead)
+            joules += self._resource.take(now_ns, filling, self._chunks[-1].ended, cause)
         last.ended(now_ns)
-        return left + ahead
+        return joules

@@ -16,6 +16,7 @@ from concurrent.futures import Executor
 from typing import Any, ParamSpec, TypeVar
 
 from configs.schema.device import MAIN_ENGINE, DeviceSpec
+from configs.totals import idle_watts
 from workers.hardware.ahead import ReadAhead
 from workers.hardware.bus import Buses
 from workers.hardware.energy.meter import Meter
@@ -111,9 +112,9 @@ class Hardware:
         self._copy = tuple(copying)
         self._launch_overhead_ns = spec.launch_overhead_ns
         self.joules = 0.0
-        self.meter = Meter(spec.idle_watts, clock.wall_now())
+        self.meter = Meter(idle_watts(spec), clock.wall_now())
         for name, resource in self.resources.items():
-            resource.component = self.meter.component(name, resource.unit_joules)
+            resource.metered(self.meter, name)
 
     def run(
         self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -186,14 +187,9 @@ class Hardware:
         self, resource: Resource, start_ns: int, demand: Demand, ended: Ended, cause: Cause
     ) -> float:
         """Returns the joules that it costs."""
-        amount = demand.amount
         if demand.ahead and demand.resource in self._ahead:
-            amount = self._ahead[demand.resource].take(start_ns, demand, ended)
-        else:
-            resource.take(start_ns, demand, ended)
-        if resource.component is not None:
-            resource.component.count(amount, cause)
-        return amount * resource.unit_joules
+            return self._ahead[demand.resource].take(start_ns, demand, ended, cause)
+        return resource.take(start_ns, demand, ended, cause)
 
     def copy(
         self, start_ns: int, num_bytes: int, ended: Ended, cause: Cause = Phase.SERVING

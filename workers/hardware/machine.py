@@ -21,6 +21,7 @@ from workers.hardware.sharing.base import Shared
 from workers.hardware.sharing.depth import BesideServers, Depth, InOrder, binds
 from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.sharing.in_order import Fifo, Servers
+from workers.hardware.taken import Taken
 from workers.host.clock.base import Clock
 from workers.host.rng import Rng
 
@@ -78,6 +79,7 @@ def _engine(
 def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
     reading = _shared(spec.sharing, clock)
     writing = reading if spec.shared_bus else _shared(spec.sharing, clock)
+    taken = Taken()
     directions = {
         "read": (
             reading, spec.sustained_read_bytes_per_s, spec.read_latency_ns,
@@ -96,27 +98,20 @@ def _tier(name: str, spec: TierSpec, clock: Clock) -> dict[str, Resource]:
             latency_ns=latency_ns,
             depth=_depth(shared, depth, grains(spec.page_bytes, bytes_per_s), latency_ns, clock),
             unit_joules=pj_per_bit * 8e-12,
+            taken=taken if spec.shared_bus else None,
         )
         for direction, (shared, bytes_per_s, latency_ns, depth, pj_per_bit) in directions.items()
     }
 
 
 def _banked(name: str, spec: TierSpec, array: Array) -> dict[str, Resource]:
-    read_pj_per_bit = spec.read_pj_per_bit + spec.buffer_pj_per_bit
     reads, writes, erases = Reads(array), Writes(array), Erases(array)
+    taken = Taken() if spec.shared_bus else None
     erase = {f"{name}.erase": Resource(erases, erases.rate_per_s, banked=erases)}
     return (erase if spec.file else {}) | {
-        f"{name}.read": Resource(
-            reads,
-            spec.sustained_read_bytes_per_s,
-            banked=reads,
-            unit_joules=read_pj_per_bit * 8e-12,
-        ),
+        f"{name}.read": Resource(reads, spec.sustained_read_bytes_per_s, banked=reads, taken=taken),
         f"{name}.write": Resource(
-            writes,
-            spec.sustained_write_bytes_per_s,
-            banked=writes,
-            unit_joules=spec.write_pj_per_bit * 8e-12,
+            writes, spec.sustained_write_bytes_per_s, banked=writes, taken=taken
         ),
     }
 

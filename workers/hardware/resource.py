@@ -2,12 +2,14 @@
 
 from fractions import Fraction
 
-from workers.hardware.energy.meter import Component
+from workers.hardware.energy.meter import Component, Meter
+from workers.hardware.energy.phase import Cause, Phase
 from workers.hardware.latencies import Latencies
 from workers.hardware.sharing.banked.by_pages import ByPages
 from workers.hardware.sharing.base import Ended, Rate, Shared
 from workers.hardware.sharing.depth import Depth, alone
 from workers.hardware.sharing.fair import GRAINS, grains
+from workers.hardware.taken import Taken
 from workers.hardware.work import Demand
 
 
@@ -20,13 +22,15 @@ class Resource:
     latency_ns    from the last unit's turn until it is there
     depth         who has a place among the pages in flight; None: there are always enough
     banked        serves it instead of all these where the tier has banks
-    unit_joules   energy of a unit of what is asked for, before pages
+    unit_joules   energy of a unit of what is moved, in whole pages; with banks, its parts'
+    taken         when anybody asks; the two directions of a bus have the same
     component     what its energy is metered as; None: it needs none
+    asked         units so far, as they were asked for
     """
 
     __slots__ = (
-        "_banked", "_depth", "_latency_ns", "_page", "_rate_per_s", "_turn", "component", "shared",
-        "unit_joules",
+        "_banked", "_components", "_depth", "_latency_ns", "_moved", "_num_accesses", "_page",
+        "_rate_per_s", "_turn", "asked", "component", "shared", "taken", "unit_joules",
     )  # fmt: skip
 
     def __init__(
@@ -39,23 +43,41 @@ class Resource:
         depth: Depth | None = None,
         banked: ByPages | None = None,
         unit_joules: float = 0.0,
+        taken: Taken | None = None,
     ) -> None:
         self.shared, self.unit_joules = shared, unit_joules
-        self._banked = banked
+        self._banked, self.taken = banked, taken or Taken()
         self.component: Component | None = None
+        # Of the parts, where there are banks.
+        self._components: list[Component | None] = (
+            [] if banked is None else [None] * len(banked.parts)
+        )
+        self._num_accesses = self.asked = self._moved = 0
         self._page, self._latency_ns, self._depth = page, latency_ns, depth
         self._rate_per_s, self._turn = rate_per_s, grains(page, rate_per_s)
 
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
-        """Ask for it at `now_ns`; `ended` is told when all is there, as soon as that is certain."""
+    def metered(self, meter: Meter, name: str) -> None:
+        """Meter it by that name: with banks, each of its parts by one of its own."""
+        if self._banked is None:
+            self.component = meter.component(name, self.unit_joules)
+        else:
+            parts = self._banked.parts
+            self._components = [meter.component(name + part, parts[part]) for part in parts]
+
+    def take(
+        self, now_ns: int, demand: Demand, ended: Ended, cause: Cause = Phase.SERVING
+    ) -> float:
+        """Ask for it at `now_ns`; `ended` is told when all is there, as soon as that is certain.
+        Returns the joules that it costs, which are metered.
+        """
         _, amount, accesses, in_flight, _, _ = demand
         assert amount >= 0, demand
         assert accesses > 0, demand
+        self.asked += amount
+        self._num_accesses += accesses
+        ended = self.taken.until(now_ns, ended)
         if self._banked is not None:
-            if self.component is not None and amount:
-                ended = self.component.until(now_ns, amount, ended)
-            self._banked.take(now_ns, demand, ended)
-            return
+            return self._take_pages(self._banked, now_ns, demand, ended, cause)
         page, latency_ns = self._page, self._latency_ns
         if page > 1 or accesses > 1:
             # ceil(ceil(amount / accesses) / page) pages for each access
@@ -71,14 +93,50 @@ class Resource:
         if latency_ns:
             there = ended
             ended = lambda end_ns: there(end_ns + latency_ns)  # noqa: E731
-        if self.component is not None and demand.amount:
-            begin_ns = self.shared.begins_ns(now_ns)
-            ended = self.component.until(begin_ns, demand.amount, ended)
+        if self.component is not None and amount:
+            self.component.count(amount, cause)
+            ended = self.component.until(self.shared.begins_ns(now_ns), amount, ended)
+        self._moved += amount
         self.shared.serve(now_ns, amount, self._rate_per_s, ended, limit_per_s, accesses)
+        return amount * self.unit_joules
+
+    def _take_pages(
+        self, banked: ByPages, now_ns: int, demand: Demand, ended: Ended, cause: Cause
+    ) -> float:
+        """What is sensed and moved is known with the end, which is certain at once."""
+        ends: list[int] = []
+        amounts = banked.take(now_ns, demand, ends.append)
+        joules = 0.0
+        for amount, component, unit_joules in zip(
+            amounts, self._components, banked.parts.values(), strict=True
+        ):
+            joules += amount * unit_joules
+            if component is not None and amount:
+                component.count(amount, cause)
+                component.until(now_ns, amount, _nobody)(ends[0])
+        ended(ends[0])
+        return joules
+
+    @property
+    def moved(self) -> int:
+        """Units so far in whole pages; with banks, bytes that crossed a bus."""
+        return self._moved if self._banked is None else self._banked.moved
+
+    def work_ns(self) -> tuple[int, int]:
+        """How long its rate needs for what was moved so far, and by how much that may be off: a ns
+        of each access, as ends are whole ones.
+        """
+        rate = Fraction(self._rate_per_s)
+        return int(self._moved * 10**9 / rate), self._num_accesses + 1
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has worked until now; of a bus, both directions."""
         return self.shared.busy_ns(now_ns)
+
+    @property
+    def banked(self) -> ByPages | None:
+        """What serves it where the tier has banks."""
+        return self._banked
 
     @property
     def latencies(self) -> Latencies | None:
@@ -92,6 +150,10 @@ class Resource:
         if took <= pages * self._turn:
             return None
         return Fraction(amount * 10**9 * GRAINS, took)
+
+
+def _nobody(_: int) -> None:
+    """Hears of an end that is known already."""
 
 
 class _Both:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cluster.reports.energy import formulas
 from cluster.reports.energy.balance import Balance
 from configs.schema import DeviceCost, DeviceSpec, EconomicsSection, LinkSpec
+from configs.totals import embodied_carbon_kg, price_usd
 
 TCO = "TCO = price of devices + energy of life x energy_price"
 KWH = "energy of life = (W x utilisation + idle W x (1 - utilisation)) x pue x years"
@@ -28,7 +29,12 @@ KNOWN: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 # Keys of presets that go into a figure.
 OF_DEVICES = ("idle_power", "flop_energy", "unit_energy", "price", "embodied_carbon")
-OF_TIERS = ("read_energy", "write_energy")
+OF_TIERS = (
+    "read_energy", "write_energy", "channel_energy", "bus_energy", "buffer_energy", "idle_power",
+    "price", "embodied_carbon",
+)  # fmt: skip
+# Of these the economics may say something else.
+OF_ECONOMICS = {"price": "price_usd", "embodied_carbon": "embodied_carbon_kg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,8 @@ def figures(
 ) -> list[Figure]:
     """In the order in which they are shown.
 
-    devices   one entry a node; what `economics.devices` says of them comes before their own word
+    devices   one entry a node; what `economics.devices` says of a whole one, tiers and all, comes
+              before its own word
     """
     values = _values(told, num_tokens, devices, economics)
     return [
@@ -71,12 +78,20 @@ def assumptions(
         keys = [key for key in device.assumed if key.rpartition(".")[2] in OF_DEVICES]
         for name, tier in device.tiers.items():
             keys += [f"tiers.{name}.{key}" for key in tier.assumed if key in OF_TIERS]
+        keys = [key for key in keys if not _is_said(key, device, economics)]
         found |= {f"{key} ({device.name})": None for key in keys}
         if "idle_watts" not in device.model_fields_set:
             found[f"idle_power, not given and taken as 0 ({device.name})"] = None
     if "utilisation" not in economics.model_fields_set:
         found[f"utilisation {economics.utilisation:g} (economics)"] = None
     return sorted(found)
+
+
+def _is_said(key: str, device: DeviceSpec, economics: EconomicsSection) -> bool:
+    """Whether the economics name a figure of the whole device in place of this one."""
+    said = economics.devices.get(device.name, DeviceCost())
+    name = OF_ECONOMICS.get(key.rpartition(".")[2])
+    return name is not None and getattr(said, name) is not None
 
 
 def _values(
@@ -125,7 +140,7 @@ def _price(devices: Sequence[DeviceSpec], economics: EconomicsSection) -> float 
     """Of all of them, or who lacks one."""
 
     def of(device: DeviceSpec, said: DeviceCost) -> float | None:
-        return device.price_usd if said.price_usd is None else said.price_usd
+        return price_usd(device) if said.price_usd is None else said.price_usd
 
     return _sum(devices, economics, of, "price")
 
@@ -133,7 +148,7 @@ def _price(devices: Sequence[DeviceSpec], economics: EconomicsSection) -> float 
 def _embodied(devices: Sequence[DeviceSpec], economics: EconomicsSection) -> float | str:
     def of(device: DeviceSpec, said: DeviceCost) -> float | None:
         kilograms = said.embodied_carbon_kg
-        return device.embodied_carbon_kg if kilograms is None else kilograms
+        return embodied_carbon_kg(device) if kilograms is None else kilograms
 
     return _sum(devices, economics, of, "embodied carbon")
 

@@ -7,6 +7,7 @@ from typing import Any
 from cluster.reports.energy.balance import Balance, balance
 from cluster.reports.energy.figures import Figure, assumptions, figures
 from configs.schema import DeviceSpec, EconomicsSection, LinkSpec
+from configs.totals import idle_watts
 from workers.hardware.energy.meter import Reading
 
 PHASE_NAMES = {"kv_transfer": "KV transfer"}
@@ -41,7 +42,7 @@ def energy_report(
     """nodes: of the whole cluster; whoever has no reading is named."""
     devices = [device for device, _ in nodes.values()]
     links = [link for _, link in nodes.values()]
-    told = balance(readings, sum(device.idle_watts for device in devices))
+    told = balance(readings, sum(idle_watts(device) for device in devices))
     return EnergyReport(
         readings,
         told,

@@ -1,6 +1,6 @@
 """What a run says of pages of flash."""
 
-from cluster.reports.flash import flash_lines, page_figures
+from cluster.reports.flash import count_lines, flash_lines, page_figures, tier_figures
 from cluster.runs.run import run_traced
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
@@ -29,6 +29,14 @@ def test_a_run_on_flash_with_banks_tells_how_long_its_pages_took() -> None:
     figures = page_figures(run.page_latencies)
     assert list(figures) == ["hbf-0.hbf.read"]
     assert figures["hbf-0.hbf.read"]["pages"] % 4 == 0
+    counts = tier_figures(run.usage)["hbf-0.hbf"]
+    assert counts["pages_sensed"] == figures["hbf-0.hbf.read"]["pages"]
+    assert counts["read_bytes"] >= counts["asked_read_bytes"] > 0
+    (line,) = count_lines(run.usage)
+    assert line == (
+        f"in hbf-0.hbf: {counts['pages_sensed']:,} pages sensed, 0 page-cache hits, 0 retries, "
+        "0 refreshes, 0 pages programmed"
+    )
     assert 20 < figures["hbf-0.hbf.read"]["p50"] <= figures["hbf-0.hbf.read"]["p99.9"] < 100
     again, _ = run_traced(blueprint, workload)
     assert again.page_latencies == run.page_latencies

@@ -6,6 +6,7 @@ from benchmarks.memory.energy import farthest, idle, idle_row, parts_row, whole
 from cluster.runs.run import Run, run_in_virtual, run_live
 from cluster.workload.build import TimedRequest, Workload
 from cluster.worlds.virtual import EnergyLost
+from configs.totals import idle_watts
 from tests.cluster.worlds.cluster import blueprint, prompt, request, with_cards
 from workers.hardware.energy.conservation import counted
 from workers.hardware.hardware import Hardware
@@ -127,7 +128,7 @@ def test_a_live_world_s_accounts_agree_too() -> None:
     for node in plan.plan.nodes:
         read = run.energy[node.name]
         lasted_s = (read.until_ns - read.begin_ns) / 1e9
-        assert read.static_joules == pytest.approx(node.device.idle_watts * lasted_s)
+        assert read.static_joules == pytest.approx(idle_watts(node.device) * lasted_s)
     assert told.by_phase["decode"] > 0
 
 

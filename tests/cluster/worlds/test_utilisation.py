@@ -2,10 +2,12 @@
 
 import pytest
 
-from cluster.worlds.virtual import Overbooked, VirtualWorld
+from cluster.worlds.virtual import Overbooked, TimeLost, VirtualWorld
 from tests.cluster.worlds.cluster import ask_all, run, with_cards
 from tests.cluster.worlds.test_virtual import mixed
+from workers.hardware.sharing.base import Ended
 from workers.hardware.sharing.in_order import Fifo
+from workers.hardware.taken import Taken
 
 
 async def job(world: VirtualWorld) -> dict[str, float]:
@@ -42,4 +44,34 @@ def test_a_resource_that_serves_two_at_once_ends_the_run(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Fifo, "join", join)
     with pytest.raises(Overbooked, match=r"of \S+ has worked \d+ ns by \d+ ns: a resource"):
+        run(with_cards(), job)
+
+
+def test_a_resource_that_works_less_than_what_it_moved_takes_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one would that forgets a part of what it serves."""
+
+    def join(self: Fifo, now_ns: int, service_ns: int) -> int:
+        begin_ns = max(now_ns, self.free_ns)
+        self.free_ns = begin_ns + service_ns
+        self._taken_ns += service_ns * 9 // 10
+        return self.free_ns
+
+    monkeypatch.setattr(Fifo, "join", join)
+    with pytest.raises(TimeLost, match=r"\S+: \S+: busy \d+ ns, and what was moved takes \d+ ns"):
+        run(with_cards(), job)
+
+
+def test_work_that_nobody_asked_for_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a resource whose demands are told too early that they have ended."""
+    until = Taken.until
+
+    def early(self: Taken, now_ns: int, ended: Ended) -> Ended:
+        told = until(self, now_ns, lambda _: None)
+        told(now_ns)
+        return ended
+
+    monkeypatch.setattr(Taken, "until", early)
+    with pytest.raises(TimeLost, match=r"\S+: \S+: waiting_ns is -\d+: busy \d+ ns, asked for"):
         run(with_cards(), job)

@@ -54,6 +54,24 @@ def test_all_of_them_where_all_is_known() -> None:
     assert found["carbon_g_per_mtoken"] == pytest.approx((27_612.9 * 400 + 30_000) / 126_230.4)
 
 
+def test_tiers_that_name_their_own_count_on_top_and_once() -> None:
+    """1,000 + 700 and 2,000 + 300 USD, 10 + 4 and 20 kg; the other tier is in its device's. The
+    scenario's word on y is of all of it: 500 USD, and its tier adds nothing.
+    """
+    priced = make_tier(price_usd=700.0, embodied_kg_co2e=4.0)
+    x = device(
+        "x", tiers={"hbm": make_tier(), "hbf": priced}, price_usd=1_000.0, embodied_carbon_kg=10.0
+    )
+    y = device(
+        "y", tiers={"hbm": make_tier(price_usd=300.0)}, price_usd=2_000.0, embodied_carbon_kg=20.0
+    )
+    found = values([x, y])
+    assert found["usd_per_mtoken"] == pytest.approx((1_700 + 2_300 + 2_761.29) / 126_230.4)
+    assert found["embodied_g_per_mtoken"] == pytest.approx(34_000 / 126_230.4)
+    said = values([x, y], chosen=economics(devices={"y": {"price_usd": 500.0}}))
+    assert said["usd_per_mtoken"] == pytest.approx((1_700 + 500 + 2_761.29) / 126_230.4)
+
+
 def test_what_nobody_says_is_named_and_never_0() -> None:
     machines = [device("x", price_usd=1_000.0), device("z"), device("y"), device("z")]
     found = values(machines)
@@ -86,6 +104,15 @@ def test_assumed_figures_are_named_each_once() -> None:
         "link energy (test)",
         "tiers.hbm.read_energy (x)",
     ]
+
+
+def test_a_figure_that_the_scenario_gives_is_no_assumption_of_a_preset_s() -> None:
+    tier = make_tier(assumed=("price", "embodied_carbon", "idle_power"))
+    x = device("x", tiers={"hbf": tier}, default_tier="hbf", assumed=("price",), idle_watts=5.0)
+    own = ["price (x)", "tiers.hbf.embodied_carbon (x)", "tiers.hbf.idle_power (x)"]
+    assert assumptions([x], [], economics()) == [*own, "tiers.hbf.price (x)"]
+    said = economics(devices={"x": {"price_usd": 1.0}})
+    assert assumptions([x], [], said) == own[1:]
 
 
 def test_idle_power_that_is_not_given_is_named() -> None:

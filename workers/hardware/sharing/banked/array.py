@@ -1,6 +1,8 @@
 """One tier's banks: planes, page caches, the buses of its channels, and who is in flight."""
 
 from collections import OrderedDict
+from fractions import Fraction
+from typing import NamedTuple
 
 from configs.schema.tier import TierSpec
 from workers.hardware.latencies import Latencies
@@ -45,6 +47,19 @@ class PageCache:
             self._banks.pop(bank, None)
 
 
+class Counts(NamedTuple):
+    """What a tier's pages were put to so far.
+
+    hits        found in a page cache, and so not sensed
+    retries     sensed a second time
+    refreshes   blocks written anew because reading had disturbed them
+    """
+
+    hits: int
+    retries: int
+    refreshes: int
+
+
 class Array:
     """What reads and writes of one tier share.
 
@@ -67,6 +82,16 @@ class Array:
         spec = self.spec
         rate = max(spec.sustained_read_bytes_per_s, spec.sustained_write_bytes_per_s)
         return -(-num_bytes * 10**12 * self.geometry.channels // rate)
+
+    def counts(self) -> Counts:
+        planes = self.planes
+        return Counts(self.cache.num_hits, planes.num_retries, planes.num_refreshes)
+
+    def repeat(self, before: Counts, now: Counts, times: Fraction) -> None:
+        """What came between two looks comes so many times more, rounded down."""
+        self.cache.num_hits += int((now.hits - before.hits) * times)
+        self.planes.num_retries += int((now.retries - before.retries) * times)
+        self.planes.num_refreshes += int((now.refreshes - before.refreshes) * times)
 
     def draw(self, num: int) -> list[int]:
         """Pages drawn at random, each time others."""

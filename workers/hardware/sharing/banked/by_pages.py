@@ -3,6 +3,7 @@ somewhere.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from workers.hardware.latencies import Latencies
 from workers.hardware.sharing.banked.array import Array
@@ -14,14 +15,19 @@ class ByPages(ABC):
     """One way of one tier, first come, first served.
 
     latencies   how long each page took so far
+    parts       what of it costs energy, as the end of a name -> joules a byte
+    moved       bytes so far that crossed a bus
     """
 
-    def __init__(self, array: Array, latencies: Latencies) -> None:
-        self._array, self.latencies = array, latencies
+    def __init__(self, array: Array, latencies: Latencies, parts: Mapping[str, float]) -> None:
+        self._array, self.latencies, self.parts = array, latencies, parts
+        self.moved = 0
 
     @abstractmethod
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
-        """Ask at `now_ns`; the end is certain, and `ended` told, within this call."""
+    def take(self, now_ns: int, demand: Demand, ended: Ended) -> tuple[int, ...]:
+        """Ask at `now_ns`; the end is certain, and `ended` told, within this call. Returns the
+        bytes of each of the parts.
+        """
 
     def _starts(self, demand: Demand) -> list[int]:
         """The page with which each access begins: where it is said to, or anywhere."""

@@ -17,7 +17,8 @@ class Erases(ByPages):
     """An access is a block: it begins at a page, and has its share of the amount, in pages."""
 
     def __init__(self, array: Array) -> None:
-        super().__init__(array, Latencies())  # stays empty: pages alone are told of
+        # Latencies stay empty: pages alone are told of. Nobody says what energy an erase takes.
+        super().__init__(array, Latencies(), {"": 0.0})
         self._ends_ps: deque[int] = deque()
         self._num_done = 0
 
@@ -27,7 +28,8 @@ class Erases(ByPages):
         planes = self._array.geometry.planes
         return max(1, planes * 10**12 // max(1, self._array.planes.erase_ps))
 
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
+    def take(self, now_ns: int, demand: Demand, ended: Ended) -> tuple[int]:
+        """Nothing crosses a bus."""
         geometry, planes = self._array.geometry, self._array.planes
         pages, end_ps = -(-demand.amount // demand.accesses), now_ns * PS
         for start in self._starts(demand):
@@ -38,6 +40,7 @@ class Erases(ByPages):
                 self._ends_ps.append(done_ps)
                 end_ps = max(end_ps, done_ps)
         ended(-(-end_ps // PS))
+        return (0,)
 
     def begins_ns(self, now_ns: int) -> int:
         return now_ns

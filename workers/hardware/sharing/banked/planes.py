@@ -36,6 +36,8 @@ class Planes:
     """When each plane is free, and what a page costs it.
 
     num_retries, num_refreshes   pages sensed a second time; blocks written anew
+    block_pages   of a block written anew: as many as are sensed and programmed in its time, so at
+                  most those that it has (erasing takes some of it)
     """
 
     def __init__(self, spec: TierSpec, geometry: Geometry, rng: Rng, name: str) -> None:
@@ -50,6 +52,7 @@ class Planes:
         # many make one refresh due, however they lie over its blocks.
         self._reads_most = 0 if disturb is None else disturb.reads
         self._refresh_ps = 0 if disturb is None else disturb.refresh_ns * PS
+        self.block_pages = self._refresh_ps // max(1, self.sense_ps + self.program_ps)
         self.free_ps: Ints = np.zeros(geometry.planes, np.int64)
         self._reads: Ints = np.zeros(geometry.planes, np.int64)
         self._draws: list[bool] = []

@@ -5,8 +5,10 @@ whole (`stream`): it meets no conflict of its own, so its end follows from count
 say the same, to the page's turn.
 """
 
+from fractions import Fraction
+
 from workers.hardware.sharing.banked import PS
-from workers.hardware.sharing.banked.array import Array, ReadQueue
+from workers.hardware.sharing.banked.array import Array, Counts, ReadQueue
 from workers.hardware.sharing.banked.by_pages import ByPages
 from workers.hardware.sharing.banked.places import Places
 from workers.hardware.sharing.banked.stream import STREAM_PAGES_LEAST, stream
@@ -18,21 +20,35 @@ ONE_BY_ONE_PAGES_MOST = 16_384
 
 
 class Reads(ByPages):
+    """num_sensed      pages so far, retries among them
+    num_refreshed   pages of blocks written anew
+    """
+
     def __init__(self, array: Array) -> None:
         spec, self._queue = array.spec, ReadQueue(array)
-        super().__init__(array, self._queue.latencies)
-        self._page = spec.page_bytes
+        pj_per_bit = {
+            "": spec.read_pj_per_bit,
+            ".channel": spec.channel_pj_per_bit + spec.buffer_pj_per_bit,
+            ".refresh": spec.read_pj_per_bit + spec.write_pj_per_bit,
+        }
+        parts = {name: pj * 8e-12 for name, pj in pj_per_bit.items()}
+        super().__init__(array, self._queue.latencies, parts)
+        self._page, self.num_sensed, self.num_refreshed = spec.page_bytes, 0, 0
         self._grain = spec.read_granularity_bytes or spec.page_bytes
         self._prefetch = spec.prefetch
 
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
+    def take(self, now_ns: int, demand: Demand, ended: Ended) -> tuple[int, int, int]:
+        """Bytes sensed: whole pages, again where that is retried, none where a page is at hand;
+        bytes moved, in whole grains; and bytes of blocks written anew.
+        """
         self._array.forget(now_ns)
         num, now_ps = demand.accesses, now_ns * PS
         size = -(-demand.amount // num)
         pages = -(-size // self._page)
         if not pages:
             ended(now_ns + self._array.spec.read_latency_ns)
-            return
+            return 0, 0, 0
+        before = self._array.counts()
         window = demand.in_flight or self._prefetch or self._queue.depth
         places = self._queue.places if window >= self._queue.depth else Places(window)
         tail_bytes = size - (pages - 1) * self._page
@@ -44,6 +60,26 @@ class Reads(ByPages):
         else:
             end_ps = self._anywhere(now_ps, starts, pages, tail_bytes, places)
         ended(-(-end_ps // PS))
+        return self._counted(before, num * pages, num * ((pages - 1) * self._page + tail_bytes))
+
+    def _counted(self, before: Counts, num_pages: int, moved: int) -> tuple[int, int, int]:
+        now = self._array.counts()
+        sensed = num_pages - (now.hits - before.hits) + now.retries - before.retries
+        self.num_sensed += sensed
+        self.moved += moved
+        refreshed = (now.refreshes - before.refreshes) * self._array.planes.block_pages
+        self.num_refreshed += refreshed
+        return sensed * self._page, moved, refreshed * self._page
+
+    def counts(self) -> dict[str, int]:
+        """What its pages were put to so far."""
+        found = self._array.counts()
+        return {
+            "pages_sensed": self.num_sensed,
+            "page_cache_hits": found.hits,
+            "retries": found.retries,
+            "refreshes": found.refreshes,
+        }
 
     def _anywhere(
         self, now_ps: int, starts: list[int], pages: int, tail_bytes: int, places: Places
@@ -54,12 +90,13 @@ class Reads(ByPages):
             return self._one_by_one(now_ps, starts, pages, tail_bytes, places)
         # So many are alike: what a second half takes after a first, the rest take in their turn.
         half_ps = self._one_by_one(now_ps, starts[: some // 2], pages, tail_bytes, places)
-        before = dict(self.latencies.counts)
+        before, counted = dict(self.latencies.counts), self._array.counts()
         end_ps = self._one_by_one(now_ps, starts[some // 2 : some], pages, tail_bytes, places)
         num, left = some - some // 2, len(starts) - some
         for bucket, count in list(self.latencies.counts.items()):
             more = (count - before.get(bucket, 0)) * left // num
             self.latencies.counts[bucket] = count + more
+        self._array.repeat(counted, self._array.counts(), Fraction(left, num))
         moved_ps = (pages - 1) * self._queue.page_ps + self._array.moved_ps(tail_bytes)
         is_alone = places is self._queue.places
         return self._go_on(end_ps, (end_ps - half_ps) * left // num, left * moved_ps, is_alone)

@@ -18,20 +18,22 @@ from workers.hardware.work import Demand
 
 class Writes(ByPages):
     def __init__(self, array: Array) -> None:
-        super().__init__(array, Latencies())
+        parts = {"": (array.spec.write_pj_per_bit + array.spec.channel_pj_per_bit) * 8e-12}
+        super().__init__(array, Latencies(), parts)
         spec, self._page = array.spec, array.spec.page_bytes
         self._depth, self._places = spec.queue_depth, Places(spec.queue_depth)
         self._free_ps = self._taken_ps = 0  # of the tier's write bandwidth
         self._bus_ps = array.moved_ps(self._page)
         self._turn_ps = -(-self._page * 10**12 // spec.sustained_write_bytes_per_s)
 
-    def take(self, now_ns: int, demand: Demand, ended: Ended) -> None:
+    def take(self, now_ns: int, demand: Demand, ended: Ended) -> tuple[int]:
+        """Bytes programmed: whole pages."""
         self._array.forget(now_ns)
         num, end_ps = demand.accesses, now_ns * PS
         pages = -(-demand.amount // (num * self._page))
         if not pages:
             ended(now_ns + self._array.spec.write_latency_ns)
-            return
+            return (0,)
         window = min(demand.in_flight or self._depth, self._depth)
         own = self._places if window == self._depth else Places(window)
         starts = self._starts(demand)
@@ -42,6 +44,9 @@ class Writes(ByPages):
                 there_ps = self._one_by_one(now_ns * PS, start, pages, own)
             end_ps = max(end_ps, there_ps)
         ended(-(-end_ps // PS))
+        programmed = num * pages * self._page
+        self.moved += programmed
+        return (programmed,)
 
     def _one_by_one(self, now_ps: int, start: int, num: int, own: Places) -> int:
         array, geometry, places, end_ps = self._array, self._array.geometry, self._places, now_ps
