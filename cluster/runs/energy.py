@@ -13,7 +13,9 @@ def energy_of(blueprint: Blueprint, run: Run, num_tokens: int) -> EnergyReport:
 
 
 def wear_of(blueprint: Blueprint, run: Run) -> list[Wear]:
-    """Of tiers that wear out, of the nodes that told what they did."""
+    """Of tiers that wear out, of the nodes that told what they did; none where nothing is emulated:
+    nobody counted what would have been written.
+    """
     devices = {node.name: node.device for node in blueprint.plan.nodes}
-    known = {node: usage for node, usage in run.usage.items() if node in devices}
+    known = {node: run.usage[node] for node in run.energy if node in devices and node in run.usage}
     return wear(known, devices, blueprint.scenario.economics)
