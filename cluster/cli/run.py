@@ -12,6 +12,7 @@ from rich.progress import Progress
 from cluster.cli.console import console, warn
 from cluster.reports.energy.report import as_json, as_lines
 from cluster.reports.flash import flash_lines, page_figures
+from cluster.reports.reuse import offload_figures, reuse_lines
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
 from cluster.runs.energy import energy_of
@@ -81,7 +82,7 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(line)
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
-    for line in flash_lines(run.page_latencies):
+    for line in (*flash_lines(run.page_latencies), *reuse_lines(run.counts)):
         console.print(line)
     if run.lateness:
         fraction = overrun_fraction(run.lateness, _tpots(run))
@@ -148,6 +149,7 @@ def _figures(
         "energy": as_json(energy_of(blueprint, run, summary.num_tokens)),
         "queues": run.queues,
         "pages_us": page_figures(run.page_latencies),
+        "kv_offload": offload_figures(run.counts),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),
     }

@@ -16,6 +16,7 @@ from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Queues = dict[str, dict[str, int]]
+Counts = dict[str, dict[str, int]]
 PageLatencies = dict[str, dict[str, dict[int, int]]]
 # How long a live cluster may take to let go of everything, once the last answer is there.
 LET_GO_S = 30
@@ -30,7 +31,8 @@ class Run:
     held        what the cluster still holds for requests when idle: all zeros, or it leaks
     energy      node -> what it drew meanwhile; empty where nothing is emulated, or nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
-    preemptions   sequences that lost their KV blocks to older ones, and were computed again
+    counts      what workers counted meanwhile, on all nodes: `preemptions`, sequences that lost
+                their KV blocks to older ones; what came of KV offload (`Offload.figures`)
     page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
                      took, as a histogram (`workers.hardware.latencies`)
     """
@@ -41,8 +43,12 @@ class Run:
     queues: Queues = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
-    preemptions: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     page_latencies: PageLatencies = field(default_factory=dict)
+
+    @property
+    def preemptions(self) -> int:
+        return self.counts.get("preemptions", 0)
 
     @property
     def joules(self) -> dict[str, dict[str, float]]:
@@ -69,18 +75,16 @@ def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Reco
 async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     nodes = list(world.seats)
     await world.ask_each(nodes, "reset_trace")
-    preempted = await world.ask_each(nodes, "preemptions")
+    counted = await world.ask_each(nodes, "counts")
     pages = await world.ask_each(nodes, "page_latencies")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     energy = metered(await world.ask_each(nodes, "energy"))
-    preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
+    counts = _more(counted, await world.ask_each(nodes, "counts"))
     queues = await world.ask_each(nodes, "queues")
     pages = _pages(pages, await world.ask_each(nodes, "page_latencies"))
     held = await held_when_idle(world)
     trace_hash = world.trace.digest()
-    return Run(
-        answers, held, energy, queues, trace_hash, preemptions=preemptions, page_latencies=pages
-    )
+    return Run(answers, held, energy, queues, trace_hash, counts=counts, page_latencies=pages)
 
 
 async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
@@ -94,9 +98,14 @@ async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
     return held
 
 
-def _more(before: dict[str, int], after: dict[str, int]) -> int:
-    """Of something that nodes count; one that came back meanwhile began at 0."""
-    return sum(count - min(before.get(node, 0), count) for node, count in after.items())
+def _more(before: Counts, after: Counts) -> dict[str, int]:
+    """Of what nodes count, all together; one that came back meanwhile began at 0."""
+    counts: dict[str, int] = {}
+    for node, told in after.items():
+        for what, count in told.items():
+            more_here = count - min(before.get(node, {}).get(what, 0), count)
+            counts[what] = counts.get(what, 0) + more_here
+    return counts
 
 
 def _pages(before: PageLatencies, after: PageLatencies) -> PageLatencies:
@@ -124,16 +133,14 @@ def run_live(
 def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
-    preempted, pages = world.ask_all("preemptions"), world.ask_all("page_latencies")
+    counted, pages = world.ask_all("counts"), world.ask_all("page_latencies")
     answers = world.run(workload, on_answer)
     energy = metered(world.ask_all("energy"))
-    preemptions = _more(preempted, world.ask_all("preemptions"))
+    counts = _more(counted, world.ask_all("counts"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
     pages = _pages(pages, world.ask_all("page_latencies"))
-    return Run(
-        answers, held, energy, queues, "", lateness, preemptions=preemptions, page_latencies=pages
-    )
+    return Run(answers, held, energy, queues, "", lateness, counts=counts, page_latencies=pages)
 
 
 def _held_when_idle(world: LiveWorld) -> dict[str, int]:

@@ -74,6 +74,7 @@ class Crew:
 
     def _build_chip(self, worker: ChipPlan) -> None:
         from cluster.text.vocabulary import open_grammars
+        from cluster.worlds.offloading import offload_of
         from workers.chip.chip import Chip
         from workers.chip.stepper import Stepper
         from workers.experts.routing import RoutingTable
@@ -82,30 +83,34 @@ class Crew:
         blueprint, node = self.blueprint, self.node
         plan = blueprint.plan
         model, local_step = self._models.chip(worker)
+        scheduler = self._scheduler(worker)
+        servers, timeout_ns = plan.names("memory"), blueprint.timeout_ns
+        offload = offload_of(node, worker, model, scheduler, servers, timeout_ns)
         stepper = Stepper(
             node,
             model,
             node.dispatch_side(worker.name),
             RoutingTable.of(plan.experts, plan.names("experts")),
-            timeout_ns=blueprint.timeout_ns,
+            timeout_ns=timeout_ns,
             num_batches=blueprint.scenario.model.micro_batches,
             local_step=local_step,
             eos_token_ids=blueprint.model.eos_token_ids,
+            before_step=None if offload is None else offload.read_out,
         )
         pool = None
         if blueprint.scenario.placement.kv_pool:
             port = node.port(worker.name)
-            pool = PoolClient(node, port, model, plan.names("memory"), blueprint.timeout_ns)
+            pool = PoolClient(node, port, model, servers, timeout_ns)
         chip = Chip(
             node,
             worker.name,
             model,
-            self._scheduler(worker),
+            scheduler,
             stepper,
             router=ROUTER,
             eos_token_ids=blueprint.model.eos_token_ids,
             grammars=open_grammars(blueprint.folder),
-            timeout_ns=blueprint.timeout_ns,
+            timeout_ns=timeout_ns,
             pool=pool,
         )
         self._chips.append(chip)
@@ -200,9 +205,14 @@ class Crew:
         return dict(held)
 
     @property
-    def num_preemptions(self) -> int:
-        """Sequences that the node's chips have preempted so far."""
-        return sum(chip.num_preemptions for chip in self._chips)
+    def counts(self) -> dict[str, int]:
+        """What the node's chips have counted so far: sequences preempted, and what came of KV
+        offload (`Offload.figures`).
+        """
+        counts: Counter[str] = Counter()
+        for chip in self._chips:
+            counts.update(chip.counts)
+        return dict(counts)
 
     def begin(self) -> None:
         """When the node is known to all others: what an earlier incarnation left goes on."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from configs.activations import chip_activation_bytes, shard_activation_bytes
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
+from configs.offload import OffloadPlan, offload_plan
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
@@ -32,7 +33,7 @@ def fill_site(
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
     num_chips = sum(role in CHIP_ROLES for _, role in site.workers)
     sizes = _sizes(site, scenario, config, held, num_chips)
-    has_pool = scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers)
+    has_pool = scenario.placement.pools and any(r == "memory" for _, r in site.workers)
     key, device = f"cluster.nodes.{site.group_name}", site.group.device
     wanted = _wanted(site, sizes, num_chips, has_pool)
     tiers = tiers_of(key, device, scenario.placement, site.group.tiers, wanted)
@@ -50,7 +51,10 @@ def fill_site(
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in CHIP_ROLES:
-            workers.append(_chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes))
+            offload = _offload(site, scenario, config, tiers, num_chips)
+            workers.append(
+                _chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes, offload)
+            )
         elif role == "experts":
             workers.append(_shard(name, site, scenario, config, tiers, held[name]))
         elif role == "memory":
@@ -80,7 +84,25 @@ def _sizes(
         "experts": precision.shard_bytes(config, num_cold),
         "hot_experts": precision.shard_bytes(config, num_hot),
         "activations": _activation_bytes(site, scenario.model, config, held),
+        "kv_offload": num_chips * _offload_bytes(scenario),
     }
+
+
+def _offload_bytes(scenario: Scenario) -> int:
+    section = scenario.placement.kv_offload
+    return 0 if section is None else section.capacity_bytes or 0
+
+
+def _offload(
+    site: Site, scenario: Scenario, config: ModelConfig, tiers: Tiers, num_chips: int
+) -> OffloadPlan | None:
+    section, group = scenario.placement.kv_offload, site.group
+    if section is None:
+        return None
+    return offload_plan(
+        section, tiers["kv_offload"], group.device, group.link, config, scenario.model,
+        years=scenario.economics.years, num_chips=num_chips,
+    )  # fmt: skip
 
 
 def _wanted(
@@ -120,6 +142,7 @@ def _chip(
     tiers: Tiers,
     fit: Fit,
     kv_block_bytes: int,
+    offload: OffloadPlan | None,
 ) -> ChipPlan:
     is_watermarked = scenario.placement.reserve == "watermark"
     return ChipPlan(
@@ -133,6 +156,7 @@ def _chip(
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
+        offload=offload,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from configs.fitting import Fill
+from configs.offload import OffloadPlan
 from configs.schema import DeviceSpec, LinkSpec, Role
 
 
@@ -25,6 +26,7 @@ class ChipPlan(WorkerPlan):
 
     watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
                        whole requests are reserved (`placement.reserve`)
+    offload            where evicted blocks go; None: nowhere
     """
 
     tier: str
@@ -34,6 +36,7 @@ class ChipPlan(WorkerPlan):
     num_kv_blocks: int
     kv_bytes: int
     watermark_blocks: int | None
+    offload: OffloadPlan | None
 
 
 @dataclass(frozen=True, slots=True)

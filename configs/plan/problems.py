@@ -21,6 +21,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),
+        *_offload_problems(scenario),
     ]
 
 
@@ -51,6 +52,8 @@ def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
     if not named(sites, "memory"):
         wanted = [f"placement.collections.{name}" for name in scenario.placement.collections]
         wanted += ["placement.kv_pool"] if scenario.placement.kv_pool else []
+        offload = scenario.placement.kv_offload
+        wanted += ["placement.kv_offload.tier"] if offload and not offload.own_tier else []
         problems += [
             f"{key}: needs a memory server and there is none: add a group with workers: [memory], "
             "or leave the key out"
@@ -180,4 +183,14 @@ def _expert_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
         f"ids are 0 to {config.num_experts - 1}"
         for expert in scenario.placement.hot_experts
         if not 0 <= expert < config.num_experts
+    ]
+
+
+def _offload_problems(scenario: Scenario) -> list[str]:
+    """What is evicted is found again by its content."""
+    if scenario.placement.kv_offload is None or scenario.model.enable_prefix_caching:
+        return []
+    return [
+        "placement.kv_offload: is given, and model.enable_prefix_caching is false, without which "
+        "no block has a name to be found by: make it true, or leave kv_offload out"
     ]

@@ -30,6 +30,8 @@ OF_WORK: Mapping[str, Phase] = {
     "store_read": Phase.RETRIEVAL,
     "kv_read": Phase.KV_TRANSFER,
     "kv_write": Phase.KV_TRANSFER,
+    "offload_read": Phase.KV_TRANSFER,
+    "offload_write": Phase.KV_TRANSFER,
     "pool_get": Phase.KV_TRANSFER,
     "pool_put": Phase.KV_TRANSFER,
 }
