@@ -12,7 +12,7 @@ from rich.progress import Progress
 from cluster.cli.console import console, warn
 from cluster.reports.energy.report import as_json, as_lines
 from cluster.reports.flash import flash_lines, page_figures
-from cluster.reports.reuse import offload_figures, reuse_lines
+from cluster.reports.reuse import OFFLOAD, PREFETCH, figures_of, reuse_lines
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
 from cluster.runs.energy import energy_of
@@ -149,7 +149,8 @@ def _figures(
         "energy": as_json(energy_of(blueprint, run, summary.num_tokens)),
         "queues": run.queues,
         "pages_us": page_figures(run.page_latencies),
-        "kv_offload": offload_figures(run.counts),
+        "kv_offload": figures_of(OFFLOAD, run.counts),
+        "experts_prefetch": figures_of(PREFETCH, run.counts),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),
     }

@@ -32,7 +32,8 @@ class Run:
     energy      node -> what it drew meanwhile; empty where nothing is emulated, or nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
     counts      what workers counted meanwhile, on all nodes: `preemptions`, sequences that lost
-                their KV blocks to older ones; what came of KV offload (`Offload.figures`)
+                their KV blocks to older ones; what came of KV offload and
+                expert prefetch (`cluster.reports.reuse`)
     page_latencies   node -> "<tier>.read" or ".write" of a tier with banks -> how long its pages
                      took, as a histogram (`workers.hardware.latencies`)
     """

@@ -21,7 +21,7 @@ from workers.node import Node
 if TYPE_CHECKING:
     from cluster.router.router import Router
     from workers.chip.chip import Chip
-    from workers.chip.scheduler import Scheduler
+    from workers.experts.expert_shard import ExpertShard
 
 ROUTER = "router"
 # To read a collection, or to make one of a folder of text: an event loop does not wait for it.
@@ -41,6 +41,7 @@ class Crew:
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
         self._chips: list[Chip] = []
+        self._shards: list[ExpertShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(named(scenario.faults))
@@ -75,6 +76,8 @@ class Crew:
     def _build_chip(self, worker: ChipPlan) -> None:
         from cluster.text.vocabulary import open_grammars
         from cluster.worlds.offloading import offload_of
+        from cluster.worlds.prefetching import hints_of
+        from cluster.worlds.scheduling import scheduler_of
         from workers.chip.chip import Chip
         from workers.chip.stepper import Stepper
         from workers.experts.routing import RoutingTable
@@ -83,7 +86,7 @@ class Crew:
         blueprint, node = self.blueprint, self.node
         plan = blueprint.plan
         model, local_step = self._models.chip(worker)
-        scheduler = self._scheduler(worker)
+        scheduler = scheduler_of(blueprint, worker)
         servers, timeout_ns = plan.names("memory"), blueprint.timeout_ns
         offload = offload_of(node, worker, model, scheduler, servers, timeout_ns)
         stepper = Stepper(
@@ -96,11 +99,11 @@ class Crew:
             local_step=local_step,
             eos_token_ids=blueprint.model.eos_token_ids,
             before_step=None if offload is None else offload.read_out,
+            hints=hints_of(blueprint, node, worker),
         )
         pool = None
         if blueprint.scenario.placement.kv_pool:
-            port = node.port(worker.name)
-            pool = PoolClient(node, port, model, servers, timeout_ns)
+            pool = PoolClient(node, node.port(worker.name), model, servers, timeout_ns)
         chip = Chip(
             node,
             worker.name,
@@ -116,23 +119,13 @@ class Crew:
         self._chips.append(chip)
         node.spawn(chip.serve(), worker.name)
 
-    def _scheduler(self, worker: ChipPlan) -> "Scheduler":
-        from workers.chip.scheduler import Scheduler
-        from workers.kv.blocks import BlockManager
-
-        section = self.blueprint.scenario.model
-        return Scheduler(
-            BlockManager(worker.num_kv_blocks, section.block_size, section.enable_prefix_caching),
-            max_num_seqs=section.max_num_seqs,
-            max_num_batched_tokens=section.max_num_batched_tokens,
-            max_model_len=self.blueprint.plan.max_model_len,
-            watermark_blocks=worker.watermark_blocks,
-        )
-
     def _build_shard(self, worker: ShardPlan) -> None:
+        from cluster.worlds.prefetching import prefetch_of
         from workers.experts.expert_shard import ExpertShard
 
-        shard = ExpertShard(self.node, worker.name, self._models.experts(worker))
+        prefetch = prefetch_of(self.blueprint, worker)
+        shard = ExpertShard(self.node, worker.name, self._models.experts(worker), prefetch)
+        self._shards.append(shard)
         self.node.spawn(shard.serve(), worker.name)
 
     def _build_memory(self, worker: MemoryPlan) -> None:
@@ -206,12 +199,14 @@ class Crew:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the node's chips have counted so far: sequences preempted, and what came of KV
-        offload (`Offload.figures`).
+        """What the node's workers have counted so far: sequences preempted, and what came of KV
+        offload and expert prefetch (`figures` of both).
         """
         counts: Counter[str] = Counter()
         for chip in self._chips:
             counts.update(chip.counts)
+        for shard in self._shards:
+            counts.update(shard.counts)
         return dict(counts)
 
     def begin(self) -> None:

@@ -9,6 +9,7 @@ from configs.model_config import ModelConfig
 from configs.offload import OffloadPlan, offload_plan
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
+from configs.prefetch import prefetch_bytes
 from configs.schema import CHIP_ROLES, Role, Scenario
 from configs.schema.model import ModelSection
 from configs.schema.placement import What
@@ -48,22 +49,31 @@ def fill_site(
         max_model_len=max_model_len,
         has_pool=has_pool,
     )
+    ahead, wrong = _prefetch(key, site, scenario, tiers, len(shards), num_chips)
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in CHIP_ROLES:
-            offload = _offload(site, scenario, config, tiers, num_chips)
-            workers.append(
-                _chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes, offload)
-            )
+            workers.append(_chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes))
         elif role == "experts":
-            workers.append(_shard(name, site, scenario, config, tiers, held[name]))
+            workers.append(_shard(name, site, scenario, config, tiers, held[name], ahead))
         elif role == "memory":
             stores = tuple(scenario.placement.collections)
             workers.append(_memory(name, site, tiers, fit, servers, stores))
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
-    return node, list(fit.problems)
+    return node, [*fit.problems, *wrong]
+
+
+def _prefetch(
+    key: str, site: Site, scenario: Scenario, tiers: Tiers, num_shards: int, num_chips: int
+) -> tuple[Mapping[str, int], list[str]]:
+    if not scenario.placement.experts_prefetch or not num_shards:
+        return {}, []
+    return prefetch_bytes(
+        key, site.group.device, tiers, num_shards=num_shards, num_chips=num_chips,
+        has_hot=bool(scenario.placement.hot_experts),
+    )  # fmt: skip
 
 
 def _sizes(
@@ -94,14 +104,15 @@ def _offload_bytes(scenario: Scenario) -> int:
 
 
 def _offload(
-    site: Site, scenario: Scenario, config: ModelConfig, tiers: Tiers, num_chips: int
+    site: Site, scenario: Scenario, config: ModelConfig, tiers: Tiers
 ) -> OffloadPlan | None:
     section, group = scenario.placement.kv_offload, site.group
     if section is None:
         return None
     return offload_plan(
         section, tiers["kv_offload"], group.device, group.link, config, scenario.model,
-        years=scenario.economics.years, num_chips=num_chips,
+        years=scenario.economics.years,
+        num_chips=sum(role in CHIP_ROLES for _, role in site.workers),
     )  # fmt: skip
 
 
@@ -142,7 +153,6 @@ def _chip(
     tiers: Tiers,
     fit: Fit,
     kv_block_bytes: int,
-    offload: OffloadPlan | None,
 ) -> ChipPlan:
     is_watermarked = scenario.placement.reserve == "watermark"
     return ChipPlan(
@@ -156,7 +166,7 @@ def _chip(
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
-        offload=offload,
+        offload=_offload(site, scenario, config, tiers),
     )
 
 
@@ -167,6 +177,7 @@ def _shard(
     config: ModelConfig,
     tiers: Tiers,
     held: tuple[int, ...],
+    ahead: Mapping[str, int],
 ) -> ShardPlan:
     hot = tuple(expert for expert in held if expert in scenario.placement.hot_experts)
     return ShardPlan(
@@ -178,6 +189,7 @@ def _shard(
         expert_ids=held,
         hot_tier=tiers["hot_experts"],
         hot_ids=hot,
+        prefetch_bytes=ahead,
     )
 
 

@@ -43,6 +43,8 @@ class ChipPlan(WorkerPlan):
 class ShardPlan(WorkerPlan):
     """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
     of them in `hot_tier`.
+
+    prefetch_bytes   tier -> what is read ahead of it at most; empty where nothing is
     """
 
     tier: str
@@ -50,6 +52,7 @@ class ShardPlan(WorkerPlan):
     expert_ids: tuple[int, ...]
     hot_tier: str
     hot_ids: tuple[int, ...]
+    prefetch_bytes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,8 @@ class PlacementSection(Section):
     <what>_tier   of the machines that hold it; `pool_tier` left out is always the tier that is
                   written fastest and does not wear
     hot_experts   ids that lie in `hot_experts_tier`, all others in `experts_tier`
+    experts_prefetch   read experts of a tier with a buffer before they are asked for, as the gate
+                  of the layer before predicts
     reserve       KV that the router reserves for a request: "full", its prompt and its longest
                   answer; "watermark", its prompt and a watermark, as vLLM does: it grows, and who
                   finds no block preempts the newest
@@ -125,6 +127,7 @@ class PlacementSection(Section):
     pool_tier: str | None = None
     collections_tier: str | None = None
     experts: ExpertPlacement = ExpertPlacement()
+    experts_prefetch: bool = False
     hot_experts: tuple[int, ...] = ()
     reserve: Literal["full", "watermark"] = "full"
     kv_pool: bool = False

@@ -1,4 +1,4 @@
-"""Chip and expert shard: tokens out, weighted partial sums back."""
+"""Chip and expert shard: tokens out, weighted partial sums back; and what comes next."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.hardware.energy.phase import Cause, Phase
-from workers.wire.kind import ENVELOPE_BYTES, Kind, kind
+from workers.wire.kind import ENVELOPE_BYTES, Kind, Reply, kind
 from workers.wire.roles import Count, Rows, Sums, WirePrecision, column, row_width, spent_for
 
 ComputedFor = Annotated[Cause, spent_for()]
@@ -56,3 +56,13 @@ class Dispatch(Kind[Combine]):
         num_tokens, top_k = self.experts.shape
         a_token = 8 + 4 + 8 * top_k + precision.row_bytes(row_width(self.hidden))
         return ENVELOPE_BYTES + 4 + int(num_tokens) * int(a_token)
+
+
+@kind("expert_hint")
+@dataclass(frozen=True, slots=True)
+class ExpertHint(Kind[Reply]):
+    """These experts of a layer will probably be asked for next, the likeliest first, [n]."""
+
+    layer: Count
+    experts: Annotated[NDArray[np.int32], column(4)]
+    computed_for: ComputedFor = Phase.SERVING
