@@ -5,7 +5,18 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.memory import bandwidth, energy, flash, formulas, growth, layouts, retrieval, whole
+from benchmarks.memory import (
+    bandwidth,
+    energy,
+    flash,
+    formulas,
+    growth,
+    layouts,
+    offload,
+    prefetch,
+    retrieval,
+    whole,
+)
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
@@ -16,6 +27,8 @@ PARTS = {
     "flash": flash.run,
     "whole": whole.rows,
     "energy": energy.rows,
+    "offload": offload.run,
+    "prefetch": prefetch.run,
     "growth": growth.run,
     "retrieval": retrieval.run,
 }

@@ -5,9 +5,10 @@ own, bounded memory. Same calls, same answers.
     second_use   those that were asked for twice, or will be for certain (a preempted sequence's)
     write_cost   those with  p x (compute - read) > write,  as long as the tier's wear allows
 
-p is how likely a block that was asked for n times is asked for once more: of all blocks that came
-so far, the share that was, by Laplace's rule of succession, (s + 1) / (n + 2). The rule is ours.
-compute, read and write are times of one block (`configs.offload`).
+p is how likely a block that was asked for n times is asked for once more: of the blocks that came
+so far, the share that was, by Laplace's rule of succession, (s + 1) / (n + 2); and at least what it
+is after fewer uses, of which more is known. The rule is ours. compute, read and write are times of
+one block (`configs.offload`).
 """
 
 from collections import OrderedDict
@@ -58,10 +59,10 @@ class Uses:
         """That it is asked for once more: 1 if that is certain, else above 0 and below 1."""
         if content in self._expected:
             return 1.0
-        uses = min(self.count(content), USES_MAX - 1)
-        if not uses:  # computed here and asked for by nobody: as likely as what was once
-            uses = 1
-        return (self._reached[uses + 1] + 1) / (self._reached[uses] + 2)
+        # What nobody asked for yet, an answer's blocks, is as likely as what was asked for once.
+        uses = max(1, min(self.count(content), USES_MAX - 1))
+        reached = self._reached
+        return max((reached[n + 1] + 1) / (reached[n] + 2) for n in range(1, uses + 1))
 
 
 def _shorten(ghosts: OrderedDict[bytes, int] | OrderedDict[bytes, None], most: int) -> None:

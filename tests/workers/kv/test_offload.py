@@ -196,6 +196,23 @@ def test_what_was_asked_for_once_is_not_written_where_two_are_wanted() -> None:
     run(blueprint(to_tier("second_use")), job)
 
 
+def test_servers_that_do_not_answer_cost_time_and_no_request() -> None:
+    """Their blocks come after the call was given up: the prompt is computed, and nothing of it is
+    asked for again.
+    """
+    late = {"type": "latency", "kind": "pool_blocks", "attributes": {"latency": "400 ms"}}
+
+    async def job(world: VirtualWorld) -> None:
+        heard = await ask_in_turn(world, "0120")
+        assert heard[3].tokens == expected(0, 100, 20)
+        counts = the_chip(world).counts
+        assert counts["offload_returned"] == 0 == counts["offload_saved_tokens"]
+        assert counts["offload_failed"] == 6
+        await settle(world)
+
+    run(blueprint({**TO_SERVERS, "faults": [late]}), job)
+
+
 def test_two_runs_are_the_same_run() -> None:
     async def job(world: VirtualWorld) -> str:
         await ask_in_turn(world, "0120")

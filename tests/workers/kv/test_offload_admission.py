@@ -24,18 +24,19 @@ def test_a_second_use_is_what_is_asked_for_twice_or_will_be() -> None:
 
 
 def test_a_chance_is_the_share_of_those_that_came_again_by_the_rule_of_succession() -> None:
-    """Of three blocks one came again: (1 + 1) / (3 + 2). Of that one none came a third time:
-    (0 + 1) / (1 + 2). A block of which nobody asked is as one that was asked for once.
+    """Of three blocks one came again: (1 + 1) / (3 + 2). That one has not come a third time, of
+    which (0 + 1) / (1 + 2) would be less: it is no less likely for having come twice. When it has,
+    (1 + 1) / (1 + 2). A block of which nobody asked is as one that was asked for once.
     """
     uses = Uses()
     uses.asked([A, B, C])
     uses.asked([A])
     assert uses.chance(B) == uses.chance(b"x" * 16) == 2 / 5
-    assert uses.chance(A) == 1 / 3
+    assert uses.chance(A) == 2 / 5
     uses.expect([A])
     assert uses.chance(A) == 1.0
     uses.asked([A])
-    assert uses.chance(A) == (0 + 1) / (1 + 2)  # once more than twice, of one block
+    assert uses.chance(A) == 2 / 3 and uses.chance(B) == 2 / 5
 
 
 def test_a_write_is_worth_it_where_what_it_saves_outweighs_it() -> None:
