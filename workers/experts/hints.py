@@ -13,6 +13,7 @@ from workers.model.pregate import Pregate
 from workers.model.program import Experts
 from workers.node import Node
 from workers.wire.calls import Pending
+from workers.wire.kind import Reply
 from workers.wire.kinds.experts import ExpertHint
 from workers.wire.port import Port
 
@@ -36,6 +37,7 @@ class HintSide:
             self._node.spawn(self._tell(op, table, cause), "expert hints")
 
     async def _tell(self, op: Experts, table: RoutingTable, cause: Cause) -> None:
+        pending: list[Pending[Reply]] = []
         try:
             numerics = self._node.numerics
             rows_TH = numerics.received(numerics.sent(op.rows_T))
@@ -43,20 +45,24 @@ class HintSide:
             ids = await self._node.hardware.run_for(
                 cause, work, self._pregate.guess, op.layer + 1, rows_TH
             )
-            pending: list[Pending[object]] = []
-            deadline_ns = self._node.clock.now() + self._timeout_ns
             owners = table.owners_E[ids]
             for index in np.unique(owners).tolist():
                 hint = ExpertHint(op.layer + 1, ids[owners == index], cause)
-                posted = self._port.post_now(table.shards[index], hint, deadline_ns)
-                if posted is not None:
-                    pending.append(posted[0])
-                    if posted[1] is not None:
-                        await posted[1]
+                await self._post(table.shards[index], hint, pending)
             await self._port.settled(pending)
-            for one in pending:
-                one.take()
-        except PerfuseError as error:
-            self._node.trace.note(self._node.clock.now(), "hint failed", error.message)
         finally:
+            for one in pending:  # whatever was answered
+                one.abandon()
             self._num_open -= 1
+
+    async def _post(self, shard: str, hint: ExpertHint, pending: list[Pending[Reply]]) -> None:
+        """A shard that is dead hears nothing; the others do."""
+        try:
+            posted = self._port.post_now(shard, hint, self._node.clock.now() + self._timeout_ns)
+            if posted is None:
+                return
+            pending.append(posted[0])
+            if posted[1] is not None:
+                await posted[1]
+        except PerfuseError as error:
+            self._node.trace.note(self._node.clock.now(), "hint failed", shard, error.message)

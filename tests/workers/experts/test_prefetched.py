@@ -9,7 +9,7 @@ import pytest
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import model_folder
 from configs.schema import ScenarioError
-from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
+from tests.cluster.worlds.cluster import ask, ask_all, blueprint, prompt, request, run, settle
 from workers.host.trace import Delivered
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip
@@ -69,6 +69,21 @@ def test_wrong_guesses_cost_bandwidth_and_change_no_token(monkeypatch: pytest.Mo
     assert later_ns >= ended_ns
     assert counts["prefetch_wasted_bytes"] > 10 * counts["prefetch_hits"] * 98_304
     assert counts["prefetch_no_room"] > 0
+
+
+def test_a_dead_shard_hears_no_hints_and_nothing_is_left_of_them() -> None:
+    """One stream is under way when a shard dies: it ends, and no call is open afterwards."""
+
+    async def job(world: VirtualWorld) -> None:
+        long = request("long", prompt_ids=prompt(0, 40), max_tokens=40)
+        reading = world.gateway.spawn(ask(world, long), "long")
+        await world.clock.wait_until(world.clock.now() + 1_000_000)
+        await world.kill("experts-1")
+        heard = await reading
+        assert heard.code and heard.tokens, "an expert of its own was there"
+        await settle(world, dead=("experts-1",))
+
+    run(blueprint(AHEAD), job)
 
 
 def test_a_hint_is_a_message_of_4_bytes_an_expert() -> None:
