@@ -6,7 +6,7 @@ Formulas with their sources; nothing here is measured.
 
 from configs.schema.device import DeviceSpec, TierSpec
 
-_YEAR_S = 365.25 * 86_400
+YEAR_S = 365.25 * 86_400
 # H3 (IEEE CAL 2026, read in summaries): 40 MB of SRAM take 8 mm2 at 3 nm.
 _SRAM_BYTES_PER_MM2 = 5_000_000
 
@@ -57,7 +57,7 @@ def life_years(endurance_cycles: float, capacity_bytes: float, write_bytes_per_s
         raise ValueError(f"write_bytes_per_s is {write_bytes_per_s}: it must be 0 or more")
     if write_bytes_per_s == 0:
         return float("inf")
-    return endurance_cycles * capacity_bytes / write_bytes_per_s / _YEAR_S
+    return endurance_cycles * capacity_bytes / write_bytes_per_s / YEAR_S
 
 
 def life_of(tier: TierSpec, written_bytes_per_s: float) -> float:

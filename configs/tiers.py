@@ -15,6 +15,8 @@ from configs.schema.placement import PlacementSection, Policy, What
 # What changes seldom or never: a flash tier may hold it (H3; Ma and Patterson 2026, section on HBF:
 # frozen weights, and context that changes slowly).
 FROZEN: tuple[What, ...] = ("weights", "embeddings", "experts", "collections")
+# Keys that are not called `placement.<what>_tier`.
+_KEYS: Mapping[What, str] = {"kv_offload": "placement.kv_offload.tier"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ def tiers_of(
     for what in get_args(What):
         asked = {
             f"{key}.tiers.{what}": of_group.get(what),
-            f"placement.{what}_tier": placement.tier_for(what),
+            _KEYS.get(what, f"placement.{what}_tier"): placement.tier_for(what),
         }
         said = next(((name, tier) for name, tier in asked.items() if tier is not None), None)
         by_what[what] = _by_policy(device, placement.policy, what) if said is None else said[1]

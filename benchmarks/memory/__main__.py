@@ -15,6 +15,8 @@ from benchmarks.memory import (
     growth,
     layouts,
     near_or_ship,
+    offload,
+    prefetch,
     retrieval,
     whole,
 )
@@ -30,6 +32,8 @@ PARTS = {
     "whole": whole.rows,
     "beside": beside.rows,
     "energy": energy.rows,
+    "offload": offload.run,
+    "prefetch": prefetch.run,
     "growth": growth.run,
     "near_or_ship": near_or_ship.rows,
     "retrieval": retrieval.run,

@@ -26,6 +26,7 @@ COLOURS = {
     "hot_experts": "bright_magenta",
     "activations": "white",
     "kv": "green",
+    "kv_offload": "bright_cyan",
     "pool": "cyan",
     "collections": "yellow",
 }

@@ -5,7 +5,7 @@ process, a router behind endpoint messages, and a scripted one in the tests.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from cluster.api.embedding import Embedded
@@ -25,6 +25,7 @@ class ClusterState:
     prefix_queries    tokens looked up in prefix caches since start
     prefix_hits       tokens found there since start
     num_preemptions   sequences preempted since start
+    offload           counts of KV offload since start (`workers.kv.offload`); empty where it is off
     """
 
     ready: bool
@@ -35,6 +36,7 @@ class ClusterState:
     prefix_queries: int = 0
     prefix_hits: int = 0
     num_preemptions: int = 0
+    offload: Mapping[str, int] = field(default_factory=dict)
     lack: str = ""
 
 

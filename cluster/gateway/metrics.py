@@ -31,6 +31,7 @@ PHASE_BUCKETS = (
 # fmt: on
 FINISHED_REASONS = ("stop", "length", "abort", "error")
 LABELS = ("model_name", "engine")
+OFFLOAD_TEXT = "KV offload, of all chips: blocks, bytes or tokens; see docs/memory.md."
 
 
 class Metrics:
@@ -158,4 +159,8 @@ class _ClusterCollector(Collector):
         for name, text, value in counters:
             counter = CounterMetricFamily(f"vllm:{name}", text, labels=LABELS)
             counter.add_metric((self.model, self._engine), value)
+            yield counter
+        for name, count in state.offload.items():
+            counter = CounterMetricFamily(f"perfuse:kv_{name}", OFFLOAD_TEXT, labels=LABELS)
+            counter.add_metric((self.model, self._engine), count)
             yield counter

@@ -202,6 +202,7 @@ class MessageRouterClient(MessageStores):
             prefix_queries=facts.get("prefix_queries", 0),
             prefix_hits=facts.get("prefix_hits", 0),
             num_preemptions=facts.get("num_preemptions", 0),
+            offload={what: n for what, n in facts.items() if what.startswith("offload_")},
             lack=facts["lack"],
         )
 

@@ -18,6 +18,7 @@ from workers.host.trace import Record
 
 OnAnswer = Callable[[Answer], None]
 Queues = dict[str, dict[str, int]]
+Counts = dict[str, dict[str, int]]
 # How long a live cluster may take to let go of everything, once the last answer is there.
 LET_GO_S = 30
 
@@ -31,7 +32,9 @@ class Run:
     held        what the cluster still holds for requests when idle: all zeros, or it leaks
     energy      node -> what it drew meanwhile; empty where nothing is emulated, or nobody asked
     queues      node -> what waits there -> how much of it ever waited at once
-    preemptions   sequences that lost their KV blocks to older ones, and were computed again
+    counts      what workers counted meanwhile, on all nodes: `preemptions`, sequences that lost
+                their KV blocks to older ones; what came of KV offload and expert prefetch
+                (`cluster.reports.reuse`)
     usage       node -> how long its resources worked meanwhile, and what its tiers moved
     flash_wear  node -> tier -> how worn the file behind it is, and what was written meanwhile
     """
@@ -42,9 +45,13 @@ class Run:
     queues: Queues = field(default_factory=dict)
     trace_hash: str = ""
     lateness: list[tuple[str, int]] = field(default_factory=list)
-    preemptions: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)
     flash_wear: dict[str, dict[str, Wear]] = field(default_factory=dict)
+
+    @property
+    def preemptions(self) -> int:
+        return self.counts.get("preemptions", 0)
 
     @property
     def joules(self) -> dict[str, dict[str, float]]:
@@ -76,12 +83,12 @@ def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Reco
 async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     nodes = list(world.seats)
     await world.ask_each(nodes, "reset_trace")
-    preempted = await world.ask_each(nodes, "preemptions")
+    counted = await world.ask_each(nodes, "counts")
     usage = await world.ask_each(nodes, "usage")
     wear = await world.ask_each(nodes, "flash_wear")
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     energy = metered(await world.ask_each(nodes, "energy"))
-    preemptions = _more(preempted, await world.ask_each(nodes, "preemptions"))
+    counts = _more(counted, await world.ask_each(nodes, "counts"))
     queues = await world.ask_each(nodes, "queues")
     usage = _usage(usage, await world.ask_each(nodes, "usage"))
     wear = wears_since(wear, await world.ask_each(nodes, "flash_wear"))
@@ -89,7 +96,7 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     trace_hash = world.trace.digest()
     return Run(
         answers, held, energy, queues, trace_hash,
-        preemptions=preemptions, usage=usage, flash_wear=wear,
+        counts=counts, usage=usage, flash_wear=wear,
     )  # fmt: skip
 
 
@@ -104,9 +111,14 @@ async def held_when_idle(world: VirtualWorld) -> dict[str, int]:
     return held
 
 
-def _more(before: dict[str, int], after: dict[str, int]) -> int:
-    """Of something that nodes count; one that came back meanwhile began at 0."""
-    return sum(count - min(before.get(node, 0), count) for node, count in after.items())
+def _more(before: Counts, after: Counts) -> dict[str, int]:
+    """Of what nodes count, all together; one that came back meanwhile began at 0."""
+    counts: dict[str, int] = {}
+    for node, told in after.items():
+        for what, count in told.items():
+            more_here = count - min(before.get(node, {}).get(what, 0), count)
+            counts[what] = counts.get(what, 0) + more_here
+    return counts
 
 
 def _usage(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str, Usage]:
@@ -131,18 +143,18 @@ def run_live(
 def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     """In a live cluster that stands."""
     world.ask_all("reset_trace")
-    preempted, usage = world.ask_all("preemptions"), world.ask_all("usage")
+    counted, usage = world.ask_all("counts"), world.ask_all("usage")
     wear = world.ask_all("flash_wear")
     answers = world.run(workload, on_answer)
     energy = metered(world.ask_all("energy"))
-    preemptions = _more(preempted, world.ask_all("preemptions"))
+    counts = _more(counted, world.ask_all("counts"))
     lateness = [record for records in world.ask_all("lateness").values() for record in records]
     queues, held = world.ask_all("queues"), _held_when_idle(world)
     usage = _usage(usage, world.ask_all("usage"))
     wear = wears_since(wear, world.ask_all("flash_wear"))
     return Run(
         answers, held, energy, queues, "", lateness,
-        preemptions=preemptions, usage=usage, flash_wear=wear,
+        counts=counts, usage=usage, flash_wear=wear,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from workers.node import Node
 if TYPE_CHECKING:
     from cluster.router.router import Router
     from workers.chip.chip import Chip
-    from workers.chip.scheduler import Scheduler
+    from workers.experts.expert_shard import ExpertShard
     from workers.flash.wear import Wear
     from workers.memory.memory_server import MemoryServer
 
@@ -45,6 +45,7 @@ class Crew:
         self._router: Router | None = None
         self._chips: list[Chip] = []
         self._server: MemoryServer | None = None
+        self._shards: list[ExpertShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(named(scenario.faults))
@@ -61,7 +62,8 @@ class Crew:
             self._build_chip(worker)
         elif isinstance(worker, ShardPlan):
             if not self._models.whole:
-                stand_shard(self.node, self.blueprint, worker, self._models)
+                shard = stand_shard(self.node, self.blueprint, worker, self._models)
+                self._shards += [] if shard is None else [shard]
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)
         elif worker.role == "router":
@@ -78,6 +80,9 @@ class Crew:
 
     def _build_chip(self, worker: ChipPlan) -> None:
         from cluster.text.vocabulary import open_grammars
+        from cluster.worlds.offloading import offload_of
+        from cluster.worlds.prefetching import hints_of
+        from cluster.worlds.scheduling import scheduler_of
         from workers.chip.chip import Chip
         from workers.chip.stepper import Stepper
         from workers.experts.routing import RoutingTable
@@ -86,30 +91,34 @@ class Crew:
         blueprint, node = self.blueprint, self.node
         plan = blueprint.plan
         model, local_step = self._models.chip(worker)
+        scheduler = scheduler_of(blueprint, worker)
+        servers, timeout_ns = plan.names("memory"), blueprint.timeout_ns
+        offload = offload_of(node, worker, model, scheduler, servers, timeout_ns)
         stepper = Stepper(
             node,
             model,
             exchange_of(node, blueprint, worker),
             RoutingTable.of(plan.experts, plan.names("experts")),
-            timeout_ns=blueprint.timeout_ns,
+            timeout_ns=timeout_ns,
             num_batches=blueprint.scenario.model.micro_batches,
             local_step=local_step,
             eos_token_ids=blueprint.model.eos_token_ids,
+            before_step=None if offload is None else offload.read_out,
+            hints=hints_of(blueprint, node, worker),
         )
         pool = None
         if blueprint.scenario.placement.kv_pool:
-            port = node.port(worker.name)
-            pool = PoolClient(node, port, model, plan.names("memory"), blueprint.timeout_ns)
+            pool = PoolClient(node, node.port(worker.name), model, servers, timeout_ns)
         chip = Chip(
             node,
             worker.name,
             model,
-            self._scheduler(worker),
+            scheduler,
             stepper,
             router=ROUTER,
             eos_token_ids=blueprint.model.eos_token_ids,
             grammars=open_grammars(blueprint.folder),
-            timeout_ns=blueprint.timeout_ns,
+            timeout_ns=timeout_ns,
             pool=pool,
         )
         if blueprint.scenario.placement.search == "ship":
@@ -118,19 +127,6 @@ class Crew:
             ShippedSearch(node, node.port(worker.name), worker.activations_tier)
         self._chips.append(chip)
         node.spawn(chip.serve(), worker.name)
-
-    def _scheduler(self, worker: ChipPlan) -> "Scheduler":
-        from workers.chip.scheduler import Scheduler
-        from workers.kv.blocks import BlockManager
-
-        section = self.blueprint.scenario.model
-        return Scheduler(
-            BlockManager(worker.num_kv_blocks, section.block_size, section.enable_prefix_caching),
-            max_num_seqs=section.max_num_seqs,
-            max_num_batched_tokens=section.max_num_batched_tokens,
-            max_model_len=self.blueprint.plan.max_model_len,
-            watermark_blocks=worker.watermark_blocks,
-        )
 
     def _build_memory(self, worker: MemoryPlan) -> None:
         from workers.memory.memory_server import MemoryServer
@@ -204,9 +200,16 @@ class Crew:
         return dict(held)
 
     @property
-    def num_preemptions(self) -> int:
-        """Sequences that the node's chips have preempted so far."""
-        return sum(chip.num_preemptions for chip in self._chips)
+    def counts(self) -> dict[str, int]:
+        """What the node's workers have counted so far: sequences preempted, and what came of KV
+        offload and expert prefetch (`figures` of both).
+        """
+        counts: Counter[str] = Counter()
+        for chip in self._chips:
+            counts.update(chip.counts)
+        for shard in self._shards:
+            counts.update(shard.counts)
+        return dict(counts)
 
     def flash_wear(self) -> "dict[str, Wear]":
         """Tier -> how worn the file behind it is; of tiers that have one."""

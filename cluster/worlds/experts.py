@@ -11,6 +11,7 @@ from workers.node import Node
 
 if TYPE_CHECKING:
     from workers.experts.exchange import DispatchSide
+    from workers.experts.expert_shard import ExpertShard
 
 
 def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "DispatchSide":
@@ -26,14 +27,21 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
     return FetchingSide(node, worker.name, sizes)
 
 
-def stand_shard(node: Node, blueprint: Blueprint, worker: ShardPlan, models: NodeModels) -> None:
-    """A shard serves from now on. Raises CheckpointError where the folder does not fit."""
+def stand_shard(
+    node: Node, blueprint: Blueprint, worker: ShardPlan, models: NodeModels
+) -> "ExpertShard | None":
+    """A shard serves from now on; None: it ships weights, and computes nothing.
+
+    Raises CheckpointError where the folder does not fit.
+    """
     if blueprint.scenario.placement.experts.mode == "near":
+        from cluster.worlds.prefetching import prefetch_of
         from workers.experts.expert_shard import ExpertShard
 
-        shard = ExpertShard(node, worker.name, models.experts(worker))
+        prefetch = prefetch_of(blueprint, worker)
+        shard = ExpertShard(node, worker.name, models.experts(worker), prefetch)
         node.spawn(shard.serve(), worker.name)
-        return
+        return shard
     from workers.experts.weight_shard import WeightShard
     from workers.model.shipped_experts import ExpertSizes, read_flat
 
@@ -41,3 +49,4 @@ def stand_shard(node: Node, blueprint: Blueprint, worker: ShardPlan, models: Nod
     tiers = {e: worker.hot_tier if e in worker.hot_ids else worker.tier for e in worker.expert_ids}
     sizes = ExpertSizes(config, blueprint.scenario.model.precision)
     WeightShard(node, worker.name, sizes, weights, tiers)
+    return None

@@ -37,7 +37,7 @@ class Seat:
 
     QUESTIONS = (
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
-        "held", "run", "progress", "lateness", "energy", "preemptions", "queues", "reset_trace",
+        "held", "run", "progress", "lateness", "energy", "counts", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
         "usage", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
@@ -212,9 +212,9 @@ class Seat:
         """What waits on this node, by name -> how much of it ever waited at once."""
         return {name: queue.length for name, queue in self.node.queues.items()}
 
-    async def preemptions(self) -> int:
-        """Sequences preempted so far by the chips of this node."""
-        return self._standing.num_preemptions
+    async def counts(self) -> dict[str, int]:
+        """What this node's workers have counted so far; see `Crew.counts`."""
+        return self._standing.counts
 
     async def lateness(self) -> list[tuple[str, int]]:
         """(request id, how late) of every run and delivery since `reset_trace`."""

@@ -7,9 +7,11 @@ from configs.activations import chip_activation_bytes, shard_activation_bytes
 from configs.engines import engine_for
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
+from configs.offload import OffloadPlan, offload_plan
 from configs.plan.flash_files import problems_of_files
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
+from configs.prefetch import prefetch_bytes
 from configs.schema import CHIP_ROLES, Role, Scenario
 from configs.schema.device import MAIN_ENGINE
 from configs.schema.model import ModelSection
@@ -35,7 +37,7 @@ def fill_site(
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
     num_chips = sum(role in CHIP_ROLES for _, role in site.workers)
     sizes = _sizes(site, scenario, config, held, num_chips)
-    has_pool = scenario.placement.kv_pool and any(r == "memory" for _, r in site.workers)
+    has_pool = scenario.placement.pools and any(r == "memory" for _, r in site.workers)
     key, device = f"cluster.nodes.{site.group_name}", site.group.device
     wanted = _wanted(site, sizes, num_chips, has_pool)
     tiers = tiers_of(key, device, scenario.placement, site.group.tiers, wanted)
@@ -50,20 +52,32 @@ def fill_site(
         max_model_len=max_model_len,
         has_pool=has_pool,
     )
+    ahead, wrong = _prefetch(key, site, scenario, tiers, len(shards), num_chips)
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in CHIP_ROLES:
             workers.append(_chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes))
         elif role == "experts":
-            workers.append(_shard(name, site, scenario, config, tiers, held[name]))
+            workers.append(_shard(name, site, scenario, config, tiers, held[name], ahead))
         elif role == "memory":
             stores = tuple(scenario.placement.collections)
             workers.append(_memory(name, site, scenario, tiers, fit, servers, stores))
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
-    wrong = problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
+    wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
     return node, [*fit.problems, *wrong]
+
+
+def _prefetch(
+    key: str, site: Site, scenario: Scenario, tiers: Tiers, num_shards: int, num_chips: int
+) -> tuple[Mapping[str, int], list[str]]:
+    if not scenario.placement.experts_prefetch or not num_shards:
+        return {}, []
+    return prefetch_bytes(
+        key, site.group.device, tiers, num_shards=num_shards, num_chips=num_chips,
+        has_hot=bool(scenario.placement.hot_experts),
+    )  # fmt: skip
 
 
 def _sizes(
@@ -85,7 +99,26 @@ def _sizes(
         "hot_experts": precision.shard_bytes(config, num_hot),
         "activations": _activation_bytes(site, scenario.model, config, held)
         + num_chips * _shipped_bytes(scenario, config),
+        "kv_offload": num_chips * _offload_bytes(scenario),
     }
+
+
+def _offload_bytes(scenario: Scenario) -> int:
+    section = scenario.placement.kv_offload
+    return 0 if section is None else section.capacity_bytes or 0
+
+
+def _offload(
+    site: Site, scenario: Scenario, config: ModelConfig, tiers: Tiers
+) -> OffloadPlan | None:
+    section, group = scenario.placement.kv_offload, site.group
+    if section is None:
+        return None
+    return offload_plan(
+        section, tiers["kv_offload"], group.device, group.link, config, scenario.model,
+        years=scenario.economics.years,
+        num_chips=sum(role in CHIP_ROLES for _, role in site.workers),
+    )  # fmt: skip
 
 
 def _wanted(
@@ -147,6 +180,7 @@ def _chip(
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
+        offload=_offload(site, scenario, config, tiers),
     )
 
 
@@ -157,6 +191,7 @@ def _shard(
     config: ModelConfig,
     tiers: Tiers,
     held: tuple[int, ...],
+    ahead: Mapping[str, int],
 ) -> ShardPlan:
     hot = tuple(expert for expert in held if expert in scenario.placement.hot_experts)
     return ShardPlan(
@@ -169,6 +204,7 @@ def _shard(
         expert_ids=held,
         hot_tier=tiers["hot_experts"],
         hot_ids=hot,
+        prefetch_bytes=ahead,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from configs.engines import engine_notes
 from configs.fitting import Fill
+from configs.offload import OffloadPlan
 from configs.schema import DeviceSpec, LinkSpec, Role
 from configs.schema.device import MAIN_ENGINE
 
@@ -27,6 +28,7 @@ class ChipPlan(WorkerPlan):
 
     watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
                        whole requests are reserved (`placement.reserve`)
+    offload            where evicted blocks go; None: nowhere
     """
 
     tier: str
@@ -37,12 +39,15 @@ class ChipPlan(WorkerPlan):
     num_kv_blocks: int
     kv_bytes: int
     watermark_blocks: int | None
+    offload: OffloadPlan | None
 
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan(WorkerPlan):
     """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
     of them in `hot_tier`. `engine` computes them.
+
+    prefetch_bytes   tier -> what is read ahead of it at most; empty where nothing is
     """
 
     tier: str
@@ -51,6 +56,7 @@ class ShardPlan(WorkerPlan):
     expert_ids: tuple[int, ...]
     hot_tier: str
     hot_ids: tuple[int, ...]
+    prefetch_bytes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

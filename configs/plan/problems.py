@@ -22,6 +22,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),
         *_shipping_problems(scenario),
+        *_offload_problems(scenario),
     ]
 
 
@@ -52,6 +53,8 @@ def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
     if not named(sites, "memory"):
         wanted = [f"placement.collections.{name}" for name in scenario.placement.collections]
         wanted += ["placement.kv_pool"] if scenario.placement.kv_pool else []
+        offload = scenario.placement.kv_offload
+        wanted += ["placement.kv_offload.tier"] if offload and not offload.own_tier else []
         problems += [
             f"{key}: needs a memory server and there is none: add a group with workers: [memory], "
             "or leave the key out"
@@ -193,4 +196,14 @@ def _shipping_problems(scenario: Scenario) -> list[str]:
         "chip scans every vector that it is sent, so make it exact, or search near"
         for name, placed in scenario.placement.collections.items()
         if placed.index != "exact"
+    ]
+
+
+def _offload_problems(scenario: Scenario) -> list[str]:
+    """What is evicted is found again by its content."""
+    if scenario.placement.kv_offload is None or scenario.model.enable_prefix_caching:
+        return []
+    return [
+        "placement.kv_offload: is given, and model.enable_prefix_caching is false, without which "
+        "no block has a name to be found by: make it true, or leave kv_offload out"
     ]

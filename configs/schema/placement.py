@@ -5,13 +5,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from configs.schema.offload import KvOffload
 from configs.schema.section import Name, Section
 
 # What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
-# embeddings are embedding and vocabulary projection; hot experts are those of `hot_experts`.
+# embeddings are embedding and vocabulary projection; hot experts are those of `hot_experts`;
+# `kv_offload` is KV that was evicted.
 What = Literal[
-    "weights", "embeddings", "experts", "hot_experts", "activations", "kv", "pool", "collections"
-]
+    "weights", "embeddings", "experts", "hot_experts", "activations", "kv", "kv_offload", "pool",
+    "collections",
+]  # fmt: skip
 Policy = Literal["default", "frozen_in_flash"]
 # Which engine works on what lies in a tier: the one beside that tier, or always the main one.
 Engines = Literal["beside", "main"]
@@ -113,6 +116,8 @@ class PlacementSection(Section):
     <what>_tier   of the machines that hold it; `pool_tier` left out is always the tier that is
                   written fastest and does not wear
     hot_experts   ids that lie in `hot_experts_tier`, all others in `experts_tier`
+    experts_prefetch   read experts of a tier with a buffer before they are asked for, as the gate
+                  of the layer before predicts
     reserve       KV that the router reserves for a request: "full", its prompt and its longest
                   answer; "watermark", its prompt and a watermark, as vLLM does: it grows, and who
                   finds no block preempts the newest
@@ -121,6 +126,7 @@ class PlacementSection(Section):
     engines       "beside": search and experts are computed by an engine beside the tier of their
                   data, where the device has one that computes in their dtype; else by the main one
     kv_pool       keep shared prefixes in the memory servers as well
+    kv_offload    keep what a chip evicts, and bring it back; None: it is computed again
     collections   vector store name -> what is in it
     """
 
@@ -134,17 +140,27 @@ class PlacementSection(Section):
     pool_tier: str | None = None
     collections_tier: str | None = None
     experts: ExpertPlacement = ExpertPlacement()
+    experts_prefetch: bool = False
     hot_experts: tuple[int, ...] = ()
     reserve: Literal["full", "watermark"] = "full"
     search: Where = "near"
     engines: Engines = "beside"
     kv_pool: bool = False
+    kv_offload: KvOffload | None = None
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
 
     def tier_for(self, what: What) -> str | None:
         """What the scenario says of all machines; None: nothing."""
+        if what == "kv_offload":
+            return None if self.kv_offload is None else self.kv_offload.own_tier
         tier: str | None = getattr(self, f"{what}_tier")
         return tier
+
+    @property
+    def pools(self) -> bool:
+        """Whether memory servers hold KV for chips."""
+        offloads = self.kv_offload is not None and self.kv_offload.own_tier is None
+        return self.kv_pool or offloads
 
     @model_validator(mode="after")
     def _hot_ones_differ(self) -> Self:

@@ -67,8 +67,11 @@ def admit_next(roster: Roster) -> Sequence | None:
     if not roster.waiting or not has_slot(roster):
         return None
     seq = next(iter(roster.waiting.values()))
+    if roster.elsewhere.brings(seq):
+        return None  # it comes in when that is here, and lets nobody pass
     if not allocate(roster, seq, seq.num_tokens, seq.num_tokens - 1):
         return None
+    roster.elsewhere.admitted(seq)
     if seq.state is State.WAITING:  # a preempted one asks for what it had: not a query
         seq.num_cached = seq.num_computed
         roster.num_prefix_queries += seq.num_tokens

@@ -19,7 +19,7 @@ from typing import Any
 
 from workers.chip.arriving import as_invalid_request, awaited_blocks
 from workers.chip.deadlines import Deadlines
-from workers.chip.figures import chip_state
+from workers.chip.figures import chip_state, counts_of
 from workers.chip.job import Job, account, begin, note_preempted
 from workers.chip.reports import failure_report, one_report, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
@@ -239,8 +239,8 @@ class Chip:
         return chip_state(self._scheduler, self.held())
 
     @property
-    def num_preemptions(self) -> int:
-        return self._scheduler.num_preemptions
+    def counts(self) -> dict[str, int]:
+        return counts_of(self._scheduler)
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""

@@ -17,6 +17,13 @@ def chip_state(scheduler: Scheduler, held: Mapping[str, int]) -> ChipStateIs:
             "num_preemptions": scheduler.num_preemptions,
             "prefix_queries": scheduler.num_prefix_queries,
             "prefix_hits": scheduler.num_prefix_hits,
+            **scheduler.roster.elsewhere.figures(),
             **held,
         }
     )
+
+
+def counts_of(scheduler: Scheduler) -> dict[str, int]:
+    """Since start: sequences preempted, and what came of evicted blocks."""
+    figures = scheduler.roster.elsewhere.figures()
+    return {"preemptions": scheduler.num_preemptions, **figures}

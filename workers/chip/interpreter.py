@@ -20,6 +20,7 @@ from workers.chip.batch import Batch
 from workers.errors import PerfuseError
 from workers.experts.exchange import Away as Dispatched
 from workers.experts.exchange import DispatchSide
+from workers.experts.hints import HintSide
 from workers.experts.routing import RoutingTable
 from workers.model.program import Compute, Experts, Program, Reduce, Rows, SendNext, Sums
 from workers.node import Node
@@ -84,6 +85,7 @@ class Spent:
 class Interpreter:
     """reducer      None where this chip is the only rank: a share is the sum
     next_stage   None where this chip holds the last layer
+    hints        None where shards read nothing ahead
     """
 
     def __init__(
@@ -94,10 +96,11 @@ class Interpreter:
         *,
         reducer: Reducer | None = None,
         next_stage: NextStage | None = None,
+        hints: HintSide | None = None,
     ) -> None:
         self._clock, self._hardware = node.clock, node.hardware
         self._exchange, self._timeout_ns = exchange, timeout_ns
-        self._reducer, self._next_stage = reducer, next_stage
+        self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
 
     async def run(self, lanes: Sequence[Lane], table: RoutingTable) -> Spent:
         """Every program to its end. What experts did not answer fails sequences of its batch;
@@ -157,6 +160,8 @@ class Interpreter:
         handle = await self._exchange.dispatch_send(
             batch.tokens(op), table, self._timeout_ns, spent.lost
         )
+        if self._hints is not None:
+            self._hints.after(op, table, batch.cause)
         return _AtExperts(self._exchange, handle, batch, spent)
 
 

@@ -12,6 +12,7 @@ state to state and their blocks with them, so that `check_integrity` holds betwe
 
 from collections import Counter, OrderedDict
 
+from workers.chip.elsewhere import Elsewhere, Nowhere
 from workers.chip.sequence import Sequence, State
 from workers.chip.step import Step
 from workers.kv.blocks import BlockManager
@@ -50,6 +51,7 @@ class Roster:
         self.held: OrderedDict[str, Sequence] = OrderedDict()
         self.preempted: list[str] = []  # not reported yet
         self.step: Step | None = None  # in flight
+        self.elsewhere: Elsewhere = Nowhere()
         self._places = {
             State.WAITING: self.waiting,
             State.RECEIVING: self.receiving,
@@ -82,6 +84,7 @@ class Roster:
         self._num_arrivals += 1
         self._all[seq.seq_id] = seq
         self.waiting[seq.seq_id] = seq
+        self.elsewhere.asked(seq)
 
     def move(self, seq: Sequence, state: State) -> None:
         """Last in its new place; but in the queue before all that came later than it did."""
@@ -97,6 +100,8 @@ class Roster:
                 self.waiting.move_to_end(later.seq_id)
 
     def preempt(self, seq: Sequence) -> None:
+        self.hash(seq)
+        self.elsewhere.lost(seq)
         self.move(seq, State.PREEMPTED)
         self.let_go(seq)
         self.preempted.append(seq.seq_id)

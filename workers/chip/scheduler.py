@@ -32,7 +32,8 @@ One state (roster) and three decisions about it, functions that keep nothing of 
     batching    which tokens the next step computes
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as Seq
 
 from workers.chip import admission, batching, transfer
 from workers.chip.roster import Roster
@@ -148,6 +149,14 @@ class Scheduler:
         beside what runs.
         """
         return transfer.take_external(self.roster, seq, num_blocks)
+
+    def take_back(self, seq: Sequence, leading: Callable[[Seq[bytes]], int]) -> Adoption | None:
+        """Room for those blocks of the head of the queue that were evicted and lie elsewhere.
+
+        `leading`: how many of the first of some hashes lie there. Goes on as `take_external` does;
+        None if there is nothing to bring, or no room yet for all of the sequence.
+        """
+        return transfer.take_back(self.roster, seq, leading)
 
     # -- steps -----------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """One step of a chip: layer programs of its micro-batches, then the sampled tokens of all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -15,6 +15,7 @@ from workers.chip.shape import Shaped
 from workers.chip.wanted import Wanted
 from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
+from workers.experts.hints import HintSide
 from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import together
 from workers.model.base import ChipModel
@@ -56,6 +57,8 @@ class Stepper:
     num_batches    micro-batches of a step
     local_step     all layers as one call, where this chip holds all experts itself and nothing is
                    emulated: what a layer will ask of them cannot be declared before
+    before_step    what has to be done with blocks before a step writes them
+    hints          to shards that read experts ahead
     """
 
     def __init__(
@@ -69,16 +72,20 @@ class Stepper:
         num_batches: Literal[1, 2] = 1,
         local_step: LocalStep | None = None,
         eos_token_ids: Sequence[int] = (),
+        before_step: Callable[[], Awaitable[None]] | None = None,
+        hints: HintSide | None = None,
     ) -> None:
         self._node, self._model, self.table = node, model, table
-        self._eos = eos_token_ids
+        self._eos, self._before_step = eos_token_ids, before_step
         self._num_batches, self._local_step = num_batches, local_step
-        self._interpreter = Interpreter(node, exchange, timeout_ns)
+        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints)
 
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
         go on.
         """
+        if self._before_step is not None:
+            await self._before_step()
         hardware, clock = self._node.hardware, self._node.clock
         if self._local_step is not None:
             batch = Batch(step.items)

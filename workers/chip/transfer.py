@@ -6,7 +6,7 @@
 What each call promises stands with the Scheduler's methods of the same names.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 
 from workers.chip.admission import allocate, check_new, has_room, has_slot
@@ -94,6 +94,21 @@ def take_external(roster: Roster, seq: Sequence, num_blocks: int | None) -> Adop
     if not num_new or not has_room(roster, num_new, here):
         return None
     return blocks.adopt(hashes)
+
+
+def take_back(
+    roster: Roster, seq: Sequence, leading: Callable[[Seq[bytes]], int]
+) -> Adoption | None:
+    roster.hash(seq)
+    blocks = roster.blocks
+    hashes = seq.block_hashes[: (seq.num_tokens - 1) // blocks.block_size]
+    here = blocks.match(hashes)
+    num_found = leading(hashes[len(here) :])
+    # Room for all of it, or what came back would go again before it is admitted.
+    num_new = blocks.blocks_for(seq.num_tokens) - len(here)
+    if not num_found or not has_room(roster, num_new, here):
+        return None
+    return blocks.adopt(hashes[: len(here) + num_found])
 
 
 def hold(roster: Roster, seq_id: str) -> None:

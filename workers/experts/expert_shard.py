@@ -6,18 +6,27 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from workers.experts.exchange import Dispatched
+from workers.experts.prefetch import Prefetch
 from workers.hardware.energy.phase import Cause, together
 from workers.model.base import ExpertModel
 from workers.model.program import Sums
 from workers.node import Node
+from workers.wire.kinds.experts import ExpertHint
+from workers.wire.message import Message
 from workers.wire.roles import Array
 
 
 class ExpertShard:
     """A loop, not a handler, because weights are read once for all who wait."""
 
-    def __init__(self, node: Node, name: str, experts: ExpertModel) -> None:
+    def __init__(
+        self, node: Node, name: str, experts: ExpertModel, prefetch: Prefetch | None = None
+    ) -> None:
+        """prefetch   what is read ahead as chips hint; None: nothing"""
         self._node, self._name, self._experts = node, name, experts
+        self._prefetch = prefetch
+        if prefetch is not None:
+            node.port(name).on(ExpertHint, self._hint)
         self._exchange, self._numerics = node.combine_side(name), node.numerics
         self.num_tokens = 0
         self.num_batches = 0
@@ -30,16 +39,49 @@ class ExpertShard:
             for layer, batch in _by_layer(waiting).items():
                 try:
                     experts_TK = _joined([d.content.experts for d in batch])
-                    work = self._experts.work(layer, experts_TK)
-                    sums = await self._node.hardware.run_for(
-                        _cause(batch), work, self._forward, layer, batch, experts_TK
-                    )
+                    sums = await self._computed(layer, batch, experts_TK)
                 except Exception as error:
                     # A bug. It must not end the loop: whoever comes next would wait for nobody.
                     self._node.failed(f"{self._name} batch", error)
                     await self._exchange.refuse(batch, error)
                     continue
                 await self._exchange.combine_send(batch, sums)
+
+    async def _computed(
+        self, layer: int, batch: Sequence[Dispatched], experts_TK: Array
+    ) -> list[Sums]:
+        """Weights that were read ahead are not read again, but may still be on their way."""
+        run_for, cause = self._node.hardware.run_for, _cause(batch)
+        if self._prefetch is None:
+            work = self._experts.work(layer, experts_TK)
+            return await run_for(cause, work, self._forward, layer, batch, experts_TK)
+        asked = np.unique(experts_TK).tolist()
+        there = self._prefetch.take(layer, asked)
+        work = self._experts.work(layer, experts_TK, frozenset(there))
+        sums = await run_for(cause, work, self._forward, layer, batch, experts_TK)
+        for reading in there.values():
+            if reading.num_open:
+                await reading.certain()
+            await self._node.clock.wait_until(reading.due_ns)
+        return sums
+
+    def _hint(self, message: Message[ExpertHint]) -> None:
+        """Read what will be asked for next, as far as there is room."""
+        assert self._prefetch is not None
+        hint, hardware, now_ns = message.content, self._node.hardware, self._node.clock.now()
+        self._prefetch.hint(
+            hint.layer,
+            hint.experts.tolist(),
+            now_ns,
+            lambda expert: hardware.launch(
+                self._experts.read_work(expert), now_ns, hint.computed_for
+            ),
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What came of reading ahead, since start; empty where nothing is."""
+        return {} if self._prefetch is None else self._prefetch.figures()
 
     def backlog(self) -> int:
         """Dispatches that wait: 0 when idle."""

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Sequence as Seq
 
-from workers.kv.content import HASH_BYTES, Adoption, ContentIndex
+from workers.kv.content import HASH_BYTES, Adoption, ContentIndex, Nobody, Watcher
 
 __all__ = ["HASH_BYTES", "Adoption", "BlockManager"]
 
@@ -43,9 +43,9 @@ class BlockManager:
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self._references = [0] * num_blocks  # pins included
         self._pins: dict[int, int] = {}
-        self.on_unpinned: Callable[[], None] = lambda: (
-            None
-        )  # blocks may be free: whoever waits looks
+        # Blocks may be free: whoever waits looks.
+        self.on_unpinned: Callable[[], None] = lambda: None
+        self.watcher: Watcher = Nobody()
 
     # -- content hashes --------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class BlockManager:
         What was computed from a corrupt block is corrupt too: if in doubt pass range(num_blocks).
         """
         for block_id in block_ids:
-            self._content.forget(block_id)
+            self.watcher.invalidated(self._content.forget(block_id))
             if block_id in self._cached:
                 del self._cached[block_id]
                 self._free.append(block_id)
@@ -226,7 +226,7 @@ class BlockManager:
             block_id = self._free.popleft()
         else:
             block_id, _ = self._cached.popitem(last=False)
-            self._content.forget(block_id)
+            self.watcher.evicted(block_id, self._content.forget(block_id))
             self.num_evictions += 1
         self._references[block_id] = 1
         return block_id

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from typing import Protocol
 
 HASH_BYTES = 16
 
@@ -24,6 +25,28 @@ class Adoption:
     block_ids: tuple[int, ...]
     hashes: tuple[bytes, ...]
     missing: tuple[int, ...]
+
+
+class Watcher(Protocol):
+    """Is told, before anything is written there, what a chip's blocks lose."""
+
+    def evicted(self, block_id: int, content: bytes | None) -> None:
+        """The block is somebody else's from now on, who has not written it yet."""
+        ...
+
+    def invalidated(self, content: bytes | None) -> None:
+        """Nobody may use this content any more, wherever it lies."""
+        ...
+
+
+class Nobody:
+    """Where nobody watches."""
+
+    def evicted(self, block_id: int, content: bytes | None) -> None:
+        """It is computed again when it is asked for again."""
+
+    def invalidated(self, content: bytes | None) -> None:
+        """There is no other copy."""
 
 
 class ContentIndex:
@@ -70,11 +93,13 @@ class ContentIndex:
         self._hash_of[block_id] = content
         self._by_hash[content] = block_id
 
-    def forget(self, block_id: int) -> None:
+    def forget(self, block_id: int) -> bytes | None:
+        """Returns what it had, if it had a hash."""
         content = self._hash_of[block_id]
         if content is not None:
             del self._by_hash[content]
             self._hash_of[block_id] = None
+        return content
 
     def check_integrity(self) -> None:
         """Assert that hash of block and block of hash are each other's reverse."""

@@ -128,6 +128,14 @@ class ExpertModel(Protocol):
         """
         ...
 
-    def work(self, layer: int, experts_TK: NDArray[np.int32]) -> Work:
-        """Each distinct active expert's weights are read once, whatever the number of tokens."""
+    def work(
+        self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()
+    ) -> Work:
+        """Each distinct active expert's weights are read once, whatever the number of tokens; those
+        of `there` are at hand.
+        """
+        ...
+
+    def read_work(self, expert: int) -> Work:
+        """Reading one expert's weights of one layer ahead."""
         ...

@@ -102,15 +102,34 @@ class WorkModel:
         work = Work.of("logits", flops=flops)
         return work._replace(demands=(*work.demands, *self._ahead(tier, head_bytes)))
 
-    def experts(self, experts_TK: NDArray[np.int32], held: tuple[int, ...]) -> Work:
-        """One layer's share of a shard that holds the experts `held`; other ids ask for nothing."""
+    def experts(
+        self,
+        experts_TK: NDArray[np.int32],
+        held: tuple[int, ...],
+        there: frozenset[int] = frozenset(),
+    ) -> Work:
+        """One layer's share of a shard that holds the experts `held`; other ids ask for nothing.
+        Weights of `there` were read ahead.
+        """
         counts = self.expert_tokens(experts_TK, held)
+        if there:
+            read = [e for e, count in zip(held, counts, strict=True) if count and e not in there]
+            num_hot = sum(expert in self.hot for expert in read)
+            work = self._experts(sum(counts), len(read) - num_hot, num_hot)
+            return work._replace(demands=tuple(d for d in work.demands if d.amount))
         num_active, num_hot = len(counts) - counts.count(0), 0
         if self.hot:
             num_hot = sum(
                 count > 0 and expert in self.hot for expert, count in zip(held, counts, strict=True)
             )
         return self._experts(sum(counts), num_active - num_hot, num_hot)
+
+    def expert_read(self, expert: int) -> Work:
+        """One expert's weights of one layer, before they are asked for."""
+        tier, reads = self.tier, self.expert_reads
+        if expert in self.hot:
+            tier, reads = self.hot_tier, self.hot_reads
+        return Work("prefetch", (self._expert_read(tier, 1, reads),))
 
     def _experts(self, num_tokens: int, num_cold: int, num_hot: int) -> Work:
         """Few of these differ: most often a token or two meet an expert or two."""

@@ -76,6 +76,7 @@ def test_metrics_have_vllms_names_labels_and_buckets():
         prefix_queries=100,
         prefix_hits=60,
         num_preemptions=2,
+        offload={"offload_saved_tokens": 48},
     )
 
     async def main():
@@ -93,6 +94,7 @@ def test_metrics_have_vllms_names_labels_and_buckets():
             assert got[("vllm:prefix_cache_queries_total",)] == 100
             assert got[("vllm:prefix_cache_hits_total",)] == 60
             assert got[("vllm:num_preemptions_total",)] == 2
+            assert got[("perfuse:kv_offload_saved_tokens_total",)] == 48
             assert got[("vllm:prompt_tokens_total",)] == 10
             assert got[("vllm:generation_tokens_total",)] == 4
             assert got[("vllm:request_success_total", "stop")] == 2

@@ -31,6 +31,8 @@ OF_WORK: Mapping[str, Phase] = {
     "vectors_read": Phase.RETRIEVAL,
     "kv_read": Phase.KV_TRANSFER,
     "kv_write": Phase.KV_TRANSFER,
+    "offload_read": Phase.KV_TRANSFER,
+    "offload_write": Phase.KV_TRANSFER,
     "pool_get": Phase.KV_TRANSFER,
     "pool_put": Phase.KV_TRANSFER,
 }

@@ -60,9 +60,14 @@ class NativeExpertModel:
             raise ValueError(f"layer {layer} has no experts; it must be from {first} to {last}")
         return moe.forward(self.layers[layer], hidden_TH, experts_TK, weights_TK)
 
-    def work(self, layer: int, experts_TK: NDArray[np.int32]) -> Work:
+    def work(
+        self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()
+    ) -> Work:
         """All layers ask for the same."""
-        return self._work.experts(experts_TK, self.expert_ids)
+        return self._work.experts(experts_TK, self.expert_ids, there)
+
+    def read_work(self, expert: int) -> Work:
+        return self._work.expert_read(expert)
 
     def _read_layer(self, checkpoint: Checkpoint, layer: int, precision: Precision) -> moe.Experts:
         config = self.config

@@ -90,9 +90,14 @@ class PlainExpertModel:
             sums_TH[rows] += on_grid(share)
         return sums_TH
 
-    def work(self, layer: int, experts_TK: NDArray[np.int32]) -> Work:
+    def work(
+        self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()
+    ) -> Work:
         """All layers ask for the same."""
-        return self._work.experts(experts_TK, self.expert_ids)
+        return self._work.experts(experts_TK, self.expert_ids, there)
+
+    def read_work(self, expert: int) -> Work:
+        return self._work.expert_read(expert)
 
 
 def _read_expert(checkpoint: Checkpoint, config: ModelConfig, layer: int, expert: int) -> GatedMlp:

@@ -1,4 +1,4 @@
-"""Chip and expert shard: tokens out, weighted partial sums back."""
+"""Chip and expert shard: tokens out, weighted partial sums back; and what comes next."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.hardware.energy.phase import Cause, Phase
-from workers.wire.kind import ENVELOPE_BYTES, Kind, kind
+from workers.wire.kind import ENVELOPE_BYTES, Kind, Reply, kind
 from workers.wire.roles import (
     Count,
     Moment,
@@ -93,4 +93,14 @@ class WeightsRead(Kind[Weights]):
     expert: Count
     begin: Moment
     end: Moment
+    computed_for: ComputedFor = Phase.SERVING
+
+
+@kind("expert_hint")
+@dataclass(frozen=True, slots=True)
+class ExpertHint(Kind[Reply]):
+    """These experts of a layer will probably be asked for next, the likeliest first, [n]."""
+
+    layer: Count
+    experts: Annotated[NDArray[np.int32], column(4)]
     computed_for: ComputedFor = Phase.SERVING
