@@ -28,7 +28,7 @@ def drawn(changes: Mapping[str, object]) -> Blueprint:
 def rows() -> Sequence[Row]:
     alone = drawn({})
     virtual = run_in_virtual(alone, questions(alone), "virtual world").answers
-    blueprint = drawn(LOCAL)
+    blueprint = drawn(dict(LOCAL))
     answers, lateness = run_live(blueprint)
     found = beside(answers, lateness, virtual, blueprint.scenario.cluster.dilation)
     return [replace(row, name=f"flash and near memory: {row.name}") for row in found]

@@ -114,6 +114,13 @@ class FlashFile:
             raise DamagedPage(f"logical page {logical} {how} {place}", logical=logical, place=place)
         return data
 
+    def contents(self) -> Iterator[tuple[int, bytes | None]]:
+        """All pages held, as they lie, with less reading than one by one: (logical page, its data);
+        None of one that is damaged.
+        """
+        self._check_usable()
+        yield from self._log.contents()
+
     def write(self, pages: Mapping[int, bytes]) -> None:
         """When it returns, all are safe; after a crash before that, either all are or none.
 

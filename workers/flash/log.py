@@ -9,6 +9,7 @@ whole. So a batch that was acknowledged last, whose record is lost by a power fa
 a byte changes after that as well, is taken for torn: two faults at once.
 """
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from workers.flash.effort import Effort
@@ -58,7 +59,22 @@ class FlashLog:
         """The page's data, or None if it is not the one that was written there."""
         if self.effort is not None:
             self.effort.read.append(physical)
-        raw = self._media.read_page(physical)
+        return self._checked(self._media.read_page(physical), logical, physical, sequence)
+
+    def contents(self) -> Iterator[tuple[int, bytes | None]]:
+        """All pages held, a block at a time: (logical, its data); None of one that is damaged."""
+        for block in range(self._geometry.num_blocks):
+            live = self.page_map.live(block)
+            raw = dict(self._media.read_block(block)) if live else {}
+            for physical, kind, ids in live:
+                for logical in ids:
+                    if kind is Kind.DATA:
+                        sequence = self.page_map.find(logical)[2]
+                        yield logical, self._checked(raw[physical], logical, physical, sequence)
+                    elif kind is Kind.LOST:
+                        yield logical, None
+
+    def _checked(self, raw: bytes, logical: int, physical: int, sequence: int) -> bytes | None:
         header = identify(raw, physical, self._store)
         if header is None or (header.logical, header.sequence) != (logical, sequence):
             return None

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workers.errors import PerfuseError
 from workers.flash.errors import DamagedPage, FlashFull
 from workers.flash.flash_file import FlashFile
 from workers.memory.block_pages import Head, decode, encode, head_of
@@ -135,12 +134,9 @@ class FlashShelf:
     def _take_up(self) -> list[Found]:
         """All blocks of which every page is there; of one key the newest."""
         parts: dict[Head, dict[int, int]] = defaultdict(dict)
-        for logical in self.flash.held():
-            try:
-                head = head_of(self.flash.read(logical))
-            except PerfuseError:
-                self.num_damaged += 1
-                continue
+        for logical, page in self.flash.contents():
+            self.num_damaged += page is None
+            head = None if page is None else head_of(page)
             if head is not None:
                 parts[head._replace(part=0)][head.part] = logical
                 self._number = max(self._number, head.number)

@@ -18,14 +18,12 @@ import numpy as np
 
 from configs.schema.device import MAIN_ENGINE
 from workers.errors import InvalidRequest, NotFound, PerfuseError
-from workers.flash.wear import Wear
 from workers.hardware.work import Work
 from workers.host.aside import SMALL_MAX
-from workers.memory.flash_pool import FlashPool
 from workers.memory.id_ranges import IdRanges
 from workers.memory.index.choice import IndexChoice
 from workers.memory.loading import load_logs
-from workers.memory.pools import open_pool
+from workers.memory.pools import open_pool, wear_teller
 from workers.memory.shard import RetrievalShard
 from workers.memory.shard_log import ShardLog
 from workers.memory.shipping import ShipHandlers
@@ -84,7 +82,7 @@ class MemoryServer:
         self._logs = {store: log for store, (log, _) in found.items()}
         ShipHandlers(node, port, self._shard, tier)
         self.pool = open_pool(node, port, name, pool_tier, pool_bytes)
-        self._pool_tier, self._begun_ns = pool_tier, node.clock.wall_now()
+        self.flash_wear = wear_teller(node, self.pool, pool_tier)
         self._upkeep = Upkeep(node, tier, self._shards, self._logs, self._beside)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
@@ -239,13 +237,6 @@ class MemoryServer:
         num_bytes = sum(len(text.encode()) for _, text in found)
         await self._node.hardware.run(Work.of("store_read", reads={self._tier: num_bytes}), list)
         return ShardTexts(np.array([i for i, _ in found], np.int64), tuple(t for _, t in found))
-
-    def flash_wear(self) -> dict[str, Wear]:
-        """Tier -> how worn the file is in which the pool lies; empty if it lies in memory."""
-        if not isinstance(self.pool, FlashPool):
-            return {}
-        span_ns = self._node.clock.wall_now() - self._begun_ns
-        return {self._pool_tier: self.pool.wear(span_ns)}
 
     def _state(self, message: Message[MemoryState]) -> MemoryStateIs:
         return MemoryStateIs(

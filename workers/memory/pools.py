@@ -1,8 +1,11 @@
 """A memory server's pool of KV blocks: in memory, or in the file behind its tier."""
 
+from collections.abc import Callable
+
 from workers.errors import PerfuseError
 from workers.flash.geometry import geometry_of
 from workers.flash.opening import open_flash
+from workers.flash.wear import Wear
 from workers.kv.pool import BlockPool
 from workers.memory.flash_pool import FlashPool
 from workers.memory.flash_pool_handlers import FlashPoolHandlers
@@ -30,3 +33,17 @@ def open_pool(node: Node, port: Port, name: str, tier: str, pool_bytes: int) -> 
         return pool
     FlashPoolHandlers(node, port, name, kept, tier)
     return kept
+
+
+def wear_teller(node: Node, pool: BlockPool, tier: str) -> Callable[[], dict[str, Wear]]:
+    """Tells tier -> how worn the file is in which the pool lies, opened now; nothing of a pool that
+    lies in memory.
+    """
+    begun_ns = node.clock.wall_now()
+
+    def told() -> dict[str, Wear]:
+        if not isinstance(pool, FlashPool):
+            return {}
+        return {tier: pool.wear(node.clock.wall_now() - begun_ns)}
+
+    return told

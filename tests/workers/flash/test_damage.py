@@ -7,6 +7,7 @@ import pytest
 from tests.workers.flash.small import GEOMETRY, NAME, flip, opened, page
 from workers.errors import NotFound
 from workers.flash.errors import DamagedFlash, DamagedPage
+from workers.flash.pages import Kind
 from workers.host.disk import MemoryDisk
 
 # Where the first page written lies: the first of block 0.
@@ -164,3 +165,28 @@ def test_what_a_torn_erase_leaves_in_a_bad_block_goes() -> None:
     assert again.recovered.unreadable == (f"page 0 of block {bad}",)
     assert disk.read_at(NAME, geometry.page_offset(first), 512) == bytes(512)
     assert again.read(0) == page(47) and again.num_bad_blocks == flash.num_bad_blocks
+
+
+def test_all_contents_are_what_each_page_says_by_itself() -> None:
+    """Of pages written, written over and discarded, one damaged before it moved, and one since."""
+    disk = MemoryDisk()
+    flash = opened(disk)
+    flash.write({19: page(1)})
+    flip(disk, FIRST + 100)
+    for number in range(12):
+        flash.write({logical: page(logical + number) for logical in range(number % 4, 16, 4)})
+        flash.trim([number])
+    assert flash.num_moved > 0
+    kind, physical, _ = flash._map.find(14)
+    assert kind is Kind.DATA
+    flip(disk, GEOMETRY.page_offset(physical) + 100)
+    contents = dict(flash.contents())
+    assert sorted(contents) == flash.held()
+    assert [logical for logical, data in contents.items() if data is None] in ([14, 19], [19, 14])
+    for logical, data in contents.items():
+        if data is None:
+            with pytest.raises(DamagedPage):
+                flash.read(logical)
+        else:
+            assert flash.read(logical) == data
+    assert dict(opened(disk).contents()) == contents
