@@ -1,37 +1,62 @@
-"""A chip's part of a model with latent attention (DeepSeek) on the kernels.
+"""A chip's part of a model whose layers are composed of calls of kernels: DeepSeek's latent
+attention, and any model whose keys may be elsewhere.
 
 Each product is a kernel's call; norms, rotation and the choice of experts are numpy's, as in exact
-mode. A row's bits do not depend on batch, chunking or blocks.
+mode. A row's bits do not depend on batch, chunking or blocks. A layer is one launch; in a step in
+which some keys are elsewhere it is three:
 
-Letters: T tokens of the step, H hidden, R rows wanted, V vocabulary.
+    enter ─▶ queries, KV ── Attend ──▶ parts merged, values, residual, norm, gate ── Experts ──▶
+                              └ own keys
+
+Letters: T tokens of the step, H hidden, R rows wanted, V vocabulary, N heads, D width of a query.
 """
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.attention import Mla
 from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import Precision, WeightKind
-from kernels import linear, mla, moe
+from kernels import linear, moe
 from kernels.numbers import Floats, quiet
 from workers.model.base import MoeInput, StepLayout
 from workers.model.checkpoint import Checkpoint
 from workers.model.embedding import Embedding
-from workers.model.native.kernel_chip import KernelChip
-from workers.model.native.latent_attention import LatentAttention, LatentStep, plan_step
+from workers.model.forward import after_gate, one_launch
+from workers.model.native.kernel_chip import Cache, KernelChip
+from workers.model.native.latent_attention import LatentStep, plan_step
 from workers.model.parts.dense import Read
 from workers.model.parts.gating import Gating
+from workers.model.parts.kv_form import KvForm
+from workers.model.parts.partial import Part, PartOf, merged
 from workers.model.parts.rope import Rope
 from workers.model.parts.rows import rms_norm
+from workers.model.program import Attend, Compute, Enter, Program
 from workers.model.tensors import chip_shapes, layer_shapes
 from workers.model.work import WorkModel
 
 
-class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
+class Attention(Protocol):
+    """One layer's, whole or in its steps."""
+
+    def forward(self, x_TH: Floats, step: LatentStep) -> Floats:
+        """Writes the new tokens' KV, then mixes values: [T, H], without the residual."""
+        ...
+
+    def queries(self, x_TH: Floats, step: LatentStep) -> Floats:
+        """Writes the new tokens' KV; queries as they meet the cache, [T, N, D]."""
+        ...
+
+    def values(self, mixed: Floats) -> Floats:
+        """What follows when values are mixed: [T, H], without the residual."""
+        ...
+
+
+class ComposedChip(KernelChip[Cache, LatentStep]):
     """ChipModel for one Hugging Face folder. Hidden states are [T, H] float32 arrays.
 
     num_blocks   KV blocks of this chip        block_size   tokens in a block, a multiple of 16
@@ -49,20 +74,20 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
         precision: Precision,
     ) -> None:
         config = load_model(folder)
-        if config.mla is None:
-            raise ValueError(f"{config.architecture} has no latent attention")
-        sizes = (block_size, config.num_layers, config.mla.kv_rank, config.mla.rope_dim)
+        self.form = form = KvForm(config, precision, block_size)
         super().__init__(
             config,
             num_blocks,
             block_size,
             work,
             precision,
-            lambda: mla.LatentCache(precision.kv, num_blocks, *sizes),
+            lambda: form.cache(num_blocks),  # type: ignore[arg-type,return-value]
         )
-        self._query_width = config.num_heads * config.mla.cache_width
+        heads, width = form.query_shape
+        self._query_width = heads * width
         positions = min(config.max_context, num_blocks * block_size)
-        self._rope = Rope(config, config.mla.rope_dim, positions)
+        rotated = config.head_dim if config.mla is None else config.mla.rope_dim
+        self._rope = Rope(config, rotated, positions)
         with Checkpoint(folder, config.fp8) as checkpoint:
             shapes = dict(chip_shapes(config))
 
@@ -76,13 +101,50 @@ class LatentChipModel(KernelChip[mla.LatentCache, LatentStep]):
             self._norm = read("model.norm.weight")
             del embedding, head  # not held twice while the layers are read
             self._layers = tuple(
-                _Layer(checkpoint, config, config.mla, layer, precision, self._cache, self._rope)
-                for layer in range(config.num_layers)
+                self._read_layer(checkpoint, layer, precision) for layer in range(config.num_layers)
             )
+
+    def _read_layer(self, checkpoint: Checkpoint, layer: int, precision: Precision) -> "_Layer":
+        shapes = dict(layer_shapes(self.config, layer))
+
+        def read(name: str) -> Floats:
+            return checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
+
+        attention = self._attention(layer, read, precision)
+        return _Layer(self.config, layer, read, precision, attention)
+
+    @abstractmethod
+    def _attention(self, layer: int, read: Read, precision: Precision) -> Attention:
+        """One layer's, from its tensors."""
 
     @quiet
     def attend(self, layer: int, x: Floats, layout: StepLayout) -> tuple[Floats, MoeInput | None]:
         return self._layers[layer].forward(x, self._plans.of(layout))
+
+    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+        """One launch, or three; then the experts."""
+        if not layout.has_far:
+            return (yield from one_launch(self, layer, enter, layout))
+        step, works = (
+            self._plans.of(layout),
+            self._work.attend_apart(layer, layout, self.block_size),
+        )
+        x, q_TND = yield Compute(works.queries, self._queries, (layer, enter, step))
+        here = (self._cache, layer, q_TND, step.layout)
+        own, others = yield Attend(layer, q_TND, Compute(works.own, self.form.attend, here))
+        x, moe = yield Compute(works.values, self._values, (layer, x, own, others))
+        return (yield from after_gate(self, layer, x, moe))
+
+    @quiet
+    def _queries(self, layer: int, enter: Enter, step: LatentStep) -> tuple[Floats, Floats]:
+        x = enter()
+        return x, self._layers[layer].queries(x, step)
+
+    @quiet
+    def _values(
+        self, layer: int, x: Floats, own: Part, others: list[PartOf]
+    ) -> tuple[Floats, MoeInput | None]:
+        return self._layers[layer].values(x, merged(own, others))
 
     @quiet
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
@@ -100,22 +162,15 @@ class _Layer:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
         config: ModelConfig,
-        sizes: Mla,
         layer: int,
+        read: Read,
         precision: Precision,
-        cache: mla.LatentCache,
-        rope: Rope,
+        attention: Attention,
     ) -> None:
-        shapes = dict(layer_shapes(config, layer))
-
-        def read(name: str) -> Floats:
-            return checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
-
         self._eps = config.rms_eps
         self._input_norm = read("input_layernorm.weight")
-        self._attention = LatentAttention(config, sizes, layer, read, precision, cache, rope)
+        self._attention = attention
         self._post_norm = read("post_attention_layernorm.weight")
         self._router: Gating | None = None
         self._network: _Network | None = None
@@ -129,7 +184,19 @@ class _Layer:
             self._network = _Network(read, "mlp.shared_experts.", precision.weights)
 
     def forward(self, x_TH: Floats, step: LatentStep) -> tuple[Floats, MoeInput | None]:
-        x_TH += self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), step)
+        attended = self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), step)
+        return self._after(x_TH, attended)
+
+    def queries(self, x_TH: Floats, step: LatentStep) -> Floats:
+        """Queries [T, N, D]; the new tokens' KV goes into its blocks."""
+        return self._attention.queries(rms_norm(x_TH, self._input_norm, self._eps), step)
+
+    def values(self, x_TH: Floats, mixed: Floats) -> tuple[Floats, MoeInput | None]:
+        """What follows when values are mixed. Overwrites x_TH."""
+        return self._after(x_TH, self._attention.values(mixed))
+
+    def _after(self, x_TH: Floats, attended_TH: Floats) -> tuple[Floats, MoeInput | None]:
+        x_TH += attended_TH
         hidden_TH = rms_norm(x_TH, self._post_norm, self._eps)
         if self._network is not None:
             x_TH += self._network.forward(hidden_TH)
