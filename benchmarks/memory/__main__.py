@@ -5,7 +5,17 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.memory import bandwidth, energy, flash, formulas, growth, layouts, retrieval, whole
+from benchmarks.memory import (
+    bandwidth,
+    energy,
+    flash,
+    formulas,
+    growth,
+    layouts,
+    near_attention,
+    retrieval,
+    whole,
+)
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
@@ -17,6 +27,7 @@ PARTS = {
     "whole": whole.rows,
     "energy": energy.rows,
     "growth": growth.run,
+    "near_attention": near_attention.rows,
     "retrieval": retrieval.run,
 }
 

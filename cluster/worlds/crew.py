@@ -74,6 +74,7 @@ class Crew:
 
     def _build_chip(self, worker: ChipPlan) -> None:
         from cluster.text.vocabulary import open_grammars
+        from cluster.worlds.near import far_of
         from workers.chip.chip import Chip
         from workers.chip.stepper import Stepper
         from workers.experts.routing import RoutingTable
@@ -82,6 +83,7 @@ class Crew:
         blueprint, node = self.blueprint, self.node
         plan = blueprint.plan
         model, local_step = self._models.chip(worker)
+        scheduler = self._scheduler(worker)
         stepper = Stepper(
             node,
             model,
@@ -91,6 +93,7 @@ class Crew:
             num_batches=blueprint.scenario.model.micro_batches,
             local_step=local_step,
             eos_token_ids=blueprint.model.eos_token_ids,
+            far=far_of(blueprint, node, worker.name, model, scheduler),
         )
         pool = None
         if blueprint.scenario.placement.kv_pool:
@@ -100,7 +103,7 @@ class Crew:
             node,
             worker.name,
             model,
-            self._scheduler(worker),
+            scheduler,
             stepper,
             router=ROUTER,
             eos_token_ids=blueprint.model.eos_token_ids,
@@ -131,6 +134,7 @@ class Crew:
         self.node.spawn(shard.serve(), worker.name)
 
     def _build_memory(self, worker: MemoryPlan) -> None:
+        from cluster.worlds.near import build_near
         from workers.memory.memory_server import MemoryServer
 
         MemoryServer(
@@ -140,6 +144,7 @@ class Crew:
             pool_tier=worker.pool_tier,
             pool_bytes=worker.pool_bytes,
         )
+        build_near(self.blueprint, self.node, worker)
 
     def _build_router(self, worker: WorkerPlan) -> None:
         from cluster.router.chips_of import chips_of

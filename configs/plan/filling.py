@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from configs.activations import chip_activation_bytes, shard_activation_bytes
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
+from configs.plan.near import engine_beside
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.schema import CHIP_ROLES, Role, Scenario
@@ -46,6 +47,7 @@ def fill_site(
         kv_block_bytes=kv_block_bytes,
         max_model_len=max_model_len,
         has_pool=has_pool,
+        near_blocks=_near_blocks(scenario) * sum(role == "memory" for _, role in site.workers),
     )
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
@@ -54,12 +56,17 @@ def fill_site(
         elif role == "experts":
             workers.append(_shard(name, site, scenario, config, tiers, held[name]))
         elif role == "memory":
-            stores = tuple(scenario.placement.collections)
-            workers.append(_memory(name, site, tiers, fit, servers, stores))
+            workers.append(_memory(name, site, scenario, config, tiers, fit, servers))
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
     return node, list(fit.problems)
+
+
+def _near_blocks(scenario: Scenario) -> int:
+    """Of running sequences, in the room of each memory server."""
+    near = scenario.placement.kv_near
+    return 0 if near is None else near.blocks
 
 
 def _sizes(
@@ -160,10 +167,11 @@ def _shard(
 def _memory(
     name: str,
     site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
     tiers: Tiers,
     fit: Fit,
     servers: tuple[str, ...],
-    stores: tuple[str, ...],
 ) -> MemoryPlan:
     return MemoryPlan(
         name,
@@ -171,8 +179,12 @@ def _memory(
         site.name,
         index=servers.index(name),
         num_servers=len(servers),
-        collections=stores,
+        collections=tuple(scenario.placement.collections),
         collection_tier=tiers["collections"],
         pool_tier=tiers["pool"],
         pool_bytes=fit.pool_bytes,
+        near_blocks=_near_blocks(scenario),
+        near_engine=engine_beside(
+            site.group.device, scenario.model.precision.pair_arithmetic(config)
+        ),
     )

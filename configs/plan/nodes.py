@@ -55,6 +55,8 @@ class MemoryPlan(WorkerPlan):
 
     collections   store names               collection_tier   where their vectors are
     pool_tier     where pooled KV is        pool_bytes        at most; 0 where there is no pool
+    near_blocks   of running sequences, there as well; 0 where `placement.kv_near` is left out
+    near_engine   whose arithmetic attends to them
     """
 
     index: int
@@ -63,6 +65,8 @@ class MemoryPlan(WorkerPlan):
     collection_tier: str
     pool_tier: str
     pool_bytes: int
+    near_blocks: int
+    near_engine: str
 
 
 @dataclass(frozen=True, slots=True)

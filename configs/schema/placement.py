@@ -93,6 +93,21 @@ class CollectionPlacement(Section):
         return self
 
 
+class KvNear(Section):
+    """KV of running sequences that lies with the memory servers, in the pool's tier, striped over
+    them.
+
+    keep    full blocks of a decoding sequence that stay on its chip, the newest; older ones leave
+    mode    "near": queries go there, and parts of attention come back. "ship": blocks come back, a
+            layer at a time, and the chip attends
+    blocks  that each memory server has room for; what it refuses stays on the chip
+    """
+
+    keep: int = Field(default=4, ge=0, le=2**31 - 1)
+    mode: Literal["near", "ship"] = "near"
+    blocks: int = Field(default=1024, ge=1, le=2**31 - 1)
+
+
 class PlacementSection(Section):
     """Where what lies. A tier is named by the device's own name for it; what a node's group says of
     its own goes first (`cluster.nodes.<group>.tiers`).
@@ -108,6 +123,7 @@ class PlacementSection(Section):
                   answer; "watermark", its prompt and a watermark, as vLLM does: it grows, and who
                   finds no block preempts the newest
     kv_pool       keep shared prefixes in the memory servers as well
+    kv_near       older KV of sequences that decode lies with the memory servers; left out, nowhere
     collections   vector store name -> what is in it
     """
 
@@ -124,6 +140,7 @@ class PlacementSection(Section):
     hot_experts: tuple[int, ...] = ()
     reserve: Literal["full", "watermark"] = "full"
     kv_pool: bool = False
+    kv_near: KvNear | None = None
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
 
     def tier_for(self, what: What) -> str | None:

@@ -17,6 +17,7 @@ from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
 from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import together
+from workers.kv.far import FarKv
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
@@ -56,6 +57,7 @@ class Stepper:
     num_batches    micro-batches of a step
     local_step     all layers as one call, where this chip holds all experts itself and nothing is
                    emulated: what a layer will ask of them cannot be declared before
+    far            where KV of its sequences may lie with memory servers
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Stepper:
         num_batches: Literal[1, 2] = 1,
         local_step: LocalStep | None = None,
         eos_token_ids: Sequence[int] = (),
+        far: FarKv | None = None,
     ) -> None:
         self._node, self._model, self.table = node, model, table
         self._eos = eos_token_ids
         self._num_batches, self._local_step = num_batches, local_step
-        self._interpreter = Interpreter(node, exchange, timeout_ns)
+        self._far = far
+        self._interpreter = Interpreter(node, exchange, timeout_ns, far=far)
 
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
@@ -83,6 +87,8 @@ class Stepper:
         if self._local_step is not None:
             batch = Batch(step.items)
             return await hardware.compute(self._run_here, self._local_step, batch, wanted)
+        if self._far is not None:
+            self._far.begin(step)
         lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
         spent = await self._interpreter.run(lanes, self.table)
         going = [lane for lane in lanes if not lane.batch.is_lost]

@@ -32,6 +32,7 @@ OF_WORK: Mapping[str, Phase] = {
     "kv_write": Phase.KV_TRANSFER,
     "pool_get": Phase.KV_TRANSFER,
     "pool_put": Phase.KV_TRANSFER,
+    "near_put": Phase.KV_TRANSFER,
 }
 # Of messages that say nothing of it themselves; a plain reply or an error is of none.
 OF_KIND: Mapping[str, Phase] = {
@@ -51,6 +52,9 @@ OF_KIND: Mapping[str, Phase] = {
     "pool_blocks": Phase.KV_TRANSFER,
     "pool_put": Phase.KV_TRANSFER,
     "pool_stored": Phase.KV_TRANSFER,
+    "near_put": Phase.KV_TRANSFER,
+    "near_stored": Phase.KV_TRANSFER,
+    "near_drop": Phase.KV_TRANSFER,
 }
 
 
