@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
+from configs.fitting import rough
 from configs.plan import MemoryPlan
 from workers.model.parts.kv_form import KvForm
 from workers.node import Node
@@ -42,9 +43,18 @@ def far_of(
 
 
 def build_near(blueprint: Blueprint, node: Node, worker: MemoryPlan) -> None:
-    """Beside a memory server, where it has room for such KV."""
+    """Beside a memory server, where it has room for such KV. Raises ValueError where this machine's
+    own memory ends.
+    """
     from workers.memory.near_attention import NearAttention
 
     if worker.near_blocks:
         sizes = worker.near_blocks, worker.pool_tier, worker.near_engine
-        NearAttention(node, worker.name, form_of(blueprint), *sizes)
+        try:
+            NearAttention(node, worker.name, form_of(blueprint), *sizes)
+        except MemoryError as error:
+            num_bytes = worker.near_blocks * blueprint.plan.kv_block_bytes
+            raise ValueError(
+                f"placement.kv_near.blocks: is {worker.near_blocks} ({rough(num_bytes)}) for each "
+                "memory server, for which this machine's own memory ended: use fewer"
+            ) from error

@@ -188,6 +188,45 @@ def test_blocks_that_a_server_has_lost_fail_their_sequence() -> None:
     run(blueprint(near()), job)
 
 
+def test_a_server_that_is_silent_costs_its_timeout_and_fails_whom_it_serves() -> None:
+    """Its answers are lost for good; who has no blocks there goes on."""
+
+    async def job(world: VirtualWorld) -> None:
+        short = request("short", prompt_ids=prompt(9, 5), max_tokens=6)
+        long, other = await ask_all(world, [REQUESTS[5], short])
+        assert long.code == "deadline_exceeded"
+        assert len(other.tokens) == 6
+        await settle(world)
+        assert not any(rooms(world))
+
+    lost = {"type": "drop", "kind": "near_parts", "source": "memory-0"}
+    run(blueprint({**near(), "faults": [lost]}), job)
+
+
+@pytest.mark.parametrize("kind", ["drop", "duplicate", "corrupt"])
+def test_a_bad_link_changes_no_token(wanted: list[list[int]], kind: str) -> None:
+    names = ("near_put", "near_stored", "near_attend", "near_parts", "near_drop")
+    bad = [{"type": kind, "kind": name, "toxicity": 0.1} for name in names]
+    heard, _ = answers({**near(), "faults": bad})
+    assert [one.tokens for one in heard] == wanted
+
+
+def test_blocks_that_come_after_their_sequence_has_gone_are_not_kept() -> None:
+    late = {"type": "latency", "kind": "near_put", "attributes": {"latency": "5 ms"}}
+
+    async def job(world: VirtualWorld) -> None:
+        heard = await ask(world, REQUESTS[5])
+        assert len(heard.tokens) == 40
+        assert counted(world, "near_put") == 0, "on its way still"
+        assert counted(world, "near_attend") == 0, "no query before its keys are there"
+        await world.clock.wait_until(world.clock.now() + 20_000_000)
+        assert counted(world, "near_put") > 0
+        assert not any(rooms(world))
+        await settle(world)
+
+    run(blueprint({**near(), "faults": [late]}), job)
+
+
 def test_a_chip_that_dies_frees_the_servers() -> None:
     async def job(world: VirtualWorld) -> None:
         asked = await _with_far_blocks(world)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from configs.families import load_model
 from configs.precision import EXACT, Precision
+from kernels import mla
 from kernels.paged.layout import Layout, Span
 from tests.workers.model.models import KERNEL_QWEN, KERNEL_V3, write_config
 from workers.model.parts.kv_form import KvForm
@@ -84,8 +85,7 @@ def test_any_split_of_blocks_over_holders(
     config = load_model(write_config(tmp_path, sizes))
     precision = EXACT if kind == "fp32" else Precision("bf16", kind)
     form, rng, layer = KvForm(config, precision, SIZE), np.random.default_rng(1), 1
-    chip, position = form.cache(6), 6 * SIZE - 3
-    _fill(form, chip, rng, config)
+    chip, position = filled(form, 6), 6 * SIZE - 3
     q_TND = rng.normal(size=(1, *form.query_shape)).astype(np.float32)
     want = form.attend(chip, layer, q_TND, Layout([Span(position, 1, range(6))])).out_TND
     num_far = owners.index(0)
@@ -112,13 +112,15 @@ def test_any_split_of_blocks_over_holders(
     np.testing.assert_allclose(merged(own, others), want, atol=TOLERANCE[kind])
 
 
-def _fill(form: KvForm, cache: Any, rng: Any, config: Any) -> None:
-    tokens = 6 * SIZE
-    blocks, offsets = np.divmod(np.arange(tokens, dtype=np.int32), SIZE)
-    for layer in range(config.num_layers):
-        if config.mla is not None:
-            widths: list[tuple[int, ...]] = [(config.mla.kv_rank,), (config.mla.rope_dim,)]
+def filled(form: KvForm, num_blocks: int) -> Any:
+    """A cache of random keys and values in all layers."""
+    cache, rng = form.cache(num_blocks), np.random.default_rng(1)
+    blocks, offsets = np.divmod(np.arange(num_blocks * SIZE, dtype=np.int32), SIZE)
+    for layer in range(cache.num_layers):
+        if isinstance(cache, mla.LatentCache):
+            widths: list[tuple[int, ...]] = [(cache.latent,), (cache.rope,)]
         else:
-            widths = [(config.num_kv_heads, config.head_dim)] * 2
-        arrays = [rng.normal(size=(tokens, *w)).astype(np.float32) for w in widths]
-        cache.write(layer, blocks.astype(np.int32), offsets.astype(np.int32), *arrays)
+            widths = [(cache.num_kv_heads, cache.head_dim)] * 2
+        rows = [rng.normal(size=(len(blocks), *width)).astype(np.float32) for width in widths]
+        cache.write(layer, blocks, offsets, rows[0], rows[1])
+    return cache
