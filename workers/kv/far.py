@@ -106,9 +106,13 @@ class FarKv(FarQueries):
                 content = await run(work, self._model.read_blocks, block_ids)
             finally:
                 blocks.unpin(block_ids)
+            # It may be let go meanwhile, and even begin again under its name.
+            if self._moved.get(seq.seq_id) is not moved:
+                return
             kept = await self._put(seq.seq_id, moved.number, first, content)
-            # It may have been let go meanwhile, and even have begun again.
-            if kept and self._moved.get(seq.seq_id) is moved:
+            if self._moved.get(seq.seq_id) is not moved:
+                await self._drop(seq.seq_id, moved.number)  # what came behind the first drop
+            elif kept:
                 self._scheduler.give_away(seq.seq_id, first + kept)
                 blocks.on_unpinned()
         finally:
