@@ -38,7 +38,8 @@ class StepResult:
     failures        seq_id -> why nothing of the step counts for it
     attention_ns    emulated time in launches over all layers; with the experts where the step is
                     one call
-    expert_wait_ns  from dispatch to combine, as far as nothing else was computed meanwhile
+    expert_wait_ns  from dispatch to combine, and from queries to parts of attention, as far as
+                    nothing else was computed meanwhile
     sampling_ns     vocabulary projection and choice
     """
 

@@ -89,6 +89,38 @@ def test_logits_are_those_of_a_chip_that_keeps_all(folder: Path, kind: str) -> N
     assert within >= (1 if kind == "fp32" else 0.9) * len(apart), apart
 
 
+def drawn_beside(folder: Path, mode: str) -> dict[str, float]:
+    """Joules of a memory server whose device has an engine in the base dies of its HBM, in bf16."""
+    changes = {
+        "model.path": str(folder),
+        "model.served_name": "perfuse-tiny",
+        "model.dtype": "bf16",
+        "placement.kv_near": {"keep": 0, "mode": mode},
+        "cluster.nodes.hbf": None,
+        "cluster.nodes.pnm.device": "b200-base-die",
+    }
+
+    async def job(world: VirtualWorld) -> dict[str, float]:
+        await ask_all(world, [request("r", prompt_ids=prompt(1, 200), max_tokens=30)])
+        reading = world.nodes["pnm-0"].read_energy()
+        assert reading is not None
+        return {name: sum(phases.values()) for name, phases in reading.dynamic.items()}
+
+    return run(blueprint(changes), job)
+
+
+def test_the_engine_beside_the_tier_attends_and_draws_its_own(folder: Path) -> None:
+    """Its bf16, at 0.38 pJ an operation; never the main engine's. Shipped blocks need neither. Both
+    read the tier alike, but for the layers of one token more or less while blocks were moving.
+    """
+    near, ship = (drawn_beside(folder, mode) for mode in ("near", "ship"))
+    assert near["base-die.bf16"] > 0
+    assert not any(name.startswith("compute") for name in near)
+    assert not any(name.startswith(("compute", "base-die")) for name in ship)
+    assert near["hbm.read"] == pytest.approx(ship["hbm.read"], rel=0.1)
+    assert ship["link"] > 5 * near["link"]
+
+
 @pytest.mark.live
 @pytest.mark.timeout(120)
 def test_a_server_in_one_process_gives_the_reference_s_answers() -> None:
