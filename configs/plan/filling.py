@@ -140,6 +140,7 @@ def _chip(
         num_kv_blocks=fit.num_kv_blocks,
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
+        gives_away=scenario.placement.kv_near is not None,
     )
 
 

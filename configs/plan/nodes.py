@@ -25,6 +25,7 @@ class ChipPlan(WorkerPlan):
 
     watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
                        whole requests are reserved (`placement.reserve`)
+    gives_away         KV that has grown cold leaves for memory servers (`placement.kv_near`)
     """
 
     tier: str
@@ -34,6 +35,7 @@ class ChipPlan(WorkerPlan):
     num_kv_blocks: int
     kv_bytes: int
     watermark_blocks: int | None
+    gives_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,33 @@ def test_a_chip_whose_cold_blocks_leave_has_room_for_more() -> None:
     assert grown(near(0)) == (tokens, 0)
 
 
+def test_a_router_places_more_where_growth_leaves() -> None:
+    """Long answers to short prompts, one after the other: 4 blocks each in the end. Beside what
+    those before have grown to the last ones find no room, and beside their prompts they do.
+    """
+
+    async def job(world: VirtualWorld) -> int:
+        wanted = [request(f"l{i}", prompt_ids=prompt(i, 12), max_tokens=50) for i in range(8)]
+        (chip,) = workers_of(world, Chip).values()
+        most = 0
+
+        async def look() -> None:
+            nonlocal most
+            while True:
+                most = max(most, chip._scheduler.num_running)
+                await world.clock.wait_until(world.clock.now() + 10_000)
+
+        looking = world.gateway.spawn(look(), "look")
+        heard = await ask_all(world, wanted, apart_ns=400_000)
+        looking.cancel()
+        assert all(len(one.tokens) == 50 for one in heard)
+        await settle(world)
+        return most
+
+    tight = {**TIGHT, "model.num_kv_blocks": 9, "model.max_model_len": 64}
+    assert run(blueprint({**tight, **near(0)}), job) > run(blueprint(tight), job)
+
+
 def test_a_preempted_sequence_lets_its_far_blocks_go_and_begins_again() -> None:
     """A server with room for one sequence alone, and a chip that is too small for the others."""
     changes = {"model.num_kv_blocks": 12, "cluster.nodes.pnm.count": 1, "cluster.nodes.hbf": None}
