@@ -16,7 +16,8 @@ from workers.model.parts.kv_form import KvForm
 from workers.model.parts.partial import Part, PartOf, merged
 
 SIZE, HEADS, WIDTH = 16, 3, 5
-TOLERANCE = {"fp32": 2e-6, "bf16": 2e-2, "int8": 6e-2}
+# The kernels' own (`tests/kernels/test_attention.py`), of the norm of what is right.
+TOLERANCE = {"fp32": 2e-6, "bf16": 3e-3, "int8": 8e-3}
 
 
 def whole(scores: Any, values: Any) -> Part:
@@ -109,7 +110,8 @@ def test_any_split_of_blocks_over_holders(
         np.testing.assert_array_equal(part.out_TND, same.out_TND)
         np.testing.assert_array_equal(part.lse_TN, same.lse_TN)
         others.append(PartOf(np.array([0]), part))
-    np.testing.assert_allclose(merged(own, others), want, atol=TOLERANCE[kind])
+    apart = np.linalg.norm(merged(own, others) - want)
+    assert apart <= TOLERANCE[kind] * np.linalg.norm(want)
 
 
 def filled(form: KvForm, num_blocks: int) -> Any:
