@@ -52,8 +52,12 @@ def fit_node(
     kv_block_bytes: int,
     max_model_len: int,
     has_pool: bool,
+    near_blocks: int = 0,
 ) -> Fit:
-    """Fill one node. `held`: bytes of all that is not KV or pool; `key` for errors."""
+    """Fill one node. `held`: bytes of all that is not KV or pool; `key` for errors.
+
+    near_blocks   KV blocks of others' running sequences, in the pool's tier
+    """
     problems = list(tiers.problems)
     fills: dict[str, list[Fill]] = {tier: [] for tier in device.tiers}
     for what, num_bytes in held.items():
@@ -68,6 +72,7 @@ def fit_node(
         )
         problems += [] if room < 0 else wrong  # weights that do not fit were reported already
         _put(fills[kv_tier], "kv", num_kv_blocks * kv_block_bytes * num_chips)
+    problems += _near(key, device, tiers["pool"], fills, model, near_blocks, kv_block_bytes)
     pool_bytes = _pool_bytes(device, tiers, fills, model) if has_pool else 0
     _put(fills[tiers["pool"]], "pool", pool_bytes)
     return Fit(
@@ -147,6 +152,27 @@ def _kv_blocks(
             f"model.max_model_len to {blocks * model.block_size} or make room for {needed} blocks"
         )
     return blocks, problems
+
+
+def _near(
+    key: str,
+    device: DeviceSpec,
+    tier: str,
+    fills: Mapping[str, list[Fill]],
+    model: ModelSection,
+    num_blocks: int,
+    block_bytes: int,
+) -> list[str]:
+    """Put them there; what is wrong where they do not fit."""
+    needed = num_blocks * block_bytes
+    room = _budget(device, tier, model) - sum(fill.num_bytes for fill in fills[tier])
+    if needed > room:
+        return [
+            f"placement.kv_near.blocks: is {num_blocks} for {key} ({rough(needed)}): tier {tier} "
+            f"of {device.name} has room for {max(0, room) // block_bytes}"
+        ]
+    _put(fills[tier], "kv", needed)
+    return []
 
 
 def _pool_bytes(

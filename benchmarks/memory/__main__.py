@@ -14,6 +14,7 @@ from benchmarks.memory import (
     formulas,
     growth,
     layouts,
+    near_attention,
     near_or_ship,
     offload,
     prefetch,
@@ -36,6 +37,7 @@ PARTS = {
     "prefetch": prefetch.run,
     "growth": growth.run,
     "near_or_ship": near_or_ship.rows,
+    "near_attention": near_attention.rows,
     "retrieval": retrieval.run,
 }
 

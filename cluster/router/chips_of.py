@@ -13,6 +13,6 @@ def chips_of(plan: Plan, members: Membership) -> list[ChipState]:
             member = members.member(plan.directory[each.name])
             epoch, lives = (member.epoch, True) if member is not None else (0, False)
             chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch, lives)
-            chip.watermark_blocks = each.watermark_blocks
+            chip.watermark_blocks, chip.gives_away = each.watermark_blocks, each.gives_away
             chips.append(chip)
     return chips

@@ -29,8 +29,8 @@ class NumberOfChips:
         added = []
         for chip in chips:
             if chip.name not in self._ledger.state.chips:
-                now_ns, few = self._node.clock.now(), chip.watermark_blocks
-                event = ChipAdded(now_ns, chip.name, chip.role, chip.num_blocks, few)
+                now_ns, how = self._node.clock.now(), (chip.watermark_blocks, chip.gives_away)
+                event = ChipAdded(now_ns, chip.name, chip.role, chip.num_blocks, *how)
                 self._ledger.happened(event)
                 added.append(chip.name)
         return added

@@ -12,7 +12,7 @@ from cluster.faults.control import FaultControl, FollowedFaults
 from cluster.faults.standing import StandingFaults
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import exchange_of, stand_shard
+from cluster.worlds.experts import stand_shard
 from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.schema.faults import named
@@ -59,7 +59,9 @@ class Crew:
 
     def _build(self, worker: WorkerPlan) -> None:
         if isinstance(worker, ChipPlan):
-            self._build_chip(worker)
+            from cluster.worlds.chips import stand_chip
+
+            self._chips.append(stand_chip(self.node, self.blueprint, worker, self._models, ROUTER))
         elif isinstance(worker, ShardPlan):
             if not self._models.whole:
                 shard = stand_shard(self.node, self.blueprint, worker, self._models)
@@ -78,57 +80,8 @@ class Crew:
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
             )
 
-    def _build_chip(self, worker: ChipPlan) -> None:
-        from cluster.text.vocabulary import open_grammars
-        from cluster.worlds.offloading import offload_of
-        from cluster.worlds.prefetching import hints_of
-        from cluster.worlds.scheduling import scheduler_of
-        from workers.chip.chip import Chip
-        from workers.chip.stepper import Stepper
-        from workers.experts.routing import RoutingTable
-        from workers.kv.pool_client import PoolClient
-
-        blueprint, node = self.blueprint, self.node
-        plan = blueprint.plan
-        model, local_step = self._models.chip(worker)
-        scheduler = scheduler_of(blueprint, worker)
-        servers, timeout_ns = plan.names("memory"), blueprint.timeout_ns
-        offload = offload_of(node, worker, model, scheduler, servers, timeout_ns)
-        stepper = Stepper(
-            node,
-            model,
-            exchange_of(node, blueprint, worker),
-            RoutingTable.of(plan.experts, plan.names("experts")),
-            timeout_ns=timeout_ns,
-            num_batches=blueprint.scenario.model.micro_batches,
-            local_step=local_step,
-            eos_token_ids=blueprint.model.eos_token_ids,
-            before_step=None if offload is None else offload.read_out,
-            hints=hints_of(blueprint, node, worker),
-        )
-        pool = None
-        if blueprint.scenario.placement.kv_pool:
-            pool = PoolClient(node, node.port(worker.name), model, servers, timeout_ns)
-        chip = Chip(
-            node,
-            worker.name,
-            model,
-            scheduler,
-            stepper,
-            router=ROUTER,
-            eos_token_ids=blueprint.model.eos_token_ids,
-            grammars=open_grammars(blueprint.folder),
-            timeout_ns=timeout_ns,
-            pool=pool,
-        )
-        if blueprint.scenario.placement.search == "ship":
-            from workers.memory.shipped_search import ShippedSearch
-
-            ShippedSearch(node, node.port(worker.name), worker.activations_tier)
-        self._chips.append(chip)
-        node.spawn(chip.serve(), worker.name)
-
     def _build_memory(self, worker: MemoryPlan) -> None:
+        from cluster.worlds.near import build_near
         from workers.memory.memory_server import MemoryServer
 
         self._server = MemoryServer(
@@ -139,6 +92,7 @@ class Crew:
             pool_tier=worker.pool_tier,
             pool_bytes=worker.pool_bytes,
         )
+        build_near(self.blueprint, self.node, worker)
 
     def _build_router(self, worker: WorkerPlan) -> None:
         from cluster.router.chips_of import chips_of

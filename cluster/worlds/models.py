@@ -33,6 +33,7 @@ class NodeModels:
         self.whole = (
             # A whole step's routing shows only afterwards, and emulated work is declared before.
             not blueprint.scenario.cluster.emulation
+            and blueprint.scenario.placement.kv_near is None
             and len(chips) == 1
             and chips[0].role == "chip"
             and chips[0].node == plan.name
@@ -43,11 +44,13 @@ class NodeModels:
         """A chip's model, and its step where it is whole. Raises CheckpointError where the folder
         does not fit, ValueError where memory ends.
         """
-        from workers.model.factory import open_chip, open_whole
+        from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
         sizes = worker.num_kv_blocks, section.block_size, section.precision, self._work(worker)
         with self._enough_memory():
+            if self._blueprint.scenario.placement.kv_near is not None:
+                return open_apart(folder, *sizes), None
             return open_whole(folder, *sizes) if self.whole else (open_chip(folder, *sizes), None)
 
     def experts(self, worker: ShardPlan) -> "ExpertModel":

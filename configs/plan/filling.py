@@ -9,6 +9,7 @@ from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
 from configs.offload import OffloadPlan, offload_plan
 from configs.plan.flash_files import problems_of_files
+from configs.plan.near import near_blocks, near_engine, near_engine_problems
 from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.prefetch import prefetch_bytes
@@ -51,6 +52,7 @@ def fill_site(
         kv_block_bytes=kv_block_bytes,
         max_model_len=max_model_len,
         has_pool=has_pool,
+        near_blocks=near_blocks(scenario) * sum(role == "memory" for _, role in site.workers),
     )
     ahead, wrong = _prefetch(key, site, scenario, tiers, len(shards), num_chips)
     workers: list[WorkerPlan] = []
@@ -60,12 +62,12 @@ def fill_site(
         elif role == "experts":
             workers.append(_shard(name, site, scenario, config, tiers, held[name], ahead))
         elif role == "memory":
-            stores = tuple(scenario.placement.collections)
-            workers.append(_memory(name, site, scenario, tiers, fit, servers, stores))
+            workers.append(_memory(name, site, scenario, config, tiers, fit, servers))
         else:
             workers.append(WorkerPlan(name, role, site.name))
     node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
     wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
+    wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
     return node, [*fit.problems, *wrong]
 
 
@@ -181,6 +183,7 @@ def _chip(
         kv_bytes=fit.num_kv_blocks * kv_block_bytes,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
         offload=_offload(site, scenario, config, tiers),
+        gives_away=scenario.placement.kv_near is not None,
     )
 
 
@@ -220,10 +223,10 @@ def _memory(
     name: str,
     site: Site,
     scenario: Scenario,
+    config: ModelConfig,
     tiers: Tiers,
     fit: Fit,
     servers: tuple[str, ...],
-    stores: tuple[str, ...],
 ) -> MemoryPlan:
     return MemoryPlan(
         name,
@@ -231,11 +234,13 @@ def _memory(
         site.name,
         index=servers.index(name),
         num_servers=len(servers),
-        collections=stores,
+        collections=tuple(scenario.placement.collections),
         collection_tier=tiers["collections"],
         engine=engine_for(
             site.group.device, tiers["collections"], "fp32", scenario.placement.engines
         ),
         pool_tier=tiers["pool"],
         pool_bytes=fit.pool_bytes,
+        near_blocks=near_blocks(scenario),
+        near_engine=near_engine(scenario, config, site.group, tiers["pool"]),
     )

@@ -29,6 +29,7 @@ class ChipPlan(WorkerPlan):
     watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
                        whole requests are reserved (`placement.reserve`)
     offload            where evicted blocks go; None: nowhere
+    gives_away         KV that has grown cold leaves for memory servers (`placement.kv_near`)
     """
 
     tier: str
@@ -40,6 +41,7 @@ class ChipPlan(WorkerPlan):
     kv_bytes: int
     watermark_blocks: int | None
     offload: OffloadPlan | None
+    gives_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class MemoryPlan(WorkerPlan):
     collections   store names               collection_tier   where their vectors are
     engine        that searches them
     pool_tier     where pooled KV is        pool_bytes        at most; 0 where there is no pool
+    near_blocks   of running sequences, there as well; 0 where `placement.kv_near` is left out
+    near_engine   whose arithmetic attends to them
     """
 
     index: int
@@ -75,6 +79,8 @@ class MemoryPlan(WorkerPlan):
     engine: str
     pool_tier: str
     pool_bytes: int
+    near_blocks: int
+    near_engine: str
 
 
 @dataclass(frozen=True, slots=True)

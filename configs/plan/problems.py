@@ -3,6 +3,7 @@
 from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
+from configs.plan.near import near_problems
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.presets import certificates_folder
@@ -18,6 +19,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_world_problems(scenario),
         *_fault_problems(scenario, sites),
         *_dtype_problems(scenario, config),
+        *near_problems(scenario, config),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),
@@ -55,6 +57,7 @@ def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
         wanted += ["placement.kv_pool"] if scenario.placement.kv_pool else []
         offload = scenario.placement.kv_offload
         wanted += ["placement.kv_offload.tier"] if offload and not offload.own_tier else []
+        wanted += ["placement.kv_near"] if scenario.placement.kv_near else []
         problems += [
             f"{key}: needs a memory server and there is none: add a group with workers: [memory], "
             "or leave the key out"

@@ -105,6 +105,21 @@ class CollectionPlacement(Section):
         return self
 
 
+class KvNear(Section):
+    """KV of running sequences that lies with the memory servers, in the pool's tier, striped over
+    them.
+
+    keep    full blocks of a decoding sequence that stay on its chip, the newest; older ones leave
+    mode    "near": queries go there, and parts of attention come back. "ship": blocks come back, a
+            layer at a time, and the chip attends
+    blocks  that each memory server has room for; what it refuses stays on the chip
+    """
+
+    keep: int = Field(default=4, ge=0, le=2**31 - 1)
+    mode: Literal["near", "ship"] = "near"
+    blocks: int = Field(default=1024, ge=1, le=2**31 - 1)
+
+
 class PlacementSection(Section):
     """Where what lies. A tier is named by the device's own name for it; what a node's group says of
     its own goes first (`cluster.nodes.<group>.tiers`).
@@ -127,6 +142,7 @@ class PlacementSection(Section):
                   data, where the device has one that computes in their dtype; else by the main one
     kv_pool       keep shared prefixes in the memory servers as well
     kv_offload    keep what a chip evicts, and bring it back; None: it is computed again
+    kv_near       older KV of sequences that decode lies with the memory servers; left out, nowhere
     collections   vector store name -> what is in it
     """
 
@@ -147,6 +163,7 @@ class PlacementSection(Section):
     engines: Engines = "beside"
     kv_pool: bool = False
     kv_offload: KvOffload | None = None
+    kv_near: KvNear | None = None
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
 
     def tier_for(self, what: What) -> str | None:

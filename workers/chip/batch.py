@@ -32,7 +32,9 @@ class Batch:
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = tuple(items)
         self.layout = StepLayout(
-            tuple(StepSequence(tuple(i.seq.block_ids), i.start, i.count) for i in items)
+            tuple(
+                StepSequence(tuple(i.seq.block_ids), i.start, i.count, i.seq.num_far) for i in items
+            )
         )
         ids = [i.seq.token_ids[i.start : i.start + i.count] for i in items]
         self.token_ids_T = np.array([token for run in ids for token in run], dtype=np.int64)

@@ -22,7 +22,7 @@ from workers.experts.exchange import Away as Dispatched
 from workers.experts.exchange import DispatchSide
 from workers.experts.hints import HintSide
 from workers.experts.routing import RoutingTable
-from workers.model.program import Compute, Experts, Program, Reduce, Rows, SendNext, Sums
+from workers.model.program import Attend, Compute, Experts, Program, Reduce, Rows, SendNext, Sums
 from workers.node import Node
 
 
@@ -56,6 +56,16 @@ class NextStage(Protocol):
         ...
 
 
+class FarKeys(Protocol):
+    """The way to keys that lie with memory servers."""
+
+    async def send(self, batch: Batch, op: Attend) -> Away:
+        """Queries of the sequences that have such keys; the answer is a list of `PartOf`. What
+        nobody answers fails sequences of the batch.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Lane:
     """One program, and the tokens that it is for.
@@ -86,6 +96,7 @@ class Interpreter:
     """reducer      None where this chip is the only rank: a share is the sum
     next_stage   None where this chip holds the last layer
     hints        None where shards read nothing ahead
+    far          None where all keys are on this chip
     """
 
     def __init__(
@@ -97,10 +108,12 @@ class Interpreter:
         reducer: Reducer | None = None,
         next_stage: NextStage | None = None,
         hints: HintSide | None = None,
+        far: FarKeys | None = None,
     ) -> None:
         self._clock, self._hardware = node.clock, node.hardware
         self._exchange, self._timeout_ns = exchange, timeout_ns
         self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
+        self._far = far
 
     async def run(self, lanes: Sequence[Lane], table: RoutingTable) -> Spent:
         """Every program to its end. What experts did not answer fails sequences of its batch;
@@ -146,10 +159,25 @@ class Interpreter:
                 await self._next_stage.send(lane.batch, op.rows_T)
                 sent = None
                 spent.wait_ns += clock.now() - begun_ns
+            elif isinstance(op, Attend):
+                await self._attend(op, lane, spent)
+                return True
             else:
                 lane.away = await self._depart(op, lane.batch, table, spent)
                 spent.wait_ns += clock.now() - begun_ns
                 return True
+
+    async def _attend(self, op: Attend, lane: Lane, spent: Spent) -> None:
+        """Queries leave for keys that are elsewhere; meanwhile those that are here."""
+        assert self._far is not None, "all keys are here"
+        begun_ns = self._clock.now()
+        lane.away = away = await self._far.send(lane.batch, op)
+        sent_ns = self._clock.now()
+        own, cause = op.own, lane.batch.cause
+        part = await self._hardware.run_for(cause, own.work, own.kernel, *own.args)
+        spent.wait_ns += sent_ns - begun_ns
+        spent.compute_ns += self._clock.now() - sent_ns
+        lane.away = _Attended(part, away)
 
     async def _depart(
         self, op: Reduce | Experts, batch: Batch, table: RoutingTable, spent: Spent
@@ -163,6 +191,20 @@ class Interpreter:
         if self._hints is not None:
             self._hints.after(op, table, batch.cause)
         return _AtExperts(self._exchange, handle, batch, spent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attended:
+    """What this chip found over its own keys, and queries that are away."""
+
+    own: Any
+    away: Away
+
+    async def receive(self) -> tuple[Any, Any]:
+        return self.own, await self.away.receive()
+
+    def abandon(self) -> None:
+        self.away.abandon()
 
 
 @dataclass(frozen=True, slots=True)

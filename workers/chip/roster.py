@@ -11,9 +11,10 @@ state to state and their blocks with them, so that `check_integrity` holds betwe
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 
 from workers.chip.elsewhere import Elsewhere, Nowhere
-from workers.chip.sequence import Sequence, State
+from workers.chip.sequence import ELSEWHERE, Sequence, State
 from workers.chip.step import Step
 from workers.kv.blocks import BlockManager
 
@@ -62,6 +63,7 @@ class Roster:
         self._all: dict[str, Sequence] = {}
         self._num_arrivals = 0
         self._free_later: list[list[int]] = []
+        self.on_let_go: Callable[[Sequence], None] = lambda _: None  # its blocks elsewhere, too
 
     # -- sequences -------------------------------------------------------------------------------
 
@@ -134,15 +136,27 @@ class Roster:
 
     def let_go(self, seq: Sequence) -> None:
         """Free all its blocks: now, or after the step in flight, which may be writing them."""
-        block_ids = list(seq.held.values()) if seq.state is State.HELD else seq.block_ids
+        self._free(seq, list(seq.held.values()) if seq.state is State.HELD else seq.own_blocks)
+        self.on_let_go(seq)
+        seq.block_ids = []
+        seq.num_far = 0
+        seq.held = {}
+        seq.num_computed = 0
+        seq.approximate_from = None
+
+    def give_away(self, seq: Sequence, num_far: int) -> None:
+        """Its first blocks, up to `num_far`, lie with memory servers from now on."""
+        given = seq.block_ids[seq.num_far : num_far]
+        seq.block_ids[seq.num_far : num_far] = [ELSEWHERE] * len(given)
+        seq.num_far += len(given)
+        self._free(seq, given)
+
+    def _free(self, seq: Sequence, block_ids: list[int]) -> None:
+        """Now, or after the step in flight, which may read or write them."""
         if self.is_in_flight(seq):
             self._free_later.append(block_ids)
         else:
             self.blocks.free(block_ids)
-        seq.block_ids = []
-        seq.held = {}
-        seq.num_computed = 0
-        seq.approximate_from = None
 
     # -- the step in flight ----------------------------------------------------------------------
 
@@ -181,7 +195,7 @@ class Roster:
         owners = Counter[int]()
         for seq in seqs:
             self._check_sequence(seq)
-            owners.update(seq.held.values() if seq.state is State.HELD else seq.block_ids)
+            owners.update(seq.held.values() if seq.state is State.HELD else seq.own_blocks)
         for block_ids in self._free_later:
             owners.update(block_ids)
         self.blocks.check_integrity(owners)

@@ -203,7 +203,7 @@ class Scheduler:
         """
         seq = self.roster.get(seq_id)
         if seq is not None and isinstance(error, NotFinite):
-            self.blocks.invalidate(seq.block_ids)
+            self.blocks.invalidate(seq.own_blocks)
 
     def preempt(self, seq_id: str) -> None:
         """Take a running sequence's blocks; it computes everything again, first in the queue."""
@@ -228,6 +228,20 @@ class Scheduler:
         Call it before the `advance` or `received` that would share it.
         """
         transfer.mark_approximate(self.roster, seq_id, position)
+
+    def give_away(self, seq_id: str, num_far: int) -> None:
+        """The first `num_far` blocks of a running sequence lie with memory servers from now on,
+        and are freed here: after the step in flight, if it reads them.
+
+        Raises ValueError unless it runs, or where these are not all computed.
+        """
+        seq = self.roster.known(seq_id, State.RUNNING)
+        if num_far * self.blocks.block_size > seq.num_computed:
+            raise ValueError(
+                f"sequence {seq_id!r}: {num_far} blocks are given away; {seq.num_computed} tokens "
+                f"are computed, in blocks of {self.blocks.block_size}"
+            )
+        self.roster.give_away(seq, num_far)
 
     def check_integrity(self) -> None:
         """Assert that sequences, queues and blocks agree; what fails prints the whole sum."""

@@ -18,6 +18,9 @@ Each state but finished may also go to finished (abort). What is not in the tabl
 from collections.abc import Iterable
 from enum import Enum
 
+# In place of the id of a block that lies with a memory server.
+ELSEWHERE = -1
+
 
 class State(Enum):
     """Where a sequence stands; see the module's map."""
@@ -50,7 +53,8 @@ class Sequence:
     token_ids         prompt, then what was generated so far
     num_computed      tokens whose KV is in `block_ids`; below num_tokens while it runs
     num_cached        tokens found in the prefix cache when it was first admitted or reserved
-    block_ids         physical blocks in logical order
+    block_ids         physical blocks in logical order; the first `num_far` are ELSEWHERE
+    num_far           so many first blocks lie with memory servers
     block_hashes      content hashes of leading full blocks of `token_ids`
     held              state held only: logical block index -> block id still held
     arrival           order in which the scheduler learned of it, from 0
@@ -59,8 +63,8 @@ class Sequence:
 
     __slots__ = (
         "approximate_from", "arrival", "block_hashes", "block_ids", "block_size", "held",
-        "max_tokens", "num_cached", "num_computed", "num_expected", "num_prompt", "salt",
-        "seq_id", "state", "token_ids",
+        "max_tokens", "num_cached", "num_computed", "num_expected", "num_far", "num_prompt",
+        "salt", "seq_id", "state", "token_ids",
     )  # fmt: skip
 
     def __init__(
@@ -96,10 +100,16 @@ class Sequence:
         self.num_expected = 0  # state receiving only: tokens whose KV was announced
         self.block_size = 0  # known once a scheduler has it
         self.block_ids: list[int] = []
+        self.num_far = 0
         self.block_hashes: list[bytes] = []
         self.held: dict[int, int] = {}
         self.arrival = -1
         self.approximate_from: int | None = None
+
+    @property
+    def own_blocks(self) -> list[int]:
+        """Its blocks on this chip, in logical order."""
+        return self.block_ids[self.num_far :]
 
     @property
     def num_tokens(self) -> int:

@@ -18,6 +18,7 @@ from workers.experts.exchange import DispatchSide
 from workers.experts.hints import HintSide
 from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import together
+from workers.kv.far import FarKv
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
@@ -38,7 +39,8 @@ class StepResult:
     failures        seq_id -> why nothing of the step counts for it
     attention_ns    emulated time in launches over all layers; with the experts where the step is
                     one call
-    expert_wait_ns  from dispatch to combine, as far as nothing else was computed meanwhile
+    expert_wait_ns  from dispatch to combine, and from queries to parts of attention, as far as
+                    nothing else was computed meanwhile
     sampling_ns     vocabulary projection and choice
     """
 
@@ -59,6 +61,7 @@ class Stepper:
                    emulated: what a layer will ask of them cannot be declared before
     before_step    what has to be done with blocks before a step writes them
     hints          to shards that read experts ahead
+    far            where KV of its sequences may lie with memory servers
     """
 
     def __init__(
@@ -74,11 +77,13 @@ class Stepper:
         eos_token_ids: Sequence[int] = (),
         before_step: Callable[[], Awaitable[None]] | None = None,
         hints: HintSide | None = None,
+        far: FarKv | None = None,
     ) -> None:
         self._node, self._model, self.table = node, model, table
         self._eos, self._before_step = eos_token_ids, before_step
         self._num_batches, self._local_step = num_batches, local_step
-        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints)
+        self._far = far
+        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints, far=far)
 
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
@@ -90,6 +95,8 @@ class Stepper:
         if self._local_step is not None:
             batch = Batch(step.items)
             return await hardware.compute(self._run_here, self._local_step, batch, wanted)
+        if self._far is not None:
+            self._far.begin(step)
         lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
         spent = await self._interpreter.run(lanes, self.table)
         going = [lane for lane in lanes if not lane.batch.is_lost]

@@ -118,7 +118,7 @@ def hold(roster: Roster, seq_id: str) -> None:
     if roster.is_in_flight(seq):
         raise ValueError(f"sequence {seq_id!r} is in the step in flight: hold it after advance")
     roster.move(seq, State.HELD)
-    seq.held = dict(enumerate(seq.block_ids))
+    seq.held = dict(enumerate(seq.own_blocks, seq.num_far))
 
 
 def release(roster: Roster, seq_id: str, block_indexes: Iterable[int] | None) -> int:

@@ -22,11 +22,13 @@ class StepSequence:
     block_ids   physical KV blocks in logical order; they cover positions 0 .. start + count - 1
     start       position of its first new token (= tokens whose KV is already in the cache)
     count       new tokens in this step (1 in decode, up to the chunk in prefill)
+    num_far     so many of its first blocks are elsewhere: their ids say nothing
     """
 
     block_ids: tuple[int, ...]
     start: int
     count: int
+    num_far: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class StepLayout:
     @property
     def num_tokens(self) -> int:
         return sum(s.count for s in self.sequences)
+
+    @property
+    def has_far(self) -> bool:
+        """Whether keys of any sequence are elsewhere."""
+        return any(s.num_far for s in self.sequences)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ block size and precision: so they are of one kind, and equal bits are a matter o
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from configs.families import load_model
 from configs.model_config import ModelConfig
@@ -14,6 +15,9 @@ from kernels.native import lib
 from workers.model.base import ChipModel, ExpertModel, LaunchModel
 from workers.model.local import LocalStep, local_step
 from workers.model.work import WorkModel
+
+if TYPE_CHECKING:
+    from workers.model.native.composed_chip import ComposedChip
 
 
 class UnfitPrecision(ValueError):
@@ -40,6 +44,26 @@ def open_chip(
     from workers.model.plain.chip_model import PlainChipModel
 
     return PlainChipModel(folder, num_blocks, block_size, work)
+
+
+def open_apart(
+    folder: str | Path,
+    num_blocks: int,
+    block_size: int = 16,
+    precision: Precision = EXACT,
+    work: WorkModel | None = None,
+) -> "ComposedChip[Any]":
+    """A chip's part of a model whose keys may be elsewhere. Raises as `open_chip` does."""
+    config = load_model(folder)
+    if hindrance := kernels_hindrance(config, block_size):
+        raise UnfitPrecision(f"placement.kv_near: is given, and {hindrance}")
+    if config.mla is not None:
+        from workers.model.native.latent_chip_model import LatentChipModel
+
+        return LatentChipModel(folder, num_blocks, block_size, work, precision)
+    from workers.model.native.grouped_chip_model import GroupedChipModel
+
+    return GroupedChipModel(folder, num_blocks, block_size, work, precision)
 
 
 def open_experts(

@@ -9,9 +9,10 @@ a plain loop in one process (`workers/model/local.py`).
     Reduce(partial)                  the sum of the partials of all tensor-parallel ranks; of one
                                      rank, the partial as it is
     Experts(layer, rows, ...)        for each row the weighted sum over its experts
+    Attend(layer, queries, own)      own's result, and what others found over the keys they hold
     SendNext(rows)                   None: the rows are on their way to the next pipeline stage
 
-Letters: T tokens, H hidden, K experts a token.
+Letters: T tokens, H hidden, K experts a token, N heads, D numbers of a head's query.
 """
 
 from collections.abc import Callable, Generator
@@ -58,12 +59,24 @@ class Experts:
 
 
 @dataclass(frozen=True, slots=True)
+class Attend:
+    """Queries [T, N, D] of one layer, of which some see keys that are elsewhere.
+
+    own   attention over the keys that are here: launched while the queries are away
+    """
+
+    layer: int
+    queries_TND: NDArray[np.float32]
+    own: Compute
+
+
+@dataclass(frozen=True, slots=True)
 class SendNext:
     """The residual stream [T, H] at the end of a pipeline stage."""
 
     rows_T: Rows
 
 
-Op: TypeAlias = Compute | Reduce | Experts | SendNext
+Op: TypeAlias = Compute | Reduce | Experts | Attend | SendNext
 R = TypeVar("R")
 Program: TypeAlias = Generator[Op, Any, R]

@@ -5,7 +5,8 @@ Weights are read once a step, however many tokens share them; KV is read once fo
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,14 @@ from workers.model.base import StepLayout
 COUNTED_ONE_BY_ONE_MAX = 64
 # And so few experts are each compared with all ids before numpy has sorted out which ids are valid.
 HELD_ONE_BY_ONE_MAX = 4
+
+
+class Apart(NamedTuple):
+    """A layer of a step in which some keys are elsewhere: its three launches."""
+
+    queries: Work
+    own: Work
+    values: Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,53 @@ class WorkModel:
             writes={self.kv_tier: tokens * kv_token_bytes},
         )
         return work._replace(demands=(*work.demands, *self._ahead(self.tier, weights)))
+
+    def attend_apart(self, layer: int, layout: StepLayout, block_size: int) -> Apart:
+        """What `attend` asks for, of the keys that are here, in three launches: projections up to
+        the queries; those meet the keys; output projection and network. Weights are split as their
+        matrices are.
+        """
+        config, tokens, arithmetic = self.config, layout.num_tokens, self.precision.arithmetic
+        whole = self.config.layer_weights(layer)
+        before = sum(prod(shape) for name, shape in config.attention.matrices if name != "o_proj")
+        gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
+        num_bytes = self.precision.layer_bytes(config, layer)
+        first_bytes = num_bytes * before // whole
+        kv_token_bytes = self.precision.kv_layer_bytes(config)
+        here = [(s.count, s.start - s.num_far * block_size) for s in layout.sequences]
+        pairs = sum(count * start + count * (count + 1) // 2 for count, start in here)
+        last: dict[str, int] = {}
+        _add(last, arithmetic, 2 * tokens * (whole - gate - before))
+        _add(last, "fp32", 2 * tokens * gate)
+        return Apart(
+            self._with_weights(
+                Work.of(
+                    "queries",
+                    flops={arithmetic: 2 * tokens * before},
+                    writes={self.kv_tier: tokens * kv_token_bytes},
+                ),
+                first_bytes,
+            ),
+            Work.of(
+                "attention",
+                flops={
+                    self.precision.pair_arithmetic(config): 2
+                    * pairs
+                    * config.attention.pair_products
+                },
+                reads={self.kv_tier: sum(map(sum, here)) * kv_token_bytes},
+            ),
+            self._with_weights(
+                Work.of("values", flops={dtype: n for dtype, n in last.items() if n}),
+                num_bytes - first_bytes,
+            ),
+        )
+
+    def _with_weights(self, work: Work, num_bytes: int) -> Work:
+        """The same, and so many bytes of weights."""
+        ahead = self._ahead(self.tier, num_bytes)
+        read = ahead or (Demand(f"{self.tier}.read", num_bytes),)
+        return work._replace(demands=(*work.demands, *read))
 
     def _ahead(self, tier: str, num_bytes: int) -> tuple[Demand, ...]:
         """Weights that a tier with a buffer has begun to read before they are asked for."""

@@ -21,6 +21,8 @@ class ChipState:
     watermark_blocks  that stay free when a request is placed beside others; None reserves all that
                       it may ever need
     sharers           with a watermark: full prompt block -> how many placed requests share it
+    gives_away        with a watermark: what requests grow by leaves for memory servers, and is not
+                      counted; where these refuse it, the chip preempts as for any other lack
     is_draining       nothing new is placed here: it leaves when what it has has ended
     """
 
@@ -36,6 +38,7 @@ class ChipState:
     watermark_blocks: int | None = None
     sharers: dict[str, int] = field(default_factory=dict)
     is_draining: bool = False
+    gives_away: bool = False
 
     def has_room(self, prompt: "Prompt") -> bool:
         """For the whole request; with a watermark for its prompt, if the whole fits alone."""
@@ -145,7 +148,9 @@ def grown(
 ) -> None:
     """It needs so many blocks by now; counts where not all that it may need was taken at once."""
     target, own_blocks = chips[placement.decode_chip], num_blocks - len(prompt.block_hashes)
-    if target.watermark_blocks is not None and own_blocks > placement.own_blocks:
+    if target.watermark_blocks is None or target.gives_away:
+        return
+    if own_blocks > placement.own_blocks:
         target.blocks_taken += own_blocks - placement.own_blocks
         placement.own_blocks = own_blocks
 

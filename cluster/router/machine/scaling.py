@@ -18,7 +18,7 @@ def chip_added(turn: Turn, event: ChipAdded) -> None:
     turn.check(event.role in ROLES, f"{event.chip} cannot be a {event.role!r}")
     turn.check(event.num_blocks > 0, f"{event.chip} has no KV blocks")
     chip = ChipState(event.chip, event.role, event.num_blocks, epoch=0, alive=False)
-    chip.watermark_blocks = event.watermark_blocks
+    chip.watermark_blocks, chip.gives_away = event.watermark_blocks, event.gives_away
     turn.state.chips[event.chip] = chip
 
 

@@ -8,6 +8,7 @@ class ChipAdded:
     """The cluster has one more; it is given work when its node has joined (ChipJoined).
 
     watermark_blocks   None where whole requests are reserved
+    gives_away         what requests grow by leaves for memory servers
     """
 
     at_ns: int
@@ -15,6 +16,7 @@ class ChipAdded:
     role: str
     num_blocks: int
     watermark_blocks: int | None
+    gives_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Constraint, Shaping
 from workers.wire.kind import KINDS, Failed, Kind, Reply
-from workers.wire.kinds import chip, experts, kv, memory, shipping
+from workers.wire.kinds import chip, experts, kv, memory, near, shipping
 from workers.wire.message import Message
 from workers.wire.transport.frame import decode, encode
 
@@ -78,6 +78,11 @@ DISPATCH = experts.Dispatch(
     np.zeros((3, 10), np.float32),
 )
 COMBINE = experts.Combine(np.zeros((3, 10), np.float64))
+# Of 2 sequences with 3 queries of 4 heads, 10 wide: a number of 8, a limit and a count of 4 each.
+NUMBERS = np.array([1, 2], dtype=np.uint64)
+FEW = np.array([1, 2], dtype=np.int64)
+NEAR = np.zeros((3, 4, 10), np.float32)
+BYTES = np.zeros((3, 128), dtype=np.uint8)
 
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
@@ -94,6 +99,13 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (kv.PoolBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolPut(HASHES, SUMS, BLOCKS), 3 * 16 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolStored(2, 1), 4 + 4),
+    (near.NearPut(7, INDEX, SUMS, BYTES), 8 + 3 * 4 + 3 * 8 + 3 * 128),
+    (near.NearStored(True), 1),
+    (near.NearDrop(NUMBERS), 2 * 8),
+    (near.NearAttend(1, NUMBERS, FEW, FEW, NEAR), 4 + 2 * (8 + 4 + 4) + 3 * 4 * 10 * 4),
+    (near.NearParts(FEW, NEAR, NEAR[..., 0]), 2 * 4 + 3 * 4 * 10 * 4 + 3 * 4 * 4),
+    (near.NearFetch(1, NUMBERS, FEW), 4 + 2 * (8 + 4)),
+    (near.NearBlocks(FEW, BYTES), 2 * 4 + 3 * 128),
     (chip.Reserve((1, 2, 3), SAMPLING, 9), 3 * 4 + SAMPLING_BYTES + 8),
     (chip.Reserved(True, 2), 1 + 4),
     (chip.Prefill((1, 2, 3), SAMPLING, "decode-0", 2, 9), 3 * 4 + SAMPLING_BYTES + 8 + 4 + 8),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from workers.chip.scheduler import Scheduler
-from workers.chip.sequence import Sequence, State
+from workers.chip.sequence import ELSEWHERE, Sequence, State
 from workers.chip.step import Step
 from workers.kv.blocks import BlockManager
 
@@ -43,6 +43,7 @@ class Memory:
         self.block_size = block_size
         self.slots: dict[tuple[int, int], Slot] = {}
         self.approximate: dict[str, int] = {}
+        self.far: dict[str, list[Slot | None]] = {}
 
     def value(self, seq: Sequence, position: int) -> Slot:
         value: Slot = (seq.salt, *seq.token_ids[: position + 1])
@@ -55,10 +56,21 @@ class Memory:
             slot = (block_ids[p // self.block_size], p % self.block_size)
             self.slots[slot] = self.value(seq, p)
 
+    def give_away(self, seq: Sequence, num_blocks: int) -> None:
+        """A memory server has copies of its first blocks, as they are."""
+        known = self.far[seq.seq_id][: seq.num_far * self.block_size] if seq.num_far else []
+        slots = range(len(known), num_blocks * self.block_size)
+        self.far[seq.seq_id] = known + [self._slot(seq.block_ids, p) for p in slots]
+
     def check(self, seq: Sequence, block_ids: list[int], end: int) -> None:
         for p in range(end):
-            slot = (block_ids[p // self.block_size], p % self.block_size)
-            assert self.slots.get(slot) == self.value(seq, p), (seq, p, self.slots.get(slot))
+            is_far = block_ids[p // self.block_size] == ELSEWHERE
+            found = self.far[seq.seq_id][p] if is_far else self._slot(block_ids, p)
+            assert found == self.value(seq, p), (seq, p, found)
+
+    def _slot(self, block_ids: list[int], position: int) -> Slot | None:
+        index, offset = divmod(position, self.block_size)
+        return self.slots.get((block_ids[index], offset))
 
 
 class Chip:

@@ -166,6 +166,19 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler.preempt(data.draw(st.sampled_from(self.in_state(State.RUNNING))))
         self.sync_approximate()
 
+    @precondition(lambda self: self.in_state(State.RUNNING))
+    @rule(data=st.data())
+    def give_away(self, data: st.DataObject) -> None:
+        seq = self.seqs[data.draw(st.sampled_from(self.in_state(State.RUNNING)))]
+        full = seq.num_computed // SIZE
+        with pytest.raises(ValueError, match="blocks are given away"):
+            self.scheduler.give_away(seq.seq_id, full + 1)
+        if seq.num_far < full:
+            num_far = data.draw(st.integers(seq.num_far + 1, full))
+            self.chip.memory.give_away(seq, num_far)
+            self.scheduler.give_away(seq.seq_id, num_far)
+            assert seq.num_far == num_far
+
     @precondition(lambda self: self.in_state(*State))
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:

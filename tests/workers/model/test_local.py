@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from configs.families import load_model
-from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, SIZES, write_model
+from tests.workers.model.models import DEEPSEEK_V2, DEEPSEEK_V3, KERNEL_QWEN, SIZES, write_model
 from workers.model.base import StepLayout, StepSequence
-from workers.model.forward import stage
+from workers.model.factory import UnfitPrecision, open_apart, open_experts
+from workers.model.forward import forward, stage
 from workers.model.local import LocalStep, local_step, run_here
 from workers.model.plain.chip_model import PlainChipModel
 from workers.model.plain.expert_model import PlainExpertModel
@@ -58,3 +59,18 @@ def test_a_pipeline_stage_does_not_run_alone(folder: Path) -> None:
     program = stage(model, enter, StepLayout((StepSequence((0,), 0, 3),)), range(1))
     with pytest.raises(ValueError, match="go on to another chip"):
         run_here(program, PlainExpertModel(folder, all_ids).forward)
+
+
+def test_keys_that_are_elsewhere_need_somebody_who_has_them(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, sizes=KERNEL_QWEN)
+    model = open_apart(folder, 8)
+    all_ids = tuple(range(model.config.num_experts))
+    enter = partial(model.embed, np.arange(1))
+    layout = StepLayout((StepSequence((-1, 3), 20, 1, num_far=1),))
+    with pytest.raises(ValueError, match="some of its keys are elsewhere"):
+        run_here(forward(model, enter, layout), open_experts(folder, all_ids).forward)
+
+
+def test_keys_that_may_be_elsewhere_ask_for_what_the_kernels_take(tmp_path: Path) -> None:
+    with pytest.raises(UnfitPrecision, match=r"placement\.kv_near: is given, and"):
+        open_apart(write_model(tmp_path, sizes=SIZES), 8)

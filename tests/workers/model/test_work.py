@@ -51,6 +51,29 @@ def test_attention(config: ModelConfig, sequences: list[tuple[int, int]]) -> Non
     }
 
 
+@pytest.mark.parametrize("streams", [False, True])
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5), st.integers(0, 2))
+def test_three_launches_ask_for_what_one_does(
+    deepseek: ModelConfig, streams: bool, sequences: list[tuple[int, int]], layer: int
+) -> None:
+    layout = StepLayout(tuple(StepSequence((), start, count) for start, count in sequences))
+    counts = WorkModel(deepseek, Precision("bf16", "int8"), tier="hbf", streams=streams)
+    together = Counter[str]()
+    for work in counts.attend_apart(layer, layout, 16):
+        together.update(work.amounts())
+    assert +together == +Counter(counts.attend(layer, layout).amounts())
+
+
+def test_far_keys_are_neither_met_nor_read(config: ModelConfig) -> None:
+    """Two far blocks of 16 leave 8 of 40 keys and the token's own."""
+    counts = WorkModel(config)
+    far, near = (
+        counts.attend_apart(0, StepLayout((StepSequence((), start, 1, num_far),)), 16)
+        for start, num_far in ((40, 2), (8, 0))
+    )
+    assert far == near
+
+
 @given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), max_size=5), st.integers(0, 2))
 def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]], layer: int):
     """A token leaves one latent and one rotated key; a dense layer has neither gate nor bias."""

@@ -35,6 +35,7 @@ OF_WORK: Mapping[str, Phase] = {
     "offload_write": Phase.KV_TRANSFER,
     "pool_get": Phase.KV_TRANSFER,
     "pool_put": Phase.KV_TRANSFER,
+    "near_put": Phase.KV_TRANSFER,
 }
 # Of messages that say nothing of it themselves; a plain reply or an error is of none.
 OF_KIND: Mapping[str, Phase] = {
@@ -59,6 +60,9 @@ OF_KIND: Mapping[str, Phase] = {
     "pool_blocks": Phase.KV_TRANSFER,
     "pool_put": Phase.KV_TRANSFER,
     "pool_stored": Phase.KV_TRANSFER,
+    "near_put": Phase.KV_TRANSFER,
+    "near_stored": Phase.KV_TRANSFER,
+    "near_drop": Phase.KV_TRANSFER,
 }
 
 

@@ -13,7 +13,7 @@ N heads, D query width of a head, L latent, P rotated part, V value width.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,12 +45,16 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class LatentStep:
-    """Position, block and offset in the block of each new token, and who attends together."""
+    """Position, block and offset in the block of each new token, and who attends together.
+
+    layout   of all rows at once, for a step whose queries go to others as well
+    """
 
     positions_T: Indices
     blocks_T: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
     offsets_T: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
     pieces: tuple[Piece, ...]
+    layout: mla.Layout
 
 
 def plan_step(layout: StepLayout, block_size: int, query_width: int, positions: int) -> LatentStep:
@@ -68,18 +72,23 @@ def plan_step(layout: StepLayout, block_size: int, query_width: int, positions: 
                 f"position {s.start + s.count - 1} is past the context of {positions} tokens"
             )
     every = [np.arange(s.start, s.start + s.count) for s in layout.sequences]
-    slots = _latent_layout(layout.sequences).slots(block_size)
+    whole = _layout_of(layout.sequences, block_size)
+    slots = whole.slots(block_size)
     rows = max(1, QUERY_NUMBERS_MAX // query_width)
     pieces, begin = [], 0
     for sequences in _pieces(layout.sequences, rows):
         end = begin + sum(s.count for s in sequences)
-        pieces.append(Piece(begin, end, _latent_layout(sequences)))
+        pieces.append(Piece(begin, end, _layout_of(sequences, block_size)))
         begin = end
-    return LatentStep(np.concatenate([np.empty(0, np.int64), *every]), *slots, tuple(pieces))
+    positions_T = np.concatenate([np.empty(0, np.int64), *every])
+    return LatentStep(positions_T, *slots, tuple(pieces), whole)
 
 
-def _latent_layout(sequences: tuple[StepSequence, ...]) -> mla.Layout:
-    return mla.Layout(mla.Span(s.start, s.count, s.block_ids) for s in sequences)
+def _layout_of(sequences: tuple[StepSequence, ...], block_size: int) -> mla.Layout:
+    return mla.Layout(
+        mla.Span(s.start, s.count, s.block_ids[s.num_far :], s.num_far * block_size)
+        for s in sequences
+    )
 
 
 def _pieces(sequences: tuple[StepSequence, ...], rows: int) -> Iterator[tuple[StepSequence, ...]]:
@@ -90,7 +99,7 @@ def _pieces(sequences: tuple[StepSequence, ...], rows: int) -> Iterator[tuple[St
         start, end = sequence.start, sequence.start + sequence.count
         while start < end:
             count = min(room, end - start)
-            piece.append(StepSequence(sequence.block_ids, start, count))
+            piece.append(replace(sequence, start=start, count=count))
             start, room = start + count, room - count
             if room == 0:
                 yield tuple(piece)
@@ -135,22 +144,41 @@ class LatentAttention:
 
     def forward(self, x_TH: Floats, step: LatentStep) -> Floats:
         """Writes the new tokens' latents, then mixes values: [T, H], without the residual."""
-        sizes, tokens = self._sizes, len(x_TH)
+        q_TND, rotated = self._begin(x_TH, step)
+        sizes = self._sizes
+        values = np.empty((len(x_TH), sizes.num_heads, sizes.value_dim), dtype=np.float32)
+        for piece in step.pieces:
+            rows = slice(piece.begin, piece.end)
+            query = self._absorbed(q_TND[rows], rotated[rows])
+            mixed = mla.forward(self._cache, self._layer, query, piece.layout, scale=self._scale)
+            linear.forward_heads(self._up_values, mixed, values[rows])
+        return linear.forward(self._out, values.reshape(len(x_TH), -1))
+
+    def queries(self, x_TH: Floats, step: LatentStep) -> Floats:
+        """Writes the new tokens' latents; queries as they meet rows of the cache, [T, N, L + P]."""
+        return self._absorbed(*self._begin(x_TH, step))
+
+    def values(self, mixed_TNL: Floats) -> Floats:
+        """What follows when latents are mixed: [T, H], without the residual."""
+        values = linear.forward_heads(self._up_values, mixed_TNL)
+        return linear.forward(self._out, values.reshape(len(mixed_TNL), -1))
+
+    def _begin(self, x_TH: Floats, step: LatentStep) -> tuple[Floats, Floats]:
+        """Writes the new tokens' latents. Queries [T, N, D], and their rotated part [T, N, P]."""
+        sizes = self._sizes
         first = linear.forward(self._first, x_TH)
         self._write(first[:, -sizes.cache_width :], step)
         q_TND = self._queries(first[:, : -sizes.cache_width])
-        rotated = self._rope.rotate(q_TND[..., sizes.nope_dim :], step.positions_T)
-        values = np.empty((tokens, sizes.num_heads, sizes.value_dim), dtype=np.float32)
-        for piece in step.pieces:
-            rows = slice(piece.begin, piece.end)
-            shape = (piece.end - piece.begin, sizes.num_heads, sizes.cache_width)
-            query = np.empty(shape, dtype=np.float32)
-            without_position = q_TND[rows, :, : sizes.nope_dim]
-            linear.forward_heads(self._up_keys, without_position, query[..., : sizes.kv_rank])
-            query[..., sizes.kv_rank :] = rotated[rows]
-            mixed = mla.forward(self._cache, self._layer, query, piece.layout, scale=self._scale)
-            linear.forward_heads(self._up_values, mixed, values[rows])
-        return linear.forward(self._out, values.reshape(tokens, -1))
+        return q_TND, self._rope.rotate(q_TND[..., sizes.nope_dim :], step.positions_T)
+
+    def _absorbed(self, q_TND: Floats, rotated_TNP: Floats) -> Floats:
+        sizes = self._sizes
+        shape = (len(q_TND), sizes.num_heads, sizes.cache_width)
+        query = np.empty(shape, dtype=np.float32)
+        without_position = q_TND[..., : sizes.nope_dim]
+        linear.forward_heads(self._up_keys, without_position, query[..., : sizes.kv_rank])
+        query[..., sizes.kv_rank :] = rotated_TNP
+        return query
 
     def _write(self, down: Floats, step: LatentStep) -> None:
         """Latent, normed, and rotated key of each new token, [T, L + P], into the cache."""

@@ -42,6 +42,7 @@ TOKEN = SampledToken(
         of.TokensSampled(1, "d0", ()),
         ChipAdded(1, "d2", "decode", 9, None),
         ChipAdded(1, "d2", "decode", 9, 1),
+        ChipAdded(1, "d2", "decode", 9, 1, True),
         ChipDrainBegan(1, "d2"),
         ChipRemoved(1, "d2"),
     ],

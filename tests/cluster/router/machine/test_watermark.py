@@ -22,6 +22,19 @@ def taken(chip: ChipState, *prompts: Prompt) -> list[Placement]:
     return placements
 
 
+def test_what_leaves_for_memory_servers_is_not_counted() -> None:
+    """A prompt of 2 blocks of its own that has grown to 5; whole requests are counted whole."""
+    for watermark, gives_away, taken in ((1, False, 5), (1, True, 2), (None, True, 5)):
+        chip = ChipState("d", "decode", 9, watermark_blocks=watermark, gives_away=gives_away)
+        chips, placement = {"d": chip}, Placement("r", "d", "d")
+        prompt = Prompt((1,) * 20, (), 5, 2)
+        take(chips, placement, prompt)
+        grown(chips, placement, prompt, 5)
+        assert chip.blocks_taken == taken
+        let_go(chips, placement, prompt)
+        assert chip.blocks_taken == 0
+
+
 def test_a_prompt_and_the_watermark_are_enough() -> None:
     """Prompts of 2 blocks that may grow to 5, on 9 blocks: in full one fits. With a watermark of 1
     a fourth fits, 3 x 2 + 2 + 1 <= 9, and no fifth; with 3 a third, 2 x 2 + 2 + 3 <= 9.

@@ -1,0 +1,173 @@
+"""A chip's KV that lies with memory servers: blocks that have grown cold go there while a sequence
+decodes, and its queries follow them in every layer.
+
+    full blocks   0 1 2 3 4 5 6 | 7 8 | 9: being filled
+                  └ far, striped ┘└ kept on the chip ┘
+
+Far blocks are a sequence's first ones. A put that is refused or fails leaves its blocks on the
+chip; they are offered again when another block is full. Far blocks that are lost fail their
+sequence: no token comes of a part of its keys.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from workers.chip.scheduler import Scheduler, Step
+from workers.chip.sequence import Sequence as TokenSequence
+from workers.errors import PerfuseError
+from workers.kv.far_queries import FarQueries, Striped
+from workers.kv.handover import block_checksums, kv_work
+from workers.model.base import ChipModel
+from workers.model.parts.kv_form import KvForm
+from workers.node import Node
+from workers.wire.kinds.near import NearDrop, NearPut
+from workers.wire.port import Port
+
+
+@dataclass(slots=True)
+class Moved:
+    """One sequence that has begun to give blocks away.
+
+    number     its name at the servers
+    offered    full blocks up to which it has offered its own
+    """
+
+    number: int
+    offered: int = 0
+    is_moving: bool = False
+
+
+class FarKv(FarQueries):
+    """Moves blocks out; `FarQueries` asks for what was found over them.
+
+    keep      full blocks of a sequence that stay on the chip, its newest
+    servers   blocks are striped over them
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        port: Port,
+        model: ChipModel,
+        form: KvForm,
+        scheduler: Scheduler,
+        servers: tuple[str, ...],
+        *,
+        keep: int,
+        mode: Literal["near", "ship"],
+        timeout_ns: int,
+    ) -> None:
+        super().__init__(node, port, form, servers, model.kv_tier, mode, timeout_ns)
+        self._model, self._scheduler, self._keep = model, scheduler, keep
+        self._moved: dict[str, Moved] = {}
+        self._last_number = 0
+        self.num_refused = 0
+        scheduler.roster.on_let_go = self._let_go
+
+    @property
+    def num_sequences(self) -> int:
+        """That may hold blocks at the servers: 0 when idle."""
+        return len(self._moved)
+
+    def striped(self, seq: TokenSequence, num_far: int) -> Striped | None:
+        moved = self._moved.get(seq.seq_id)
+        return None if moved is None else Striped(moved.number, num_far, len(self._servers))
+
+    def begin(self, step: Step) -> None:
+        """Before a step: of each sequence that decodes, blocks that are cold by now begin to
+        leave. Does not wait.
+        """
+        for item in step.items:
+            seq = item.seq
+            if item.count > 1 or not seq.num_outputs:
+                continue
+            full = seq.num_exact_computed() // self._form.block_size
+            moved = self._moved.get(seq.seq_id)
+            if full - self._keep <= seq.num_far or (moved is not None and full <= moved.offered):
+                continue
+            if moved is None:
+                self._last_number += 1
+                moved = self._moved[seq.seq_id] = Moved(self._last_number)
+            if not moved.is_moving:
+                moved.is_moving, moved.offered = True, full
+                block_ids = tuple(seq.block_ids[seq.num_far : full - self._keep])
+                self._scheduler.blocks.pin(block_ids)
+                self._node.spawn(self._move(seq, moved, block_ids), f"far {seq.seq_id}")
+
+    async def _move(self, seq: TokenSequence, moved: Moved, block_ids: tuple[int, ...]) -> None:
+        """Of pinned blocks, the first that are not far."""
+        first, blocks = seq.num_far, self._scheduler.blocks
+        try:
+            try:
+                work = kv_work(self._model, len(block_ids), "kv_read")
+                run = self._node.hardware.run
+                content = await run(work, self._model.read_blocks, block_ids)
+            finally:
+                blocks.unpin(block_ids)
+            # It may be let go meanwhile, and even begin again under its name.
+            if self._moved.get(seq.seq_id) is not moved:
+                return
+            kept = await self._put(seq.seq_id, moved.number, first, content)
+            if self._moved.get(seq.seq_id) is not moved:
+                await self._drop(seq.seq_id, moved.number)  # what came behind the first drop
+            elif kept:
+                self._scheduler.give_away(seq.seq_id, first + kept)
+                blocks.on_unpinned()
+        finally:
+            moved.is_moving = False
+
+    async def _put(self, seq_id: str, number: int, first: int, content: np.ndarray) -> int:
+        """How many of the blocks, in order, are kept by their servers."""
+        deadline_ns = self._node.clock.now() + self._timeout_ns
+        index = np.arange(first, first + len(content), dtype=np.int64)
+        stripes = Striped(number, 0, len(self._servers)).servers_of(index)
+        checksums, is_kept = block_checksums(content), np.zeros(len(content), dtype=np.bool_)
+        pending = []
+        for place, server in enumerate(self._servers):
+            mine = np.flatnonzero(stripes == place)
+            if not mine.size:
+                continue
+            put = NearPut(number, index[mine], checksums[mine], content[mine])
+            call = self._port.post(server, put, deadline_ns=deadline_ns, request_id=seq_id)
+            try:
+                pending.append((mine, await call))
+            except PerfuseError as error:
+                self._failed(error)
+        await self._port.settled([one for _, one in pending])
+        for mine, one in pending:
+            try:
+                is_kept[mine] = one.take().kept
+            except PerfuseError as error:
+                self._failed(error)
+        kept = len(content) if is_kept.all() else int(is_kept.argmin())
+        self.num_refused += len(content) - kept
+        return kept
+
+    def _failed(self, error: PerfuseError) -> None:
+        self._node.trace.note(self._node.clock.now(), "near failed", "near_put", error.message)
+
+    def _let_go(self, seq: TokenSequence) -> None:
+        """It has lost its blocks, wherever they are."""
+        moved = self._moved.pop(seq.seq_id, None)
+        if moved is not None:
+            self._node.spawn(self._drop(seq.seq_id, moved.number), f"drop {seq.seq_id}")
+
+    async def _drop(self, seq_id: str, number: int) -> None:
+        """A server that does not hear it is dead, and holds nothing."""
+        deadline_ns = self._node.clock.now() + self._timeout_ns
+        drop = NearDrop(np.array([number], dtype=np.uint64))
+        pending = []
+        for server in self._servers:
+            call = self._port.post(server, drop, deadline_ns=deadline_ns, request_id=seq_id)
+            try:
+                pending.append(await call)
+            except PerfuseError as error:
+                self._failed(error)
+        await self._port.settled(pending)
+        for one in pending:
+            try:
+                one.take()
+            except PerfuseError as error:
+                self._failed(error)
