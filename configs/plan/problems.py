@@ -24,6 +24,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),
         *_shipping_problems(scenario),
+        *_prefetch_problems(scenario),
         *_offload_problems(scenario),
     ]
 
@@ -199,6 +200,16 @@ def _shipping_problems(scenario: Scenario) -> list[str]:
         "chip scans every vector that it is sent, so make it exact, or search near"
         for name, placed in scenario.placement.collections.items()
         if placed.index != "exact"
+    ]
+
+
+def _prefetch_problems(scenario: Scenario) -> list[str]:
+    placement = scenario.placement
+    if not placement.experts_prefetch or placement.experts.mode == "near":
+        return []
+    return [
+        "placement.experts_prefetch: is true, and placement.experts.mode 'ship': no shard "
+        "computes, so nothing is ahead of it: make the mode near, or leave experts_prefetch out"
     ]
 
 

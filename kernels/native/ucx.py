@@ -16,10 +16,6 @@ _WHILE_LOADING = {
     "UCX_WARN_UNUSED_ENV_VARS": "n",
     "UCX_HANDLE_ERRORS": "none",  # no handlers for signals: faulthandler's and Ray's stay
     "UCX_ERROR_SIGNALS": "",
-    # Else it writes jumps over the C library's mmap, munmap, madvise, brk and others, for the whole
-    # process and while other threads run them. What wants to be told of memory that goes, a cache
-    # of registrations with RDMA cards, does without.
-    "UCX_MEM_EVENTS": "n",
 }
 
 
