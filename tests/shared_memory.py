@@ -19,22 +19,27 @@ def names() -> set[str]:
     return {name for name in os.listdir(SHARED_MEMORY) if name.startswith(PREFIXES)}
 
 
-def left_behind(before: set[str]) -> list[str]:
-    """Names that are new, that stay, and that no other living process has: a crash leaves these."""
+def left_behind(before: set[str], of: int | None = None) -> list[str]:
+    """Names that are new, that stay, and that no other living process has: a crash leaves these.
+
+    of    of clusters' folders only those of this process; None: of all that are dead
+    """
     ends_s = time.monotonic() + MOMENT_S
     new = names() - before
     while new and time.monotonic() < ends_s:
         time.sleep(0.01)
         new &= names()
-    return sorted(name for name in new if not _is_another_s(SHARED_MEMORY / name))
+    return sorted(name for name in new if not _is_another_s(SHARED_MEMORY / name, of))
 
 
-def _is_another_s(path: Path) -> bool:
+def _is_another_s(path: Path, of: int | None) -> bool:
     if path.is_dir():  # a cluster's folder says whose it is
         try:
             owner = int((path / "owner").read_text().split()[0])
         except (OSError, ValueError, IndexError):
             return False
+        if of is not None:
+            return owner != of
         return owner != os.getpid() and psutil.pid_exists(owner)
     own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
     for process in psutil.process_iter():

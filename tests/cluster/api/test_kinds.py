@@ -92,6 +92,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (COMBINE, 3 * 10 * 4),
     (experts.WeightsRead(3, 7, 0, 262_144), 4 + 4 + 2 * 8),
     (experts.Weights(np.zeros(8, np.float32), 16), 16),
+    (experts.ExpertHint(3, np.array([7, 9], np.int32)), 4 + 2 * 4),
     (kv.KvBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),
     (kv.KvBlocks(INDEX, SUMS, KV_IN_INT8), 3 * 4 + 3 * 8 + 3 * 16),
     (kv.Start(5, 10**12), 4 + 8),

@@ -1,6 +1,7 @@
 """The default cluster as real processes that talk UCX, share memory or speak TLS, beside gRPC."""
 
 import asyncio
+import os
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -71,7 +72,7 @@ def tokens_by(transport: str) -> dict[str, list[int]]:
 def test_tokens_are_the_same_as_by_grpc(transport: str) -> None:
     shared = names()
     assert tokens_by(transport) == tokens_by("grpc")
-    assert not left_behind(shared)
+    assert not left_behind(shared, of=os.getpid())
 
 
 @pytest.mark.parametrize("transport", FAST)
