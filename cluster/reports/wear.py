@@ -14,7 +14,7 @@ from workers.hardware.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Wear:
+class TierWear:
     """Of one tier with `endurance_cycles`.
 
     write_bytes_per_s   over the run
@@ -33,7 +33,7 @@ class Wear:
 
 def wear(
     usage: Mapping[str, Usage], devices: Mapping[str, DeviceSpec], economics: EconomicsSection
-) -> list[Wear]:
+) -> list[TierWear]:
     """devices: of each node; tiers that do not wear out are left out."""
     return [
         _wear(f"{node}.{name}", told, name, devices[node], economics)
@@ -45,17 +45,17 @@ def wear(
 
 def _wear(
     title: str, told: Usage, name: str, device: DeviceSpec, economics: EconomicsSection
-) -> Wear:
+) -> TierWear:
     written_bytes = told.tiers[name]["written_bytes"]
     rate = written_bytes * 1e9 / told.span_ns if told.span_ns else 0.0
     life: float | None = None
     if rate:
         life = life_of(device.tiers[name], rate * economics.utilisation)
     lasts = life is None or life >= economics.years
-    return Wear(title, written_bytes, rate, life, economics.years, lasts)
+    return TierWear(title, written_bytes, rate, life, economics.years, lasts)
 
 
-def wear_lines(known: list[Wear]) -> Iterator[str]:
+def wear_lines(known: list[TierWear]) -> Iterator[str]:
     """A line for each tier that was written, and one for all that were not."""
     for one in known:
         if one.life_years is None:

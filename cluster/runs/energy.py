@@ -1,7 +1,7 @@
 """The energy and the wear of a run, whatever world it ran in."""
 
 from cluster.reports.energy.report import EnergyReport, energy_report
-from cluster.reports.wear import Wear, wear
+from cluster.reports.wear import TierWear, wear
 from cluster.runs.run import Run
 from cluster.worlds.blueprint import Blueprint
 
@@ -12,7 +12,7 @@ def energy_of(blueprint: Blueprint, run: Run, num_tokens: int) -> EnergyReport:
     return energy_report(run.energy, num_tokens, nodes, blueprint.scenario.economics)
 
 
-def wear_of(blueprint: Blueprint, run: Run) -> list[Wear]:
+def wear_of(blueprint: Blueprint, run: Run) -> list[TierWear]:
     """Of tiers that wear out, of the nodes that told what they did; none where nothing is emulated:
     nobody counted what would have been written.
     """

@@ -46,7 +46,6 @@ def stand_shard(
     from workers.model.shipped_experts import ExpertSizes, read_flat
 
     config, weights = read_flat(blueprint.folder, worker.expert_ids)
-    tiers = {e: worker.hot_tier if e in worker.hot_ids else worker.tier for e in worker.expert_ids}
     sizes = ExpertSizes(config, blueprint.scenario.model.precision)
-    WeightShard(node, worker.name, sizes, weights, tiers)
+    WeightShard(node, worker.name, sizes, weights, worker.tier_by_expert)
     return None

@@ -35,6 +35,5 @@ def prefetch_of(blueprint: Blueprint, worker: ShardPlan) -> "Prefetch | None":
         tier: Buffer(num_bytes, expert_bytes, counts)
         for tier, num_bytes in worker.prefetch_bytes.items()
     }
-    hot = frozenset(worker.hot_ids)
-    tiers = {e: worker.hot_tier if e in hot else worker.tier for e in worker.expert_ids}
-    return Prefetch({e: buffers[t] for e, t in tiers.items() if t in buffers}, counts)
+    tiers = worker.tier_by_expert.items()
+    return Prefetch({e: buffers[tier] for e, tier in tiers if tier in buffers}, counts)

@@ -60,6 +60,12 @@ class ShardPlan(WorkerPlan):
     hot_ids: tuple[int, ...]
     prefetch_bytes: Mapping[str, int]
 
+    @property
+    def tier_by_expert(self) -> dict[int, str]:
+        """Of every expert that it holds."""
+        hot = frozenset(self.hot_ids)
+        return {e: self.hot_tier if e in hot else self.tier for e in self.expert_ids}
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan(WorkerPlan):

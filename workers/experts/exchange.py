@@ -75,6 +75,17 @@ class DispatchSide:
     def __init__(self, port: Port, clock: Clock, numerics: Numerics) -> None:
         self._port, self._clock, self._numerics = port, clock, numerics
 
+    def _spread(self, tokens: Tokens, table: RoutingTable) -> Spread:
+        """Over the shards, as they travel."""
+        return Spread(
+            table,
+            tokens.requests_T,
+            tokens.positions_T,
+            self._numerics.sent(tokens.hidden_TH),
+            tokens.experts_TK,
+            tokens.weights_TK,
+        )
+
     async def dispatch_send(
         self,
         tokens: Tokens,
@@ -88,14 +99,7 @@ class DispatchSide:
         """
         handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH))
         deadline_ns = self._clock.now() + timeout_ns
-        spread = Spread(
-            table,
-            tokens.requests_T,
-            tokens.positions_T,
-            self._numerics.sent(tokens.hidden_TH),
-            tokens.experts_TK,
-            tokens.weights_TK,
-        )
+        spread = self._spread(tokens, table)
         try:
             for index, run in spread.runs():
                 shard, rows = table.shards[index], spread.rows_N[run]

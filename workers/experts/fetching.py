@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from workers.errors import PerfuseError
 from workers.experts.exchange import NONE_LOST, Away, DispatchSide
 from workers.experts.routing import RoutingTable
-from workers.experts.spread import Spread, merge
+from workers.experts.spread import merge
 from workers.experts.tokens import Combined, Missing, Tokens
 from workers.experts.weight_shard import PIECE_VALUES
 from workers.hardware.energy.phase import Cause
@@ -96,14 +96,7 @@ class FetchingSide(DispatchSide):
         deadline_ns = self._clock.now() + timeout_ns
         zero = self._numerics.zero(tokens.hidden_TH)
         fetched = _Fetched(zero, tokens.cause, deadline_ns, tokens.request_id)
-        spread = Spread(
-            table,
-            tokens.requests_T,
-            tokens.positions_T,
-            self._numerics.sent(tokens.hidden_TH),
-            tokens.experts_TK,
-            tokens.weights_TK,
-        )
+        spread = self._spread(tokens, table)
         try:
             for index, run in spread.runs():
                 shard, rows = table.shards[index], spread.rows_N[run]

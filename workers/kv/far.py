@@ -9,8 +9,9 @@ chip; they are offered again when another block is full. Far blocks that are los
 sequence: no token comes of a part of its keys.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -22,8 +23,12 @@ from workers.kv.handover import block_checksums, kv_work
 from workers.model.base import ChipModel
 from workers.model.parts.kv_form import KvForm
 from workers.node import Node
+from workers.wire.calls import Pending
+from workers.wire.kind import Kind
 from workers.wire.kinds.near import NearDrop, NearPut
 from workers.wire.port import Port
+
+A = TypeVar("A")
 
 
 @dataclass(slots=True)
@@ -120,27 +125,20 @@ class FarKv(FarQueries):
 
     async def _put(self, seq_id: str, number: int, first: int, content: np.ndarray) -> int:
         """How many of the blocks, in order, are kept by their servers."""
-        deadline_ns = self._node.clock.now() + self._timeout_ns
         index = np.arange(first, first + len(content), dtype=np.int64)
         stripes = Striped(number, 0, len(self._servers)).servers_of(index)
         checksums, is_kept = block_checksums(content), np.zeros(len(content), dtype=np.bool_)
-        pending = []
-        for place, server in enumerate(self._servers):
-            mine = np.flatnonzero(stripes == place)
-            if not mine.size:
-                continue
-            put = NearPut(number, index[mine], checksums[mine], content[mine])
-            call = self._port.post(server, put, deadline_ns=deadline_ns, request_id=seq_id)
-            try:
-                pending.append((mine, await call))
-            except PerfuseError as error:
-                self._failed(error)
-        await self._port.settled([one for _, one in pending])
-        for mine, one in pending:
-            try:
-                is_kept[mine] = one.take().kept
-            except PerfuseError as error:
-                self._failed(error)
+        shares = {
+            server: mine
+            for place, server in enumerate(self._servers)
+            if (mine := np.flatnonzero(stripes == place)).size
+        }
+        puts = {
+            server: NearPut(number, index[mine], checksums[mine], content[mine])
+            for server, mine in shares.items()
+        }
+        for server, stored in (await self._answers(seq_id, puts)).items():
+            is_kept[shares[server]] = stored.kept
         kept = len(content) if is_kept.all() else int(is_kept.argmin())
         self.num_refused += len(content) - kept
         return kept
@@ -156,18 +154,24 @@ class FarKv(FarQueries):
 
     async def _drop(self, seq_id: str, number: int) -> None:
         """A server that does not hear it is dead, and holds nothing."""
-        deadline_ns = self._node.clock.now() + self._timeout_ns
         drop = NearDrop(np.array([number], dtype=np.uint64))
-        pending = []
-        for server in self._servers:
-            call = self._port.post(server, drop, deadline_ns=deadline_ns, request_id=seq_id)
+        await self._answers(seq_id, dict.fromkeys(self._servers, drop))
+
+    async def _answers(self, seq_id: str, contents: Mapping[str, Kind[A]]) -> dict[str, A]:
+        """Each server is told its own, all at once; of those that answered what they said."""
+        deadline_ns = self._node.clock.now() + self._timeout_ns
+        pending: dict[str, Pending[A]] = {}
+        for server, content in contents.items():
+            call = self._port.post(server, content, deadline_ns=deadline_ns, request_id=seq_id)
             try:
-                pending.append(await call)
+                pending[server] = await call
             except PerfuseError as error:
                 self._failed(error)
-        await self._port.settled(pending)
-        for one in pending:
+        await self._port.settled(list(pending.values()))
+        answers: dict[str, A] = {}
+        for server, one in pending.items():
             try:
-                one.take()
+                answers[server] = one.take()
             except PerfuseError as error:
                 self._failed(error)
+        return answers

@@ -6,10 +6,15 @@ in _held
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from workers.wire.roles import Array
+
+
+def num_leading(keys: Sequence[bytes], held: Container[bytes]) -> int:
+    """How many of the first keys are held without a gap. Counts as no use."""
+    return next((i for i, key in enumerate(keys) if key not in held), len(keys))
 
 
 @dataclass(slots=True)
@@ -36,7 +41,7 @@ class LruStore:
     def __len__(self) -> int:
         return len(self._evictable) + len(self._held)
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._evictable or key in self._held
 
     def __getitem__(self, key: bytes) -> Block:

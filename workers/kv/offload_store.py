@@ -15,9 +15,9 @@ import numpy as np
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
 from workers.kv.handover import block_checksums, verify_blocks
-from workers.kv.lru_store import Block, LruStore
+from workers.kv.lru_store import Block, LruStore, num_leading
 from workers.kv.pool import block_checksum
-from workers.kv.pool_client import FETCH_SHARE, STORED_MAX, hash_columns
+from workers.kv.pool_client import FETCH_SHARE, STORED_MAX, hash_columns, server_of
 from workers.node import Node
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut
 from workers.wire.port import Port
@@ -78,7 +78,7 @@ class TierStore:
         return self._blocks.bytes_held
 
     def num_leading(self, keys: Seq[bytes]) -> int:
-        return next((i for i, key in enumerate(keys) if key not in self._blocks), len(keys))
+        return num_leading(keys, self._blocks)
 
     def touch(self, keys: Seq[bytes]) -> None:
         self._blocks.touch(keys)
@@ -141,7 +141,7 @@ class ServerStore:
         self.counts = StoreCounts()
 
     def num_leading(self, keys: Seq[bytes]) -> int:
-        return next((i for i, key in enumerate(keys) if key not in self._there), len(keys))
+        return num_leading(keys, self._there)
 
     def touch(self, keys: Seq[bytes]) -> None:
         for key in reversed(keys):
@@ -156,8 +156,7 @@ class ServerStore:
         """Indexes of keys, in order."""
         rows: dict[str, list[int]] = {}
         for index, key in enumerate(keys):
-            server = self._servers[int.from_bytes(key[:8], "little") % len(self._servers)]
-            rows.setdefault(server, []).append(index)
+            rows.setdefault(server_of(self._servers, key), []).append(index)
         return rows
 
     async def put(self, keys: Seq[bytes], blocks: Array) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from workers.errors import CorruptMessage, NotFound
-from workers.kv.lru_store import Block, LruStore
+from workers.kv.lru_store import Block, LruStore, num_leading
 from workers.wire.roles import Array
 
 KEY_BYTES = 16
@@ -100,10 +100,7 @@ class BlockPool:
 
     def longest_prefix(self, keys: Sequence[bytes]) -> int:
         """How many of the first keys are here without a gap. Does not count as a use."""
-        for index, key in enumerate(keys):
-            if not self.contains(key):
-                return index
-        return len(keys)
+        return num_leading(keys, self._store)
 
     def put(
         self,

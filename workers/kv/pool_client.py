@@ -39,6 +39,11 @@ def hashes_of(column: Array) -> list[bytes]:
     return [row.tobytes() for row in column]
 
 
+def server_of(servers: tuple[str, ...], content: bytes) -> str:
+    """The one that keeps what has this hash."""
+    return servers[int.from_bytes(content[:8], "little") % len(servers)]
+
+
 class PoolClient:
     """Fetches before a prefill, stores after it. A pool that fails costs time, never a request."""
 
@@ -55,9 +60,6 @@ class PoolClient:
         self._stored: OrderedDict[bytes, None] = OrderedDict()
         self.num_failures = 0
 
-    def _server(self, first_hash: bytes) -> str:
-        return self._servers[int.from_bytes(first_hash[:8], "little") % len(self._servers)]
-
     async def fetch(self, scheduler: Scheduler, seq: Sequence) -> int:
         """Bring what the pool has of this sequence's prefix; returns how many blocks came."""
         adoption = scheduler.take_external(seq)
@@ -67,7 +69,7 @@ class PoolClient:
         num_arrived = first_missing
         try:
             reply = await self._port.call(
-                self._server(adoption.hashes[0]),
+                server_of(self._servers, adoption.hashes[0]),
                 PoolGet(hash_columns(adoption.hashes[first_missing:])),
                 deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
                 request_id=seq.seq_id,
@@ -100,7 +102,11 @@ class PoolClient:
         block_ids = tuple(seq.block_ids[i] for i in fresh)
         scheduler.blocks.pin(block_ids)
         coroutine = self._store(
-            scheduler, seq.seq_id, self._server(hashes[0]), block_ids, [hashes[i] for i in fresh]
+            scheduler,
+            seq.seq_id,
+            server_of(self._servers, hashes[0]),
+            block_ids,
+            [hashes[i] for i in fresh],
         )
         self._node.spawn(coroutine, f"pool store {seq.seq_id}")
 
