@@ -1,7 +1,6 @@
 """Structured output over HTTP, on the wall clock."""
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +12,7 @@ import pytest
 from cluster.gateway.settings import GatewaySettings
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.process import process_world
+from cluster.worlds.process import ProcessWorld, process_world
 from configs.schema import load_scenario
 from tests.cluster.worlds.cluster import prompt
 from tests.cluster.worlds.test_shaping import JSON, SCHEMA
@@ -27,11 +26,20 @@ FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
 SLOW = {"type": "object", "properties": {f"k{i}": {"type": "integer"} for i in range(2000)}}
 
 
+# Processor time of one callback on the loop of all nodes, however busy the machine is.
+BAR_MS = 50
+
+
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with process_world(Blueprint.draw(load_scenario("server"))) as world:
-        yield world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
-        assert not any(world.ask_all("failures").values())
+def world() -> Iterator[ProcessWorld]:
+    with process_world(Blueprint.draw(load_scenario("server"))) as started:
+        yield started
+        assert not any(started.ask_all("failures").values())
+
+
+@pytest.fixture(scope="module")
+def url(world: ProcessWorld) -> str:
+    return str(world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings()))
 
 
 def test_a_stream_is_the_reference_s_answer_and_valid(url: str) -> None:
@@ -77,14 +85,16 @@ def test_an_answer_that_is_cut_is_the_beginning_of_one(url: str) -> None:
     assert whole.startswith(cut)
 
 
-def test_health_answers_while_a_constraint_is_compiled(url: str) -> None:
-    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url) as client:
+def test_health_answers_while_a_constraint_is_compiled(world: ProcessWorld, url: str) -> None:
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=60) as client:
         body = {"model": "perfuse-tiny", "prompt": "x", "max_tokens": 1, "guided_json": SLOW}
+        world.ask_gateway("watch")
         asked = pool.submit(httpx.post, f"{url}/v1/completions", json=body, timeout=60)
-        slowest_s = 0.0
+        num_healthy = 0
         while not asked.done():
-            began_s = time.perf_counter()
             assert client.get("/health").status_code == 200
-            slowest_s = max(slowest_s, time.perf_counter() - began_s)
+            num_healthy += 1
         assert asked.result().status_code == 200
-        assert slowest_s < 0.25
+        took_ns, what = world.ask_gateway("longest_callbacks")[0]
+    assert num_healthy > 3, "each takes milliseconds, compiling half a second"
+    assert took_ns < BAR_MS * 1e6, f"{what} held the loop for {took_ns / 1e6:.0f} ms"
