@@ -1,6 +1,7 @@
 """A benchmark of several parts, each of minutes: one that breaks takes no other's figures along."""
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,16 +12,19 @@ from benchmarks.rows import Row, report
 def report_parts(
     parts: Mapping[str, Callable[[], Iterable[Row]]], json_path: Path | None, title: str
 ) -> int:
-    """Run them in order, then show the rows and write them where asked; what went wrong is shown
-    where it did, and named at the end.
+    """Run them in order, saying on stderr which is under way and how long each took; then show the
+    rows and write them where asked. What went wrong is shown where it did, and named at the end.
 
     Returns the exit code: 0 if no part failed, there are rows and all of them hold, else 1.
     """
     rows: list[Row] = []
     failed: list[str] = []
-    for name, part in parts.items():
+    for number, (name, part) in enumerate(parts.items(), 1):
+        print(f"[{number}/{len(parts)}] {name} ...", file=sys.stderr, flush=True)
+        begun_s = time.monotonic()
         try:
             rows += part()
+            print(f"    {time.monotonic() - begun_s:.0f} s", file=sys.stderr, flush=True)
         except Exception:
             traceback.print_exc()
             failed.append(name)
