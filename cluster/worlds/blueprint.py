@@ -49,7 +49,8 @@ class Blueprint:
         model = load_model(folder)
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
-        if needs_weights or has_weights(folder):
+        is_digest = scenario.model.numerics == "digest"  # weights, if there are any, are not read
+        if not is_digest and (needs_weights or has_weights(folder)):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
         return cls(scenario, plan, model, folder)
