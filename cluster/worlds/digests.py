@@ -4,8 +4,10 @@ from cluster.worlds.blueprint import Blueprint
 from configs.plan import ChipPlan, ShardPlan
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
+from workers.model.digest.mixing import Digests
 from workers.model.digest.recorded import read_routing
 from workers.model.digest.routing import Balanced, Replayed, Routing, Skewed, Uniform
+from workers.model.digest.shipped import ShippedDigests
 from workers.model.work import WorkModel
 
 
@@ -26,6 +28,16 @@ def digest_experts(blueprint: Blueprint, worker: ShardPlan, work: WorkModel) -> 
     """Whether experts are alike is known without what a chip knows of routing."""
     alike = blueprint.scenario.model.routing.balanced is not None
     return DigestExperts(blueprint.model, worker.expert_ids, work, alike=alike)
+
+
+def shipped_digests(
+    blueprint: Blueprint, worker: ShardPlan
+) -> tuple[ShippedDigests, dict[tuple[int, int], Digests]]:
+    """Sizes of experts, and (layer, expert) -> what is shipped of a shard's."""
+    model = blueprint.model
+    experts = digest_experts(blueprint, worker, WorkModel(model))
+    sizes = ShippedDigests(model, blueprint.scenario.model.precision)
+    return sizes, experts.by_expert()
 
 
 def routing_of(blueprint: Blueprint) -> Routing:

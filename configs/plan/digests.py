@@ -21,6 +21,12 @@ def digest_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
             "placement.experts_prefetch: is true, and model.numerics 'digest': what is read ahead "
             "is predicted from real hidden states; leave it out"
         )
+    if scenario.placement.experts.mode == "ship" and scenario.model.routing.balanced is not None:
+        problems.append(
+            "model.routing: is 'balanced', and placement.experts.mode 'ship': balanced experts are "
+            "alike, so there is nothing to tell one that is shipped from another; choose another "
+            "routing, or mode: near"
+        )
     for name, group in scenario.cluster.nodes.items():
         if "memory" not in group.workers or not scenario.placement.pools:
             continue

@@ -38,7 +38,7 @@ class DigestCache:
 
     def write(self, layer: int, spans_T: Indices, slots_T: Indices, keys_TU: Digests) -> None:
         """Each token's digests into its slot of its span."""
-        self._keys[layer, spans_T, :, slots_T] = keys_TU
+        self._keys[layer][spans_T, :, slots_T] = keys_TU
 
     def whole(self, layer: int, spans_G: Indices) -> Digests:
         """Sums over all tokens of some spans: [G, U]."""

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.hardware.work import Work
-from workers.model.digest.mixing import Digests, Weights, What, mixed, stepped
+from workers.model.digest.mixing import Digests, Weights, What
 from workers.model.digest.shape import kv_units, name_of
+from workers.model.digest.terms import expert_sums
 from workers.model.work import WorkModel
 
 
@@ -62,13 +63,17 @@ class DigestExperts:
         if digests is None:
             raise ValueError(f"layer {layer} has no experts")
         slots_TK = self._slots_E[experts_TK]
-        terms_TK = stepped(weights_TK.view(np.uint32))
-        terms_TK += hidden_TH[:, None]
-        terms_TK += digests if self._alike else digests[slots_TK]
-        mixed(terms_TK)
-        terms_TK *= slots_TK < len(self.expert_ids)
-        sums: Digests = terms_TK.sum(axis=1)
-        return sums
+        chosen = digests if self._alike else digests[slots_TK]
+        return expert_sums(hidden_TH, chosen, weights_TK, slots_TK < len(self.expert_ids))
+
+    def by_expert(self) -> dict[tuple[int, int], Digests]:
+        """(layer, expert) -> its digest, [1], where experts are not alike."""
+        assert not self._alike, "an expert has no digest of its own"
+        return {
+            (layer, expert): digests[slot : slot + 1]
+            for layer, digests in self._digests.items()
+            for slot, expert in enumerate(self.expert_ids)
+        }
 
     def work(
         self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()

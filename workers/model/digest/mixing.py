@@ -6,6 +6,7 @@ All arithmetic is modulo 2^64, on uint64 arrays, where numpy wraps in silence.
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ Digests = NDArray[np.uint64]
 
 # Odd, so that multiplying by it loses nothing: 2^64 / golden ratio (Knuth 6.4).
 STEP = 0x9E3779B97F4A7C15
+# In the virtual world many chips of one model stand in one process.
+KNOWN_MAX = 1 << 14
 _S30, _S27, _S31 = (np.uint64(bits) for bits in (30, 27, 31))
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -64,10 +67,17 @@ class Weights:
         )
 
     def slices(self, what: What, layer: int, indexes: range) -> Digests:
-        """Of slices `indexes` of one kind of weights of a layer: [n]."""
-        at = mixed(np.array([self.root ^ what], dtype=np.uint64)) + np.uint64(layer)
-        return mixed(mixed(at) + np.array(indexes, dtype=np.uint64))
+        """Of slices `indexes` of one kind of weights of a layer: [n], read-only."""
+        return _slices(self.root, what, layer, indexes)
 
     def one(self, what: What, layer: int, index: int = 0) -> Digests:
         """[1], to be broadcast."""
         return self.slices(what, layer, range(index, index + 1))
+
+
+@lru_cache(KNOWN_MAX)
+def _slices(root: int, what: What, layer: int, indexes: range) -> Digests:
+    at = mixed(np.array([root ^ what], dtype=np.uint64)) + np.uint64(layer)
+    found = mixed(mixed(at) + np.array(indexes, dtype=np.uint64))
+    found.flags.writeable = False
+    return found

@@ -7,12 +7,13 @@ Letters: T tokens, K experts a token, E experts.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.model.digest.mixing import STEP, Digests, mixed, stepped
+from workers.model.digest.mixing import KNOWN_MAX, STEP, Digests, mixed, stepped
 
 Experts = NDArray[np.int32]
 # A digest as a number between 0 and 1, both left out: its upper 53 bits, and a half.
@@ -46,7 +47,7 @@ class Uniform:
 
     def choose(self, layer: int, gated_T: Digests, positions_T: NDArray[np.int64]) -> Experts:
         chance_T, experts = _chances(self.seed, layer, gated_T), self.num_experts
-        strides = np.array(_coprime(experts), dtype=np.uint64)
+        strides = _coprime(experts)
         first_T = (chance_T >> np.uint64(32)) % np.uint64(experts)
         stride_T = strides[(chance_T & np.uint64(0xFFFFFFFF)) % np.uint64(len(strides))]
         places_K = np.arange(self.top_k, dtype=np.uint64)
@@ -141,8 +142,12 @@ class Replayed:
 
 def _chances(seed: int, layer: int, gated_T: Digests) -> Digests:
     """A number of each token for this layer and seed."""
-    key = mixed(mixed(np.array([seed % 2**64], dtype=np.uint64)) + np.uint64(layer))
-    return mixed(gated_T ^ key)
+    return mixed(gated_T ^ _key(seed, layer))
+
+
+@lru_cache(KNOWN_MAX)
+def _key(seed: int, layer: int) -> Digests:
+    return mixed(mixed(np.array([seed % 2**64], dtype=np.uint64)) + np.uint64(layer))
 
 
 def _fractions(digests: Digests) -> NDArray[np.float64]:
@@ -157,6 +162,9 @@ def _normal(draws: Digests) -> NDArray[np.float64]:
     return np.asarray(radius * np.cos(2 * math.pi * _fractions(other)))
 
 
-def _coprime(number: int) -> list[int]:
+@lru_cache(KNOWN_MAX)
+def _coprime(number: int) -> Digests:
     """Strides that visit all of 0 .. number - 1."""
-    return [n for n in range(1, number + 1) if math.gcd(n, number) == 1]
+    return np.array(
+        [n for n in range(1, number + 1) if math.gcd(n, number) == 1], dtype=np.uint64
+    )

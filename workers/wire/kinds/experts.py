@@ -78,12 +78,13 @@ class Dispatch(Kind[Combine]):
 class Weights(Kind[Any]):
     """A piece of one expert's weights.
 
-    values      gate, up and down projection one after the other, in float32, from `begin` on; free,
-                as `num_bytes` is what they take in the numbers of the model
+    values      gate, up and down projection one after the other, in float32, from `begin` on, or a
+                digest that stands for them; free, as `num_bytes` is what they take in the numbers
+                of the model
     num_bytes   that the link is charged
     """
 
-    values: Annotated[NDArray[np.float32], Role("tensor", free)]
+    values: Annotated[NDArray[Any], Role("tensor", free)]
     num_bytes: Annotated[int, Role("body", lambda value, _: value)]
     computed_for: ComputedFor = Phase.SERVING
 
