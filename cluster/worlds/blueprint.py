@@ -53,6 +53,10 @@ class Blueprint:
         if not is_digest and (needs_weights or has_weights(folder)):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
+        if is_digest and scenario.model.routing.replay is not None:
+            from workers.model.digest.recorded import read_routing
+
+            read_routing(scenario.model.routing.replay).fitting(model)
         return cls(scenario, plan, model, folder)
 
     @property

@@ -11,8 +11,8 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
 from cluster.worlds.node_status import activity, lateness, node_status, printed
-from cluster.worlds.watchdog import Watchdog
 from cluster.worlds.numerics import wire_numerics
+from cluster.worlds.watchdog import Watchdog
 from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
 from workers.hardware.usage import Usage

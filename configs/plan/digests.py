@@ -31,9 +31,9 @@ def digest_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
         if "memory" not in group.workers or not scenario.placement.pools:
             continue
         problems += [
-            f"cluster.nodes.{name}.device.tiers.{tier}.file: is given, and model.numerics 'digest': "
-            "pages of a file are as large as what is written, and digests are smaller than the "
-            "blocks they stand for; leave file out"
+            f"cluster.nodes.{name}.device.tiers.{tier}.file: is given, and model.numerics is "
+            "'digest': pages of a file are as large as what is written, and digests are smaller "
+            "than the blocks they stand for; leave file out"
             for tier, spec in group.device.tiers.items()
             if spec.file is not None
         ]

@@ -15,6 +15,7 @@ from configs.presets import TINY_CORPUS, TINY_MODEL
 PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
     ("cluster", "certificates"),
     ("model", "path"),
+    ("model", "routing", "replay"),
     ("placement", "collections", None, "path"),
     ("faults", None, "attributes", "path"),
     ("workload", "arrivals", "trace", "path"),

@@ -74,7 +74,9 @@ class NearAttention:
                 raise Cancelled(f"{message.request_id} was dropped while its KV was written")
             self._cache.write_blocks(np.array(places), np.ascontiguousarray(content.blocks))
 
-        work = Work.of("near_put", writes={self._tier: self._node.numerics.kv_bytes(content.blocks)})
+        work = Work.of(
+            "near_put", writes={self._tier: self._node.numerics.kv_bytes(content.blocks)}
+        )
         await self._node.hardware.run(work, write)
         return NearStored(True)
 

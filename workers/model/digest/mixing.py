@@ -62,9 +62,7 @@ class Weights:
     @classmethod
     def of(cls, name: str) -> "Weights":
         """`name` says what the model is: another text, other weights."""
-        return cls(
-            int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-        )
+        return cls(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little"))
 
     def slices(self, what: What, layer: int, indexes: range) -> Digests:
         """Of slices `indexes` of one kind of weights of a layer: [n], read-only."""

@@ -96,8 +96,8 @@ def _pieces(firsts_T: Indices, numbers_T: Indices, num_whole: int) -> Iterator[P
     """firsts_T, numbers_T: each token sees so many whole spans, from there on, and its own."""
     for begin, end in parts_of(numbers_T + 1):
         piece = pairs_of(firsts_T[begin:end], numbers_T[begin:end] + 1, begin)
-        piece.spans_P[np.append(piece.starts_T[1:], len(piece.spans_P)) - 1] = num_whole + np.arange(
-            begin, end
+        piece.spans_P[np.append(piece.starts_T[1:], len(piece.spans_P)) - 1] = (
+            num_whole + np.arange(begin, end)
         )
         yield piece
 

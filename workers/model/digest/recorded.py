@@ -1,8 +1,8 @@
 """A recorded run's routing, as a file: which experts each token of it chose.
 
-    8 bytes   "pfroute1"
-    4 x u32   experts, K experts a token, sparse layers, tokens       little endian, as all of it
-    u16       experts [tokens, sparse layers, K]
+8 bytes   "pfroute1"
+4 x u32   experts, K experts a token, sparse layers, tokens       little endian, as all of it
+u16       experts [tokens, sparse layers, K]
 """
 
 import os
@@ -40,8 +40,8 @@ class RecordedRouting:
         ):
             if here != wanted:
                 raise CheckpointError(
-                    f"model.routing.replay: {self.path} was recorded of a model with {here} {what}, "
-                    f"and this one has {wanted}: record a run of it, or choose another routing"
+                    f"model.routing.replay: {self.path} was recorded of a model with {here} "
+                    f"{what}, and this one has {wanted}: record a run of it, or choose another routing"
                 )
         return self.table
 

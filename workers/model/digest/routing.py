@@ -165,6 +165,4 @@ def _normal(draws: Digests) -> NDArray[np.float64]:
 @lru_cache(KNOWN_MAX)
 def _coprime(number: int) -> Digests:
     """Strides that visit all of 0 .. number - 1."""
-    return np.array(
-        [n for n in range(1, number + 1) if math.gcd(n, number) == 1], dtype=np.uint64
-    )
+    return np.array([n for n in range(1, number + 1) if math.gcd(n, number) == 1], dtype=np.uint64)
