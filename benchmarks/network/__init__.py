@@ -1,0 +1,1 @@
+"""Networks, parallelism, and models of any size, beside formulas, references and published figures."""
