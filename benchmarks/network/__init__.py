@@ -1,1 +1,1 @@
-"""Networks, parallelism, and models of any size, beside formulas, references and published figures."""
+"""Networks, parallelism, models of any size: beside formulas, references, published figures."""

@@ -41,7 +41,8 @@ class RecordedRouting:
             if here != wanted:
                 raise CheckpointError(
                     f"model.routing.replay: {self.path} was recorded of a model with {here} "
-                    f"{what}, and this one has {wanted}: record a run of it, or choose another routing"
+                    f"{what}, and this one has {wanted}: record a run of it, or choose another "
+                    "routing"
                 )
         return self.table
 

@@ -54,6 +54,6 @@ def test_what_it_cannot_hold_is_refused() -> None:
     for ids in ((1, 1), (12,), (-1,)):
         with pytest.raises(ValueError, match="distinct and from 0 to 11"):
             DigestExperts(LATENT, ids, WorkModel(LATENT), alike=False)
+    rows, chosen = np.zeros(1, np.uint64), np.zeros((1, 3), np.int32)
     with pytest.raises(ValueError, match="layer 0 has no experts"):
-        rows, chosen = np.zeros(1, np.uint64), np.zeros((1, 3), np.int32)
         EXPERTS.forward(0, rows, chosen, chosen.astype(np.float32))
