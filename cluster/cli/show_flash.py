@@ -23,7 +23,12 @@ def flash_lines(tier: TierSpec) -> list[Text]:
     too few places; its file.
     """
     lines = [] if tier.banks is None else [_made_of(tier)]
-    if lines or _falls_short(tier) or tier.endurance_cycles is not None or tier.buffer_bytes is not None:
+    if (
+        lines
+        or _falls_short(tier)
+        or tier.endurance_cycles is not None
+        or tier.buffer_bytes is not None
+    ):
         lines.append(_hidden(tier))
     return lines if tier.file is None else [*lines, _file(tier.file, tier.page_bytes)]
 

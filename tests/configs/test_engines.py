@@ -39,6 +39,11 @@ def test_a_bus_that_costs_energy_has_a_speed() -> None:
         make_tier(bus_pj_per_bit=2.0)
 
 
+def test_a_buffer_that_costs_energy_has_a_size() -> None:
+    with pytest.raises(ValidationError, match="buffer_energy is 2 pJ/bit and there is no buffer"):
+        make_tier(buffer_pj_per_bit=2.0)
+
+
 def test_an_engine_that_its_tier_cannot_feed_is_named_with_the_numbers() -> None:
     """A byte a nanosecond is 0.5 GFLOP/s of one token's fp32: 2 GFLOP/s want 4 tokens a weight."""
     (note,) = engine_notes(device(near=engine("ddr", fp32=2 * 10**9)))

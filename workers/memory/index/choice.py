@@ -54,7 +54,7 @@ class IndexChoice:
             raise ValueError(f"m is {self.m}: {m_that_fits(self.m, dim)}")
 
     def check_rows(self, num_rows: int) -> None:
-        """Raises ValueError for more lists than a shard of so many passages can ever be cut into."""
+        """Raises ValueError for more lists than so many passages of a shard can be cut into."""
         most = num_rows // POINTS_PER_CENTROID_MIN
         if self.nlist > max(1, most):
             raise ValueError(
