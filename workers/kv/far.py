@@ -68,8 +68,13 @@ class FarKv(FarQueries):
         self._model, self._scheduler, self._keep = model, scheduler, keep
         self._moved: dict[str, Moved] = {}
         self._last_number = 0
-        self.num_refused = 0
+        self._num_given = self._num_refused = 0
         scheduler.roster.on_let_go = self._let_go
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """Since start, in blocks: given away; offered and not kept, each time that they were."""
+        return {"near_given": self._num_given, "near_refused": self._num_refused}
 
     @property
     def num_sequences(self) -> int:
@@ -119,6 +124,7 @@ class FarKv(FarQueries):
                 await self._drop(seq.seq_id, moved.number)  # what came behind the first drop
             elif kept:
                 self._scheduler.give_away(seq.seq_id, first + kept)
+                self._num_given += kept
                 blocks.on_unpinned()
         finally:
             moved.is_moving = False
@@ -140,7 +146,7 @@ class FarKv(FarQueries):
         for server, stored in (await self._answers(seq_id, puts)).items():
             is_kept[shares[server]] = isinstance(stored, NearStored) and stored.kept
         kept = len(content) if is_kept.all() else int(is_kept.argmin())
-        self.num_refused += len(content) - kept
+        self._num_refused += len(content) - kept
         return kept
 
     def _failed(self, error: PerfuseError) -> None:
