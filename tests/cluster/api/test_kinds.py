@@ -173,6 +173,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (embedding.Embed("hashing", (), 0, ((7, 8), (9,))), 7 + 3 * 4 + 4),
     (embedding.Embedded(np.zeros((2, 1024), np.float32), 2), 2 * 4096 + 4),
     (stores.StoreCreate("mine", {"k": "vv"}, 7), 4 + 2 + 8),
+    (stores.StoreCreate("mine", index={"kind": "ivf_pq", "m": 8}), 4 + 8 + 6 + 8),
     (stores.StoreIs("vs_1", "mine", 2, 3, 4, {"completed": 1}, {"k": "v"}), 4 + 4 + 4 * 8 + 1),
     (stores.StoreChange("vs_1", None, {"k": "v"}), 4 + 1),
     (stores.StoreDelete("vs_1"), 4),
