@@ -100,6 +100,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (kv.PoolBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolPut(HASHES, SUMS, BLOCKS), 3 * 16 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolStored(2, 1), 4 + 4),
+    (kv.PoolDrop(HASHES), 3 * 16),
     (near.NearPut(7, INDEX, SUMS, BYTES), 8 + 3 * 4 + 3 * 8 + 3 * 128),
     (near.NearStored(True), 1),
     (near.NearDrop(NUMBERS), 2 * 8),
