@@ -1,6 +1,7 @@
 """Declared work equals what counting one by one gives."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +118,15 @@ def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
     assert len(reads) == 1, "one access, whose sum is rounded to pages"
 
 
+def test_a_copy_counts_anew(config: ModelConfig) -> None:
+    layout, experts_TK = StepLayout((StepSequence((0,), 3, 1),)), np.array([[0, 1]], np.int32)
+    counts = WorkModel(config)
+    counts.attend(1, layout), counts.experts(experts_TK, (0, 1))
+    other = replace(counts, tier="hbf")
+    assert other.attend(1, layout) == WorkModel(config, tier="hbf").attend(1, layout)
+    assert "hbf.read" in other.experts(experts_TK, (0, 1)).amounts()
+
+
 def test_logits(config: ModelConfig) -> None:
     work = WorkModel(config, Precision("bf16", "bf16")).logits(3)
     assert work.amounts() == {"compute.bf16": 3 * 2 * 32 * 61, "hbm.read": 2 * 32 * 61}
@@ -151,6 +161,11 @@ def test_hot_experts_are_read_where_they_lie(config: ModelConfig) -> None:
     one = 3 * config.hidden * config.moe_intermediate * 4
     amounts = model.experts(experts_TK, (0, 1, 2, 3)).amounts()
     assert (amounts["hbf.read"], amounts["hbm.read"]) == (2 * one, one)
+    assert amounts["compute.fp32"] == 4 * one // 2  # two tokens of two experts
+    near = replace(model, hot_engine="die").experts(experts_TK, (0, 1, 2, 3)).amounts()
+    assert (near["die.fp32"], near["compute.fp32"]) == (2 * one // 2, 2 * one // 2)
+    alone = replace(model, hot_engine="die").experts(np.array([[0, 3]], np.int32), (0, 3))
+    assert "compute.fp32" not in alone.amounts(), "no cold one is asked for"
     together = WorkModel(config, hot_tier="hbm", hot=frozenset({0, 3}))
     assert together.experts(experts_TK, (0, 1, 2, 3)).amounts()["hbm.read"] == 3 * one
 
