@@ -36,7 +36,8 @@ class WorkModel:
     """Counts for one model, and what lies where.
 
     tier       memory tier of the weights: a chip's layers, a shard's experts
-    kv_tier, head_tier   of the KV cache; of the vocabulary projection (None: with the weights)
+    kv_tier, head_tier   of the KV cache; of embedding and vocabulary projection (None: with the
+               weights)
     hot_tier   of the experts `hot`
     engine, hot_engine   that compute experts, and the hot ones
     streams    `tier` has a buffer: a chip's layers, and the projection where it lies there as well,
@@ -65,14 +66,24 @@ class WorkModel:
 
     def attend(self, layer: int, layout: StepLayout) -> Work:
         """All that a chip does in one layer for a step's tokens: projections, attention, and the
-        gate with the shared experts or a dense network.
+        gate with the shared experts or a dense network. The first begins with the embedding.
         """
         # Layers of one kind ask for the same, and a step goes through all of them.
         key = (layout, self.config.is_dense(layer))
         if self._last.get("key") != key:
             self._last["key"], self._last["work"] = key, self._attend(layer, layout)
         work: Work = self._last["work"]
-        return work
+        return work if layer else self._entered(work, layout.num_tokens)
+
+    def _entered(self, work: Work, num_tokens: int) -> Work:
+        """The same, and each token's row of the embedding: an access of its own, which nothing
+        reads ahead, as tokens come one by one.
+        """
+        if not num_tokens:
+            return work
+        num_bytes = num_tokens * self.precision.embedding_row_bytes(self.config)
+        rows = Demand(f"{self.head_tier or self.tier}.read", num_bytes, num_tokens)
+        return work._replace(demands=(rows, *work.demands))
 
     def _attend(self, layer: int, layout: StepLayout) -> Work:
         config, tokens = self.config, layout.num_tokens
@@ -116,15 +127,16 @@ class WorkModel:
         last: dict[str, int] = {}
         _add(last, arithmetic, 2 * tokens * (whole - gate - before))
         _add(last, "fp32", 2 * tokens * gate)
-        return Apart(
-            self._with_weights(
-                Work.of(
-                    "queries",
-                    flops={arithmetic: 2 * tokens * before},
-                    writes={self.kv_tier: tokens * kv_token_bytes},
-                ),
-                first_bytes,
+        queries = self._with_weights(
+            Work.of(
+                "queries",
+                flops={arithmetic: 2 * tokens * before},
+                writes={self.kv_tier: tokens * kv_token_bytes},
             ),
+            first_bytes,
+        )
+        return Apart(
+            queries if layer else self._entered(queries, tokens),
             Work.of(
                 "attention",
                 flops={

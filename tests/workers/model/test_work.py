@@ -12,6 +12,7 @@ from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import Precision
 from tests.workers.model.models import DEEPSEEK_V3, write_config
+from workers.hardware.work import Demand
 from workers.model.base import StepLayout, StepSequence
 from workers.model.work import WorkModel
 
@@ -94,6 +95,7 @@ def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]
             flops["fp32"] += 2 * gate
         keys += start + count
     stored = 2 * (projections + network) + 4 * (gate + gains)
+    stored += 0 if layer else 2 * 32 * layout.num_tokens  # each token's row of the embedding
     assert work.amounts() == operations(flops) | {
         "hbf.read": stored,
         "hbm.read": 2 * keys * 20,
@@ -112,10 +114,31 @@ def test_latents_in_int8_meet_queries_in_bf16(deepseek: ModelConfig) -> None:
 
 def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
     layout = StepLayout((StepSequence((0,), 3, 1),))
-    work = WorkModel(config).attend(0, layout)
+    work = WorkModel(config).attend(1, layout)
     assert work.amounts()["hbm.read"] == config.layer_bytes(0, 4) + 4 * 2 * 16 * 4
     reads = [demand for demand in work.demands if demand.resource == "hbm.read"]
     assert len(reads) == 1, "one access, whose sum is rounded to pages"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("head_tier", [None, "hbm"])
+def test_a_token_s_row_of_the_embedding_is_an_access_of_its_own(
+    config: ModelConfig, head_tier: str | None, streams: bool
+) -> None:
+    """5 tokens of 32 numbers in 2 bytes, from where the embedding lies, in the first layer alone;
+    which rows nobody knows before, so they are not read ahead.
+    """
+    counts = WorkModel(
+        config, Precision("bf16", "bf16"), tier="hbf", kv_tier="sram", head_tier=head_tier,
+        streams=streams,
+    )  # fmt: skip
+    layout = StepLayout((StepSequence((0,), 3, 1), StepSequence((1,), 0, 4)))
+    rows = Demand(f"{head_tier or 'hbf'}.read", 5 * 64, 5)
+    first, second = (counts.attend(layer, layout).demands for layer in (0, 1))
+    assert first == (rows, *second)
+    apart, apart_later = (counts.attend_apart(layer, layout, 16) for layer in (0, 1))
+    assert apart.queries.demands == (rows, *apart_later.queries.demands)
+    assert counts.attend(0, StepLayout(())).demands == counts.attend(1, StepLayout(())).demands
 
 
 def test_a_copy_counts_anew(config: ModelConfig) -> None:
