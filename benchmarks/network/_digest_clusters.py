@@ -11,7 +11,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from configs.presets import ROOT
+from workers.model.digest.recorded import write_routing
 
 DEVICES = ("h100-sxm", "h200-sxm", "a100-sxm", "b200-sxm", "mi300x")
 MEMORIES = ("pnm-cxl", "memory-lpddr5x", "memory-ddr5")
@@ -52,7 +55,7 @@ def drawn(number: int, folder: Path) -> Case:
 
 
 def _grouped(random: Random) -> dict[str, Any]:
-    base = json.loads((ROOT / "perfuse_tiny" / "model" / "config.json").read_text())
+    base: dict[str, Any] = json.loads((ROOT / "perfuse_tiny" / "model" / "config.json").read_text())
     kv_heads = random.choice((1, 2, 4))
     experts = random.randint(2, 40)
     return base | {
@@ -67,7 +70,9 @@ def _grouped(random: Random) -> dict[str, Any]:
 
 
 def _latent(random: Random) -> dict[str, Any]:
-    base = json.loads((ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text())
+    base: dict[str, Any] = json.loads(
+        (ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text()
+    )
     del base["rope_scaling"]
     experts = random.randint(2, 40)
     layers = random.randint(2, 4)
@@ -142,10 +147,6 @@ def _placement(random: Random, has_memory: bool) -> dict[str, Any]:
 
 
 def _routing(random: Random, path: Path, sizes: tuple[int, int, int]) -> Any:
-    import numpy as np
-
-    from workers.model.digest.recorded import write_routing
-
     kind = random.choice(("uniform", "balanced", "zipf", "lognormal", "bursty", "replay"))
     if kind in ("uniform", "balanced"):
         return kind

@@ -1,6 +1,6 @@
 """Chip and experts give what the definition says, however a prompt is cut and blocks are sized."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -29,12 +29,12 @@ def reference(config: ModelConfig, section: object, count: int, block_size: int 
     return of.answer(PROMPT, SamplingParams(max_tokens=count, ignore_eos=True))
 
 
-ROUTINGS: Mapping[str, object] = {
+ROUTINGS: Mapping[str, Callable[[int, int, int], Routing]] = {
     "uniform": Uniform,
     "balanced": Balanced,
-    "zipf": lambda *sizes: Skewed(*sizes, zipf=1.2),
-    "lognormal": lambda *sizes: Skewed(*sizes, lognormal=1.5),
-    "bursty": lambda *sizes: Skewed(*sizes, zipf=0.8, stretch=9),
+    "zipf": partial(Skewed, zipf=1.2),
+    "lognormal": partial(Skewed, lognormal=1.5),
+    "bursty": partial(Skewed, zipf=0.8, stretch=9),
 }
 SECTIONS: Mapping[str, object] = {
     "uniform": "uniform",
@@ -48,7 +48,7 @@ SECTIONS: Mapping[str, object] = {
 @MODELS
 @pytest.mark.parametrize("name", ROUTINGS)
 def test_answers_are_those_of_the_definition(config: ModelConfig, name: str) -> None:
-    routing: Routing = ROUTINGS[name](5, config.num_experts, config.top_k)  # type: ignore[operator]
+    routing = ROUTINGS[name](5, config.num_experts, config.top_k)
     assert Whole(config, routing).answer(PROMPT, 8) == reference(config, SECTIONS[name], 8)
 
 
