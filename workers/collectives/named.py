@@ -1,0 +1,44 @@
+"""Algorithms by the name of what they do and their own."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+from workers.collectives.algorithms import direct, ring
+from workers.collectives.schedule import Schedule
+
+Operation = Literal[
+    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce"
+]
+Algorithm = Literal["direct", "two_shot", "ring"]
+
+SCHEDULES: Mapping[tuple[Operation, Algorithm], Callable[[int], Schedule]] = {
+    ("all_reduce", "direct"): direct.all_reduce,
+    ("all_reduce", "two_shot"): direct.all_reduce_in_two,
+    ("all_reduce", "ring"): ring.all_reduce,
+    ("reduce_scatter", "direct"): direct.reduce_scatter,
+    ("reduce_scatter", "ring"): ring.reduce_scatter,
+    ("all_gather", "direct"): direct.all_gather,
+    ("all_gather", "ring"): ring.all_gather,
+    ("all_to_all", "direct"): direct.all_to_all,
+    ("all_to_all", "ring"): ring.all_to_all,
+    ("broadcast", "direct"): direct.broadcast,
+    ("reduce", "direct"): direct.reduce,
+}
+
+
+def algorithms_for(operation: Operation) -> tuple[Algorithm, ...]:
+    """Those that do it."""
+    return tuple(algorithm for op, algorithm in SCHEDULES if op == operation)
+
+
+@lru_cache(maxsize=1024)
+def schedule_of(operation: Operation, algorithm: Algorithm, num_ranks: int) -> Schedule:
+    """Raises ValueError where no such algorithm does that, or nobody is there."""
+    make = SCHEDULES.get((operation, algorithm))
+    if make is None:
+        known = ", ".join(algorithms_for(operation))
+        raise ValueError(f"{operation} by {algorithm!r}: there is no such algorithm; {known} are")
+    if num_ranks < 1:
+        raise ValueError(f"{operation} of {num_ranks} ranks: there must be one at least")
+    return make(num_ranks)
