@@ -75,9 +75,9 @@ class Collective:
         except CorruptMessage as error:
             raise CorruptMessage(f"{self.what}: {error.message}") from error
 
-    def leaves(self) -> None:
-        """A piece of it is on its way, and somebody will hear it."""
-        self._num_unheard += 1
+    def leave(self, num_pieces: int) -> None:
+        """So many pieces of it go now: what becomes of each will be `heard`."""
+        self._num_unheard += num_pieces
 
     def heard(self, error: PerfuseError | None) -> None:
         """What became of such a piece."""

@@ -47,6 +47,7 @@ class Group:
     """members     workers in the order of their ranks, and a switch after them if one takes part
     num_ranks   of them; None: all
     timeout_ns  how long after its begin a collective may take
+    on_early    told of each piece of a collective that is not begun
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Group:
         self.link = node.endpoint.link
         self._node, self._clock, self._port, self._timeout_ns = node, node.clock, port, timeout_ns
         self._index = {worker: index for index, worker in enumerate(self.members)}
+        self.on_early: Callable[[Message[Piece]], None] = _nobody
         self._next = 0
         self._open: dict[int, Collective] = {}
         self._early: dict[int, list[_Early]] = {}
@@ -75,6 +77,16 @@ class Group:
     def num_open(self) -> int:
         """Collectives that are not over, and pieces of others that came early: 0 when idle."""
         return len(self._open) + sum(map(len, self._early.values()))
+
+    @property
+    def next_number(self) -> int:
+        """Of the collective that is begun next."""
+        return self._next
+
+    @property
+    def is_broken(self) -> bool:
+        """One has failed: none begins before a `restart`."""
+        return self._broken is not None
 
     def restart(self, number: int) -> None:
         """Forget what is open, and count from here: for ranks that have lost each other and agree
@@ -129,6 +141,7 @@ class Group:
         elif number >= self._next:
             is_held = number >= self._next + AHEAD_MAX
             self._early.setdefault(number, []).append(_Early(message, is_held))
+            self.on_early(message)
             return Handled.LATER if is_held else DONE
         return DONE  # also where it is over: then nobody needs it
 
@@ -151,28 +164,22 @@ class Group:
 
     def _go_on(self, collective: Collective, sent: Sequence[Sent]) -> None:
         self._clock.advance(collective.ready_ns)
-        for one in sent:
-            if collective.error is None:
-                self._post(collective, one)
+        if sent and collective.error is None:
+            collective.leave(len(sent))
+            pieces = [(self.members[one.transfer.to], self._piece(collective, one)) for one in sent]
+            self._sending.post(pieces, collective.deadline_ns, collective.heard)
         collective.settle()
 
-    def _post(self, collective: Collective, sent: Sent) -> None:
-        transfer = sent.transfer
-        piece = Piece(
+    def _piece(self, collective: Collective, sent: Sent) -> Piece:
+        return Piece(
             self.name,
             collective.number,
             sent.round,
-            transfer.chunks,
+            sent.transfer.chunks,
             sent.num_bytes,
             sent.held,
             collective.cause,
         )
-        collective.leaves()
-        worker = self.members[transfer.to]
-        try:
-            self._sending.post(worker, piece, collective.deadline_ns, collective.heard)
-        except PerfuseError as error:
-            collective.heard(error)
 
     # -- ends --------------------------------------------------------------------------------------
 
@@ -203,3 +210,7 @@ class Group:
             self._broken = error
             for collective in list(self._open.values()):
                 collective.fail(error)
+
+
+def _nobody(_message: Message[Piece]) -> None:
+    """Is told."""

@@ -33,8 +33,13 @@ class Held:
         self.terms.setdefault(chunk, {})[rank] = term
         self.num_bytes[chunk] = num_bytes
 
-    def carried(self, chunks: Sequence[int], summed: bool) -> dict[str, Array]:
-        """All of these chunks, by names: `<chunk>.<rank>`, or `<chunk>.sum`."""
+    def carried(
+        self, chunks: Sequence[int], summed: bool, without: int | None = None
+    ) -> dict[str, Array]:
+        """All of these chunks, by names: `<chunk>.<rank>`, or `<chunk>.sum`.
+
+        without   a rank whose terms stay here
+        """
         if summed:
             return {f"{chunk}.{SUM}": self.sum(chunk) for chunk in chunks}
         return {

@@ -4,26 +4,37 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal
 
-from workers.collectives.algorithms import direct, ring
+from workers.collectives.algorithms import direct, doubling, in_network, ring, tree
 from workers.collectives.schedule import Schedule
 
 Operation = Literal[
     "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce"
 ]
-Algorithm = Literal["direct", "two_shot", "ring"]
+Algorithm = Literal[
+    "direct", "two_shot", "ring", "tree", "recursive_doubling", "halving_doubling", "in_network"
+]
 
 SCHEDULES: Mapping[tuple[Operation, Algorithm], Callable[[int], Schedule]] = {
     ("all_reduce", "direct"): direct.all_reduce,
     ("all_reduce", "two_shot"): direct.all_reduce_in_two,
     ("all_reduce", "ring"): ring.all_reduce,
+    ("all_reduce", "tree"): tree.all_reduce,
+    ("all_reduce", "recursive_doubling"): doubling.all_reduce,
+    ("all_reduce", "halving_doubling"): doubling.all_reduce_by_halves,
+    ("all_reduce", "in_network"): in_network.all_reduce,
     ("reduce_scatter", "direct"): direct.reduce_scatter,
     ("reduce_scatter", "ring"): ring.reduce_scatter,
+    ("reduce_scatter", "halving_doubling"): doubling.reduce_scatter,
+    ("reduce_scatter", "in_network"): in_network.reduce_scatter,
     ("all_gather", "direct"): direct.all_gather,
     ("all_gather", "ring"): ring.all_gather,
+    ("all_gather", "recursive_doubling"): doubling.all_gather,
     ("all_to_all", "direct"): direct.all_to_all,
     ("all_to_all", "ring"): ring.all_to_all,
     ("broadcast", "direct"): direct.broadcast,
+    ("broadcast", "tree"): tree.broadcast,
     ("reduce", "direct"): direct.reduce,
+    ("reduce", "tree"): tree.reduce,
 }
 
 

@@ -82,4 +82,6 @@ class Progress:
     def _carry(self, transfer: Transfer) -> Sent:
         chunks = transfer.chunks
         num_bytes = tuple(self.held.num_bytes[chunk] for chunk in chunks)
-        return Sent(self._round, transfer, num_bytes, self.held.carried(chunks, transfer.summed))
+        without = None if transfer.own else transfer.source
+        held = self.held.carried(chunks, transfer.summed, without)
+        return Sent(self._round, transfer, num_bytes, held)

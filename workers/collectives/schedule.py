@@ -16,12 +16,14 @@ class Transfer:
 
     chunks   of which it carries all terms that its source holds when it sends
     summed   it carries their sums instead, over all ranks
+    own      whether the source's own term goes along
     """
 
     source: int
     to: int
     chunks: tuple[int, ...]
     summed: bool = False
+    own: bool = True
 
 
 Round = tuple[Transfer, ...]

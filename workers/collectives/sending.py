@@ -1,6 +1,6 @@
 """Pieces on their way out, and what becomes of them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from workers.errors import PerfuseError
@@ -17,22 +17,27 @@ class Sending:
     """Of one group at one member."""
 
     def __init__(self, node: Node, port: Port, name: str) -> None:
-        self._node, self._port = node, port
-        self._posted = node.mailbox()
-        node.spawn(self._hear(), f"pieces of {name}")
+        self._node, self._port, self._task = node, port, f"pieces of {name}"
 
-    def post(self, worker: str, piece: Piece, deadline_ns: int, told: Told) -> None:
-        """It leaves now, or in its turn where there is no credit or the wire is full. Raises
-        PeerDead.
+    def post(self, pieces: Sequence[tuple[str, Piece]], deadline_ns: int, told: Told) -> None:
+        """Each leaves now for its worker, or in its turn where there is no credit or the wire is
+        full. `told` hears of each once.
         """
-        posted = self._port.post_now(worker, piece, deadline_ns)
-        if posted is None:
-            waiting = self._when_free(worker, piece, deadline_ns, told)
-            self._node.spawn(waiting, "piece without a credit")
-        elif posted[1] is not None:
-            self._node.spawn(self._in_turn(*posted, told), "piece in its turn")
-        else:  # nearly always: then nobody waits
-            self._posted.put((posted[0], told))
+        pendings = []
+        for worker, piece in pieces:
+            try:
+                posted = self._port.post_now(worker, piece, deadline_ns)
+            except PerfuseError as error:
+                told(error)
+                continue
+            if posted is None:
+                self._node.spawn(self._when_free(worker, piece, deadline_ns, told), self._task)
+            elif posted[1] is not None:
+                self._node.spawn(self._in_turn(*posted, told), self._task)
+            else:  # nearly always
+                pendings.append(posted[0])
+        if pendings:
+            self._node.spawn(self._hear(pendings, told), self._task)
 
     async def _when_free(self, worker: str, piece: Piece, deadline_ns: int, told: Told) -> None:
         try:
@@ -40,7 +45,7 @@ class Sending:
         except PerfuseError as error:
             told(error)
         else:
-            self._posted.put((pending, told))
+            await self._hear([pending], told)
 
     async def _in_turn(
         self, pending: Pending[Any], turn: Awaitable[None] | None, told: Told
@@ -52,17 +57,15 @@ class Sending:
             pending.abandon()
             told(error)
         else:
-            self._posted.put((pending, told))
+            await self._hear([pending], told)
 
-    async def _hear(self) -> None:
-        """Pieces that are lost are sent again while somebody waits for their answers: here."""
-        while True:
-            sent = await self._posted.get_due()
-            await self._port.settled([pending for pending, _ in sent])
-            for pending, told in sent:
-                try:
-                    pending.take()
-                except PerfuseError as error:
-                    told(error)
-                else:
-                    told(None)
+    async def _hear(self, pendings: Sequence[Pending[Any]], told: Told) -> None:
+        """What is lost is sent again while somebody waits for its answer: here."""
+        await self._port.settled(pendings)
+        for pending in pendings:
+            try:
+                pending.take()
+            except PerfuseError as error:
+                told(error)
+            else:
+                told(None)

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from tests.workers.collectives.ranks import run
+from tests.workers.collectives.ranks import run, shares, switch_for
 from workers.chip.interpreter import Reducer
 from workers.collectives.member import AllReduce
 from workers.collectives.named import Algorithm, algorithms_for
@@ -23,13 +22,6 @@ class _Batch:
 BATCH: Any = _Batch()
 
 
-def shares(num_ranks: int, num_tokens: int, width: int) -> list[NDArray[np.float64]]:
-    """Of sizes so unlike that any other order of adding gives other bits."""
-    rng = np.random.default_rng(num_ranks)
-    size = (num_ranks, num_tokens, width)
-    return list(rng.normal(size=size) * 10.0 ** rng.integers(-8, 8, size=size))
-
-
 @pytest.mark.parametrize("num_ranks", DEGREES)
 @pytest.mark.parametrize("algorithm", algorithms_for("all_reduce"))
 @pytest.mark.parametrize(("num_tokens", "width"), [(3, 8), (1, 5)])
@@ -44,7 +36,7 @@ def test_the_sum_is_that_in_the_order_of_the_ranks(
         return await reducer.send(BATCH, partials[rank])
 
     expected = total(EXACT_NUMERICS, partials)
-    received = run(num_ranks, ask)
+    received = run(num_ranks, ask, switch=switch_for("all_reduce", algorithm))
     assert all(sums.dtype == np.float64 and sums.shape == expected.shape for sums in received)
     assert all(np.array_equal(sums, expected) for sums in received)
 
@@ -65,5 +57,6 @@ def test_frames_and_bf16_give_the_same(algorithm: Algorithm) -> None:
         return await AllReduce(group, algorithm).send(BATCH, partials[rank])
 
     expected = total(bf16, [bf16.answered(share) for share in partials])
-    for sums in run(3, ask, numerics=bf16, through_frames=True):
+    switch = switch_for("all_reduce", algorithm)
+    for sums in run(3, ask, switch=switch, numerics=bf16, through_frames=True):
         assert np.array_equal(sums, expected)
