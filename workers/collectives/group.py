@@ -99,6 +99,10 @@ class Group:
             for early in self._early.pop(old):
                 self._answer(early)
 
+    def give_up(self, error: PerfuseError) -> None:
+        """What is open fails here with that, and nothing begins before a `restart`."""
+        self._break(error)
+
     async def begin(
         self,
         what: str,

@@ -2,17 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Literal
 
+from configs.schema.collectives import Algorithm, Operation
 from workers.collectives.algorithms import direct, doubling, in_network, ring, tree
 from workers.collectives.schedule import Schedule
-
-Operation = Literal[
-    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce"
-]
-Algorithm = Literal[
-    "direct", "two_shot", "ring", "tree", "recursive_doubling", "halving_doubling", "in_network"
-]
 
 SCHEDULES: Mapping[tuple[Operation, Algorithm], Callable[[int], Schedule]] = {
     ("all_reduce", "direct"): direct.all_reduce,
