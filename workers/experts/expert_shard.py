@@ -32,7 +32,7 @@ class ExpertShard:
         if prefetch is not None:
             node.port(name).on(ExpertHint, self._hint)
         self._exchange, self._numerics = node.combine_side(name), node.numerics
-        self._tokens_E = np.zeros(max(experts.expert_ids, default=0) + 1, dtype=np.int64)
+        self._tokens_E = np.zeros(0, dtype=np.int64)  # as long as the highest id asked for
         self.num_tokens = 0
         self.num_batches = 0
 
@@ -103,7 +103,9 @@ class ExpertShard:
             self._experts.forward(layer, rows, experts_TK, weights_TK)
         )
         asked = experts_TK[experts_TK != NOBODY]
-        self._tokens_E += np.bincount(asked, minlength=len(self._tokens_E))
+        counted = np.bincount(asked, minlength=len(self._tokens_E))
+        counted[: len(self._tokens_E)] += self._tokens_E
+        self._tokens_E = counted
         self.num_tokens += len(sums_TH)
         self.num_batches += 1
         if len(batch) == 1:

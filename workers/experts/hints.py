@@ -4,7 +4,6 @@ of this one work, and tells the shards that hold it.
 A hint is best effort: who has no credit for it, or does not answer, is told nothing more.
 """
 
-
 from workers.errors import PerfuseError
 from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import Cause
