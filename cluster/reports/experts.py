@@ -36,5 +36,5 @@ def expert_lines(plan: Plan, counts: Mapping[str, int]) -> list[str]:
     return [
         f"experts: {sum(shards.values()):,} tokens on {len(shards)} shards, from "
         f"{shards[least]:,} ({least}) to {shards[most]:,} ({most}): max/mean "
-        f"{told['imbalance']:.2f}" + (f", with {copies:,} further copies" if copies else "")
+        f"{told['imbalance']:.2f}" + (f", {copies:,} copies beside the first" if copies else "")
     ]
