@@ -5,12 +5,13 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.network import collectives
+from benchmarks.network import collectives, replicas
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
 PARTS = {
     "collectives": collectives.rows,
+    "replicas": replicas.rows,
 }
 
 
