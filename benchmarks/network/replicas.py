@@ -102,7 +102,7 @@ class Layer:
 def popularity(exponent: float) -> NDArray[np.float64]:
     """Of each expert: Zipf, shuffled; 0 is uniform."""
     ranks = np.random.default_rng(7).permutation(NUM_EXPERTS) + 1.0
-    return ranks**-exponent
+    return np.asarray(ranks**-exponent, dtype=np.float64)
 
 
 def chosen(exponent: float, seed: int) -> Ids:

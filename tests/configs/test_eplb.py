@@ -87,11 +87,11 @@ def test_a_strategy_for_loads_that_a_run_has_counted(tmp_path: Path) -> None:
     path.write_text(json.dumps({"experts": {"tokens": {str(e): n for e, n in enumerate(loads)}}}))
     asked = {"strategy": "eplb", "slots": 10, "path": str(path)}
     made = plan({"placement.experts.replicas": asked})
-    assert made.experts == plan({"placement.experts.replicas": given(loads, 10)}).experts
+    assert made.experts == plan({"placement.experts.replicas": asked_of(loads, 10)}).experts
     assert len(made.experts[0]) == 3 and all(len(made.experts[e]) == 1 for e in range(1, 8))
 
 
-def given(loads: list[int], slots: int, **more: object) -> dict[str, object]:
+def asked_of(loads: list[int], slots: int, **more: object) -> dict[str, object]:
     return {"strategy": "eplb", "slots": slots, "loads": loads, **more}
 
 
@@ -100,10 +100,10 @@ def given(loads: list[int], slots: int, **more: object) -> dict[str, object]:
     [
         ({9: 1}, "copies.9: there is no expert 9: the model's are 0 to 7"),
         ({0: 4}, "is 4, and with the first one that is 5 copies for 4 shards: .* at most 3"),
-        (given([1] * 8, 7), "slots: is 7 for 8 experts on 4 shards: .* at least 8"),
-        (given([1] * 8, 33), "slots: is 33: .* at most 32"),
-        (given([1] * 6, 8), "loads: has loads of 6 experts, and the model has 8"),
-        (given([1] * 8, 9, nodes=3), "nodes: is 3, which does not divide 4 shards: use 2"),
+        (asked_of([1] * 8, 7), "slots: is 7 for 8 experts on 4 shards: .* at least 8"),
+        (asked_of([1] * 8, 33), "slots: is 33: .* at most 32"),
+        (asked_of([1] * 6, 8), "loads: has loads of 6 experts, and the model has 8"),
+        (asked_of([1] * 8, 9, nodes=3), "nodes: is 3, which does not divide 4 shards: use 2"),
         ({"strategy": "eplb", "slots": 8, "path": "/none"}, "path: /none cannot be read"),
     ],
 )
@@ -132,7 +132,7 @@ def test_copies_that_do_not_fit_are_refused_with_what_would_do() -> None:
         ({"replicas": {"strategy": "eplb", "slots": 3, "loads": [1], "path": "x"}}, "both loads"),
         ({"replicas": {"strategy": "eplb", "slots": 3, "copies": {1: 1}}}, "both copies and str"),
         ({"replicas": {1: 0}}, "greater than or equal to 1"),
-        ({"strategy": "round_robin", "replicas": given([1] * 8, 9)}, "eplb, which places all"),
+        ({"strategy": "round_robin", "replicas": asked_of([1] * 8, 9)}, "eplb, which places all"),
     ],
 )
 def test_what_contradicts_itself_is_refused(section: dict[str, object], message: str) -> None:

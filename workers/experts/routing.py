@@ -69,6 +69,9 @@ class RoutingTable:
     def held_by(self, shard: int, experts: NDArray[np.int32]) -> NDArray[np.int32]:
         """Those of some experts that a shard has a copy of, in their order."""
         if self.copies is None:
-            return experts[self.owners_E[experts] == shard]
-        held = self.copies.experts_P[self.copies.owners_P == shard]
-        return experts[np.isin(experts, held)]
+            is_held = self.owners_E[experts] == shard
+        else:
+            here = self.copies.experts_P[self.copies.owners_P == shard]
+            is_held = np.isin(experts, here)
+        held: NDArray[np.int32] = experts[is_held]
+        return held
