@@ -85,6 +85,11 @@ class Stepper:
         self._far = far
         self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints, far=far)
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """What came of KV that lies with memory servers; empty where none may."""
+        return {} if self._far is None else self._far.figures
+
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
         go on.
