@@ -44,8 +44,8 @@ class Moved:
     is_moving: bool = False
 
 
-class FarKv(FarQueries):
-    """Moves blocks out; `FarQueries` asks for what was found over them.
+class FarKv:
+    """Moves blocks out; `queries` asks for what is found over them.
 
     keep      full blocks of a sequence that stay on the chip, its newest
     servers   blocks are striped over them
@@ -64,7 +64,11 @@ class FarKv(FarQueries):
         mode: Literal["near", "ship"],
         timeout_ns: int,
     ) -> None:
-        super().__init__(node, port, form, servers, model.kv_tier, mode, timeout_ns)
+        self.queries = FarQueries(
+            node, port, form, servers, model.kv_tier, mode, timeout_ns, self._striped
+        )
+        self._node, self._port, self._form, self._servers = node, port, form, servers
+        self._timeout_ns = timeout_ns
         self._model, self._scheduler, self._keep = model, scheduler, keep
         self._moved: dict[str, Moved] = {}
         self._last_number = 0
@@ -81,7 +85,7 @@ class FarKv(FarQueries):
         """That may hold blocks at the servers: 0 when idle."""
         return len(self._moved)
 
-    def striped(self, seq: TokenSequence, num_far: int) -> Striped | None:
+    def _striped(self, seq: TokenSequence, num_far: int) -> Striped | None:
         moved = self._moved.get(seq.seq_id)
         return None if moved is None else Striped(moved.number, num_far, len(self._servers))
 
