@@ -1,1 +1,1 @@
-"""Networks, parallelism, models of any size: beside formulas, references, published figures."""
+"""Interconnect and parallelism beside hand arithmetic: `make bench-network`."""

@@ -1,15 +1,17 @@
-"""Networks, parallelism and models of any size: `make bench-network`, one table.
+"""Interconnect and parallelism: `make bench-network`, one table.
 
 What is expected of each part is said where it is done.
 """
 
 import sys
 
-from benchmarks.network import deepseek, digests, ep_bound
+from benchmarks.network import collectives, deepseek, digests, ep_bound, replicas
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
 PARTS = {
+    "collectives": collectives.rows,
+    "replicas": replicas.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
@@ -17,7 +19,7 @@ PARTS = {
 
 
 def main() -> int:
-    parser = arguments("Networks, parallelism, and models of any size without their weights.")
+    parser = arguments("Collectives, expert replicas, digests of models of any size.")
     parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
     chosen = parser.parse_args()
     wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}

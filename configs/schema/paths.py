@@ -17,6 +17,7 @@ PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
     ("model", "path"),
     ("model", "routing", "replay"),
     ("placement", "collections", None, "path"),
+    ("placement", "experts", "replicas", "path"),
     ("faults", None, "attributes", "path"),
     ("workload", "arrivals", "trace", "path"),
     ("workload", "prompts", "trace", "path"),
