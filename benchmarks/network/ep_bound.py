@@ -2,7 +2,7 @@
 
     python -m benchmarks.network --only ep_bound
 
-"Insights into DeepSeek-V3" (ISCA 2025, arXiv 2505.09343, section 4.1.3) reckons
+"Insights into DeepSeek-V3" (ISCA 2025, arXiv 2505.09343) reckons
 
     dispatch and combine of a micro-batch   (1 + 2) B x 32 x 9 x 7,000 / 50 GB/s = 120.96 us
     61 layers of two micro-batches          61 x 2 x 120.96 us = 14.76 ms

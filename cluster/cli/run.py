@@ -76,9 +76,8 @@ def run_scenario(
         _write(json_file, _figures(blueprint, run, summary, workload), run.answers)
         console.print(f"written: {json_file}")
     if routing_file is not None and recorder is not None:
-        table = recorder.table()
-        write_routing(routing_file, recorder.num_experts, table)
-        console.print(f"written: {routing_file}: experts of {len(table):,} tokens")
+        num_tokens = write_routing(routing_file, recorder.num_experts, recorder.table())
+        console.print(f"written: {routing_file}: experts of {num_tokens:,} tokens")
 
 
 def _recorder(blueprint: Blueprint, routing_file: Path | None) -> RoutingRecorder | None:

@@ -58,7 +58,7 @@ class Kind(Generic[A_co]):
         is_free = precision.free_metadata
         num_bytes = 0 if is_free else ENVELOPE_BYTES
         for name, charge in self.charges:
-            if not is_free or self.roles[name].place in ("tensor", "tensors"):
+            if not is_free or self.roles[name].is_payload:
                 num_bytes += charge(getattr(self, name), precision)
         return num_bytes
 

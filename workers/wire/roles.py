@@ -56,12 +56,20 @@ class Role:
                any number of arrays by name
     charge     (value, precision) -> bytes
     to_json, from_json   of a body field
+    is_price   what it says is what others of the kind's fields cost, which are free themselves: it
+               counts where metadata is free, as tensors do
     """
 
     place: str
     charge: Charge
     to_json: Convert = _same
     from_json: Convert = _same
+    is_price: bool = False
+
+    @property
+    def is_payload(self) -> bool:
+        """What is charged where metadata is free."""
+        return self.is_price or self.place in ("tensor", "tensors")
 
 
 def plain_bytes(value: Any) -> int:

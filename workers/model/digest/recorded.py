@@ -47,8 +47,10 @@ class RecordedRouting:
         return self.table
 
 
-def write_routing(path: str | Path, num_experts: int, table: NDArray[np.int32]) -> None:
-    """Readers see the old file or the new one, never a part. Raises OSError."""
+def write_routing(path: str | Path, num_experts: int, table: NDArray[np.int32]) -> int:
+    """Readers see the old file or the new one, never a part; returns how many tokens are in it.
+    Raises OSError.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     tokens, layers, top_k = table.shape
@@ -58,6 +60,7 @@ def write_routing(path: str | Path, num_experts: int, table: NDArray[np.int32]) 
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    return int(tokens)
 
 
 def read_routing(path: str | Path) -> RecordedRouting:

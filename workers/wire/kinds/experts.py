@@ -85,7 +85,7 @@ class Weights(Kind[Any]):
     """
 
     values: Annotated[NDArray[Any], Role("tensor", free)]
-    num_bytes: Annotated[int, Role("body", lambda value, _: value)]
+    num_bytes: Annotated[int, Role("body", lambda value, _: value, is_price=True)]
     computed_for: ComputedFor = Phase.SERVING
 
 
