@@ -63,6 +63,8 @@ BAR = 0.01
 class Words:
     """Numerics of 64-bit words that add modulo 2^64; each stands for `row_bytes` of a row."""
 
+    free_metadata = False
+
     def __init__(self, row_bytes: int) -> None:
         self._row_bytes = row_bytes
 
@@ -71,6 +73,11 @@ class Words:
 
     def sum_bytes(self, width: int) -> int:
         return self._row_bytes
+
+    def kv_bytes(self, blocks: NDArray[Any]) -> int:
+        return int(blocks.nbytes)
+
+    query_bytes = kv_bytes
 
     def sent(self, rows_T: NDArray[Any]) -> NDArray[Any]:
         return rows_T
