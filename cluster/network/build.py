@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 from cluster.network.dragonfly import Sizes, balanced, dragonfly
 from cluster.network.errors import NetworkProblem
@@ -15,10 +16,29 @@ from configs.schema.network import NetworkSection
 from workers.wire.fabric.route import Route
 
 
+def longest_ns(section: NetworkSection | None, num_nodes: int) -> int:
+    """No message's way through it takes longer, alone: it passes no vertex twice."""
+    if section is None:
+        return 0
+    # A fat tree's, a dragonfly's and the rails' ways pass fewer switches than 6.
+    vertices = num_nodes + len(section.switches) + prod(section.dims or ()) + 6
+    links = [section.link, section.global_link, section.server_link]
+    own_ns = [link.latency_ns for link in links if link is not None]
+    own_ns += [link.latency_ns or 0 for link in section.links]
+    latency_ns = max(own_ns, default=0)
+    return vertices * (latency_ns + section.switch_latency_ns)
+
+
 class Network:
     """A graph and the ways through it (`Routes`)."""
 
     def __init__(self, section: NetworkSection, graph: Graph, torus: Torus | None = None) -> None:
+        """Raises NetworkProblem where a switch goes by a node's name."""
+        if taken := [name for name in graph.switches if name in graph.ports]:
+            raise NetworkProblem(
+                f"type: a {section.type} has a switch {taken[0]!r}, and so is a node called: "
+                "rename its group"
+            )
         self.section, self.graph = section, graph
         self._torus, self._shortest = torus, Shortest(graph)
         self._known: dict[tuple[str, str], tuple[Route, ...]] = {}

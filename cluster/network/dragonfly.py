@@ -69,9 +69,9 @@ def dragonfly(
     for q in range(a * h // others * others if others else 0):
         turn, offset = divmod(q, others)
         back = turn * others + others - 1 - offset
-        for group in range(g):
-            target = (group + offset + 1) % g
-            hops.add(routers[group][q // h], routers[target][back // h], global_link)
+        for number in range(g):
+            target = (number + offset + 1) % g
+            hops.add(routers[number][q // h], routers[target][back // h], global_link)
     ports = {}
     for i, node in enumerate(nodes):
         router = i // sizes.hosts

@@ -80,7 +80,4 @@ def turn_of(source: str, target: str) -> int:
 
 def hops_between(graph: Graph, vertices: Sequence[str]) -> tuple[Hop, ...]:
     """The hops of a walk along these."""
-    return tuple(
-        graph.hops[f"{source}>{target}"]
-        for source, target in pairwise(vertices)
-    )
+    return tuple(graph.hops[f"{source}>{target}"] for source, target in pairwise(vertices))

@@ -50,11 +50,12 @@ class PathFlow(Flow):
 class Hop:
     """One resource and who is on it, in order of joining."""
 
-    __slots__ = ("flows", "is_known", "rate", "served", "since_ns", "top", "used")
+    __slots__ = ("flows", "is_known", "peak", "rate", "served", "since_ns", "top", "used")
 
     def __init__(self, rate_per_s: int) -> None:
         self.rate = rate_per_s * GRAINS  # grains a ns
         self.flows: dict[int, PathFlow] = {}
+        self.peak = 0  # most flows at once
         self.used = 0  # grains a ns of all flows, since `since_ns`
         self.served, self.since_ns = 0, 0  # grains until then
         self.top, self.is_known = 0, True  # the highest level of its flows, where it is known

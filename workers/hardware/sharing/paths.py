@@ -42,6 +42,15 @@ class Paths:
         """How many are on a resource now."""
         return len(self._hops[name].flows)
 
+    def peak(self, name: str) -> int:
+        """Most that were on it at once."""
+        return self._hops[name].peak
+
+    @property
+    def now_ns(self) -> int:
+        """Of the last event."""
+        return self._now_ns
+
     @property
     def next_end_ns(self) -> int | None:
         """The next end if nobody joins or leaves before."""
@@ -65,7 +74,10 @@ class Paths:
         hops = self._hops
         flow.hops = tuple([hops[name] for name in flow.path])
         for hop in flow.hops:
-            hop.flows[flow.order] = flow
+            flows = hop.flows
+            flows[flow.order] = flow
+            if len(flows) > hop.peak:
+                hop.peak = len(flows)
         if flow.rank:
             self._ranked = True
 
