@@ -18,6 +18,7 @@ from workers.host.clock.virtual import VirtualClock
 from workers.host.disk import Disk, FolderDisk, MemoryDisk
 from workers.host.garbage import Garbage
 from workers.host.trace import Trace
+from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Codec, Handover, Mail, WholeFrames
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
@@ -110,6 +111,10 @@ class VirtualHost:
         self._fabric = self._fabric or make_fabric(blueprint, self.clock)
         return self._fabric
 
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed the network; None where there is none."""
+        return None if self._fabric is None else self._fabric.counts()
+
     def correction(self) -> Correction | None:
         return None
 
@@ -182,6 +187,10 @@ class ProcessHost(LiveHost):
     def fabric(self, blueprint: Blueprint) -> Fabric | None:
         self._fabric = self._fabric or make_fabric(blueprint, self.clock)
         return self._fabric
+
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed the network; None where there is none."""
+        return None if self._fabric is None else self._fabric.counts()
 
 
 def make_fabric(blueprint: Blueprint, clock: Clock) -> Fabric | None:

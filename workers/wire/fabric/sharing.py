@@ -46,7 +46,7 @@ class LinkSharing(Protocol):
         ...
 
     def load(self, name: str, now_ns: int) -> int:
-        """Messages on a link now, those that wait in line among them."""
+        """Messages on a link now, and those that wait in its line or are bound for it."""
         ...
 
     def peak(self, name: str) -> int: ...
@@ -112,16 +112,19 @@ class FairLinks(Flows[PathFlow]):
 
 
 class _Line:
-    """One link, and the messages on it by their ends."""
+    """One link, and the messages on it by their ends.
 
-    __slots__ = ("bytes_per_s", "ends_ns", "lane", "moved_bytes", "peak")
+    bound   how many more are on their way to it
+    """
+
+    __slots__ = ("bound", "bytes_per_s", "ends_ns", "lane", "moved_bytes", "peak")
 
     def __init__(self, bytes_per_s: int) -> None:
         self.lane, self.bytes_per_s = FifoLane(bytes_per_s), bytes_per_s
         self.ends_ns: deque[int] = deque()
-        self.peak = self.moved_bytes = 0
+        self.bound = self.peak = self.moved_bytes = 0
 
-    def load(self, now_ns: int) -> int:
+    def waiting(self, now_ns: int) -> int:
         ends_ns = self.ends_ns
         while ends_ns and ends_ns[0] <= now_ns:
             ends_ns.popleft()
@@ -172,6 +175,8 @@ class FifoLinks:
     ) -> int:
         lines = self._lines
         one = _InLine([lines[name] for name in names], waits_ns, num_bytes, crossing)
+        for line in one.lines:
+            line.bound += 1
         self._enter(one, 0, now_ns)
         return one.sent_ns
 
@@ -179,7 +184,8 @@ class FifoLinks:
         """Its first byte is at a link."""
         line, num_bytes = one.lines[index], one.num_bytes
         begin_ns, end_ns = line.lane.start(now_ns, num_bytes, None, one.slowest)
-        peak = line.load(now_ns) + 1
+        line.bound -= 1
+        peak = line.waiting(now_ns) + 1
         line.ends_ns.append(end_ns)
         line.moved_bytes += num_bytes
         if peak > line.peak:
@@ -200,7 +206,8 @@ class FifoLinks:
             one.crossing.ended(one.last_ns - one.waits_ns[-1])
 
     def load(self, name: str, now_ns: int) -> int:
-        return self._lines[name].load(now_ns)
+        line = self._lines[name]
+        return line.bound + line.waiting(now_ns)
 
     def peak(self, name: str) -> int:
         return self._lines[name].peak
