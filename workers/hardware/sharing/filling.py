@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from workers.hardware.sharing.hops import Hop, PathFlow
 
 # Shares that differ by no more than this many grains a ns are one: each is rounded by less than the
-# number of flows on a resource. It is 7e-15 of a unit a second.
-ROUNDING = 1 << 20
+# number of flows on a resource. It is 3e-11 of a unit a second.
+ROUNDING = 1 << 12
 
 
 class Load:

@@ -1,10 +1,13 @@
 """Flows over several resources, and the resources: what `filling` and `paths` work on."""
 
+import math
 from collections.abc import Sequence
 
 from workers.hardware.sharing.base import Ended, Flow
-from workers.hardware.sharing.fair import GRAINS
 
+# Of a unit a second over a ns: as `fair.GRAINS`, without its further factor, so that 128 bits hold
+# whatever there is (`kernels/paths`). Equal shares of up to 32 flows are whole.
+GRAINS = math.lcm(*range(1, 33))
 UNIT = 1_000_000_000 * GRAINS  # grains of a unit: with so many, a unit a second is GRAINS a ns
 
 
@@ -17,8 +20,8 @@ class PathFlow(Flow):
     """
 
     __slots__ = (
-        "held_by", "hops", "left", "level", "limit", "new_held_by", "new_rate", "order", "path",
-        "promise_ns", "rank", "rate", "since_ns", "weight",
+        "amount", "held_by", "hops", "left", "level", "limit", "limit_per_s", "new_held_by",
+        "new_rate", "order", "path", "promise_ns", "rank", "rate", "since_ns", "weight",
     )  # fmt: skip
     order: int  # of joining
     since_ns: int
@@ -37,6 +40,7 @@ class PathFlow(Flow):
         assert path, "a flow crosses something"
         # As `Flow` does it: a message is one, and a call more would show.
         self.ended, self.end_ns = ended, None
+        self.amount, self.limit_per_s = amount, limit_per_s
         self.left = amount * UNIT  # grains still to be served at `since_ns`
         self.path, self.weight, self.rank = path, weight, rank
         self.limit = None if limit_per_s is None else limit_per_s * GRAINS  # grains a ns

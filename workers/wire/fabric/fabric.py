@@ -23,9 +23,9 @@ class Fabric:
 
     def __init__(self, section: NetworkSection, routes: Routes, clock: Clock) -> None:
         self._routes, self._clock = routes, clock
-        self.links: LinkSharing = (
-            FairLinks(clock) if section.sharing == "fair" else FifoLinks(clock)
-        )
+        self.links: LinkSharing = FifoLinks(clock)
+        if section.sharing == "fair":
+            self.links = FairLinks(clock, are_ranked=section.strict)
         for name, bytes_per_s in routes.rates.items():
             self.links.add(name, bytes_per_s)
         self._is_adaptive = section.routing == "adaptive"

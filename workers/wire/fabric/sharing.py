@@ -16,8 +16,8 @@ from collections import deque
 from typing import Protocol
 
 from workers.hardware.flows import Flows
+from workers.hardware.sharing.fast_paths import make_paths
 from workers.hardware.sharing.hops import PathFlow
-from workers.hardware.sharing.paths import Paths
 from workers.host.clock.base import Clock
 from workers.wire.fabric.crossing import Crossing
 from workers.wire.lane import FifoLane
@@ -61,8 +61,8 @@ class FairLinks(Flows[PathFlow]):
 
     __slots__ = ("_is_open", "_paths")
 
-    def __init__(self, clock: Clock) -> None:
-        self._paths, self._is_open = Paths({}), False
+    def __init__(self, clock: Clock, *, are_ranked: bool = False) -> None:
+        self._paths, self._is_open = make_paths(are_ranked=are_ranked), False
         super().__init__(clock, self._paths)
 
     def add(self, name: str, bytes_per_s: int) -> None:
