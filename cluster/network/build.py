@@ -40,7 +40,7 @@ class Network:
                 "rename its group"
             )
         self.section, self.graph = section, graph
-        self._torus, self._shortest = torus, Shortest(graph)
+        self.torus, self._shortest = torus, Shortest(graph)
         self._known: dict[tuple[str, str], tuple[Route, ...]] = {}
         self.rates = {name: hop.bytes_per_s for name, hop in graph.hops.items()}
         if section.switch_bytes_per_s is not None:
@@ -59,8 +59,8 @@ class Network:
         """Inner hops of each way; none where there is no way."""
         graph = self.graph
         most = PATHS_MAX if self.section.routing == "adaptive" else 1
-        if self._torus is not None:
-            walks = self._torus.routes(source, destination)
+        if self.torus is not None:
+            walks = self.torus.routes(source, destination)
             return [hops_between(graph, walk) for walk, _ in zip(walks, range(most), strict=False)]
         server = graph.servers.get(source)
         if server is not None and server == graph.servers.get(destination):

@@ -1,6 +1,6 @@
 """A topology as a graph: directed hops between vertices, which are switches and nodes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from configs.schema.link import LinkSpec
@@ -74,13 +74,3 @@ class Hops:
         """Both directions."""
         self.add(one, other, link)
         self.add(other, one, link)
-
-
-def cut_bytes_per_s(graph: Graph, left: Iterable[str]) -> int:
-    """What the hops from a set of vertices to all others move together."""
-    inside = frozenset(left)
-    return sum(
-        hop.bytes_per_s
-        for hop in graph.hops.values()
-        if hop.source in inside and hop.target not in inside
-    )

@@ -46,6 +46,8 @@ class Torus:
     """The graph of one, and its routes as vertices.
 
     Node i is at place i; places without a node are routers, `place-<coordinates>`.
+
+    places   vertices, place by place
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Torus:
             place: nodes[i] if i < len(nodes) else "place-" + "-".join(map(str, place))
             for i, place in enumerate(product(*map(range, self.dims)))
         }
+        self.places = tuple(self._vertex.values())
         self._place = {vertex: place for place, vertex in self._vertex.items()}
         hops = Hops(link)
         for place, vertex in self._vertex.items():

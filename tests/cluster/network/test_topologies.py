@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from cluster.network.dragonfly import balanced
-from cluster.network.graph import cut_bytes_per_s
+from cluster.network.figures import across_bytes_per_s, figures_of
 from cluster.network.torus import dims_for
 from tests.cluster.network.laid_out import names, network, num_hops
 
@@ -45,8 +45,7 @@ def test_a_fat_tree_of_arity_4() -> None:
 def test_half_of_a_fat_tree_talks_to_the_other_half_at_full_speed() -> None:
     """Full bisection: between pods 0, 1 and 2, 3, 8 nodes' worth: each pod has 4 links up."""
     laid = network(16, type="fat_tree")
-    left = [v for pod in (0, 1) for e in (0, 1) for v in (f"edge-{pod}-{e}", f"agg-{pod}-{e}")]
-    assert cut_bytes_per_s(laid.graph, left) == 8 * GB
+    assert across_bytes_per_s(laid.graph, names(8), names(16)[8:]) == 8 * GB
 
 
 def test_a_fat_tree_of_two_levels() -> None:
@@ -54,7 +53,7 @@ def test_a_fat_tree_of_two_levels() -> None:
     laid = network(8, type="fat_tree", levels=2)
     assert len(laid.graph.hops) == 16
     assert spread(num_hops(laid, names(8))) == {0: 8, 2: 48}
-    assert cut_bytes_per_s(laid.graph, ["leaf-0", "leaf-1"]) == 4 * GB
+    assert across_bytes_per_s(laid.graph, names(4), names(8)[4:]) == 4 * GB
 
 
 def test_pairs_spread_over_a_fat_tree_s_cores() -> None:
@@ -131,7 +130,7 @@ def test_a_torus_of_4_by_4() -> None:
     laid = network(16, type="torus")
     assert len(laid.graph.hops) == 64
     assert spread(num_hops(laid, names(16))) == {1: 64, 2: 96, 3: 64, 4: 16}
-    assert cut_bytes_per_s(laid.graph, names(8)) == 8 * GB
+    assert across_bytes_per_s(laid.graph, names(8), names(16)[8:]) == 8 * GB
 
 
 def test_a_torus_of_3_by_3_by_3() -> None:
@@ -150,7 +149,7 @@ def test_a_ring_of_two_has_one_link_each_way() -> None:
 def test_direct_is_one_link_away_from_everybody() -> None:
     laid = network(5, type="direct")
     assert spread(num_hops(laid, names(5))) == {1: 20}
-    assert cut_bytes_per_s(laid.graph, names(2)) == 2 * 3 * GB
+    assert across_bytes_per_s(laid.graph, names(2), names(5)[2:]) == 2 * 3 * GB
 
 
 def test_given_by_groups_and_names() -> None:
@@ -169,3 +168,33 @@ def test_given_by_groups_and_names() -> None:
     assert spread(num_hops(laid, names(4))) == {2: 12}
     assert laid.rates["n-1>left"] == laid.rates["left>n-1"] == GB // 2
     assert laid.graph.hops["left>right"].latency_ns == 7_000
+
+
+def test_figures_of_a_dragonfly_s_middle() -> None:
+    """6 routers with a node each, 3 groups: n-0 to n-2 are group 0 and half of group 1. What leaves
+    them: group 0's two global links, to n-3 and to n-4; n-2's link to n-3, and its global one to
+    n-5.
+    """
+    laid = network(6, type="dragonfly")
+    left = set(names(3))
+    ports = {vertex: node for node, vertex in laid.graph.ports.items()}
+    crossing = sum(
+        ports[hop.source] in left and ports[hop.target] not in left
+        for hop in laid.graph.hops.values()
+    )
+    assert across_bytes_per_s(laid.graph, names(3), names(6)[3:]) == crossing * GB == 4 * GB
+
+
+def test_figures_of_a_torus() -> None:
+    """Mean over pairs: (64 x 1 + 96 x 2 + 64 x 3 + 16 x 4) / 240 = 512 / 240."""
+    told = figures_of(network(16, type="torus", switch_latency="30 ns"))
+    assert told.most_hops == 4 and told.mean_hops == pytest.approx(512 / 240)
+    assert (told.least_ns, told.most_ns) == (100, 4 * 100 + 3 * 30)
+    assert told.across_bytes_per_s == 8 * GB and told.num_hops == 64 and told.num_switches == 0
+
+
+def test_one_switch_has_no_narrow_middle() -> None:
+    told = figures_of(network(4, type="switch", switch_latency="300 ns"))
+    assert told.across_bytes_per_s is None and told.most_hops == 0 and told.least_ns == 300
+    narrow = figures_of(network(4, type="switch", switch_bandwidth="2 GB/s"))
+    assert narrow.across_bytes_per_s == 2 * GB

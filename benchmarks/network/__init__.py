@@ -1,0 +1,1 @@
+"""Networks and parallelism: link sharing, incast, envelopes a second."""

@@ -1,0 +1,28 @@
+"""Networks, ranks and collectives: `make bench-network`, one table.
+
+What is expected of each part is said where it is done.
+"""
+
+import sys
+
+from benchmarks.network import incast, sharing, wire_speed
+from benchmarks.parts import report_parts
+from benchmarks.rows import arguments
+
+PARTS = {
+    "sharing": sharing.rows,
+    "incast": incast.rows,
+    "wire_speed": wire_speed.rows,
+}
+
+
+def main() -> int:
+    parser = arguments("Networks: link sharing, incast, envelopes a second.")
+    parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
+    chosen = parser.parse_args()
+    wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}
+    return report_parts(wanted, chosen.json, "Network")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
