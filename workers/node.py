@@ -73,19 +73,9 @@ class Node:
         self.queues: dict[str, Longest] = {}
         self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
         self.endpoint = Endpoint(
-            name,
-            epoch,
-            clock,
-            link,
-            self.hardware,
-            trace,
-            mail,
-            members,
-            self.spawn,
-            self.failed,
-            numerics,
-            fabric,
-        )
+            name, epoch, clock, link, self.hardware, trace, mail, members, self.spawn, self.failed,
+            numerics, fabric,
+        )  # fmt: skip
         self.ranks: Ranks | None = None
         if ranked is not None and name in ranked.nodes:
             self.ranks = Ranks.made(ranked, name, epoch, clock, self.failed)

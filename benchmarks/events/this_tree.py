@@ -1,6 +1,6 @@
 """The adapter for this tree."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -107,6 +107,19 @@ def _nodes(
     return nodes, mails
 
 
+async def _meet(nodes: Mapping[str, Node], mails: Mapping[str, Mail]) -> None:
+    """All listen, then each joins all."""
+    members = []
+    for name, node in nodes.items():
+        endpoint = node.endpoint
+        address = await mails[name].start(endpoint.receive, endpoint.peer_died)
+        members.append(Member(name, 1, endpoint.link, address))
+    for name, node in nodes.items():
+        await mails[name].connect({m.node: m.address for m in members if m.node != name})
+        for member in members:
+            node.members.join(member)
+
+
 def stand(
     num_chips: int,
     owners: Sequence[int],
@@ -129,15 +142,7 @@ def stand(
     nodes, mails = _nodes(names, spec, clock, trace, failures, joined)
 
     async def main() -> T:
-        members = []
-        for name, node in nodes.items():
-            endpoint = node.endpoint
-            address = await mails[name].start(endpoint.receive, endpoint.peer_died)
-            members.append(Member(name, 1, endpoint.link, address))
-        for name, node in nodes.items():
-            await mails[name].connect({m.node: m.address for m in members if m.node != name})
-            for member in members:
-                node.members.join(member)
+        await _meet(nodes, mails)
         cluster = Cluster(
             [_Chip(nodes[name], shards, owners) for name in chips],
             [_Shard(nodes[name]) for name in shards],

@@ -5,7 +5,6 @@ tokens go to 8 of 256 experts each, 8 experts a shard; rows are 128 wide instead
 what is timed is messages and no copying of rows, and links are narrower in proportion.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -116,8 +115,3 @@ def measure(
 
 def in_a_child(**given: Any) -> Result:
     return run_child(ROOT, "benchmarks.network._step", {"profile": False, **given})
-
-
-if __name__ == "__main__":
-    shown = measure(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4] == "fabric", True)  # type: ignore[arg-type]
-    print(shown.pop("profile"), shown)
