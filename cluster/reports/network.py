@@ -97,7 +97,9 @@ def _busiest(counts: NetworkCounts) -> str:
 
 def _heat_map(counts: NetworkCounts) -> list[str]:
     """A row a sender, a column a receiver."""
-    talk = {pair: told.num_bytes for pair, told in counts.talk.items()}
+    talk: dict[tuple[str, str], Sequence[int]] = {
+        pair: told.num_bytes for pair, told in counts.talk.items()
+    }
     names = list(dict.fromkeys(name for pair in talk for name in pair))
     if len(names) > NODES_MOST:
         talk = _by_group(talk)

@@ -15,12 +15,13 @@ from workers.wire.rules import Rule
 Sent = tuple[str, str, int, int]  # from, to, at, bytes
 
 
-def bench_of(num_nodes: int, **keys: Any) -> Bench:
+def bench_of(num_nodes: int, link_changes: Mapping[str, Any] | None = None, **keys: Any) -> Bench:
     """Nodes n-0, n-1, ... with links as the network shares them."""
     laid = network(num_nodes, **keys)
     section: NetworkSection = laid.section
     nodes = [f"n-{i}" for i in range(num_nodes)]
-    links = {name: make_link(sharing=section.sharing) for name in nodes}
+    link = make_link(sharing=section.sharing).model_copy(update=link_changes or {})
+    links = dict.fromkeys(nodes, link)
     return Bench(*nodes, links=links, fabric=lambda clock: Fabric(section, laid, clock))
 
 
