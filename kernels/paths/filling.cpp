@@ -9,14 +9,6 @@ namespace {
 
 constexpr int kEnlargedMax = 6;
 
-struct Level {
-  Int level;
-  int load;
-  bool operator>(const Level& other) const {
-    return level != other.level ? level > other.level : load > other.load;
-  }
-};
-
 Int threshold(const PathFlow& flow) { return flow.limit / flow.weight; }
 
 }  // namespace
@@ -46,7 +38,7 @@ void Paths::fill(const std::vector<int>& flows) {
   for (const int slot : flows) {
     PathFlow& one = flow(slot);
     one.new_rate = -1;
-    for (const int index : way(one)) {
+    for (const int index : one.way) {
       Hop& hop = at(index);
       if (hop.load < 0) {
         hop.load = int(num_loads_++);
@@ -69,29 +61,37 @@ void Paths::fill(const std::vector<int>& flows) {
 }
 
 void Paths::grow(const std::vector<int>& flows) {
-  std::vector<int> limited;
-  for (const int slot : flows) {
-    if (flow(slot).limit >= 0) limited.push_back(slot);
+  auto& limited = limited_;
+  limited.clear();
+  if (num_limited_) {
+    for (const int slot : flows) {
+      if (flow(slot).limit >= 0) limited.push_back(slot);
+    }
+    std::stable_sort(limited.begin(), limited.end(), [&](int one, int other) {
+      return threshold(flow(one)) > threshold(flow(other));
+    });
   }
-  std::stable_sort(limited.begin(), limited.end(), [&](int one, int other) {
-    return threshold(flow(one)) > threshold(flow(other));
-  });
-  std::priority_queue<Level, std::vector<Level>, std::greater<Level>> heap;
+  auto& heap = levels_;
+  heap.clear();
   for (size_t i = 0; i < num_loads_; ++i) {
     const Load& load = loads_[i];
-    if (load.weight) heap.push({rounded_up(load.left, load.weight), int(i)});
+    if (load.weight) heap.push_back({rounded_up(load.left, load.weight), int(i)});
   }
+  const std::greater<Level> later;
+  std::make_heap(heap.begin(), heap.end(), later);
   while (!heap.empty()) {
-    const Level lowest = heap.top();
+    const Level lowest = heap.front();
     Load& load = loads_[size_t(lowest.load)];
     if (!load.weight) {
-      heap.pop();
+      std::pop_heap(heap.begin(), heap.end(), later);
+      heap.pop_back();
       continue;
     }
     const Int now = rounded_up(load.left, load.weight);
     if (now > lowest.level) {
-      heap.pop();
-      heap.push({now, lowest.load});
+      std::pop_heap(heap.begin(), heap.end(), later);
+      heap.back().level = now;
+      std::push_heap(heap.begin(), heap.end(), later);
       continue;
     }
     const Int level = std::max(Int(0), lowest.level);
@@ -101,7 +101,8 @@ void Paths::grow(const std::vector<int>& flows) {
       if (flow(slot).new_rate < 0) stop(slot, flow(slot).limit, -1);
       continue;
     }
-    heap.pop();
+    std::pop_heap(heap.begin(), heap.end(), later);
+    heap.pop_back();
     load.held = level;
     for (const int slot : load.flows) {
       if (flow(slot).new_rate < 0) stop(slot, level * flow(slot).weight, load.hop);
@@ -114,7 +115,7 @@ void Paths::stop(int slot, Int rate, int held_by) {
   one.new_rate = rate;
   one.new_held_by = held_by;
   const Int level = one.weight == 1 ? rate : rate / one.weight;
-  for (const int index : way(one)) {
+  for (const int index : one.way) {
     Load& load = loads_[size_t(at(index).load)];
     load.left -= rate;
     load.weight -= one.weight;
@@ -146,7 +147,7 @@ bool Paths::others_moved(std::vector<int>& flows) {
 
 bool Paths::holds_elsewhere(PathFlow& one, int lost, bool are_changing) {
   if (one.limit >= 0 && one.rate >= one.limit) return true;
-  for (const int index : way(one)) {
+  for (const int index : one.way) {
     Hop& hop = at(index);
     if (index == lost || (are_changing && hop.load >= 0) || hop.rate - hop.used > kRounding) {
       continue;
@@ -167,7 +168,7 @@ bool Paths::holds_elsewhere(PathFlow& one, int lost, bool are_changing) {
 void Paths::all_that_meet(std::vector<int>& flows) {
   std::vector<bool> seen(hops_.size(), false);
   for (size_t i = 0; i < flows.size(); ++i) {
-    for (const int index : way(flow(flows[i]))) {
+    for (const int index : flow(flows[i]).way) {
       if (seen[size_t(index)]) continue;
       seen[size_t(index)] = true;
       for (const int slot : at(index).flows) {
@@ -206,8 +207,10 @@ void Paths::keep(const std::vector<int>& flows) {
       continue;
     }
     one.promise_ns = int64_t(std::min(Int(kNsMax), now_ns_ + rounded_up(one.left, rate)));
-    ends_.push({one.promise_ns, one.order, slot});
+    ends_.push_back({one.promise_ns, one.order, slot});
+    std::push_heap(ends_.begin(), ends_.end(), std::greater<End>());
   }
+  sweep();
 }
 
 }  // namespace perfuse

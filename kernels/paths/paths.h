@@ -4,7 +4,6 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <queue>
 #include <vector>
 
 #include "../native/arguments.h"
@@ -25,12 +24,24 @@ struct Hop {
   std::vector<int> flows;  // slots, in order of joining
 };
 
-struct PathFlow {
-  int64_t order = 0, since_ns = 0, promise_ns = -1;  // order 0: the slot is free
-  Int left = 0, rate = 0, level = 0, limit = -1, new_rate = 0;
-  int64_t weight = 1;
-  int way = 0, held_by = -1, new_held_by = -1;
+// The resources of a flow.
+struct Way {
+  const int* hops = nullptr;
+  int count = 0;
+  const int* begin() const { return hops; }
+  const int* end() const { return hops + count; }
+};
+
+// What is looked at when others are filled comes first: on one cache line.
+struct alignas(64) PathFlow {
+  Int level = 0, rate = 0;
+  int held_by = -1;
   bool is_filled = false;  // among those that are filled anew
+  Way way;
+  int64_t weight = 1;
+  Int new_rate = 0, limit = -1, left = 0;
+  int64_t order = 0, since_ns = 0, promise_ns = -1;  // order 0: the slot is free
+  int new_held_by = -1;
 };
 
 class Paths : public Owned {
@@ -58,6 +69,13 @@ class Paths : public Owned {
     int64_t weight = 0;
     std::vector<int> flows;
   };
+  struct Level {
+    Int level;
+    int load;
+    bool operator>(const Level& other) const {
+      return level != other.level ? level > other.level : load > other.load;
+    }
+  };
   struct End {
     int64_t promise_ns, order;
     int slot;
@@ -66,7 +84,6 @@ class Paths : public Owned {
     }
   };
 
-  const std::vector<int>& way(const PathFlow& flow) const { return ways_[size_t(flow.way)]; }
   PathFlow& flow(int slot) { return flows_[size_t(slot)]; }
   Hop& at(int hop) { return hops_[size_t(hop)]; }
   void change(Hop& hop, Int more);
@@ -81,16 +98,19 @@ class Paths : public Owned {
   bool holds_elsewhere(PathFlow& flow, int lost, bool are_changing);
   void all_that_meet(std::vector<int>& flows);
   void keep(const std::vector<int>& flows);
+  bool holds(const End& end) const;
+  void sweep();
   void drop_loads();
 
   std::vector<Hop> hops_;
   std::vector<std::vector<int>> ways_;
   std::vector<PathFlow> flows_;
-  std::vector<int> free_, fresh_, touched_;
+  std::vector<int> free_, fresh_, touched_, limited_;
+  std::vector<Level> levels_;
   std::vector<Load> loads_;  // the first num_loads_ of them: the others keep their memory
   size_t num_loads_ = 0;
-  std::priority_queue<End, std::vector<End>, std::greater<End>> ends_;
-  int64_t now_ns_ = 0, num_joined_ = 0, gone_at_ns_ = -1;
+  std::vector<End> ends_;  // a heap; old promises fall out on top, or when they are too many
+  int64_t now_ns_ = 0, num_joined_ = 0, gone_at_ns_ = -1, num_limited_ = 0;
 };
 
 }  // namespace perfuse

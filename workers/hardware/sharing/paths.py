@@ -26,7 +26,7 @@ class Paths:
         self._hops = {name: Hop(rate) for name, rate in rates_per_s.items()}
         self._now_ns = 0
         self._ends: list[tuple[int, int, PathFlow]] = []  # a heap; old promises fall out on top
-        self._num_joined = 0
+        self._num_joined = self._num_flows = 0
         self._fresh: dict[int, PathFlow] = {}  # joined, and without a rate yet
         self._ranked = False
 
@@ -69,6 +69,7 @@ class Paths:
                 self._fill_fresh()
             self._now_ns = now_ns
         self._num_joined += 1
+        self._num_flows += 1
         flow.order, flow.since_ns = self._num_joined, self._now_ns
         self._fresh[flow.order] = flow
         hops = self._hops
@@ -119,6 +120,7 @@ class Paths:
         """Take flows off their paths; returns those that nothing holds back any more."""
         now_ns = self._now_ns
         touched: dict[Hop, None] = {}
+        self._num_flows -= len(gone)
         for flow in gone:
             # What its last ns had too much is not served.
             over = max(0, flow.rate * (now_ns - flow.since_ns) - flow.left)
@@ -182,6 +184,9 @@ class Paths:
                     continue
                 flow.promise_ns = now_ns - -flow.left // rate
                 heapq.heappush(ends, (flow.promise_ns, flow.order, flow))
+        if len(ends) > 4 * self._num_flows + 64:  # shares that grow leave old promises behind
+            ends[:] = [end for end in ends if end[2].promise_ns == end[0]]
+            heapq.heapify(ends)
 
 
 def _others_moved(flows: Mapping[int, PathFlow], loads: Mapping[Hop, Load]) -> dict[int, PathFlow]:
