@@ -42,6 +42,7 @@ class Network:
         self.section, self.graph = section, graph
         self.torus, self._shortest = torus, Shortest(graph)
         self._known: dict[tuple[str, str], tuple[Route, ...]] = {}
+        self._latency_ns: dict[tuple[str, str, bool], int] = {}
         self.rates = {name: hop.bytes_per_s for name, hop in graph.hops.items()}
         if section.switch_bytes_per_s is not None:
             self.rates |= dict.fromkeys(graph.switches, section.switch_bytes_per_s)
@@ -55,10 +56,24 @@ class Network:
         assert known, f"nothing leads from {source} to {destination}: the scenario was checked"
         return known
 
-    def paths(self, source: str, destination: str) -> list[tuple[Hop, ...]]:
-        """Inner hops of each way; none where there is no way."""
+    def latency_ns(self, source: str, destination: str) -> int:
+        """Of nodes at the same two ports it is the same: whole clusters ask, pair by pair."""
+        ports, servers = self.graph.ports, self.graph.servers
+        together = bool(servers) and servers[source] == servers[destination]
+        key = ports[source], ports[destination], together
+        known = self._latency_ns.get(key)
+        if known is None:
+            route = self._route(source, destination, self.paths(source, destination, 1)[0])
+            known = self._latency_ns[key] = route.latency_ns
+        return known
+
+    def paths(
+        self, source: str, destination: str, most: int | None = None
+    ) -> list[tuple[Hop, ...]]:
+        """Inner hops of each way, at most so many; none where there is no way."""
         graph = self.graph
-        most = PATHS_MAX if self.section.routing == "adaptive" else 1
+        if most is None:
+            most = PATHS_MAX if self.section.routing == "adaptive" else 1
         if self.torus is not None:
             walks = self.torus.routes(source, destination)
             return [hops_between(graph, walk) for walk, _ in zip(walks, range(most), strict=False)]

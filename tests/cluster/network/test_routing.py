@@ -109,3 +109,10 @@ def test_nodes_pass_nothing_on_unless_they_are_to() -> None:
     assert network(3, type="given", links=line).paths("n-0", "n-2") == []
     laid = network(3, type="given", links=line, nodes_forward=True)
     assert num_hops(laid, names(3))["n-0", "n-2"] == 2
+
+
+@pytest.mark.parametrize(("num_nodes", "keys"), SHAPES)
+def test_the_latency_of_a_pair_is_that_of_its_first_way(num_nodes: int, keys: dict) -> None:
+    laid = network(num_nodes, switch_latency="30 ns", routing="adaptive", **keys)
+    for a, b in permutations(names(num_nodes), 2):
+        assert laid.latency_ns(a, b) == laid.between(a, b)[0].latency_ns

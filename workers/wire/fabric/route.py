@@ -31,6 +31,10 @@ class Routes(Protocol):
     @property
     def rates(self) -> Mapping[str, int]: ...
 
+    def latency_ns(self, source: str, destination: str) -> int:
+        """Of the first of them."""
+        ...
+
     def between(self, source: str, destination: str) -> Sequence[Route]:
         """Shortest ways from node to node, the one to take first; where nothing is to choose, one.
         They are the same ones each time it is asked.
