@@ -1,1 +1,1 @@
-"""Networks and parallelism: link sharing, incast, envelopes a second."""
+"""Interconnect and parallelism beside hand arithmetic: `make bench-network`."""

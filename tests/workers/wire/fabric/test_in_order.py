@@ -48,6 +48,12 @@ def test_the_slowest_link_is_paid_once() -> None:
 
 
 def test_an_adaptive_way_avoids_a_line() -> None:
-    keys = {"type": "fat_tree", "levels": 2, "arity": 4, "sharing": "fifo", "routing": "adaptive"}
+    keys: dict[str, Any] = {
+        "type": "fat_tree",
+        "levels": 2,
+        "arity": 4,
+        "sharing": "fifo",
+        "routing": "adaptive",
+    }
     sends = ("n-0", "n-2", 0, 1_000), ("n-1", "n-3", 300, 1_000)
     assert [at for *_, at in arrivals(bench_of(4, **keys), *sends)] == [2_200, 2_500]
