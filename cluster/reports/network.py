@@ -16,7 +16,7 @@ SHOWN_MOST = 5
 # More nodes than this are shown by their groups.
 NODES_MOST = 24
 _SHADES = ("█", "▓", "▒", "░")  # the most, a tenth of it, a hundredth, less
-_COLOURS = dict(zip(CLASSES, ("magenta", "blue", "yellow", "white"), strict=True))
+_COLOURS = dict(zip(CLASSES, ("magenta", "green", "blue", "yellow", "white"), strict=True))
 
 
 def network_figures(counts: NetworkCounts | None) -> dict[str, Any] | None:

@@ -12,9 +12,9 @@ from configs.schema.section import Name, Section
 from configs.units import BytesPerSecond, DurationNs
 
 Topology = Literal["switch", "fat_tree", "rail_optimised", "dragonfly", "torus", "direct", "given"]
-# Messages by what they carry: tokens to experts and back; KV blocks; searches and their passages;
-# all else.
-TrafficClass = Literal["experts", "kv", "retrieval", "rest"]
+# Messages by what they carry: tokens to experts and back; parts of ranks' sums; KV blocks; searches
+# and their passages; all else.
+TrafficClass = Literal["experts", "collectives", "kv", "retrieval", "rest"]
 
 # Which keys say something of which topology; all others say something of each.
 _KEYS_OF: Mapping[str, tuple[str, ...]] = {

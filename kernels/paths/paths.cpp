@@ -155,8 +155,8 @@ bool Paths::holds(const End& end) const {
 // Shares that grow leave old promises behind the new ones: to sift them took a third of the time.
 void Paths::sweep() {
   if (ends_.size() < 4 * (flows_.size() - free_.size()) + 64) return;
-  ends_.erase(std::remove_if(ends_.begin(), ends_.end(), [&](const End& end) { return !holds(end); }),
-              ends_.end());
+  const auto is_old = [&](const End& end) { return !holds(end); };
+  ends_.erase(std::remove_if(ends_.begin(), ends_.end(), is_old), ends_.end());
   std::make_heap(ends_.begin(), ends_.end(), std::greater<End>());
 }
 

@@ -5,9 +5,10 @@ from typing import Any
 from configs.schema.network import TrafficClass
 from workers.wire.kind import Kind
 
-CLASSES: tuple[TrafficClass, ...] = ("experts", "kv", "retrieval", "rest")
+CLASSES: tuple[TrafficClass, ...] = ("experts", "collectives", "kv", "retrieval", "rest")
 _OF_FILE: dict[str, TrafficClass] = {
     "workers.wire.kinds.experts": "experts",
+    "workers.wire.kinds.collectives": "collectives",
     "workers.wire.kinds.kv": "kv",
     "workers.wire.kinds.near": "kv",
     "workers.wire.kinds.memory": "retrieval",

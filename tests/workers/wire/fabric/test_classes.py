@@ -9,6 +9,7 @@ from tests.workers.bench import Bench
 from tests.workers.wire.fabric.bench import arrivals, bench_of
 from tests.workers.wire.parcel import Parcel
 from workers.wire.fabric.traffic import _KNOWN, CLASSES, class_of
+from workers.wire.kinds.collectives import Piece
 from workers.wire.kinds.experts import Dispatch
 from workers.wire.kinds.kv import PoolGet
 from workers.wire.kinds.memory import Search
@@ -20,17 +21,17 @@ from workers.wire.kinds.shipping import VectorsRead
 def parcels_of_n0_are_experts(monkeypatch: pytest.MonkeyPatch) -> None:
     """And all others are `rest`: told by their size here, as a parcel is of no class."""
     monkeypatch.setattr(
-        "workers.wire.fabric.fabric.class_of", lambda content: 0 if content.charged < 2_000 else 3
+        "workers.wire.fabric.fabric.class_of", lambda content: 0 if content.charged < 2_000 else 4
     )
 
 
 def test_classes_follow_the_files_of_kinds() -> None:
     found = {
         kind.__name__: CLASSES[class_of(object.__new__(kind))]
-        for kind in (Dispatch, PoolGet, NearAttend, Search, VectorsRead, Parcel)
+        for kind in (Dispatch, Piece, PoolGet, NearAttend, Search, VectorsRead, Parcel)
     }
     assert found == {
-        "Dispatch": "experts", "PoolGet": "kv", "NearAttend": "kv", "Search": "retrieval",
+        "Dispatch": "experts", "Piece": "collectives", "PoolGet": "kv", "NearAttend": "kv", "Search": "retrieval",
         "VectorsRead": "retrieval", "Parcel": "rest",
     }  # fmt: skip
     assert _KNOWN[Dispatch] == 0
@@ -104,7 +105,7 @@ def test_both_hands_count_the_same(sharing: str) -> None:
     for link in counts.links.values():
         assert sum(link.num_bytes) == link.moved_bytes == link.busy_ns
     assert counts.links["n-0.out"].moved_bytes == 1_800 and counts.links["n-0.out"].peak == 2
-    assert counts.talk["n-0", "n-6"].num_bytes == (0, 0, 0, 1_100)
+    assert counts.talk["n-0", "n-6"].num_bytes == (0, 0, 0, 0, 1_100)
     again = bench.fabric.counts().since(counts)
     assert not any(link.moved_bytes for link in again.links.values())
 
