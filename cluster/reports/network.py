@@ -72,7 +72,7 @@ def network_lines(counts: NetworkCounts | None) -> list[str]:
         return []
     lines = [_classes(counts), _busiest(counts), *_heat_map(counts)]
     problem = not_conserved(counts)
-    return [*lines, f"[red]{problem}[/]"] if problem else lines
+    return [*lines, problem] if problem else lines
 
 
 def _classes(counts: NetworkCounts) -> str:

@@ -1,13 +1,10 @@
 """A message on its way through a network."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from workers.wire.egress import Leaving
 from workers.wire.fabric.counts import WayCount
 from workers.wire.fabric.route import Route
-from workers.wire.kinds.left import NOT_KNOWN_NS
-from workers.wire.message import Message
 from workers.wire.notes import Tell
 from workers.wire.peer import Peer
 
@@ -58,7 +55,3 @@ class Crossing(Leaving):
 def names_of(way: Way, out: Sequence[str], into: Sequence[str]) -> tuple[str, ...]:
     """The way's links, and those that rules have narrowed at its two ends."""
     return (*way.names[:1], *out, *way.names[1:], *into)
-
-
-def not_known(message: Message[Any], sent_ns: int) -> None:
-    message.sent_ns, message.due_ns = sent_ns, NOT_KNOWN_NS

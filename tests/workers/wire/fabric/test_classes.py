@@ -31,8 +31,8 @@ def test_classes_follow_the_files_of_kinds() -> None:
         for kind in (Dispatch, Piece, PoolGet, NearAttend, Search, VectorsRead, Parcel)
     }
     assert found == {
-        "Dispatch": "experts", "Piece": "collectives", "PoolGet": "kv", "NearAttend": "kv", "Search": "retrieval",
-        "VectorsRead": "retrieval", "Parcel": "rest",
+        "Dispatch": "experts", "Piece": "collectives", "PoolGet": "kv", "NearAttend": "kv",
+        "Search": "retrieval", "VectorsRead": "retrieval", "Parcel": "rest",
     }  # fmt: skip
     assert _KNOWN[Dispatch] == 0
 
