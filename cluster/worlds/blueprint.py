@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.faults.problems import check_faults
+from cluster.network.build import longest_ns
+from cluster.network.problems import check_network
 from configs.checkpoint_files import has_weights
 from configs.families import load_model
 from configs.model_config import ModelConfig
@@ -49,6 +51,7 @@ class Blueprint:
         model = load_model(folder)
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
+        check_network(scenario)
         if needs_weights or has_weights(folder):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
@@ -66,8 +69,9 @@ class Blueprint:
         share_ns = self.deadline_ns // CALL_SHARE
         if not self.scenario.cluster.emulation:
             return share_ns
-        longest_ns = max(one_way_ns(g.link, 0) for g in self.scenario.cluster.nodes.values())
-        return max(share_ns, CALL_ROUND_TRIPS * 2 * longest_ns)
+        ends_ns = max(one_way_ns(g.link, 0) for g in self.scenario.cluster.nodes.values())
+        inner_ns = longest_ns(self.scenario.cluster.network, len(self.plan.nodes))
+        return max(share_ns, CALL_ROUND_TRIPS * 2 * (ends_ns + inner_ns))
 
     def node_of(self, role: str) -> NodePlan:
         """The node that carries the one worker of a role (router, gateway)."""

@@ -23,6 +23,11 @@ def scaled(blueprint: Blueprint, counts: Mapping[str, int]) -> Blueprint:
         for name, count in counts.items()
         for problem in _problems(name, count, cluster.nodes)
     ]
+    if cluster.network is not None:
+        problems.append(
+            "cluster.network: is laid out for the nodes that there are: a cluster with a network "
+            "keeps its counts; leave cluster.network out to scale"
+        )
     if problems:
         raise ScenarioError(f"{scenario.name} cannot be scaled so:", problems)
     groups = {

@@ -9,6 +9,7 @@ from configs.presets import expand
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
+from configs.schema.network import NetworkSection
 from configs.schema.placement import What
 from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
@@ -84,6 +85,7 @@ class ClusterSection(Section):
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
+    network    what lies between their links; None: nothing that is narrow or takes time
     """
 
     world: Literal["virtual", "process", "local", "ray"] = "virtual"
@@ -94,6 +96,7 @@ class ClusterSection(Section):
     restarts: int = Field(default=3, ge=0, le=1_000_000)
     router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
+    network: NetworkSection | None = None
 
     @property
     def has_processes(self) -> bool:
