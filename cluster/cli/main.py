@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, faults, machines, serve_options
+from cluster.cli import certs, faults, machines, model_options, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 from cluster.cli.options import Address, Attach, Scenario, Set, World
 
@@ -200,6 +200,26 @@ def show(
 
     with clear_errors():
         console.print(picture(scenario, overrides(set_ or ())))
+
+
+@app.command()
+def model(
+    name: model_options.Name = None,
+    device: model_options.Device = None,
+    tensor: model_options.Degree = None,
+    pipeline: model_options.Degree = None,
+    shards: model_options.Shards = 0,
+    context: model_options.Context = None,
+    json_file: model_options.Json = None,
+) -> None:
+    """What a model is, from sizes alone: parameters, stored weights, KV, layers, what can run it.
+    Without a name: all shipped descriptions.
+    """
+    from cluster.cli.model_fit import Asked
+    from cluster.cli.model_options import show_model
+
+    with clear_errors():
+        show_model(name, Asked(device, tensor, pipeline, shards, context), json_file)
 
 
 @app.command()

@@ -59,7 +59,11 @@ def _storage(config: ModelConfig) -> Storage:
     wide = WIDE[config.dtype]
     if config.fp8 is None:
         return Storage(wide)
-    return Storage(wide, Chosen(_format(config.fp8), Names(frozenset(config.fp8.wide))))
+    # Experts' projections are one name there, each expert's own here.
+    wide_names = [
+        name.replace("mlp.experts.", "*mlp.experts.*.") for name in sorted(config.fp8.wide)
+    ]
+    return Storage(wide, Chosen(_format(config.fp8), Names.of(wide_names)))
 
 
 def _format(fp8: Fp8) -> Format:

@@ -8,7 +8,7 @@ really holds: a pipeline's stages have whole layers, so the largest counts.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import gcd
+from math import ceil, gcd
 
 from configs.shapes.shape import ModelShape
 
@@ -76,19 +76,22 @@ def place(shape: ModelShape, ranks: Ranks, context: int, kv_bytes: int = 2) -> P
     """Raises ValueError with all that is wrong with the degrees."""
     if wrong := problems(shape, ranks):
         raise ValueError("; ".join(wrong))
-    chips = [_stage_bytes(shape, ranks, stage) for stage in stages(shape, ranks.pipeline)]
-    outside = sum(shape.storage.num_bytes(None, weight) for weight in shape.outside())
-    # Embedding on the first stage, vocabulary projection on the last: each counted where one is.
-    chips[0] += -(-outside // ranks.tensor)
-    kept = [
-        _kept(shape, ranks, stage, context, kv_bytes) for stage in stages(shape, ranks.pipeline)
-    ]
-    tokens = [_kept(shape, ranks, stage, 1, kv_bytes)[0] for stage in stages(shape, ranks.pipeline)]
+    parts = stages(shape, ranks.pipeline)
+    chips = [_stage_bytes(shape, ranks, stage) for stage in parts]
+    # The embedding stands on the first stage, what follows the layers on the last; a tied one on
+    # both.
+    for weight in shape.outside():
+        num_bytes = -(-shape.storage.num_bytes(None, weight) // ranks.tensor)
+        is_tied = shape.tied and weight.role == "head"
+        if weight.role == "embedding" or (is_tied and ranks.pipeline > 1):
+            chips[0] += num_bytes
+        if weight.role != "embedding":
+            chips[-1] += num_bytes
     return Placed(
         chip_bytes=max(chips),
         shard_bytes=_shard_bytes(shape, ranks),
-        kv_token_bytes=max(tokens),
-        sequence_bytes=max(kv + state for kv, state in kept),
+        kv_token_bytes=max(_token_bytes(shape, ranks, stage, kv_bytes) for stage in parts),
+        sequence_bytes=max(_kept(shape, ranks, stage, context, kv_bytes) for stage in parts),
     )
 
 
@@ -182,14 +185,28 @@ def _shard_bytes(shape: ModelShape, ranks: Ranks) -> int:
 
 def _kept(
     shape: ModelShape, ranks: Ranks, stage: Iterable[int], context: int, kv_bytes: int
-) -> tuple[int, int]:
+) -> int:
     """KV and states of a sequence on one rank: grouped heads are split, a latent or a single key is
     on every rank.
     """
-    kv = state = 0
+    total = 0
     for layer in stage:
-        num_bytes = shape.kv_layer_bytes(layer, context, kv_bytes)
-        groups = getattr(shape.layers[layer].attention, "kv_heads", 1)
-        kv += -(-num_bytes // min(ranks.tensor, groups))
-        state += -(-shape.layer_state_bytes(layer, kv_bytes) // ranks.tensor)
-    return kv, state
+        kv = shape.kv_layer_bytes(layer, context, kv_bytes)
+        state = shape.layer_state_bytes(layer, kv_bytes)
+        total += -(-kv // _kv_ranks(shape, ranks, layer)) + -(-state // ranks.tensor)
+    return total
+
+
+def _token_bytes(shape: ModelShape, ranks: Ranks, stage: Iterable[int], kv_bytes: int) -> int:
+    """What one token leaves on one rank."""
+    found = (
+        shape.kv_layer_token_bytes(layer, kv_bytes) / _kv_ranks(shape, ranks, layer)
+        for layer in stage
+    )
+    return ceil(sum(found))
+
+
+def _kv_ranks(shape: ModelShape, ranks: Ranks, layer: int) -> int:
+    """Ranks among which a layer's keys are split."""
+    groups: int = getattr(shape.layers[layer].attention, "kv_heads", 1)
+    return min(ranks.tensor, groups)

@@ -177,22 +177,24 @@ class ModelShape:
         """One layer's weights as stored."""
         return sum(self.storage.num_bytes(layer, weight) for weight in self.weights(layer))
 
-    @property
-    def kv_numbers_per_token(self) -> Fraction:
-        """That one token leaves in the KV cache of all layers: in layers of a window, too, where
-        an older token's then go (the convention of published figures). Index keys are apart.
-        """
-        found = (layer.attention for layer in self.layers)
-        return sum((Fraction(each.entry_numbers) for each in found if each), Fraction(0))
-
     def kv_bytes_per_token(self, number_bytes: int = 2) -> int:
-        """The same and index keys, in numbers of so many bytes."""
-        keys = Fraction(0)
-        for layer in self.layers:
-            if (attention := layer.attention) is not None and attention.index is not None:
-                ratio = attention.ratio if isinstance(attention, Compressed) else 1
-                keys += Fraction(attention.index.key_bytes(number_bytes), ratio)
-        return ceil(self.kv_numbers_per_token * number_bytes + keys)
+        """What one token leaves in the KV cache of all layers, index keys with it, in numbers of so
+        many bytes: in layers of a window, too, where an older token's then go (the convention of
+        published figures).
+        """
+        each = range(self.num_layers)
+        return ceil(sum(self.kv_layer_token_bytes(layer, number_bytes) for layer in each))
+
+    def kv_layer_token_bytes(self, layer: int, number_bytes: int = 2) -> Fraction:
+        """Of one layer; a fraction where several tokens share an entry."""
+        attention = self.layers[layer].attention
+        if attention is None:
+            return Fraction(0)
+        keys, index = Fraction(0), attention.index
+        if index is not None:
+            ratio = attention.ratio if isinstance(attention, Compressed) else 1
+            keys = Fraction(index.key_bytes(number_bytes), ratio)
+        return Fraction(attention.entry_numbers * number_bytes) + keys
 
     def kv_layer_bytes(self, layer: int, context: int, number_bytes: int = 2) -> int:
         """What a sequence of so many tokens keeps in one layer: windows are bounded."""
