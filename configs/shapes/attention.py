@@ -1,12 +1,14 @@
 """Attention that keeps keys and values, and what follows from its sizes.
 
 `entries` are what a sequence keeps in one layer: one a token, at most a window's. `pairs` is how
-many of them one query meets; `pair_macs` what each costs.
+many of them queries meet; `pair_macs` what each costs. Index keys are apart.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
+from configs.shapes.causal import capped
 from configs.shapes.index import Index
 from configs.shapes.weight import Weight, matrix, vector
 
@@ -74,22 +76,56 @@ class Full:
 
     @property
     def entry_numbers(self) -> int:
-        """That one token leaves."""
+        """Of one entry; none where they are another layer's."""
         return 0 if self.borrows else self.kv_heads * (self.head_dim + self.value_width)
+
+    @property
+    def token_entries(self) -> Fraction:
+        """That one token leaves."""
+        return Fraction(1)
+
+    @property
+    def token_keys(self) -> Fraction:
+        """Index keys that one token leaves."""
+        return Fraction(0 if self.index is None else 1)
 
     def entries(self, context: int) -> int:
         """Kept of so many tokens."""
         return context if self.window is None else min(context, self.window)
 
-    def pairs(self, context: int) -> int:
-        """That a query meets who is the last of so many tokens."""
+    def keys(self, context: int) -> int:
+        """Index keys kept of so many tokens."""
+        return 0 if self.index is None else context
+
+    def pairs(self, start: int, count: int) -> int:
+        """Of the new tokens' queries with entries."""
         if self.index is not None:
-            return min(context, self.index.top_k)
+            return capped(start, count, self.index.top_k)
+        if self.window is not None and self.chunked:
+            ends = range(start, start + count)
+            return sum(position % self.window + 1 for position in ends)
+        return capped(start, count, self.window)
+
+    def scored(self, start: int, count: int) -> int:
+        """Of the new tokens' index queries with index keys."""
+        return 0 if self.index is None else capped(start, count)
+
+    def met(self, start: int, count: int) -> int:
+        """Entries that some query of the new tokens meets. The first of them meets a window before
+        itself as well.
+        """
+        context = start + count
+        if self.index is not None:
+            return min(context, count * min(context, self.index.top_k))
         if self.window is None:
             return context
         if self.chunked:
-            return (context - 1) % self.window + 1
-        return min(context, self.window)
+            return context - start // self.window * self.window
+        return min(context, self.window + count - 1)
+
+    def written(self, start: int, count: int) -> int:
+        """Entries of the new tokens, also where a window lets them go."""
+        return count
 
     @property
     def pair_macs(self) -> int:
@@ -145,14 +181,37 @@ class Latent:
 
     @property
     def entry_numbers(self) -> int:
-        """That one token leaves: its latent and rotated key."""
+        """Of one entry: a token's latent and rotated key."""
         return self.kv_rank + self.rope_dim
+
+    @property
+    def token_entries(self) -> Fraction:
+        return Fraction(1)
+
+    @property
+    def token_keys(self) -> Fraction:
+        return Fraction(0 if self.index is None else 1)
 
     def entries(self, context: int) -> int:
         return context
 
-    def pairs(self, context: int) -> int:
-        return context if self.index is None else min(context, self.index.top_k)
+    def keys(self, context: int) -> int:
+        return 0 if self.index is None else context
+
+    def pairs(self, start: int, count: int) -> int:
+        return capped(start, count, None if self.index is None else self.index.top_k)
+
+    def scored(self, start: int, count: int) -> int:
+        return 0 if self.index is None else capped(start, count)
+
+    def met(self, start: int, count: int) -> int:
+        context = start + count
+        if self.index is None:
+            return context
+        return min(context, count * min(context, self.index.top_k))
+
+    def written(self, start: int, count: int) -> int:
+        return count
 
     @property
     def pair_macs(self) -> int:

@@ -8,6 +8,7 @@ are met (HCA), with 0 there is the window alone. Sizes: transformers, deepseek_v
 from dataclasses import dataclass
 from fractions import Fraction
 
+from configs.shapes.causal import capped, grouped
 from configs.shapes.index import Index
 from configs.shapes.weight import Weight, matrix, vector
 
@@ -66,22 +67,49 @@ class Compressed:
         )
 
     @property
-    def entry_numbers(self) -> Fraction:
-        """That one token leaves: its own vector, and its part of a compressed entry."""
-        part = Fraction(self.head_dim, self.ratio) if self.ratio else Fraction(0)
-        return self.head_dim + part
+    def entry_numbers(self) -> int:
+        """Of one entry, a token's own or a compressed one."""
+        return self.head_dim
+
+    @property
+    def token_entries(self) -> Fraction:
+        """That one token leaves: its own, and its part of a compressed one."""
+        return 1 + (Fraction(1, self.ratio) if self.ratio else 0)
+
+    @property
+    def token_keys(self) -> Fraction:
+        """Index keys are compressed as well."""
+        return Fraction(0) if self.index is None else Fraction(1, self.ratio)
 
     def entries(self, context: int) -> int:
-        return min(context, self.window) + self.compressed(context)
+        return min(context, self.window) + self._compressed(context)
 
-    def compressed(self, context: int) -> int:
+    def keys(self, context: int) -> int:
+        return 0 if self.index is None else self._compressed(context)
+
+    def _compressed(self, context: int) -> int:
         """Entries of so many tokens, beside the window's."""
         return context // self.ratio if self.ratio else 0
 
-    def pairs(self, context: int) -> int:
-        past = self.compressed(context)
-        chosen = past if self.index is None else min(past, self.index.top_k)
-        return min(context, self.window) + chosen
+    def pairs(self, start: int, count: int) -> int:
+        near = capped(start, count, self.window)
+        if not self.ratio:
+            return near
+        most = None if self.index is None else self.index.top_k
+        return near + grouped(start, count, self.ratio, most)
+
+    def scored(self, start: int, count: int) -> int:
+        return 0 if self.index is None else grouped(start, count, self.ratio)
+
+    def met(self, start: int, count: int) -> int:
+        context = start + count
+        past = self._compressed(context)
+        if self.index is not None:
+            past = min(past, count * min(past, self.index.top_k))
+        return min(context, self.window + count - 1) + past
+
+    def written(self, start: int, count: int) -> int:
+        return count + self._compressed(start + count) - self._compressed(start)
 
     @property
     def pair_macs(self) -> int:

@@ -1,4 +1,4 @@
-"""From a published file, or a preset's name, to a shape: which reader it needs, and what is said."""
+"""From a published file, or a shipped name, to a shape: which reader it needs, and its notes."""
 
 from dataclasses import replace
 from pathlib import Path

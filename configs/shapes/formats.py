@@ -1,7 +1,7 @@
 """How stored numbers look: bits, and the scales that groups of them share.
 
-fp8 blocks: DeepSeek-V3, arXiv 2412.19437, section 3.3.2. mxfp4, mxfp8: OCP Microscaling Formats v1.0
-(one E8M0 byte for 32 numbers). nvfp4: one E4M3 byte for 16 numbers and one fp32 a matrix.
+fp8 blocks: DeepSeek-V3, arXiv 2412.19437, section 3.3.2. mxfp4, mxfp8: OCP Microscaling Formats,
+version 1.0 (one E8M0 byte for 32 numbers). nvfp4: one E4M3 byte for 16 numbers, one fp32 a matrix.
 """
 
 from dataclasses import dataclass

@@ -88,7 +88,15 @@ class Given(Keys):
     def within(self, name: str) -> "Given | None":
         """The keys of an object in the file; None where it is absent."""
         inner = self.inside(name)
-        return None if inner is None else Given(self.path, dict(inner.values), f"{self._prefix}{name}.")
+        return (
+            None
+            if inner is None
+            else Given(self.path, dict(inner.values), f"{self._prefix}{name}.")
+        )
+
+    def pass_over(self, *names: str) -> None:
+        """Keys that say once more what others have said, or nothing here."""
+        self._tracked.asked.update(names)
 
     def unread(self) -> list[str]:
         """Keys that nobody took and that may speak of sizes, sorted."""

@@ -64,9 +64,7 @@ def _is_kept(weight: Weight) -> bool:
     return weight.added or weight.role == "router"
 
 
-def _held(
-    shape: ModelShape, layer: int, weights: Iterable[Weight], precision: Precision
-) -> int:
+def _held(shape: ModelShape, layer: int, weights: Iterable[Weight], precision: Precision) -> int:
     """Matrices in a precision's numbers; each as it is stored where these are the wide ones, and
     together where they are not: then bits are rounded up to bytes once.
     """

@@ -1,4 +1,4 @@
-"""The shape of a model that is really computed, from its `ModelConfig`: the same sizes, so that both
+"""The shape of a model that is really computed, from its `ModelConfig`: the same sizes, so the two
 agree on every byte. A test holds that.
 """
 

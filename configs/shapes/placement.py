@@ -1,5 +1,5 @@
-"""How many bytes a chip and a shard need of a shape, and whether they fit: pure, without a cluster's
-other sections. `configs/plan` asks the same of a `ModelConfig`.
+"""How many bytes a chip and a shard need of a shape, and whether they fit: pure, without a
+cluster's other sections. `configs/plan` asks the same of a `ModelConfig`.
 
 Attention and all else but experts stand on chips, split by tensor and pipeline parallelism; experts
 stand on shards of their own, or beside attention where there are none. Every rank's part is what it
@@ -62,9 +62,7 @@ def problems(shape: ModelShape, ranks: Ranks) -> list[str]:
     for count in sorted(heads):
         if count % ranks.tensor:
             below = max(n for n in range(1, min(ranks.tensor, count) + 1) if count % n == 0)
-            found.append(
-                f"tensor is {ranks.tensor}: it must divide {count} heads, e.g. {below}"
-            )
+            found.append(f"tensor is {ranks.tensor}: it must divide {count} heads, e.g. {below}")
     if ranks.shards and not shape.num_experts:
         found.append(f"shards is {ranks.shards}: {shape.architecture} has no experts: 0")
     if ranks.shards > shape.num_experts > 0:
@@ -112,9 +110,7 @@ def fit(
     if room < 0:
         found.append(_lacks("a chip's weights", placed.chip_bytes, chip_memory))
     elif placed.sequence_bytes > room:
-        found.append(
-            _lacks(f"a sequence of {context:,} tokens", placed.sequence_bytes, room)
-        )
+        found.append(_lacks(f"a sequence of {context:,} tokens", placed.sequence_bytes, room))
     memory = chip_memory if shard_memory is None else shard_memory
     if placed.shard_bytes > memory:
         found.append(_lacks("a shard's experts", placed.shard_bytes, memory))

@@ -190,25 +190,20 @@ class ModelShape:
         attention = self.layers[layer].attention
         if attention is None:
             return Fraction(0)
-        keys, index = Fraction(0), attention.index
-        if index is not None:
-            ratio = attention.ratio if isinstance(attention, Compressed) else 1
-            keys = Fraction(index.key_bytes(number_bytes), ratio)
-        return Fraction(attention.entry_numbers * number_bytes) + keys
+        index = attention.index
+        keys = 0 if index is None else index.key_bytes(number_bytes)
+        kept = attention.token_entries * attention.entry_numbers * number_bytes
+        return kept + attention.token_keys * keys
 
     def kv_layer_bytes(self, layer: int, context: int, number_bytes: int = 2) -> int:
         """What a sequence of so many tokens keeps in one layer: windows are bounded."""
         attention = self.layers[layer].attention
         if attention is None:
             return 0
-        if isinstance(attention, Compressed):
-            kept = attention.entries(context) * attention.head_dim * number_bytes
-            keys = attention.compressed(context)
-        else:
-            kept = attention.entries(context) * attention.entry_numbers * number_bytes
-            keys = context
         index = attention.index
-        return kept + (0 if index is None else keys * index.key_bytes(number_bytes))
+        keys = 0 if index is None else index.key_bytes(number_bytes)
+        kept = attention.entries(context) * attention.entry_numbers * number_bytes
+        return kept + attention.keys(context) * keys
 
     def kv_bytes(self, context: int, number_bytes: int = 2) -> int:
         """What a sequence of so many tokens keeps, without states."""

@@ -8,7 +8,6 @@ and the rotation of positions are left out, as in `workers/model/work.py`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from configs.shapes.compressed import Compressed
 from configs.shapes.shape import ModelShape
 from configs.shapes.state import DeltaNet, Kda, Mamba2
 
@@ -116,15 +115,11 @@ def _meetings(shape: ModelShape, layer: int, runs: tuple[Run, ...]) -> tuple[int
     attention = shape.layers[layer].attention
     if attention is None:
         return 0, 0
-    index = attention.index
-    pairs = scored = 0
-    for run in runs:
-        for context in range(run.start + 1, run.start + run.count + 1):
-            pairs += attention.pairs(context)
-            if index is not None:
-                is_compressed = isinstance(attention, Compressed)
-                scored += attention.compressed(context) if is_compressed else context
-    scores = 0 if index is None else 2 * scored * index.pair_macs
+    pairs = sum(attention.pairs(run.start, run.count) for run in runs)
+    index, scores = attention.index, 0
+    if index is not None:
+        scored = sum(attention.scored(run.start, run.count) for run in runs)
+        scores = 2 * scored * index.pair_macs
     return 2 * pairs * attention.pair_macs, scores
 
 
@@ -133,19 +128,10 @@ def _kv_read(shape: ModelShape, layer: int, run: Run, kv_bytes: int) -> int:
     attention = shape.layers[layer].attention
     if attention is None:
         return 0
-    context = run.start + run.count
-    if attention.index is None:
-        window = getattr(attention, "window", None)
-        if window is None or isinstance(attention, Compressed):
-            return shape.kv_layer_bytes(layer, context, kv_bytes)
-        # The first new token meets a window before itself as well.
-        kept = min(context, window + run.count - 1)
-        return int(kept * attention.entry_numbers * kv_bytes)
-    everything = shape.kv_layer_bytes(layer, context, kv_bytes)
-    one = attention.head_dim if isinstance(attention, Compressed) else attention.entry_numbers
-    kept = attention.entries(context)
-    met = min(kept, run.count * attention.pairs(context))
-    return everything - int((kept - met) * one * kv_bytes)
+    index = attention.index
+    keys = 0 if index is None else index.key_bytes(kv_bytes)
+    met = attention.met(run.start, run.count) * attention.entry_numbers * kv_bytes
+    return met + attention.keys(run.start + run.count) * keys
 
 
 def _kv_written(shape: ModelShape, layer: int, run: Run, kv_bytes: int) -> int:
@@ -154,16 +140,12 @@ def _kv_written(shape: ModelShape, layer: int, run: Run, kv_bytes: int) -> int:
     if attention is None:
         return 0
     index = attention.index
-    if isinstance(attention, Compressed):
-        end = attention.compressed(run.start + run.count)
-        more = end - attention.compressed(run.start)
-        keys = 0 if index is None else index.key_bytes(kv_bytes)
-        return (run.count + more) * attention.head_dim * kv_bytes + more * keys
     keys = 0 if index is None else index.key_bytes(kv_bytes)
-    return run.count * (attention.entry_numbers * kv_bytes + keys)
+    more = attention.keys(run.start + run.count) - attention.keys(run.start)
+    written = attention.written(run.start, run.count) * attention.entry_numbers * kv_bytes
+    return written + more * keys
 
 
 def _state_flops(shape: ModelShape, layer: int, tokens: int) -> int:
     mixer = shape.layers[layer].mixer
     return tokens * mixer.token_flops if isinstance(mixer, DeltaNet | Kda | Mamba2) else 0
-

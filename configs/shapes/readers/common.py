@@ -1,6 +1,7 @@
 """What most families' readers ask of a file."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from configs.shapes.attention import Full
 from configs.shapes.given import Given
@@ -36,6 +37,20 @@ def grouped(given: Given) -> Full:
     """Grouped-query attention by the usual keys."""
     heads = given.size("num_attention_heads")
     return Full(heads, kv_heads(given, heads), head_dim(given, heads))
+
+
+def windowed(given: Given, attention: Full) -> list[Full]:
+    """As Qwen has it: a window counts only where it is switched on, and from some layer on."""
+    count = given.num_layers()
+    types = given.each("layer_types", count, FULL, SLIDING)
+    begin = given.size_or_zero("max_window_layers", default=count)
+    is_on = given.is_on("use_sliding_window")
+    given.pass_over("sliding_window")
+    if types is None:
+        types = [SLIDING if is_on and layer >= begin else FULL for layer in range(count)]
+    window = given.size("sliding_window") if SLIDING in types else None
+    near = replace(attention, window=window)
+    return [near if kind == SLIDING else attention for kind in types]
 
 
 def top_k(given: Given, experts: int, *names: str) -> int:

@@ -1,4 +1,4 @@
-"""DeepSeek-V4: windows with compressed entries, experts in every layer, several residual streams."""
+"""DeepSeek-V4: windows with compressed entries, experts everywhere, several residual streams."""
 
 from dataclasses import replace
 
@@ -11,18 +11,21 @@ from configs.shapes.readers.moe import W_NAMES, num_experts
 from configs.shapes.shape import LayerShape, ModelShape
 from configs.shapes.weight import Weight, matrix, vector
 
-_RATIOS = (0, 4, 128)
+_NAMES = {
+    "sliding_attention": 0,
+    "compressed_sparse_attention": 4,
+    "heavily_compressed_attention": 128,
+}
+_RATIOS = tuple(_NAMES.values())
 
 
 def read(given: Given) -> ModelShape:
     hidden, count = given.size("hidden_size"), given.num_layers()
-    ratios = given.each("compress_ratios", count, *_RATIOS)
-    if ratios is None:
-        raise given.missing("compress_ratios", "it must be a list of 0, 4 or 128, one a layer")
+    ratios = _ratios(given, count)
     mixers = {ratio: _attention(given, ratio) for ratio in _RATIOS}
     streams = given.size("hc_mult")
     mixed = (*_connection("attn", streams, hidden), *_connection("ffn", streams, hidden))
-    hashed = min(given.size_or_zero("num_hash_layers"), count)
+    hashed = _hashed(given, count)
     chosen = _moe(given)
     by_table = replace(chosen, choice_bias=False)
     layers = [
@@ -43,6 +46,23 @@ def read(given: Given) -> ModelShape:
         mtp_extra=(*next_token_layer(hidden), *head),
         notes=(note,) if hashed else (),
     )
+
+
+def _ratios(given: Given, count: int) -> list[int]:
+    """Of each layer: DeepSeek's list of numbers, or transformers' of names."""
+    ratios = given.each("compress_ratios", count, *_RATIOS)
+    names = given.each("layer_types", count, *_NAMES)
+    if ratios is None and names is None:
+        raise given.missing("compress_ratios", "it must be a list of 0, 4 or 128, one a layer")
+    given.pass_over("compress_rates")
+    return ratios if ratios is not None else [_NAMES[name] for name in names or ()]
+
+
+def _hashed(given: Given, count: int) -> int:
+    """First layers in which a table chooses experts."""
+    types = given.each("mlp_layer_types", count, "hash_moe", "moe")
+    stated = min(given.size_or_zero("num_hash_layers"), count)
+    return stated if types is None else types.count("hash_moe")
 
 
 def _attention(given: Given, ratio: int) -> Compressed:
@@ -67,7 +87,7 @@ def _attention(given: Given, ratio: int) -> Compressed:
 
 
 def _moe(given: Given) -> Moe:
-    experts = num_experts(given, "n_routed_experts")
+    experts = num_experts(given, "n_routed_experts", "num_local_experts")
     inner = given.size("moe_intermediate_size")
     return Moe(
         experts,

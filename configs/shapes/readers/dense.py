@@ -6,12 +6,11 @@ from configs.shapes.attention import Full
 from configs.shapes.given import Given
 from configs.shapes.network import Dense
 from configs.shapes.readers.common import (
-    FULL,
-    SLIDING,
     around,
     grouped,
     next_token_layer,
     stacked,
+    windowed,
 )
 from configs.shapes.shape import ModelShape
 
@@ -42,6 +41,7 @@ def read_qwen3(given: Given) -> ModelShape:
 
 def read_mimo(given: Given) -> ModelShape:
     """MiMo-7B: Qwen2, and a layer for multi-token prediction."""
+    given.require("attention_bias", True, "it must be true: queries, keys and values have biases")
     shape = read_qwen2(given)
     count = given.size_or_zero("num_nextn_predict_layers")
     extra = next_token_layer(shape.hidden)
@@ -56,15 +56,6 @@ def _alike(given: Given, attention: Full, bias: bool = False) -> ModelShape:
 
 
 def _windowed(given: Given, attention: Full) -> ModelShape:
-    """As Qwen has it: a window counts only where it is switched on, and from some layer on."""
-    count = given.num_layers()
-    types = given.each("layer_types", count, FULL, SLIDING)
-    begin = given.size_or_zero("max_window_layers", default=count)
-    is_on = given.is_on("use_sliding_window")
-    if types is None:
-        types = [SLIDING if is_on and layer >= begin else FULL for layer in range(count)]
-    window = given.size("sliding_window") if SLIDING in types else None
-    near = replace(attention, window=window)
-    network = Dense(given.size("intermediate_size"))
-    mixers = [near if kind == SLIDING else attention for kind in types]
-    return around(given, stacked(mixers, [network] * count, 2 * given.size("hidden_size")))
+    network, gains = Dense(given.size("intermediate_size")), 2 * given.size("hidden_size")
+    mixers = windowed(given, attention)
+    return around(given, stacked(mixers, [network] * len(mixers), gains))

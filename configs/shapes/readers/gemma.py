@@ -19,7 +19,9 @@ def read_gemma2(given: Given) -> ModelShape:
 
 def read_gemma3(given: Given) -> ModelShape:
     """Five layers with a window before each without; queries and keys are normed."""
-    return _earlier(given, given.size("sliding_window_pattern", default=6), "head")
+    return _earlier(
+        given, given.size("sliding_window_pattern", "_sliding_window_pattern", default=6), "head"
+    )
 
 
 def _earlier(given: Given, step: int, norm: Literal["head"] | None) -> ModelShape:
@@ -30,9 +32,7 @@ def _earlier(given: Given, step: int, norm: Literal["head"] | None) -> ModelShap
     far = replace(grouped(given), norm=norm)
     near = replace(far, window=given.size("sliding_window"))
     network = Dense(given.size("intermediate_size"))
-    layers = [
-        LayerShape(near if kind == SLIDING else far, network, 4 * hidden) for kind in types
-    ]
+    layers = [LayerShape(near if kind == SLIDING else far, network, 4 * hidden) for kind in types]
     return around(given, layers, tied=True)
 
 
@@ -101,7 +101,7 @@ def _per_layer(hidden: int, width: int) -> tuple[Weight, ...]:
 
 def _tables(given: Given, hidden: int, width: int, count: int) -> tuple[Weight, ...]:
     if not width:
-        given.values.get("vocab_size_per_layer_input")
+        given.pass_over("vocab_size_per_layer_input")
         return ()
     rows = given.size("vocab_size_per_layer_input")
     name = "embed_tokens_per_layer"

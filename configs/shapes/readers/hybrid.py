@@ -1,4 +1,4 @@
-"""Linear attention in most layers, full attention in the others: Qwen3-Next, Qwen3.5, Kimi Linear."""
+"""Linear attention in most layers, full attention in the others: Qwen3-Next, Qwen3.5, Kimi."""
 
 from dataclasses import replace
 from typing import Any
@@ -61,6 +61,7 @@ def _gated(given: Given) -> Full:
     """Outputs are gated by as many numbers as they have."""
     bias = given.is_on("attention_bias")
     given.require("attn_output_gate", True, "it must be true: queries come with a gate")
+    given.pass_over("output_gate_type")
     return replace(grouped(given), norm="head", gate="values", bias=bias, out_bias=bias)
 
 
@@ -68,16 +69,23 @@ def read_kimi(given: Given) -> ModelShape:
     """Kimi Linear, and Kimi K3, of which no code is published: its keys' names are followed."""
     hidden, count = given.size("hidden_size"), given.num_layers()
     settings = given.within("linear_attn_config")
-    if settings is None:
+    types = given.each("layer_types", count, LINEAR, FULL)
+    if settings is not None:
+        linear = _linear_layers(settings, count)
+        near = Kda(
+            settings.size("num_heads"),
+            settings.size("head_dim"),
+            settings.size("short_conv_kernel_size"),
+            settings.is_on("use_full_rank_gate"),
+        )
+    elif types is not None:  # as transformers writes it
+        linear = [kind == LINEAR for kind in types]
+        heads, dim = given.size("linear_num_heads"), given.size("linear_head_dim")
+        near = Kda(heads, dim, given.size("linear_conv_kernel_dim"))
+    else:
         raise given.missing("linear_attn_config", "it must be an object with kda_layers")
-    near = Kda(
-        settings.size("num_heads"),
-        settings.size("head_dim"),
-        settings.size("short_conv_kernel_size"),
-        settings.is_on("use_full_rank_gate"),
-    )
     far = replace(latent(given), gated=given.is_on("mla_use_output_gate"))
-    mixers = [near if is_near else far for is_near in _linear_layers(settings, count)]
+    mixers = [near if is_linear else far for is_linear in linear]
     layers = stacked(mixers, _kimi_networks(given, count), 2 * hidden)
     notes = []
     if "attn_res_block_size" in given.values:
@@ -104,9 +112,8 @@ def _linear_layers(settings: Given, count: int) -> list[bool]:
 
 def _kimi_networks(given: Given, count: int) -> list[Network]:
     experts = num_experts(given, "num_experts", "num_local_experts")
-    inner, width = given.size("moe_intermediate_size"), given.size_or_zero(
-        "routed_expert_hidden_size"
-    )
+    inner = given.size("moe_intermediate_size")
+    width = given.size_or_zero("routed_expert_hidden_size")
     moe = Moe(
         experts,
         top_k(given, experts, "num_experts_per_token", "num_experts_per_tok"),
@@ -116,8 +123,10 @@ def _kimi_networks(given: Given, count: int) -> list[Network]:
         latent=width,
         latent_gains=width if given.is_on("latent_moe_use_norm") else 0,
     )
+    given.pass_over("num_expert_group", "use_grouped_topk")
     given.require("moe_layer_freq", 1, "it must be 1: all layers after the first are sparse")
+    types = given.each("mlp_layer_types", count, "dense", "sparse")
     first = min(given.size_or_zero("first_k_dense_replace"), count)
+    first = first if types is None else types.count("dense")
     dense: list[Network] = [Dense(given.size("intermediate_size"))] if first else []
     return dense * first + [moe] * (count - first)
-

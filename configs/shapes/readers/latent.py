@@ -27,8 +27,10 @@ def read_v3(given: Given) -> ModelShape:
 def read_sparse(given: Given) -> ModelShape:
     """DeepSeek-V3.2 and GLM-5: an index chooses what is met, in GLM-5.2 for some layers at once."""
     count = given.num_layers()
+    given.each("layer_types", count, "indexed_attention", "deepseek_sparse_attention")
     own = replace(latent(given), index=index(given))
     chooses = given.each("indexer_types", count, "full", "shared")
+    given.pass_over("index_topk_freq", "index_topk_pattern")
     if chooses is None:
         step = given.size("index_topk_freq", default=1)
         offset = given.size_or_zero("index_skip_topk_offset", default=2)
@@ -42,6 +44,7 @@ def read_sparse(given: Given) -> ModelShape:
 
 def latent(given: Given) -> Latent:
     heads = given.size("num_attention_heads")
+    given.pass_over("head_dim", "qk_head_dim", "num_key_value_heads")
     rank = given.size("q_lora_rank") if "q_lora_rank" in given.values else None
     given.require("attention_bias", False, "it must be false: latent attention has no biases")
     return Latent(

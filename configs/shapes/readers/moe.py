@@ -7,7 +7,7 @@ from configs.families.keys import WALKED_MAX
 from configs.shapes.attention import Full
 from configs.shapes.given import Given
 from configs.shapes.network import Dense, Moe, Network
-from configs.shapes.readers.common import around, grouped, stacked, top_k
+from configs.shapes.readers.common import around, grouped, stacked, top_k, windowed
 from configs.shapes.shape import ModelShape
 
 # Of one expert, as Mixtral and its followers call them: gate, up, down.
@@ -38,9 +38,7 @@ def read_phimoe(given: Given) -> ModelShape:
     window = given.size("sliding_window") if "sliding_window" in given.values else None
     attention = replace(grouped(given), bias=bias, out_bias=bias, window=window)
     inner = given.size("intermediate_size")
-    moe = Moe(
-        experts, top_k(given, experts), inner, prefix="block_sparse_moe.", names=W_NAMES
-    )
+    moe = Moe(experts, top_k(given, experts), inner, prefix="block_sparse_moe.", names=W_NAMES)
     hidden, count = given.size("hidden_size"), given.num_layers()
     shape = around(given, stacked([attention] * count, [moe] * count, 4 * hidden))
     return replace(shape, final=2 * hidden, head_bias=given.is_on("lm_head_bias"))
@@ -58,6 +56,7 @@ def read_olmoe(given: Given) -> ModelShape:
 def read_qwen3_moe(given: Given) -> ModelShape:
     """Qwen3-MoE, also within Qwen3-VL."""
     bias = given.is_on("attention_bias")
+    given.require("use_qk_norm", True, "it must be true: queries and keys are normed")
     attention = replace(grouped(given), norm="head", bias=bias, out_bias=bias)
     return _qwen(given, attention, shared=0)
 
@@ -79,14 +78,14 @@ def read_minimax_m2(given: Given) -> ModelShape:
         experts,
         top_k(given, experts),
         given.size("intermediate_size"),
-        choice_bias=given.is_on("use_routing_bias"),
+        choice_bias=given.is_on("use_routing_bias", True),
         prefix="block_sparse_moe.",
         names=W_NAMES,
     )
-    norm = kind if given.is_on("use_qk_norm") else None
+    norm = kind if given.is_on("use_qk_norm", True) else None
     shape = _everywhere(given, replace(grouped(given), norm=norm), moe)
     count = given.size_or_zero("num_mtp_modules")
-    given.values.get("mtp_transformer_layers")
+    given.pass_over("mtp_transformer_layers")
     left = f"{count} modules for multi-token prediction are not counted" if count else ""
     return replace(shape, notes=(left,) if left else ())
 
@@ -112,10 +111,9 @@ def _everywhere(given: Given, attention: Full, moe: Moe) -> ModelShape:
 
 
 def _qwen(given: Given, attention: Full, shared: int) -> ModelShape:
-    count = given.num_layers()
-    networks = qwen_networks(given, count, shared)
-    given.require("use_sliding_window", False, "it must be false: no layers of a window are known")
-    return around(given, stacked([attention] * count, networks, 2 * given.size("hidden_size")))
+    networks = qwen_networks(given, given.num_layers(), shared)
+    gains = 2 * given.size("hidden_size")
+    return around(given, stacked(windowed(given, attention), networks, gains))
 
 
 def qwen_networks(given: Given, count: int, shared: int) -> list[Network]:
@@ -135,8 +133,8 @@ def qwen_networks(given: Given, count: int, shared: int) -> list[Network]:
     if not isinstance(only, list) or not all(type(layer) is int for layer in only):
         raise given.error("mlp_only_layers", only, "it must be a list of layers")
     dense = [layer in only or (layer + 1) % step > 0 for layer in range(count)]
-    name = "intermediate_size"
-    network = Dense(given.size(name, default=inner)) if any(dense) else None
-    if network is not None and name not in given.values:
-        raise given.missing(name, f"{sum(dense)} layers are dense")
-    return [network if network is not None and is_dense else moe for is_dense in dense]
+    given.pass_over("intermediate_size")
+    if not any(dense):
+        return [moe] * count
+    network = Dense(given.size("intermediate_size"))
+    return [network if is_dense else moe for is_dense in dense]

@@ -8,13 +8,15 @@ from typing import Any
 from configs.families.keys import WALKED_MAX
 from configs.shapes.attention import Full
 from configs.shapes.given import Given
-from configs.shapes.network import Dense, Moe
+from configs.shapes.network import Dense, Moe, Network
 from configs.shapes.readers.common import around, kv_heads, top_k
 from configs.shapes.readers.moe import num_experts
-from configs.shapes.shape import LayerShape, Mixer, ModelShape, Network
+from configs.shapes.shape import LayerShape, Mixer, ModelShape
 from configs.shapes.state import Mamba2
 
 _KINDS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+# As transformers 5 writes them.
+_LATER = {"linear_attention": "mamba", "full_attention": "attention"}
 # DeciLM's widths are rounded up to a multiple of it.
 _MULTIPLE = 256
 
@@ -40,21 +42,21 @@ def read_h(given: Given) -> ModelShape:
         known[kind] = LayerShape(mixer, network, hidden)
     shape = around(given, [known[kind] for kind in kinds])
     more = given.size_or_zero("num_nextn_predict_layers")
-    for name in ("mtp_hybrid_override_pattern", "mtp_layers_block_type", "expand", "n_groups"):
-        given.values.get(name)
+    given.pass_over("mtp_hybrid_override_pattern", "mtp_layers_block_type", "expand", "n_groups")
+    given.pass_over("intermediate_size", "num_hidden_layers")
     notes = (f"{more} layers for multi-token prediction are not counted",) if more else ()
     return replace(shape, notes=notes)
 
 
 def _kinds(given: Given) -> list[str]:
     """Of each layer, by its letter or its name."""
-    names: Any = given.values.get("layers_block_type")
+    key = given.first("layers_block_type", "layer_types")
+    names: Any = given.values.get(key)
     if names is not None:
         if not isinstance(names, list) or not 1 <= len(names) <= WALKED_MAX:
-            raise given.error("layers_block_type", names, "it must be a list of layers' kinds")
-        found = given.each("layers_block_type", len(names), *_KINDS.values())
-        assert found is not None
-        return found
+            raise given.error(key, names, "it must be a list of layers' kinds")
+        found = given.each(key, len(names), *_KINDS.values(), *_LATER) or []
+        return [_LATER.get(kind, kind) for kind in found]
     pattern: Any = given.values.get("hybrid_override_pattern")
     if not isinstance(pattern, str) or not pattern or set(pattern) - set(_KINDS):
         right = f"it must be a text of {', '.join(_KINDS)}, one a layer"

@@ -30,11 +30,12 @@ def read_llama4(given: Given) -> ModelShape:
     far = replace(grouped(given), bias=bias, out_bias=bias)
     near = replace(far, window=given.size("attention_chunk_size"), chunked=True)
     types = given.each("layer_types", count, FULL, CHUNKED)
-    rotated = given.each("no_rope_layers", count, 0, 1) if given.values.get("no_rope_layers") else None
+    is_stated = bool(given.values.get("no_rope_layers"))
+    rotated = given.each("no_rope_layers", count, 0, 1) if is_stated else None
     if types is None:
         flags = rotated or [int((layer + 1) % 4 > 0) for layer in range(count)]
         types = [CHUNKED if flag else FULL for flag in flags]
-    given.values.get("use_qk_norm")  # its norm has no gains
+    given.pass_over("use_qk_norm")  # its norm has no gains
     experts = num_experts(given, "num_local_experts")
     inner = given.size("intermediate_size")
     moe = Moe(
@@ -47,6 +48,7 @@ def read_llama4(given: Given) -> ModelShape:
         shared_name="shared_expert",
     )
     step = given.size("interleave_moe_layer_step", default=1)
+    given.pass_over("moe_layers")  # what follows from the step
     dense = Dense(given.size("intermediate_size_mlp"), prefix="feed_forward.")
     networks: list[Network] = [dense if (layer + 1) % step else moe for layer in range(count)]
     mixers = [near if kind == CHUNKED else far for kind in types]
@@ -76,7 +78,7 @@ def read_mimo_v2(given: Given) -> ModelShape:
         bias=bias,
         sinks=given.is_on("add_swa_attention_sink_bias"),
     )
-    given.values.get("attention_chunk_size")  # the window once more
+    given.pass_over("attention_chunk_size")  # the window once more
     mixers = [near if flag else far for flag in pattern]
     networks = _by_freq(given, count, _sigmoid_moe(given, "n_routed_experts"), "intermediate_size")
     note = "layers for multi-token prediction are not counted"
@@ -103,7 +105,7 @@ def read_step(given: Given) -> ModelShape:
         given.size_or_zero("share_expert_dim"),
         choice_bias=given.is_on("use_moe_router_bias"),
     )
-    given.values.get("n_shared_experts")  # share_expert_dim is the width of all of them
+    given.pass_over("n_shared_experts")  # share_expert_dim is the width of all of them
     first = min(given.size_or_zero("first_k_dense_replace", default=3), count)
     dense: list[Network] = [Dense(given.size("intermediate_size"))] if first else []
     mixers = [near if kind == SLIDING else far for kind in types]
@@ -116,7 +118,9 @@ def read_step(given: Given) -> ModelShape:
 def read_minimax_m3(given: Given) -> ModelShape:
     """MiniMax-M3: in most layers an index chooses blocks of the past."""
     hidden, count = given.size("hidden_size"), given.num_layers()
-    full = replace(grouped(given), norm="head" if given.is_on("use_qk_norm") else None)
+    given.require("qk_norm_type", "per_head", "it must be per_head")
+    given.pass_over("use_gemma_norm")  # adds one to the gains
+    full = replace(grouped(given), norm="head" if given.is_on("use_qk_norm", True) else None)
     given.require("attention_output_gate", False, "it must be false: no gate is known of M3")
     settings = given.within("sparse_attention_config")
     flags: list[Any] = [0] * count
@@ -128,7 +132,7 @@ def read_minimax_m3(given: Given) -> ModelShape:
     moe = _sigmoid_moe(given, "num_local_experts", "n_routed_experts", prefix="block_sparse_moe.")
     networks = _by_freq(given, count, moe, "dense_intermediate_size")
     more = given.size_or_zero("num_mtp_modules")
-    given.values.get("num_nextn_predict_layers")
+    given.pass_over("num_nextn_predict_layers")
     notes = (f"{more} modules for multi-token prediction are not counted",) if more else ()
     return replace(around(given, stacked(mixers, networks, 2 * hidden)), notes=notes)
 
@@ -158,7 +162,7 @@ def _sigmoid_moe(given: Given, *names: str, prefix: str = "mlp.") -> Moe:
         top_k(given, experts),
         inner,
         shared * given.size_or_zero("n_shared_experts"),
-        choice_bias=True,
+        choice_bias=given.is_on("use_routing_bias", True),
         prefix=prefix,
         names=W_NAMES if prefix == "block_sparse_moe." else ("gate_proj", "up_proj", "down_proj"),
     )
@@ -169,7 +173,7 @@ def _by_freq(given: Given, count: int, moe: Moe, inner: str) -> list[Network]:
     flags = given.each("moe_layer_freq", count, 0, 1)
     if flags is None:
         raise given.missing("moe_layer_freq", "it must be a list of 0 or 1, one a layer")
-    given.values.get("first_k_dense_replace")  # the same once more
+    given.pass_over("first_k_dense_replace")  # the same once more
     if all(flags):
         return [moe] * count
     dense = Dense(given.size(inner))

@@ -2,8 +2,7 @@
 
 import pytest
 
-from configs.families import FAMILIES
-from configs.families import load_model
+from configs.families import FAMILIES, load_model
 from configs.model_presets import Published, model_names, model_preset
 from configs.shapes.counts import count_of
 from configs.shapes.describe import describe_model

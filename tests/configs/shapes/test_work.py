@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from configs.shapes.compressed import Compressed
 from configs.shapes.describe import describe_model
 from configs.shapes.shape import ModelShape
 from configs.shapes.work import Run, layer_work
-from configs.shapes.compressed import Compressed
 
 DECODE = [Run(count=1, start=4095)] * 2  # two sequences of 4,096 tokens each, one of them new
 
@@ -116,7 +116,7 @@ def wide_index(shape: ModelShape) -> ModelShape:
     for layer in shape.layers:
         mixer = layer.mixer
         if mixer is not None and (index := getattr(mixer, "index", None)) is not None:
-            mixer = replace(mixer, index=replace(index, fp8=False))  # type: ignore[call-arg]
+            mixer = replace(mixer, index=replace(index, fp8=False))
         layers.append(replace(layer, mixer=mixer))
     return replace(shape, layers=tuple(layers))
 
