@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, faults, machines, model_options, serve_options
+from cluster.cli import certs, faults, machines, model_command, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 from cluster.cli.options import Address, Attach, Scenario, Set, World
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 
 app.add_typer(faults.app, name="faults")
 app.command()(certs.certs)
+app.command()(model_command.model)
 app.command()(machines.up)
 app.command()(machines.status)
 app.command()(machines.scale)
@@ -187,8 +188,8 @@ def show(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="a scenario file, the name of a shipped one or of a shipped link, or a model's "
-            "folder"
+            help="a scenario file, the name of a shipped one, of a shipped link or model, or a "
+            "model's folder"
         ),
     ],
     set_: Set = None,
@@ -200,26 +201,6 @@ def show(
 
     with clear_errors():
         console.print(picture(scenario, overrides(set_ or ())))
-
-
-@app.command()
-def model(
-    name: model_options.Name = None,
-    device: model_options.Device = None,
-    tensor: model_options.Degree = None,
-    pipeline: model_options.Degree = None,
-    shards: model_options.Shards = 0,
-    context: model_options.Context = None,
-    json_file: model_options.Json = None,
-) -> None:
-    """What a model is, from sizes alone: parameters, stored weights, KV, layers, what can run it.
-    Without a name: all shipped descriptions.
-    """
-    from cluster.cli.model_fit import Asked
-    from cluster.cli.model_options import show_model
-
-    with clear_errors():
-        show_model(name, Asked(device, tensor, pipeline, shards, context), json_file)
 
 
 @app.command()

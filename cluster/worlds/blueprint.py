@@ -9,9 +9,10 @@ from cluster.faults.problems import check_faults
 from configs.checkpoint_files import has_weights
 from configs.families import load_model
 from configs.model_config import ModelConfig
+from configs.model_presets import is_model_name
 from configs.plan import NodePlan, Plan, make_plan
 from configs.presets import model_folder
-from configs.schema import Scenario
+from configs.schema import Scenario, ScenarioError
 from workers.model.checkpoint import verify
 from workers.wire.curve import one_way_ns
 
@@ -50,6 +51,7 @@ class Blueprint:
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
         if needs_weights or has_weights(folder):
+            _check_described(scenario)
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
         return cls(scenario, plan, model, folder)
@@ -72,3 +74,15 @@ class Blueprint:
     def node_of(self, role: str) -> NodePlan:
         """The node that carries the one worker of a role (router, gateway)."""
         return next(n for n in self.plan.nodes if any(w.role == role for w in n.workers))
+
+
+def _check_described(scenario: Scenario) -> None:
+    """A shipped description has no weights. Raises ScenarioError."""
+    path = scenario.model.path
+    if is_model_name(path):
+        title = f"scenario {scenario.name} cannot run"
+        problem = (
+            f"model.path: {path} is a description by sizes, without weights: name a folder that "
+            f"has them; perfuse model {path} says what it asks of machines"
+        )
+        raise ScenarioError(title, [problem])

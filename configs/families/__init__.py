@@ -12,7 +12,7 @@ from configs.families.keys import Keys
 from configs.families.quantization import read_quantization
 from configs.families.unknown import refuse_unknown
 from configs.model_config import ModelConfig
-from configs.model_presets import is_model_name, model_preset
+from configs.model_presets import ModelPreset, is_model_name, model_preset
 from configs.outside import Unreadable, read_text
 
 
@@ -48,8 +48,7 @@ def load_model(folder: str | Path) -> ModelConfig:
     """
     given = Path(folder)
     if is_model_name(given):
-        preset = model_preset(str(given))
-        return read_model(preset.path, preset.config)
+        return _described(model_preset(str(given)))
     path = given if given.suffix.lower() == ".json" and given.is_file() else given / "config.json"
     try:
         values = read_json(path)
@@ -74,6 +73,17 @@ def read_model(path: Path, values: dict[str, Any]) -> ModelConfig:
     config = family.read(keys)
     refuse_unknown(keys, family.known)
     return replace(config, fp8=read_quantization(keys, config, has_weights(path.parent)))
+
+
+def _described(preset: ModelPreset) -> ModelConfig:
+    """A shipped description as a model that is computed. What is not is told by its name."""
+    name = preset.config.get("architectures", [None])[0]
+    if name not in FAMILIES:
+        raise CheckpointError(
+            f"{preset.name}: is {name}, which is described by its sizes and not computed: "
+            f"{_KNOWN}; perfuse model {preset.name} says what it asks of machines"
+        )
+    return read_model(preset.path, preset.config)
 
 
 def _glimpse(path: Path) -> str | None:

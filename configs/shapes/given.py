@@ -16,10 +16,11 @@ _SIZE = re.compile(
 )
 # Sizes of what is no weight and no state: of training, of sampling, of the text's handling.
 _HARMLESS = re.compile(
-    r".*(token|beam|return|label|loss|aux|dropout|jitter|init|rope|rotary|theta|vocab_size_per"
-    r"|chunk_size|prefix|logits|n_group|topk_group|problem|model_type|time_step|tokenizer|max_window"
-    r"|act|image|video|vision|ep_size|pretraining|seq_|tie_|bidirectional|position|cache|gram"
-    r"|residual|overlap|split|reward|router_dtype|renorm|topk_method|norm_topk|torch|scoring).*"
+    r".*(token|beam|return|label|loss|aux|dropout|jitter|initializer|rope|rotary|theta"
+    r"|vocab_size_per|chunk_size|prefix|logits|n_group|topk_group|problem|model_type|time_step"
+    r"|max_window|_act|activation|image|video|vision|ep_size|pretraining|seq_|tie_|bidirectional"
+    r"|position|cache|gram|residual|overlap|split|reward|router_dtype|renorm|topk_method|norm_topk"
+    r"|torch|scoring).*"
 )
 
 

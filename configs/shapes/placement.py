@@ -144,7 +144,7 @@ def _tensor_degrees(shape: ModelShape) -> list[int]:
 
 
 def _lacks(what: str, needs: int, has: int) -> str:
-    return f"{what} need {needs / 1e9:,.1f} GB and have {has / 1e9:,.1f} GB"
+    return f"{what}: needs {needs / 1e9:,.1f} GB, has {has / 1e9:,.1f} GB"
 
 
 def _heads(shape: ModelShape, layer: int) -> int:

@@ -1,14 +1,11 @@
-"""Options of `perfuse model`."""
+"""`perfuse model`: what it asks, and what it tells."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cluster.cli.console import console
-
-if TYPE_CHECKING:
-    from cluster.cli.model_fit import Asked
+from cluster.cli.console import clear_errors, console
 
 Name = Annotated[
     str | None,
@@ -37,16 +34,26 @@ Json = Annotated[
 ]
 
 
-def show_model(name: str | None, asked: "Asked", json_file: Path | None) -> None:
-    """Print, and write where asked. Raises ValueError for what cannot be described or placed."""
+def model(
+    name: Name = None,
+    device: Device = None,
+    tensor: Degree = None,
+    pipeline: Degree = None,
+    shards: Shards = 0,
+    context: Context = None,
+    json_file: Json = None,
+) -> None:
+    """What a model is, from sizes alone: parameters, stored weights, KV, layers, what can run it.
+    Without a name: all shipped descriptions.
+    """
     from cluster.cli.model import as_json, list_models, render_model, write_json
+    from cluster.cli.model_fit import Asked
 
-    if name is None:
-        if asked.device is not None or json_file is not None:
+    with clear_errors():
+        asked = Asked(device, tensor, pipeline, shards, context)
+        if name is None and (device is not None or json_file is not None):
             raise ValueError("which model? Name one: perfuse model lists those that are shipped")
-        console.print(list_models())
-        return
-    console.print(render_model(name, asked))
-    if json_file is not None:
-        write_json(json_file, as_json(name, asked))
-        console.print(f"written: {json_file}")
+        console.print(list_models() if name is None else render_model(name, asked))
+        if name is not None and json_file is not None:
+            write_json(json_file, as_json(name, asked))
+            console.print(f"written: {json_file}")
