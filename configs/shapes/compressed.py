@@ -74,7 +74,7 @@ class Compressed:
     @property
     def token_entries(self) -> Fraction:
         """That one token leaves: its own, and its part of a compressed one."""
-        return 1 + (Fraction(1, self.ratio) if self.ratio else 0)
+        return Fraction(1) + (Fraction(1, self.ratio) if self.ratio else 0)
 
     @property
     def token_keys(self) -> Fraction:

@@ -63,7 +63,7 @@ class WorkModel:
         gate with the shared experts or a dense network.
         """
         # Layers of one kind ask for the same, and a step goes through all of them.
-        key = (layout, self.config.is_dense(layer))
+        key = (layout, self.config.kind_of(layer))
         if self._last.get("key") != key:
             self._last["key"], self._last["work"] = key, self._attend(layer, layout)
         work: Work = self._last["work"]
@@ -72,9 +72,8 @@ class WorkModel:
     def _attend(self, layer: int, layout: StepLayout) -> Work:
         config, tokens = self.config, layout.num_tokens
         kv_token_bytes = self.precision.kv_layer_bytes(config)
-        # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
-        pairs = sum(s.count * s.start + s.count * (s.count + 1) // 2 for s in layout.sequences)
-        context = sum(s.start + s.count for s in layout.sequences)
+        pairs = sum(config.pairs(layer, s.start, s.count) for s in layout.sequences)
+        context = sum(config.met(layer, s.start, s.count) for s in layout.sequences)
         gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
         flops: dict[str, int] = {}
         _add(flops, self.precision.arithmetic, 2 * tokens * (config.layer_weights(layer) - gate))
