@@ -20,6 +20,11 @@ def place_experts(
             for name in unknown
         ]
         return placed, problems + _mapping_problems(placed, num_experts)
+    if not num_experts:
+        return dict.fromkeys(shards, ()), [
+            "cluster.nodes: expert shards, and the model has no experts: leave experts out of "
+            "workers"
+        ]
     if len(shards) > num_experts:
         return dict.fromkeys(shards, ()), [
             f"cluster.nodes: {len(shards)} expert shards for {num_experts} experts: some would "

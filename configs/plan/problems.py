@@ -15,7 +15,7 @@ from configs.schema.wires import LOOPBACK, has_ucx, shm_hindrance
 def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
     """All of them, in the order of the scenario's sections."""
     return [
-        *_role_problems(scenario, sites),
+        *_role_problems(scenario, sites, config),
         *_world_problems(scenario),
         *_fault_problems(scenario, sites),
         *_dtype_problems(scenario, config),
@@ -29,7 +29,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
     ]
 
 
-def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
+def _role_problems(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
     """Roles that are missing, or there more often than once where there may be one; names used
     twice.
     """
@@ -48,7 +48,7 @@ def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
         for role in ("prefill", "decode")
         if not named(sites, role, "chip")
     ]
-    if not named(sites, "experts"):
+    if config.num_experts and not named(sites, "experts"):
         problems.append(
             "cluster.nodes: no expert shard: add experts to a group's workers, or a group of their "
             "own"
