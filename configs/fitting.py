@@ -164,6 +164,8 @@ def _near(
     block_bytes: int,
 ) -> list[str]:
     """Put them there; what is wrong where they do not fit."""
+    if not num_blocks:
+        return []
     needed = num_blocks * block_bytes
     room = _budget(device, tier, model) - sum(fill.num_bytes for fill in fills[tier])
     if needed > room:

@@ -37,6 +37,12 @@ def partition(
     return parts
 
 
+def fewest(num_passages: int, num_servers: int, stripe: int = STRIPE) -> int:
+    """Of passages 0 .. num_passages - 1, how many the server with the fewest holds: the last."""
+    rounds, rest = divmod(num_passages, num_servers * stripe)
+    return rounds * stripe + max(0, rest - (num_servers - 1) * stripe)
+
+
 def merge(hits_by_server: Sequence[Sequence[Hit]], top_k: int) -> list[Hit]:
     """The best top_k of all servers' hits for one query: score descending, then passage id
     ascending.

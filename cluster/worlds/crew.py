@@ -181,8 +181,11 @@ class Crew:
             Control(self.node, self._router.port, self._router, shards)
 
     async def preload(self, again: bool = False) -> None:
-        """On the router's node: see `Preloading.bring`, and `bring_again`."""
-        from cluster.retrieval.collection import open_collection
+        """On the router's node: see `Preloading.bring`, and `bring_again`. Raises CollectionError
+        naming the key of one that cannot be read, or not be cut into as many lists.
+        """
+        from cluster.retrieval.collection import CollectionError, open_collection
+        from cluster.retrieval.spread import fewest
         from configs.presets import corpus_folder
         from workers.memory.index.choice import IndexChoice
 
@@ -191,9 +194,13 @@ class Crew:
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
             reading = partial(open_collection, corpus_folder(placed.path), embedder)
-            collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
             sizes = (placed.nlist, placed.nprobe, placed.m, placed.rerank)
             index = IndexChoice(placed.index, *(size or 0 for size in sizes))
+            try:
+                collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
+                index.check_rows(fewest(len(collection.passages), len(stores.servers)))
+            except ValueError as error:
+                raise CollectionError(f"placement.collections.{name}: {error}") from error
             bring = preloading.bring_again if again else preloading.bring
             try:
                 await bring(name, collection, index)

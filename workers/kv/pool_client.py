@@ -131,12 +131,12 @@ class PoolClient:
                 request_id=request_id,
             )
             if reply.refused:
-                self._forget(hashes)
+                self.forget(hashes)
         except PerfuseError as error:
-            self._forget(hashes)
+            self.forget(hashes)
             self._failed("pool_put", error)
 
-    def _forget(self, hashes: list[bytes]) -> None:
+    def forget(self, hashes: Seq[bytes]) -> None:
         """They are not there after all: offer them again another time."""
         for content in hashes:
             self._stored.pop(content, None)

@@ -118,6 +118,23 @@ def test_a_bad_link_changes_no_token(wanted: list[list[int]], kind: str) -> None
     assert [one.tokens for one in heard] == wanted
 
 
+def test_a_drop_is_said_until_it_is_heard() -> None:
+    """For two and a half times as long as a call may take none arrives; later they do."""
+
+    async def job(world: VirtualWorld) -> None:
+        timeout_ns = world.blueprint.timeout_ns
+        heard = await ask_all(world, REQUESTS[:4])
+        assert all(len(one.tokens) == 40 for one in heard)
+        await world.clock.wait_until(2 * timeout_ns)
+        assert any(rooms(world)) and counted(world, "near_drop") == 0
+        await world.clock.wait_until(4 * timeout_ns)
+        assert not any(rooms(world))
+        await settle(world)
+
+    silent = {"type": "drop", "kind": "near_drop", "duration": "25 ms"}
+    run(blueprint({**near(), "slo.deadline": "40 ms", "faults": [silent]}), job)
+
+
 def test_blocks_that_come_after_their_sequence_has_gone_are_not_kept() -> None:
     late = {"type": "latency", "kind": "near_put", "attributes": {"latency": "5 ms"}}
 
