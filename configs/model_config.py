@@ -104,9 +104,14 @@ class ModelConfig:
         """Tokens whose keys some of these queries meet."""
         return start + count
 
-    def kind_of(self, layer: int) -> object:
-        """Layers of one kind ask for the same work."""
-        return self.is_dense(layer)
+    @property
+    def has_windows(self) -> bool:
+        """Whether queries of some layer do not meet all keys before them."""
+        return False
+
+    def kind_of(self, layer: int) -> int:
+        """A number for each kind of layer; those of one kind ask for the same work."""
+        return int(self.is_dense(layer))
 
     def kv_bytes_per_token(self, dtype_bytes: int) -> int:
         """What one token leaves in the KV cache of all layers."""

@@ -115,7 +115,7 @@ class Precision:
 
     def embedding_row_bytes(self, config: ModelConfig) -> int:
         """One token's row of the embedding."""
-        return _bytes(config.hidden, self.embedding)
+        return weight_bytes(config.hidden, self.embedding)
 
     def chip_bytes(self, config: ModelConfig) -> int:
         """All that a chip owns: layers without experts, final norm, embedding and head."""

@@ -13,6 +13,7 @@ from configs.model_presets import is_model_name
 from configs.plan import NodePlan, Plan, make_plan
 from configs.presets import model_folder
 from configs.schema import Scenario, ScenarioError
+from configs.shapes.as_config import load_described
 from workers.model.checkpoint import verify
 from workers.wire.curve import one_way_ns
 
@@ -47,11 +48,10 @@ class Blueprint:
         from cluster.text.tokenizer import open_tokenizer  # most nodes read no text
 
         folder = model_folder(scenario.model.path)
-        model = load_model(folder)
+        model = _model(scenario, folder, needs_weights=needs_weights)
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
         if needs_weights or has_weights(folder):
-            _check_described(scenario)
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
         return cls(scenario, plan, model, folder)
@@ -76,13 +76,18 @@ class Blueprint:
         return next(n for n in self.plan.nodes if any(w.role == role for w in n.workers))
 
 
-def _check_described(scenario: Scenario) -> None:
-    """A shipped description has no weights. Raises ScenarioError."""
-    path = scenario.model.path
-    if is_model_name(path):
-        title = f"scenario {scenario.name} cannot run"
+def _model(scenario: Scenario, folder: Path, *, needs_weights: bool) -> ModelConfig:
+    """What is computed; numerics without weights take whatever is described alike in all layers.
+    Raises ScenarioError for a shipped description where real numbers are to run.
+    """
+    numerics: str = scenario.model.numerics
+    if numerics != "torch":
+        return load_described(folder)
+    model, path = load_model(folder), scenario.model.path
+    if needs_weights and is_model_name(path):
         problem = (
             f"model.path: {path} is a description by sizes, without weights: name a folder that "
             f"has them; perfuse model {path} says what it asks of machines"
         )
-        raise ScenarioError(title, [problem])
+        raise ScenarioError(f"scenario {scenario.name} cannot run", [problem])
+    return model

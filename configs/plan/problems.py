@@ -23,6 +23,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *near_problems(scenario, config),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
+        *_window_problems(scenario, config),
         *_expert_problems(scenario, config),
         *_shipping_problems(scenario),
         *_prefetch_problems(scenario),
@@ -180,6 +181,16 @@ def _context_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     return [
         f"model.max_model_len: is {asked}: {scenario.model.path} was made for a "
         f"context of {config.max_context} tokens, so at most {config.max_context}"
+    ]
+
+
+def _window_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """Keys that are far are attended to where they are, all of them."""
+    if scenario.placement.kv_near is None or not config.has_windows:
+        return []
+    return [
+        f"placement.kv_near: is given, and {scenario.model.path} has layers with a window, whose "
+        "old keys no query meets: leave it out"
     ]
 
 

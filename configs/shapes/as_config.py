@@ -66,8 +66,13 @@ class DescribedConfig(ModelConfig):
     def met(self, layer: int, start: int, count: int) -> int:
         return self._attention(layer).met(start, count)
 
-    def kind_of(self, layer: int) -> object:
-        return self._described.layers[layer]
+    @property
+    def has_windows(self) -> bool:
+        mixers = (layer.mixer for layer in self._described.layers)
+        return any(isinstance(each, Full) and each.window is not None for each in mixers)
+
+    def kind_of(self, layer: int) -> int:
+        return self._described.first_like(layer)
 
     def _attention(self, layer: int) -> Full | Latent:
         attention = self._described.layers[layer].mixer

@@ -76,6 +76,7 @@ class ModelShape:
     mtp_extra: tuple[Weight, ...] = ()
     notes: tuple[str, ...] = ()
     _lists: dict[int, tuple[Weight, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _layers: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     # What a placement and a digest model ask, by the names of ModelConfig.
 
@@ -86,7 +87,18 @@ class ModelShape:
     @property
     def sparse_layers(self) -> tuple[int, ...]:
         """Layers that have experts."""
-        return tuple(i for i, layer in enumerate(self.layers) if layer.moe is not None)
+        if "sparse" not in self._layers:
+            found = (i for i, layer in enumerate(self.layers) if layer.moe is not None)
+            self._layers["sparse"] = tuple(found)
+        return self._layers["sparse"]
+
+    def first_like(self, layer: int) -> int:
+        """The first layer of the same kind."""
+        if "first" not in self._layers:
+            firsts: dict[LayerShape, int] = {}
+            found = (firsts.setdefault(each, i) for i, each in enumerate(self.layers))
+            self._layers["first"] = tuple(found)
+        return self._layers["first"][layer]
 
     def is_dense(self, layer: int) -> bool:
         return self.layers[layer].moe is None

@@ -69,10 +69,13 @@ class WorkModel:
         gate with the shared experts or a dense network. The first begins with the embedding.
         """
         # Layers of one kind ask for the same, and a step goes through all of them.
-        key = (layout, self.config.kind_of(layer))
-        if self._last.get("key") != key:
-            self._last["key"], self._last["work"] = key, self._attend(layer, layout)
-        work: Work = self._last["work"]
+        if self._last.get("layout") != layout:
+            self._last["layout"], self._last["works"] = layout, {}
+        works: dict[int, Work] = self._last["works"]
+        kind = self.config.kind_of(layer)
+        if kind not in works:
+            works[kind] = self._attend(layer, layout)
+        work = works[kind]
         return work if layer else self._entered(work, layout.num_tokens)
 
     def _entered(self, work: Work, num_tokens: int) -> Work:

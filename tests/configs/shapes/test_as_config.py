@@ -53,14 +53,15 @@ def test_work_is_the_shapes(name: str) -> None:
         flops = sum(n for what, n in asked.items() if what.startswith("compute."))
         assert flops == work.flops - work.expert_flops
         assert asked["hbm.write"] == work.kv_written
-        assert asked["hbm.read"] == BF16.layer_bytes(config, layer) + work.kv_read
+        embedding = 0 if layer else 301 * 2 * config.hidden  # the first looks up a row a token
+        assert asked["hbm.read"] == BF16.layer_bytes(config, layer) + work.kv_read + embedding
 
 
 def test_layers_of_a_window_are_not_taken_for_others() -> None:
     config = load_described("gpt-oss-20b")
     counts = WorkModel(config, BF16)
     layout = StepLayout((StepSequence((), 4095, 1),))
-    near, far = (counts.attend(layer, layout).amounts()["hbm.read"] for layer in (0, 1))
+    near, far = (counts.attend(layer, layout).amounts()["hbm.read"] for layer in (2, 3))
     assert far - near == (4096 - 128) * 2 * 8 * 64 * 2
 
 
@@ -127,6 +128,9 @@ def test_a_dense_model_needs_no_shards_and_has_none() -> None:
     shards = {"workers": ["experts"], "device": "h100-sxm", "link": "ideal-1us"}
     with pytest.raises(ScenarioError, match="the model has no experts: leave experts out"):
         make_plan(scenario(experts=shards), config)
+    assert [load_described(name).has_windows for name in NAMES] == [
+        False, False, True, False, True, True
+    ]  # fmt: skip
     sparse = load_described("mixtral-8x7b")
     with pytest.raises(ScenarioError, match="no expert shard"):
         make_plan(scenario(), sparse)
