@@ -68,6 +68,18 @@ def test_real_numbers_need_weights() -> None:
     assert "model.path: qwen3-30b-a3b is a description by sizes, without weights" in run.output
 
 
+def test_a_scenario_file_names_a_description(tmp_path: Path) -> None:
+    """A folder of that name beside it comes first."""
+    file = tmp_path / "mine.yaml"
+    text = "base: single\nmodel: {path: qwen3-30b-a3b, dtype: bf16, max_model_len: 2048}\n"
+    file.write_text(text, encoding="utf-8")
+    shown = runner.invoke(app, ["show", str(file)])
+    assert (shown.exit_code, "model qwen3-30b-a3b bf16" in shown.output) == (0, True)
+    write_config(tmp_path / "qwen3-30b-a3b")
+    shown = runner.invoke(app, ["show", str(file)])
+    assert "was made for a context of 256 tokens" in " ".join(shown.output.split())
+
+
 def test_placed_on_chips(tmp_path: Path) -> None:
     file = tmp_path / "out" / "model.json"
     options = "--device h200-sxm --tensor 8 --pipeline 1 --shards 16 --context 8192".split()
