@@ -19,10 +19,13 @@ Device = Annotated[
 ]
 Degree = Annotated[
     int | None,
-    typer.Option(min=1, help="ranks; left out, the fewest chips that do", show_default=False),
+    typer.Option(
+        min=1, max=65_536, help="ranks; left out, the fewest chips that do", show_default=False
+    ),
 ]
 Shards = Annotated[
-    int, typer.Option(min=0, help="shards of experts; 0: experts stand beside attention")
+    int,
+    typer.Option(min=0, max=65_536, help="shards of experts; 0: experts stand beside attention"),
 ]
 Context = Annotated[
     int | None,

@@ -70,6 +70,10 @@ class Given(Keys):
     def num_layers(self) -> int:
         return self.size("num_hidden_layers", most=WALKED_MAX)
 
+    def more_layers(self, *names: str) -> int:
+        """Of layers that are counted apart; 0 where the file says nothing of them."""
+        return self.size_or_zero(*names, most=WALKED_MAX)
+
     def is_on(self, name: str, default: bool = False) -> bool:
         return self.flag(name, default)
 

@@ -36,7 +36,7 @@ def read(given: Given) -> ModelShape:
         *matrix("hc_head_fn", streams, streams * hidden, "mix"),
         *vector("hc_head_base", streams + 1),
     )
-    more = given.size_or_zero("num_nextn_predict_layers")
+    more = given.more_layers("num_nextn_predict_layers")
     last = LayerShape(mixers[0], chosen, 2 * hidden, mixed)
     note = f"tables that name the experts of each token id in {hashed} layers are not counted"
     return replace(

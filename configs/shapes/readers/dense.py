@@ -43,7 +43,7 @@ def read_mimo(given: Given) -> ModelShape:
     """MiMo-7B: Qwen2, and a layer for multi-token prediction."""
     given.require("attention_bias", True, "it must be true: queries, keys and values have biases")
     shape = read_qwen2(given)
-    count = given.size_or_zero("num_nextn_predict_layers")
+    count = given.more_layers("num_nextn_predict_layers")
     extra = next_token_layer(shape.hidden)
     return replace(shape, mtp=shape.layers[-1:] * count, mtp_extra=extra)
 

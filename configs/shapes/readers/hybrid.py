@@ -51,7 +51,7 @@ def _qwen(given: Given, networks: list[Network]) -> ModelShape:
         types = [LINEAR if (layer + 1) % step else FULL for layer in range(count)]
     mixers = [near if kind == LINEAR else far for kind in types]
     layers = stacked(mixers, networks, 2 * hidden)
-    more = given.size_or_zero("mtp_num_hidden_layers", "num_nextn_predict_layers")
+    more = given.more_layers("mtp_num_hidden_layers", "num_nextn_predict_layers")
     last = stacked([far], networks[-1:], 2 * hidden)
     extra = next_token_layer(hidden)
     return replace(around(given, layers), mtp=last * more, mtp_extra=extra)

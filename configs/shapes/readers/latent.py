@@ -85,5 +85,5 @@ def _read(given: Given, mixers: list[Latent], choice_bias: bool) -> ModelShape:
     hidden, count = given.size("hidden_size"), given.num_layers()
     layers = stacked(mixers, networks(given, count, choice_bias), 2 * hidden)
     shape = around(given, layers)
-    more = given.size_or_zero("num_nextn_predict_layers")
+    more = given.more_layers("num_nextn_predict_layers")
     return replace(shape, mtp=layers[-1:] * more, mtp_extra=next_token_layer(hidden))

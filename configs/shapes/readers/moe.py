@@ -84,7 +84,7 @@ def read_minimax_m2(given: Given) -> ModelShape:
     )
     norm = kind if given.is_on("use_qk_norm", True) else None
     shape = _everywhere(given, replace(grouped(given), norm=norm), moe)
-    count = given.size_or_zero("num_mtp_modules")
+    count = given.more_layers("num_mtp_modules")
     given.pass_over("mtp_transformer_layers")
     left = f"{count} modules for multi-token prediction are not counted" if count else ""
     return replace(shape, notes=(left,) if left else ())

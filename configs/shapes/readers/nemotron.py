@@ -41,7 +41,7 @@ def read_h(given: Given) -> ModelShape:
             network = _moe(given)
         known[kind] = LayerShape(mixer, network, hidden)
     shape = around(given, [known[kind] for kind in kinds])
-    more = given.size_or_zero("num_nextn_predict_layers")
+    more = given.more_layers("num_nextn_predict_layers")
     given.pass_over("mtp_hybrid_override_pattern", "mtp_layers_block_type", "expand", "n_groups")
     given.pass_over("intermediate_size", "num_hidden_layers")
     notes = (f"{more} layers for multi-token prediction are not counted",) if more else ()

@@ -110,7 +110,7 @@ def read_step(given: Given) -> ModelShape:
     dense: list[Network] = [Dense(given.size("intermediate_size"))] if first else []
     mixers = [near if kind == SLIDING else far for kind in types]
     networks = dense * first + [moe] * (count - first)
-    more = given.size_or_zero("num_nextn_predict_layers")
+    more = given.more_layers("num_nextn_predict_layers")
     notes = (f"{more} layers for multi-token prediction are not counted",) if more else ()
     return replace(around(given, stacked(mixers, networks, 2 * hidden)), notes=notes)
 
@@ -131,7 +131,7 @@ def read_minimax_m3(given: Given) -> ModelShape:
     mixers = [sparse if flag else full for flag in flags]
     moe = _sigmoid_moe(given, "num_local_experts", "n_routed_experts", prefix="block_sparse_moe.")
     networks = _by_freq(given, count, moe, "dense_intermediate_size")
-    more = given.size_or_zero("num_mtp_modules")
+    more = given.more_layers("num_mtp_modules")
     given.pass_over("num_nextn_predict_layers")
     notes = (f"{more} modules for multi-token prediction are not counted",) if more else ()
     return replace(around(given, stacked(mixers, networks, 2 * hidden)), notes=notes)
