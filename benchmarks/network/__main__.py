@@ -5,17 +5,21 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.network import models
+from benchmarks.network import collectives, models, replicas
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
 PARTS = {
+    "collectives": collectives.rows,
     "models": models.rows,
+    "replicas": replicas.rows,
 }
 
 
 def main() -> int:
-    parser = arguments("Any model by its sizes, beside published figures.")
+    parser = arguments(
+        "Collectives by hand arithmetic; models by their sizes; expert replicas under skewed loads."
+    )
     parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
     chosen = parser.parse_args()
     wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}
