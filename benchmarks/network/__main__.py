@@ -5,12 +5,13 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.network import collectives, incast, replicas, sharing, wire_speed
+from benchmarks.network import collectives, incast, models, replicas, sharing, wire_speed
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
 PARTS = {
     "collectives": collectives.rows,
+    "models": models.rows,
     "replicas": replicas.rows,
     "sharing": sharing.rows,
     "incast": incast.rows,
@@ -19,7 +20,7 @@ PARTS = {
 
 
 def main() -> int:
-    parser = arguments("Links, incast, envelopes a second; collectives; expert replicas.")
+    parser = arguments("Links, incast, collectives, models by their sizes, digests, ranks, replicas.")
     parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
     chosen = parser.parse_args()
     wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}
