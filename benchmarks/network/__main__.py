@@ -5,7 +5,17 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.network import collectives, incast, models, replicas, sharing, wire_speed
+from benchmarks.network import (
+    collectives,
+    deepseek,
+    digests,
+    ep_bound,
+    incast,
+    models,
+    replicas,
+    sharing,
+    wire_speed,
+)
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
@@ -16,11 +26,14 @@ PARTS = {
     "sharing": sharing.rows,
     "incast": incast.rows,
     "wire_speed": wire_speed.rows,
+    "ep_bound": ep_bound.run,
+    "digests": digests.run,
+    "deepseek": deepseek.run,
 }
 
 
 def main() -> int:
-    parser = arguments("Links, incast, collectives, models by their sizes, digests, ranks, replicas.")
+    parser = arguments("Links, incast, collectives, models, digests, ranks, replicas.")
     parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
     chosen = parser.parse_args()
     wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}

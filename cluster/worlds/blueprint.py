@@ -54,9 +54,14 @@ class Blueprint:
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
         check_network(scenario)
-        if needs_weights or has_weights(folder):
+        is_digest = scenario.model.numerics == "digest"  # weights, if there are any, are not read
+        if not is_digest and (needs_weights or has_weights(folder)):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
+        if is_digest and scenario.model.routing.replay is not None:
+            from workers.model.digest.recorded import read_routing
+
+            read_routing(scenario.model.routing.replay).fitting(model)
         return cls(scenario, plan, model, folder)
 
     @property

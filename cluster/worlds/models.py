@@ -33,6 +33,7 @@ class NodeModels:
         self.whole = (
             # A whole step's routing shows only afterwards, and emulated work is declared before.
             not blueprint.scenario.cluster.emulation
+            and blueprint.scenario.model.numerics != "digest"
             and blueprint.scenario.placement.kv_near is None
             and len(chips) == 1
             and chips[0].role == "chip"
@@ -44,6 +45,10 @@ class NodeModels:
         """A chip's model, and its step where it is whole. Raises CheckpointError where the folder
         does not fit, ValueError where memory ends.
         """
+        if self._blueprint.scenario.model.numerics == "digest":
+            from cluster.worlds.digests import digest_chip
+
+            return digest_chip(self._blueprint, worker, self._work(worker)), None
         from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
@@ -55,6 +60,10 @@ class NodeModels:
 
     def experts(self, worker: ShardPlan) -> "ExpertModel":
         """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""
+        if self._blueprint.scenario.model.numerics == "digest":
+            from cluster.worlds.digests import digest_experts
+
+            return digest_experts(self._blueprint, worker, self._work(worker))
         from workers.model.factory import open_experts
 
         precision = self._blueprint.scenario.model.precision

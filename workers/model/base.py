@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.hardware.work import Work
-from workers.model.program import Enter, Hidden, Program
+from workers.model.program import Enter, Hidden, Program, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class StepLayout:
 class MoeInput:
     """What the gate says of T tokens: rows to dispatch, and to whom."""
 
-    hidden_TH: NDArray[np.float32]
+    hidden_TH: Rows
     experts_TK: NDArray[np.int32]
     weights_TK: NDArray[np.float32]
 
@@ -125,7 +125,7 @@ class ExpertModel(Protocol):
     def forward(
         self,
         layer: int,
-        hidden_TH: NDArray[np.float32],
+        hidden_TH: Rows,
         experts_TK: NDArray[np.int32],
         weights_TK: NDArray[np.float32],
     ) -> NDArray[Any]:

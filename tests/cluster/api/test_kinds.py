@@ -25,6 +25,7 @@ from workers.wire.transport.frame import decode, encode
 ENVELOPE = 64
 BF16 = numerics_of(Precision("bf16", "bf16"), 10)
 INT4 = numerics_of(Precision("int4", "int8"), 10)
+FREE = replace(EXACT_NUMERICS, free_metadata=True)
 
 INDEX = np.arange(3, dtype=np.int64)
 SUMS = np.arange(3, dtype=np.uint64)
@@ -205,7 +206,9 @@ def test_every_kind_costs_what_hand_arithmetic_says(content: Kind[Any], num_byte
 
 
 @pytest.mark.parametrize("content", [DISPATCH, COMBINE], ids=["dispatch", "combine"])
-@pytest.mark.parametrize("numerics", [EXACT_NUMERICS, BF16, INT4], ids=["fp32", "bf16", "int4"])
+@pytest.mark.parametrize(
+    "numerics", [EXACT_NUMERICS, BF16, INT4, FREE], ids=["fp32", "bf16", "int4", "free"]
+)
 def test_the_short_way_of_hot_kinds_is_that_of_their_roles(
     content: Kind[Any], numerics: Numerics
 ) -> None:
