@@ -4,6 +4,7 @@ from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.plan.near import near_problems
+from configs.plan.ranks import split_problems
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.presets import certificates_folder
@@ -20,6 +21,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_fault_problems(scenario, sites),
         *_dtype_problems(scenario, config),
         *near_problems(scenario, config),
+        *split_problems(scenario),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),
