@@ -17,7 +17,6 @@ from workers.wire.roles import (
     Text,
     Texts,
     TokenIds,
-    bookkeeping,
     listed,
     plain,
     spent_for,
@@ -28,7 +27,7 @@ Numbers = Annotated[tuple[int, ...], listed(4)]
 Failures = Annotated[Mapping[str, Any], plain()]
 # For our energy reports alone.
 ComputedFor = Annotated[Cause, spent_for()]
-Prompts = Annotated[tuple[int, ...], bookkeeping()]
+Prompts = Annotated[tuple[int, ...], listed(0)]
 
 
 @kind("step")
