@@ -5,17 +5,18 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.network import parallel
+from benchmarks.network import collectives, parallel
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
 PARTS = {
+    "collectives": collectives.rows,
     "parallel": parallel.rows,
 }
 
 
 def main() -> int:
-    parser = arguments("Chips of several ranks beside one process.")
+    parser = arguments("Collectives by hand arithmetic; chips of several ranks beside one process.")
     parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
     chosen = parser.parse_args()
     wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}

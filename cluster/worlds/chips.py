@@ -140,4 +140,5 @@ def _running(
 ) -> Running:
     exchange = node.dispatch_side(worker.name)
     batches = blueprint.scenario.model.micro_batches
-    return Running(node, model, exchange, table_of(blueprint), team, batches)
+    algorithm = blueprint.scenario.placement.collectives.all_reduce
+    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm)

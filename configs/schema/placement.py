@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from configs.schema.collectives import CollectivesSection
 from configs.schema.offload import KvOffload
 from configs.schema.section import Name, Section
 
@@ -144,6 +145,7 @@ class PlacementSection(Section):
     kv_offload    keep what a chip evicts, and bring it back; None: it is computed again
     kv_near       older KV of sequences that decode lies with the memory servers; left out, nowhere
     collections   vector store name -> what is in it
+    collectives   algorithms of the ranks of one chip
     """
 
     policy: Policy = "default"
@@ -165,6 +167,7 @@ class PlacementSection(Section):
     kv_offload: KvOffload | None = None
     kv_near: KvNear | None = None
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
+    collectives: CollectivesSection = CollectivesSection()
 
     def tier_for(self, what: What) -> str | None:
         """What the scenario says of all machines; None: nothing."""

@@ -54,6 +54,10 @@ class Inbox:
             if number == step and not waiting.done():
                 waiting.set_exception(error)
 
+    def failure(self, step: int) -> PerfuseError | None:
+        """What a step failed with, as others have told."""
+        return self._failed.get(step)
+
     async def get(self, place: Place, deadline_ns: int) -> Any:
         """What is for this place in the step that was begun, once. Raises DeadlineExceeded, or what
         the step failed with.

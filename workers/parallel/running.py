@@ -13,9 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.schema.collectives import AllReduce as Algorithms
 from workers.chip.batch import Batch, in_parts
 from workers.chip.interpreter import Interpreter, Lane, Spent
 from workers.chip.step import Item
+from workers.collectives.member import Collectives
 from workers.errors import from_body, to_body
 from workers.experts.exchange import DispatchSide
 from workers.experts.routing import RoutingTable
@@ -23,7 +25,7 @@ from workers.model.base import ChipModel
 from workers.model.forward import as_it_is, forward, stage
 from workers.model.program import Enter, Rows
 from workers.node import Node
-from workers.parallel.sums import DirectSums, SharedDispatch
+from workers.parallel.sums import SharedDispatch, StageSums
 from workers.parallel.team import Team
 from workers.wire.kinds.ranks import StageRows
 
@@ -31,7 +33,11 @@ Ids = NDArray[np.int64]
 
 
 class Running:
-    """Runs steps on a rank. `num_batches` micro-batches take turns within each of the pipeline."""
+    """Runs steps on a rank.
+
+    num_batches   micro-batches that take turns within each part of the pipeline
+    all_reduce    how shares of sums travel
+    """
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class Running:
         table: RoutingTable,
         team: Team,
         num_batches: Literal[1, 2] = 1,
+        all_reduce: Algorithms = "auto",
     ) -> None:
         self._clock, self._model, self._table, self._team = node.clock, model, table, team
         self._num_batches = num_batches
@@ -49,11 +56,16 @@ class Running:
         self._is_last = team.stage == ranks.num_stages - 1
         is_alone = len(team.peers) == 1
         self._next = None if self._is_last else ToNextStage(team)
+        self._sums: StageSums | None = None
+        if not is_alone:
+            collectives = Collectives(node, team.port.worker)
+            self._sums = StageSums(team, collectives, all_reduce)
+            exchange = SharedDispatch(exchange, team)
         self._interpreter = Interpreter(
             node,
-            exchange if is_alone else SharedDispatch(exchange, team),
+            exchange,
             team.timeout_ns,
-            reducer=None if is_alone else DirectSums(team),
+            reducer=self._sums,
             next_stage=self._next,
         )
 
@@ -61,11 +73,16 @@ class Running:
         self, step: int, items: Sequence[Item], token_ids_T: Ids
     ) -> tuple[list[Lane], Spent]:
         """The step, which the team has begun. Raises what ended it, after all others were told."""
+        if self._sums is not None:
+            self._sums.begin(step)
         try:
             return await self._run(items, token_ids_T)
         except Exception as error:
-            await self._team.give_up(step, error)
-            raise
+            why = self._team.inbox.failure(step)
+            await self._team.give_up(step, why or error)
+            if why is None:
+                raise
+            raise why from error  # what others have told goes before what came of it here
         finally:
             self._team.inbox.end(step)
 

@@ -1,9 +1,9 @@
 """What the tensor-parallel ranks of a stage exchange in a layer.
 
-Shares of sums: every rank sends its own to every other, and merges all in the order of the ranks,
-so that each has the same bits. Tokens for experts: each row is dispatched once, by the rank whose
-part of the rows it is in, and what came of it goes to the others. So dispatch leaves by as many
-links as there are ranks, and no shard is asked twice.
+Shares of sums go by an all-reduce (`workers.collectives`), whose algorithm is the scenario's to
+say. Tokens for experts: each row is dispatched once, by the rank whose part of the rows it is in,
+and what came of it goes to the others. So dispatch leaves by as many links as there are ranks, and
+no shard is asked twice.
 
     rows 0-3   rank 0 ── dispatch, combine ──▶ sums of 0-1 ──▶ rank 1
                rank 1 ── dispatch, combine ──▶ sums of 2-3 ──▶ rank 0
@@ -17,52 +17,52 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from configs.schema.collectives import AllReduce as Algorithms
 from workers.chip.batch import Batch
+from workers.collectives.choice import chosen
+from workers.collectives.collective import Collective
+from workers.collectives.member import AllReduce, Collectives
 from workers.errors import PerfuseError, from_body, to_body
 from workers.experts.exchange import NONE_LOST, Away, DispatchSide
 from workers.experts.routing import NOBODY, RoutingTable
 from workers.experts.tokens import Combined, Missing, Tokens
 from workers.hardware.energy.phase import Cause
-from workers.model.numerics import total
-from workers.model.program import Rows, Sums
+from workers.model.program import Rows
 from workers.parallel.team import Team
 from workers.wire.kinds.ranks import Share
 
-
-class DirectSums:
-    """A `Reducer`: every rank's share goes straight to every other rank."""
-
-    def __init__(self, team: Team) -> None:
-        self._team = team
-
-    async def send(self, batch: Batch, partial: Rows) -> "Shares":
-        team = self._team
-        number = team.next_exchange()
-        content = Share(team.inbox.step, number, partial, {}, batch.cause)
-        for rank in team.peers:
-            if rank != team.number:
-                await team.say(rank, content)
-        return Shares(team, number, partial)
+# More sums than a step has.
+SUMS_BITS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """This rank's share, sent."""
+class StageSums:
+    """A `Reducer` over the ranks of a stage.
 
-    team: Team
-    number: int
-    own: Rows
+    Each step's sums are counted from a number of the step's own: so ranks that have lost each other
+    in one agree again in the next.
+    """
 
-    async def receive(self) -> Sums:
-        team = self.team
-        shares = [
-            self.own if rank == team.number else (await team.hear(Share, self.number, rank)).rows
-            for rank in team.peers
-        ]
-        return total(team.numerics, shares)
+    def __init__(self, team: Team, collectives: Collectives, asked: Algorithms) -> None:
+        stages, names = team.ranks.num_stages, team.ranks.names
+        chip = names[team.ranks.leader]
+        name = chip if stages == 1 else f"{chip} stage {team.stage}"
+        members = [names[rank] for rank in team.peers]
+        self._group = collectives.join(name, members, team.timeout_ns)
+        self._sums = AllReduce(self._group, chosen(asked, self._group))
+        team.on_step_failed = self.give_up
 
-    def abandon(self) -> None:
-        """Others' shares are dropped with the step."""
+    def begin(self, step: int) -> None:
+        self._group.restart(step << SUMS_BITS)
+
+    def give_up(self) -> None:
+        """Whoever waits for a sum of this step waits no longer."""
+        self._group.restart(self._group.next_number)
+
+    async def send(self, batch: Batch, partial: Rows) -> Collective:
+        return await self._sums.send(batch, partial)
+
+    def num_open(self) -> int:
+        return self._group.num_open()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """One rank's way to the others of its chip."""
 
+from collections.abc import Callable
 from typing import Any
 
 from configs.parts import Ranks
@@ -20,13 +21,15 @@ class Team:
 
     number       of this rank        timeout_ns   for which it waits for another
     on_failure   told when a rank is gone, or did not acknowledge what it was told
+    on_step_failed   told when a step is of no use any more
     """
 
     def __init__(self, node: Node, port: Port, ranks: Ranks, number: int, timeout_ns: int) -> None:
         self.node, self.port, self.ranks, self.number = node, port, ranks, number
         self.timeout_ns, self.numerics = timeout_ns, node.numerics
         self.inbox = Inbox(node.clock)
-        self.on_failure: list[Any] = []
+        self.on_failure: list[Callable[[PerfuseError], None]] = []
+        self.on_step_failed: Callable[[], None] = _nobody
         self._num_exchanges = 0
         self._said: Any = node.mailbox()
         self._numbers = {name: rank for rank, name in enumerate(ranks.names)}
@@ -89,16 +92,21 @@ class Team:
         self.inbox.put(content.step, place, content)
 
     def _failed(self, message: Message[StepFailed]) -> None:
-        self.inbox.fail(message.content.step, from_body(dict(message.content.error)))
+        self._end(message.content.step, from_body(dict(message.content.error)))
 
     def _left(self, member: Member, reason: str) -> None:
         if member.node in self._nodes:
             self._fail(PeerDead(f"{member.node}, a rank of the chip, is gone: {reason}"))
 
     def _fail(self, error: PerfuseError) -> None:
-        self.inbox.fail(self.inbox.step, error)
+        self._end(self.inbox.step, error)
         for listener in self.on_failure:
             listener(error)
+
+    def _end(self, step: int, error: PerfuseError) -> None:
+        self.inbox.fail(step, error)
+        if step == self.inbox.step:
+            self.on_step_failed()
 
     async def _hear(self) -> None:
         while True:
@@ -111,3 +119,7 @@ class Team:
                     continue  # `_left` has told
                 except PerfuseError as error:
                     self._fail(error)
+
+
+def _nobody() -> None:
+    """Is told."""

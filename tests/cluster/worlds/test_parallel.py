@@ -95,6 +95,7 @@ def test_every_degree_gives_the_tokens_of_one_process(
     assert found == expected()
     assert kinds["step"] and kinds["kv_part"]
     assert ("share" in kinds) == any(tensor > 1 for tensor, _ in groups.values())
+    assert ("piece" in kinds) == ("share" in kinds)
     assert ("stage_rows" in kinds) == any(pipeline > 1 for _, pipeline in groups.values())
 
 
@@ -102,6 +103,18 @@ def test_every_degree_gives_the_tokens_of_one_process(
 def test_a_chip_that_does_both_may_have_ranks(tensor: int, pipeline: int) -> None:
     chip = {**CHIP, "tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
     changes = {"placement.kv_pool": False, **NO_OTHERS, "cluster.nodes.chip": {**chip, "count": 2}}
+    assert served(changes)[0] == expected()
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["direct", "two_shot", "ring", "tree", "recursive_doubling", "halving_doubling"]
+)
+def test_every_way_to_sum_gives_the_same_tokens(algorithm: str) -> None:
+    changes = {
+        **degrees(prefill=(2, 1), decode=(4, 1)),
+        "placement.collectives.all_reduce": algorithm,
+        "model.micro_batches": 2,
+    }
     assert served(changes)[0] == expected()
 
 

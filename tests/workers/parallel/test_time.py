@@ -25,7 +25,8 @@ WHOLE_NS = 4 * (MATRICES + GATE + NORMS) + 2 * 16 * 4
 HALF_NS = 4 * (MATRICES // 2 + GATE + NORMS) + 2 * 8 * 4
 # Numbers of the order; "s0" with three numbers; eight blocks; a token.
 ORDER_NS = ENVELOPE + 3 * 4 + 2 + 3 * 4 + 8 * 4 + 4
-ROWS_NS = ENVELOPE + 2 * 4 + 4 * HIDDEN  # a share, or the row of a stage
+ROWS_NS = ENVELOPE + 2 * 4 + 4 * HIDDEN  # sums of a row for another rank, or the row of a stage
+PIECE_NS = ENVELOPE + len("rank-0") + 8 + 4 + 4 * HIDDEN  # a share, in the chip's group
 # Number, position, two experts and weights, and the row; two experts' weights; the sum.
 EXPERTS_NS = (
     (ENVELOPE + 4 + 8 + 4 + 2 * 4 + 2 * 4 + 4 * HIDDEN + WAY_NS)
@@ -50,7 +51,7 @@ def test_of_one_layer_over_two_ranks(tmp_path: Path) -> None:
     """The other rank begins when it has been ordered to; its share is the last word before the
     experts. Each launch, each message of the sum and of the experts counts, and nothing else.
     """
-    by_hand_ns = ORDER_NS + WAY_NS + HALF_NS + ROWS_NS + WAY_NS + EXPERTS_NS
+    by_hand_ns = ORDER_NS + WAY_NS + HALF_NS + PIECE_NS + WAY_NS + EXPERTS_NS
     assert step_ns(tmp_path, 2, 1, 1) == pytest.approx(by_hand_ns, rel=0.01)
 
 
@@ -64,8 +65,8 @@ def test_more_layers_over_two_ranks_cost_as_many_sums(tmp_path: Path) -> None:
     """From the second layer on the other rank begins a message later: what experts answered has
     come to it from the rank that asked.
     """
-    layer_ns = ROWS_NS + WAY_NS + HALF_NS + ROWS_NS + WAY_NS + EXPERTS_NS
-    one_ns = ORDER_NS + WAY_NS + HALF_NS + ROWS_NS + WAY_NS + EXPERTS_NS
+    layer_ns = ROWS_NS + WAY_NS + HALF_NS + PIECE_NS + WAY_NS + EXPERTS_NS
+    one_ns = ORDER_NS + WAY_NS + HALF_NS + PIECE_NS + WAY_NS + EXPERTS_NS
     assert step_ns(tmp_path, 2, 1, 4) == pytest.approx(one_ns + 3 * layer_ns, rel=0.01)
 
 
