@@ -6,8 +6,8 @@ from configs.fitting import Fit
 from configs.model_config import ModelConfig
 from configs.offload import OffloadPlan, offload_plan
 from configs.plan.nodes import ChipPlan, RankPlan
-from configs.plan.sites import Site
-from configs.schema import CHIP_ROLES, Role, Scenario
+from configs.plan.sites import PlanRole, Site
+from configs.schema import CHIP_ROLES, Scenario
 from configs.schema.cluster import RANK
 from configs.tiers import Tiers
 
@@ -16,53 +16,37 @@ from configs.tiers import Tiers
 WATERMARK_SHARE = 0.01
 
 
-def make_chip(
+def block_bytes(scenario: Scenario, config: ModelConfig) -> int:
+    """Of one KV block, all layers of `config`."""
+    return scenario.model.block_size * scenario.model.precision.kv_bytes_per_token(config)
+
+
+def chip_plan(
     name: str,
-    role: Role,
+    role: PlanRole,
     site: Site,
     scenario: Scenario,
     config: ModelConfig,
     tiers: Tiers,
     fit: Fit,
-    kv_block_bytes: int,
     weights_bytes: int,
-) -> ChipPlan:
-    """A chip, or the rank that leads one."""
+) -> ChipPlan | RankPlan:
+    """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
+    kv_bytes = fit.num_kv_blocks * block_bytes(scenario, config)
+    where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
+    held = weights_bytes, fit.num_kv_blocks, kv_bytes
+    if role == RANK:
+        return RankPlan(name, role, site.name, site.chip, site.rank, *where, *held)
     is_watermarked = scenario.placement.reserve == "watermark"
     return ChipPlan(
         name,
         role,
         site.name,
-        tier=tiers["weights"],
-        embeddings_tier=tiers["embeddings"],
-        kv_tier=tiers["kv"],
-        activations_tier=tiers["activations"],
-        weights_bytes=weights_bytes,
-        num_kv_blocks=fit.num_kv_blocks,
-        kv_bytes=fit.num_kv_blocks * kv_block_bytes,
+        *where,
+        *held,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
         offload=_offload(site, scenario, config, tiers),
         gives_away=scenario.placement.kv_near is not None,
-    )
-
-
-def make_rank(
-    name: str, site: Site, tiers: Tiers, fit: Fit, kv_block_bytes: int, weights_bytes: int
-) -> RankPlan:
-    """A rank that does not lead."""
-    return RankPlan(
-        name,
-        RANK,
-        site.name,
-        chip=site.chip,
-        number=site.rank,
-        tier=tiers["weights"],
-        embeddings_tier=tiers["embeddings"],
-        kv_tier=tiers["kv"],
-        activations_tier=tiers["activations"],
-        weights_bytes=weights_bytes,
-        num_kv_blocks=fit.num_kv_blocks,
-        kv_bytes=fit.num_kv_blocks * kv_block_bytes,
     )
 
 

@@ -7,7 +7,7 @@ from configs.engines import engine_for
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
 from configs.parts import Part
-from configs.plan.chips import make_chip, make_rank
+from configs.plan.chips import block_bytes, chip_plan
 from configs.plan.flash_files import problems_of_files
 from configs.plan.near import near_blocks, near_engine, near_engine_problems
 from configs.plan.nodes import MemoryPlan, NodePlan, ShardPlan, WorkerPlan
@@ -32,9 +32,10 @@ def fill_site(
     part: Part,
     max_model_len: int,
 ) -> tuple[NodePlan, list[str]]:
-    """A node with its workers' shares of its memory; `part` of the model is what its chips hold."""
-    config = part.of(config)
-    kv_block_bytes = scenario.model.block_size * scenario.model.precision.kv_bytes_per_token(config)
+    """A node with its workers' shares of its memory. `part` of the model is what its chips hold, and
+    `config` has the sizes of that.
+    """
+    kv_block_bytes = block_bytes(scenario, config)
     shards = [name for name, role in site.workers if role == "experts"]
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
     num_chips = sum(role in _CHIPS for _, role in site.workers)
@@ -55,26 +56,39 @@ def fill_site(
         has_pool=has_pool,
         near_blocks=near_blocks(scenario) * sum(role == "memory" for _, role in site.workers),
     )
-    ahead, wrong = _prefetch(key, site, scenario, tiers, len(shards), num_chips)
+    ahead, wrong = _prefetch(key, site, scenario, tiers, len(held), num_chips)
     weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)
+    workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, weights)
+    node = NodePlan(site.name, site.group_name, device, site.group.link, workers, fit.fills)
+    wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
+    wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
+    return node, [*fit.problems, *wrong]
+
+
+def _workers(
+    site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    tiers: Tiers,
+    fit: Fit,
+    held: Mapping[str, tuple[int, ...]],
+    ahead: Mapping[str, int],
+    servers: tuple[str, ...],
+    weights_bytes: int,
+) -> tuple[WorkerPlan, ...]:
+    """`weights_bytes`: of each chip."""
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
-        if role in CHIP_ROLES:
-            workers.append(
-                make_chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes, weights)
-            )
-        elif role == RANK:
-            workers.append(make_rank(name, site, tiers, fit, kv_block_bytes, weights))
+        if role in _CHIPS:
+            what = site, scenario, config, tiers, fit, weights_bytes
+            workers.append(chip_plan(name, role, *what))
         elif role == "experts":
             workers.append(_shard(name, site, scenario, config, tiers, held[name], ahead))
         elif role == "memory":
             workers.append(_memory(name, site, scenario, config, tiers, fit, servers))
         else:
             workers.append(WorkerPlan(name, role, site.name))
-    node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
-    wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
-    wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
-    return node, [*fit.problems, *wrong]
+    return tuple(workers)
 
 
 def _prefetch(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from configs.model_config import ModelConfig
 from configs.placing import place_experts
+from configs.plan.chips import block_bytes
 from configs.plan.filling import fill_site
 from configs.plan.nodes import ChipPlan, NodePlan, Plan, RankPlan
 from configs.plan.problems import problems_of
@@ -23,13 +24,12 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     placed, wrong = place_experts(scenario.placement.experts, shards, model_config.num_experts)
     problems += wrong
 
-    precision = scenario.model.precision
-    kv_block_bytes = scenario.model.block_size * precision.kv_bytes_per_token(model_config)
     servers = named(sites, "memory")
 
     def fill(site: Site, of: Scenario) -> tuple[NodePlan, list[str]]:
         part = part_of(site, ranks, model_config)
-        return fill_site(site, of, model_config, placed, servers, part, max_model_len)
+        config = part.of(model_config)
+        return fill_site(site, of, config, placed, servers, part, max_model_len)
 
     nodes, wrong = _filled(sites, scenario, fill)
     problems += wrong
@@ -42,7 +42,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         experts={e: shard for shard in shards for e in placed[shard]},
         directory={name: site.name for site in sites for name, _ in site.workers},
         max_model_len=max_model_len,
-        kv_block_bytes=kv_block_bytes,
+        kv_block_bytes=block_bytes(scenario, model_config),
         ranks=ranks,
     )
 

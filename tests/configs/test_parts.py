@@ -3,6 +3,7 @@ once.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,7 +139,8 @@ def test_all_ranks_have_as_many_blocks_as_the_fullest_has_room_for() -> None:
         "cluster.nodes.decode.device.tiers.hbm.capacity": "8 MB",
     }
     plan = make_plan(load_scenario("demo", changes), TINY)
-    blocks = [plan.worker(name).num_kv_blocks for name in plan.ranks["decode-0"].names]  # type: ignore[attr-defined]
+    workers: list[Any] = [plan.worker(name) for name in plan.ranks["decode-0"].names]
+    blocks = [worker.num_kv_blocks for worker in workers]
     assert len(set(blocks)) == 1 and blocks[0] > 64
     fills = [
         sum(fill.num_bytes for fill in plan.node(name).fills["hbm"])

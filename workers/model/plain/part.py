@@ -86,15 +86,10 @@ class PlainPart:
                 self._norm = read("model.norm.weight")
                 tied = "model.embed_tokens.weight" if config.tie_embeddings else "lm_head.weight"
                 self._head = transposed(read(tied))
+            place = self._cache, self._rope
             self._layers = tuple(
-                Layer(
-                    config,
-                    layer - part.first_layer,
-                    _layer_reader(checkpoint, whole, layer, part),
-                    self._cache,
-                    self._rope,
-                )
-                for layer in part.layers
+                Layer(config, number, _layer_reader(checkpoint, whole, layer, part), *place)
+                for number, layer in enumerate(part.layers)
             )
         heads = [self._head] if part.projects else []
         check_tiles(chain(heads, *(layer.matrices for layer in self._layers)))
