@@ -32,7 +32,7 @@ def fill_site(
     part: Part,
     max_model_len: int,
 ) -> tuple[NodePlan, list[str]]:
-    """A node with its workers' shares of its memory. `part` of the model is what its chips hold, and
+    """A node with its workers' shares of its memory. `part` of the model is what its chips hold;
     `config` has the sizes of that.
     """
     kv_block_bytes = block_bytes(scenario, config)

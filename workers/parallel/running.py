@@ -125,7 +125,8 @@ class Running:
             return partial(self._model.embed, batch.token_ids_T)
         team = self._team
         before = team.number - team.ranks.tensor
-        told: StageRows = await team.hear(StageRows, batch.number, before)
+        timeouts = team.stage + 1  # each stage before this one may wait in vain for a shard
+        told: StageRows = await team.hear(StageRows, batch.number, before, timeouts)
         batch.fail({seq_id: from_body(error) for seq_id, error in told.failed.items()})
         return partial(as_it_is, told.rows)
 

@@ -123,7 +123,8 @@ class SharedDispatch(DispatchSide):
             if rank == team.number:
                 missing += combined.missing
             elif rows.start < rows.stop:
-                share = await team.hear(Share, handle.number, rank)
+                # It may have waited in vain for a shard that this rank did not ask.
+                share = await team.hear(Share, handle.number, rank, timeouts=2)
                 combined.sums_TH[rows] = share.rows
                 missing += _heard(share)
         return Combined(combined.sums_TH, tuple(missing))

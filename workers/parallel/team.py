@@ -71,9 +71,11 @@ class Team:
             await self.port.post(name, content, deadline_ns=deadline_ns, request_id=request_id)
         )
 
-    async def hear(self, kind: type[Kind[Any]], number: int, rank: int) -> Any:
-        """What another rank said for this step. Raises what the step failed with."""
-        deadline_ns = self.node.clock.now() + self.timeout_ns
+    async def hear(self, kind: type[Kind[Any]], number: int, rank: int, timeouts: int = 1) -> Any:
+        """What another rank said for this step, which may take it so many timeouts: it may wait for
+        others itself. Raises what the step failed with.
+        """
+        deadline_ns = self.node.clock.now() + timeouts * self.timeout_ns
         return await self.inbox.get((kind.kind, number, rank), deadline_ns)
 
     async def give_up(self, step: int, error: Exception) -> None:
