@@ -113,6 +113,10 @@ class Precision:
         """The vocabulary projection (whether or not it is the embedding)."""
         return _bytes(config.head_bytes(1), self.head)
 
+    def embedding_row_bytes(self, config: ModelConfig) -> int:
+        """One token's row of the embedding."""
+        return _bytes(config.hidden, self.embedding)
+
     def chip_bytes(self, config: ModelConfig) -> int:
         """All that a chip owns: layers without experts, final norm, embedding and head."""
         layers = sum(self.layer_bytes(config, layer) for layer in range(config.num_layers))

@@ -16,8 +16,9 @@ def read_ns(tier: TierSpec, num_bytes: int) -> float:
 
 
 def tpot_ns(folder: Path, device: DeviceSpec, context: float) -> float:
-    """Weights and experts in tier "hbf", which has a buffer that holds the chip's weights; KV, and
-    messages between the workers of the machine, in "hbm".
+    """Weights, embedding and experts in tier "hbf", which has a buffer that holds the chip's
+    weights; KV, and messages between the workers of the machine, in "hbm". The token's row of the
+    embedding is what no order of reading foretells: a page of it, which the first layer waits for.
 
     context   tokens in the cache, on average over the answer
     """
@@ -38,6 +39,8 @@ def tpot_ns(folder: Path, device: DeviceSpec, context: float) -> float:
     )
     expert = 3 * hidden * sizes["moe_intermediate_size"]
     active = sizes["num_experts_per_tok"]
+    row_pages = -(-hidden * FP32_BYTES // hbf.page_bytes)
+    row_ns = overhead_ns + read_ns(hbf, row_pages * hbf.page_bytes)
     experts_ns = overhead_ns + max(
         2 * active * expert / per_ns, read_ns(hbf, active * expert * FP32_BYTES)
     )
@@ -45,4 +48,5 @@ def tpot_ns(folder: Path, device: DeviceSpec, context: float) -> float:
     # Out of memory and into it at once: a row there, and its sum back.
     there_and_back_ns = 2 * read_ns(hbm, hidden * FP32_BYTES)
     layer_ns = attention_ns + experts_ns + there_and_back_ns
-    return float(sizes["num_hidden_layers"] * layer_ns + head_ns)
+    first_ns = max(attention_ns, row_ns) - attention_ns
+    return float(first_ns + sizes["num_hidden_layers"] * layer_ns + head_ns)

@@ -4,7 +4,8 @@ Expected before the first run: the same tokens in every world, as arithmetic doe
 weights lie. TPOT of one stream on one chip, by the specification: a step has a launch of attention
 and one of experts in each layer and one of the vocabulary projection. Weights of the chip are in
 the buffer when they are asked for, so those launches cost what HBM would; which experts are needed
-the gate says, so each layer waits once for the flash: about 4 x 20 us more than from HBM.
+the gate says, so each layer waits once for the flash, and the first once more for the token's row
+of the embedding: about 5 x 20 us more than from HBM.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

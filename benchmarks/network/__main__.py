@@ -5,12 +5,13 @@ What is expected of each part is said where it is done.
 
 import sys
 
-from benchmarks.network import collectives, parallel
+from benchmarks.network import collectives, parallel, replicas
 from benchmarks.parts import report_parts
 from benchmarks.rows import arguments
 
 PARTS = {
     "collectives": collectives.rows,
+    "replicas": replicas.rows,
     "parallel": parallel.rows,
 }
 

@@ -44,13 +44,14 @@ from numpy.typing import NDArray
 from benchmarks.network.collectives_by_hand import FORMULAS, ByHand
 from benchmarks.rows import Row
 from configs.schema import load_link
+from configs.schema.collectives import Algorithm, Operation
 from configs.schema.link import LinkSpec
 from tests.workers.bench import Bench
 from tests.workers.collectives.ranks import SWITCH, Ranks, names, shares, switch_for
 from workers.collectives import operations
 from workers.collectives.collective import Collective
 from workers.collectives.group import Group
-from workers.collectives.named import SCHEDULES, Algorithm, Operation
+from workers.collectives.named import SCHEDULES
 from workers.model.numerics import EXACT_NUMERICS, total
 
 DEGREES = (2, 3, 4, 5, 6, 7, 8, 12, 16)

@@ -40,11 +40,15 @@ class StoreIs(Kind[Any]):
 @kind("store_create")
 @dataclass(frozen=True, slots=True)
 class StoreCreate(Kind[StoreIs]):
-    """A new, empty vector store."""
+    """A new, empty vector store.
+
+    index   see `IndexChoice.to_plain`; nothing for an exact scan
+    """
 
     name: Text
     metadata: Plain = field(default_factory=dict)
     created_s: Moment = 0
+    index: Plain = field(default_factory=dict)
     takes_credit: ClassVar[bool] = False
 
 

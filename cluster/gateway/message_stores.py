@@ -39,9 +39,14 @@ class MessageStores:
     ) -> A: ...
 
     async def create_store(
-        self, name: str, metadata: Mapping[str, Any] | None = None, created_s: int = 0
+        self,
+        name: str,
+        metadata: Mapping[str, Any] | None = None,
+        created_s: int = 0,
+        index: Mapping[str, Any] | None = None,
     ) -> StoreInfo:
-        return _store(await self._call(StoreCreate(name, metadata or {}, created_s)))
+        content = StoreCreate(name, metadata or {}, created_s, index or {})
+        return _store(await self._call(content))
 
     async def stores(self) -> Sequence[StoreInfo]:
         facts = (await self._call(StoreList())).facts

@@ -77,9 +77,15 @@ class StoreClient(Protocol):
     """Raises NotFound for unknown stores, and files of one."""
 
     async def create_store(
-        self, name: str, metadata: Mapping[str, Any] | None = None, created_s: int = 0
+        self,
+        name: str,
+        metadata: Mapping[str, Any] | None = None,
+        created_s: int = 0,
+        index: Mapping[str, Any] | None = None,
     ) -> StoreInfo:
-        """A new, empty vector store; several may share a name."""
+        """A new, empty vector store; several may share a name. `index`: see
+        `IndexChoice.to_plain`.
+        """
         ...
 
     async def stores(self) -> Sequence[StoreInfo]:

@@ -9,7 +9,9 @@ from cluster.gateway.retrieval_request import TOP_K_MAX
 from cluster.gateway.store_client import BY_LINES, STATUSES
 from cluster.retrieval.narrowing import check_narrowing
 from configs.outside import shown
+from configs.schema.placement import SIZE_MAX, SIZES
 from workers.errors import InvalidRequest
+from workers.memory.index.choice import KINDS
 
 # OpenAI's limits.
 PAIRS_MAX, KEY_CHARS_MAX, TEXT_CHARS_MAX = 16, 64, 512
@@ -172,6 +174,25 @@ def read_chunking(fields: Fields) -> tuple[int, int] | None:
     overlap = static.integer("chunk_overlap_tokens", size // 2, 0, size // 2) or 0
     static.refuse_rest(frozenset(), {})
     return size, overlap
+
+
+def read_index(fields: Fields) -> dict[str, Any]:
+    """`kind` and its sizes, as a collection of a scenario has them; nothing for an exact scan."""
+    given = fields.take("index")
+    if given is None:
+        return {}
+    index = Fields(given, "index")
+    kind = index.string("kind")
+    if kind not in KINDS:
+        raise index.wrong("kind", kind, f"one of {', '.join(KINDS)}")
+    sizes: dict[str, int] = {}
+    for key, kinds in SIZES.items():
+        size = index.integer(key, None, 1, SIZE_MAX)
+        if size is not None and kind not in kinds:
+            raise index.wrong(key, size, f"left out, or kind {' or '.join(kinds)}")
+        sizes |= {} if size is None else {key: size}
+    index.refuse_rest(frozenset(), {})
+    return {"kind": kind, **sizes}
 
 
 def read_expiry(fields: Fields) -> int | None:

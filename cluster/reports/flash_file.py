@@ -4,6 +4,7 @@ of writing.
 
 from collections.abc import Mapping
 
+from configs.fitting import rough
 from configs.flash import life_of, life_years
 from configs.plan import Plan
 from workers.flash.wear import Wear
@@ -57,7 +58,7 @@ def file_wear_figures(plan: Plan, wears: Wears) -> dict[str, dict[str, float | N
 
 
 def file_wear_lines(plan: Plan, wears: Wears) -> list[str]:
-    """A line for each of them."""
+    """A line for each of them. How long the tier lasts is said of all tiers (`wear`)."""
     lines = []
     for name, f in file_wear_figures(plan, wears).items():
         line = (
@@ -66,11 +67,10 @@ def file_wear_lines(plan: Plan, wears: Wears) -> list[str]:
             f"out of service, {f['programmed_bytes']:,} B programmed, write amplification "
             f"{f['write_amplification']:.2f}"
         )
-        if f["tier_life_years"] is not None:
+        if f["file_life_years"] is not None:
             line += (
-                f"; at {f['programmed_bytes_per_s']:,.0f} B/s the tier lasts "
-                f"{f['tier_life_years']:,.3g} years, the file {f['file_life_years']:,.3g} "
-                "(projection)"
+                f"; at {rough(int(f['programmed_bytes_per_s'] or 0))}/s, as in this run, the file "
+                f"itself lasts {f['file_life_years']:,.3g} years (projection)"
             )
         lines.append(line)
     return lines

@@ -1,12 +1,12 @@
-"""What came of memory that works behind or ahead: what a run says of KV offload and expert
-prefetch.
+"""What came of memory that works behind, beside or ahead: what a run says of KV offload, KV near
+memory and expert prefetch.
 """
 
 from collections.abc import Mapping
 
 from configs.fitting import rough
 
-OFFLOAD, PREFETCH = "offload_", "prefetch_"
+OFFLOAD, NEAR, PREFETCH = "offload_", "near_", "prefetch_"
 
 
 def figures_of(prefix: str, counts: Mapping[str, int]) -> dict[str, int]:
@@ -23,6 +23,11 @@ def reuse_lines(counts: Mapping[str, int]) -> list[str]:
     lines = []
     if told := figures_of(OFFLOAD, counts):
         lines.append(_offload(told))
+    if told := figures_of(NEAR, counts):
+        lines.append(
+            f"KV beside memory servers: {told['given']:,} blocks given away; {told['refused']:,} "
+            "times a block was refused"
+        )
     if told := figures_of(PREFETCH, counts):
         lines.append(_prefetch(told))
     return lines

@@ -37,6 +37,13 @@ def partition(
     return parts
 
 
+def counts(num_passages: int, num_servers: int, stripe: int = STRIPE) -> list[int]:
+    """Of passages 0 .. num_passages - 1, how many each server holds."""
+    rounds, rest = divmod(num_passages, num_servers * stripe)
+    begun = (min(stripe, max(0, rest - server * stripe)) for server in range(num_servers))
+    return [rounds * stripe + more for more in begun]
+
+
 def merge(hits_by_server: Sequence[Sequence[Hit]], top_k: int) -> list[Hit]:
     """The best top_k of all servers' hits for one query: score descending, then passage id
     ascending.

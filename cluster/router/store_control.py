@@ -25,6 +25,8 @@ from cluster.router.indexing import Arriving
 from cluster.router.machine.store_state import StoreFile
 from cluster.router.stores import Stores
 from cluster.router.waiting import Waiting
+from workers.errors import InvalidRequest
+from workers.memory.index.choice import IndexChoice
 from workers.node import Node
 from workers.wire.ended import Ended
 from workers.wire.message import Message
@@ -55,12 +57,17 @@ class StoreControl:
 
     async def _create(self, message: Message[StoreCreate]) -> StoreIs:
         content = message.content
+        try:
+            index = IndexChoice.from_plain(content.index)
+        except ValueError as error:
+            raise InvalidRequest(str(error), param="index") from error
         with self._for_servers.one_more():
             store = await self._stores.create(
                 content.name,
                 metadata=content.metadata,
                 created_s=content.created_s,
                 deadline_ns=message.deadline_ns,
+                index=index,
             )
         return said.store_is(store)
 

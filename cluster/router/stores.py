@@ -118,6 +118,7 @@ class Stores:
         if chosen in state.stores or chosen in state.dropped_stores:
             raise InvalidRequest(f"vector store {chosen!r} exists already")
         dim = self.embedder(embedder).dim
+        self._check_index(index, dim)
         now_ns = self._now_ns()
         named = StoreNamed(now_ns, chosen, name, embedder, metadata or {}, created_s)
         self._ledger.happened(named)
@@ -134,6 +135,18 @@ class Stores:
             self._ledger.happened(StoreLacks(self._now_ns(), chosen, server))
         await self._ledger.committed()
         return self.get(chosen)
+
+    def _check_index(self, index: IndexChoice, dim: int) -> None:
+        try:
+            index.check(dim)
+        except ValueError as error:
+            raise InvalidRequest(f"index: {error}", param="index") from error
+        if self._ships_search and index.kind != "exact":
+            raise InvalidRequest(
+                f"index is {index.kind!r}: in this cluster chips scan what memory servers ship to "
+                "them (placement.search), so only exact can be",
+                param="index",
+            )
 
     async def _clear_servers(self) -> None:
         """Before the first store of an incarnation that has lost all: what the servers hold is of

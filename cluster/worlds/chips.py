@@ -1,5 +1,7 @@
 """A chip with all that it needs, or a rank of one: built as the plan says, and started."""
 
+from collections.abc import Callable, Sequence
+
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.experts import exchange_of
@@ -16,6 +18,7 @@ from workers.chip.stepper import Stepper
 from workers.experts.routing import RoutingTable
 from workers.kv.parts import KvParts
 from workers.kv.pool_client import PoolClient
+from workers.kv.pool_drops import PoolDrops
 from workers.model.base import ChipModel, RankModel
 from workers.model.local import LocalStep
 from workers.node import Node
@@ -42,10 +45,15 @@ def stand_chip(
         split = _split(node, blueprint, worker, ranked, scheduler, port)
     else:
         model, local_step = models.chip(worker)
-    pool = None
+    servers = blueprint.plan.names("memory")
+    pool: PoolClient | None = None
+    forget: Callable[[Sequence[bytes]], None] = _nothing
     if placement.kv_pool:
-        servers = blueprint.plan.names("memory")
         pool = PoolClient(node, node.port(worker.name), model, servers, timeout_ns)
+        forget = pool.forget
+    if placement.pools:
+        drops = PoolDrops(node, node.port(worker.name), servers, timeout_ns, forget)
+        scheduler.roster.on_distrusted = drops.distrust
     chip = Chip(
         node,
         worker.name,
@@ -65,6 +73,10 @@ def stand_chip(
         ShippedSearch(node, node.port(worker.name), worker.activations_tier)
     node.spawn(chip.serve(), worker.name)
     return chip
+
+
+def _nothing(_: Sequence[bytes]) -> None:
+    """Of a chip that puts nothing into the pool by itself."""
 
 
 def _stepper(

@@ -5,7 +5,9 @@ What a role needs is imported only where that role stands, so that a router neve
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from cluster.faults.control import FaultControl, FollowedFaults
@@ -164,7 +166,7 @@ class Crew:
     @property
     def counts(self) -> dict[str, int]:
         """What the node's workers have counted so far: sequences preempted, and what came of KV
-        offload and expert prefetch (`figures` of both).
+        offload and expert prefetch (`figures` of both), and the tokens of each copy of an expert.
         """
         counts: Counter[str] = Counter()
         for chip in self._chips:
@@ -185,23 +187,44 @@ class Crew:
             self.faults.begin()
         if self._router is not None:
             self._router.begin()
-            shards = list(dict.fromkeys(self.blueprint.plan.experts.values()))
+            shards = list(dict.fromkeys(chain.from_iterable(self.blueprint.plan.experts.values())))
             Control(self.node, self._router.port, self._router, shards)
 
+    def _check_room(self, vector_bytes: Mapping[str, int]) -> None:
+        """Raises ValueError where a memory server's tier is too small."""
+        from configs.plan.collections import collection_problems
+
+        share = self.blueprint.scenario.model.gpu_memory_utilization
+        if problems := collection_problems(self.blueprint.plan, share, vector_bytes):
+            raise ValueError("; ".join(problems))
+
     async def preload(self, again: bool = False) -> None:
-        """On the router's node: see `Preloading.bring`, and `bring_again`."""
-        from cluster.retrieval.collection import open_collection
+        """On the router's node: see `Preloading.bring`, and `bring_again`. Raises CollectionError
+        naming the key of one that cannot be read, not be cut into as many lists, or does not fit.
+        """
+        from cluster.retrieval.collection import CollectionError, open_collection
+        from cluster.retrieval.spread import counts
         from configs.presets import corpus_folder
         from workers.memory.index.choice import IndexChoice
 
         preloading, stores = self.router.preloading, self.router.stores
-        problems = []
+        problems, num_bytes = [], Counter[str]()
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
             reading = partial(open_collection, corpus_folder(placed.path), embedder)
-            collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
             sizes = (placed.nlist, placed.nprobe, placed.m, placed.rerank)
             index = IndexChoice(placed.index, *(size or 0 for size in sizes))
+            try:
+                collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
+                rows = counts(len(collection.passages), len(stores.servers))
+                index.check_rows(min(rows))
+                each = collection.vectors[:1].nbytes
+                num_bytes += Counter(
+                    {s: n * each for s, n in zip(stores.servers, rows, strict=True)}
+                )
+                self._check_room(num_bytes)
+            except ValueError as error:
+                raise CollectionError(f"placement.collections.{name}: {error}") from error
             bring = preloading.bring_again if again else preloading.bring
             try:
                 await bring(name, collection, index)

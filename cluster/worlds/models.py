@@ -106,6 +106,7 @@ class NodeModels:
             work,
             expert_reads=expert_reads(model, precision, device.tiers[worker.tier]),
             engine=worker.engine,
+            hot_engine=worker.hot_engine,
             hot_tier=worker.hot_tier,
             hot_reads=expert_reads(model, precision, device.tiers[worker.hot_tier]),
             hot=frozenset(worker.hot_ids),

@@ -15,7 +15,6 @@ from configs.plan.sites import Site
 from configs.prefetch import prefetch_bytes
 from configs.schema import CHIP_ROLES, Scenario
 from configs.schema.cluster import RANK
-from configs.schema.device import MAIN_ENGINE
 from configs.schema.model import ModelSection
 from configs.schema.placement import What
 from configs.tiers import Tiers, tiers_of
@@ -182,21 +181,19 @@ def _shard(
         "experts",
         site.name,
         tier=tiers["experts"],
-        engine=_experts_engine(site, scenario, tiers, is_mixed=bool(hot)),
+        engine=_experts_engine(site, scenario, tiers["experts"]),
         weights_bytes=scenario.model.precision.shard_bytes(config, len(held)),
         expert_ids=held,
         hot_tier=tiers["hot_experts"],
         hot_ids=hot,
+        hot_engine=_experts_engine(site, scenario, tiers["hot_experts"]),
         prefetch_bytes=ahead,
     )
 
 
-def _experts_engine(site: Site, scenario: Scenario, tiers: Tiers, *, is_mixed: bool) -> str:
-    """Experts of one launch that lie in two tiers are beside neither."""
-    if is_mixed and tiers["hot_experts"] != tiers["experts"]:
-        return MAIN_ENGINE
+def _experts_engine(site: Site, scenario: Scenario, tier: str) -> str:
     arithmetic, engines = scenario.model.precision.arithmetic, scenario.placement.engines
-    return engine_for(site.group.device, tiers["experts"], arithmetic, engines)
+    return engine_for(site.group.device, tier, arithmetic, engines)
 
 
 def _memory(

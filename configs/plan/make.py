@@ -21,7 +21,9 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     ranks, wrong = ranks_of(sites, scenario, model_config)
     problems += wrong
     shards = named(sites, "experts")
-    placed, wrong = place_experts(scenario.placement.experts, shards, model_config.num_experts)
+    placed, wrong = place_experts(
+        scenario.placement.experts, shards, model_config.num_experts, model_config.gate.num_groups
+    )
     problems += wrong
 
     servers = named(sites, "memory")
@@ -39,7 +41,10 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         raise ScenarioError(title, unique)
     return Plan(
         nodes=tuple(nodes),
-        experts={e: shard for shard in shards for e in placed[shard]},
+        experts={
+            expert: tuple(shard for shard in shards if expert in placed[shard])
+            for expert in range(model_config.num_experts)
+        },
         directory={name: site.name for site in sites for name, _ in site.workers},
         max_model_len=max_model_len,
         kv_block_bytes=block_bytes(scenario, model_config),

@@ -67,7 +67,7 @@ class RankPlan(WorkerPlan):
 @dataclass(frozen=True, slots=True)
 class ShardPlan(WorkerPlan):
     """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
-    of them in `hot_tier`. `engine` computes them.
+    of them in `hot_tier`. `engine` computes them, `hot_engine` the hot ones.
 
     prefetch_bytes   tier -> what is read ahead of it at most; empty where nothing is
     """
@@ -78,6 +78,7 @@ class ShardPlan(WorkerPlan):
     expert_ids: tuple[int, ...]
     hot_tier: str
     hot_ids: tuple[int, ...]
+    hot_engine: str
     prefetch_bytes: Mapping[str, int]
 
     @property
@@ -131,31 +132,40 @@ class NodePlan:
 
     def _beside_nothing(self) -> Iterator[str]:
         for worker in self.workers:
-            if not isinstance(worker, ShardPlan | MemoryPlan) or worker.engine != MAIN_ENGINE:
-                continue
-            tier = worker.tier if isinstance(worker, ShardPlan) else worker.collection_tier
             for name, engine in self.device.engines.items():
-                if engine.beside == tier:
+                if engine.beside in _left_to_the_main_engine(worker):
                     yield (
-                        f"engine {name} beside {tier} does nothing for workers: "
+                        f"engine {name} beside {engine.beside} does nothing for workers: "
                         f"[{worker.role}]: it computes in {', '.join(engine.compute)} and they in "
-                        "another dtype, their data lie in two tiers, or placement.engines is main"
+                        "another dtype, or placement.engines is main"
                     )
+
+
+def _left_to_the_main_engine(worker: WorkerPlan) -> set[str]:
+    """Tiers whose data it works on."""
+    if isinstance(worker, MemoryPlan):
+        engines = [(worker.collection_tier, worker.engine)]
+    elif isinstance(worker, ShardPlan):
+        engines = [(worker.tier, worker.engine)]
+        engines += [(worker.hot_tier, worker.hot_engine)] if worker.hot_ids else []
+    else:
+        return set()
+    return {tier for tier, engine in engines if engine == MAIN_ENGINE}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The whole cluster.
 
-    nodes       in scenario order           experts     expert id -> shard worker, the same in every
-                layer
+    nodes       in scenario order           experts     expert id -> the shard workers that hold it,
+                the same in every layer
     directory   worker -> node              max_model_len   longest prompt plus answer, resolved
     kv_block_bytes   of one KV block, all layers
     ranks   chip -> its ranks; of one that has no others, itself
     """
 
     nodes: tuple[NodePlan, ...]
-    experts: Mapping[int, str]
+    experts: Mapping[int, tuple[str, ...]]
     directory: Mapping[str, str]
     max_model_len: int
     kv_block_bytes: int

@@ -11,6 +11,7 @@ from configs.presets import certificates_folder
 from configs.schema import CHIP_ROLES, SINGLE_ROLES, ClusterSection, NodeGroup, Scenario
 from configs.schema.faults import ANYONE
 from configs.schema.wires import LOOPBACK, has_ucx, shm_hindrance
+from configs.units import SIZE
 
 
 def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
@@ -27,7 +28,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_expert_problems(scenario, config),
         *_shipping_problems(scenario),
         *_prefetch_problems(scenario),
-        *_offload_problems(scenario),
+        *_offload_problems(scenario, config),
     ]
 
 
@@ -215,11 +216,21 @@ def _prefetch_problems(scenario: Scenario) -> list[str]:
     ]
 
 
-def _offload_problems(scenario: Scenario) -> list[str]:
-    """What is evicted is found again by its content."""
-    if scenario.placement.kv_offload is None or scenario.model.enable_prefix_caching:
+def _offload_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """What is evicted is found again by its content, and goes as whole blocks."""
+    offload, model = scenario.placement.kv_offload, scenario.model
+    if offload is None:
         return []
-    return [
-        "placement.kv_offload: is given, and model.enable_prefix_caching is false, without which "
-        "no block has a name to be found by: make it true, or leave kv_offload out"
-    ]
+    problems = []
+    if not model.enable_prefix_caching:
+        problems.append(
+            "placement.kv_offload: is given, and model.enable_prefix_caching is false, without "
+            "which no block has a name to be found by: make it true, or leave kv_offload out"
+        )
+    block_bytes = model.block_size * model.precision.kv_bytes_per_token(config)
+    if offload.capacity_bytes is not None and offload.capacity_bytes < block_bytes:
+        problems.append(
+            f"placement.kv_offload.capacity: is {SIZE.format(offload.capacity_bytes)}, in which "
+            f"no KV block finds room: one takes {SIZE.format(block_bytes)}"
+        )
+    return problems

@@ -126,6 +126,17 @@ class DeviceSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _draws_at_least_what_it_does_idle(self) -> Self:
+        tiers = sum(tier.idle_watts or 0.0 for tier in self.tiers.values())
+        if self.idle_watts + tiers > self.tdp_watts:
+            beside = f" and its tiers' {tiers:g} W" if tiers else ""
+            raise ValueError(
+                f"tdp is {self.tdp_watts:g} W and idle_power {self.idle_watts:g} W{beside}: the "
+                "most that it may draw is at least what it draws idle"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _engines_stand_beside_tiers(self) -> Self:
         for name, engine in self.engines.items():
             if engine.beside is not None and engine.beside not in self.tiers:

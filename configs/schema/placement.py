@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from configs.schema.collectives import CollectivesSection
 from configs.schema.offload import KvOffload
+from configs.schema.replicas import ExpertReplicas
 from configs.schema.section import Name, Section
 
 # What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
@@ -34,16 +35,24 @@ class ExpertPlacement(Section):
     shards        shard worker ("experts-0") -> expert ids
     mode          who computes them: "near", each shard its own, to which tokens are sent; "ship", a
                   chip, to which shards send the weights that a layer's tokens chose
+    replicas      further copies of some experts
     """
 
     strategy: Literal["contiguous", "round_robin"] | None = None
     shards: Mapping[Name, tuple[int, ...]] | None = None
     mode: Where = "near"
+    replicas: ExpertReplicas | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.strategy is not None and self.shards is not None:
             raise ValueError("experts has both strategy and shards: keep one")
+        if self.replicas is not None and self.replicas.strategy is not None:
+            asked = "strategy" if self.strategy is not None else "shards"
+            if getattr(self, asked) is not None:
+                raise ValueError(
+                    f"experts has {asked}, and replicas strategy eplb, which places all: keep one"
+                )
         return self
 
     @property

@@ -2,6 +2,7 @@
 right.
 """
 
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,9 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> tuple[Path, str]:
             path,
             f"{key}.type: is {shown(given)}: it must be one of {expected or 'the known types'}",
         )
+    if kind == "literal_error" and path[-1:] == ("[key]",):
+        known = re.findall("'([^']+)'", detail.get("ctx", {}).get("expected", ""))
+        return path[:-1], f"{dotted(path[:-1])}: there is no such key: {nearest(str(value), known)}"
     if kind == "string_pattern_mismatch" or path[-1:] == ("[key]",):
         return path, f"{key}: {shown(value)} is no name: use letters, digits, - and _ only"
     if kind == "tuple_type":

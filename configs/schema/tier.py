@@ -168,12 +168,15 @@ class TierSpec(Section):
         return self
 
     @model_validator(mode="after")
-    def _bus_is_there(self) -> Self:
-        if self.bus_pj_per_bit and self.bus_bytes_per_s is None:
-            raise ValueError(
-                f"bus_energy is {self.bus_pj_per_bit:g} pJ/bit and there is no bus: say how fast "
-                "it is in bus, or leave bus_energy out"
-            )
+    def _energy_is_of_something(self) -> Self:
+        bus = "bus", "fast", self.bus_pj_per_bit, self.bus_bytes_per_s
+        buffer = "buffer", "large", self.buffer_pj_per_bit, self.buffer_bytes
+        for key, how, pj, there in (bus, buffer):
+            if pj and there is None:
+                raise ValueError(
+                    f"{key}_energy is {pj:g} pJ/bit and there is no {key}: say how {how} it is in "
+                    f"{key}, or leave {key}_energy out"
+                )
         return self
 
     @model_validator(mode="after")

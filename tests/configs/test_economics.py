@@ -1,6 +1,7 @@
 """The scenario's economics: units, bounds, and devices that are there."""
 
 import pytest
+from pydantic import ValidationError
 
 from configs.schema import EconomicsSection, ScenarioError, load_scenario
 from configs.totals import embodied_carbon_kg, idle_watts, price_usd
@@ -76,6 +77,13 @@ def test_a_device_s_figure_leaves_out_the_tiers_that_name_theirs() -> None:
         {"hbm": make_tier(), "hbf": own}, idle_watts=2.0, price_usd=100.0, embodied_carbon_kg=10.0
     )
     assert (idle_watts(device), price_usd(device), embodied_carbon_kg(device)) == (5, 170, 15)
+
+
+def test_a_machine_may_draw_what_it_draws_idle() -> None:
+    tiers = {"hbm": make_tier(), "hbf": make_tier(idle_watts=3.0)}
+    assert make_device(tiers, idle_watts=2.0, tdp_watts=5.0).tdp_watts == 5
+    with pytest.raises(ValidationError, match="tdp is 4 W and idle_power 2 W and its tiers' 3 W:"):
+        make_device(tiers, idle_watts=2.0, tdp_watts=4.0)
 
 
 def test_tiers_alone_are_no_machine() -> None:

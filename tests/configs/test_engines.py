@@ -39,6 +39,11 @@ def test_a_bus_that_costs_energy_has_a_speed() -> None:
         make_tier(bus_pj_per_bit=2.0)
 
 
+def test_a_buffer_that_costs_energy_has_a_size() -> None:
+    with pytest.raises(ValidationError, match="buffer_energy is 2 pJ/bit and there is no buffer"):
+        make_tier(buffer_pj_per_bit=2.0)
+
+
 def test_an_engine_that_its_tier_cannot_feed_is_named_with_the_numbers() -> None:
     """A byte a nanosecond is 0.5 GFLOP/s of one token's fp32: 2 GFLOP/s want 4 tokens a weight."""
     (note,) = engine_notes(device(near=engine("ddr", fp32=2 * 10**9)))
@@ -82,3 +87,19 @@ def test_a_plan_says_who_computes() -> None:
     engines, _, notes = planned({"cluster.nodes.experts.device": "b200-base-die"})
     assert engines == {"compute"}
     assert any("engine base-die beside hbm does nothing for workers: [experts]" in n for n in notes)
+
+
+def test_hot_experts_of_another_tier_are_the_business_of_the_engine_there() -> None:
+    """Experts in flash, which has no engine beside it, and hot ones in HBM, which has."""
+    die = {"die": {"beside": "hbm", "compute": {"fp32": "1 TFLOP/s"}}}
+    changes: dict[str, object] = {
+        "cluster.nodes.experts.device": {"base": "b200-h3", "engines": die},
+        "cluster.nodes.experts.tiers": {"experts": "hbf", "hot_experts": "hbm"},
+        "placement.hot_experts": [0],
+    }
+    plan = make_plan(load_scenario("demo", changes), load_model(model_folder("perfuse-tiny")))
+    shards = [one for one in plan.workers if isinstance(one, ShardPlan)]
+    assert {(one.engine, one.hot_engine) for one in shards} == {("compute", "die")}
+    assert not any("does nothing" in note for note in plan.node("experts-0").notes)
+    left: dict[str, object] = {**changes, "placement.engines": "main"}
+    assert any("engine die beside hbm does nothing" in note for note in planned(left)[2])

@@ -70,3 +70,10 @@ def test_a_memory_servers_room_lies_in_the_pools_tier() -> None:
 def test_what_cannot_be_is_refused_by_its_key(overrides: dict[str, object], message: str) -> None:
     found = problems(overrides)
     assert any(message in line for line in found), found
+
+
+def test_where_there_is_none_nothing_is_said_of_it() -> None:
+    """A chip that is too small has that one problem."""
+    small = {"cluster.nodes.decode.device.tiers.hbm.capacity": "2 MB"}
+    (problem,) = problems(small)
+    assert "weights" in problem and "kv_near" not in problem

@@ -38,6 +38,12 @@ def chip_of(made: Plan) -> ChipPlan:
         ({**OWN, "admission": "sometimes"}, H3, "admission.*'second_use'"),
         ({**OWN, "capacity": "0 B"}, H3, "capacity"),
         (OWN, {**H3, "model.enable_prefix_caching": False}, "enable_prefix_caching is false"),
+        # 16 tokens of 4 KiB, keys and values of four layers.
+        (
+            {"tier": "hbm", "capacity": "65535 B"},
+            {},
+            "capacity: is 65.535 kB, .*: one takes 64 KiB",
+        ),
         (
             {"tier": "memory"},
             {"cluster.nodes.hbf": None, "cluster.nodes.pnm": None, "placement.kv_pool": False},

@@ -33,6 +33,12 @@ def problems(*args, **kwargs) -> tuple[str, ...]:
     return caught.value.problems
 
 
+def test_what_may_lie_in_a_tier_is_named_where_it_is_misspelt() -> None:
+    (problem,) = problems("demo", {"cluster.nodes.decode.tiers": {"kvs": "hbm"}})
+    assert problem.endswith("cluster.nodes.decode.tiers.kvs: there is no such key: "
+                            "did you mean 'kv'?")  # fmt: skip
+
+
 def test_defaults_are_vllms(tmp_path) -> None:
     model = load_scenario(write(tmp_path, "s.yaml", SMALL)).model
     assert (model.block_size, model.max_num_seqs, model.max_num_batched_tokens) == (16, 256, 2048)

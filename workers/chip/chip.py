@@ -234,7 +234,7 @@ class Chip:
 
     @property
     def counts(self) -> dict[str, int]:
-        return counts_of(self._scheduler)
+        return counts_of(self._scheduler, self._stepper)
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from workers.chip.scheduler import Scheduler
+from workers.chip.stepper import Stepper
 from workers.wire.kinds.chip import ChipStateIs
 
 
@@ -23,7 +24,7 @@ def chip_state(scheduler: Scheduler, held: Mapping[str, int]) -> ChipStateIs:
     )
 
 
-def counts_of(scheduler: Scheduler) -> dict[str, int]:
-    """Since start: sequences preempted, and what came of evicted blocks."""
+def counts_of(scheduler: Scheduler, stepper: Stepper) -> dict[str, int]:
+    """Since start: sequences preempted, and what came of blocks that were evicted or given away."""
     figures = scheduler.roster.elsewhere.figures()
-    return {"preemptions": scheduler.num_preemptions, **figures}
+    return {"preemptions": scheduler.num_preemptions, **figures, **stepper.figures}

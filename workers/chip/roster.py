@@ -64,6 +64,7 @@ class Roster:
         self._num_arrivals = 0
         self._free_later: list[list[int]] = []
         self.on_let_go: Callable[[Sequence], None] = lambda _: None  # its blocks elsewhere, too
+        self.on_distrusted: Callable[[list[bytes]], None] = lambda _: None  # content hashes
 
     # -- sequences -------------------------------------------------------------------------------
 
@@ -143,6 +144,12 @@ class Roster:
         seq.held = {}
         seq.num_computed = 0
         seq.approximate_from = None
+
+    def distrust(self, seq: Sequence) -> None:
+        """Nobody finds its blocks any more, nor what they hold elsewhere."""
+        known = [self.blocks.hash_of(block_id) for block_id in seq.own_blocks]
+        self.blocks.invalidate(seq.own_blocks)
+        self.on_distrusted([content for content in known if content is not None])
 
     def give_away(self, seq: Sequence, num_far: int) -> None:
         """Its first blocks, up to `num_far`, lie with memory servers from now on."""

@@ -203,7 +203,7 @@ class Scheduler:
         """
         seq = self.roster.get(seq_id)
         if seq is not None and isinstance(error, NotFinite):
-            self.blocks.invalidate(seq.own_blocks)
+            self.roster.distrust(seq)
 
     def preempt(self, seq_id: str) -> None:
         """Take a running sequence's blocks; it computes everything again, first in the queue."""

@@ -94,7 +94,13 @@ class Stepper:
         self._eos, self._before_step = eos_token_ids, before_step
         self._num_batches, self._local_step = num_batches, local_step
         self._far = far
-        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints, far=far)
+        queries = None if far is None else far.queries
+        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints, far=queries)
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """What came of KV that lies with memory servers; empty where none may."""
+        return {} if self._far is None else self._far.figures
 
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others

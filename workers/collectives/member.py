@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from configs.schema.collectives import Algorithm
 from workers.collectives.collective import Collective
 from workers.collectives.group import Group
-from workers.collectives.named import Algorithm, algorithms_for
+from workers.collectives.named import algorithms_for
 from workers.collectives.operations import all_reduce, charged_bytes
 from workers.errors import PerfuseError
 from workers.hardware.energy.phase import Cause

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from configs.schema.collectives import Algorithm
 from workers.collectives.collective import Collective
 from workers.collectives.group import Group
 from workers.collectives.held import Held
-from workers.collectives.named import Algorithm, schedule_of
+from workers.collectives.named import schedule_of
 from workers.collectives.schedule import even_parts
 from workers.hardware.energy.phase import Cause, Phase
 from workers.model.program import Rows, Sums

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from configs.schema.collectives import Operation
 from workers.collectives.held import Held
 from workers.collectives.member import Collectives
-from workers.collectives.named import Operation, schedule_of
+from workers.collectives.named import schedule_of
 from workers.errors import PerfuseError
 from workers.node import Node
 from workers.wire.kinds.collectives import Piece

@@ -17,7 +17,7 @@ import numpy as np
 
 from workers.chip.scheduler import Scheduler, Step
 from workers.chip.sequence import Sequence as TokenSequence
-from workers.errors import PerfuseError
+from workers.errors import DeadlineExceeded, PerfuseError
 from workers.kv.far_queries import FarQueries, Striped
 from workers.kv.handover import block_checksums, kv_work
 from workers.model.base import ChipModel
@@ -25,7 +25,7 @@ from workers.model.parts.kv_form import KvForm
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kind import Kind
-from workers.wire.kinds.near import NearDrop, NearPut
+from workers.wire.kinds.near import NearDrop, NearPut, NearStored
 from workers.wire.port import Port
 
 A = TypeVar("A")
@@ -44,8 +44,8 @@ class Moved:
     is_moving: bool = False
 
 
-class FarKv(FarQueries):
-    """Moves blocks out; `FarQueries` asks for what was found over them.
+class FarKv:
+    """Moves blocks out; `queries` asks for what is found over them.
 
     keep      full blocks of a sequence that stay on the chip, its newest
     servers   blocks are striped over them
@@ -64,19 +64,28 @@ class FarKv(FarQueries):
         mode: Literal["near", "ship"],
         timeout_ns: int,
     ) -> None:
-        super().__init__(node, port, form, servers, model.kv_tier, mode, timeout_ns)
+        self.queries = FarQueries(
+            node, port, form, servers, model.kv_tier, mode, timeout_ns, self._striped
+        )
+        self._node, self._port, self._form, self._servers = node, port, form, servers
+        self._timeout_ns = timeout_ns
         self._model, self._scheduler, self._keep = model, scheduler, keep
         self._moved: dict[str, Moved] = {}
         self._last_number = 0
-        self.num_refused = 0
+        self._num_given = self._num_refused = 0
         scheduler.roster.on_let_go = self._let_go
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """Since start, in blocks: given away; offered and not kept, each time that they were."""
+        return {"near_given": self._num_given, "near_refused": self._num_refused}
 
     @property
     def num_sequences(self) -> int:
         """That may hold blocks at the servers: 0 when idle."""
         return len(self._moved)
 
-    def striped(self, seq: TokenSequence, num_far: int) -> Striped | None:
+    def _striped(self, seq: TokenSequence, num_far: int) -> Striped | None:
         moved = self._moved.get(seq.seq_id)
         return None if moved is None else Striped(moved.number, num_far, len(self._servers))
 
@@ -119,6 +128,7 @@ class FarKv(FarQueries):
                 await self._drop(seq.seq_id, moved.number)  # what came behind the first drop
             elif kept:
                 self._scheduler.give_away(seq.seq_id, first + kept)
+                self._num_given += kept
                 blocks.on_unpinned()
         finally:
             moved.is_moving = False
@@ -138,9 +148,9 @@ class FarKv(FarQueries):
             for server, mine in shares.items()
         }
         for server, stored in (await self._answers(seq_id, puts)).items():
-            is_kept[shares[server]] = stored.kept
+            is_kept[shares[server]] = isinstance(stored, NearStored) and stored.kept
         kept = len(content) if is_kept.all() else int(is_kept.argmin())
-        self.num_refused += len(content) - kept
+        self._num_refused += len(content) - kept
         return kept
 
     def _failed(self, error: PerfuseError) -> None:
@@ -153,25 +163,33 @@ class FarKv(FarQueries):
             self._node.spawn(self._drop(seq.seq_id, moved.number), f"drop {seq.seq_id}")
 
     async def _drop(self, seq_id: str, number: int) -> None:
-        """A server that does not hear it is dead, and holds nothing."""
+        """Said until all have heard it: a silent server holds the blocks. A dead one holds none."""
         drop = NearDrop(np.array([number], dtype=np.uint64))
-        await self._answers(seq_id, dict.fromkeys(self._servers, drop))
+        servers = list(self._servers)
+        while servers:
+            answers = await self._answers(seq_id, dict.fromkeys(servers, drop))
+            servers = [s for s in servers if isinstance(answers[s], DeadlineExceeded)]
 
-    async def _answers(self, seq_id: str, contents: Mapping[str, Kind[A]]) -> dict[str, A]:
-        """Each server is told its own, all at once; of those that answered what they said."""
+    async def _answers(
+        self, seq_id: str, contents: Mapping[str, Kind[A]]
+    ) -> dict[str, A | PerfuseError]:
+        """Each server is told its own, all at once; what they said, or why they did not."""
         deadline_ns = self._node.clock.now() + self._timeout_ns
+        answers: dict[str, A | PerfuseError] = {}
         pending: dict[str, Pending[A]] = {}
         for server, content in contents.items():
             call = self._port.post(server, content, deadline_ns=deadline_ns, request_id=seq_id)
             try:
                 pending[server] = await call
             except PerfuseError as error:
-                self._failed(error)
+                answers[server] = error
         await self._port.settled(list(pending.values()))
-        answers: dict[str, A] = {}
         for server, one in pending.items():
             try:
                 answers[server] = one.take()
             except PerfuseError as error:
-                self._failed(error)
+                answers[server] = error
+        for answer in answers.values():
+            if isinstance(answer, PerfuseError):
+                self._failed(answer)
         return answers

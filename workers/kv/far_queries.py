@@ -2,8 +2,7 @@
 parts that were found there ("near"), or the keys themselves ("ship").
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -59,7 +58,11 @@ class Asked:
     blocks: list[int] = field(default_factory=list)
 
 
-class FarQueries(ABC):
+# Where the first blocks of a sequence are, so many; None where it has let them go.
+WhereStriped = Callable[[TokenSequence, int], Striped | None]
+
+
+class FarQueries:
     """`striped` says where a sequence's blocks are.
 
     kv_tier   of this chip, through which shipped blocks go
@@ -74,13 +77,11 @@ class FarQueries(ABC):
         kv_tier: str,
         mode: Literal["near", "ship"],
         timeout_ns: int,
+        striped: WhereStriped,
     ) -> None:
         self._node, self._port, self._form, self._servers = node, port, form, servers
+        self._striped = striped
         self._kv_tier, self._mode, self._timeout_ns = kv_tier, mode, timeout_ns
-
-    @abstractmethod
-    def striped(self, seq: TokenSequence, num_far: int) -> Striped | None:
-        """Where the first blocks of a sequence are; None where it has let them go."""
 
     async def send(self, batch: Batch, op: Attend) -> "AtServers":
         """Each server's share of the queries, of sequences that have blocks there. Who cannot be
@@ -114,7 +115,7 @@ class FarQueries(ABC):
             first, end = end, end + item.count
             if not sequence.num_far or item.seq.seq_id in batch.failures:
                 continue
-            striped = self.striped(item.seq, sequence.num_far)
+            striped = self._striped(item.seq, sequence.num_far)
             if striped is None:
                 error = Cancelled(f"{item.seq.seq_id} has let its KV go")
                 batch.failures.setdefault(item.seq.seq_id, error)

@@ -187,14 +187,12 @@ class BlockPool:
         """
         self._store.unpin(keys)
 
-    def drop(self, keys: Sequence[bytes]) -> int:
-        """Forget these blocks unless they are pinned or absent; returns how many went."""
-        gone = 0
-        for key in keys:
-            if self._store.is_evictable(key):
-                self._store.remove(key)
-                gone += 1
-        return gone
+    def drop(self, keys: Sequence[bytes], *, even_pinned: bool = False) -> int:
+        """Forget these blocks unless absent, or pinned: pins stay. Returns how many went."""
+        gone = self._droppable(keys, even_pinned)
+        for key in gone:
+            self._store.remove(key)
+        return len(gone)
 
     def clear(self) -> int:
         """Forget all that is not pinned; returns how many blocks went."""
@@ -209,6 +207,10 @@ class BlockPool:
             assert not changed, f"block {key.hex()} changed while the pool held it"
 
     # --------------------------------------------------------------------------------------- inside
+
+    def _droppable(self, keys: Sequence[bytes], even_pinned: bool) -> list[bytes]:
+        there = self._store if even_pinned else self._store.evictable
+        return [key for key in dict.fromkeys(keys) if key in there]
 
     def _size(self, block: Array) -> int:
         return block.nbytes

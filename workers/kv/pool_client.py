@@ -90,9 +90,11 @@ class PoolClient:
         return num_arrived - first_missing
 
     def store(self, scheduler: Scheduler, seq: Sequence) -> None:
-        """Offer the full blocks of this sequence that are not known to be there; does not wait."""
+        """Offer the full blocks of this sequence that are here, and not known to be there; does not
+        wait.
+        """
         hashes = seq.full_block_hashes()
-        fresh = [i for i, content in enumerate(hashes) if content not in self._stored]
+        fresh = [i for i in range(seq.num_far, len(hashes)) if hashes[i] not in self._stored]
         if not fresh:
             return
         for i in fresh:
@@ -131,12 +133,12 @@ class PoolClient:
                 request_id=request_id,
             )
             if reply.refused:
-                self._forget(hashes)
+                self.forget(hashes)
         except PerfuseError as error:
-            self._forget(hashes)
+            self.forget(hashes)
             self._failed("pool_put", error)
 
-    def _forget(self, hashes: list[bytes]) -> None:
+    def forget(self, hashes: Seq[bytes]) -> None:
         """They are not there after all: offer them again another time."""
         for content in hashes:
             self._stored.pop(content, None)

@@ -130,9 +130,10 @@ class FlashPool(BlockPool):
             raise CorruptMessage(f"KV block {key} changed while the pool held it", key=key)
         return found.blocks
 
-    def drop(self, keys: Sequence[bytes]) -> int:
-        gone = [key for key in dict.fromkeys(keys) if self._store.is_evictable(key)]
-        super().drop(gone)
+    def drop(self, keys: Sequence[bytes], *, even_pinned: bool = False) -> int:
+        """As of any pool. Raises OSError as `put` does."""
+        gone = self._droppable(keys, even_pinned)
+        super().drop(gone, even_pinned=even_pinned)
         self._shelf.forget(gone, discard=True)
         return len(gone)
 

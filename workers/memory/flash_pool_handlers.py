@@ -18,7 +18,7 @@ from workers.kv.pool_client import hashes_of
 from workers.memory.flash_pool import FlashPool, Leading
 from workers.memory.pool_handlers import NO_BLOCKS
 from workers.node import Node
-from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
+from workers.wire.kinds.kv import PoolBlocks, PoolDrop, PoolGet, PoolPut, PoolStored
 from workers.wire.message import Message
 from workers.wire.port import Port
 
@@ -34,6 +34,7 @@ class FlashPoolHandlers:
         self._erases = f"{tier}.erase" in node.hardware.resources
         port.on(PoolPut, self._put)
         port.on(PoolGet, self._get)
+        port.on(PoolDrop, self._drop)
 
     async def _put(self, message: Message[PoolPut]) -> PoolStored:
         """Answered when a crash will not lose what is new."""
@@ -65,6 +66,10 @@ class FlashPoolHandlers:
         checksums = np.array(found.checksums, dtype=np.uint64)
         blocks = np.stack(found.blocks)
         return PoolBlocks(np.arange(len(blocks), dtype=np.int64), checksums, blocks)
+
+    async def _drop(self, message: Message[PoolDrop]) -> None:
+        keys = hashes_of(message.content.hash)
+        await self._done("pool_drop", lambda: self._pool.drop(keys, even_pinned=True))
 
     async def _done(self, name: str, job: Callable[[], T]) -> T:
         """Do it, and let the tier take as long as what it came to. Raises PerfuseError where the

@@ -8,7 +8,7 @@ What it is told:
     router ── search ─▶ the best passages of this server's part
     router ── shard_read ─▶ the passages of a file, as they are
     chip   ── vectors_read, passages_read ─▶ the same, to search it there
-    chip   ── pool_put, pool_get ─▶ KV blocks by content hash
+    chip   ── pool_put, pool_get, pool_drop ─▶ KV blocks by content hash
 """
 
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from workers.hardware.work import Work
 from workers.kv.pool import BlockPool
 from workers.kv.pool_client import hashes_of
 from workers.node import Node
-from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
+from workers.wire.kinds.kv import PoolBlocks, PoolDrop, PoolGet, PoolPut, PoolStored
 from workers.wire.message import Message
 from workers.wire.port import Port
 from workers.wire.roles import Array
@@ -24,6 +24,7 @@ class PoolHandlers:
         self._node, self._pool, self._tier = node, pool, tier
         port.on(PoolPut, self._put)
         port.on(PoolGet, self._get)
+        port.on(PoolDrop, self._drop)
 
     async def _put(self, message: Message[PoolPut]) -> PoolStored:
         blocks: Array = message.content.blocks
@@ -50,3 +51,6 @@ class PoolHandlers:
         finally:
             self._pool.unpin(keys)
         return PoolBlocks(np.arange(len(keys), dtype=np.int64), checksums, np.stack(blocks))
+
+    def _drop(self, message: Message[PoolDrop]) -> None:
+        self._pool.drop(hashes_of(message.content.hash), even_pinned=True)

@@ -83,6 +83,11 @@ class RetrievalShard(Passages):
                 found.append(compare(self._known.get, probe.query, ids, top_k))
         return found
 
+    def bytes_held(self) -> int:
+        """Bytes of vectors, ids and texts, and of the index."""
+        held, index = super().bytes_held(), self._index
+        return held if index is None else held + index.bytes_beside(self.num_passages)
+
     @property
     def quantizer(self) -> Quantizer | None:
         """Of the index in use."""

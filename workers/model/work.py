@@ -36,8 +36,10 @@ class WorkModel:
     """Counts for one model, and what lies where.
 
     tier       memory tier of the weights: a chip's layers, a shard's experts
-    kv_tier, head_tier   of the KV cache; of the vocabulary projection (None: with the weights)
-    hot_tier   of the experts `hot`          engine   that computes experts
+    kv_tier, head_tier   of the KV cache; of embedding and vocabulary projection (None: with the
+               weights)
+    hot_tier   of the experts `hot`
+    engine, hot_engine   that compute experts, and the hot ones
     streams    `tier` has a buffer: a chip's layers, and the projection where it lies there as well,
                are read before they are asked for. Experts are not: which, the gate says
     expert_reads, hot_reads    separate reads of one expert's weights as they lie in `tier`, and in
@@ -52,22 +54,36 @@ class WorkModel:
     hot_tier: str = "hbm"
     hot: frozenset[int] = frozenset()
     engine: str = MAIN_ENGINE
+    hot_engine: str = MAIN_ENGINE
     expert_reads: int = 0
     hot_reads: int = 0
     streams: bool = False
-    _last: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    _made: dict[tuple[int, int, int], Work] = field(default_factory=dict, compare=False, repr=False)
+    # Not `init`: a copy with other values has counted nothing yet.
+    _last: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _made: dict[tuple[int, int, int, int], Work] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def attend(self, layer: int, layout: StepLayout) -> Work:
         """All that a chip does in one layer for a step's tokens: projections, attention, and the
-        gate with the shared experts or a dense network.
+        gate with the shared experts or a dense network. The first begins with the embedding.
         """
         # Layers of one kind ask for the same, and a step goes through all of them.
         key = (layout, self.config.is_dense(layer))
         if self._last.get("key") != key:
             self._last["key"], self._last["work"] = key, self._attend(layer, layout)
         work: Work = self._last["work"]
-        return work
+        return work if layer else self._entered(work, layout.num_tokens)
+
+    def _entered(self, work: Work, num_tokens: int) -> Work:
+        """The same, and each token's row of the embedding: an access of its own, which nothing
+        reads ahead, as tokens come one by one.
+        """
+        if not num_tokens:
+            return work
+        num_bytes = num_tokens * self.precision.embedding_row_bytes(self.config)
+        rows = Demand(f"{self.head_tier or self.tier}.read", num_bytes, num_tokens)
+        return work._replace(demands=(rows, *work.demands))
 
     def _attend(self, layer: int, layout: StepLayout) -> Work:
         config, tokens = self.config, layout.num_tokens
@@ -111,15 +127,16 @@ class WorkModel:
         last: dict[str, int] = {}
         _add(last, arithmetic, 2 * tokens * (whole - gate - before))
         _add(last, "fp32", 2 * tokens * gate)
-        return Apart(
-            self._with_weights(
-                Work.of(
-                    "queries",
-                    flops={arithmetic: 2 * tokens * before},
-                    writes={self.kv_tier: tokens * kv_token_bytes},
-                ),
-                first_bytes,
+        queries = self._with_weights(
+            Work.of(
+                "queries",
+                flops={arithmetic: 2 * tokens * before},
+                writes={self.kv_tier: tokens * kv_token_bytes},
             ),
+            first_bytes,
+        )
+        return Apart(
+            queries if layer else self._entered(queries, tokens),
             Work.of(
                 "attention",
                 flops={
@@ -167,18 +184,16 @@ class WorkModel:
         """One layer's share of a shard that holds the experts `held`; other ids ask for nothing.
         Weights of `there` were read ahead.
         """
-        counts = self.expert_tokens(experts_TK, held)
+        counts = dict(zip(held, self.expert_tokens(experts_TK, held), strict=True))
+        hot = [counts[expert] for expert in held if expert in self.hot] if self.hot else []
         if there:
-            read = [e for e, count in zip(held, counts, strict=True) if count and e not in there]
+            read = [e for e, count in counts.items() if count and e not in there]
             num_hot = sum(expert in self.hot for expert in read)
-            work = self._experts(sum(counts), len(read) - num_hot, num_hot)
+            work = self._experts(sum(counts.values()), sum(hot), len(read) - num_hot, num_hot)
             return work._replace(demands=tuple(d for d in work.demands if d.amount))
-        num_active, num_hot = len(counts) - counts.count(0), 0
-        if self.hot:
-            num_hot = sum(
-                count > 0 and expert in self.hot for expert, count in zip(held, counts, strict=True)
-            )
-        return self._experts(sum(counts), num_active - num_hot, num_hot)
+        num_hot = len(hot) - hot.count(0)
+        num_active = len(counts) - list(counts.values()).count(0)
+        return self._experts(sum(counts.values()), sum(hot), num_active - num_hot, num_hot)
 
     def expert_read(self, expert: int) -> Work:
         """One expert's weights of one layer, before they are asked for."""
@@ -187,19 +202,25 @@ class WorkModel:
             tier, reads = self.hot_tier, self.hot_reads
         return Work("prefetch", (self._expert_read(tier, 1, reads),))
 
-    def _experts(self, num_tokens: int, num_cold: int, num_hot: int) -> Work:
+    def _experts(self, num_tokens: int, hot_tokens: int, num_cold: int, num_hot: int) -> Work:
         """Few of these differ: most often a token or two meet an expert or two."""
-        work: Work | None = self._made.get((num_tokens, num_cold, num_hot))
+        key = num_tokens, hot_tokens, num_cold, num_hot
+        work: Work | None = self._made.get(key)
         if work is None:
             config = self.config
             flops = 6 * config.hidden * config.moe_intermediate  # three projections of one token
-            work = Work.of("experts", flops={self.precision.arithmetic: num_tokens * flops})
-            reads = [self._expert_read(self.tier, num_cold, self.expert_reads)]
+            tokens = {self.engine: num_tokens - hot_tokens}
+            if hot_tokens:
+                _add(tokens, self.hot_engine, hot_tokens)
+                tokens = {engine: count for engine, count in tokens.items() if count}
+            dtype = self.precision.arithmetic
+            demands = [Demand(f"{name}.{dtype}", n * flops) for name, n in tokens.items()]
+            demands.append(self._expert_read(self.tier, num_cold, self.expert_reads))
             if num_hot:
-                reads.append(self._expert_read(self.hot_tier, num_hot, self.hot_reads))
-            work = work._replace(demands=(*work.demands, *reads)).on(self.engine)
+                demands.append(self._expert_read(self.hot_tier, num_hot, self.hot_reads))
+            work = Work("experts", tuple(demands))
             if num_tokens <= COUNTED_ONE_BY_ONE_MAX:
-                self._made[num_tokens, num_cold, num_hot] = work
+                self._made[key] = work
         return work
 
     def _expert_read(self, tier: str, num_experts: int, reads: int) -> Demand:

@@ -21,6 +21,7 @@ from cluster.gateway.store_request import (
     read_chunking,
     read_expiry,
     read_file_ids,
+    read_index,
     read_metadata,
     read_search,
 )
@@ -59,10 +60,11 @@ def _add_making(app: APIRouter, desk: Desk) -> None:
         name, metadata = fields.string("name", ""), read_metadata(fields)
         file_ids = read_file_ids(fields, desk.settings.max_files)
         chunking, days = read_chunking(fields), read_expiry(fields)
+        index = read_index(fields)
         fields.refuse_rest(frozenset(), STORE_NEUTRAL)
         wanted = [Wanted(file_id, chunking=chunking) for file_id in file_ids]
         await check_files(desk, wanted)  # before anything is created
-        store = await desk.client.create_store(name, metadata, desk.now_s())
+        store = await desk.client.create_store(name, metadata, desk.now_s(), index)
         if wanted:
             try:
                 store = await attach(desk, store.store_id, wanted)

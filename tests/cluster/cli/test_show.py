@@ -69,6 +69,27 @@ def test_flash_says_how_it_is_organised_and_what_hides_its_latency() -> None:
     assert "channels" not in drawn("demo")
 
 
+def test_a_tier_without_banks_says_what_hides_its_latency_and_where_it_falls_short() -> None:
+    """H3's flash: 8 TB/s x 20 us are 39,062.5 pages, for which its 320 MB hold all but half a page.
+    HBM of 3.35 TB/s x 80 % x 100 ns in pages of 32 B: 8,375; 64 of them are 20.5 GB/s.
+    """
+    words = " ".join(drawn("h3").replace("│", " ").split())
+    assert "full rate: 39,063 of 39,062 reads in flight, 320 MB of SRAM" in words
+    assert "full rate" not in drawn("single")
+    few = {"cluster.nodes.chip.device.tiers.hbm.queue_depth": 64}
+    words = " ".join(drawn("single", few).replace("│", " ").split())
+    assert "full rate: 8,375 of 64 reads in flight, reaches 20.5 GB/s" in words
+
+
+def test_a_file_behind_flash_is_shown_with_what_it_holds() -> None:
+    """128 MiB in blocks of 64 pages of 4 KiB."""
+    file = {"base": "ocp-hbf-grade1", "tiers": {"hbf": {"file": {"capacity": "128 MiB"}}}}
+    changes = {"cluster.nodes.hbf.device": file, "cluster.nodes.hbf.tiers.pool": "hbf"}
+    words = " ".join(drawn("demo", changes).replace("│", " ").split())
+    assert "a file behind it: 128 MiB in 512 blocks of 64 pages, and 4 spare" in words
+    assert "a file behind it" not in drawn("demo")
+
+
 def test_a_speed_mode_says_what_rows_travel_as() -> None:
     assert "rows to experts" not in drawn("demo")
     assert " bf16 · bf16 rows to experts" in drawn("demo", {"model.dtype": "bf16"})

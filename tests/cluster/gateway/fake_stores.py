@@ -28,6 +28,7 @@ class FakeStores:
     infos: dict[str, StoreInfo] = field(default_factory=dict)
     held: dict[str, dict[str, FileInfo]] = field(default_factory=dict)
     places: dict[str, Places] = field(default_factory=dict)
+    indexes: dict[str, dict[str, Any]] = field(default_factory=dict)
     num_stores: int = 0
     num_added: int = 0
     add_error: Exception | None = None
@@ -35,7 +36,11 @@ class FakeStores:
     status: str = "completed"
 
     async def create_store(
-        self, name: str, metadata: Mapping[str, Any] | None = None, created_s: int = 0
+        self,
+        name: str,
+        metadata: Mapping[str, Any] | None = None,
+        created_s: int = 0,
+        index: Mapping[str, Any] | None = None,
     ) -> StoreInfo:
         self.num_stores += 1
         store_id = f"vs_{self.num_stores}"
@@ -43,6 +48,7 @@ class FakeStores:
             store_id, name, created_s=created_s, metadata=metadata or {}
         )
         self.documents[store_id], self.held[store_id] = {}, {}
+        self.indexes[store_id] = dict(index or {})
         return self._info(store_id)
 
     async def stores(self) -> list[StoreInfo]:

@@ -67,3 +67,27 @@ def test_a_client_is_told_to_ask_again_soon():
             assert (await w.http.get(path)).headers["openai-poll-after-ms"] == "100"
 
     run(test)
+
+
+def test_a_store_has_the_index_that_it_is_asked_to_have():
+    async def test(w):
+        make = w.openai.vector_stores.create
+        for index, right in (
+            (None, {}),
+            ({"kind": "exact"}, {"kind": "exact"}),
+            ({"kind": "ivf_pq", "nlist": 100, "m": 48}, {"kind": "ivf_pq", "nlist": 100, "m": 48}),
+        ):
+            made = await make(extra_body={"index": index})
+            assert w.router.indexes[made.id] == right
+        for wrong, what in (
+            ("ivf_pq", "index"),
+            ({}, "index.kind"),
+            ({"kind": "hnsw"}, "one of exact, ivf_flat, ivf_pq"),
+            ({"kind": "exact", "nlist": 3}, "left out, or kind ivf_flat or ivf_pq"),
+            ({"kind": "ivf_flat", "nlist": 0}, "between 1 and 65536"),
+            ({"kind": "ivf_flat", "ef": 1}, "ef"),
+        ):
+            with pytest.raises(openai.BadRequestError, match=what):
+                await make(extra_body={"index": wrong})
+
+    run(test)

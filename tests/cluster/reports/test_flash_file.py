@@ -54,6 +54,10 @@ def test_years_are_cycles_times_capacity_over_what_is_programmed() -> None:
     assert idle["file_life_years"] is idle["tier_life_years"] is None
     (line,) = file_wear_lines(plan, {"hbf-0": {"hbf": wear(0, 0, 10**9)}})
     assert line.endswith("2 of 8 blocks out of service, 0 B programmed, write amplification 1.00")
+    (line,) = file_wear_lines(plan, {"hbf-0": {"hbf": wear(500, 1_000_000, 10**9)}})
+    assert line.endswith(
+        "; at 1 MB/s, as in this run, the file itself lasts 0.001 years (projection)"
+    )
 
 
 def test_a_run_tells_what_its_pool_wore() -> None:

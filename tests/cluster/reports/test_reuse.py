@@ -23,7 +23,12 @@ def test_what_is_off_is_not_told_of() -> None:
 
 
 def test_every_count_is_told() -> None:
-    offload, prefetch = reuse_lines({"preemptions": 3, **OF_OFFLOAD, **OF_PREFETCH})
+    of_near = {"near_given": 1_200, "near_refused": 3}
+    told = reuse_lines({"preemptions": 3, **OF_OFFLOAD, **of_near, **OF_PREFETCH})
+    offload, near, prefetch = told
+    assert near == (
+        "KV beside memory servers: 1,200 blocks given away; 3 times a block was refused"
+    )
     assert offload == (
         "KV offload: 90 blocks evicted, 10 of them stored already; 30 not admitted, 2 without "
         "room; 48 written (3 MB); 4 evicted there; 6 returned, 96 tokens not computed again; "

@@ -96,6 +96,25 @@ def test_what_a_server_refuses_stays_on_the_chip(wanted: list[list[int]]) -> Non
     assert put > 4
 
 
+def test_what_is_given_away_and_what_is_refused_is_counted() -> None:
+    """A prompt of 40 tokens has 2 full blocks when it begins to decode, and one more with each 16
+    tokens: at 48 and 64 of its 70. All four leave where there is room. Where there is one place no
+    put finds room for all: of 2, of 3, of 4 blocks.
+    """
+
+    async def job(world: VirtualWorld) -> dict[str, int]:
+        (heard,) = await ask_all(world, [request("r", prompt_ids=prompt(0, 40), max_tokens=31)])
+        assert len(heard.tokens) == 31
+        await settle(world)
+        counts = [chip.counts for chip in workers_of(world, Chip).values()]
+        return {key: sum(one[key] for one in counts) for key in ("near_given", "near_refused")}
+
+    alone = {"cluster.nodes.hbf": None}
+    roomy, full = (run(blueprint({**near(0, **b), **alone}), job) for b in ({}, {"blocks": 1}))
+    assert roomy == {"near_given": 4, "near_refused": 0}
+    assert full == {"near_given": 0, "near_refused": 9}
+
+
 # Three sequences that end with 7 blocks each, on a chip of 16.
 TIGHT: Mapping[str, object] = {
     "cluster.nodes.prefill": None,

@@ -80,8 +80,9 @@ def test_a_server_that_dies_fails_those_that_had_blocks_there() -> None:
     run(blueprint(near()), job)
 
 
-def test_blocks_that_a_server_has_lost_fail_their_sequence() -> None:
-    """Never a token from a part of its keys."""
+@pytest.mark.parametrize("mode", ["near", "ship"])
+def test_blocks_that_a_server_has_lost_fail_their_sequence(mode: str) -> None:
+    """Never a token from a part of its keys; that none of them is there is an answer, no bug."""
 
     async def job(world: VirtualWorld) -> None:
         asked = await _with_far_blocks(world)
@@ -92,7 +93,7 @@ def test_blocks_that_a_server_has_lost_fail_their_sequence() -> None:
         assert heard.code == "peer_dead"
         await settle(world)
 
-    run(blueprint(near()), job)
+    run(blueprint(near(mode=mode)), job)
 
 
 def test_a_server_that_is_silent_costs_its_timeout_and_fails_whom_it_serves() -> None:
@@ -116,6 +117,23 @@ def test_a_bad_link_changes_no_token(wanted: list[list[int]], kind: str) -> None
     bad = [{"type": kind, "kind": name, "toxicity": 0.1} for name in names]
     heard, _ = answers({**near(), "faults": bad})
     assert [one.tokens for one in heard] == wanted
+
+
+def test_a_drop_is_said_until_it_is_heard() -> None:
+    """For two and a half times as long as a call may take none arrives; later they do."""
+
+    async def job(world: VirtualWorld) -> None:
+        timeout_ns = world.blueprint.timeout_ns
+        heard = await ask_all(world, REQUESTS[:4])
+        assert all(len(one.tokens) == 40 for one in heard)
+        await world.clock.wait_until(2 * timeout_ns)
+        assert any(rooms(world)) and counted(world, "near_drop") == 0
+        await world.clock.wait_until(4 * timeout_ns)
+        assert not any(rooms(world))
+        await settle(world)
+
+    silent = {"type": "drop", "kind": "near_drop", "duration": "25 ms"}
+    run(blueprint({**near(), "slo.deadline": "40 ms", "faults": [silent]}), job)
 
 
 def test_blocks_that_come_after_their_sequence_has_gone_are_not_kept() -> None:

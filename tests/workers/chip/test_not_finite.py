@@ -23,6 +23,8 @@ from tests.cluster.worlds.cluster import (
     workers_of,
 )
 from workers.chip.chip import Chip
+from workers.kv.pool import block_checksum
+from workers.memory.memory_server import MemoryServer
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
@@ -135,6 +137,38 @@ def test_a_cached_prefix_that_went_bad_fails_once() -> None:
         await settle(world)
 
     run(blueprint(IN_PLACE), job)
+
+
+@pytest.mark.parametrize("offloads", [False, True])
+def test_a_prefix_that_went_bad_in_the_pool_fails_once(offloads: bool) -> None:
+    """The pool's blocks turn to NaN, checksums and all, as if they had come so. Who is given them
+    fails; the next one is not.
+    """
+    ids = prompt(2, 40)
+    changes: dict[str, object] = {**IN_PLACE, "placement.kv_pool": True}
+    if offloads:
+        changes["placement.kv_offload"] = {"tier": "memory"}
+
+    async def job(world: VirtualWorld) -> None:
+        check([await ask(world, request("first", prompt_ids=ids))], [ids])
+        await settle(world)
+        (chip,) = workers_of(world, Chip).values()
+        chip._scheduler.blocks.invalidate(range(chip._scheduler.blocks.num_blocks))
+        pools = [server.pool for server in workers_of(world, MemoryServer).values()]
+        for pool in pools:
+            for key in pool._store:
+                block = pool._store[key]
+                block.array = np.full_like(block.array, 255)
+                block.checksum = block_checksum(block.array)
+        assert sum(pool.num_blocks for pool in pools) == 2
+        assert (await ask(world, request("second", prompt_ids=ids))).code == "not_finite"
+        check([await ask(world, request("third", prompt_ids=ids))], [ids])
+        await settle(world)
+        await world.clock.wait_until(world.clock.now() + 2 * world.blueprint.timeout_ns)
+        check([await ask(world, request("fourth", prompt_ids=ids))], [ids])
+        await settle(world)
+
+    run(blueprint(changes), job)
 
 
 def test_over_several_chips_and_chunks_and_the_pool_the_others_stay_exact() -> None:

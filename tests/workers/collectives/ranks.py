@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.schema.collectives import Operation
 from tests.workers.bench import SECOND_NS, Bench
 from workers.collectives.group import Group
 from workers.collectives.member import Collectives
-from workers.collectives.named import Operation
 from workers.collectives.switch import ReducingSwitch
 
 Asked = Callable[[Group, int], Awaitable[Any]]

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from configs.schema.collectives import Algorithm
 from tests.workers.collectives.ranks import run, shares, switch_for
 from workers.chip.interpreter import Reducer
 from workers.collectives.member import AllReduce
-from workers.collectives.named import Algorithm, algorithms_for
+from workers.collectives.named import algorithms_for
 from workers.hardware.energy.phase import Phase
 from workers.model.numerics import EXACT_NUMERICS, Real, total
 

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from configs.schema.collectives import Algorithm
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.collectives.ranks import SWITCH, Ranks, join, names, shares, switch_for
 from tests.workers.wire.calls import Each, assert_idle
 from workers.collectives import operations
 from workers.collectives.group import AHEAD_MAX
-from workers.collectives.named import Algorithm, algorithms_for
+from workers.collectives.named import algorithms_for
 from workers.errors import CorruptMessage, DeadlineExceeded, PeerDead, PerfuseError
 from workers.model.numerics import EXACT_NUMERICS, total
 from workers.wire.rules import Drop, Duplicate, Pass

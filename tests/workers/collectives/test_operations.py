@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from configs.schema.collectives import Algorithm
 from tests.workers.collectives.ranks import run, shares, switch_for
 from workers.collectives import operations
-from workers.collectives.named import SCHEDULES, Algorithm
+from workers.collectives.named import SCHEDULES
 from workers.collectives.schedule import even_parts
 from workers.model.numerics import EXACT_NUMERICS, total
 

@@ -4,7 +4,8 @@ goes anywhere twice: who really adds on the way would add it twice.
 
 import pytest
 
-from workers.collectives.named import SCHEDULES, Algorithm, Operation, schedule_of
+from configs.schema.collectives import Algorithm, Operation
+from workers.collectives.named import SCHEDULES, schedule_of
 from workers.collectives.schedule import Schedule, even_parts
 
 DEGREES = [1, 2, 3, 5, 6, 7, 8, 13, 16]

@@ -5,10 +5,10 @@ has a head of 64 + 2 + 8 + 4 bytes; the 64 bytes that answer it share the way ou
 import numpy as np
 import pytest
 
+from configs.schema.collectives import Algorithm
 from tests.workers.bench import BYTES_PER_S, Bench, make_link
 from tests.workers.collectives.ranks import SWITCH, Ranks, names, switch_for
 from workers.collectives import operations
-from workers.collectives.named import Algorithm
 
 HEAD = 64 + 2 + 8 + 4
 

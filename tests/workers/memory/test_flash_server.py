@@ -17,7 +17,7 @@ from workers.kv.pool_client import hash_columns
 from workers.memory.flash_pool import FlashPool
 from workers.memory.memory_server import MemoryServer
 from workers.wire.kind import Kind
-from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut, PoolStored
+from workers.wire.kinds.kv import PoolBlocks, PoolDrop, PoolGet, PoolPut, PoolStored
 
 A = TypeVar("A")
 FILE = "memory.flash/hbf"
@@ -96,6 +96,22 @@ def test_blocks_outlive_the_server_and_a_flipped_byte_is_not_served() -> None:
     bench.run(second)
     assert server.pool.statistics.num_corrupt == 1
     server.pool.check_integrity()
+
+
+def test_what_is_dropped_is_gone_after_a_crash_too() -> None:
+    disk = MemoryDisk()
+
+    async def job(bench: Bench) -> None:
+        await put(bench, 1, 2, 3)
+        await call(bench, PoolDrop(keys_of(2, 9)))
+        assert np.array_equal((await get(bench, 1, 2, 3)).blocks, blocks_of(1))
+
+    bench, server = stand(disk)
+    bench.run(job)
+    server.pool.check_integrity()
+    disk.crash(lambda name: 0.0)
+    _, again = stand(disk)
+    assert [again.pool.contains(bytes([n]) * 16) for n in (1, 2, 3)] == [True, False, True]
 
 
 def test_a_put_takes_as_long_as_its_pages_are_programmed() -> None:

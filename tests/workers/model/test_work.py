@@ -1,6 +1,7 @@
 """Declared work equals what counting one by one gives."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.precision import Precision
 from tests.workers.model.models import DEEPSEEK_V3, write_config
+from workers.hardware.work import Demand
 from workers.model.base import StepLayout, StepSequence
 from workers.model.work import WorkModel
 
@@ -93,6 +95,7 @@ def test_latent_attention(deepseek: ModelConfig, sequences: list[tuple[int, int]
             flops["fp32"] += 2 * gate
         keys += start + count
     stored = 2 * (projections + network) + 4 * (gate + gains)
+    stored += 0 if layer else 2 * 32 * layout.num_tokens  # each token's row of the embedding
     assert work.amounts() == operations(flops) | {
         "hbf.read": stored,
         "hbm.read": 2 * keys * 20,
@@ -111,10 +114,40 @@ def test_latents_in_int8_meet_queries_in_bf16(deepseek: ModelConfig) -> None:
 
 def test_one_tier_adds_weights_and_kv(config: ModelConfig) -> None:
     layout = StepLayout((StepSequence((0,), 3, 1),))
-    work = WorkModel(config).attend(0, layout)
+    work = WorkModel(config).attend(1, layout)
     assert work.amounts()["hbm.read"] == config.layer_bytes(0, 4) + 4 * 2 * 16 * 4
     reads = [demand for demand in work.demands if demand.resource == "hbm.read"]
     assert len(reads) == 1, "one access, whose sum is rounded to pages"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("head_tier", [None, "hbm"])
+def test_a_token_s_row_of_the_embedding_is_an_access_of_its_own(
+    config: ModelConfig, head_tier: str | None, streams: bool
+) -> None:
+    """5 tokens of 32 numbers in 2 bytes, from where the embedding lies, in the first layer alone;
+    which rows nobody knows before, so they are not read ahead.
+    """
+    counts = WorkModel(
+        config, Precision("bf16", "bf16"), tier="hbf", kv_tier="sram", head_tier=head_tier,
+        streams=streams,
+    )  # fmt: skip
+    layout = StepLayout((StepSequence((0,), 3, 1), StepSequence((1,), 0, 4)))
+    rows = Demand(f"{head_tier or 'hbf'}.read", 5 * 64, 5)
+    first, second = (counts.attend(layer, layout).demands for layer in (0, 1))
+    assert first == (rows, *second)
+    apart, apart_later = (counts.attend_apart(layer, layout, 16) for layer in (0, 1))
+    assert apart.queries.demands == (rows, *apart_later.queries.demands)
+    assert counts.attend(0, StepLayout(())).demands == counts.attend(1, StepLayout(())).demands
+
+
+def test_a_copy_counts_anew(config: ModelConfig) -> None:
+    layout, experts_TK = StepLayout((StepSequence((0,), 3, 1),)), np.array([[0, 1]], np.int32)
+    counts = WorkModel(config)
+    counts.attend(1, layout), counts.experts(experts_TK, (0, 1))
+    other = replace(counts, tier="hbf")
+    assert other.attend(1, layout) == WorkModel(config, tier="hbf").attend(1, layout)
+    assert "hbf.read" in other.experts(experts_TK, (0, 1)).amounts()
 
 
 def test_logits(config: ModelConfig) -> None:
@@ -151,6 +184,11 @@ def test_hot_experts_are_read_where_they_lie(config: ModelConfig) -> None:
     one = 3 * config.hidden * config.moe_intermediate * 4
     amounts = model.experts(experts_TK, (0, 1, 2, 3)).amounts()
     assert (amounts["hbf.read"], amounts["hbm.read"]) == (2 * one, one)
+    assert amounts["compute.fp32"] == 4 * one // 2  # two tokens of two experts
+    near = replace(model, hot_engine="die").experts(experts_TK, (0, 1, 2, 3)).amounts()
+    assert (near["die.fp32"], near["compute.fp32"]) == (2 * one // 2, 2 * one // 2)
+    alone = replace(model, hot_engine="die").experts(np.array([[0, 3]], np.int32), (0, 3))
+    assert "compute.fp32" not in alone.amounts(), "no cold one is asked for"
     together = WorkModel(config, hot_tier="hbm", hot=frozenset({0, 3}))
     assert together.experts(experts_TK, (0, 1, 2, 3)).amounts()["hbm.read"] == 3 * one
 

@@ -13,7 +13,7 @@ from workers.wire.message import Message
 def order(content: Any, request_id: str = "", epoch: int = 1) -> Order:
     message: Any = Message(content, "decode-0", "decode-0-rank-1", request_id)
     message.source_epoch = epoch
-    return message  # type: ignore[no-any-return]
+    return message
 
 
 def step(number: int, known: int, blocks: tuple[int, ...], generation: int = 0) -> Order:

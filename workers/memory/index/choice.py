@@ -53,6 +53,16 @@ class IndexChoice:
         if self.m and dim % self.m:
             raise ValueError(f"m is {self.m}: {m_that_fits(self.m, dim)}")
 
+    def check_rows(self, num_rows: int) -> None:
+        """Raises ValueError for more lists than so many passages of a shard can be cut into."""
+        most = num_rows // POINTS_PER_CENTROID_MIN
+        if self.nlist > max(1, most):
+            raise ValueError(
+                f"nlist is {self.nlist}, and a list needs {POINTS_PER_CENTROID_MIN} passages to be "
+                f"learned from: of {num_rows:,}, which a memory server has at least, at most "
+                f"{max(1, most)} can be; lower it, or leave it out"
+            )
+
     @property
     def rows_min(self) -> int:
         """Passages of a shard below which it is scanned."""

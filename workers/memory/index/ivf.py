@@ -65,6 +65,14 @@ class InvertedIndex:
         self._coarse.add(quantizer.centroids)
         self._lists: Lists = CodedLists(quantizer) if has_codes else FlatLists(quantizer)
 
+    def bytes_beside(self, num_passages: int) -> int:
+        """What it takes beside that many passages: what was learned, and their codes with ids.
+        Lists of whole vectors are those of the passages.
+        """
+        books = self.quantizer.codebooks
+        learned = self.quantizer.centroids.nbytes + (0 if books is None else books.nbytes)
+        return learned + num_passages * self._lists.beside_bytes
+
     def lists_of(self, vectors: Vectors) -> Ids:
         """[n]: the list of each of the vectors [n, dim] float32."""
         library: Any = faiss

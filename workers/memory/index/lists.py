@@ -20,9 +20,12 @@ Vectors = NDArray[np.float32]
 
 
 class Lists(Protocol):
-    """entry_bytes   of one passage in a list, its id included"""
+    """entry_bytes   of one passage in a list, its id included
+    beside_bytes   the part of them that a shard without an index would not hold
+    """
 
     entry_bytes: int
+    beside_bytes: int
 
     def add(self, lists: Ids, ids: Ids, vectors: Vectors) -> None:
         """File passages ids [n] with vectors [n, dim] under lists [n]."""
@@ -48,7 +51,7 @@ class Lists(Protocol):
 class FlatLists:
     def __init__(self, quantizer: Quantizer) -> None:
         nlist, dim = quantizer.centroids.shape
-        self.entry_bytes = 4 * dim + ID_BYTES
+        self.entry_bytes, self.beside_bytes = 4 * dim + ID_BYTES, 0
         self._ids = [array("q") for _ in range(nlist)]
 
     def add(self, lists: Ids, ids: Ids, vectors: Vectors) -> None:
@@ -80,7 +83,7 @@ class CodedLists:
         library: Any = faiss  # its stubs know the C++ arguments alone
         nlist, dim = quantizer.centroids.shape
         m = len(quantizer.codebooks)
-        self.entry_bytes = m + ID_BYTES
+        self.entry_bytes = self.beside_bytes = m + ID_BYTES
         self._coarse = library.IndexFlatIP(dim)  # FAISS keeps no reference of its own
         self._coarse.add(quantizer.centroids)
         index = library.IndexIVFPQ(self._coarse, dim, nlist, m, 8, library.METRIC_INNER_PRODUCT)

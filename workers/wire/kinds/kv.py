@@ -72,3 +72,11 @@ class PoolPut(Kind[PoolStored]):
     hash: Hashes
     checksum: Checksums
     blocks: Tensor
+
+
+@kind("pool_drop")
+@dataclass(frozen=True, slots=True)
+class PoolDrop(Kind[Reply]):
+    """Blocks with these content hashes are not to be trusted: give them to nobody."""
+
+    hash: Hashes

@@ -88,6 +88,6 @@ def test_nothing_asked_is_there_after_a_latency() -> None:
 
 def test_energy_is_of_the_bits_sensed_and_of_those_in_the_buffer() -> None:
     """Two pages sensed; 400 bytes come into the buffer."""
-    hardware = machine(buffer_pj_per_bit=0.5, read_granularity_bytes=200)
+    hardware = machine(buffer_pj_per_bit=0.5, buffer_bytes=1 << 20, read_granularity_bytes=200)
     end_ns(hardware, reads(0, 1, size=150))
     assert hardware.joules == pytest.approx((2_000 * 1.0 + 400 * 0.5) * 8e-12)

@@ -48,6 +48,15 @@ def test_what_fits_no_vectors_is_refused_with_what_would() -> None:
         IndexChoice("ivf_pq", m=999).check(384)
 
 
+def test_more_lists_than_a_part_can_be_cut_into_are_refused() -> None:
+    """1,100 / 39 = 28.2."""
+    IndexChoice("ivf_flat", nlist=28).check_rows(1_100)
+    IndexChoice("ivf_flat").check_rows(0)
+    IndexChoice("ivf_flat", nlist=1).check_rows(5)  # one list is a scan
+    with pytest.raises(ValueError, match=r"nlist is 29, .* of 1,100, .* at most 28 can be"):
+        IndexChoice("ivf_flat", nlist=29).check_rows(1_100)
+
+
 def test_a_choice_travels_as_what_is_not_left_out() -> None:
     assert EXACT.to_plain() == {} and IndexChoice.from_plain({}) == EXACT
     asked = IndexChoice("ivf_pq", nprobe=7)

@@ -48,6 +48,20 @@ def test_most_of_what_is_nearest_is_found_in_a_quarter_of_the_lists(choice, leas
     assert recall(found, shard.search(QUERIES, 10)) >= least
 
 
+def test_an_index_takes_what_it_learned_and_its_codes() -> None:
+    """8 centroids of 8 values; by code also 4 books of 256 words of 2, and 4 + 8 bytes a passage.
+    Lists of whole vectors hold what is counted as the passages themselves.
+    """
+    bare = filled(clustered(NUM), CODED)
+    flat, coded = (indexed(clustered(NUM), choice) for choice in (FLAT, CODED))
+    learned = 8 * 8 * 4 + 4 * 256 * 2 * 4
+    assert flat.bytes_held() - bare.bytes_held() == 8 * 8 * 4
+    assert coded.bytes_held() - bare.bytes_held() == learned + NUM * 12
+    for shard in (coded, bare):
+        shard.take_back(range(500))
+    assert coded.bytes_held() - bare.bytes_held() == learned + 1_500 * 12
+
+
 def test_work_is_what_was_probed() -> None:
     """Two lists of 250 entries: 4 + 8 bytes each by code, 32 + 8 whole. 8 centroids of 32 bytes; 32
     vectors are compared again.
