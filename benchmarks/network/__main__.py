@@ -12,6 +12,7 @@ from benchmarks.network import (
     ep_bound,
     incast,
     models,
+    parallel,
     replicas,
     sharing,
     wire_speed,
@@ -29,6 +30,7 @@ PARTS = {
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
+    "parallel": parallel.rows,
 }
 
 

@@ -5,6 +5,7 @@ from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.plan.digests import digest_problems
 from configs.plan.near import near_problems
+from configs.plan.ranks import split_problems
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.presets import certificates_folder
@@ -23,6 +24,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_dtype_problems(scenario, config),
         *near_problems(scenario, config),
         *digest_problems(scenario, config),
+        *split_problems(scenario),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_window_problems(scenario, config),
