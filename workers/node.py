@@ -27,6 +27,7 @@ from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.model.numerics import Numerics
 from workers.wire.endpoint import Endpoint
+from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Mail
 from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
@@ -41,6 +42,7 @@ class Node:
     members     which incarnation of each node lives; others than this one join later
     numerics    of the model: how its rows travel, what they cost, and how sums of them merge
     ranked      those whose experts' tokens cross shared memory; None: they go as messages
+    fabric      what lies between the nodes' own links; None: nothing
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
     on_routed   told of every layer's tokens and the experts they chose; None: nobody is
@@ -66,6 +68,7 @@ class Node:
         compute_thread: Executor | None = None,
         aside: Aside | None = None,
         ranked: RankedNodes | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
@@ -75,18 +78,9 @@ class Node:
         self.queues: dict[str, Longest] = {}
         self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
         self.endpoint = Endpoint(
-            name,
-            epoch,
-            clock,
-            link,
-            self.hardware,
-            trace,
-            mail,
-            members,
-            self.spawn,
-            self.failed,
-            numerics,
-        )
+            name, epoch, clock, link, self.hardware, trace, mail, members, self.spawn, self.failed,
+            numerics, fabric,
+        )  # fmt: skip
         self.ranks: Ranks | None = None
         if ranked is not None and name in ranked.nodes:
             self.ranks = Ranks.made(ranked, name, epoch, clock, self.failed)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, faults, machines, serve_options
+from cluster.cli import certs, faults, machines, model_command, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 from cluster.cli.options import Address, Attach, RecordRouting, Scenario, Set, World
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 
 app.add_typer(faults.app, name="faults")
 app.command()(certs.certs)
+app.command()(model_command.model)
 app.command()(machines.up)
 app.command()(machines.status)
 app.command()(machines.scale)
@@ -188,8 +189,8 @@ def show(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="a scenario file, the name of a shipped one or of a shipped link, or a model's "
-            "folder"
+            help="a scenario file, the name of a shipped one, of a shipped link or model, or a "
+            "model's folder"
         ),
     ],
     set_: Set = None,

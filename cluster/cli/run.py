@@ -15,6 +15,7 @@ from cluster.reports.energy.report import as_json, as_lines
 from cluster.reports.experts import expert_figures, expert_lines
 from cluster.reports.flash import count_lines, flash_lines, page_figures, tier_figures
 from cluster.reports.flash_file import file_wear_figures, file_wear_lines
+from cluster.reports.network import network_figures, network_lines
 from cluster.reports.reuse import NEAR, OFFLOAD, PREFETCH, figures_of, reuse_lines
 from cluster.reports.summary import Summary, overrun_fraction, summarise
 from cluster.reports.tables import comparison
@@ -130,6 +131,7 @@ def _of_machines(blueprint: Blueprint, run: Run) -> Iterator[str]:
     yield from flash_lines(run.page_latencies)
     yield from count_lines(run.usage)
     yield from reuse_lines(run.counts)
+    yield from network_lines(run.network)
     yield from wear_lines(wear_of(blueprint, run))
     yield from file_wear_lines(blueprint.plan, run.flash_wear)
 
@@ -191,6 +193,7 @@ def _figures(
         "flash_wear": file_wear_figures(blueprint.plan, run.flash_wear),
         "wear": [asdict(one) for one in wear_of(blueprint, run)],
         "utilisation": utilisation(run.usage, run.energy),
+        "network": network_figures(run.network),
         "kv_offload": figures_of(OFFLOAD, run.counts),
         "kv_near": figures_of(NEAR, run.counts),
         "experts_prefetch": figures_of(PREFETCH, run.counts),

@@ -76,6 +76,7 @@ class Seat:
             compute_thread=host.thread,
             aside=host.aside,
             ranked=host.ranked(blueprint),
+            fabric=host.fabric(blueprint),
         )
         self.crew: Crew | None = None
 

@@ -115,11 +115,15 @@ class Interpreter:
         self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
         self._far = far
 
-    async def run(self, lanes: Sequence[Lane], table: RoutingTable) -> Spent:
+    async def run(
+        self, lanes: Sequence[Lane], table: RoutingTable, spent: Spent | None = None
+    ) -> Spent:
         """Every program to its end. What experts did not answer fails sequences of its batch;
         what a reducer, a stage or a kernel raises ends all of it.
+
+        spent   by what ran before in the same step; it is gone on with
         """
-        spent, going = Spent(), deque(lanes)
+        spent, going = spent or Spent(), deque(lanes)
         try:
             while going:
                 lane = going.popleft()

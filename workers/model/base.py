@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
+from configs.parts import Part
 from workers.hardware.work import Work
 from workers.model.program import Enter, Hidden, Program, Rows
 
@@ -114,6 +115,16 @@ class LaunchModel(ChipModel, Protocol):
         ...
 
     def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
+
+
+class RankModel(ChipModel, Protocol):
+    """A ChipModel of some layers and heads. Layers have the numbers of the whole model."""
+
+    part: Part
+
+    def write_part(self, block_ids: tuple[int, ...], part: Part, blocks: NDArray[Any]) -> None:
+        """Some layers and heads of KV blocks, of those that are here."""
+        ...
 
 
 class ExpertModel(Protocol):

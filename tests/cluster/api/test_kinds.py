@@ -13,6 +13,7 @@ from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
 from configs.precision import Precision
+from tests.cluster.api import rank_kinds
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
@@ -90,6 +91,7 @@ TERMS = {
 
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
+    *rank_kinds.BY_HAND,
     (Reply(), 0),
     (Failed({"code": "not_found", "message": "no", "facts": {"param": "x"}}), 9 + 2 + 1),
     (DISPATCH, 4 + 3 * (8 + 4 + 2 * 4 + 2 * 4) + 3 * 10 * 4),
