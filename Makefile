@@ -118,6 +118,10 @@ bench-wires: $(STAMP) ## Round trips; faults; hidden latency; all-to-all beside 
 bench-memory: $(STAMP) ## Flash by formula, size, layout and wear; energy; retrieval of 1 M vectors
 	@$(BIN)/python -m benchmarks.memory $(JSON_FLAG) $(ARGS)
 
+.PHONY: bench-network
+bench-network: $(STAMP) ## Collectives by hand arithmetic; experts with replicas under skewed loads
+	@$(BIN)/python -m benchmarks.network $(JSON_FLAG) $(ARGS)
+
 .PHONY: bench-ray
 bench-ray: $(STAMP) ## Three hosts on this machine: tokens, times, clocks for 10 minutes, failures
 	@$(BIN)/python -m benchmarks.ray $(JSON_FLAG) $(ARGS)

@@ -168,7 +168,7 @@ def _near(
         return []
     needed = num_blocks * block_bytes
     room = _budget(device, tier, model) - sum(fill.num_bytes for fill in fills[tier])
-    if needed > room:
+    if needed and needed > room:  # where there are none, what else does not fit is said already
         return [
             f"placement.kv_near.blocks: is {num_blocks} for {key} ({rough(needed)}): tier {tier} "
             f"of {device.name} has room for {max(0, room) // block_bytes}"

@@ -1,17 +1,32 @@
 """Which shard holds which experts."""
 
 from configs.nearest import nearest
+from configs.replicating import balanced, with_copies
 from configs.schema.placement import ExpertPlacement
 
 
 def place_experts(
-    placement: ExpertPlacement, shards: tuple[str, ...], num_experts: int
+    placement: ExpertPlacement, shards: tuple[str, ...], num_experts: int, num_groups: int = 1
 ) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """(shard worker -> expert ids, problems). Without problems each expert is on exactly one shard,
-    none is empty.
+    or with replicas on several, and none is empty.
+
+    num_groups   equal runs of experts of which the gate chooses some first
     """
     if not shards:
         return {}, []  # that there is none is the plan's to say
+    replicas = placement.replicas
+    if replicas is not None and replicas.strategy is not None:
+        return balanced(replicas, shards, num_experts, num_groups)
+    placed, problems = _place_each_once(placement, shards, num_experts)
+    if replicas is None or problems:
+        return placed, problems
+    return with_copies(replicas, placed, num_experts)
+
+
+def _place_each_once(
+    placement: ExpertPlacement, shards: tuple[str, ...], num_experts: int
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     if placement.shards is not None:
         placed = {shard: tuple(placement.shards.get(shard, ())) for shard in shards}
         unknown = [name for name in placement.shards if name not in shards]

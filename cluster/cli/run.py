@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from cluster.cli.console import console, warn
 from cluster.reports.energy.report import as_json, as_lines
+from cluster.reports.experts import expert_figures, expert_lines
 from cluster.reports.flash import count_lines, flash_lines, page_figures, tier_figures
 from cluster.reports.flash_file import file_wear_figures, file_wear_lines
 from cluster.reports.reuse import NEAR, OFFLOAD, PREFETCH, figures_of, reuse_lines
@@ -86,6 +87,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
         console.print(line)
     if longest := _longest(run):
         console.print(f"longest queues: {longest}")
+    for line in expert_lines(blueprint.plan, run.counts):
+        console.print(line)
     for line in _of_machines(blueprint, run):
         console.print(line)
     if run.lateness:
@@ -172,6 +175,7 @@ def _figures(
         "kv_offload": figures_of(OFFLOAD, run.counts),
         "kv_near": figures_of(NEAR, run.counts),
         "experts_prefetch": figures_of(PREFETCH, run.counts),
+        "experts": expert_figures(blueprint.plan, run.counts),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
         "notes": list(workload.notes),
     }

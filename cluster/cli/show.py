@@ -60,7 +60,7 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     text.append(
         f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "
-        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}\n"
+        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}{_copies(plan)}\n"
     )
     text.append(f"{len(plan.nodes)} nodes, {len(plan.workers)} workers", style="bold")
     prices = [price_usd(node.device) for node in plan.nodes]
@@ -106,6 +106,11 @@ def _panel(nodes: list[NodePlan], collection_bytes: Mapping[str, int]) -> Panel:
         subtitle_align="right",
         padding=(0, 1),
     )
+
+
+def _copies(plan: Plan) -> str:
+    more = sum(map(len, plan.experts.values())) - len(plan.experts)
+    return f", {more:,} further cop{'y' if more == 1 else 'ies'}" if more else ""
 
 
 def _notes(nodes: list[NodePlan]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from cluster.api import embedding, store_kinds
 from cluster.api import kinds as api
 from workers.wire.kind import Failed, Kind, Reply
-from workers.wire.kinds import chip, experts, kv, memory, near, shipping
+from workers.wire.kinds import chip, collectives, experts, kv, memory, near, shipping
 
 # Hits every answer to a call, whatever it says; an answer's own kind hits that alone.
 ANSWER = Reply.kind
@@ -12,7 +12,18 @@ ANSWER = Reply.kind
 def kind_words() -> tuple[str, ...]:
     """All kinds, in alphabetical order."""
     found = {Reply.kind, Failed.kind}
-    for module in (api, embedding, store_kinds, chip, experts, kv, memory, near, shipping):
+    for module in (
+        api,
+        embedding,
+        store_kinds,
+        chip,
+        collectives,
+        experts,
+        kv,
+        memory,
+        near,
+        shipping,
+    ):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Kind) and hasattr(value, "kind"):
                 found.add(value.kind)

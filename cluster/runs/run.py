@@ -34,7 +34,7 @@ class Run:
     queues      node -> what waits there -> how much of it ever waited at once
     counts      what workers counted meanwhile, on all nodes: `preemptions`, sequences that lost
                 their KV blocks to older ones; what came of KV offload and expert prefetch
-                (`cluster.reports.reuse`)
+                (`cluster.reports.reuse`); tokens of each expert (`cluster.reports.experts`)
     usage       node -> how long its resources worked meanwhile, and what its tiers moved
     flash_wear  node -> tier -> how worn the file behind it is, and what was written meanwhile
     """

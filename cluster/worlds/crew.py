@@ -7,6 +7,7 @@ What a role needs is imported only where that role stands, so that a router neve
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from cluster.faults.control import FaultControl, FollowedFaults
@@ -157,7 +158,7 @@ class Crew:
     @property
     def counts(self) -> dict[str, int]:
         """What the node's workers have counted so far: sequences preempted, and what came of KV
-        offload and expert prefetch (`figures` of both).
+        offload and expert prefetch (`figures` of both), and the tokens of each copy of an expert.
         """
         counts: Counter[str] = Counter()
         for chip in self._chips:
@@ -178,7 +179,7 @@ class Crew:
             self.faults.begin()
         if self._router is not None:
             self._router.begin()
-            shards = list(dict.fromkeys(self.blueprint.plan.experts.values()))
+            shards = list(dict.fromkeys(chain.from_iterable(self.blueprint.plan.experts.values())))
             Control(self.node, self._router.port, self._router, shards)
 
     def _check_room(self, vector_bytes: Mapping[str, int]) -> None:

@@ -15,7 +15,9 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     problems = problems_of(scenario, sites, model_config)
     max_model_len = scenario.model.max_model_len or model_config.max_context
     shards = named(sites, "experts")
-    placed, wrong = place_experts(scenario.placement.experts, shards, model_config.num_experts)
+    placed, wrong = place_experts(
+        scenario.placement.experts, shards, model_config.num_experts, model_config.gate.num_groups
+    )
     problems += wrong
 
     precision = scenario.model.precision
@@ -34,7 +36,10 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         raise ScenarioError(title, unique)
     return Plan(
         nodes=tuple(nodes),
-        experts={e: shard for shard in shards for e in placed[shard]},
+        experts={
+            expert: tuple(shard for shard in shards if expert in placed[shard])
+            for expert in range(model_config.num_experts)
+        },
         directory={name: site.name for site in sites for name, _ in site.workers},
         max_model_len=max_model_len,
         kv_block_bytes=kv_block_bytes,

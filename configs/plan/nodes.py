@@ -137,14 +137,14 @@ def _left_to_the_main_engine(worker: WorkerPlan) -> set[str]:
 class Plan:
     """The whole cluster.
 
-    nodes       in scenario order           experts     expert id -> shard worker, the same in every
-                layer
+    nodes       in scenario order           experts     expert id -> the shard workers that hold it,
+                the same in every layer
     directory   worker -> node              max_model_len   longest prompt plus answer, resolved
     kv_block_bytes   of one KV block, all layers
     """
 
     nodes: tuple[NodePlan, ...]
-    experts: Mapping[int, str]
+    experts: Mapping[int, tuple[str, ...]]
     directory: Mapping[str, str]
     max_model_len: int
     kv_block_bytes: int

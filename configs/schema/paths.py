@@ -16,6 +16,7 @@ PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
     ("cluster", "certificates"),
     ("model", "path"),
     ("placement", "collections", None, "path"),
+    ("placement", "experts", "replicas", "path"),
     ("faults", None, "attributes", "path"),
     ("workload", "arrivals", "trace", "path"),
     ("workload", "prompts", "trace", "path"),

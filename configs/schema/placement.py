@@ -5,7 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from configs.schema.collectives import CollectivesSection
 from configs.schema.offload import KvOffload
+from configs.schema.replicas import ExpertReplicas
 from configs.schema.section import Name, Section
 
 # What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
@@ -33,16 +35,24 @@ class ExpertPlacement(Section):
     shards        shard worker ("experts-0") -> expert ids
     mode          who computes them: "near", each shard its own, to which tokens are sent; "ship", a
                   chip, to which shards send the weights that a layer's tokens chose
+    replicas      further copies of some experts
     """
 
     strategy: Literal["contiguous", "round_robin"] | None = None
     shards: Mapping[Name, tuple[int, ...]] | None = None
     mode: Where = "near"
+    replicas: ExpertReplicas | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.strategy is not None and self.shards is not None:
             raise ValueError("experts has both strategy and shards: keep one")
+        if self.replicas is not None and self.replicas.strategy is not None:
+            asked = "strategy" if self.strategy is not None else "shards"
+            if getattr(self, asked) is not None:
+                raise ValueError(
+                    f"experts has {asked}, and replicas strategy eplb, which places all: keep one"
+                )
         return self
 
     @property
@@ -144,6 +154,7 @@ class PlacementSection(Section):
     kv_offload    keep what a chip evicts, and bring it back; None: it is computed again
     kv_near       older KV of sequences that decode lies with the memory servers; left out, nowhere
     collections   vector store name -> what is in it
+    collectives   algorithms of the ranks of one chip
     """
 
     policy: Policy = "default"
@@ -165,6 +176,7 @@ class PlacementSection(Section):
     kv_offload: KvOffload | None = None
     kv_near: KvNear | None = None
     collections: Mapping[Name, CollectionPlacement] = Field(default_factory=dict)
+    collectives: CollectivesSection = CollectivesSection()
 
     def tier_for(self, what: What) -> str | None:
         """What the scenario says of all machines; None: nothing."""

@@ -84,7 +84,7 @@ def test_the_demo_is_named_as_it_reads() -> None:
     assert made.names("memory") == ("memory-0", "memory-1")
     assert made.names("prefill", "decode") == ("prefill-0", "decode-0", "decode-1")
     assert made.directory["memory-1"] == "pnm-0"
-    assert made.experts == {e: f"experts-{e // 2}" for e in range(8)}
+    assert made.experts == {e: (f"experts-{e // 2}",) for e in range(8)}
     assert made.max_model_len == 1024
     server = made.worker("memory-0")
     assert isinstance(server, MemoryPlan)

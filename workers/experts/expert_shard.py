@@ -7,6 +7,7 @@ import numpy as np
 
 from workers.experts.exchange import Dispatched
 from workers.experts.prefetch import Prefetch
+from workers.experts.routing import NOBODY
 from workers.hardware.energy.phase import Cause, together
 from workers.model.base import ExpertModel
 from workers.model.program import Sums
@@ -14,6 +15,9 @@ from workers.node import Node
 from workers.wire.kinds.experts import ExpertHint
 from workers.wire.message import Message
 from workers.wire.roles import Array
+
+# Of a count of tokens the name, before "<shard>/<expert>".
+TOKENS = "expert_tokens_"
 
 
 class ExpertShard:
@@ -28,6 +32,7 @@ class ExpertShard:
         if prefetch is not None:
             node.port(name).on(ExpertHint, self._hint)
         self._exchange, self._numerics = node.combine_side(name), node.numerics
+        self._tokens_E = np.zeros(0, dtype=np.int64)  # as long as the highest id asked for
         self.num_tokens = 0
         self.num_batches = 0
 
@@ -80,8 +85,12 @@ class ExpertShard:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What came of reading ahead, since start; empty where nothing is."""
-        return {} if self._prefetch is None else self._prefetch.figures()
+        """Since start: tokens that each of its experts computed, and what came of reading ahead."""
+        computed = {
+            f"{TOKENS}{self._name}/{expert}": int(self._tokens_E[expert])
+            for expert in np.flatnonzero(self._tokens_E).tolist()
+        }
+        return computed if self._prefetch is None else computed | self._prefetch.figures()
 
     def backlog(self) -> int:
         """Dispatches that wait: 0 when idle."""
@@ -93,6 +102,10 @@ class ExpertShard:
         sums_TH = self._numerics.answered(
             self._experts.forward(layer, rows, experts_TK, weights_TK)
         )
+        asked = experts_TK[experts_TK != NOBODY]
+        counted = np.bincount(asked, minlength=len(self._tokens_E))
+        counted[: len(self._tokens_E)] += self._tokens_E
+        self._tokens_E = counted
         self.num_tokens += len(sums_TH)
         self.num_batches += 1
         if len(batch) == 1:

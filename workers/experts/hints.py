@@ -4,8 +4,6 @@ of this one work, and tells the shards that hold it.
 A hint is best effort: who has no credit for it, or does not answer, is told nothing more.
 """
 
-import numpy as np
-
 from workers.errors import PerfuseError
 from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import Cause
@@ -45,10 +43,10 @@ class HintSide:
             ids = await self._node.hardware.run_for(
                 cause, work, self._pregate.guess, op.layer + 1, rows_TH
             )
-            owners = table.owners_E[ids]
-            for index in np.unique(owners).tolist():
-                hint = ExpertHint(op.layer + 1, ids[owners == index], cause)
-                await self._post(table.shards[index], hint, pending)
+            for index, shard in enumerate(table.shards):
+                held = table.held_by(index, ids)
+                if held.size:
+                    await self._post(shard, ExpertHint(op.layer + 1, held, cause), pending)
             await self._port.settled(pending)
         finally:
             for one in pending:  # whatever was answered

@@ -1,7 +1,8 @@
 """The exchange between processes that share memory, where links cost nothing (`Ranks`).
 
 It takes what it can: tokens whose shards all have ranks and live, no more of them than an arena
-holds, while no fault stands that messages would have to meet. All else goes as messages.
+holds, each expert with one copy, while no fault stands that messages would have to meet. All else
+goes as messages.
 """
 
 from collections.abc import Mapping
@@ -109,13 +110,15 @@ class NearDispatch(DispatchSide):
         return NearHandle(self._ranks, sent, owners.shards, deadline_ns, sums_TH)
 
     def _owners(self, table: RoutingTable) -> _Owners | None:
-        """None where not all of its shards can be sent to."""
+        """None where not all of its shards can be sent to, or an expert has several copies."""
         known = self._known
         if known is None or known[0] is not table or known[1] != self._ranks.num_changes:
             known = self._known = table, self._ranks.num_changes, self._owners_of(table)
         return known[2]
 
     def _owners_of(self, table: RoutingTable) -> _Owners | None:
+        if table.copies is not None:
+            return None  # ranks know one owner of each expert
         ranks: list[int] = []
         for shard in table.shards:
             node = self._endpoint.members.node_of(shard)

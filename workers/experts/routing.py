@@ -1,4 +1,4 @@
-"""Which shard holds which expert: a table that a dispatch is given, so that it may change between
+"""Which shards hold which expert: a table that a dispatch is given, so that it may change between
 two of them.
 """
 
@@ -8,35 +8,70 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NOBODY = -1  # an expert id, or a shard's index, that stands for none
+from workers.experts.copies import NOBODY, Copies
+
+__all__ = ["NOBODY", "RoutingTable"]
+
+# (expert, shard) -> that copy's share of the expert's tokens.
+Weights = Mapping[tuple[int, str], float]
+EVEN: Weights = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoutingTable:
     """version   counts changes; of two tables the higher is the newer
     shards    names, in the order in which their sums merge
-    owners_E  index into `shards` for each expert, and NOBODY at the end: so NOBODY, as an expert's
-              id, has no owner
+    owners_E  index into `shards` for each expert, of its first copy, and NOBODY at the end: so
+              NOBODY, as an expert's id, has no owner
+    copies    where an expert has several; None: all have one
     """
 
     version: int
     shards: tuple[str, ...]
     owners_E: NDArray[np.int32]
+    copies: Copies | None = None
 
     @classmethod
     def of(
-        cls, expert_shards: Mapping[int, str], shards: Sequence[str], version: int = 0
+        cls,
+        expert_shards: Mapping[int, str | Sequence[str]],
+        shards: Sequence[str],
+        version: int = 0,
+        weights: Weights = EVEN,
     ) -> "RoutingTable":
-        """expert_shards   expert -> shard, for experts 0, 1, ... without a gap
+        """expert_shards   expert -> shard, or all shards that hold it, for experts 0, 1, ...
+                        without a gap
+        weights         of copies; even where they are left out
 
-        Raises ValueError where there is a gap, or a shard that is not in `shards`.
+        Raises ValueError where there is a gap, a shard that is not in `shards`, an expert without
+        one or twice on the same, or a weight of nothing.
         """
         index = {name: i for i, name in enumerate(shards)}
         if sorted(expert_shards) != list(range(len(expert_shards))):
             raise ValueError(f"experts {sorted(expert_shards)} are placed: none may be left out")
-        if unknown := [name for name in expert_shards.values() if name not in index]:
-            raise ValueError(f"experts are placed on {unknown[0]!r}; shards are {list(shards)}")
-        owners = [index[expert_shards[e]] for e in range(len(expert_shards))]
-        table = np.array([*owners, NOBODY], dtype=np.int32)
+        holders = list[list[int]]()
+        for expert in range(len(expert_shards)):
+            held = expert_shards[expert]
+            names = [held] if isinstance(held, str) else list(held)
+            if unknown := [name for name in names if name not in index]:
+                raise ValueError(f"experts are placed on {unknown[0]!r}; shards are {list(shards)}")
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"expert {expert} is on {names}: on one or several, each once")
+            holders.append([index[name] for name in names])
+        table = np.array([*(held[0] for held in holders), NOBODY], dtype=np.int32)
         table.flags.writeable = False
-        return cls(version, tuple(shards), table)
+        copies = None
+        if any(len(held) > 1 for held in holders):
+            shares = {(expert, index[name]): share for (expert, name), share in weights.items()}
+            copies = Copies.of(holders, shares)
+        return cls(version, tuple(shards), table, copies)
+
+    def held_by(self, shard: int, experts: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Those of some experts that a shard has a copy of, in their order."""
+        if self.copies is None:
+            is_held = self.owners_E[experts] == shard
+        else:
+            here = self.copies.experts_P[self.copies.owners_P == shard]
+            is_held = np.isin(experts, here)
+        held: NDArray[np.int32] = experts[is_held]
+        return held

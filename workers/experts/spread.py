@@ -32,13 +32,20 @@ class Spread:
         experts_TK: NDArray[np.int32],
         weights_TK: NDArray[np.float32],
     ) -> None:
+        copies, owners = table.copies, table.owners_E
+        if copies is not None:
+            experts_TK = copies.slots(requests_T, positions_T, experts_TK)
+            owners = copies.owners_P
         (
             self.rows_N, self._requests_N, self._positions_N, self._experts_NK, self._weights_NK,
             self._hidden_N, ends_S,
         ) = columns = exchange.spread(
-            table.owners_E, len(table.shards), requests_T, positions_T, experts_TK, weights_TK,
+            owners, len(table.shards), requests_T, positions_T, experts_TK, weights_TK,
             hidden_T,
         )  # fmt: skip
+        if copies is not None:
+            self._experts_NK = copies.experts_P[self._experts_NK]
+            self._experts_NK.flags.writeable = False
         for column in columns:
             column.flags.writeable = False  # and so are the views that travel
         self._ends = ends_S.tolist()

@@ -18,7 +18,7 @@ from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Constraint, Shaping
 from workers.wire.kind import KINDS, Failed, Kind, Reply
-from workers.wire.kinds import chip, experts, kv, memory, near, shipping
+from workers.wire.kinds import chip, collectives, experts, kv, memory, near, shipping
 from workers.wire.message import Message
 from workers.wire.transport.frame import decode, encode
 
@@ -83,6 +83,9 @@ NUMBERS = np.array([1, 2], dtype=np.uint64)
 FEW = np.array([1, 2], dtype=np.int64)
 NEAR = np.zeros((3, 4, 10), np.float32)
 BYTES = np.zeros((3, 128), dtype=np.uint8)
+TERMS = {
+    f"{chunk}.{rank}": np.full(5 - chunk // 3, rank, float) for chunk in (0, 3) for rank in (0, 2)
+}
 
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
@@ -93,6 +96,8 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (experts.WeightsRead(3, 7, 0, 262_144), 4 + 4 + 2 * 8),
     (experts.Weights(np.zeros(8, np.float32), 16), 16),
     (experts.ExpertHint(3, np.array([7, 9], np.int32)), 4 + 2 * 4),
+    # Two chunks with the terms of two ranks each: charged is every chunk once.
+    (collectives.Piece("tp-0", 7, 1, (0, 3), (20, 16), TERMS), 4 + 8 + 4 + 20 + 16),
     (kv.KvBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),
     (kv.KvBlocks(INDEX, SUMS, KV_IN_INT8), 3 * 4 + 3 * 8 + 3 * 16),
     (kv.Start(5, 10**12), 4 + 8),

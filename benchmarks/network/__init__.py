@@ -1,0 +1,1 @@
+"""Interconnect and parallelism beside hand arithmetic: `make bench-network`."""

@@ -1,0 +1,1 @@
+"""Collectives among ranks: schedules of named algorithms, and groups that run them by messages."""
