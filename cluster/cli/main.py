@@ -9,7 +9,7 @@ import typer
 
 from cluster.cli import certs, faults, machines, model_command, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
-from cluster.cli.options import Address, Attach, Scenario, Set, World
+from cluster.cli.options import Address, Attach, RecordRouting, Scenario, Set, World
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
@@ -55,6 +55,7 @@ def run(
             "--json", help="write answers and figures here", show_default=False, dir_okay=False
         ),
     ] = None,
+    record_routing: RecordRouting = None,
     attach: Attach = None,
     address: Address = None,
 ) -> None:
@@ -65,14 +66,14 @@ def run(
     with clear_errors():
         changes = overrides(set_ or ())
         if attach is not None:
-            attached.check_alone(attach, {"--world": world})
+            attached.check_alone(attach, {"--world": world, "--record-routing": record_routing})
             changes["cluster.world"] = "ray"
             run_scenario(scenario, changes, json_file, attached.joined(attach, address))
             return
         attached.check_attached(address)
         if world is not None:
             changes["cluster.world"] = world
-        run_scenario(scenario, changes, json_file)
+        run_scenario(scenario, changes, json_file, routing_file=record_routing)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.faults.problems import check_faults
+from cluster.network.build import longest_ns
+from cluster.network.problems import check_network
 from configs.checkpoint_files import has_weights
 from configs.families import load_model
 from configs.model_config import ModelConfig
@@ -51,9 +53,15 @@ class Blueprint:
         model = _model(scenario, folder, needs_weights=needs_weights)
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
-        if needs_weights or has_weights(folder):
+        check_network(scenario)
+        is_digest = scenario.model.numerics == "digest"  # weights, if there are any, are not read
+        if not is_digest and (needs_weights or has_weights(folder)):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
+        if is_digest and scenario.model.routing.replay is not None:
+            from workers.model.digest.recorded import read_routing
+
+            read_routing(scenario.model.routing.replay).fitting(model)
         return cls(scenario, plan, model, folder)
 
     @property
@@ -68,8 +76,9 @@ class Blueprint:
         share_ns = self.deadline_ns // CALL_SHARE
         if not self.scenario.cluster.emulation:
             return share_ns
-        longest_ns = max(one_way_ns(g.link, 0) for g in self.scenario.cluster.nodes.values())
-        return max(share_ns, CALL_ROUND_TRIPS * 2 * longest_ns)
+        ends_ns = max(one_way_ns(g.link, 0) for g in self.scenario.cluster.nodes.values())
+        inner_ns = longest_ns(self.scenario.cluster.network, len(self.plan.nodes))
+        return max(share_ns, CALL_ROUND_TRIPS * 2 * (ends_ns + inner_ns))
 
     def node_of(self, role: str) -> NodePlan:
         """The node that carries the one worker of a role (router, gateway)."""

@@ -3,7 +3,9 @@
 from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
+from configs.plan.digests import digest_problems
 from configs.plan.near import near_problems
+from configs.plan.ranks import split_problems
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.presets import certificates_folder
@@ -21,6 +23,8 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_fault_problems(scenario, sites),
         *_dtype_problems(scenario, config),
         *near_problems(scenario, config),
+        *digest_problems(scenario, config),
+        *split_problems(scenario),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_window_problems(scenario, config),
@@ -139,7 +143,8 @@ def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
 def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """A machine must compute in the dtypes in which its workers declare work, and we must too."""
     precision = scenario.model.precision
-    hindrance = None if precision.exact else kernels_hindrance(config, scenario.model.block_size)
+    asks = not precision.exact and scenario.model.numerics != "digest"
+    hindrance = kernels_hindrance(config, scenario.model.block_size) if asks else None
     problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
     return problems + [
         f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and {what} "

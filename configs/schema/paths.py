@@ -17,6 +17,7 @@ from configs.presets import TINY_CORPUS, TINY_MODEL
 PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
     ("cluster", "certificates"),
     ("model", "path"),
+    ("model", "routing", "replay"),
     ("placement", "collections", None, "path"),
     ("placement", "experts", "replicas", "path"),
     ("faults", None, "attributes", "path"),
