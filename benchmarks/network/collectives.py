@@ -72,6 +72,15 @@ class Words:
     def sum_bytes(self, width: int) -> int:
         return self._row_bytes
 
+    def kv_bytes(self, blocks: NDArray[Any]) -> int:
+        return int(blocks.nbytes)
+
+    query_bytes = kv_bytes
+
+    @property
+    def free_metadata(self) -> bool:
+        return False
+
     def sent(self, rows_T: NDArray[Any]) -> NDArray[Any]:
         return rows_T
 
