@@ -77,7 +77,7 @@ def _stepper(
         node,
         model,
         exchange_of(node, blueprint, worker),
-        RoutingTable.of(plan.experts, plan.names("experts")),
+        RoutingTable.of(plan.experts, plan.names("experts"), weights=plan.shares),
         timeout_ns=timeout_ns,
         num_batches=blueprint.scenario.model.micro_batches,
         local_step=local_step,

@@ -6,6 +6,7 @@ from configs.plan.filling import fill_site
 from configs.plan.nodes import Plan
 from configs.plan.problems import problems_of
 from configs.plan.sites import named, sites_of
+from configs.replicating import uneven_shares
 from configs.schema import Scenario, ScenarioError
 
 
@@ -43,4 +44,5 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         directory={name: site.name for site in sites for name, _ in site.workers},
         max_model_len=max_model_len,
         kv_block_bytes=kv_block_bytes,
+        shares=uneven_shares(scenario.placement.experts.replicas, placed),
     )

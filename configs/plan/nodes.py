@@ -1,7 +1,7 @@
 """What a plan says: machines, who works on each, and what lies in its memory."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.engines import engine_notes
 from configs.fitting import Fill
@@ -141,6 +141,8 @@ class Plan:
                 the same in every layer
     directory   worker -> node              max_model_len   longest prompt plus answer, resolved
     kv_block_bytes   of one KV block, all layers
+    shares      (expert, shard) -> what that copy has of the expert's tokens, in any unit; even
+                where it is left out
     """
 
     nodes: tuple[NodePlan, ...]
@@ -148,6 +150,7 @@ class Plan:
     directory: Mapping[str, str]
     max_model_len: int
     kv_block_bytes: int
+    shares: Mapping[tuple[int, str], float] = field(default_factory=dict)
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
