@@ -37,10 +37,11 @@ def partition(
     return parts
 
 
-def fewest(num_passages: int, num_servers: int, stripe: int = STRIPE) -> int:
-    """Of passages 0 .. num_passages - 1, how many the server with the fewest holds: the last."""
+def counts(num_passages: int, num_servers: int, stripe: int = STRIPE) -> list[int]:
+    """Of passages 0 .. num_passages - 1, how many each server holds."""
     rounds, rest = divmod(num_passages, num_servers * stripe)
-    return rounds * stripe + max(0, rest - (num_servers - 1) * stripe)
+    begun = (min(stripe, max(0, rest - server * stripe)) for server in range(num_servers))
+    return [rounds * stripe + more for more in begun]
 
 
 def merge(hits_by_server: Sequence[Sequence[Hit]], top_k: int) -> list[Hit]:

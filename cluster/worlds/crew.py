@@ -5,6 +5,7 @@ What a role needs is imported only where that role stands, so that a router neve
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -181,17 +182,25 @@ class Crew:
             shards = list(dict.fromkeys(chain.from_iterable(self.blueprint.plan.experts.values())))
             Control(self.node, self._router.port, self._router, shards)
 
+    def _check_room(self, vector_bytes: Mapping[str, int]) -> None:
+        """Raises ValueError where a memory server's tier is too small."""
+        from configs.plan.collections import collection_problems
+
+        share = self.blueprint.scenario.model.gpu_memory_utilization
+        if problems := collection_problems(self.blueprint.plan, share, vector_bytes):
+            raise ValueError("; ".join(problems))
+
     async def preload(self, again: bool = False) -> None:
         """On the router's node: see `Preloading.bring`, and `bring_again`. Raises CollectionError
-        naming the key of one that cannot be read, or not be cut into as many lists.
+        naming the key of one that cannot be read, not be cut into as many lists, or does not fit.
         """
         from cluster.retrieval.collection import CollectionError, open_collection
-        from cluster.retrieval.spread import fewest
+        from cluster.retrieval.spread import counts
         from configs.presets import corpus_folder
         from workers.memory.index.choice import IndexChoice
 
         preloading, stores = self.router.preloading, self.router.stores
-        problems = []
+        problems, num_bytes = [], Counter[str]()
         for name, placed in self.blueprint.scenario.placement.collections.items():
             embedder = stores.embedder(placed.embedder)
             reading = partial(open_collection, corpus_folder(placed.path), embedder)
@@ -199,7 +208,13 @@ class Crew:
             index = IndexChoice(placed.index, *(size or 0 for size in sizes))
             try:
                 collection = await self.node.hardware.beside(COLLECTION_SIZE, reading)
-                index.check_rows(fewest(len(collection.passages), len(stores.servers)))
+                rows = counts(len(collection.passages), len(stores.servers))
+                index.check_rows(min(rows))
+                each = collection.vectors[:1].nbytes
+                num_bytes += Counter(
+                    {s: n * each for s, n in zip(stores.servers, rows, strict=True)}
+                )
+                self._check_room(num_bytes)
             except ValueError as error:
                 raise CollectionError(f"placement.collections.{name}: {error}") from error
             bring = preloading.bring_again if again else preloading.bring

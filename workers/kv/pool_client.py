@@ -90,9 +90,11 @@ class PoolClient:
         return num_arrived - first_missing
 
     def store(self, scheduler: Scheduler, seq: Sequence) -> None:
-        """Offer the full blocks of this sequence that are not known to be there; does not wait."""
+        """Offer the full blocks of this sequence that are here, and not known to be there; does not
+        wait.
+        """
         hashes = seq.full_block_hashes()
-        fresh = [i for i, content in enumerate(hashes) if content not in self._stored]
+        fresh = [i for i in range(seq.num_far, len(hashes)) if hashes[i] not in self._stored]
         if not fresh:
             return
         for i in fresh:

@@ -147,7 +147,8 @@ class NearAttention:
     def _layer_of(self, layer: int, places: Places) -> Array:
         """[blocks, bytes of one layer]"""
         flat = np.array([place for held in places for place in held], dtype=np.int64)
-        by_layer = self._cache.read_blocks(flat).reshape(len(flat), self._num_layers, -1)
+        shape = len(flat), self._num_layers, self._cache.block_bytes // self._num_layers
+        by_layer = self._cache.read_blocks(flat).reshape(shape)
         return np.ascontiguousarray(by_layer[:, layer])
 
     def _places(self, chip: str, content: NearAttend | NearFetch) -> Places:

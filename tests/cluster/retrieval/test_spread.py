@@ -9,7 +9,7 @@ from benchmarks.recall import BAR, measure
 from cluster.cli.index import default_out, index_folder
 from cluster.retrieval.embedder import make_embedder
 from cluster.retrieval.index_folder import read_collection
-from cluster.retrieval.spread import fewest, merge, partition, server_of
+from cluster.retrieval.spread import counts, merge, partition, server_of
 from configs.perfuse_tiny import CORPUS_DIR, load_corpus, load_questions
 from workers.memory.hit import Hit
 from workers.memory.shard import RetrievalShard
@@ -38,9 +38,9 @@ def test_merged_shards_equal_one_shard(rows, num_servers, stripe, top_k, rng):
 
 
 @given(st.integers(0, 200), st.integers(1, 7), st.integers(1, 9))
-def test_the_last_server_has_the_fewest(num_passages, num_servers, stripe):
+def test_how_many_each_server_holds_is_counted(num_passages, num_servers, stripe):
     parts = partition(range(num_passages), num_servers, stripe)
-    assert fewest(num_passages, num_servers, stripe) == min(map(len, parts))
+    assert counts(num_passages, num_servers, stripe) == [len(part) for part in parts]
 
 
 @given(st.integers(1, 8), st.integers(1, 40), st.integers(0, 500))

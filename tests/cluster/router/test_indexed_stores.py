@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from cluster.gateway.store_client import Document
+from cluster.retrieval.index_folder import CollectionError
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
 from configs.perfuse_tiny import load_questions
@@ -114,3 +115,17 @@ def test_an_index_that_cannot_be_leaves_no_store(
         await settle(world)
 
     run(with_cards(changes), job)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        # 2,193 cards of 4 KiB over two servers.
+        ({"cluster.nodes.hbf.device.tiers.hbf.capacity": "4 MB"}, "4.5. MB of vectors do not fit"),
+        ({"placement.collections.cards": {**CARDS, "index": "ivf_flat", "nlist": 29}}, "nlist is"),
+        ({"placement.collections.cards": {**CARDS, "path": "/nowhere"}}, "/nowhere does not exist"),
+    ],
+)
+def test_a_collection_that_cannot_be_names_its_key(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(CollectionError, match=rf"^placement\.collections\.cards: .*{told}"):
+        run(with_cards(changes), settle)

@@ -80,8 +80,9 @@ def test_a_server_that_dies_fails_those_that_had_blocks_there() -> None:
     run(blueprint(near()), job)
 
 
-def test_blocks_that_a_server_has_lost_fail_their_sequence() -> None:
-    """Never a token from a part of its keys."""
+@pytest.mark.parametrize("mode", ["near", "ship"])
+def test_blocks_that_a_server_has_lost_fail_their_sequence(mode: str) -> None:
+    """Never a token from a part of its keys; that none of them is there is an answer, no bug."""
 
     async def job(world: VirtualWorld) -> None:
         asked = await _with_far_blocks(world)
@@ -92,7 +93,7 @@ def test_blocks_that_a_server_has_lost_fail_their_sequence() -> None:
         assert heard.code == "peer_dead"
         await settle(world)
 
-    run(blueprint(near()), job)
+    run(blueprint(near(mode=mode)), job)
 
 
 def test_a_server_that_is_silent_costs_its_timeout_and_fails_whom_it_serves() -> None:

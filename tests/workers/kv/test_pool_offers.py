@@ -54,3 +54,23 @@ def test_what_the_pool_did_not_take_is_offered_again(
         assert client.num_failures == num_failures
 
     bench.run(job)
+
+
+def test_what_has_left_for_the_servers_is_not_offered() -> None:
+    """Of two full blocks the first lies beside memory by now (`placement.kv_near`)."""
+    bench, server = stand(pool_bytes=1 << 20)
+
+    async def job(bench: Bench) -> None:
+        chip, seq = chip_with(), Sequence("s", range(5), 9)
+        chip.scheduler.add(seq)
+        chip.turn()
+        chip.scheduler.give_away("s", 1)
+        client = PoolClient(bench.node("chip"), bench.port("chip"), MODEL, ("memory",), TIMEOUT_NS)
+        client.store(chip.scheduler, seq)
+        await bench.clock.wait_until(bench.clock.now() + 2 * TIMEOUT_NS)
+        assert chip.scheduler.blocks.num_pinned == 0
+        chip.scheduler.check_integrity()
+        first, second = seq.full_block_hashes()
+        assert [server.pool.contains(key) for key in (first, second)] == [False, True]
+
+    bench.run(job)
