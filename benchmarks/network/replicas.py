@@ -22,9 +22,9 @@ the loads it was given, below 1.1 for others. The layer's time follows.
 What came out: largest over mean 2.14 and 2.65 (Zipf 1.0 and 1.5), with EPLB 1.04 and 1.02; the
 layer takes 1.98 and 2.43 times that of uniform loads, with EPLB as long as that. Beside arithmetic
 by hand 1.6 to 2.5 % less: of eight dispatches that come together the first is computed while the
-last bytes of others come. Shares of copies by loads (`placement.experts.replicas.shares`) were tried
-and gain nothing here: for the loads it was given, EPLB's packing leaves 1.01 with 68 slots already.
-They are for shards of few experts (the demo with nine slots: 1.27 and 1.04).
+last bytes of others come. Shares of copies by loads (`placement.experts.replicas.shares`) gain
+nothing here: for the loads it was given, EPLB's packing leaves 1.01 with 68 slots already. They are
+for shards of few experts (the demo with nine slots: 1.27 and 1.04).
 """
 
 from collections.abc import Iterator, Mapping
