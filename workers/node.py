@@ -14,6 +14,7 @@ from configs.schema.link import LinkSpec
 from workers.experts.exchange import CombineSide, DispatchSide
 from workers.experts.near import NearCombine, NearDispatch
 from workers.experts.ranks import RankedNodes, Ranks
+from workers.experts.tokens import Tokens
 from workers.hardware.energy.meter import Reading
 from workers.hardware.hardware import Hardware
 from workers.hardware.usage import Usage, usage_of
@@ -26,11 +27,13 @@ from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.model.numerics import Numerics
 from workers.wire.endpoint import Endpoint
+from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Mail
 from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
 
 OnFailure = Callable[[str, BaseException], None]
+OnRouted = Callable[[Tokens], None]
 
 
 class Node:
@@ -39,9 +42,13 @@ class Node:
     members     which incarnation of each node lives; others than this one join later
     numerics    of the model: how its rows travel, what they cost, and how sums of them merge
     ranked      those whose experts' tokens cross shared memory; None: they go as messages
+    fabric      what lies between the nodes' own links; None: nothing
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
+    on_routed   told of every layer's tokens and the experts they chose; None: nobody is
     """
+
+    on_routed: OnRouted | None = None
 
     def __init__(
         self,
@@ -61,6 +68,7 @@ class Node:
         compute_thread: Executor | None = None,
         aside: Aside | None = None,
         ranked: RankedNodes | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
@@ -70,18 +78,9 @@ class Node:
         self.queues: dict[str, Longest] = {}
         self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
         self.endpoint = Endpoint(
-            name,
-            epoch,
-            clock,
-            link,
-            self.hardware,
-            trace,
-            mail,
-            members,
-            self.spawn,
-            self.failed,
-            numerics,
-        )
+            name, epoch, clock, link, self.hardware, trace, mail, members, self.spawn, self.failed,
+            numerics, fabric,
+        )  # fmt: skip
         self.ranks: Ranks | None = None
         if ranked is not None and name in ranked.nodes:
             self.ranks = Ranks.made(ranked, name, epoch, clock, self.failed)

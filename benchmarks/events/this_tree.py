@@ -1,6 +1,6 @@
 """The adapter for this tree."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.model.numerics import EXACT_NUMERICS
 from workers.node import Node
+from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Handover, Mail
 from workers.wire.membership import Member, Membership
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
@@ -80,6 +81,7 @@ def _nodes(
     clock: VirtualClock,
     trace: Trace,
     failures: list[BaseException],
+    fabric: Fabric | None = None,
 ) -> tuple[dict[str, Node], dict[str, Mail]]:
     """A node and its mail for each name; none has started."""
     network, device = MemoryNetwork(), load_device(DEVICE)
@@ -98,10 +100,24 @@ def _nodes(
             trace=trace,
             on_failure=lambda _, error: failures.append(error),
             numerics=EXACT_NUMERICS,
+            fabric=fabric,
         )
         for name in names
     }
     return nodes, mails
+
+
+async def _meet(nodes: Mapping[str, Node], mails: Mapping[str, Mail]) -> None:
+    """All listen, then each joins all."""
+    members = []
+    for name, node in nodes.items():
+        endpoint = node.endpoint
+        address = await mails[name].start(endpoint.receive, endpoint.peer_died)
+        members.append(Member(name, 1, endpoint.link, address))
+    for name, node in nodes.items():
+        await mails[name].connect({m.node: m.address for m in members if m.node != name})
+        for member in members:
+            node.members.join(member)
 
 
 def stand(
@@ -109,25 +125,24 @@ def stand(
     owners: Sequence[int],
     job: Callable[[Cluster], Awaitable[T]],
     sharing: Sharing = "fifo",
+    fabric: Callable[[VirtualClock, Sequence[str]], Fabric] | None = None,
+    link: LinkSpec | None = None,
 ) -> T:
-    """See `Stand`. Messages on a link are in order, as at the earlier commit."""
+    """See `Stand`. Messages on a link are in order, as at the earlier commit.
+
+    fabric   makes a network between these nodes; None: there is none
+    """
     chips = [f"chip-{index}" for index in range(num_chips)]
     shards = [f"shard-{index}" for index in range(max(owners) + 1)]
     clock, trace = VirtualClock(), Trace(hashed=True)
     failures: list[BaseException] = []
-    link = load_link(LINK).model_copy(update={"sharing": sharing})
-    nodes, mails = _nodes([*chips, *shards], link, clock, trace, failures)
+    spec = (link or load_link(LINK)).model_copy(update={"sharing": sharing})
+    names = [*chips, *shards]
+    joined = None if fabric is None else fabric(clock, names)
+    nodes, mails = _nodes(names, spec, clock, trace, failures, joined)
 
     async def main() -> T:
-        members = []
-        for name, node in nodes.items():
-            endpoint = node.endpoint
-            address = await mails[name].start(endpoint.receive, endpoint.peer_died)
-            members.append(Member(name, 1, endpoint.link, address))
-        for name, node in nodes.items():
-            await mails[name].connect({m.node: m.address for m in members if m.node != name})
-            for member in members:
-                node.members.join(member)
+        await _meet(nodes, mails)
         cluster = Cluster(
             [_Chip(nodes[name], shards, owners) for name in chips],
             [_Shard(nodes[name]) for name in shards],

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.network.collectives import Words
+from benchmarks.network.collectives import digests
 from benchmarks.rows import Row
 from configs.eplb import balance, imbalance
 from configs.schema import load_device, load_link
@@ -152,7 +152,7 @@ def computed(placed: list[list[int]], experts_TK: Ids) -> Layer:
         pairs = tuple(sum(shard.counts.values()) for shard in shards)
         return Layer(bench.clock.now() - begin_ns, pairs, tuple(s.num_tokens for s in shards))
 
-    return Bench(*links, links=links, device=device, numerics=Words(ROW_BYTES)).run(job)
+    return Bench(*links, links=links, device=device, numerics=digests(ROW_BYTES)).run(job)
 
 
 def _tokens(chip: int, experts_TK: Ids) -> Tokens:

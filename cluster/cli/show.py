@@ -17,6 +17,8 @@ from rich.text import Text
 from cluster.cli.show_figures import EVIDENCE_MEANINGS, compute_line, link_line, mark
 from cluster.cli.show_link import curves
 from cluster.cli.show_memory import COLOURS, tiers_table, vector_bytes
+from cluster.cli.show_network import render_network
+from cluster.network.problems import network_of
 from configs.fitting import rough
 from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
@@ -29,6 +31,7 @@ _ROLE_COLOURS = {
     "prefill": "bold green",
     "decode": "bold blue",
     "chip": "bold cyan",
+    "rank": "cyan",
     "experts": "bold magenta",
     "memory": "bold yellow",
 }
@@ -39,7 +42,10 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     sizes = {name: vector_bytes(scenario, name) for name in scenario.placement.collections}
     panels = [_panel(alike, sizes) for alike in _alike(plan.nodes)]
     drawn = curves(node.link for node in plan.nodes)
-    below = [] if drawn is None else [drawn, Text()]
+    below: list[RenderableType] = [] if drawn is None else [drawn, Text()]
+    network = network_of(scenario)
+    if network is not None:
+        below.insert(0, render_network(network))
     return Group(_head(plan, scenario, config), *panels, *below, _legend())
 
 

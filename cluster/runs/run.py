@@ -15,6 +15,8 @@ from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
 from workers.hardware.usage import Usage, more
 from workers.host.trace import Record
+from workers.node import OnRouted
+from workers.wire.fabric.counts import NetworkCounts
 
 OnAnswer = Callable[[Answer], None]
 Queues = dict[str, dict[str, int]]
@@ -36,6 +38,7 @@ class Run:
                 their KV blocks to older ones; what came of KV offload and expert prefetch
                 (`cluster.reports.reuse`); tokens of each expert (`cluster.reports.experts`)
     usage       node -> how long its resources worked meanwhile, and what its tiers moved
+    network     what crossed the network meanwhile; None where there is none
     flash_wear  node -> tier -> how worn the file behind it is, and what was written meanwhile
     """
 
@@ -48,6 +51,7 @@ class Run:
     counts: dict[str, int] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)
     flash_wear: dict[str, dict[str, Wear]] = field(default_factory=dict)
+    network: NetworkCounts | None = None
 
     @property
     def preemptions(self) -> int:
@@ -64,9 +68,20 @@ class Run:
         return {node: usage.latencies for node, usage in self.usage.items()}
 
 
-def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
-    """In this process, in exact virtual time."""
-    return run_virtual(blueprint, lambda world: _drive(world, workload, on_answer))
+def run_in_virtual(
+    blueprint: Blueprint,
+    workload: Workload,
+    on_answer: OnAnswer,
+    on_routed: OnRouted | None = None,
+) -> Run:
+    """In this process, in exact virtual time; `on_routed` is told which experts tokens choose."""
+
+    async def job(world: VirtualWorld) -> Run:
+        for node in world.nodes.values():
+            node.on_routed = on_routed
+        return await _drive(world, workload, on_answer)
+
+    return run_virtual(blueprint, job)
 
 
 def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Record]]:
@@ -86,6 +101,7 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     counted = await world.ask_each(nodes, "counts")
     usage = await world.ask_each(nodes, "usage")
     wear = await world.ask_each(nodes, "flash_wear")
+    crossed = world.host.network_counts()
     answers = await Driver(world.gateway, world.client, on_answer).run(workload)
     energy = metered(await world.ask_each(nodes, "energy"))
     counts = _more(counted, await world.ask_each(nodes, "counts"))
@@ -93,10 +109,11 @@ async def _drive(world: VirtualWorld, workload: Workload, on_answer: OnAnswer) -
     usage = _usage(usage, await world.ask_each(nodes, "usage"))
     wear = wears_since(wear, await world.ask_each(nodes, "flash_wear"))
     held = await held_when_idle(world)
+    crossed = _crossed(crossed, world.host.network_counts())
     trace_hash = world.trace.digest()
     return Run(
         answers, held, energy, queues, trace_hash,
-        counts=counts, usage=usage, flash_wear=wear,
+        counts=counts, usage=usage, flash_wear=wear, network=crossed,
     )  # fmt: skip
 
 
@@ -125,6 +142,10 @@ def _usage(before: Mapping[str, Usage], after: Mapping[str, Usage]) -> dict[str,
     return {node: more(before.get(node), told) for node, told in after.items()}
 
 
+def _crossed(before: NetworkCounts | None, after: NetworkCounts | None) -> NetworkCounts | None:
+    return after if before is None or after is None else after.since(before)
+
+
 def metered(readings: Mapping[str, Reading | None]) -> dict[str, Reading]:
     """Those of nodes that emulate."""
     return {node: reading for node, reading in readings.items() if reading is not None}
@@ -145,6 +166,7 @@ def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     world.ask_all("reset_trace")
     counted, usage = world.ask_all("counts"), world.ask_all("usage")
     wear = world.ask_all("flash_wear")
+    crossed = world.network_counts()
     answers = world.run(workload, on_answer)
     energy = metered(world.ask_all("energy"))
     counts = _more(counted, world.ask_all("counts"))
@@ -152,9 +174,10 @@ def run_in(world: LiveWorld, workload: Workload, on_answer: OnAnswer) -> Run:
     queues, held = world.ask_all("queues"), _held_when_idle(world)
     usage = _usage(usage, world.ask_all("usage"))
     wear = wears_since(wear, world.ask_all("flash_wear"))
+    crossed = _crossed(crossed, world.network_counts())
     return Run(
         answers, held, energy, queues, "", lateness,
-        counts=counts, usage=usage, flash_wear=wear,
+        counts=counts, usage=usage, flash_wear=wear, network=crossed,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from cluster.network.problems import network_of
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import ClusterSection
 from workers.experts.ranks import RankedNodes
@@ -17,6 +18,8 @@ from workers.host.clock.virtual import VirtualClock
 from workers.host.disk import Disk, FolderDisk, MemoryDisk
 from workers.host.garbage import Garbage
 from workers.host.trace import Trace
+from workers.wire.fabric.counts import NetworkCounts
+from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Codec, Handover, Mail, WholeFrames
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
@@ -55,6 +58,10 @@ class Host(Protocol):
         """The nodes whose tokens for experts cross shared memory; None: they go as messages."""
         ...
 
+    def fabric(self, blueprint: Blueprint) -> Fabric | None:
+        """What lies between the nodes' own links, the same for all of them; None: nothing."""
+        ...
+
     def correction(self) -> Correction | None:
         """How the machine's clock is corrected; None: it is the cluster's own."""
         ...
@@ -82,6 +89,7 @@ class VirtualHost:
         self.network = MemoryNetwork()
         self.whole_trace = Trace(hashed=True)
         self.disks: dict[str, MemoryDisk] = {}
+        self._fabric: Fabric | None = None
         self._codec: Codec = WholeFrames() if through_frames else Handover()
 
     def mail(self, node: str) -> Mail:
@@ -98,6 +106,14 @@ class VirtualHost:
 
     def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
         return None  # what is exact is told of
+
+    def fabric(self, blueprint: Blueprint) -> Fabric | None:
+        self._fabric = self._fabric or make_fabric(blueprint, self.clock)
+        return self._fabric
+
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed the network; None where there is none."""
+        return None if self._fabric is None else self._fabric.counts()
 
     def correction(self) -> Correction | None:
         return None
@@ -139,6 +155,9 @@ class LiveHost:
     def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
         return None
 
+    def fabric(self, blueprint: Blueprint) -> Fabric | None:
+        return None
+
     def correction(self) -> Correction | None:
         return None
 
@@ -160,6 +179,21 @@ class ProcessHost(LiveHost):
     def __init__(self, cluster: ClusterSection, folder: Path) -> None:
         super().__init__(cluster, Origin.now(), folder)
         self.network = MemoryNetwork()
+        self._fabric: Fabric | None = None
 
     def mail(self, node: str) -> Mail:
         return Mail(MemoryTransport(self.network, node), Handover())
+
+    def fabric(self, blueprint: Blueprint) -> Fabric | None:
+        self._fabric = self._fabric or make_fabric(blueprint, self.clock)
+        return self._fabric
+
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed the network; None where there is none."""
+        return None if self._fabric is None else self._fabric.counts()
+
+
+def make_fabric(blueprint: Blueprint, clock: Clock) -> Fabric | None:
+    """Of nodes that are all in this process."""
+    network = network_of(blueprint.scenario)
+    return None if network is None else Fabric(network.section, network, clock)

@@ -8,6 +8,7 @@ from cluster.workload.build import Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from workers.errors import PeerDead
+from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.membership import Member
 
 PROGRESS_EVERY_S = 0.5
@@ -64,6 +65,10 @@ class LiveWorld(ABC):
         names = [node.name for node in self.blueprint.plan.nodes]
         begun = {name: self.begin(name, question, *arguments) for name in names}
         return {name: self.result(one) for name, one in begun.items()}
+
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed the network between nodes; None where there is none."""
+        return None
 
     def run(self, workload: Workload, on_answer: Callable[[Answer], None]) -> list[Answer]:
         """Put a workload to the cluster from the gateway's node; tells of answers as they come."""

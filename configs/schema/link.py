@@ -34,6 +34,8 @@ class LinkSpec(Section):
     segment_bytes   a longer message goes in segments of this size; None: in one
     max_segments    most segments of a message, which are longer where it needs more; None: any
     messages_per_s  most messages a second that pass, whatever their size; None: any
+    sram_bytes    a message up to this size lands in SRAM at its receiver; None: all do
+    dram_latency_ns   of a longer one, which lands in DRAM: after its last byte
     pj_per_bit    energy of moving one bit across
     sharing       of messages on their way at once, at each end
     assumed       keys that no source backs
@@ -57,6 +59,12 @@ class LinkSpec(Section):
     messages_per_s: MessagesPerSecond | None = Field(
         default=None, validation_alias="message_rate", serialization_alias="message_rate"
     )
+    sram_bytes: Bytes | None = Field(
+        default=None, validation_alias="sram", serialization_alias="sram"
+    )
+    dram_latency_ns: DurationNs = Field(
+        default=0, validation_alias="dram_latency", serialization_alias="dram_latency"
+    )
     pj_per_bit: PicojoulePerBit = Field(
         default=0.0, validation_alias="energy", serialization_alias="energy"
     )
@@ -65,7 +73,7 @@ class LinkSpec(Section):
     source: str = ""
     assumed: tuple[str, ...] = ()
 
-    @field_validator("startup_ns", "overhead_ns")
+    @field_validator("startup_ns", "overhead_ns", "dram_latency_ns")
     @classmethod
     def _is_short(cls, value: int) -> int:
         if value > COST_NS_MAX:
@@ -98,6 +106,15 @@ class LinkSpec(Section):
             raise ValueError(
                 f"max_segments is {self.max_segments} and segment is missing: a message goes in "
                 'one; give segment, for example "64 KiB", or leave max_segments out'
+            )
+        if (self.sram_bytes is None) != (not self.dram_latency_ns):
+            given, lacking = ("sram", "dram_latency") if self.sram_bytes is not None else (
+                "dram_latency", "sram"
+            )  # fmt: skip
+            raise ValueError(
+                f"{given} is given and {lacking} is missing: messages land in SRAM up to a size, "
+                'and later in DRAM; give both, for example sram: "4 KiB" and dram_latency: '
+                '"500 ns", or neither'
             )
         rate = self.messages_per_s
         if rate is not None and rate * self.overhead_ns > 10**9:

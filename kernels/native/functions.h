@@ -17,6 +17,7 @@ Functions linear_functions();
 Functions mla_functions();
 Functions moe_functions();
 Functions paged_functions();
+Functions paths_functions();
 Functions ring_functions();
 Functions sampling_functions();
 Functions scan_functions();

@@ -76,7 +76,8 @@ def test_examples_of_quantities_are_values() -> None:
             or " " not in example
         ):
             continue
-        loaded: Any = load_scenario("demo", overrides([f"{key}={example}"]))
+        base = "torus" if key.startswith("cluster.network.") else "demo"
+        loaded: Any = load_scenario(base, overrides([f"{key}={example}"]))
         assert loaded, key
         tried += 1
     assert tried >= 5

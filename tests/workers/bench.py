@@ -6,6 +6,7 @@ from typing import TypeVar
 from configs.schema.device import DeviceSpec, Sharing, TierSpec
 from configs.schema.link import LinkSpec
 from workers.experts.ranks import RankedNodes
+from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
@@ -13,6 +14,7 @@ from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.model.numerics import EXACT_NUMERICS, Numerics
 from workers.node import Node
+from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Handover, Mail, WholeFrames
 from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
@@ -86,6 +88,7 @@ class Bench:
         numerics: Numerics = EXACT_NUMERICS,
         clock: VirtualClock | LiveClock | None = None,
         ranked: RankedNodes | None = None,
+        fabric: Callable[[Clock], Fabric] | None = None,
     ) -> None:
         self.directory = dict(directory or {name: name for name in names})
         self.clock, self.trace = clock or VirtualClock(), Trace(hashed=True)
@@ -97,6 +100,7 @@ class Bench:
         self._links, self._device = dict(links or {}), device or make_device()
         self._through_frames, self._seed, self._numerics = through_frames, seed, numerics
         self._ranked = ranked
+        self.fabric = None if fabric is None else fabric(self.clock)
         for name in dict.fromkeys(self.directory.values()):
             self._place(name, 1)
 
@@ -116,6 +120,7 @@ class Bench:
             trace=self.trace,
             numerics=self._numerics,
             ranked=self._ranked,
+            fabric=self.fabric,
             on_failure=lambda task, error: self.failures.append((task, error)),
         )
         return self.nodes[name]

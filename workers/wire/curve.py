@@ -4,6 +4,8 @@
     on its way    start-up + latency
     segments      bytes / segment, rounded up: at least one, at most `max_segments`, longer then
 
+    landing       after the last byte, where it is too long for the receiver's SRAM
+
 The first part takes the lane, so messages share it as they share bytes (`wire.lane`): a stream of
 small ones goes at the message rate, or one an overhead, however many send it. The second part is
 only waited for. In LogGP's words (Alexandrov et al., SPAA 1995): latency is L, overhead o, the
@@ -70,4 +72,11 @@ def lane_ns(link: LinkSpec, num_bytes: int) -> int:
 
 def one_way_ns(link: LinkSpec, num_bytes: int) -> int:
     """From being sent to being there, alone, between two ends with such a link."""
-    return link.startup_ns + link.latency_ns + lane_ns(link, num_bytes)
+    took_ns = link.startup_ns + link.latency_ns + lane_ns(link, num_bytes)
+    return took_ns + landing_ns(link, num_bytes)
+
+
+def landing_ns(link: LinkSpec, num_bytes: int) -> int:
+    """What a message's receiver waits for beside its last byte."""
+    in_sram = link.sram_bytes is None or num_bytes <= link.sram_bytes
+    return 0 if in_sram else link.dram_latency_ns

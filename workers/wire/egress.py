@@ -9,7 +9,7 @@ hears when the last byte has left:
     A ends  ──▶ A: due 1500        (`Left`, from one emulator to the other: it costs no link)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.schema.link import LinkSpec
@@ -20,7 +20,7 @@ from workers.wire.curve import curve_of
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.lane import make_lane
 from workers.wire.message import Message
-from workers.wire.narrow import Crossing, Narrow, last_of
+from workers.wire.narrow import Crossing, Narrow, Narrowing, last_of
 from workers.wire.notes import Tell
 from workers.wire.peer import Peer
 
@@ -86,6 +86,8 @@ class Egress:
         self._may_change = not self.lane.keeps_promises
         self._joules_per_byte, self._curve = link.pj_per_bit * 8e-12, curve_of(link)
         self.narrow = Narrow(link.sharing, clock)
+        # By rules; what they hit is to `cross` them.
+        self.narrowed: Mapping[str, Narrowing] = self.narrow.rules
         self.joules = 0.0
         self._meter = meter
         self._component = meter.component("link", self._joules_per_byte)
@@ -139,6 +141,10 @@ class Egress:
         message.due_ns = end_ns if end_ns == NOT_KNOWN_NS else end_ns + peer.latency_ns
         if leaving is not None:
             leaving.narrowed = crossings
+
+    def inner_ns(self, node: str) -> int:
+        """Latency to another node beside that of the two ends' links."""
+        return 0
 
     def busy_ns(self, now_ns: int) -> int:
         """How long it has worked until now, as time of the whole lane."""

@@ -14,9 +14,10 @@ from workers.errors import PeerDead
 from workers.hardware.hardware import Hardware
 from workers.host.clock.base import Clock
 from workers.host.trace import Delivered, Trace
-from workers.wire.egress import Egress, Leaving
+from workers.wire.egress import Leaving
+from workers.wire.fabric.ends import make_ends
+from workers.wire.fabric.fabric import Fabric
 from workers.wire.incoming import Incoming
-from workers.wire.ingress import Ingress
 from workers.wire.kind import Note
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.kinds.notes import Missing, Overdue, Taken
@@ -53,6 +54,7 @@ class Endpoint:
         spawn: Spawn,
         on_bug: Callable[[str, BaseException], None],
         precision: WirePrecision,
+        fabric: Fabric | None = None,
     ) -> None:
         self.node, self.epoch, self.members, self.link = node, epoch, members, link
         self._clock, self._hardware, self._trace = clock, hardware, trace
@@ -64,9 +66,10 @@ class Endpoint:
         self._by_worker: dict[str, Peer] = {}
         self._by_source: dict[str, Peer] = {}
         self.notes = Notes(node, epoch, mail, spawn, self._knows)
-        self.egress = Egress(link, clock, self.notes.tell, hardware.meter)
-        self._narrowed_out = self.egress.narrow.rules
-        self.ingress = Ingress(node, link, clock, self._deliver)
+        self.egress, self.ingress = make_ends(
+            fabric, node, link, clock, self.notes.tell, hardware.meter, self._deliver
+        )
+        self._narrowed_out = self.egress.narrowed
         self.outgoing = Outgoing(clock, self.reach, self._send, self.notes.tell, link)
         self.incoming = Incoming(clock, trace, self._send, spawn, on_bug)
         self.notes.hear |= {
@@ -206,17 +209,11 @@ class Endpoint:
                 _record(
                     Delivered,
                     (
-                        message.due_ns,
-                        message.content.kind,
-                        message.source,
-                        message.destination,
-                        message.charged_bytes,
-                        message.checksum,
-                        message.request_id,
-                        late_ns,
+                        message.due_ns, message.content.kind, message.source, message.destination,
+                        message.charged_bytes, message.checksum, message.request_id, late_ns,
                     ),
                 )
-            )
+            )  # fmt: skip
         if message.reply_to:
             self.outgoing.answered(peer, message)
         else:
@@ -239,6 +236,7 @@ class Endpoint:
     def _peer_joined(self, member: Member) -> None:
         """The slower of the two links says how long the path is, each end how long it starts up."""
         latency_ns = max(self.link.latency_ns, member.link.latency_ns)
+        latency_ns += self.egress.inner_ns(member.node)
         self.peers[member.node] = Peer(member, latency_ns, self._clock, self.link.startup_ns)
 
     def _peer_left(self, member: Member, reason: str) -> None:

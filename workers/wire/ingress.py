@@ -10,6 +10,7 @@ from typing import Any
 
 from configs.schema.link import LinkSpec
 from workers.host.clock.base import Clock, Timer
+from workers.wire.curve import landing_ns
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
 from workers.wire.lane import make_lane
 from workers.wire.message import Message
@@ -56,7 +57,8 @@ class Ingress:
 
     def __init__(self, node: str, link: LinkSpec, clock: Clock, deliver: Deliver) -> None:
         self._node, self._clock, self._deliver = node, clock, deliver
-        self.lane = make_lane(link, clock)
+        self.lane, self._link = make_lane(link, clock), link
+        self._lands_late = link.dram_latency_ns > 0
         self.narrow = Narrow(link.sharing, clock)
         self._narrowed, self._narrowed_far = self.narrow.rules, self.narrow.far
 
@@ -86,6 +88,8 @@ class Ingress:
         arriving.taken_ns, due_ns = taken_ns, message.due_ns
         if taken_ns != NOT_KNOWN_NS and due_ns != NOT_KNOWN_NS:
             at_ns = taken_ns if taken_ns > due_ns else due_ns
+            if self._lands_late:
+                at_ns += landing_ns(self._link, message.charged_bytes)
             arriving.timer = self._clock.call_at(at_ns, self._arrived, arriving, at_ns)
 
     def _cross(self, arriving: Arriving, first_byte_ns: int, bytes_per_s: int) -> int:
@@ -122,6 +126,8 @@ class Ingress:
         if taken_ns == NOT_KNOWN_NS or due_ns == NOT_KNOWN_NS:
             return
         at_ns = taken_ns if taken_ns > due_ns else due_ns
+        if self._lands_late:
+            at_ns += landing_ns(self._link, arriving.message.charged_bytes)
         arriving.timer = self._clock.call_at(at_ns, self._arrived, arriving, at_ns)
 
     def _arrived(self, arriving: Arriving, at_ns: int) -> None:

@@ -12,7 +12,8 @@ from tests.workers.hardware.fluid import Wish, ends_of
 from workers.hardware.flows import Policy
 from workers.hardware.sharing.base import Flow
 from workers.hardware.sharing.fair import GRAINS, Fair, FairFlow, grains
-from workers.hardware.sharing.paths import PathFlow, Paths
+from workers.hardware.sharing.hops import PathFlow
+from workers.hardware.sharing.paths import Paths
 
 F = TypeVar("F", bound=Flow)
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.workers.bench import run_alone
 from tests.workers.hardware.fluid import Wish, ends_of
 from workers.hardware.flows import FairShare, Flows
-from workers.hardware.sharing.paths import PathFlow, Paths
+from workers.hardware.sharing.hops import PathFlow
+from workers.hardware.sharing.paths import Paths
 from workers.host.clock.virtual import VirtualClock
 
 

@@ -1,74 +1,61 @@
 """Max-min fair shares for flows that each cross several resources: a network's hops.
 
-Progressive filling: all flows grow together, in proportion to their weights, until a resource is
-full or a flow is at its limit; those stop, and the others grow on. A flow that joins or leaves
-changes the rates only of flows that it meets, at first or second hand; those alone are filled anew,
-and one that meets nobody costs no filling at all.
+Progressive filling (`filling`): all flows grow together, in proportion to their weights, until a
+resource is full or a flow is at its limit; those stop, and the others grow on. Flows that join or
+leave change the rates only of flows that they meet, at first or second hand, and those alone are
+filled anew: once for all that join before anything is asked, or end at one instant.
 
 Integers as in `Fair`: a flow's rate is rounded up to a grain, which here is the GRAINSth part of a
 unit (a byte) a second over a ns, and ends are whole ns, rounded up.
 """
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from workers.hardware.sharing.base import Ended, Flow
-from workers.hardware.sharing.fair import GRAINS
+from workers.hardware.sharing.filling import ROUNDING, Load, by_rank, fill, holds_elsewhere
+from workers.hardware.sharing.hops import UNIT, Hop, PathFlow
 
-_UNIT = 1_000_000_000 * GRAINS  # grains of a unit: with so many, a unit a second is GRAINS a ns
-
-
-class PathFlow(Flow):
-    """A flow of `amount` units over the resources of `path`, each once.
-
-    limit_per_s   most units a second that it can take; None: as much as its path gives
-    weight        its share beside others
-    """
-
-    __slots__ = ("left", "limit", "order", "path", "promise_ns", "rate", "since_ns", "weight")
-    order: int  # of joining
-    since_ns: int
-
-    def __init__(
-        self,
-        ended: Ended,
-        amount: int,
-        path: Sequence[str],
-        limit_per_s: int | None = None,
-        weight: int = 1,
-    ) -> None:
-        assert path, "a flow crosses something"
-        super().__init__(ended)
-        self.left = amount * _UNIT  # grains still to be served at `since_ns`
-        self.path, self.weight = tuple(path), weight
-        self.limit = None if limit_per_s is None else limit_per_s * GRAINS  # grains a ns
-        self.rate = 0  # grains a ns since `since_ns`
-        self.promise_ns: int | None = None  # its end if nothing changes
-
-
-class _Hop:
-    """One resource and who is on it, in order of joining."""
-
-    __slots__ = ("flows", "rate", "served")
-
-    def __init__(self, rate_per_s: int) -> None:
-        self.rate = rate_per_s * GRAINS  # grains a ns
-        self.flows: dict[int, PathFlow] = {}
-        self.served = 0  # grains
+# After so many enlargements of what is filled anew it is all that flows meet, at any remove.
+_ENLARGED_MAX = 6
 
 
 class Paths:
     """Resources by name, each of a rate in units a second."""
 
     def __init__(self, rates_per_s: Mapping[str, int]) -> None:
-        self._hops = {name: _Hop(rate) for name, rate in rates_per_s.items()}
+        self._hops = {name: Hop(rate) for name, rate in rates_per_s.items()}
         self._now_ns = 0
         self._ends: list[tuple[int, int, PathFlow]] = []  # a heap; old promises fall out on top
-        self._num_joined = 0
+        self._num_joined = self._num_flows = 0
+        self._fresh: dict[int, PathFlow] = {}  # joined, and without a rate yet
+        self._ranked = False
+
+    def add(self, name: str, rate_per_s: int) -> None:
+        """One resource more."""
+        assert name not in self._hops, f"{name} is known"
+        self._hops[name] = Hop(rate_per_s)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._hops
+
+    def num_flows(self, name: str) -> int:
+        """How many are on a resource now."""
+        return len(self._hops[name].flows)
+
+    def peak(self, name: str) -> int:
+        """Most that were on it at once."""
+        return self._hops[name].peak
+
+    @property
+    def now_ns(self) -> int:
+        """Of the last event."""
+        return self._now_ns
 
     @property
     def next_end_ns(self) -> int | None:
         """The next end if nobody joins or leaves before."""
+        if self._fresh:
+            self._fill_fresh()
         while self._ends and self._ends[0][2].promise_ns != self._ends[0][0]:
             heapq.heappop(self._ends)
         return self._ends[0][0] if self._ends else None
@@ -77,116 +64,164 @@ class Paths:
         """A flow joins. Ends until then must have been taken (`advance`); who joins in the past
         joins now.
         """
-        self._now_ns = max(now_ns, self._now_ns)
+        if now_ns > self._now_ns:
+            if self._fresh:
+                self._fill_fresh()
+            self._now_ns = now_ns
         self._num_joined += 1
+        self._num_flows += 1
         flow.order, flow.since_ns = self._num_joined, self._now_ns
-        for name in flow.path:
-            self._hops[name].flows[flow.order] = flow
-        self._refill([flow])
+        self._fresh[flow.order] = flow
+        hops = self._hops
+        flow.hops = tuple([hops[name] for name in flow.path])
+        for hop in flow.hops:
+            flows = hop.flows
+            flows[flow.order] = flow
+            if len(flows) > hop.peak:
+                hop.peak = len(flows)
+        if flow.rank:
+            self._ranked = True
 
     def leave(self, now_ns: int, flow: PathFlow) -> None:
         """A flow leaves before its end and keeps what it has had; after it, nothing happens."""
-        if flow.promise_ns is None:
+        if not flow.hops:
             return
+        if self._fresh:
+            self._fill_fresh()
         self._now_ns = max(now_ns, self._now_ns)
-        self._settle(flow)
-        self._refill(self._remove(flow))
+        self._refill(self._removed([flow]))
 
     def advance(self, now_ns: int) -> list[PathFlow]:
         """Go on to `now_ns`; returns the flows that ended, in order of ends, then of joining."""
         ended: list[PathFlow] = []
         while (end_ns := self.next_end_ns) is not None and end_ns <= now_ns:
             self._now_ns = max(end_ns, self._now_ns)
-            neighbours: list[PathFlow] = []
+            gone: list[PathFlow] = []
             while self.next_end_ns == end_ns:
                 flow = heapq.heappop(self._ends)[2]
-                self._settle(flow)
-                flow.end_ns = end_ns
-                neighbours += self._remove(flow)
-                ended.append(flow)
-            self._refill(flow for flow in neighbours if flow.end_ns is None)
+                flow.end_ns, flow.promise_ns = end_ns, None
+                gone.append(flow)
+            ended += gone
+            self._refill(self._removed(gone))
         self._now_ns = max(now_ns, self._now_ns)
         return ended
 
     def busy_ns(self, name: str) -> int:
         """Work that one resource has done until the last event, as time of the whole resource."""
         hop = self._hops[name]
-        flowing = sum(f.rate * (self._now_ns - f.since_ns) for f in hop.flows.values())
-        return (hop.served + flowing) // hop.rate
+        return (hop.served + hop.used * (self._now_ns - hop.since_ns)) // hop.rate
 
-    def _settle(self, flow: PathFlow) -> None:
-        """Write down what a flow has had at its rate until now."""
-        had = min(flow.rate * (self._now_ns - flow.since_ns), flow.left)
-        flow.left -= had
-        flow.since_ns = self._now_ns
-        for name in flow.path:
-            self._hops[name].served += had
+    def served(self, name: str) -> int:
+        """Units that have crossed one resource until the last event, rounded up."""
+        hop = self._hops[name]
+        return -(-(hop.served + hop.used * (self._now_ns - hop.since_ns)) // UNIT)
 
-    def _remove(self, flow: PathFlow) -> list[PathFlow]:
-        """Take a flow off its path; returns who met it there."""
-        flow.promise_ns = None
-        neighbours: list[PathFlow] = []
-        for name in flow.path:
-            del self._hops[name].flows[flow.order]
-            neighbours += self._hops[name].flows.values()
-        return neighbours
+    def _removed(self, gone: Sequence[PathFlow]) -> dict[int, PathFlow]:
+        """Take flows off their paths; returns those that nothing holds back any more."""
+        now_ns = self._now_ns
+        touched: dict[Hop, None] = {}
+        self._num_flows -= len(gone)
+        for flow in gone:
+            # What its last ns had too much is not served.
+            over = max(0, flow.rate * (now_ns - flow.since_ns) - flow.left)
+            for hop in flow.hops:
+                del hop.flows[flow.order]
+                hop.change(now_ns, -flow.rate)
+                hop.served -= over
+                hop.is_known = False
+                touched[hop] = None
+            flow.hops, flow.promise_ns = (), None
+        return {
+            other.order: other
+            for hop in touched
+            for other in hop.flows.values()
+            if self._ranked or (other.held_by is hop and not holds_elsewhere(other, hop))
+        }
 
-    def _refill(self, touched: Iterable[PathFlow]) -> None:
-        """New rates for these flows and all that share with them, at any remove."""
-        flows: dict[int, PathFlow] = {}
-        names: dict[str, None] = {}
-        waiting = list(touched)
-        while waiting:
-            flow = waiting.pop()
-            if flow.order in flows:
-                continue
-            flows[flow.order] = flow
-            for name in flow.path:
-                if name not in names:
-                    names[name] = None
-                    waiting += self._hops[name].flows.values()
-        rates = filled([flows[order] for order in sorted(flows)], self._rates_of(names))
-        for flow, rate in rates:
+    def _fill_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, {}
+        for flow in fresh.values():
+            for hop in flow.hops:
+                hop.is_known = False
+        self._refill(fresh)
+
+    def _refill(self, flows: dict[int, PathFlow]) -> None:
+        """New rates for these flows, and for all whose rates follow from theirs."""
+        if not flows:
+            return
+        if self._ranked:
+            everyone = _all_that_meet(flows)
+            self._keep(everyone, by_rank(everyone))
+            return
+        for _ in range(_ENLARGED_MAX):
+            loads = fill(flows.values())
+            more = _others_moved(flows, loads)
+            if not more:
+                break
+            flows |= more
+        else:
+            flows = _all_that_meet(flows)
+            loads = fill(flows.values())
+        self._keep(flows, loads)
+
+    def _keep(self, flows: Mapping[int, PathFlow], loads: Mapping[Hop, Load]) -> None:
+        """What was filled holds from now on."""
+        now_ns, ends = self._now_ns, self._ends
+        for hop, load in loads.items():
+            used = hop.rate - load.left
+            if used != hop.used:
+                hop.change(now_ns, used - hop.used)
+            hop.is_known = False
+        for flow in flows.values():
+            flow.held_by, rate = flow.new_held_by, flow.new_rate
             if rate != flow.rate:
-                self._settle(flow)
-                flow.rate = rate
-                flow.promise_ns = self._now_ns + -(-flow.left // rate)
-                heapq.heappush(self._ends, (flow.promise_ns, flow.order, flow))
+                if flow.rate:
+                    flow.left = max(0, flow.left - flow.rate * (now_ns - flow.since_ns))
+                flow.since_ns, flow.rate = now_ns, rate
+                flow.level = rate if flow.weight == 1 else rate // flow.weight
+                if not rate:
+                    flow.promise_ns = None
+                    continue
+                flow.promise_ns = now_ns - -flow.left // rate
+                heapq.heappush(ends, (flow.promise_ns, flow.order, flow))
+        if len(ends) > 4 * self._num_flows + 64:  # shares that grow leave old promises behind
+            ends[:] = [end for end in ends if end[2].promise_ns == end[0]]
+            heapq.heapify(ends)
 
-    def _rates_of(self, names: Iterable[str]) -> dict[str, int]:
-        return {name: self._hops[name].rate for name in names}
+
+def _others_moved(flows: Mapping[int, PathFlow], loads: Mapping[Hop, Load]) -> dict[int, PathFlow]:
+    """Of all that were not filled anew, those that have more than some who are held back beside
+    them, and those that nothing holds back any more.
+    """
+    moved: dict[int, PathFlow] = {}
+    for hop, load in loads.items():
+        if len(load.flows) == len(hop.flows):
+            continue
+        held, top, full = load.held, load.top, load.left <= ROUNDING
+        for order, other in hop.flows.items():
+            if order in flows or order in moved:
+                continue
+            if held is not None and other.level > held + ROUNDING:
+                moved[order] = other
+                continue
+            if other.held_by is not hop or (full and top <= other.level + ROUNDING):
+                continue
+            if not holds_elsewhere(other, hop, loads):
+                moved[order] = other
+    return moved
 
 
-def filled(flows: Sequence[PathFlow], rates: Mapping[str, int]) -> list[tuple[PathFlow, int]]:
-    """Progressive filling of `rates` (resource -> grains a ns): each flow with its share."""
-    if len(flows) == 1:
-        flow = flows[0]
-        widest = min(rates[name] for name in flow.path)
-        return [(flow, widest if flow.limit is None else min(flow.limit, widest))]
-    left = dict(rates)
-    weights = dict.fromkeys(rates, 0)
-    for flow in flows:
-        for name in flow.path:
-            weights[name] += flow.weight
-    shares: list[tuple[PathFlow, int]] = []
-    growing = list(flows)
-    while growing:
-        levels = {name: -(-left[name] // weight) for name, weight in weights.items() if weight}
-        level = min(levels.values())
-        stopping = [
-            (flow, flow.limit)
-            for flow in growing
-            if flow.limit is not None and flow.limit <= level * flow.weight
-        ] or [
-            (flow, level * flow.weight)
-            for flow in growing
-            if any(levels[name] == level for name in flow.path)
-        ]
-        for flow, rate in stopping:
-            for name in flow.path:
-                left[name] -= rate
-                weights[name] -= flow.weight
-        stopped = {flow.order for flow, _ in stopping}
-        growing = [flow for flow in growing if flow.order not in stopped]
-        shares += stopping
-    return shares
+def _all_that_meet(flows: Mapping[int, PathFlow]) -> dict[int, PathFlow]:
+    """These and all that share with them, at any remove, in order of joining."""
+    found: dict[int, PathFlow] = {}
+    seen: dict[Hop, None] = {}
+    waiting = list(flows.values())
+    while waiting:
+        flow = waiting.pop()
+        if flow.order not in found:
+            found[flow.order] = flow
+            for hop in flow.hops:
+                if hop not in seen:
+                    seen[hop] = None
+                    waiting += hop.flows.values()
+    return {order: found[order] for order in sorted(found)}

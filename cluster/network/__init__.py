@@ -1,0 +1,1 @@
+"""What lies between the nodes' own links: topologies as graphs of hops, and ways through them."""

@@ -1,0 +1,46 @@
+"""Networks that cannot be, or cannot be here: refused before anything starts."""
+
+from cluster.network.build import Network, check_connected, make_network
+from cluster.network.errors import NetworkProblem
+from configs.schema import Scenario, ScenarioError
+
+KEY = "cluster.network"
+
+
+def check_network(scenario: Scenario) -> None:
+    """Raises ScenarioError naming every problem."""
+    cluster = scenario.cluster
+    section = cluster.network
+    if section is None:
+        return
+    problems = list[str]()
+    if cluster.has_processes:
+        problems.append(
+            f"{KEY}: is given in world {cluster.world!r}, where nodes are processes and share no "
+            "table of its links: use world: virtual or process, or leave it out"
+        )
+    if not cluster.emulation:
+        problems.append(
+            f"{KEY}: is given and cluster.emulation is off: nothing crosses it; leave one out"
+        )
+    problems += [
+        f"cluster.nodes.{name}.link.sharing: is {group.link.sharing!r}, and {KEY}.sharing is "
+        f"{section.sharing!r}: a message shares all that it crosses alike; set both to one"
+        for name, group in cluster.nodes.items()
+        if group.link.sharing != section.sharing
+    ]
+    try:
+        network = make_network(section, cluster)
+        if section.type == "given":
+            nodes = [n for name, g in cluster.nodes.items() for n in g.node_names(name)]
+            check_connected(network, nodes)
+    except NetworkProblem as problem:
+        problems.append(f"{KEY}.{problem}")
+    if problems:
+        raise ScenarioError(f"scenario {scenario.name} has a network that cannot be:", problems)
+
+
+def network_of(scenario: Scenario) -> Network | None:
+    """Of a scenario that was checked."""
+    section = scenario.cluster.network
+    return None if section is None else make_network(section, scenario.cluster)

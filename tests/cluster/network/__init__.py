@@ -1,0 +1,1 @@
+"""Topologies, their routes, and networks that cannot be."""

@@ -1,0 +1,1 @@
+"""Messages over a network between the nodes' own links."""

@@ -1,0 +1,1 @@
+"""A network between the nodes' own links: each message is one flow over all that it crosses."""

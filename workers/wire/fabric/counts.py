@@ -1,0 +1,81 @@
+"""What crossed a network: by link, and by who talked to whom. Two hands count it: messages as they
+leave, and links by what they moved.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from workers.wire.fabric.traffic import CLASSES
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCount:
+    """num_bytes   by class, of messages that took it, in order of CLASSES
+    moved_bytes    that it moved, by its own account
+    busy_ns        as time of the whole link
+    peak           most messages on it at once, those that wait in line among them
+    """
+
+    num_bytes: tuple[int, ...]
+    moved_bytes: int
+    busy_ns: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class TalkCount:
+    """From one node to another, by class: messages, bytes, and bytes x links crossed."""
+
+    messages: tuple[int, ...]
+    num_bytes: tuple[int, ...]
+    byte_hops: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCounts:
+    """links by name; talk by (source, destination)."""
+
+    at_ns: int
+    links: Mapping[str, LinkCount]
+    talk: Mapping[tuple[str, str], TalkCount]
+
+    def since(self, before: "NetworkCounts") -> "NetworkCounts":
+        """What happened between. Peaks are those of the whole time."""
+        links = {
+            name: LinkCount(
+                _less(now.num_bytes, b.num_bytes),
+                now.moved_bytes - b.moved_bytes,
+                now.busy_ns - b.busy_ns,
+                now.peak,
+            )
+            for name, now in self.links.items()
+            for b in (before.links.get(name, _NO_LINK),)
+        }
+        talk = {
+            pair: TalkCount(
+                _less(now.messages, b.messages),
+                _less(now.num_bytes, b.num_bytes),
+                now.byte_hops - b.byte_hops,
+            )
+            for pair, now in self.talk.items()
+            for b in (before.talk.get(pair, _NO_TALK),)
+        }
+        return NetworkCounts(self.at_ns - before.at_ns, links, talk)
+
+
+_NONE = (0,) * len(CLASSES)
+_NO_LINK = LinkCount(_NONE, 0, 0, 0)
+_NO_TALK = TalkCount(_NONE, _NONE, 0)
+
+
+def _less(now: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
+    return tuple(a - b for a, b in zip(now, before, strict=True))
+
+
+class WayCount:
+    """Counters of one way from node to node."""
+
+    __slots__ = ("messages", "num_bytes")
+
+    def __init__(self) -> None:
+        self.messages, self.num_bytes = [0] * len(CLASSES), [0] * len(CLASSES)
