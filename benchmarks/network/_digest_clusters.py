@@ -2,7 +2,8 @@
 
 What chips of a digest model may do at all is drawn: prefill and decode apart or in one, shards of
 their own or beside chips, chunks, micro-batches, preemption, pool, offload, keys beside memory
-servers or shipped, experts near or shipped, any routing, any block size, frames or none.
+servers or shipped, experts near or shipped, any routing, any block size, any network between the
+nodes, frames or none.
 """
 
 import json
@@ -42,7 +43,7 @@ def drawn(number: int, folder: Path) -> Case:
     routing = _routing(random, folder / f"routing-{number}", (experts, layers, top_k))
     if routing == "balanced" and placement["experts"]["mode"] == "ship":
         routing = "uniform"
-    scenario = {
+    scenario: dict[str, Any] = {
         "name": f"random-{number}",
         "seed": random.randrange(1 << 30),
         "cluster": {"world": "virtual", "nodes": _nodes(random, experts, has_memory)},
@@ -51,7 +52,25 @@ def drawn(number: int, folder: Path) -> Case:
         "workload": _workload(random),
         "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": "1000 s"},
     }
+    if (network := _network(Random(f"network {number}"))) is not None:
+        scenario["cluster"]["network"] = network
+        for node in scenario["cluster"]["nodes"].values():  # all that a message crosses is alike
+            node["link"] = {**node["link"], "sharing": network["sharing"]}
     return Case(scenario, random.random() < 0.25)
+
+
+def _network(random: Random) -> dict[str, Any] | None:
+    kind = random.choice((None, "switch", "fat_tree", "rail_optimised", "dragonfly", "torus"))
+    if kind is None:
+        return None
+    network: dict[str, Any] = {"type": kind, "sharing": random.choice(("fair", "fifo"))}
+    if kind != "switch":
+        network["link"] = random.choice(LINKS)
+    if kind == "rail_optimised":
+        network["server"] = random.choice((2, 4))
+    if network["sharing"] == "fair":
+        network["routing"] = random.choice(("deterministic", "adaptive"))
+    return network
 
 
 def _grouped(random: Random) -> dict[str, Any]:
