@@ -15,10 +15,12 @@ class CheckpointError(ValueError):
     """A model folder cannot be used; says the file, the key and what would be right."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; raises CheckpointError where that cannot be had."""
+def read_json(path: Path, *, infinite: bool = False) -> dict[str, Any]:
+    """The object in a JSON file, `Infinity` in it where `infinite` says so; raises CheckpointError
+    where that cannot be had.
+    """
     try:
-        value = load_json(read_text(path, JSON_BYTES_MAX))
+        value = load_json(read_text(path, JSON_BYTES_MAX), infinite=infinite)
     except FileNotFoundError:
         where = "the folder does not exist" if not path.parent.is_dir() else "the file is missing"
         raise CheckpointError(

@@ -94,6 +94,25 @@ class ModelConfig:
     def is_dense(self, layer: int) -> bool:
         return layer < self.dense_layers
 
+    def pairs(self, layer: int, start: int, count: int) -> int:
+        """Of so many new tokens' queries with keys; `start` tokens were there before. Causal: the
+        i-th of them (from 0) meets start + i + 1.
+        """
+        return count * start + count * (count + 1) // 2
+
+    def met(self, layer: int, start: int, count: int) -> int:
+        """Tokens whose keys some of these queries meet."""
+        return start + count
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether queries of some layer do not meet all keys before them."""
+        return False
+
+    def kind_of(self, layer: int) -> int:
+        """A number for each kind of layer; those of one kind ask for the same work."""
+        return int(self.is_dense(layer))
+
     def kv_bytes_per_token(self, dtype_bytes: int) -> int:
         """What one token leaves in the KV cache of all layers."""
         return self.num_layers * self.attention.cache_width * dtype_bytes

@@ -95,12 +95,15 @@ def _too_long(path: Path, found: str, most_bytes: int) -> Unreadable:
     return Unreadable(f"{path}: has {found} bytes: at most {most_bytes} are read")
 
 
-def load_json(text: str | bytes) -> Any:
+def load_json(text: str | bytes, *, infinite: bool = False) -> Any:
     """A JSON value of at most DEPTH_MAX levels, without repeated keys, NaN or infinity; integers
     have at most DIGITS_MAX digits. Raises Unreadable.
+
+    infinite   read `Infinity`, as Python writes it and some published files have it
     """
+    hooks = {**_HOOKS, "parse_constant": _constant} if infinite else _HOOKS
     try:
-        value = json.loads(text, **_HOOKS)
+        value = json.loads(text, **hooks)
     except RecursionError:
         raise _too_deep() from None
     except UnicodeDecodeError as error:
@@ -202,6 +205,11 @@ class _Refused(float):
 
     what: str
     right: str
+
+
+def _constant(text: str) -> float:
+    """Infinity of either sign; NaN is refused."""
+    return _Refused(text) if text == "NaN" else float(text)
 
 
 def _finite(text: str) -> float:

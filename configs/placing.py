@@ -15,6 +15,11 @@ def place_experts(
     """
     if not shards:
         return {}, []  # that there is none is the plan's to say
+    if not num_experts:
+        return dict.fromkeys(shards, ()), [
+            "cluster.nodes: expert shards, and the model has no experts: leave experts out of "
+            "workers"
+        ]
     replicas = placement.replicas
     if replicas is not None and replicas.strategy is not None:
         return balanced(replicas, shards, num_experts, num_groups)

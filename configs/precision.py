@@ -88,7 +88,7 @@ class Precision:
         """Gate, up and down projection of one expert of one layer."""
         if self.is_fp8(config):
             return self._fp8_bytes(config, config.expert_matrices)
-        return _bytes(config.expert_bytes(1), self.weights)
+        return weight_bytes(config.expert_bytes(1), self.weights)
 
     def layer_bytes(self, config: ModelConfig, layer: int) -> int:
         """What a chip reads for one layer: matrices; gate, norms and bias in fp32."""
@@ -97,7 +97,7 @@ class Precision:
         kept = (config.layer_bytes(layer, 1) - matrices) * _FP32_BYTES
         if self.is_fp8(config):
             return self._fp8_bytes(config, config.layer_matrices(layer)) + kept
-        return _bytes(matrices, self.weights) + kept
+        return weight_bytes(matrices, self.weights) + kept
 
     def _fp8_bytes(self, config: ModelConfig, matrices: tuple[Matrix, ...]) -> int:
         """Bytes and scales of those that are fp8, and the others in `weights`."""
@@ -106,16 +106,16 @@ class Precision:
             if config.fp8 is not None and name not in config.fp8.wide:
                 num_bytes += config.fp8.num_bytes(shape)
             else:
-                num_bytes += _bytes(shape[0] * shape[1], self.weights)
+                num_bytes += weight_bytes(shape[0] * shape[1], self.weights)
         return num_bytes
 
     def head_bytes(self, config: ModelConfig) -> int:
         """The vocabulary projection (whether or not it is the embedding)."""
-        return _bytes(config.head_bytes(1), self.head)
+        return weight_bytes(config.head_bytes(1), self.head)
 
     def embedding_row_bytes(self, config: ModelConfig) -> int:
         """One token's row of the embedding."""
-        return _bytes(config.hidden, self.embedding)
+        return weight_bytes(config.hidden, self.embedding)
 
     def chip_bytes(self, config: ModelConfig) -> int:
         """All that a chip owns: layers without experts, final norm, embedding and head."""
@@ -127,7 +127,7 @@ class Precision:
         is there in its own way.
         """
         shared = config.tie_embeddings and self.head == self.embedding
-        embedding = 0 if shared else _bytes(config.head_bytes(1), self.embedding)
+        embedding = 0 if shared else weight_bytes(config.head_bytes(1), self.embedding)
         return embedding + self.head_bytes(config)
 
     def shard_bytes(self, config: ModelConfig, num_experts: int) -> int:
@@ -157,7 +157,8 @@ def stored(config: ModelConfig) -> Precision:
     return EXACT if is_wide else Precision("bf16", "bf16")
 
 
-def _bytes(numbers: int, kind: WeightKind) -> int:
+def weight_bytes(numbers: int, kind: WeightKind) -> int:
+    """Of so many stored numbers, rounded up once."""
     return math.ceil(numbers * _WEIGHT_BITS[kind] / 8)
 
 

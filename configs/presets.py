@@ -9,7 +9,12 @@ from configs.outside import MIB, Unreadable, read_text, shown
 from configs.yaml_text import load_yaml
 
 ROOT = Path(__file__).resolve().parent
-KINDS = {"device": ROOT / "devices", "link": ROOT / "links", "scenario": ROOT / "scenarios"}
+KINDS = {
+    "device": ROOT / "devices",
+    "link": ROOT / "links",
+    "model": ROOT / "models",
+    "scenario": ROOT / "scenarios",
+}
 
 YAML_BYTES_MAX = MIB // 2
 
@@ -18,7 +23,7 @@ TINY_CORPUS = "perfuse-tiny corpus"
 
 
 def preset_names(kind: str) -> tuple[str, ...]:
-    """Names of the shipped presets of one kind ("device", "link", "scenario"), sorted."""
+    """Names of the shipped presets of one kind ("device", "link", "model", "scenario"), sorted."""
     return tuple(sorted(path.stem for path in KINDS[kind].glob("*.yaml")))
 
 

@@ -14,6 +14,7 @@ from configs.schema.link import LinkSpec
 from workers.experts.exchange import CombineSide, DispatchSide
 from workers.experts.near import NearCombine, NearDispatch
 from workers.experts.ranks import RankedNodes, Ranks
+from workers.experts.tokens import Tokens
 from workers.hardware.energy.meter import Reading
 from workers.hardware.hardware import Hardware
 from workers.hardware.usage import Usage, usage_of
@@ -32,6 +33,7 @@ from workers.wire.membership import Member, Membership
 from workers.wire.port import Port
 
 OnFailure = Callable[[str, BaseException], None]
+OnRouted = Callable[[Tokens], None]
 
 
 class Node:
@@ -43,7 +45,10 @@ class Node:
     fabric      what lies between the nodes' own links; None: nothing
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
+    on_routed   told of every layer's tokens and the experts they chose; None: nobody is
     """
+
+    on_routed: OnRouted | None = None
 
     def __init__(
         self,

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, faults, machines, serve_options
+from cluster.cli import certs, faults, machines, model_command, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
-from cluster.cli.options import Address, Attach, Scenario, Set, World
+from cluster.cli.options import Address, Attach, RecordRouting, Scenario, Set, World
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
@@ -17,6 +17,7 @@ app = typer.Typer(
 
 app.add_typer(faults.app, name="faults")
 app.command()(certs.certs)
+app.command()(model_command.model)
 app.command()(machines.up)
 app.command()(machines.status)
 app.command()(machines.scale)
@@ -54,6 +55,7 @@ def run(
             "--json", help="write answers and figures here", show_default=False, dir_okay=False
         ),
     ] = None,
+    record_routing: RecordRouting = None,
     attach: Attach = None,
     address: Address = None,
 ) -> None:
@@ -64,14 +66,14 @@ def run(
     with clear_errors():
         changes = overrides(set_ or ())
         if attach is not None:
-            attached.check_alone(attach, {"--world": world})
+            attached.check_alone(attach, {"--world": world, "--record-routing": record_routing})
             changes["cluster.world"] = "ray"
             run_scenario(scenario, changes, json_file, attached.joined(attach, address))
             return
         attached.check_attached(address)
         if world is not None:
             changes["cluster.world"] = world
-        run_scenario(scenario, changes, json_file)
+        run_scenario(scenario, changes, json_file, routing_file=record_routing)
 
 
 @app.command()
@@ -187,8 +189,8 @@ def show(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="a scenario file, the name of a shipped one or of a shipped link, or a model's "
-            "folder"
+            help="a scenario file, the name of a shipped one, of a shipped link or model, or a "
+            "model's folder"
         ),
     ],
     set_: Set = None,

@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,4 +29,12 @@ Address = Annotated[
 Attach = Annotated[
     str | None,
     typer.Option(help="in the cluster of this name, which `perfuse up` raised", show_default=False),
+]
+RecordRouting = Annotated[
+    Path | None,
+    typer.Option(
+        help="write which experts tokens chose here, for model.routing.replay; virtual world",
+        show_default=False,
+        dir_okay=False,
+    ),
 ]

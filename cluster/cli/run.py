@@ -22,11 +22,13 @@ from cluster.reports.tables import comparison
 from cluster.reports.utilisation import utilisation, utilisation_lines
 from cluster.reports.wear import wear_lines
 from cluster.runs.energy import energy_of, wear_of
+from cluster.runs.routing import RoutingRecorder
 from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import load_scenario
+from workers.model.digest.recorded import write_routing
 
 if TYPE_CHECKING:
     from cluster.worlds.machines.world import AttachedWorld
@@ -37,6 +39,7 @@ def run_scenario(
     changes: dict[str, object],
     json_file: Path | None,
     world: "AttachedWorld | None" = None,
+    routing_file: Path | None = None,
 ) -> None:
     """Run, show, and write `json_file` if given; in a cluster that stands where one is given.
     Raises what the user can mend before anything starts.
@@ -50,6 +53,7 @@ def run_scenario(
     for note in workload.notes:
         warn(note)
     kind = blueprint.scenario.cluster.world
+    recorder = _recorder(blueprint, routing_file)
     begun_s = time.monotonic()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"{kind} world", total=len(workload.requests))
@@ -63,7 +67,8 @@ def run_scenario(
         if world is not None:
             run = run_in(world, workload, advance)
         elif kind == "virtual":
-            run = run_in_virtual(blueprint, workload, advance)
+            routed = None if recorder is None else recorder.take
+            run = run_in_virtual(blueprint, workload, advance, routed)
         else:
             run = run_live(blueprint, workload, advance, step)
     summary = summarise(run.answers, blueprint.scenario.slo, run.preemptions, workload.num_skipped)
@@ -71,6 +76,20 @@ def run_scenario(
     if json_file is not None:
         _write(json_file, _figures(blueprint, run, summary, workload), run.answers)
         console.print(f"written: {json_file}")
+    if routing_file is not None and recorder is not None:
+        num_tokens = write_routing(routing_file, recorder.num_experts, recorder.table())
+        console.print(f"written: {routing_file}: experts of {num_tokens:,} tokens")
+
+
+def _recorder(blueprint: Blueprint, routing_file: Path | None) -> RoutingRecorder | None:
+    """Raises ValueError where routing cannot be recorded."""
+    if routing_file is None:
+        return None
+    kind = blueprint.scenario.cluster.world
+    if kind != "virtual":
+        raise ValueError(f"--record-routing: world is {kind!r}: use --world virtual")
+    routing_file.parent.mkdir(parents=True, exist_ok=True)
+    return RoutingRecorder(blueprint.model)
 
 
 def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) -> None:

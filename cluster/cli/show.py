@@ -31,6 +31,7 @@ _ROLE_COLOURS = {
     "prefill": "bold green",
     "decode": "bold blue",
     "chip": "bold cyan",
+    "rank": "cyan",
     "experts": "bold magenta",
     "memory": "bold yellow",
 }

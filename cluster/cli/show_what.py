@@ -5,15 +5,21 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from cluster.cli.model import render_model as describe
+from cluster.cli.model_fit import Asked
 from cluster.cli.show import render
 from cluster.cli.show_link import is_link, render_preset
 from cluster.cli.show_model import is_model, render_model
 from cluster.worlds.blueprint import Blueprint
+from configs.model_presets import is_model_name
 from configs.schema import load_scenario
 
 
 def picture(name: str, changes: Mapping[str, Any]) -> RenderableType:
     """changes: a scenario's keys and what replaces them. Raises ValueError where there is none."""
+    if is_model_name(name):
+        _no_keys(name, "model", "model.path", changes)
+        return describe(name, Asked())
     if is_model(name):
         _no_keys(name, "model", "model.path", changes)
         return render_model(name)

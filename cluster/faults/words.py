@@ -3,7 +3,7 @@
 from cluster.api import embedding, store_kinds
 from cluster.api import kinds as api
 from workers.wire.kind import Failed, Kind, Reply
-from workers.wire.kinds import chip, collectives, experts, kv, memory, near, shipping
+from workers.wire.kinds import chip, collectives, experts, kv, memory, near, ranks, shipping
 
 # Hits every answer to a call, whatever it says; an answer's own kind hits that alone.
 ANSWER = Reply.kind
@@ -22,6 +22,7 @@ def kind_words() -> tuple[str, ...]:
         kv,
         memory,
         near,
+        ranks,
         shipping,
     ):
         for value in vars(module).values():

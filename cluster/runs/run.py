@@ -15,6 +15,7 @@ from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
 from workers.hardware.usage import Usage, more
 from workers.host.trace import Record
+from workers.node import OnRouted
 from workers.wire.fabric.counts import NetworkCounts
 
 OnAnswer = Callable[[Answer], None]
@@ -67,9 +68,20 @@ class Run:
         return {node: usage.latencies for node, usage in self.usage.items()}
 
 
-def run_in_virtual(blueprint: Blueprint, workload: Workload, on_answer: OnAnswer) -> Run:
-    """In this process, in exact virtual time."""
-    return run_virtual(blueprint, lambda world: _drive(world, workload, on_answer))
+def run_in_virtual(
+    blueprint: Blueprint,
+    workload: Workload,
+    on_answer: OnAnswer,
+    on_routed: OnRouted | None = None,
+) -> Run:
+    """In this process, in exact virtual time; `on_routed` is told which experts tokens choose."""
+
+    async def job(world: VirtualWorld) -> Run:
+        for node in world.nodes.values():
+            node.on_routed = on_routed
+        return await _drive(world, workload, on_answer)
+
+    return run_virtual(blueprint, job)
 
 
 def run_traced(blueprint: Blueprint, workload: Workload) -> tuple[Run, list[Record]]:

@@ -11,9 +11,11 @@ from cluster.network.problems import check_network
 from configs.checkpoint_files import has_weights
 from configs.families import load_model
 from configs.model_config import ModelConfig
+from configs.model_presets import is_model_name
 from configs.plan import NodePlan, Plan, make_plan
 from configs.presets import model_folder
-from configs.schema import Scenario
+from configs.schema import Scenario, ScenarioError
+from configs.shapes.as_config import load_described
 from workers.model.checkpoint import verify
 from workers.wire.curve import one_way_ns
 
@@ -48,13 +50,18 @@ class Blueprint:
         from cluster.text.tokenizer import open_tokenizer  # most nodes read no text
 
         folder = model_folder(scenario.model.path)
-        model = load_model(folder)
+        model = _model(scenario, folder, needs_weights=needs_weights)
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
         check_network(scenario)
-        if needs_weights or has_weights(folder):
+        is_digest = scenario.model.numerics == "digest"  # weights, if there are any, are not read
+        if not is_digest and (needs_weights or has_weights(folder)):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
+        if is_digest and scenario.model.routing.replay is not None:
+            from workers.model.digest.recorded import read_routing
+
+            read_routing(scenario.model.routing.replay).fitting(model)
         return cls(scenario, plan, model, folder)
 
     @property
@@ -76,3 +83,20 @@ class Blueprint:
     def node_of(self, role: str) -> NodePlan:
         """The node that carries the one worker of a role (router, gateway)."""
         return next(n for n in self.plan.nodes if any(w.role == role for w in n.workers))
+
+
+def _model(scenario: Scenario, folder: Path, *, needs_weights: bool) -> ModelConfig:
+    """What is computed; numerics without weights take whatever is described alike in all layers.
+    Raises ScenarioError for a shipped description where real numbers are to run.
+    """
+    numerics: str = scenario.model.numerics
+    if numerics != "torch":
+        return load_described(folder)
+    model, path = load_model(folder), scenario.model.path
+    if needs_weights and is_model_name(path):
+        problem = (
+            f"model.path: {path} is a description by sizes, without weights: name a folder that "
+            f"has them; perfuse model {path} says what it asks of machines"
+        )
+        raise ScenarioError(f"scenario {scenario.name} cannot run", [problem])
+    return model

@@ -1,4 +1,4 @@
-"""A chip with all that it needs: built as the plan says, and started."""
+"""A chip with all that it needs, or a rank of one: built as the plan says, and started."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,16 +10,23 @@ from cluster.worlds.near import far_of
 from cluster.worlds.offloading import offload_of
 from cluster.worlds.prefetching import hints_of
 from cluster.worlds.scheduling import scheduler_of
-from configs.plan import ChipPlan
+from configs.plan import ChipPlan, RankPlan
 from workers.chip.chip import Chip
 from workers.chip.scheduler import Scheduler
+from workers.chip.split import Split
 from workers.chip.stepper import Stepper
 from workers.experts.routing import RoutingTable
+from workers.kv.parts import KvParts
 from workers.kv.pool_client import PoolClient
 from workers.kv.pool_drops import PoolDrops
-from workers.model.base import ChipModel
+from workers.model.base import ChipModel, RankModel
 from workers.model.local import LocalStep
 from workers.node import Node
+from workers.parallel.leader import Leader
+from workers.parallel.rank import Rank
+from workers.parallel.running import Running
+from workers.parallel.team import Team
+from workers.wire.port import Port
 
 
 def stand_chip(
@@ -29,8 +36,16 @@ def stand_chip(
     not fit.
     """
     placement, timeout_ns = blueprint.scenario.placement, blueprint.timeout_ns
-    model, local_step = models.chip(worker)
-    scheduler, servers = scheduler_of(blueprint, worker), blueprint.plan.names("memory")
+    scheduler, port = scheduler_of(blueprint, worker), node.port(worker.name)
+    split = Split()
+    model: ChipModel
+    local_step: LocalStep | None = None
+    if blueprint.plan.is_split:
+        model = ranked = models.rank(worker)
+        split = _split(node, blueprint, worker, ranked, scheduler, port)
+    else:
+        model, local_step = models.chip(worker)
+    servers = blueprint.plan.names("memory")
     pool: PoolClient | None = None
     forget: Callable[[Sequence[bytes]], None] = _nothing
     if placement.kv_pool:
@@ -44,12 +59,13 @@ def stand_chip(
         worker.name,
         model,
         scheduler,
-        _stepper(node, blueprint, worker, model, local_step, scheduler),
+        _stepper(node, blueprint, worker, model, local_step, scheduler, split.leader),
         router=router,
         eos_token_ids=blueprint.model.eos_token_ids,
         grammars=open_grammars(blueprint.folder),
         timeout_ns=timeout_ns,
         pool=pool,
+        split=split,
     )
     if placement.search == "ship":
         from workers.memory.shipped_search import ShippedSearch
@@ -70,6 +86,7 @@ def _stepper(
     model: ChipModel,
     local_step: LocalStep | None,
     scheduler: Scheduler,
+    leader: Leader | None,
 ) -> Stepper:
     plan, timeout_ns = blueprint.plan, blueprint.timeout_ns
     offload = offload_of(node, worker, model, scheduler, plan.names("memory"), timeout_ns)
@@ -77,7 +94,7 @@ def _stepper(
         node,
         model,
         exchange_of(node, blueprint, worker),
-        RoutingTable.of(plan.experts, plan.names("experts")),
+        table_of(blueprint),
         timeout_ns=timeout_ns,
         num_batches=blueprint.scenario.model.micro_batches,
         local_step=local_step,
@@ -85,4 +102,55 @@ def _stepper(
         before_step=None if offload is None else offload.read_out,
         hints=hints_of(blueprint, node, worker),
         far=far_of(blueprint, node, worker.name, model, scheduler),
+        ranked=leader,
     )
+
+
+def table_of(blueprint: Blueprint) -> RoutingTable:
+    """Who holds which experts."""
+    return RoutingTable.of(blueprint.plan.experts, blueprint.plan.names("experts"))
+
+
+def _split(
+    node: Node,
+    blueprint: Blueprint,
+    worker: ChipPlan,
+    model: RankModel,
+    scheduler: Scheduler,
+    port: Port,
+) -> Split:
+    """Where chips of the cluster have several ranks: how this one leads its own, if it has any, and
+    how its KV goes to others.
+    """
+    plan, timeout_ns = blueprint.plan, blueprint.timeout_ns
+    ranks, part = plan.ranks[worker.name], plan.part(worker)
+    if not ranks.is_split:
+        parts = KvParts(node, port, model, part, plan.ranks, timeout_ns)
+        return Split(model, parts)
+    team = Team(node, port, ranks, ranks.leader, timeout_ns)
+    running = _running(node, blueprint, worker, model, team)
+    parts = KvParts(node, port, model, part, plan.ranks, timeout_ns, team)
+    return Split(model, parts, Leader(team, running, scheduler.blocks))
+
+
+def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeModels) -> Rank:
+    """A rank follows its leader from now on. Raises CheckpointError where the folder does not
+    fit.
+    """
+    plan, timeout_ns = blueprint.plan, blueprint.timeout_ns
+    model, ranks, port = models.rank(worker), plan.ranks[worker.chip], node.port(worker.name)
+    team = Team(node, port, ranks, worker.number, timeout_ns)
+    running = _running(node, blueprint, worker, model, team)
+    parts = KvParts(node, port, model, plan.part(worker), plan.ranks, timeout_ns, team)
+    rank = Rank(node, model, team, running, parts)
+    node.spawn(rank.serve(), worker.name)
+    return rank
+
+
+def _running(
+    node: Node, blueprint: Blueprint, worker: ChipPlan | RankPlan, model: RankModel, team: Team
+) -> Running:
+    exchange = node.dispatch_side(worker.name)
+    batches = blueprint.scenario.model.micro_batches
+    algorithm = blueprint.scenario.placement.collectives.all_reduce
+    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm)

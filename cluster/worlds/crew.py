@@ -16,7 +16,7 @@ from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.experts import stand_shard
 from cluster.worlds.models import NodeModels
-from configs.plan import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
+from configs.plan import ChipPlan, MemoryPlan, NodePlan, RankPlan, ShardPlan, WorkerPlan
 from configs.schema.faults import named
 from workers.errors import NotFound
 from workers.node import Node
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workers.experts.expert_shard import ExpertShard
     from workers.flash.wear import Wear
     from workers.memory.memory_server import MemoryServer
+    from workers.parallel.rank import Rank
 
 ROUTER = "router"
 # To read a collection, or to make one of a folder of text: an event loop does not wait for it.
@@ -46,6 +47,7 @@ class Crew:
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
         self._chips: list[Chip] = []
+        self._ranks: list[Rank] = []
         self._server: MemoryServer | None = None
         self._shards: list[ExpertShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
@@ -64,6 +66,10 @@ class Crew:
             from cluster.worlds.chips import stand_chip
 
             self._chips.append(stand_chip(self.node, self.blueprint, worker, self._models, ROUTER))
+        elif isinstance(worker, RankPlan):
+            from cluster.worlds.chips import stand_rank
+
+            self._ranks.append(stand_rank(self.node, self.blueprint, worker, self._models))
         elif isinstance(worker, ShardPlan):
             if not self._models.whole:
                 shard = stand_shard(self.node, self.blueprint, worker, self._models)
@@ -149,10 +155,12 @@ class Crew:
             self._router.number_of_chips.become(chips_of(blueprint.plan, self.node.members))
 
     def chips_hold(self) -> dict[str, int]:
-        """What the node's chips hold for requests, and calls that it has open."""
+        """What the node's chips and ranks hold for requests, and calls that it has open."""
         held = Counter({"calls": self.node.endpoint.outgoing.in_flight()})
         for chip in self._chips:
             held.update(chip.held())
+        for rank in self._ranks:
+            held.update(rank.held())
         return dict(held)
 
     @property

@@ -21,9 +21,15 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
     from workers.experts.fetching import FetchingSide
     from workers.model.shipped_experts import ExpertSizes, check_kernels
 
-    precision = blueprint.scenario.model.precision
-    check_kernels(precision)
-    sizes = ExpertSizes(blueprint.model, precision, worker.activations_tier)
+    section = blueprint.scenario.model
+    sizes_of = ExpertSizes
+    if section.numerics == "digest":
+        from workers.model.digest.shipped import ShippedDigests
+
+        sizes_of = ShippedDigests
+    else:
+        check_kernels(section.precision)
+    sizes = sizes_of(blueprint.model, section.precision, worker.activations_tier)
     return FetchingSide(node, worker.name, sizes)
 
 
@@ -43,6 +49,12 @@ def stand_shard(
         node.spawn(shard.serve(), worker.name)
         return shard
     from workers.experts.weight_shard import WeightShard
+
+    if blueprint.scenario.model.numerics == "digest":
+        from cluster.worlds.digests import shipped_digests
+
+        WeightShard(node, worker.name, *shipped_digests(blueprint, worker), worker.tier_by_expert)
+        return None
     from workers.model.shipped_experts import ExpertSizes, read_flat
 
     config, weights = read_flat(blueprint.folder, worker.expert_ids)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from cluster.worlds.blueprint import Blueprint
 from configs.fitting import rough
 from configs.layouts import expert_reads
-from configs.plan import ChipPlan, NodePlan, ShardPlan
+from configs.plan import ChipPlan, NodePlan, RankPlan, ShardPlan
 
 if TYPE_CHECKING:
-    from workers.model.base import ChipModel, ExpertModel
+    from workers.model.base import ChipModel, ExpertModel, RankModel
     from workers.model.local import LocalStep
     from workers.model.work import WorkModel
 
@@ -33,9 +33,11 @@ class NodeModels:
         self.whole = (
             # A whole step's routing shows only afterwards, and emulated work is declared before.
             not blueprint.scenario.cluster.emulation
+            and blueprint.scenario.model.numerics != "digest"
             and blueprint.scenario.placement.kv_near is None
             and len(chips) == 1
             and chips[0].role == "chip"
+            and not blueprint.plan.is_split
             and chips[0].node == plan.name
             and [len(shard.expert_ids) for shard in shards] == [blueprint.model.num_experts]
         )
@@ -44,6 +46,10 @@ class NodeModels:
         """A chip's model, and its step where it is whole. Raises CheckpointError where the folder
         does not fit, ValueError where memory ends.
         """
+        if self._blueprint.scenario.model.numerics == "digest":
+            from cluster.worlds.digests import digest_chip
+
+            return digest_chip(self._blueprint, worker, self._work(worker)), None
         from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
@@ -53,8 +59,23 @@ class NodeModels:
                 return open_apart(folder, *sizes), None
             return open_whole(folder, *sizes) if self.whole else (open_chip(folder, *sizes), None)
 
+    def rank(self, worker: ChipPlan | RankPlan) -> "RankModel":
+        """What a rank of a chip holds, or a chip beside others that have ranks: of the same kind.
+        Raises as `chip` does.
+        """
+        from workers.model.factory import open_rank
+
+        section, part = self._blueprint.scenario.model, self._blueprint.plan.part(worker)
+        sizes = worker.num_kv_blocks, section.block_size, self._work(worker)
+        with self._enough_memory():
+            return open_rank(self._blueprint.folder, part, *sizes)
+
     def experts(self, worker: ShardPlan) -> "ExpertModel":
         """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""
+        if self._blueprint.scenario.model.numerics == "digest":
+            from cluster.worlds.digests import digest_experts
+
+            return digest_experts(self._blueprint, worker, self._work(worker))
         from workers.model.factory import open_experts
 
         precision = self._blueprint.scenario.model.precision
@@ -77,13 +98,13 @@ class NodeModels:
                 "smaller model or smaller numbers (model.dtype, model.quantization)"
             ) from error
 
-    def _work(self, worker: ChipPlan | ShardPlan) -> "WorkModel":
+    def _work(self, worker: ChipPlan | RankPlan | ShardPlan) -> "WorkModel":
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision
         model, device = self._blueprint.model, self._blueprint.plan.node(worker.node).device
         work = WorkModel(model, precision, worker.tier)
-        if isinstance(worker, ChipPlan):
+        if isinstance(worker, ChipPlan | RankPlan):
             return replace(
                 work,
                 kv_tier=worker.kv_tier,

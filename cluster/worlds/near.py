@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 def form_of(blueprint: Blueprint) -> KvForm:
     """How KV of this cluster's chips lies in blocks."""
     section = blueprint.scenario.model
+    if section.numerics == "digest":
+        from workers.model.digest.form import DigestForm
+
+        return DigestForm(blueprint.model, section.precision, section.block_size)
     return KvForm(blueprint.model, section.precision, section.block_size)
 
 

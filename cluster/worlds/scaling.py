@@ -71,8 +71,8 @@ def _count(name: str, groups: Mapping[str, NodeGroup]) -> int:
 
 
 def can_be_scaled(group: NodeGroup) -> bool:
-    """Whether all of its workers are chips."""
-    return not _others(group)
+    """Whether all of its workers are chips, each on one node."""
+    return group.num_ranks == 1 and not _others(group)
 
 
 def _problems(name: str, count: int, groups: Mapping[str, NodeGroup]) -> list[str]:
@@ -81,6 +81,10 @@ def _problems(name: str, count: int, groups: Mapping[str, NodeGroup]) -> list[st
         return [f"{name}: no group of nodes is called so: {nearest(name, groups)}; {_can(fit)}"]
     if others := _others(groups[name]):
         return [f"{name}: has {', '.join(_WHY[role] for role in others)}: {_can(fit)}"]
+    if groups[name].num_ranks > 1:
+        return [
+            f"{name}: its chips have several ranks, which only come and go together: {_can(fit)}"
+        ]
     if not 1 <= count <= COUNT_MAX:
         roles = " and one ".join(groups[name].workers)
         return [

@@ -11,12 +11,12 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
 from cluster.worlds.node_status import activity, lateness, node_status, printed
+from cluster.worlds.numerics import wire_numerics
 from cluster.worlds.watchdog import Watchdog
 from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
 from workers.hardware.usage import Usage
 from workers.host.rng import Rng
-from workers.model.numerics import numerics_of
 from workers.node import Node
 from workers.wire.membership import Member, Membership
 
@@ -59,7 +59,6 @@ class Seat:
         self._server: GatewayServer | None = None
         self._watchdog = Watchdog()
         self.plan = plan = blueprint.plan.node(name)
-        section = blueprint.scenario.model
         self.mail = host.mail(name)
         self.node = Node(
             name,
@@ -73,7 +72,7 @@ class Seat:
             rng=Rng(blueprint.scenario.seed),
             trace=host.trace(name),
             on_failure=self._failed,
-            numerics=numerics_of(section.precision, blueprint.model.hidden, section.rows),
+            numerics=wire_numerics(blueprint),
             compute_thread=host.thread,
             aside=host.aside,
             ranked=host.ranked(blueprint),

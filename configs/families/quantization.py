@@ -25,9 +25,7 @@ _ANY = ("quant_method", "producer", "activation_scheme", "version", "quantizatio
 _KV = ("kv_cache_scheme", "kv_cache_quant_algo", "kv_cache_quant_method")
 _BOTH_SCALES = ("weight_scale", "weight_scale_inv")
 # As writers of folders with full weights would not call one.
-_NAMED = re.compile(
-    r"(?i)[-.](nvfp4|mxfp[468]|fp[48]|int[48]|w[48]a(?:4|8|16)|awq|gptq|bnb|gguf)\b"
-)
+NAMED = re.compile(r"(?i)[-.](nvfp4|mxfp[468]|fp[48]|int[48]|w[48]a(?:4|8|16)|awq|gptq|bnb|gguf)\b")
 
 
 def read_quantization(keys: Keys, config: ModelConfig, has_weights: bool) -> Fp8 | None:
@@ -67,7 +65,7 @@ def _check_name(keys: Keys) -> None:
     would tell 4 bits from 16.
     """
     name = keys.path.parent.name if keys.path.name == "config.json" else keys.path.stem
-    found = _NAMED.search(name)
+    found = NAMED.search(name)
     if found is not None:
         raise CheckpointError(
             f"{keys.path}: is called {shown(name)}, and neither quantization_config nor "

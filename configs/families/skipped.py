@@ -30,8 +30,8 @@ def skipped(config: ModelConfig, entries: Iterable[str]) -> frozenset[str]:
     """Names of projections in a layer, as `ModelConfig.layer_matrices` has them, that the entries
     keep wide. Raises UnclearSkip where that depends on layer or expert.
     """
-    literals = {entry for entry in entries if not _is_pattern(entry)}
-    patterns = [_compiled(entry) for entry in entries if _is_pattern(entry)]
+    literals = {entry for entry in entries if not is_pattern(entry)}
+    patterns = [compiled(entry) for entry in entries if is_pattern(entry)]
     if len(patterns) > _PATTERNS_MAX:
         raise UnclearSkip(f"has {len(patterns)} patterns; at most {_PATTERNS_MAX} are read")
     for entry in literals:
@@ -40,7 +40,7 @@ def skipped(config: ModelConfig, entries: Iterable[str]) -> frozenset[str]:
     found: dict[str, bool] = {}
     for layer in range(config.num_layers):
         for name, module in _modules(config, layer):
-            wide = any(part in literals for part in _parts(module)) or any(
+            wide = any(part in literals for part in parts(module)) or any(
                 pattern.fullmatch(module) for pattern in patterns
             )
             if found.setdefault(name, wide) != wide:
@@ -61,22 +61,22 @@ def _modules(config: ModelConfig, layer: int) -> list[tuple[str, str]]:
     return modules
 
 
-def _parts(module: str) -> set[str]:
+def parts(module: str) -> set[str]:
     """All runs of the words of a dotted name."""
     words = module.split(".")
     ends = range(1, len(words) + 1)
     return {".".join(words[begin:end]) for end in ends for begin in range(end)}
 
 
-def _is_pattern(entry: str) -> bool:
+def is_pattern(entry: str) -> bool:
     return entry.startswith("re:") or "*" in entry or "?" in entry
 
 
-def _compiled(entry: str) -> "_Pattern":
+def compiled(entry: str) -> "Pattern":
     if len(entry) > _LENGTH_MAX:
         raise UnclearSkip(f"has an entry of {len(entry)} characters; at most {_LENGTH_MAX}")
     if not entry.startswith("re:"):
-        return _Pattern(entry, None)
+        return Pattern(entry, None)
     text = entry.removeprefix("re:")
     repeated = len(re.findall(r"[*+?]", text))
     if not _TAME.fullmatch(text) or re.search(r"\)[*+?]", text) or repeated > _QUANTIFIED_MAX:
@@ -85,12 +85,12 @@ def _compiled(entry: str) -> "_Pattern":
             f"{_QUANTIFIED_MAX} of * + ?"
         )
     try:
-        return _Pattern(entry, re.compile(text))
+        return Pattern(entry, re.compile(text))
     except re.error as error:
         raise UnclearSkip(f"holds {entry!r}, no pattern: {error}") from error
 
 
-class _Pattern:
+class Pattern:
     """One entry with wildcards; compared as its writer does."""
 
     def __init__(self, entry: str, expression: "re.Pattern[str] | None") -> None:

@@ -7,13 +7,14 @@ be right.
 """
 
 from configs.plan.make import make_plan
-from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, Plan, ShardPlan, WorkerPlan
+from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, Plan, RankPlan, ShardPlan, WorkerPlan
 
 __all__ = [
     "ChipPlan",
     "MemoryPlan",
     "NodePlan",
     "Plan",
+    "RankPlan",
     "ShardPlan",
     "WorkerPlan",
     "make_plan",

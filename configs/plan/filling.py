@@ -1,26 +1,25 @@
 """What is put into a node: its workers' shares of its memory."""
 
-import math
 from collections.abc import Mapping
 
 from configs.activations import chip_activation_bytes, shard_activation_bytes
 from configs.engines import engine_for
 from configs.fitting import Fit, fit_node
 from configs.model_config import ModelConfig
-from configs.offload import OffloadPlan, offload_plan
+from configs.parts import Part
+from configs.plan.chips import block_bytes, chip_plan
 from configs.plan.flash_files import problems_of_files
 from configs.plan.near import near_blocks, near_engine, near_engine_problems
-from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, ShardPlan, WorkerPlan
+from configs.plan.nodes import MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import Site
 from configs.prefetch import prefetch_bytes
-from configs.schema import CHIP_ROLES, Role, Scenario
+from configs.schema import CHIP_ROLES, Scenario
+from configs.schema.cluster import RANK
 from configs.schema.model import ModelSection
 from configs.schema.placement import What
 from configs.tiers import Tiers, tiers_of
 
-# Of a chip's KV blocks, as in vLLM (`watermark` of its block manager); at least one block, since
-# ours may be few.
-WATERMARK_SHARE = 0.01
+_CHIPS = (*CHIP_ROLES, RANK)
 
 
 def fill_site(
@@ -29,14 +28,17 @@ def fill_site(
     config: ModelConfig,
     placed: Mapping[str, tuple[int, ...]],
     servers: tuple[str, ...],
-    kv_block_bytes: int,
+    part: Part,
     max_model_len: int,
 ) -> tuple[NodePlan, list[str]]:
-    """A node with its workers' shares of its memory."""
+    """A node with its workers' shares of its memory. `part` of the model is what its chips hold;
+    `config` has the sizes of that.
+    """
+    kv_block_bytes = block_bytes(scenario, config)
     shards = [name for name, role in site.workers if role == "experts"]
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
-    num_chips = sum(role in CHIP_ROLES for _, role in site.workers)
-    sizes = _sizes(site, scenario, config, held, num_chips)
+    num_chips = sum(role in _CHIPS for _, role in site.workers)
+    sizes = _sizes(site, scenario, config, part, held, num_chips)
     has_pool = scenario.placement.pools and any(r == "memory" for _, r in site.workers)
     key, device = f"cluster.nodes.{site.group_name}", site.group.device
     wanted = _wanted(site, sizes, num_chips, has_pool)
@@ -53,21 +55,39 @@ def fill_site(
         has_pool=has_pool,
         near_blocks=near_blocks(scenario) * sum(role == "memory" for _, role in site.workers),
     )
-    ahead, wrong = _prefetch(key, site, scenario, tiers, len(shards), num_chips)
+    ahead, wrong = _prefetch(key, site, scenario, tiers, len(held), num_chips)
+    weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)
+    workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, weights)
+    node = NodePlan(site.name, site.group_name, device, site.group.link, workers, fit.fills)
+    wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
+    wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
+    return node, [*fit.problems, *wrong]
+
+
+def _workers(
+    site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    tiers: Tiers,
+    fit: Fit,
+    held: Mapping[str, tuple[int, ...]],
+    ahead: Mapping[str, int],
+    servers: tuple[str, ...],
+    weights_bytes: int,
+) -> tuple[WorkerPlan, ...]:
+    """`weights_bytes`: of each chip."""
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
-        if role in CHIP_ROLES:
-            workers.append(_chip(name, role, site, scenario, config, tiers, fit, kv_block_bytes))
+        if role in _CHIPS:
+            what = site, scenario, config, tiers, fit, weights_bytes
+            workers.append(chip_plan(name, role, *what))
         elif role == "experts":
             workers.append(_shard(name, site, scenario, config, tiers, held[name], ahead))
         elif role == "memory":
             workers.append(_memory(name, site, scenario, config, tiers, fit, servers))
         else:
             workers.append(WorkerPlan(name, role, site.name))
-    node = NodePlan(site.name, site.group_name, device, site.group.link, tuple(workers), fit.fills)
-    wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
-    wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
-    return node, [*fit.problems, *wrong]
+    return tuple(workers)
 
 
 def _prefetch(
@@ -85,17 +105,18 @@ def _sizes(
     site: Site,
     scenario: Scenario,
     config: ModelConfig,
+    part: Part,
     held: Mapping[str, tuple[int, ...]],
     num_chips: int,
 ) -> dict[What, int]:
     """Bytes of all that lies on a node but KV, pool and collections."""
     precision, hot = scenario.model.precision, frozenset(scenario.placement.hot_experts)
-    embeddings = precision.embeddings_bytes(config)
+    layers = precision.chip_bytes(config) - precision.embeddings_bytes(config)
     num_hot = sum(expert in hot for ids in held.values() for expert in ids)
     num_cold = sum(map(len, held.values())) - num_hot
     return {
-        "weights": num_chips * (precision.chip_bytes(config) - embeddings),
-        "embeddings": num_chips * embeddings,
+        "weights": num_chips * layers,
+        "embeddings": num_chips * part.embeddings_bytes(config, precision),
         "experts": precision.shard_bytes(config, num_cold),
         "hot_experts": precision.shard_bytes(config, num_hot),
         "activations": _activation_bytes(site, scenario.model, config, held)
@@ -107,19 +128,6 @@ def _sizes(
 def _offload_bytes(scenario: Scenario) -> int:
     section = scenario.placement.kv_offload
     return 0 if section is None else section.capacity_bytes or 0
-
-
-def _offload(
-    site: Site, scenario: Scenario, config: ModelConfig, tiers: Tiers
-) -> OffloadPlan | None:
-    section, group = scenario.placement.kv_offload, site.group
-    if section is None:
-        return None
-    return offload_plan(
-        section, tiers["kv_offload"], group.device, group.link, config, scenario.model,
-        years=scenario.economics.years,
-        num_chips=sum(role in CHIP_ROLES for _, role in site.workers),
-    )  # fmt: skip
 
 
 def _wanted(
@@ -139,7 +147,7 @@ def _activation_bytes(
     """Of all chips and shards of a node."""
     num_bytes, tokens = 0, model.max_num_batched_tokens
     for name, role in site.workers:
-        if role in CHIP_ROLES:
+        if role in _CHIPS:
             needed = chip_activation_bytes(config, model.precision, tokens, model.max_num_seqs)
         elif role == "experts":
             needed = shard_activation_bytes(config, model.precision, tokens, len(held[name]))
@@ -156,34 +164,6 @@ def _shipped_bytes(scenario: Scenario, config: ModelConfig) -> int:
         return 0
     experts = config.num_experts * scenario.model.precision.expert_bytes(config)
     return scenario.model.micro_batches * experts
-
-
-def _chip(
-    name: str,
-    role: Role,
-    site: Site,
-    scenario: Scenario,
-    config: ModelConfig,
-    tiers: Tiers,
-    fit: Fit,
-    kv_block_bytes: int,
-) -> ChipPlan:
-    is_watermarked = scenario.placement.reserve == "watermark"
-    return ChipPlan(
-        name,
-        role,
-        site.name,
-        tier=tiers["weights"],
-        embeddings_tier=tiers["embeddings"],
-        kv_tier=tiers["kv"],
-        activations_tier=tiers["activations"],
-        weights_bytes=scenario.model.precision.chip_bytes(config),
-        num_kv_blocks=fit.num_kv_blocks,
-        kv_bytes=fit.num_kv_blocks * kv_block_bytes,
-        watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
-        offload=_offload(site, scenario, config, tiers),
-        gives_away=scenario.placement.kv_near is not None,
-    )
 
 
 def _shard(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from configs.engines import engine_notes
 from configs.fitting import Fill
 from configs.offload import OffloadPlan
-from configs.schema import DeviceSpec, LinkSpec, Role
+from configs.parts import Part, Ranks
+from configs.plan.sites import PlanRole
+from configs.schema import DeviceSpec, LinkSpec
 from configs.schema.device import MAIN_ENGINE
 
 
@@ -15,7 +17,7 @@ class WorkerPlan:
     """One worker; router and gateway need no more than this."""
 
     name: str
-    role: Role
+    role: PlanRole
     node: str
 
 
@@ -42,6 +44,24 @@ class ChipPlan(WorkerPlan):
     watermark_blocks: int | None
     offload: OffloadPlan | None
     gives_away: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RankPlan(WorkerPlan):
+    """A rank of a chip that does not lead; the chip's own plan is its leader's. Tiers as there.
+
+    chip   the leader        number   of this rank in `Plan.ranks[chip]`
+    """
+
+    chip: str
+    number: int
+    tier: str
+    embeddings_tier: str
+    kv_tier: str
+    activations_tier: str
+    weights_bytes: int
+    num_kv_blocks: int
+    kv_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +161,7 @@ class Plan:
                 the same in every layer
     directory   worker -> node              max_model_len   longest prompt plus answer, resolved
     kv_block_bytes   of one KV block, all layers
+    ranks   chip -> its ranks; of one that has no others, itself
     """
 
     nodes: tuple[NodePlan, ...]
@@ -148,13 +169,26 @@ class Plan:
     directory: Mapping[str, str]
     max_model_len: int
     kv_block_bytes: int
+    ranks: Mapping[str, Ranks]
+
+    @property
+    def is_split(self) -> bool:
+        """Whether any chip has several ranks."""
+        return any(ranks.is_split for ranks in self.ranks.values())
+
+    def part(self, worker: ChipPlan | RankPlan) -> Part:
+        """What a chip, or a rank of one, holds."""
+        if isinstance(worker, ChipPlan):
+            ranks = self.ranks[worker.name]
+            return ranks.parts[ranks.leader]
+        return self.ranks[worker.chip].parts[worker.number]
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
         """All workers, node by node."""
         return tuple(worker for node in self.nodes for worker in node.workers)
 
-    def names(self, *roles: Role) -> tuple[str, ...]:
+    def names(self, *roles: PlanRole) -> tuple[str, ...]:
         """Names of the workers with these roles, in plan order."""
         return tuple(worker.name for worker in self.workers if worker.role in roles)
 

@@ -3,7 +3,9 @@
 from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
+from configs.plan.digests import digest_problems
 from configs.plan.near import near_problems
+from configs.plan.ranks import split_problems
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
 from configs.presets import certificates_folder
@@ -16,13 +18,16 @@ from configs.units import SIZE
 def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
     """All of them, in the order of the scenario's sections."""
     return [
-        *_role_problems(scenario, sites),
+        *_role_problems(scenario, sites, config),
         *_world_problems(scenario),
         *_fault_problems(scenario, sites),
         *_dtype_problems(scenario, config),
         *near_problems(scenario, config),
+        *digest_problems(scenario, config),
+        *split_problems(scenario),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
+        *_window_problems(scenario, config),
         *_expert_problems(scenario, config),
         *_shipping_problems(scenario),
         *_prefetch_problems(scenario),
@@ -30,7 +35,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
     ]
 
 
-def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
+def _role_problems(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig) -> list[str]:
     """Roles that are missing, or there more often than once where there may be one; names used
     twice.
     """
@@ -49,7 +54,7 @@ def _role_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
         for role in ("prefill", "decode")
         if not named(sites, role, "chip")
     ]
-    if not named(sites, "experts"):
+    if config.num_experts and not named(sites, "experts"):
         problems.append(
             "cluster.nodes: no expert shard: add experts to a group's workers, or a group of their "
             "own"
@@ -138,7 +143,8 @@ def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
 def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """A machine must compute in the dtypes in which its workers declare work, and we must too."""
     precision = scenario.model.precision
-    hindrance = None if precision.exact else kernels_hindrance(config, scenario.model.block_size)
+    asks = not precision.exact and scenario.model.numerics != "digest"
+    hindrance = kernels_hindrance(config, scenario.model.block_size) if asks else None
     problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
     return problems + [
         f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and {what} "
@@ -180,6 +186,16 @@ def _context_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     return [
         f"model.max_model_len: is {asked}: {scenario.model.path} was made for a "
         f"context of {config.max_context} tokens, so at most {config.max_context}"
+    ]
+
+
+def _window_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """Keys that are far are attended to where they are, all of them."""
+    if scenario.placement.kv_near is None or not config.has_windows:
+        return []
+    return [
+        f"placement.kv_near: is given, and {scenario.model.path} has layers with a window, whose "
+        "old keys no query meets: leave it out"
     ]
 
 

@@ -1,27 +1,40 @@
 """Nodes and the names of their workers, before anything is put into them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from configs.schema import SINGLE_ROLES, NodeGroup, Role, Scenario
+from configs.schema.cluster import RANK
+
+# What a worker of a plan is.
+PlanRole = Role | Literal["rank"]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A node and its workers, as (name, role)."""
+    """A node and its workers, as (name, role).
+
+    chip, rank   the chip of several ranks of which one stands here, and its number; "" elsewhere
+    """
 
     name: str
     group_name: str
     group: NodeGroup
-    workers: tuple[tuple[str, Role], ...]
+    workers: tuple[tuple[str, PlanRole], ...]
+    chip: str = ""
+    rank: int = 0
 
 
 def sites_of(scenario: Scenario) -> tuple[Site, ...]:
     """Every node with its workers named: `<role>-<i>` counts over the whole cluster."""
     counts: dict[Role, int] = {}
-    sites = []
+    sites: list[Site] = []
     for group_name, group in scenario.cluster.nodes.items():
+        if group.num_ranks > 1:
+            sites += _rank_sites(group_name, group, counts)
+            continue
         for node_name in group.node_names(group_name):
-            workers = []
+            workers: list[tuple[str, PlanRole]] = []
             for role in group.workers:
                 number = counts.get(role, 0)
                 counts[role] = number + 1
@@ -31,5 +44,22 @@ def sites_of(scenario: Scenario) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def named(sites: tuple[Site, ...], *roles: Role) -> tuple[str, ...]:
+def _rank_sites(group_name: str, group: NodeGroup, counts: dict[Role, int]) -> list[Site]:
+    """The nodes of a group of chips of several ranks, each chip's leader first."""
+    (role,) = group.workers
+    leader = group.num_ranks - group.tensor_parallel_size
+    numbers = (leader, *(r for r in range(group.num_ranks) if r != leader))
+    sites = []
+    for i in range(group.count or 1):
+        number = counts.get(role, 0)
+        counts[role] = number + 1
+        chip = f"{role}-{number}"
+        names = group.rank_names(f"{group_name}-{i}"), group.rank_names(chip)
+        for rank, node, worker in zip(numbers, *names, strict=True):
+            held: tuple[tuple[str, PlanRole], ...] = ((worker, role if rank == leader else RANK),)
+            sites.append(Site(node, group_name, group, held, chip, rank))
+    return sites
+
+
+def named(sites: tuple[Site, ...], *roles: PlanRole) -> tuple[str, ...]:
     return tuple(name for site in sites for name, role in site.workers if role in roles)

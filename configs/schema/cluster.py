@@ -15,6 +15,8 @@ from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 
 Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
+# A rank of a chip that does not lead: there are as many as the degrees of its group ask for.
+RANK: Literal["rank"] = "rank"
 # There is one of each in a cluster, and its worker carries the plain role as its name.
 SINGLE_ROLES: tuple[Role, ...] = ("router", "gateway")
 # A `chip` is given both: a request that it prefills it also decodes, in place.
@@ -33,6 +35,9 @@ class NodeGroup(Section):
     """Nodes that are alike. Each of them carries one worker of every role in `workers`.
 
     count    how many; left out it is one
+    tensor_parallel_size, pipeline_parallel_size   of each chip of the group, as vLLM calls them: it
+             becomes as many nodes as their product, one a rank. `count` is of chips, then: so many
+             stand side by side (data parallel)
     device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
     link     the same, for the link that joins each of these nodes to the others
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
@@ -43,6 +48,8 @@ class NodeGroup(Section):
 
     workers: tuple[Role, ...]
     count: int | None = Field(default=None, ge=1, le=10_000)
+    tensor_parallel_size: int = Field(default=1, ge=1, le=1_024)
+    pipeline_parallel_size: int = Field(default=1, ge=1, le=1_024)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
@@ -59,13 +66,41 @@ class NodeGroup(Section):
         return self
 
     @property
+    def num_ranks(self) -> int:
+        """Nodes of each chip of the group."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
+
+    @model_validator(mode="after")
+    def _ranks_are_of_chips(self) -> Self:
+        others = [role for role in self.workers if role not in CHIP_ROLES]
+        if self.num_ranks > 1 and (others or len(self.workers) > 1):
+            key = f"{'tensor' if self.tensor_parallel_size > 1 else 'pipeline'}_parallel_size"
+            raise ValueError(
+                f"{key} is {getattr(self, key)}, and workers names {', '.join(self.workers)}: "
+                "only one of prefill, decode and chip has ranks; give the others a group of their "
+                "own"
+            )
+        return self
+
+    @property
     def is_plain(self) -> bool:
         """Whether the one node carries the group's name without a number."""
         return self.count is None and any(role in SINGLE_ROLES for role in self.workers)
 
     def node_names(self, group: str) -> tuple[str, ...]:
-        """`<group>-<i>`, or the plain group name for a router or gateway without a count."""
-        return (group,) if self.is_plain else tuple(f"{group}-{i}" for i in range(self.count or 1))
+        """`<group>-<i>`, or the plain group name for a router or gateway without a count. Of a chip
+        of several ranks its leader has that name, and `<group>-<i>-rank-<r>` each of the others.
+        """
+        if self.is_plain:
+            return (group,)
+        return tuple(
+            name for i in range(self.count or 1) for name in self.rank_names(f"{group}-{i}")
+        )
+
+    def rank_names(self, chip: str) -> tuple[str, ...]:
+        """Of one chip, its leader first: of nodes, or of workers, as `chip` is one or the other."""
+        leader = self.num_ranks - self.tensor_parallel_size
+        return (chip, *(f"{chip}-rank-{r}" for r in range(self.num_ranks) if r != leader))
 
 
 class ClusterSection(Section):

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from configs.precision import Precision, WireKind
 from configs.presets import TINY_MODEL
+from configs.schema.routing import Plainly, Routing
 from configs.schema.section import Section
 from configs.units import Bytes, Ratio
 
@@ -17,7 +18,10 @@ _LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
 class ModelSection(Section):
     """path           Hugging Face checkpoint folder, or "perfuse-tiny" for the shipped model
     served_name    what requests call it; left out, the folder's name
-    numerics       "torch": real activations
+    numerics       "torch": real activations. "digest": 64-bit digests in their place; needs no
+                   weights, and charges and declares what the real model would
+    routing        of digests: which experts tokens visit
+    message_metadata   of digests: "free", links are charged for rows, sums and keys alone
     dtype          "fp32": exact mode. "bf16": weights, activations' products and KV in bf16
     quantization   "int8" or "int4" weights, made at load; with dtype bf16
     kv_cache_dtype   "auto": the dtype's; "int8" has a scale for each head's key and value
@@ -36,7 +40,9 @@ class ModelSection(Section):
 
     path: str = TINY_MODEL
     served_name: str | None = None
-    numerics: Literal["torch"] = "torch"
+    numerics: Literal["torch", "digest"] = "torch"
+    routing: Routing = Routing(uniform=Plainly())
+    message_metadata: Literal["charged", "free"] = "charged"
     dtype: Literal["fp32", "bf16"] = "fp32"
     quantization: Literal["int8", "int4"] | None = None
     kv_cache_dtype: Literal["auto", "fp32", "bf16", "int8"] = "auto"
@@ -84,6 +90,18 @@ class ModelSection(Section):
                     f"{key} is {value!r} and dtype fp32, which is exact mode: set dtype: bf16, or "
                     f"leave {key} out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _digests_alone(self) -> Self:
+        if self.numerics == "digest":
+            return self
+        given = [k for k in ("routing", "message_metadata") if k in self.model_fields_set]
+        if any(getattr(self, key) != type(self).model_fields[key].default for key in given):
+            raise ValueError(
+                f"{given[0]} is given and numerics {self.numerics!r}: real numbers say themselves "
+                "where they go and what they take; set numerics: digest, or leave it out"
+            )
         return self
 
     @property

@@ -1,4 +1,5 @@
-"""Files that a scenario file names: beside it first, then in the working directory.
+"""Files that a scenario file names: beside it first, then in the working directory. The name of a
+shipped description is no file's, unless there is one.
 
 A scenario and its trace travel together, whoever runs them from wherever. What `--set` names is
 the user's at the prompt, and stays relative to the working directory.
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from configs.model_presets import is_model_name
 from configs.outside import shown
 from configs.presets import TINY_CORPUS, TINY_MODEL
 
@@ -15,6 +17,7 @@ from configs.presets import TINY_CORPUS, TINY_MODEL
 PATH_KEYS: tuple[tuple[str | None, ...], ...] = (
     ("cluster", "certificates"),
     ("model", "path"),
+    ("model", "routing", "replay"),
     ("placement", "collections", None, "path"),
     ("placement", "experts", "replicas", "path"),
     ("faults", None, "attributes", "path"),
@@ -49,6 +52,8 @@ def _anchor(text: str, folder: Path) -> str:
     if not text or text in _NAMES or text.startswith("~") or path.is_absolute() or "\0" in text:
         return text
     beside, here = folder / path, Path.cwd() / path
+    if is_model_name(text) and not beside.exists():
+        return text
     return str(here if here.exists() and not beside.exists() else beside)
 
 

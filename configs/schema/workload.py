@@ -194,6 +194,7 @@ class WorkloadSection(Section):
 # joining.
 ONE_OF_PATHS = frozenset(
     {
+        ("model", "routing"),
         ("workload", "arrivals"),
         ("workload", "prompts"),
         ("workload", "prompts", "synthetic", "input_length"),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from workers.chip.sequence import Sequence, State
 from workers.errors import InvalidRequest
 from workers.wire.kinds.kv import KvBlocks
+from workers.wire.kinds.ranks import KvPart
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def as_invalid_request() -> Iterator[None]:
         raise InvalidRequest(str(error)) from error
 
 
-def awaited_blocks(seq: Sequence, content: KvBlocks) -> tuple[int, ...]:
+def awaited_blocks(seq: Sequence, content: KvBlocks | KvPart) -> tuple[int, ...]:
     """Physical blocks, in the order of the content's. Raises InvalidRequest where the sequence
     awaits no KV, since its blocks may be another's by now, or has no such blocks.
     """

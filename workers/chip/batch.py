@@ -4,8 +4,8 @@ Letters: T tokens of the batch, R rows wanted, K experts a token.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from itertools import accumulate
+from functools import cached_property, partial
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -29,15 +29,23 @@ class Batch:
                finite
     """
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.items = tuple(items)
+    def __init__(
+        self,
+        items: Sequence[Item],
+        token_ids_T: NDArray[np.int64] | None = None,
+        number: int = 0,
+    ) -> None:
+        """token_ids_T   where the sequences do not have them; number: of this one in its step"""
+        self.items, self.number = tuple(items), number
         self.layout = StepLayout(
             tuple(
                 StepSequence(tuple(i.seq.block_ids), i.start, i.count, i.seq.num_far) for i in items
             )
         )
-        ids = [i.seq.token_ids[i.start : i.start + i.count] for i in items]
-        self.token_ids_T = np.array([token for run in ids for token in run], dtype=np.int64)
+        if token_ids_T is None:
+            ids = [i.seq.token_ids[i.start : i.start + i.count] for i in items]
+            token_ids_T = np.array([token for run in ids for token in run], dtype=np.int64)
+        self.token_ids_T = token_ids_T
         self.failures: dict[str, PerfuseError] = {}
 
     @cached_property
@@ -161,8 +169,22 @@ def micro_batches(items: Sequence[Item], count: Literal[1, 2]) -> list[Batch]:
 
     A single sequence stays one.
     """
-    if count == 1 or len(items) == 1:
-        return [Batch(items)]
+    return [Batch(part) for part in in_parts(items, count)]
+
+
+def in_parts(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
+    """`count` parts of whole sequences in order, with tokens as equal as that allows; fewer where
+    there are no more sequences. None is empty.
+    """
+    count = min(count, len(items))
     ends = list(accumulate(item.count for item in items))
-    cut = min(range(1, len(items)), key=lambda first: abs(ends[-1] - 2 * ends[first - 1]))
-    return [Batch(items[:cut]), Batch(items[cut:])]
+    cuts = [0]
+    for number in range(1, count):
+        choice = range(cuts[-1] + 1, len(items) - (count - number) + 1)
+        cuts.append(min(choice, key=partial(_off, ends, number, count)))
+    return [items[begin:end] for begin, end in pairwise((*cuts, len(items)))]
+
+
+def _off(ends: Sequence[int], number: int, count: int, first: int) -> int:
+    """How far the tokens before item `first` are from `number` parts of `count`."""
+    return abs(number * ends[-1] - count * ends[first - 1])

@@ -14,20 +14,22 @@ One loop: take what came, schedule a step, run it, report. Everything else is a 
 task a sequence.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
-from workers.chip.arriving import as_invalid_request, awaited_blocks
+from workers.chip.arrivals import Arrivals
+from workers.chip.arriving import as_invalid_request
 from workers.chip.deadlines import Deadlines
 from workers.chip.figures import chip_state, counts_of
 from workers.chip.job import Job, account, begin, note_preempted
 from workers.chip.reports import failure_report, one_report, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
+from workers.chip.split import Split
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
 from workers.host.longest import Longest
-from workers.kv.handover import Destination, Handover, kv_work, verify_blocks
+from workers.kv.handover import Destination, Handover
 from workers.kv.pool_client import PoolClient
 from workers.model.base import ChipModel
 from workers.model.grammar import Grammars
@@ -46,7 +48,7 @@ from workers.wire.kinds.chip import (
     Reserved,
     Tokens,
 )
-from workers.wire.kinds.kv import KvBlocks, Start
+from workers.wire.kinds.kv import Start
 from workers.wire.line import Line
 from workers.wire.membership import Member
 from workers.wire.message import Message
@@ -71,6 +73,7 @@ class Chip:
         grammars: Grammars,
         timeout_ns: int,
         pool: PoolClient | None = None,
+        split: Split | None = None,
     ) -> None:
         self._node, self._name, self._model, self._scheduler = node, name, model, scheduler
         self._eos, self._timeout_ns, self._pool = eos_token_ids, timeout_ns, pool
@@ -89,7 +92,9 @@ class Chip:
         self._port.on(Reserve, self._reserve)
         self._port.on(Prefill, self._prefill)
         self._port.on(Generate, self._generate)
-        self._port.on(KvBlocks, self._kv_blocks)
+        self._split = split or Split()
+        self._split.follow(self._lost)
+        Arrivals(node, self._port, model, self._split.model, self._known, self._is_here)
         self._port.on(Start, self._start)
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
@@ -98,21 +103,23 @@ class Chip:
     # -- messages ----------------------------------------------------------------------------------
 
     def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
-        """Raises Cancelled, InvalidRequest."""
+        """Raises Cancelled, InvalidRequest, PeerDead."""
         self._ended.check(message)
+        self._split.check()
         if message.request_id in self._jobs:
             raise InvalidRequest(f"{self._name} has sequence {message.request_id!r} already")
         with as_invalid_request():
             return Sequence(message.request_id, message.content.prompt_ids, max_tokens)
 
-    def _reserve(self, message: Message[Reserve]) -> Reserved:
-        """Room for a prompt's KV and the tokens after it."""
+    def _reserve(self, message: Message[Reserve]) -> Reserved | Awaitable[Reserved]:
+        """Room for a prompt's KV and the tokens after it, on all ranks."""
         seq = self._new_sequence(message, message.content.sampling.max_tokens)
         with as_invalid_request():
             room = self._scheduler.reserve(seq)
         if room and (job := self._begin_job(message, seq, "decode")).shaper is not None:
             self._node.spawn(self._get_ready(job), f"grammar {seq.seq_id}")
-        return Reserved(room, seq.num_cached // self._model.block_size)
+        answer = Reserved(room, seq.num_cached // self._model.block_size)
+        return self._split.reserved(seq, answer, self._forget)
 
     def _begin_job(self, message: Message[Prompted], seq: Sequence, stage: str) -> Job:
         job = Job(seq, message.content.sampling, stage, self._node.clock.now())
@@ -126,10 +133,9 @@ class Chip:
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id, content = job.seq.seq_id, message.content
         destination = Destination(content.decode_chip, content.first_block, content.deadline_ns)
-        blocks = self._scheduler.blocks
-        job.handover = Handover(
-            self._node, self._port, self._model, blocks, seq_id, destination, self._timeout_ns
-        )
+        blocks, parts = self._scheduler.blocks, self._split.parts
+        what = blocks, seq_id, destination, self._timeout_ns, parts
+        job.handover = Handover(self._node, self._port, self._model, *what)
         job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
         self._queue_up(job)
 
@@ -186,19 +192,6 @@ class Chip:
         self._forget(seq_id)
         self._wake.put(None)  # its blocks are free now
 
-    async def _kv_blocks(self, message: Message[KvBlocks]) -> None:
-        job = self._known(message)
-        block_ids = awaited_blocks(job.seq, message.content)
-        verify_blocks(message.request_id, message.content)
-        work = kv_work(self._model, len(block_ids), "kv_write")
-        blocks = message.content.blocks
-        await self._node.hardware.run(work, self._write_live, job, block_ids, blocks)
-
-    def _write_live(self, job: Job, block_ids: tuple[int, ...], blocks: Any) -> None:
-        """Not after an abort: its blocks are another's by now, perhaps one of the same name."""
-        if self._is_here(job):
-            self._model.write_blocks(block_ids, blocks)
-
     def _start(self, message: Message[Start]) -> None:
         job = self._known(message)
         now_ns = self._node.clock.now()
@@ -223,6 +216,7 @@ class Chip:
         job = self._jobs.pop(seq_id, None)
         self._deadlines.end(seq_id)
         known = self._scheduler.abort(seq_id)
+        self._split.ended(seq_id)
         if job is not None:
             job.end()
         if known:
@@ -261,6 +255,7 @@ class Chip:
             step = self._scheduler.schedule()
             self._tell_preempted()
             if step is None:
+                await self._split.rest()
                 await self._wake.get_due()
                 continue
             await self._run(step)
@@ -328,6 +323,11 @@ class Chip:
         self._scheduler.distrust(seq_id, error)
         if self._forget(seq_id):
             self._reports.put(failure_report(seq_id, error))
+
+    def _lost(self, error: PerfuseError) -> None:
+        """A rank of the chip is gone, and with it a part of all KV."""
+        for seq_id in list(self._jobs):
+            self._fail(seq_id, error)
 
     def _on_told(self, reports: Iterable[Tokens], is_heard: bool) -> None:
         """What the router did not take makes a gap, and a stream with a gap is none: its sequences

@@ -110,16 +110,20 @@ class Interpreter:
         hints: HintSide | None = None,
         far: FarKeys | None = None,
     ) -> None:
-        self._clock, self._hardware = node.clock, node.hardware
+        self._node, self._clock, self._hardware = node, node.clock, node.hardware
         self._exchange, self._timeout_ns = exchange, timeout_ns
         self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
         self._far = far
 
-    async def run(self, lanes: Sequence[Lane], table: RoutingTable) -> Spent:
+    async def run(
+        self, lanes: Sequence[Lane], table: RoutingTable, spent: Spent | None = None
+    ) -> Spent:
         """Every program to its end. What experts did not answer fails sequences of its batch;
         what a reducer, a stage or a kernel raises ends all of it.
+
+        spent   by what ran before in the same step; it is gone on with
         """
-        spent, going = Spent(), deque(lanes)
+        spent, going = spent or Spent(), deque(lanes)
         try:
             while going:
                 lane = going.popleft()
@@ -185,9 +189,10 @@ class Interpreter:
         if isinstance(op, Reduce):
             assert self._reducer is not None
             return await self._reducer.send(batch, op.partial)
-        handle = await self._exchange.dispatch_send(
-            batch.tokens(op), table, self._timeout_ns, spent.lost
-        )
+        tokens = batch.tokens(op)
+        if self._node.on_routed is not None:
+            self._node.on_routed(tokens)
+        handle = await self._exchange.dispatch_send(tokens, table, self._timeout_ns, spent.lost)
         if self._hints is not None:
             self._hints.after(op, table, batch.cause)
         return _AtExperts(self._exchange, handle, batch, spent)

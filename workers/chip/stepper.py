@@ -3,13 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.batch import Batch, micro_batches
-from workers.chip.interpreter import Interpreter, Lane
+from workers.chip.interpreter import Interpreter, Lane, Spent
 from workers.chip.scheduler import Item, Step
 from workers.chip.shape import Shaped
 from workers.chip.wanted import Wanted
@@ -26,6 +26,15 @@ from workers.model.min_tokens import held_back
 from workers.model.program import Hidden
 from workers.model.sampling import Choice, choose_all
 from workers.node import Node
+
+
+class Ranked(Protocol):
+    """All ranks of a chip; see `workers.parallel.leader`."""
+
+    async def run(self, step: Step) -> tuple[list[Lane], Spent]:
+        """Layers of a step, over all ranks: what comes of them here."""
+        ...
+
 
 Chosen = tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]
 
@@ -62,6 +71,7 @@ class Stepper:
     before_step    what has to be done with blocks before a step writes them
     hints          to shards that read experts ahead
     far            where KV of its sequences may lie with memory servers
+    ranked         where this chip is one of several ranks, and leads
     """
 
     def __init__(
@@ -78,8 +88,9 @@ class Stepper:
         before_step: Callable[[], Awaitable[None]] | None = None,
         hints: HintSide | None = None,
         far: FarKv | None = None,
+        ranked: Ranked | None = None,
     ) -> None:
-        self._node, self._model, self.table = node, model, table
+        self._node, self._model, self.table, self._ranked = node, model, table, ranked
         self._eos, self._before_step = eos_token_ids, before_step
         self._num_batches, self._local_step = num_batches, local_step
         self._far = far
@@ -103,8 +114,7 @@ class Stepper:
             return await hardware.compute(self._run_here, self._local_step, batch, wanted)
         if self._far is not None:
             self._far.begin(step)
-        lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
-        spent = await self._interpreter.run(lanes, self.table)
+        lanes, spent = await self._layers(step)
         going = [lane for lane in lanes if not lane.batch.is_lost]
         begun_ns = clock.now()
         chosen: Chosen = ({}, {})
@@ -116,6 +126,12 @@ class Stepper:
         sampling_ns = clock.now() - begun_ns
         failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
         return StepResult(*chosen, failures, spent.compute_ns, spent.wait_ns, sampling_ns)
+
+    async def _layers(self, step: Step) -> tuple[list[Lane], Spent]:
+        if self._ranked is not None:
+            return await self._ranked.run(step)
+        lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
+        return lanes, await self._interpreter.run(lanes, self.table)
 
     def _lane(self, batch: Batch) -> Lane:
         enter = partial(self._model.embed, batch.token_ids_T)

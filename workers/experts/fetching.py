@@ -25,10 +25,11 @@ from workers.experts.tokens import Combined, Missing, Tokens
 from workers.experts.weight_shard import PIECE_VALUES
 from workers.hardware.energy.phase import Cause
 from workers.model.program import Sums
-from workers.model.shipped_experts import ExpertSizes, Flat
+from workers.model.shipped_experts import ExpertSizes
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kinds.experts import Dispatch, Weights, WeightsRead
+from workers.wire.roles import Array
 
 # Pieces of one shard on their way at once. ASSUMED: 8 MiB hide 4 us there and back at 2 TB/s.
 PIECES_AT_ONCE = 8
@@ -45,7 +46,7 @@ class _Share:
     shard: str
     rows: NDArray[np.intp]
     dispatch: Dispatch
-    weights: dict[int, Flat]
+    weights: dict[int, Array]
     wanted: deque[tuple[int, int, int]]
     pending: deque[tuple[int, int, Pending[Weights]]] = field(default_factory=deque)
     error: PerfuseError | None = None
@@ -119,7 +120,7 @@ class FetchingSide(DispatchSide):
             for expert in ids
             for begin in range(0, size, PIECE_VALUES)
         )
-        weights = {expert: np.empty(size, np.float32) for expert in ids}
+        weights = {expert: self._sizes.buffer() for expert in ids}
         return _Share(shard, rows, dispatch, weights, pieces)
 
     async def _ask(self, fetched: _Fetched, share: _Share) -> None:
@@ -166,7 +167,7 @@ class FetchingSide(DispatchSide):
         except PerfuseError as error:
             share.fail(error)
             return
-        share.weights[expert][begin : begin + len(values)] = values
+        self._sizes.put(share.weights[expert], begin, values)
         await self._ask(fetched, share)
 
     async def _computed(self, cause: Cause, shares: list[_Share]) -> list[Sums]:

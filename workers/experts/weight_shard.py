@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from workers.errors import InvalidRequest
 from workers.hardware.work import Work
-from workers.model.shipped_experts import ExpertSizes, Flat
+from workers.model.shipped_experts import ExpertSizes
 from workers.node import Node
 from workers.wire.kinds.experts import Weights, WeightsRead
 from workers.wire.message import Message
+from workers.wire.roles import Array
 
 # Of float32 in one message. ASSUMED: 1 MiB, as of vectors.
 PIECE_VALUES = 1 << 18
@@ -25,7 +26,7 @@ class WeightShard:
         node: Node,
         name: str,
         sizes: ExpertSizes,
-        weights: Mapping[tuple[int, int], Flat],
+        weights: Mapping[tuple[int, int], Array],
         tiers: Mapping[int, str],
     ) -> None:
         self._node, self._name, self._sizes = node, name, sizes
@@ -34,18 +35,19 @@ class WeightShard:
 
     async def _read(self, message: Message[WeightsRead]) -> Weights:
         content = message.content
-        values = self._weights.get((content.layer, content.expert))
-        if values is None:
+        weights = self._weights.get((content.layer, content.expert))
+        if weights is None:
             raise InvalidRequest(
                 f"{self._name} has no expert {content.expert} of layer {content.layer}"
             )
         begin, end = content.begin, content.end
-        if not 0 <= begin < end <= len(values) or end - begin > PIECE_VALUES:
+        size = self._sizes.num_values
+        if not 0 <= begin < end <= size or end - begin > PIECE_VALUES:
             raise InvalidRequest(
-                f"values {begin} to {end} are asked for: an expert has {len(values)}, of which "
+                f"values {begin} to {end} are asked for: an expert has {size}, of which "
                 f"{PIECE_VALUES} are shipped at once"
             )
         num_bytes, cause = self._sizes.bytes_between(begin, end), content.computed_for
         work = Work.of("weights_read", reads={self._tiers[content.expert]: num_bytes})
         await self._node.hardware.run_for(cause, work, int)
-        return Weights(values[begin:end], num_bytes, cause)
+        return Weights(self._sizes.piece(weights, begin, end), num_bytes, cause)

@@ -15,33 +15,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from workers.errors import CorruptMessage, PerfuseError
-from workers.hardware.work import Work
+from workers.errors import PerfuseError
 from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
-from workers.kv.pool import block_checksum
+from workers.kv.checksums import block_checksums, kv_work, verify_blocks
+from workers.kv.parts import KvParts
 from workers.model.base import ChipModel
 from workers.node import Node
-from workers.wire.kinds.kv import KvBlocks, PoolBlocks, Start
+from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.port import Port
-from workers.wire.roles import Array
 
-
-def block_checksums(blocks: Array) -> NDArray[np.uint64]:
-    """One checksum a block, [block]: the same that the memory servers' pool keeps."""
-    return np.array([block_checksum(block) for block in blocks], dtype=np.uint64)
-
-
-def verify_blocks(request_id: str, content: KvBlocks | PoolBlocks) -> None:
-    """Raise CorruptMessage naming the first block that does not fit its checksum."""
-    found = block_checksums(content.blocks)
-    for index, expected, actual in zip(content.index, content.checksum, found, strict=True):
-        if expected != actual:
-            raise CorruptMessage(
-                f"KV block {index} of {request_id} has checksum {actual:#x}, not {expected:#x}"
-            )
+__all__ = ["Destination", "Handover", "Pins", "block_checksums", "kv_work", "verify_blocks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +80,10 @@ class Handover:
         request_id: str,
         destination: Destination,
         timeout_ns: int,
+        parts: KvParts | None = None,
     ) -> None:
+        """parts   where a chip of the cluster has several ranks; None: none has"""
+        self._parts = parts
         self._node, self._port, self._model, self._blocks = node, port, model, blocks
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
         self._next_block = destination.first_block
@@ -179,11 +167,16 @@ class Handover:
         model, first, block_ids = self._model, chunk.first, chunk.block_ids
         error: PerfuseError | None = None
         try:
-            work = kv_work(model, len(block_ids), "kv_read")
-            blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
-            self._was_read(first)
-            index = np.arange(first, first + len(block_ids), dtype=np.int64)
-            await self._call(KvBlocks(index, block_checksums(blocks), blocks))
+            if self._parts is not None and self._parts.are_for(self._to.chip):
+                where = self._to.chip, first, block_ids, self._to.deadline_ns
+                await self._parts.send(self._request_id, *where)
+                self._was_read(first)  # not before: other ranks read them as well
+            else:
+                work = kv_work(model, len(block_ids), "kv_read")
+                blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
+                self._was_read(first)
+                index = np.arange(first, first + len(block_ids), dtype=np.int64)
+                await self._call(KvBlocks(index, block_checksums(blocks), blocks))
         except PerfuseError as failed:
             error = failed
         self._events.put(_Heard(len(block_ids), error))
@@ -198,10 +191,3 @@ class Handover:
             deadline_ns=max(self._node.clock.now() + self._timeout_ns, self._to.deadline_ns),
             request_id=self._request_id,
         )
-
-
-def kv_work(model: ChipModel, num_blocks: int, what: str) -> Work:
-    """Reading or writing some KV blocks of all layers: "kv_read" or "kv_write"."""
-    num_bytes = num_blocks * model.block_bytes
-    tier = {model.kv_tier: num_bytes}
-    return Work.of(what, reads=tier) if what == "kv_read" else Work.of(what, writes=tier)

@@ -74,7 +74,9 @@ class NearAttention:
                 raise Cancelled(f"{message.request_id} was dropped while its KV was written")
             self._cache.write_blocks(np.array(places), np.ascontiguousarray(content.blocks))
 
-        work = Work.of("near_put", writes={self._tier: content.blocks.nbytes})
+        work = Work.of(
+            "near_put", writes={self._tier: self._node.numerics.kv_bytes(content.blocks)}
+        )
         await self._node.hardware.run(work, write)
         return NearStored(True)
 
@@ -109,11 +111,11 @@ class NearAttention:
         content = message.content
         self._check_layer(content.layer)
         counts = content.count.tolist()
-        expected = (sum(counts), *self._form.query_shape)
-        if content.queries.shape != expected or content.queries.dtype != np.float32:
+        expected, dtype = (sum(counts), *self._form.query_shape), self._form.query_dtype
+        if content.queries.shape != expected or content.queries.dtype != dtype:
             raise InvalidRequest(
                 f"queries are {content.queries.dtype} {content.queries.shape}: {self._name} takes "
-                f"float32 {expected}"
+                f"{dtype} {expected}"
             )
         places = self._places(message.source, content)
         pairs = [len(held) * self._form.block_size for held in places]

@@ -29,9 +29,12 @@ class PoolHandlers:
     async def _put(self, message: Message[PoolPut]) -> PoolStored:
         blocks: Array = message.content.blocks
         keys = hashes_of(message.content.hash)
-        work = Work.of("pool_put", writes={self._tier: blocks.nbytes})
-        checksums = message.content.checksum.tolist()
-        result = await self._node.hardware.run(work, self._pool.put, keys, list(blocks), checksums)
+        num_bytes = self._node.numerics.kv_bytes(blocks)
+        work = Work.of("pool_put", writes={self._tier: num_bytes})
+        checksums, each = message.content.checksum.tolist(), num_bytes // max(1, len(blocks))
+        result = await self._node.hardware.run(
+            work, self._pool.put, keys, list(blocks), checksums, each
+        )
         return PoolStored(len(result.new), len(result.refused))
 
     async def _get(self, message: Message[PoolGet]) -> PoolBlocks:
@@ -43,7 +46,8 @@ class PoolHandlers:
         self._pool.pin(keys)
         try:
             first = self._pool.get(keys[:1])[0]
-            work = Work.of("pool_get", reads={self._tier: len(keys) * first.nbytes})
+            num_bytes = len(keys) * self._node.numerics.kv_bytes(first)
+            work = Work.of("pool_get", reads={self._tier: num_bytes})
             blocks = await self._node.hardware.run(work, self._pool.get, keys)
             checksums = np.array(self._pool.checksums(keys), dtype=np.uint64)
         except PerfuseError:

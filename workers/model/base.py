@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
+from configs.parts import Part
 from workers.hardware.work import Work
-from workers.model.program import Enter, Hidden, Program
+from workers.model.program import Enter, Hidden, Program, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class StepLayout:
 class MoeInput:
     """What the gate says of T tokens: rows to dispatch, and to whom."""
 
-    hidden_TH: NDArray[np.float32]
+    hidden_TH: Rows
     experts_TK: NDArray[np.int32]
     weights_TK: NDArray[np.float32]
 
@@ -116,6 +117,16 @@ class LaunchModel(ChipModel, Protocol):
     def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
 
 
+class RankModel(ChipModel, Protocol):
+    """A ChipModel of some layers and heads. Layers have the numbers of the whole model."""
+
+    part: Part
+
+    def write_part(self, block_ids: tuple[int, ...], part: Part, blocks: NDArray[Any]) -> None:
+        """Some layers and heads of KV blocks, of those that are here."""
+        ...
+
+
 class ExpertModel(Protocol):
     """Some experts of every sparse layer."""
 
@@ -125,7 +136,7 @@ class ExpertModel(Protocol):
     def forward(
         self,
         layer: int,
-        hidden_TH: NDArray[np.float32],
+        hidden_TH: Rows,
         experts_TK: NDArray[np.int32],
         weights_TK: NDArray[np.float32],
     ) -> NDArray[Any]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from configs.families import load_model
 from configs.model_config import ModelConfig
+from configs.parts import Part
 from configs.precision import EXACT, Precision, kernels_hindrance
 from kernels.native import lib
-from workers.model.base import ChipModel, ExpertModel, LaunchModel
+from workers.model.base import ChipModel, ExpertModel, LaunchModel, RankModel
 from workers.model.local import LocalStep, local_step
 from workers.model.work import WorkModel
 
@@ -44,6 +45,24 @@ def open_chip(
     from workers.model.plain.chip_model import PlainChipModel
 
     return PlainChipModel(folder, num_blocks, block_size, work)
+
+
+def open_rank(
+    folder: str | Path,
+    part: Part,
+    num_blocks: int,
+    block_size: int = 16,
+    work: WorkModel | None = None,
+) -> RankModel:
+    """Some layers and heads of a chip's part, in exact mode; with all of them, the chip's, of the
+    same kind and to the same bits. Raises CheckpointError where the folder does not fit.
+    """
+    from workers.model.plain.chip_model import PlainChipModel
+    from workers.model.plain.rank import PlainRank
+
+    if part.heads is None:
+        return PlainChipModel(folder, num_blocks, block_size, work, part)
+    return PlainRank(folder, part, num_blocks, block_size, work)
 
 
 def open_apart(

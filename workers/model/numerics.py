@@ -2,12 +2,12 @@
 
 Whatever stands between a model's parts (exchange, reducers) handles rows and sums as arrays whose
 first axis is the token, and leaves what an entry is to its numerics: real numbers here; digests,
-which add modulo 2^64, would be another class.
+which add modulo 2^64, in `workers.model.digest.numerics`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,19 @@ class Numerics(Protocol):
 
     def sum_bytes(self, width: int) -> int:
         """What a link is charged for one row of partial sums."""
+        ...
+
+    def kv_bytes(self, blocks: NDArray[Any]) -> int:
+        """What links, tiers and stores are charged for keys and values, of all layers or of one."""
+        ...
+
+    def query_bytes(self, heads: NDArray[Any]) -> int:
+        """What a link is charged for queries, or for what they found: [T, N, D] or [T, N]."""
+        ...
+
+    @property
+    def free_metadata(self) -> bool:
+        """Whether tensors are all that a link is charged for."""
         ...
 
     def sent(self, rows_T: Rows) -> Rows:
@@ -65,17 +78,25 @@ class Real:
     sum      the same of sums, fp32 or bf16. Sums of exact mode travel in float64, for only then all
              shardings agree to the bit; charged is fp32, as a system sends it that needs no proof
     hidden   numbers of a row; only int8 needs to know
+    free_metadata   tensors are all that a link is charged for
     """
 
     row: WireKind = "fp32"
     sum: WireKind = "fp32"
     hidden: int = 0
+    free_metadata: bool = False
 
     def row_bytes(self, width: int) -> int:
         return width * _ENTRY_BYTES[self.row]
 
     def sum_bytes(self, width: int) -> int:
         return width * _ENTRY_BYTES[self.sum]
+
+    def kv_bytes(self, blocks: NDArray[Any]) -> int:
+        return int(blocks.nbytes)
+
+    def query_bytes(self, heads: NDArray[Any]) -> int:
+        return int(heads.nbytes)
 
     def sent(self, rows_T: Rows) -> Rows:
         return rows_T if self.row == "fp32" else codec.to_rows(rows_T, self.row)

@@ -17,6 +17,7 @@ from kernels import moe
 from kernels.native import lib
 from workers.hardware.work import Work
 from workers.model.checkpoint import Checkpoint
+from workers.model.program import Rows
 from workers.model.tensors import expert_shapes
 
 Flat = NDArray[np.float32]
@@ -57,6 +58,18 @@ class ExpertSizes:
         whole = self.precision.expert_bytes(self.config)
         return whole * end // self.num_values - whole * begin // self.num_values
 
+    def piece(self, weights: NDArray[Any], begin: int, end: int) -> NDArray[Any]:
+        """Values `begin` to before `end` of an expert, as a shard ships them."""
+        return weights[begin:end]
+
+    def buffer(self) -> NDArray[Any]:
+        """For the pieces of one expert, until all are there."""
+        return np.empty(self.num_values, np.float32)
+
+    def put(self, buffer: NDArray[Any], begin: int, piece: NDArray[Any]) -> None:
+        """The piece from `begin` on is there."""
+        buffer[begin : begin + len(piece)] = piece
+
     def work(self, num_pairs: int, num_experts: int) -> Work:
         """Of a chip that was sent so many experts, and computes so many pairs of a token and an
         expert.
@@ -72,8 +85,8 @@ class ExpertSizes:
 
     def forward(
         self,
-        weights: Mapping[int, Flat],
-        hidden_TH: NDArray[np.float32],
+        weights: Mapping[int, NDArray[Any]],
+        hidden_TH: Rows,
         experts_TK: NDArray[np.int32],
         weights_TK: NDArray[np.float32],
     ) -> NDArray[Any]:

@@ -69,10 +69,13 @@ class WorkModel:
         gate with the shared experts or a dense network. The first begins with the embedding.
         """
         # Layers of one kind ask for the same, and a step goes through all of them.
-        key = (layout, self.config.is_dense(layer))
-        if self._last.get("key") != key:
-            self._last["key"], self._last["work"] = key, self._attend(layer, layout)
-        work: Work = self._last["work"]
+        if self._last.get("layout") != layout:
+            self._last["layout"], self._last["works"] = layout, {}
+        works: dict[int, Work] = self._last["works"]
+        kind = self.config.kind_of(layer)
+        if kind not in works:
+            works[kind] = self._attend(layer, layout)
+        work = works[kind]
         return work if layer else self._entered(work, layout.num_tokens)
 
     def _entered(self, work: Work, num_tokens: int) -> Work:
@@ -88,9 +91,8 @@ class WorkModel:
     def _attend(self, layer: int, layout: StepLayout) -> Work:
         config, tokens = self.config, layout.num_tokens
         kv_token_bytes = self.precision.kv_layer_bytes(config)
-        # Causal: the i-th new token of a sequence meets start + i + 1 keys (i from 0).
-        pairs = sum(s.count * s.start + s.count * (s.count + 1) // 2 for s in layout.sequences)
-        context = sum(s.start + s.count for s in layout.sequences)
+        pairs = sum(config.pairs(layer, s.start, s.count) for s in layout.sequences)
+        context = sum(config.met(layer, s.start, s.count) for s in layout.sequences)
         gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
         flops: dict[str, int] = {}
         _add(flops, self.precision.arithmetic, 2 * tokens * (config.layer_weights(layer) - gate))

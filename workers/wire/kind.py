@@ -54,10 +54,12 @@ class Kind(Generic[A_co]):
     takes_credit: ClassVar[bool] = True
 
     def wire_bytes(self, precision: WirePrecision) -> int:
-        """What a link charges: ENVELOPE_BYTES and every field."""
-        num_bytes = ENVELOPE_BYTES
+        """What a link charges: ENVELOPE_BYTES and every field, or tensors alone."""
+        is_free = precision.free_metadata
+        num_bytes = 0 if is_free else ENVELOPE_BYTES
         for name, charge in self.charges:
-            num_bytes += charge(getattr(self, name), precision)
+            if not is_free or self.roles[name].is_payload:
+                num_bytes += charge(getattr(self, name), precision)
         return num_bytes
 
     def arrays(self) -> Iterator[Array]:

@@ -18,12 +18,25 @@ Array = NDArray[Any]
 class WirePrecision(Protocol):
     """How wide hidden rows travel; see `workers.model.numerics.Numerics`."""
 
+    @property
+    def free_metadata(self) -> bool:
+        """Whether tensors are all that a link is charged for: no envelope, body or column."""
+        ...
+
     def row_bytes(self, width: int) -> int:
         """One hidden row of `width` entries, as it travels to an expert."""
         ...
 
     def sum_bytes(self, width: int) -> int:
         """One partial sum of `width` numbers on its way back."""
+        ...
+
+    def kv_bytes(self, blocks: Array) -> int:
+        """Keys and values, of all layers or of one."""
+        ...
+
+    def query_bytes(self, heads: Array) -> int:
+        """Queries, or what they found: [T, N, D], or one number a head, [T, N]."""
         ...
 
 
@@ -43,12 +56,20 @@ class Role:
                any number of arrays by name
     charge     (value, precision) -> bytes
     to_json, from_json   of a body field
+    is_price   what it says is what others of the kind's fields cost, which are free themselves: it
+               counts where metadata is free, as tensors do
     """
 
     place: str
     charge: Charge
     to_json: Convert = _same
     from_json: Convert = _same
+    is_price: bool = False
+
+    @property
+    def is_payload(self) -> bool:
+        """What is charged where metadata is free."""
+        return self.is_price or self.place in ("tensor", "tensors")
 
 
 def plain_bytes(value: Any) -> int:
@@ -159,6 +180,14 @@ def tensor() -> Role:
     return Role("tensor", lambda value, _: int(value.nbytes))
 
 
+def _kv(value: Array, precision: WirePrecision) -> int:
+    return precision.kv_bytes(value)
+
+
+def _query(value: Array, precision: WirePrecision) -> int:
+    return precision.query_bytes(value)
+
+
 def row_width(value: Array) -> int:
     """Numbers of a row; one that is a single digest has its own idea of what it stands for."""
     return int(value.shape[1]) if value.ndim > 1 else 1
@@ -185,5 +214,7 @@ Texts = Annotated[tuple[str, ...], texts()]
 TokenIds = Annotated[tuple[int, ...], listed(4)]
 RowsOfIds = Annotated[tuple[tuple[int, ...], ...], rows_of_ids()]
 Tensor = Annotated[Array, tensor()]
+KvBytes = Annotated[Array, Role("tensor", _kv)]
+Queries = Annotated[Array, Role("tensor", _query)]
 Rows = Annotated[Array, Role("tensor", _rows)]
 Sums = Annotated[Array, Role("tensor", _sums)]

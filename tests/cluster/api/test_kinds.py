@@ -13,6 +13,7 @@ from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
 from configs.precision import Precision
+from tests.cluster.api import rank_kinds
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
@@ -25,6 +26,7 @@ from workers.wire.transport.frame import decode, encode
 ENVELOPE = 64
 BF16 = numerics_of(Precision("bf16", "bf16"), 10)
 INT4 = numerics_of(Precision("int4", "int8"), 10)
+FREE = replace(EXACT_NUMERICS, free_metadata=True)
 
 INDEX = np.arange(3, dtype=np.int64)
 SUMS = np.arange(3, dtype=np.uint64)
@@ -89,6 +91,7 @@ TERMS = {
 
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
+    *rank_kinds.BY_HAND,
     (Reply(), 0),
     (Failed({"code": "not_found", "message": "no", "facts": {"param": "x"}}), 9 + 2 + 1),
     (DISPATCH, 4 + 3 * (8 + 4 + 2 * 4 + 2 * 4) + 3 * 10 * 4),
@@ -205,7 +208,9 @@ def test_every_kind_costs_what_hand_arithmetic_says(content: Kind[Any], num_byte
 
 
 @pytest.mark.parametrize("content", [DISPATCH, COMBINE], ids=["dispatch", "combine"])
-@pytest.mark.parametrize("numerics", [EXACT_NUMERICS, BF16, INT4], ids=["fp32", "bf16", "int4"])
+@pytest.mark.parametrize(
+    "numerics", [EXACT_NUMERICS, BF16, INT4, FREE], ids=["fp32", "bf16", "int4", "free"]
+)
 def test_the_short_way_of_hot_kinds_is_that_of_their_roles(
     content: Kind[Any], numerics: Numerics
 ) -> None:

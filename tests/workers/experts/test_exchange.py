@@ -174,6 +174,13 @@ def test_an_expert_elsewhere_is_minus_one_here() -> None:
 class Digests:
     """Numerics whose rows are 64-bit digests, [T], and whose sums wrap."""
 
+    free_metadata = False
+
+    def kv_bytes(self, blocks: NDArray) -> int:
+        return blocks.nbytes
+
+    query_bytes = kv_bytes
+
     def row_bytes(self, hidden: int) -> int:
         return 8
 

@@ -63,6 +63,8 @@ OF_KIND: Mapping[str, Phase] = {
     "near_put": Phase.KV_TRANSFER,
     "near_stored": Phase.KV_TRANSFER,
     "near_drop": Phase.KV_TRANSFER,
+    "kv_send": Phase.KV_TRANSFER,
+    "kv_part": Phase.KV_TRANSFER,
 }
 
 

@@ -22,6 +22,8 @@ class KvForm:
     query attention, where their norm has it.
     """
 
+    query_dtype = np.dtype(np.float32)
+
     def __init__(self, config: ModelConfig, precision: Precision, block_size: int) -> None:
         self._config, self._precision, self.block_size = config, precision, block_size
 

@@ -11,7 +11,7 @@ Letters: T queries, N heads, D width of what a head mixes, P parts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,12 @@ from kernels.numbers import Floats
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Over some keys: out_TND and lse_TN, float32. A query that saw none has -infinity."""
+    """Over some keys: out_TND and lse_TN, float32. A query that saw none has -infinity.
 
-    out_TND: Floats
+    Of digests out_TND is uint64, and sums are all that merges (`workers.model.digest`).
+    """
+
+    out_TND: NDArray[Any]
     lse_TN: Floats
 
 

@@ -18,4 +18,4 @@ class PlainChipModel(PlainPart):
         """Writes the new tokens' KV, then attention with residual, norm, and the gate or a dense
         network.
         """
-        return self._layers[layer].forward(x, self._plans.of(layout))
+        return self._layer(layer).forward(x, self._plans.of(layout))

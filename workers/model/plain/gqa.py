@@ -1,14 +1,28 @@
 """Grouped-query attention of one layer: keys and values of every KV head in the cache.
 
-Letters: T tokens of the step, H hidden, N heads, D head width, R rows of a group.
+Each KV head's part is computed by itself, in shapes that are the same whoever holds the head, and
+what it adds to the residual stream is rounded to the grid on which sums are exact. So a layer has
+the same bits with all heads in one place and over any number of tensor-parallel ranks.
+
+Letters: T tokens of the step, H hidden, K KV heads, G query heads of each, N all query heads,
+D head width, R rows of a group.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.model.parts.dense import Read
 from workers.model.parts.rope import Rope
-from workers.model.parts.rows import Floats, linear, rms_norm, softmax_in_place, transposed
+from workers.model.parts.rows import (
+    Floats,
+    linear,
+    on_grid,
+    padded,
+    rms_norm,
+    softmax_in_place,
+    transposed,
+)
 from workers.model.plain.masking import hide, mix
 from workers.model.plain.paged_cache import PagedCache
 from workers.model.plain.plan import QUERY_TILE, Group, StepPlan
@@ -27,35 +41,51 @@ class GqaAttention:
         self, config: ModelConfig, layer: int, read: Read, cache: PagedCache, rope: Rope
     ) -> None:
         self._config, self._layer, self._cache, self._rope = config, layer, cache, rope
-        projections = [read(f"self_attn.{name}_proj.weight") for name in ("q", "k", "v")]
-        self._qkv = transposed(np.concatenate(projections))
-        self._out = transposed(read("self_attn.o_proj.weight"))
-        # A row for each query head, then for each KV head; those of the query heads carry the
-        # factor 1 / sqrt(head_dim) of the scores.
+        heads = config.num_kv_heads
+        projections = [
+            read(f"self_attn.{name}_proj.weight").reshape(heads, -1, config.hidden)
+            for name in ("q", "k", "v")
+        ]
+        self._qkv_KHN = np.stack([transposed(rows) for rows in np.concatenate(projections, axis=1)])
+        out = read("self_attn.o_proj.weight").reshape(config.hidden, heads, -1)
+        self._out_KNH = np.stack([transposed(out[:, head]) for head in range(heads)])
+        # A row for each query head of a KV head, then for its key; those of the query heads carry
+        # the factor 1 / sqrt(head_dim) of the scores.
         scale = np.float32(config.head_dim**-0.5)
-        queries = np.tile(read("self_attn.q_norm.weight") * scale, (config.num_heads, 1))
-        keys = np.tile(read("self_attn.k_norm.weight"), (config.num_kv_heads, 1))
-        self._qk_norm = np.concatenate([queries, keys])
+        queries = np.tile(read("self_attn.q_norm.weight") * scale, (config.num_heads // heads, 1))
+        self._qk_norm = np.concatenate([queries, read("self_attn.k_norm.weight")[np.newaxis]])
 
     @property
     def matrices(self) -> tuple[Floats, ...]:
-        return self._qkv, self._out
+        return self._qkv_KHN[0], self._out_KNH[0]
 
-    def forward(self, x_TH: Floats, plan: StepPlan) -> Floats:
-        """Writes the new tokens' KV, then mixes values: [T, H], without the residual."""
+    def forward(self, x_TH: Floats, plan: StepPlan) -> NDArray[np.float64]:
+        """Writes the new tokens' KV, then mixes values: the heads' sums [T, H], multiples of
+        1 / GRID, without the residual.
+        """
         config, tokens = self._config, x_TH.shape[0]
-        qkv_TND = linear(x_TH, self._qkv).reshape(tokens, -1, config.head_dim)
-        turned = config.num_heads + config.num_kv_heads
-        qk_TND = rms_norm(qkv_TND[:, :turned], self._qk_norm, config.rms_eps)
-        qk_TND = self._rope.rotate(qk_TND, plan.positions_T)
+        qkv_TKGD = self._project(x_TH)
+        qk_TKGD = rms_norm(qkv_TKGD[:, :, :-1], self._qk_norm, config.rms_eps)
+        qk_TND = qk_TKGD.reshape(tokens, -1, config.head_dim)
+        qk_TKGD = self._rope.rotate(qk_TND, plan.positions_T).reshape(qk_TKGD.shape)
         planes_T = plan.blocks_T * self._cache.planes_a_block + 2 * self._layer
-        self._cache.write(planes_T, plan.offsets_T, qk_TND[:, config.num_heads :])
-        self._cache.write(planes_T + 1, plan.offsets_T, qkv_TND[:, turned:])
-        q_TND = qk_TND[:, : config.num_heads]
-        mixed_TN = np.empty((tokens, config.query_width), dtype=np.float32)
+        self._cache.write(planes_T, plan.offsets_T, qk_TKGD[:, :, -1])
+        self._cache.write(planes_T + 1, plan.offsets_T, qkv_TKGD[:, :, -1])
+        q_TND = qk_TKGD[:, :, :-1].reshape(tokens, config.num_heads, config.head_dim)
+        mixed_TKN = np.empty((tokens, config.num_kv_heads, self._out_KNH.shape[1]), np.float32)
         for group in plan.groups:
-            mixed_TN[group.rows_R] = self._attend(group, q_TND)
-        return linear(mixed_TN, self._out)
+            mixed_TKN[group.rows_R] = self._attend(group, q_TND).reshape(-1, *mixed_TKN.shape[1:])
+        sums_TH = np.zeros(x_TH.shape, dtype=np.float64)
+        for head, out_NH in enumerate(self._out_KNH):
+            sums_TH += on_grid(linear(mixed_TKN[:, head], out_NH).astype(np.float64))
+        return sums_TH
+
+    def _project(self, x_TH: Floats) -> Floats:
+        """Queries, key and value of each KV head: [T, K, G + 2, D], tile by tile as `linear`."""
+        product = np.matmul(padded(x_TH)[:, np.newaxis], self._qkv_KHN)
+        heads, width = self._config.num_kv_heads, self._config.head_dim
+        rows: Floats = product.swapaxes(1, 2).reshape(-1, heads, product.shape[-1] // width, width)
+        return rows[: x_TH.shape[0]]
 
     def _attend(self, group: Group, q_TND: Floats) -> Floats:
         """Attention of some query tiles: [R, query width], rows as in group.rows_R."""

@@ -3,7 +3,10 @@
 Which attention and which network follows from the configuration, here and nowhere else.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from kernels.numbers import quiet
@@ -25,8 +28,10 @@ class Attention(Protocol):
         """Weights of all products that `forward` computes in tiles."""
         ...
 
-    def forward(self, x_TH: Floats, plan: StepPlan) -> Floats:
-        """Writes the new tokens' KV, then mixes values: [T, H], without the residual."""
+    def forward(self, x_TH: Floats, plan: StepPlan) -> NDArray[Any]:
+        """Writes the new tokens' KV, then mixes values: [T, H], without the residual; float64 where
+        heads are summed.
+        """
         ...
 
 
@@ -99,10 +104,10 @@ class Layer:
 
     def forward(self, x_TH: Floats, plan: StepPlan) -> tuple[Floats, MoeInput | None]:
         """Attention and network with their residuals; MoeInput where experts have a share."""
-        return self.network(x_TH + self.attention(x_TH, plan))
+        return self.network(merge(x_TH, self.attention(x_TH, plan)))
 
     @quiet
-    def attention(self, x_TH: Floats, plan: StepPlan) -> Floats:
+    def attention(self, x_TH: Floats, plan: StepPlan) -> NDArray[Any]:
         """What attention of the heads here adds to the residual stream."""
         return self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
 
@@ -110,6 +115,13 @@ class Layer:
     def network(self, x_TH: Floats) -> tuple[Floats, MoeInput | None]:
         """What follows when attention has been added."""
         return self._network.forward(x_TH, rms_norm(x_TH, self._post_norm, self._eps))
+
+
+@quiet
+def merge(x_TH: Floats, sums_TH: NDArray[Any]) -> Floats:
+    """Residual plus what was summed up: one rounding, from float64."""
+    merged: Floats = (x_TH + sums_TH).astype(np.float32)
+    return merged
 
 
 def make_cache(config: ModelConfig, num_blocks: int, block_size: int) -> PagedCache:

@@ -17,6 +17,9 @@ from workers.model.no_memory import no_memory
 from workers.model.parts.positions import Indices
 from workers.model.parts.rows import Floats
 
+# Layers, and heads (all numbers of a latent), of a block.
+Window = tuple[slice, slice]
+
 
 class PagedCache:
     """[num_blocks, *planes, block_size, *row] float32, zero at first.
@@ -66,6 +69,22 @@ class PagedCache:
         if blocks.shape != expected:
             raise ValueError(f"KV blocks have shape {blocks.shape}; it must be {expected}")
         self._blocks[self.check_ids(block_ids)] = blocks
+
+    def write_window(
+        self, block_ids: tuple[int, ...], window: Window, blocks: NDArray[Any]
+    ) -> None:
+        """A window of each block: its first plane axis and the first axis of a row, cut. Raises
+        ValueError where the shape does not fit.
+        """
+        ids, whole = self.check_ids(block_ids), self._blocks.shape[1:]
+        layers, heads = window
+        middle = (slice(None),) * (len(whole) - 1 - len(self._row))
+        index: tuple[slice, ...] = (layers, *middle, heads)
+        expected = (len(ids), *self._blocks[0][index].shape)
+        if blocks.shape != expected:
+            raise ValueError(f"KV blocks have shape {blocks.shape}; it must be {expected}")
+        where: tuple[Any, ...] = (ids, *index)
+        self._blocks[where] = blocks
 
     def check_ids(self, block_ids: tuple[int, ...]) -> Indices:
         """As an array. Raises ValueError on ids outside the cache."""

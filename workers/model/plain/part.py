@@ -1,4 +1,4 @@
-"""What any chip of the plain model has: embedding, its heads of each layer, its KV blocks, logits.
+"""What any chip of the plain model has: embedding, its heads of its layers, its KV blocks, logits.
 
 The KV cache is paged: a block holds `block_size` tokens of all layers, in the layout in which
 blocks travel. Bits do not depend on batch, chunking or blocks (see rows.py and plan.py).
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from configs.families import load_model
 from configs.model_config import ModelConfig
+from configs.parts import Part
 from configs.precision import EXACT
 from kernels.numbers import quiet
 from workers.hardware.work import Work
@@ -31,8 +32,8 @@ from workers.model.parts.rows import (
     rms_norm,
     transposed,
 )
-from workers.model.plain.heads import Heads
-from workers.model.plain.layer import Layer, make_cache, make_rope
+from workers.model.plain.heads import cut
+from workers.model.plain.layer import Layer, make_cache, make_rope, merge
 from workers.model.plain.plan import StepPlan, plan_step
 from workers.model.plans import Plans
 from workers.model.tensors import chip_shapes, layer_shapes
@@ -44,8 +45,10 @@ class PlainPart:
 
     num_blocks   KV blocks of this chip        block_size   tokens in a block
     work         how work is counted; fp32 in "hbm" where left out
-    heads        those of each layer that are held here; all where left out
+    part         layers and heads that are held here; all where left out
     config       sizes of what is held here
+
+    Layers have the numbers of the whole model, wherever they are named.
 
     Raises CheckpointError where the folder does not fit, ValueError where heads cannot be split.
     """
@@ -56,7 +59,7 @@ class PlainPart:
         num_blocks: int,
         block_size: int = 16,
         work: WorkModel | None = None,
-        heads: Heads | None = None,
+        part: Part | None = None,
     ) -> None:
         if num_blocks < 1 or block_size < 1:
             raise ValueError(
@@ -64,7 +67,8 @@ class PlainPart:
             )
         one_thread()
         whole = load_model(folder)
-        self.config = config = whole if heads is None else heads.part_of(whole)
+        self.part = part = part or Part(0, whole.num_layers)
+        self.config = config = part.of(whole)
         self.num_blocks = num_blocks
         self.block_size = block_size
         self._work = replace(work or WorkModel(config), config=config)
@@ -76,21 +80,19 @@ class PlainPart:
             def read(name: str) -> Floats:
                 return checkpoint.read(name, shapes[name])
 
-            embedding = read("model.embed_tokens.weight")
-            self._embedding = Embedding(embedding, EXACT)
-            self._norm = read("model.norm.weight")
-            self._head = transposed(embedding if config.tie_embeddings else read("lm_head.weight"))
+            if part.embeds:
+                self._embedding = Embedding(read("model.embed_tokens.weight"), EXACT)
+            if part.projects:
+                self._norm = read("model.norm.weight")
+                tied = "model.embed_tokens.weight" if config.tie_embeddings else "lm_head.weight"
+                self._head = transposed(read(tied))
+            place = self._cache, self._rope
             self._layers = tuple(
-                Layer(
-                    config,
-                    layer,
-                    _layer_reader(checkpoint, whole, layer, heads),
-                    self._cache,
-                    self._rope,
-                )
-                for layer in range(config.num_layers)
+                Layer(config, number, _layer_reader(checkpoint, whole, layer, part), *place)
+                for number, layer in enumerate(part.layers)
             )
-        check_tiles(chain([self._head], *(layer.matrices for layer in self._layers)))
+        heads = [self._head] if part.projects else []
+        check_tiles(chain(heads, *(layer.matrices for layer in self._layers)))
         self._plans = Plans(self._new_plan)
 
     @property
@@ -106,11 +108,9 @@ class PlainPart:
         """[T, H]. Raises ValueError on ids outside the vocabulary."""
         return self._embedding.rows(token_ids_T)
 
-    @quiet
     def merge(self, x: Floats, sums_TH: NDArray[Any]) -> Floats:
         """Residual plus what was summed up: one rounding, from float64."""
-        merged: Floats = (x + sums_TH).astype(np.float32)
-        return merged
+        return merge(x, sums_TH)
 
     @quiet
     def logits(self, x: Floats, rows_R: NDArray[np.int64]) -> Floats:
@@ -127,8 +127,17 @@ class PlainPart:
         """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
         self._cache.write_blocks(block_ids, blocks)
 
+    def write_part(self, block_ids: tuple[int, ...], part: Part, blocks: NDArray[Any]) -> None:
+        """Some layers and heads of blocks, of those that are here. Raises ValueError where the
+        shape does not fit.
+        """
+        self._cache.write_window(block_ids, self.part.window_of(part), blocks)
+
     def attend_work(self, layer: int, layout: StepLayout) -> Work:
-        return self._work.attend(layer, layout)
+        return self._work.attend(layer - self.part.first_layer, layout)
+
+    def _layer(self, layer: int) -> Layer:
+        return self._layers[layer - self.part.first_layer]
 
     def logits_work(self, num_rows: int) -> Work:
         return self._work.logits(num_rows)
@@ -145,14 +154,12 @@ class PlainPart:
         return plan
 
 
-def _layer_reader(
-    checkpoint: Checkpoint, config: ModelConfig, layer: int, heads: Heads | None
-) -> Read:
+def _layer_reader(checkpoint: Checkpoint, config: ModelConfig, layer: int, part: Part) -> Read:
     """Tensors of one layer by their names in it, cut to the heads held."""
     shapes = dict(layer_shapes(config, layer))
 
     def read(name: str) -> Floats:
         tensor = checkpoint.read(f"model.layers.{layer}.{name}", shapes[name])
-        return tensor if heads is None else heads.cut(config, name, tensor)
+        return tensor if part.heads is None else cut(part.heads, config, name, tensor)
 
     return read

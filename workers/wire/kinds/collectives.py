@@ -28,6 +28,8 @@ class Piece(Kind[Reply]):
     number: Moment
     round: Count
     chunks: Annotated[tuple[int, ...], Role("body", free, list, tuple)]
-    num_bytes: Annotated[tuple[int, ...], Role("body", lambda value, _: sum(value), list, tuple)]
+    num_bytes: Annotated[
+        tuple[int, ...], Role("body", lambda value, _: sum(value), list, tuple, is_price=True)
+    ]
     held: Annotated[Mapping[str, Array], Role("tensors", free)]
     computed_for: Annotated[Cause, spent_for()] = Phase.SERVING

@@ -38,7 +38,8 @@ class Combine(Kind["Combine"]):
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""
-        return ENVELOPE_BYTES + len(self.sums) * precision.sum_bytes(row_width(self.sums))
+        sums = len(self.sums) * precision.sum_bytes(row_width(self.sums))
+        return sums if precision.free_metadata else ENVELOPE_BYTES + sums
 
 
 @kind("dispatch")
@@ -65,7 +66,10 @@ class Dispatch(Kind[Combine]):
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""
         num_tokens, top_k = self.experts.shape
-        a_token = 8 + 4 + 8 * top_k + precision.row_bytes(row_width(self.hidden))
+        row = precision.row_bytes(row_width(self.hidden))
+        if precision.free_metadata:
+            return int(num_tokens) * row
+        a_token = 8 + 4 + 8 * top_k + row
         return ENVELOPE_BYTES + 4 + int(num_tokens) * int(a_token)
 
 
@@ -74,13 +78,14 @@ class Dispatch(Kind[Combine]):
 class Weights(Kind[Any]):
     """A piece of one expert's weights.
 
-    values      gate, up and down projection one after the other, in float32, from `begin` on; free,
-                as `num_bytes` is what they take in the numbers of the model
+    values      gate, up and down projection one after the other, in float32, from `begin` on, or a
+                digest that stands for them; free, as `num_bytes` is what they take in the numbers
+                of the model
     num_bytes   that the link is charged
     """
 
-    values: Annotated[NDArray[np.float32], Role("tensor", free)]
-    num_bytes: Annotated[int, Role("body", lambda value, _: value)]
+    values: Annotated[NDArray[Any], Role("tensor", free)]
+    num_bytes: Annotated[int, Role("body", lambda value, _: value, is_price=True)]
     computed_for: ComputedFor = Phase.SERVING
 
 

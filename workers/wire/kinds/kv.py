@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.wire.kind import Kind, Reply, kind
-from workers.wire.roles import Count, Moment, Tensor, column
+from workers.wire.roles import Count, KvBytes, Moment, column
 
 Index = Annotated[NDArray[np.int64], column(4)]
 Checksums = Annotated[NDArray[np.uint64], column(8)]
@@ -22,7 +22,7 @@ class KvBlocks(Kind[Reply]):
 
     index: Index
     checksum: Checksums
-    blocks: Tensor
+    blocks: KvBytes
 
 
 @kind("start")
@@ -44,7 +44,7 @@ class PoolBlocks(Kind[Any]):
 
     index: Index
     checksum: Checksums
-    blocks: Tensor
+    blocks: KvBytes
 
 
 @kind("pool_get")
@@ -71,7 +71,7 @@ class PoolPut(Kind[PoolStored]):
 
     hash: Hashes
     checksum: Checksums
-    blocks: Tensor
+    blocks: KvBytes
 
 
 @kind("pool_drop")

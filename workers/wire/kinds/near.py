@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from workers.hardware.energy.phase import Cause, Phase
 from workers.wire.kind import Kind, Reply, kind
 from workers.wire.kinds.kv import Checksums, Index
-from workers.wire.roles import Count, Flag, Tensor, column, fact, spent_for
+from workers.wire.roles import Count, Flag, KvBytes, Queries, column, fact, spent_for
 
 Number = Annotated[int, fact(8)]
 ComputedFor = Annotated[Cause, spent_for()]
@@ -37,7 +37,7 @@ class NearPut(Kind[NearStored]):
     sequence: Number
     index: Index
     checksum: Checksums
-    blocks: Tensor
+    blocks: KvBytes
 
 
 @kind("near_drop")
@@ -56,8 +56,8 @@ class NearParts(Kind[Any]):
     """
 
     num_blocks: Counts
-    out: Tensor
-    lse: Tensor
+    out: Queries
+    lse: Queries
     computed_for: ComputedFor = Phase.SERVING
 
 
@@ -74,7 +74,7 @@ class NearAttend(Kind[NearParts]):
     sequence: Numbers
     limit: Counts
     count: Counts
-    queries: Tensor
+    queries: Queries
     computed_for: ComputedFor = Phase.SERVING
 
 
@@ -84,7 +84,7 @@ class NearBlocks(Kind[Any]):
     """For each sequence how many blocks there are; one layer of each, uint8 [blocks, bytes]."""
 
     num_blocks: Counts
-    blocks: Tensor
+    blocks: KvBytes
     computed_for: ComputedFor = Phase.SERVING
 
 

@@ -1,0 +1,201 @@
+"""Random clusters for digests: models, placements, tiers and loads, each a function of its number.
+
+What chips of a digest model may do at all is drawn: prefill and decode apart or in one, shards of
+their own or beside chips, chunks, micro-batches, preemption, pool, offload, keys beside memory
+servers or shipped, experts near or shipped, any routing, any block size, frames or none.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from configs.presets import ROOT
+from workers.model.digest.recorded import write_routing
+
+DEVICES = ("h100-sxm", "h200-sxm", "a100-sxm", "b200-sxm", "mi300x")
+MEMORIES = ("pnm-cxl", "memory-lpddr5x", "memory-ddr5")
+LINKS = ("lowlat-2us", "ib-ndr", "nvlink4", "ethernet-100g", "ideal-1us")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scenario's mapping, and whether every message goes through a frame."""
+
+    scenario: dict[str, Any]
+    through_frames: bool
+
+
+def drawn(number: int, folder: Path) -> Case:
+    """Files go to `folder`."""
+    random = Random(f"digest cluster {number}")
+    config = _grouped(random) if random.random() < 0.5 else _latent(random)
+    path = folder / f"model-{number}.json"
+    path.write_text(json.dumps(config))
+    experts = config.get("num_experts") or config["n_routed_experts"]
+    top_k = config["num_experts_per_tok"]
+    layers = config["num_hidden_layers"] - config.get("first_k_dense_replace", 0)
+    placement = _placement(random, has_memory := random.random() < 0.6)
+    routing = _routing(random, folder / f"routing-{number}", (experts, layers, top_k))
+    if routing == "balanced" and placement["experts"]["mode"] == "ship":
+        routing = "uniform"
+    scenario = {
+        "name": f"random-{number}",
+        "seed": random.randrange(1 << 30),
+        "cluster": {"world": "virtual", "nodes": _nodes(random, experts, has_memory)},
+        "model": {"path": str(path), "numerics": "digest", "routing": routing, **_model(random)},
+        "placement": placement,
+        "workload": _workload(random),
+        "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": "1000 s"},
+    }
+    return Case(scenario, random.random() < 0.25)
+
+
+def _grouped(random: Random) -> dict[str, Any]:
+    base: dict[str, Any] = json.loads((ROOT / "perfuse_tiny" / "model" / "config.json").read_text())
+    kv_heads = random.choice((1, 2, 4))
+    experts = random.randint(2, 40)
+    return base | {
+        "num_hidden_layers": random.randint(1, 4),
+        "num_attention_heads": kv_heads * random.choice((1, 2, 4)),
+        "num_key_value_heads": kv_heads,
+        "num_experts": experts,
+        "num_experts_per_tok": random.randint(1, min(8, experts)),
+        "vocab_size": random.randint(260, 5000),
+        "max_position_embeddings": 1024,
+    }
+
+
+def _latent(random: Random) -> dict[str, Any]:
+    base: dict[str, Any] = json.loads(
+        (ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text()
+    )
+    del base["rope_scaling"]
+    experts = random.randint(2, 40)
+    layers = random.randint(2, 4)
+    return base | {
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "moe_intermediate_size": 128,
+        "num_hidden_layers": layers,
+        "first_k_dense_replace": random.randint(0, layers - 1),
+        "n_shared_experts": random.randint(0, 2),
+        "n_routed_experts": experts,
+        "num_experts_per_tok": random.randint(1, min(8, experts)),
+        "n_group": 1,
+        "topk_group": 1,
+        "vocab_size": random.randint(260, 5000),
+        "max_position_embeddings": 1024,
+    }
+
+
+def _nodes(random: Random, experts: int, has_memory: bool) -> dict[str, Any]:
+    def link() -> dict[str, Any]:
+        return {"base": random.choice(LINKS), "sharing": random.choice(("fifo", "fair"))}
+
+    beside = ["experts"] if random.random() < 0.3 else []
+    host = {"device": "host-cpu", "link": link()}
+    nodes: dict[str, Any] = {
+        "router": {"workers": ["router"], **host},
+        "gateway": {"workers": ["gateway"], **host},
+    }
+    roles = ["prefill", "decode"] if random.random() < 0.5 else ["chip"]
+    for role in roles:
+        count = random.randint(1, min(3, experts // len(roles) if beside else 3))
+        nodes[role] = {
+            "workers": [role, *beside], "count": count,
+            "device": random.choice(DEVICES), "link": link(),
+        }  # fmt: skip
+    if not beside:
+        nodes["experts"] = {
+            "workers": ["experts"], "count": random.randint(1, min(6, experts)),
+            "device": random.choice(DEVICES), "link": link(),
+        }  # fmt: skip
+    if has_memory:
+        nodes["memory"] = {
+            "workers": ["memory"], "count": random.randint(1, 3),
+            "device": random.choice(MEMORIES), "link": link(),
+        }  # fmt: skip
+    return nodes
+
+
+def _placement(random: Random, has_memory: bool) -> dict[str, Any]:
+    placement: dict[str, Any] = {
+        "experts": {
+            "strategy": random.choice(("contiguous", "round_robin")),
+            "mode": "ship" if random.random() < 0.2 else "near",
+        },
+        "reserve": random.choice(("full", "watermark")),
+    }
+    offload = random.choice((None, "hbm", "memory" if has_memory else None))
+    if offload is not None:
+        own = {"capacity": "1 GB"} if offload == "hbm" else {}
+        admission = random.choice(("always", "second_use"))
+        placement["kv_offload"] = {"tier": offload, "admission": admission, **own}
+    if has_memory:
+        placement["kv_pool"] = random.random() < 0.5
+    if has_memory and random.random() < 0.5:
+        placement["kv_near"] = {
+            "keep": random.randint(0, 2),
+            "mode": random.choice(("near", "ship")),
+            "blocks": random.choice((2, 16, 256)),
+        }
+    return placement
+
+
+def _routing(random: Random, path: Path, sizes: tuple[int, int, int]) -> Any:
+    kind = random.choice(("uniform", "balanced", "zipf", "lognormal", "bursty", "replay"))
+    if kind in ("uniform", "balanced"):
+        return kind
+    if kind == "bursty":
+        return {kind: {"zipf": random.uniform(0.2, 2), "stretch": random.randint(1, 40)}}
+    if kind != "replay":
+        return {kind: random.uniform(0.2, 2)}
+    experts, layers, top_k = sizes
+    draws = np.random.default_rng(random.randrange(1 << 30)).random((50, layers, experts))
+    write_routing(path, experts, draws.argsort(axis=2)[:, :, :top_k].astype(np.int32))
+    return {kind: str(path)}
+
+
+def _model(random: Random) -> dict[str, Any]:
+    block_size = random.choice((8, 16, 16, 24, 32, 64))
+    speed = random.random() < 0.6
+    rows = {"dispatch_dtype": random.choice(("auto", "bf16", "int8"))} if speed else {}
+    # 208 tokens of prompt and answer at most; some blocks more, so that sequences preempt others.
+    needed = -(-208 // block_size)
+    max_num_seqs = random.randint(2, 8)
+    return {
+        "dtype": "bf16" if speed else "fp32",
+        **rows,
+        "message_metadata": random.choice(("charged", "free")),
+        "block_size": block_size,
+        "max_model_len": 208,
+        "num_kv_blocks": needed + random.randint(0, needed),
+        "max_num_seqs": max_num_seqs,
+        "max_num_batched_tokens": random.randint(max_num_seqs, 128),
+        "micro_batches": random.choice((1, 2)),
+        "enable_prefix_caching": True,
+    }
+
+
+def _workload(random: Random) -> dict[str, Any]:
+    num_requests = random.randint(4, 12)
+    arrivals = random.choice(
+        (
+            {"closed": {"concurrency": random.randint(1, 8), "num_requests": num_requests}},
+            {"poisson": {"rate_per_s": 10 ** random.uniform(2, 5), "num_requests": num_requests}},
+        )
+    )
+    synthetic: dict[str, Any] = {
+        "input_length": {"uniform": {"low": 1, "high": 90}},
+        "output_length": {"uniform": {"low": 1, "high": 40}},
+    }
+    if random.random() < 0.5:
+        synthetic["shared_prefix"] = {"length": random.randint(8, 70), "groups": 2}
+    sampling = random.choice(
+        ({}, {"temperature": 0.8}, {"temperature": 1.2, "top_k": 5}, {"top_p": 0.5})
+    )
+    return {"arrivals": arrivals, "prompts": {"synthetic": synthetic}, "sampling": sampling}

@@ -1,0 +1,58 @@
+"""Models of digests (`model.numerics: digest`), and how their experts are chosen."""
+
+from cluster.worlds.blueprint import Blueprint
+from configs.plan import ChipPlan, ShardPlan
+from workers.model.digest.chip_model import DigestChip
+from workers.model.digest.expert_model import DigestExperts
+from workers.model.digest.mixing import Digests
+from workers.model.digest.recorded import read_routing
+from workers.model.digest.routing import Balanced, Replayed, Routing, Skewed, Uniform
+from workers.model.digest.shipped import ShippedDigests
+from workers.model.work import WorkModel
+
+
+def digest_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip:
+    """Raises ValueError where this machine has not the memory."""
+    section = blueprint.scenario.model
+    return DigestChip(
+        blueprint.model,
+        worker.num_kv_blocks,
+        section.block_size,
+        section.precision,
+        work,
+        routing_of(blueprint),
+    )
+
+
+def digest_experts(blueprint: Blueprint, worker: ShardPlan, work: WorkModel) -> DigestExperts:
+    """Whether experts are alike is known without what a chip knows of routing."""
+    alike = blueprint.scenario.model.routing.balanced is not None
+    return DigestExperts(blueprint.model, worker.expert_ids, work, alike=alike)
+
+
+def shipped_digests(
+    blueprint: Blueprint, worker: ShardPlan
+) -> tuple[ShippedDigests, dict[tuple[int, int], Digests]]:
+    """Sizes of experts, and (layer, expert) -> what is shipped of a shard's."""
+    model = blueprint.model
+    experts = digest_experts(blueprint, worker, WorkModel(model))
+    sizes = ShippedDigests(model, blueprint.scenario.model.precision)
+    return sizes, experts.by_expert()
+
+
+def routing_of(blueprint: Blueprint) -> Routing:
+    """As `model.routing` says. Raises CheckpointError where a recorded run does not fit."""
+    section, model = blueprint.scenario.model.routing, blueprint.model
+    sizes = blueprint.scenario.seed, model.num_experts, model.top_k
+    if section.replay is not None:
+        table = read_routing(section.replay).fitting(model)
+        return Replayed(blueprint.scenario.seed, table, model.dense_layers)
+    if section.balanced is not None:
+        return Balanced(*sizes)
+    if section.zipf is not None:
+        return Skewed(*sizes, zipf=section.zipf)
+    if section.lognormal is not None:
+        return Skewed(*sizes, lognormal=section.lognormal)
+    if section.bursty is not None:
+        return Skewed(*sizes, zipf=section.bursty.zipf, stretch=section.bursty.stretch)
+    return Uniform(*sizes)

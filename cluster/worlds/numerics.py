@@ -1,0 +1,15 @@
+"""What travels between a cluster's models, and what links are charged for it."""
+
+from cluster.worlds.blueprint import Blueprint
+from workers.model.numerics import Numerics, numerics_of
+
+
+def wire_numerics(blueprint: Blueprint) -> Numerics:
+    """Of every node of a cluster."""
+    section, hidden = blueprint.scenario.model, blueprint.model.hidden
+    if section.numerics != "digest":
+        return numerics_of(section.precision, hidden, section.rows)
+    from workers.model.digest.numerics import Digest
+
+    is_free = section.message_metadata == "free"
+    return Digest.of(blueprint.model, section.precision, section.rows, free_metadata=is_free)

@@ -1,0 +1,63 @@
+"""What a plan says of a chip, and of each other rank of one."""
+
+import math
+
+from configs.fitting import Fit
+from configs.model_config import ModelConfig
+from configs.offload import OffloadPlan, offload_plan
+from configs.plan.nodes import ChipPlan, RankPlan
+from configs.plan.sites import PlanRole, Site
+from configs.schema import CHIP_ROLES, Scenario
+from configs.schema.cluster import RANK
+from configs.tiers import Tiers
+
+# Of a chip's KV blocks, as in vLLM (`watermark` of its block manager); at least one block, since
+# ours may be few.
+WATERMARK_SHARE = 0.01
+
+
+def block_bytes(scenario: Scenario, config: ModelConfig) -> int:
+    """Of one KV block, all layers of `config`."""
+    return scenario.model.block_size * scenario.model.precision.kv_bytes_per_token(config)
+
+
+def chip_plan(
+    name: str,
+    role: PlanRole,
+    site: Site,
+    scenario: Scenario,
+    config: ModelConfig,
+    tiers: Tiers,
+    fit: Fit,
+    weights_bytes: int,
+) -> ChipPlan | RankPlan:
+    """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
+    kv_bytes = fit.num_kv_blocks * block_bytes(scenario, config)
+    where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
+    held = weights_bytes, fit.num_kv_blocks, kv_bytes
+    if role == RANK:
+        return RankPlan(name, role, site.name, site.chip, site.rank, *where, *held)
+    is_watermarked = scenario.placement.reserve == "watermark"
+    return ChipPlan(
+        name,
+        role,
+        site.name,
+        *where,
+        *held,
+        watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
+        offload=_offload(site, scenario, config, tiers),
+        gives_away=scenario.placement.kv_near is not None,
+    )
+
+
+def _offload(
+    site: Site, scenario: Scenario, config: ModelConfig, tiers: Tiers
+) -> OffloadPlan | None:
+    section, group = scenario.placement.kv_offload, site.group
+    if section is None:
+        return None
+    return offload_plan(
+        section, tiers["kv_offload"], group.device, group.link, config, scenario.model,
+        years=scenario.economics.years,
+        num_chips=sum(role in CHIP_ROLES for _, role in site.workers),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What models are in sizes alone: any published config.json, without weights."""

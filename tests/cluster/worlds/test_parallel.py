@@ -1,0 +1,199 @@
+"""Chips of several ranks in whole clusters: the tokens of one process whatever the degrees, and a
+rank that dies takes its chip's requests along, and nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import pytest
+
+from cluster.worlds.virtual import VirtualWorld
+from tests.cluster.worlds.cluster import Heard, ask_all, blueprint, prompt, request, run, settle
+from workers.host.trace import Delivered
+from workers.model.reference import Reference
+from workers.model.sampling_params import SamplingParams
+
+SIZES = [(0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6), (4, 33, 7)]
+CHIP = {"workers": ["chip"], "device": "h100-sxm", "link": "lowlat-2us"}
+NO_OTHERS = {"cluster.nodes.prefill": None, "cluster.nodes.decode": None}
+
+
+def degrees(**groups: tuple[int, int]) -> dict[str, object]:
+    """Group -> (tensor, pipeline)."""
+    changes: dict[str, object] = {"placement.kv_pool": False}
+    for group, (tensor, pipeline) in groups.items():
+        changes[f"cluster.nodes.{group}.tensor_parallel_size"] = tensor
+        changes[f"cluster.nodes.{group}.pipeline_parallel_size"] = pipeline
+    return changes
+
+
+@cache
+def expected() -> list[list[int]]:
+    reference = Reference(blueprint().folder)
+    return [
+        list(
+            reference.generate(
+                prompt(number, length), SamplingParams(max_tokens=count, ignore_eos=True)
+            ).token_ids
+        )
+        for number, length, count in SIZES
+    ]
+
+
+async def answers(world: VirtualWorld, name: str = "r", apart_ns: int = 0) -> list[Heard]:
+    wanted = [
+        request(f"{name}{i}", prompt_ids=prompt(i, length), max_tokens=count)
+        for i, length, count in SIZES
+    ]
+    return await ask_all(world, wanted, apart_ns=apart_ns)
+
+
+def tokens(heard: Sequence[Heard]) -> list[list[int]]:
+    return [one.tokens for one in heard]
+
+
+def served(
+    changes: Mapping[str, object], *, through_frames: bool = False
+) -> tuple[list[list[int]], dict[str, int], int]:
+    """Tokens, how many messages of each kind were delivered, and how long it took."""
+
+    async def job(world: VirtualWorld) -> tuple[list[list[int]], dict[str, int], int]:
+        begun_ns = world.clock.now()
+        heard = await answers(world)
+        took_ns = world.clock.now() - begun_ns
+        await settle(world)
+        kinds: dict[str, int] = {}
+        for record in world.trace.records:
+            if isinstance(record, Delivered):
+                kinds[record.kind] = kinds.get(record.kind, 0) + 1
+        return tokens(heard), kinds, took_ns
+
+    return run(blueprint(changes), job, through_frames=through_frames)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"decode": (2, 1)},
+        {"decode": (4, 1)},
+        {"decode": (1, 2)},
+        {"decode": (1, 4)},
+        {"prefill": (2, 1)},
+        {"prefill": (1, 2), "decode": (2, 1)},
+        {"prefill": (4, 1), "decode": (1, 4)},
+        {"prefill": (2, 2), "decode": (2, 2)},
+        {"prefill": (2, 1), "decode": (4, 1)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_every_degree_gives_the_tokens_of_one_process(
+    groups: dict[str, tuple[int, int]], micro_batches: int
+) -> None:
+    changes = {**degrees(**groups), "model.micro_batches": micro_batches}
+    found, kinds, _ = served(changes)
+    assert found == expected()
+    assert kinds["step"] and kinds["kv_part"]
+    assert ("share" in kinds) == any(tensor > 1 for tensor, _ in groups.values())
+    assert ("piece" in kinds) == ("share" in kinds)
+    assert ("stage_rows" in kinds) == any(pipeline > 1 for _, pipeline in groups.values())
+
+
+@pytest.mark.parametrize(("tensor", "pipeline"), [(2, 1), (1, 2), (2, 2)])
+def test_a_chip_that_does_both_may_have_ranks(tensor: int, pipeline: int) -> None:
+    chip = {**CHIP, "tensor_parallel_size": tensor, "pipeline_parallel_size": pipeline}
+    changes = {"placement.kv_pool": False, **NO_OTHERS, "cluster.nodes.chip": {**chip, "count": 2}}
+    assert served(changes)[0] == expected()
+
+
+@pytest.mark.parametrize(
+    "algorithm", ["direct", "two_shot", "ring", "tree", "recursive_doubling", "halving_doubling"]
+)
+def test_every_way_to_sum_gives_the_same_tokens(algorithm: str) -> None:
+    changes = {
+        **degrees(prefill=(2, 1), decode=(4, 1)),
+        "placement.collectives.all_reduce": algorithm,
+        "model.micro_batches": 2,
+    }
+    assert served(changes)[0] == expected()
+
+
+def test_frames_carry_all_that_ranks_say() -> None:
+    assert served(degrees(prefill=(2, 1), decode=(2, 2)), through_frames=True)[0] == expected()
+
+
+def test_blocks_that_run_out_are_taken_from_the_newest_on_all_ranks() -> None:
+    """Preempted sequences are computed again, into blocks that others had on every rank."""
+    changes = {
+        **degrees(decode=(2, 2)),
+        "model.num_kv_blocks": 12,
+        "placement.reserve": "watermark",
+        "cluster.nodes.decode.count": 1,
+        "model.max_model_len": 128,
+    }
+
+    async def job(world: VirtualWorld) -> None:
+        wanted = [request(f"r{i}", prompt_ids=prompt(i, 30), max_tokens=40) for i in range(4)]
+        heard = await ask_all(world, wanted)
+        await settle(world)
+        assert [one.code for one in heard] == [""] * 4
+        noted = [r for r in world.trace.records if getattr(r, "what", "") == "preempted"]
+        assert noted, "the blocks were to run out"
+        reference = Reference(world.blueprint.folder)
+        for i, one in enumerate(heard):
+            params = SamplingParams(max_tokens=40, ignore_eos=True)
+            assert one.tokens == list(reference.generate(prompt(i, 30), params).token_ids)
+
+    run(blueprint(changes), job)
+
+
+VICTIMS = ("decode-0", "decode-0-rank-1", "decode-0-rank-3", "prefill-0-rank-1", "prefill-0")
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("at_ns", [30_000, 170_000, 400_000])
+def test_a_rank_that_dies_fails_its_chip_and_returns(victim: str, at_ns: int) -> None:
+    changes = {**degrees(prefill=(2, 1), decode=(2, 2)), "cluster.nodes.decode.count": 1}
+
+    async def job(world: VirtualWorld) -> None:
+        for epoch in (2, 3):
+            asked = world.gateway.spawn(answers(world, f"{epoch}-"), "ask")
+            await world.clock.wait_until(world.clock.now() + at_ns)
+            killed_ns = world.clock.now()
+            await world.kill(victim)
+            for one, right in zip(await asked, expected(), strict=True):
+                assert one.code in ("", "peer_dead")
+                assert one.code or one.tokens == right
+                assert one.tokens == right[: len(one.tokens)]
+                assert one.ended_ns <= killed_ns + world.blueprint.timeout_ns, "nothing hangs"
+            refused = await answers(world, f"{epoch}-dead-")
+            assert {one.code for one in refused} == {"peer_dead"}
+            await world.revive(victim)
+            await settle(world)
+            after = await answers(world, f"{epoch}-after-")
+            assert [one.code for one in after] == [""] * len(after)
+            assert tokens(after) == expected()
+            await settle(world)
+
+    run(blueprint(changes), job)
+
+
+@pytest.mark.parametrize("at_ns", [60_000, 250_000])
+def test_a_dead_shard_is_missed_by_its_own_tokens_on_all_ranks(at_ns: int) -> None:
+    """Ranks agree on who has failed; the others of a step go on."""
+    changes = {**degrees(decode=(2, 2)), "cluster.nodes.experts.count": 8}
+
+    async def job(world: VirtualWorld) -> None:
+        asked = world.gateway.spawn(answers(world), "ask")
+        await world.clock.wait_until(world.clock.now() + at_ns)
+        await world.kill("experts-5")
+        heard = await asked
+        assert "peer_dead" in {one.code for one in heard} <= {"", "peer_dead"}
+        for one, right in zip(heard, expected(), strict=True):
+            assert one.tokens == right[: len(one.tokens)]
+        await world.revive("experts-5")
+        await settle(world)
+        assert tokens(await answers(world, "after-")) == expected()
+        await settle(world)
+
+    run(blueprint(changes), job)

@@ -1,0 +1,1 @@
+"""Models described by sizes alone: figures by hand and from the literature."""

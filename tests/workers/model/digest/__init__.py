@@ -1,0 +1,1 @@
+"""Digest models against their definition, and against what may go wrong."""

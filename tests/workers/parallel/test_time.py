@@ -1,0 +1,128 @@
+"""What a step of a chip of several ranks takes on an idle network, by hand.
+
+Machines of a test bench: an operation a nanosecond, a byte a nanosecond of memory and of each link,
+1 us on the way. The model: hidden 32, 4 query and 2 KV heads of 8, 4 experts of 24.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.workers.bench import Bench
+from tests.workers.chip.ranks import items_of, sequences
+from tests.workers.model.models import SIZES, write_model
+from tests.workers.parallel.crew import Crew, bench_of
+from workers.model.base import StepLayout
+
+WAY_NS = 1_000
+ENVELOPE = 64
+HIDDEN, GATE, NORMS = 32, 4 * 32, 2 * 32 + 2 * 8
+# Queries, keys, values and output of all heads; a half holds half of each.
+MATRICES = 32 * 32 + 16 * 32 + 16 * 32 + 32 * 32
+# Memory is slower than arithmetic here: weights, gate and norms in fp32, key and value of a token.
+WHOLE_NS = 4 * (MATRICES + GATE + NORMS) + 2 * 16 * 4
+HALF_NS = 4 * (MATRICES // 2 + GATE + NORMS) + 2 * 8 * 4
+# Numbers of the order; "s0" with three numbers; eight blocks; a token.
+ORDER_NS = ENVELOPE + 3 * 4 + 2 + 3 * 4 + 8 * 4 + 4
+ROWS_NS = ENVELOPE + 2 * 4 + 4 * HIDDEN  # sums of a row for another rank, or the row of a stage
+PIECE_NS = ENVELOPE + len("rank-0") + 8 + 4 + 4 * HIDDEN  # a share, in the chip's group
+# Number, position, two experts and weights, and the row; two experts' weights; the sum.
+EXPERTS_NS = (
+    (ENVELOPE + 4 + 8 + 4 + 2 * 4 + 2 * 4 + 4 * HIDDEN + WAY_NS)
+    + 2 * 3 * 24 * HIDDEN * 4
+    + (ENVELOPE + 4 * HIDDEN + WAY_NS)
+)
+
+
+def step_ns(tmp_path: Path, tensor: int, pipeline: int, layers: int) -> int:
+    """Of one token."""
+    folder = write_model(tmp_path, sizes=SIZES | {"num_hidden_layers": layers})
+
+    async def job(bench: Bench) -> int:
+        crew = Crew(bench, folder, tensor, pipeline)
+        _, took_ns = await crew.step([[7]])
+        return took_ns
+
+    return bench_of(tensor, pipeline).run(job)
+
+
+def test_of_one_layer_over_two_ranks(tmp_path: Path) -> None:
+    """The other rank begins when it has been ordered to; its share is the last word before the
+    experts. Each launch, each message of the sum and of the experts counts, and nothing else.
+    """
+    by_hand_ns = ORDER_NS + WAY_NS + HALF_NS + PIECE_NS + WAY_NS + EXPERTS_NS
+    assert step_ns(tmp_path, 2, 1, 1) == pytest.approx(by_hand_ns, rel=0.01)
+
+
+@pytest.mark.parametrize("layers", [2, 4])
+def test_of_layers_over_two_stages(tmp_path: Path, layers: int) -> None:
+    by_hand_ns = ORDER_NS + WAY_NS + layers * (WHOLE_NS + EXPERTS_NS) + ROWS_NS + WAY_NS
+    assert step_ns(tmp_path, 1, 2, layers) == pytest.approx(by_hand_ns, rel=0.01)
+
+
+def test_more_layers_over_two_ranks_cost_as_many_sums(tmp_path: Path) -> None:
+    """From the second layer on the other rank begins a message later: what experts answered has
+    come to it from the rank that asked.
+    """
+    layer_ns = ROWS_NS + WAY_NS + HALF_NS + PIECE_NS + WAY_NS + EXPERTS_NS
+    one_ns = ORDER_NS + WAY_NS + HALF_NS + PIECE_NS + WAY_NS + EXPERTS_NS
+    assert step_ns(tmp_path, 2, 1, 4) == pytest.approx(one_ns + 3 * layer_ns, rel=0.01)
+
+
+def test_stages_work_side_by_side_on_the_parts_of_a_step(tmp_path: Path) -> None:
+    """Two prompts are two micro-batches: one stage computes the second while the other computes the
+    first. The experts of both are one machine, which has twice as much to do.
+    """
+    folder = write_model(tmp_path, sizes=SIZES | {"num_hidden_layers": 4})
+    prompts = [[7, 9, 11], [13, 15, 17]]
+
+    async def job(bench: Bench) -> tuple[int, int]:
+        crew = Crew(bench, folder, 1, 2)
+        lanes, both_ns = await crew.step(prompts)
+        assert [len(lane.batch.items) for lane in lanes] == [1, 1]
+        _, one_ns = await crew.step(prompts[:1])
+        return both_ns, one_ns
+
+    both_ns, one_ns = bench_of(1, 2).run(job)
+    assert one_ns < both_ns < 1.7 * one_ns
+
+
+@pytest.mark.parametrize(("tensor", "pipeline"), [(2, 1), (1, 2), (2, 2)])
+def test_work_is_declared_of_what_each_rank_holds(
+    tmp_path: Path, tensor: int, pipeline: int
+) -> None:
+    folder = write_model(tmp_path, sizes=SIZES)
+
+    async def job(bench: Bench) -> None:
+        crew = Crew(bench, folder, tensor, pipeline)
+        await crew.step([[7, 9]])
+        for number, name in enumerate(crew.ranks.names):
+            read = bench.nodes[name].hardware.resources["hbm.read"].busy_ns(bench.clock.now())
+            layers = 2 // pipeline
+            kv = 2 * (16 // tensor) * 4 * 2
+            matrices = 4 * (MATRICES // tensor + GATE + NORMS)
+            assert read == layers * (matrices + kv), number
+
+    bench_of(tensor, pipeline).run(job)
+
+
+@pytest.mark.parametrize(("tensor", "pipeline"), [(2, 1), (1, 2), (2, 2)])
+def test_hidden_states_have_the_same_bits_over_any_ranks(
+    tmp_path: Path, tensor: int, pipeline: int
+) -> None:
+    folder = write_model(tmp_path, sizes=SIZES)
+    prompts = [[5, 9, 31, 7], [44, 3, 3, 8, 19], [2]]
+
+    async def job(bench: Bench) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        names = [name for name in bench.nodes if name.startswith("rank")]
+        crew = Crew(bench, folder, *((tensor, pipeline) if len(names) > 1 else (1, 1)))
+        lanes, _ = await crew.step(prompts)
+        layouts: list[StepLayout] = [lane.batch.layout for lane in lanes]
+        assert sum(layout.num_tokens for layout in layouts) == 10
+        rows = np.concatenate([lane.result() for lane in lanes])
+        return {"rows": rows}
+
+    one = bench_of(1, 1).run(job)["rows"]
+    assert len(items_of(sequences(prompts))) == 3 and one.shape == (10, HIDDEN)
+    assert np.array_equal(bench_of(tensor, pipeline).run(job)["rows"], one)

@@ -1,0 +1,137 @@
+"""KV between chips of which at least one has several ranks: each rank that holds some of a block
+sends, to each rank of the other chip that is to hold some of that, what both have in common.
+
+    prefill, 1 rank      decode, 2 ranks
+    heads 0-3   ── kv_part: heads 0-1 ──▶ rank 0
+                ── kv_part: heads 2-3 ──▶ rank 1
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from configs.parts import Heads, Part, Ranks
+from workers.errors import PerfuseError
+from workers.hardware.work import Work
+from workers.kv.checksums import block_checksums, kv_work
+from workers.model.base import RankModel
+from workers.node import Node
+from workers.parallel.team import Team
+from workers.wire.calls import Pending
+from workers.wire.kinds.ranks import KvPart, KvSend
+from workers.wire.port import Port
+from workers.wire.roles import Array
+
+# Axes of a block that has heads: [block, layer, 2, token, head, number].
+AXES_WITH_HEADS, HEAD_AXIS = 6, 4
+
+
+def part_in(content: KvPart) -> Part:
+    """Which layers and heads a message carries."""
+    blocks, heads = content.blocks, None
+    if blocks.ndim == AXES_WITH_HEADS:
+        heads = Heads(content.head, blocks.shape[HEAD_AXIS])
+    return Part(content.layer, blocks.shape[1], heads, embeds=False, projects=False)
+
+
+def write_work(model: RankModel, blocks: Array) -> Work:
+    return Work.of("kv_write", writes={model.kv_tier: int(blocks.nbytes)})
+
+
+def _cut(blocks: Array, held: Part, wanted: Part) -> Array:
+    layers, heads = held.window_of(wanted)
+    if blocks.ndim < AXES_WITH_HEADS:
+        return np.ascontiguousarray(blocks[:, layers])
+    return np.ascontiguousarray(blocks[:, layers, :, :, heads])
+
+
+class KvParts:
+    """A chip's way to the ranks of others, as one of its ranks has it.
+
+    own     what this rank holds        team    the others of its chip; None where there are none
+    ranks   chip -> its ranks, of the whole cluster
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        port: Port,
+        model: RankModel,
+        own: Part,
+        ranks: Mapping[str, Ranks],
+        timeout_ns: int,
+        team: Team | None = None,
+    ) -> None:
+        self._node, self._port, self._model, self._own = node, port, model, own
+        self._ranks, self._timeout_ns, self._team = ranks, timeout_ns, team
+
+    def are_for(self, chip: str) -> bool:
+        """Whether KV for that chip goes in parts: it, or this one, has several ranks."""
+        return self._team is not None or self._ranks[chip].is_split
+
+    async def send(
+        self, request_id: str, chip: str, first: int, block_ids: Sequence[int], until_ns: int
+    ) -> None:
+        """Blocks of this chip, from a logical index on: returns when all ranks of the other have
+        them. Raises PerfuseError.
+        """
+        team = self._team
+        names = () if team is None else team.ranks.names
+        order = KvSend(chip, first, tuple(block_ids), until_ns)
+        others = await self._posted(
+            [(name, order) for name in names if name != self._port.worker], request_id, until_ns
+        )
+        try:
+            await self.send_own(request_id, chip, first, block_ids, until_ns)
+            await self._taken(others)
+        finally:
+            for pending in others:
+                pending.abandon()
+
+    async def send_own(
+        self, request_id: str, chip: str, first: int, block_ids: Sequence[int], until_ns: int
+    ) -> None:
+        """What this rank holds of them."""
+        model, ids = self._model, tuple(block_ids)
+        work = kv_work(model, len(ids), "kv_read")
+        blocks = await self._node.hardware.run(work, model.read_blocks, ids)
+        index = np.arange(first, first + len(ids), dtype=np.int64)
+        to = self._ranks[chip]
+        wanted = []
+        for name, part in zip(to.names, to.parts, strict=True):
+            common = self._own.common(part)
+            if common is not None:
+                some = _cut(blocks, self._own, common)
+                head = 0 if common.heads is None else common.heads.first
+                content = KvPart(index, block_checksums(some), common.first_layer, head, some)
+                wanted.append((name, content))
+        pendings = await self._posted(wanted, request_id, until_ns)
+        try:
+            await self._taken(pendings)
+        finally:
+            for pending in pendings:
+                pending.abandon()
+
+    async def _posted(
+        self, wanted: Sequence[tuple[str, Any]], request_id: str, until_ns: int
+    ) -> list[Pending[Any]]:
+        deadline_ns = max(self._node.clock.now() + self._timeout_ns, until_ns)
+        pendings = list[Pending[Any]]()
+        try:
+            for name, content in wanted:
+                pendings.append(
+                    await self._port.post(
+                        name, content, deadline_ns=deadline_ns, request_id=request_id
+                    )
+                )
+        except PerfuseError:
+            for pending in pendings:
+                pending.abandon()
+            raise
+        return pendings
+
+    async def _taken(self, pendings: Sequence[Pending[Any]]) -> None:
+        await self._port.settled(pendings)
+        for pending in pendings:
+            pending.take()

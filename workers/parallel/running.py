@@ -1,0 +1,151 @@
+"""One rank's part of a step: its layers of all micro-batches, in order.
+
+stage 0   A ▓▓▓▓  B ▓▓▓▓  C ▓▓▓▓
+stage 1          A ▓▓▓▓  B ▓▓▓▓  C ▓▓▓▓      as many micro-batches as stages, so that all have
+                                             something to do
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate, chain
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.schema.collectives import AllReduce as Algorithms
+from workers.chip.batch import Batch, in_parts
+from workers.chip.interpreter import Interpreter, Lane, Spent
+from workers.chip.step import Item
+from workers.collectives.member import Collectives
+from workers.errors import from_body, to_body
+from workers.experts.exchange import DispatchSide
+from workers.experts.routing import RoutingTable
+from workers.model.base import ChipModel
+from workers.model.forward import as_it_is, forward, stage
+from workers.model.program import Enter, Rows
+from workers.node import Node
+from workers.parallel.sums import SharedDispatch, StageSums
+from workers.parallel.team import Team
+from workers.wire.kinds.ranks import StageRows
+
+Ids = NDArray[np.int64]
+
+
+class Running:
+    """Runs steps on a rank.
+
+    num_batches   micro-batches that take turns within each part of the pipeline
+    all_reduce    how shares of sums travel
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        model: ChipModel,
+        exchange: DispatchSide,
+        table: RoutingTable,
+        team: Team,
+        num_batches: Literal[1, 2] = 1,
+        all_reduce: Algorithms = "auto",
+    ) -> None:
+        self._clock, self._model, self._table, self._team = node.clock, model, table, team
+        self._num_batches = num_batches
+        ranks = team.ranks
+        self._part = ranks.parts[team.number]
+        self._is_last = team.stage == ranks.num_stages - 1
+        is_alone = len(team.peers) == 1
+        self._next = None if self._is_last else ToNextStage(team)
+        self._sums: StageSums | None = None
+        if not is_alone:
+            collectives = Collectives(node, team.port.worker)
+            self._sums = StageSums(team, collectives, all_reduce)
+            exchange = SharedDispatch(exchange, team)
+        self._interpreter = Interpreter(
+            node,
+            exchange,
+            team.timeout_ns,
+            reducer=self._sums,
+            next_stage=self._next,
+        )
+
+    async def run(
+        self, step: int, items: Sequence[Item], token_ids_T: Ids
+    ) -> tuple[list[Lane], Spent]:
+        """The step, which the team has begun. Raises what ended it, after all others were told."""
+        if self._sums is not None:
+            self._sums.begin(step)
+        try:
+            return await self._run(items, token_ids_T)
+        except Exception as error:
+            why = self._team.inbox.failure(step)
+            await self._team.give_up(step, why or error)
+            if why is None:
+                raise
+            raise why from error  # what others have told goes before what came of it here
+        finally:
+            self._team.inbox.end(step)
+
+    async def _run(self, items: Sequence[Item], token_ids_T: Ids) -> tuple[list[Lane], Spent]:
+        spent, lanes = Spent(), list[Lane]()
+        for batches in self._batches(items, token_ids_T):
+            begun_ns = self._clock.now()
+            fresh = [self._lane(batch, await self._enter(batch)) for batch in batches]
+            spent.wait_ns += self._clock.now() - begun_ns
+            going = [lane for lane in fresh if not lane.batch.is_lost]
+            await self._interpreter.run(going, self._table, spent)
+            if self._next is not None:
+                for lane in fresh:
+                    if lane.batch.is_lost:
+                        await self._next.send(lane.batch, self._no_rows())
+            lanes += fresh
+        return lanes, spent
+
+    def _batches(self, items: Sequence[Item], token_ids_T: Ids) -> list[list[Batch]]:
+        """Micro-batches of the pipeline, each in those that take turns; numbered through."""
+        parts = [
+            in_parts(part, self._num_batches)
+            for part in in_parts(items, self._team.ranks.num_stages)
+        ]
+        ends = list(accumulate(sum(i.count for i in some) for some in chain(*parts)))
+        made, number = list[list[Batch]](), 0
+        for part in parts:
+            batches = list[Batch]()
+            for some in part:
+                first = ends[number - 1] if number else 0
+                batch = Batch(some, token_ids_T[first : ends[number]], number)
+                batches.append(batch)
+                number += 1
+            made.append(batches)
+        return made
+
+    async def _enter(self, batch: Batch) -> Enter:
+        """What comes into this rank's first layer."""
+        if self._part.embeds:
+            return partial(self._model.embed, batch.token_ids_T)
+        team = self._team
+        before = team.number - team.ranks.tensor
+        timeouts = team.stage + 1  # each stage before this one may wait in vain for a shard
+        told: StageRows = await team.hear(StageRows, batch.number, before, timeouts)
+        batch.fail({seq_id: from_body(error) for seq_id, error in told.failed.items()})
+        return partial(as_it_is, told.rows)
+
+    def _lane(self, batch: Batch, enter: Enter) -> Lane:
+        run = forward if self._is_last else stage
+        return Lane(batch, run(self._model, enter, batch.layout, self._part.layers))
+
+    def _no_rows(self) -> Rows:
+        return np.empty((0, self._model.config.hidden), dtype=np.float32)
+
+
+class ToNextStage:
+    """A `NextStage`: the rank of the same number in the stage after this one."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    async def send(self, batch: Batch, rows_T: Rows) -> None:
+        team = self._team
+        failed = {seq_id: to_body(error) for seq_id, error in batch.failures.items()}
+        content = StageRows(team.inbox.step, batch.number, rows_T, failed, batch.cause)
+        await team.say(team.number + team.ranks.tensor, content)
