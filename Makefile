@@ -119,7 +119,7 @@ bench-memory: $(STAMP) ## Flash by formula, size, layout and wear; energy; retri
 	@$(BIN)/python -m benchmarks.memory $(JSON_FLAG) $(ARGS)
 
 .PHONY: bench-network
-bench-network: $(STAMP) ## Links, incast, collectives, models by their sizes, digests, ranks, replicas
+bench-network: $(STAMP) ## Links, collectives, models, digests, ranks, replicas of experts
 	@$(BIN)/python -m benchmarks.network $(JSON_FLAG) $(ARGS)
 
 .PHONY: bench-ray

@@ -108,6 +108,45 @@ def balance(
     return placed
 
 
+# Rounds of `shares_of`: each moves what is uneven by a good part; far below a token by then.
+_ROUNDS = 100
+
+
+def shares_of(loads: Sequence[float], placed: Sequence[Sequence[int]]) -> list[dict[int, float]]:
+    """What each shard is to have of each of its experts, so that shards are as even as they can be.
+
+    Beyond the original, whose copies have equal parts. Expert by expert, what others leave is
+    filled up to one level, as water fills a vessel, round after round: that lowers the sum of the
+    squares of the shards' loads each time, and where it is least the largest load is, too
+    (Fujishige, Mathematics of Operations Research 5, 1980).
+    """
+    holders: dict[int, list[int]] = {}
+    for shard, experts in enumerate(placed):
+        for expert in experts:
+            holders.setdefault(expert, []).append(shard)
+    shares = [{e: loads[e] / len(holders[e]) for e in experts} for experts in placed]
+    levels = [sum(share.values()) for share in shares]
+    several = [expert for expert, shards in holders.items() if len(shards) > 1 and loads[expert]]
+    for _ in range(_ROUNDS):
+        for expert in several:
+            others = {shard: levels[shard] - shares[shard][expert] for shard in holders[expert]}
+            level = _level(sorted(others.values()), loads[expert])
+            for shard, below in others.items():
+                shares[shard][expert] = max(0.0, level - below)
+                levels[shard] = below + shares[shard][expert]
+    return shares
+
+
+def _level(floors: Sequence[float], amount: float) -> float:
+    """Up to which an amount fills what has these floors, in ascending order."""
+    level = floors[0]
+    for count in range(1, len(floors) + 1):
+        level = (sum(floors[:count]) + amount) / count
+        if count == len(floors) or level <= floors[count]:
+            break
+    return level
+
+
 def imbalance(loads: Sequence[float]) -> float:
     """Largest over mean; 1 where all are even, and where there is none at all."""
     total = sum(loads)

@@ -98,6 +98,8 @@ class Part:
     def of(self, config: ModelConfig) -> ModelConfig:
         """The sizes of a model that has this part alone. Raises ValueError as `Heads.part_of`."""
         config = config if self.heads is None else self.heads.part_of(config)
+        if self.num_layers == config.num_layers:
+            return config
         dense = min(max(config.dense_layers - self.first_layer, 0), self.num_layers)
         return replace(config, num_layers=self.num_layers, dense_layers=dense)
 

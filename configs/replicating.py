@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from configs.eplb import balance
+from configs.eplb import balance, shares_of
 from configs.schema.replicas import ExpertReplicas
 
 KEY = "placement.experts.replicas"
@@ -60,6 +60,24 @@ def balanced(
         return dict.fromkeys(shards, ()), problems
     found = balance(loads, slots, len(shards), num_groups, nodes)
     return {s: tuple(sorted(held)) for s, held in zip(shards, found, strict=True)}, []
+
+
+def uneven_shares(
+    replicas: ExpertReplicas | None, placed: Mapping[str, tuple[int, ...]]
+) -> dict[tuple[int, str], float]:
+    """(expert, shard) -> what that copy has of the expert's tokens; empty where all are even. Of a
+    placement without problems.
+    """
+    if replicas is None or replicas.shares == "even":
+        return {}
+    loads = replicas.loads or read_loads(replicas.path or "")
+    shares = shares_of(loads, list(placed.values()))
+    return {
+        (expert, shard): share
+        for shard, of_shard in zip(placed, shares, strict=True)
+        for expert, share in of_shard.items()
+        if loads[expert]
+    }
 
 
 def _slot_problems(slots: int, nodes: int, num_shards: int, num_experts: int) -> list[str]:

@@ -52,6 +52,8 @@ from workers.collectives import operations
 from workers.collectives.collective import Collective
 from workers.collectives.group import Group
 from workers.collectives.named import SCHEDULES
+from workers.model.digest.numerics import Digest
+from workers.model.digest.shape import KvSizes
 from workers.model.numerics import EXACT_NUMERICS, total
 
 DEGREES = (2, 3, 4, 5, 6, 7, 8, 12, 16)
@@ -60,35 +62,9 @@ NUM_ROWS = 40
 BAR = 0.01
 
 
-class Words:
-    """Numerics of 64-bit words that add modulo 2^64; each stands for `row_bytes` of a row."""
-
-    free_metadata = False
-
-    def __init__(self, row_bytes: int) -> None:
-        self._row_bytes = row_bytes
-
-    def row_bytes(self, width: int) -> int:
-        return self._row_bytes
-
-    def sum_bytes(self, width: int) -> int:
-        return self._row_bytes
-
-    def kv_bytes(self, blocks: NDArray[Any]) -> int:
-        return int(blocks.nbytes)
-
-    query_bytes = kv_bytes
-
-    def sent(self, rows_T: NDArray[Any]) -> NDArray[Any]:
-        return rows_T
-
-    received = answered = sent
-
-    def zero(self, rows_T: NDArray[Any]) -> NDArray[Any]:
-        return np.zeros(rows_T.shape, np.uint64)
-
-    def add(self, sums_T: NDArray[Any], places: Any, partial: NDArray[Any]) -> None:
-        sums_T[places] += partial
+def digests(row_bytes: int) -> Digest:
+    """Rows and sums of digests, which stand for so many bytes each; nothing here has keys."""
+    return Digest(row_bytes, row_bytes, KvSizes(1, 1, 1, 1))
 
 
 def rows() -> Iterator[Row]:
@@ -167,7 +143,7 @@ def took(
         _check(operation, received, shares_T)
         return max(collective.ready_ns for collective in begun) - begin_ns
 
-    return Bench(*links, links=links, numerics=Words(size // NUM_ROWS)).run(job)
+    return Bench(*links, links=links, numerics=digests(size // NUM_ROWS)).run(job)
 
 
 def _check(operation: Operation, received: list[Any], shares_T: list[NDArray[Any]]) -> None:

@@ -107,8 +107,9 @@ def _stepper(
 
 
 def table_of(blueprint: Blueprint) -> RoutingTable:
-    """Who holds which experts."""
-    return RoutingTable.of(blueprint.plan.experts, blueprint.plan.names("experts"))
+    """Who holds which experts, and how their copies share tokens."""
+    plan = blueprint.plan
+    return RoutingTable.of(plan.experts, plan.names("experts"), weights=plan.shares)
 
 
 def _split(

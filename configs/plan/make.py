@@ -10,6 +10,7 @@ from configs.plan.nodes import ChipPlan, NodePlan, Plan, RankPlan
 from configs.plan.problems import problems_of
 from configs.plan.ranks import part_of, ranks_of
 from configs.plan.sites import Site, named, sites_of
+from configs.replicating import uneven_shares
 from configs.schema import Scenario, ScenarioError
 
 
@@ -49,6 +50,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         max_model_len=max_model_len,
         kv_block_bytes=block_bytes(scenario, model_config),
         ranks=ranks,
+        shares=uneven_shares(scenario.placement.experts.replicas, placed),
     )
 
 

@@ -1,7 +1,7 @@
 """What a plan says: machines, who works on each, and what lies in its memory."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.engines import engine_notes
 from configs.fitting import Fill
@@ -162,6 +162,8 @@ class Plan:
     directory   worker -> node              max_model_len   longest prompt plus answer, resolved
     kv_block_bytes   of one KV block, all layers
     ranks   chip -> its ranks; of one that has no others, itself
+    shares      (expert, shard) -> what that copy has of the expert's tokens, in any unit; even
+                where it is left out
     """
 
     nodes: tuple[NodePlan, ...]
@@ -170,6 +172,7 @@ class Plan:
     max_model_len: int
     kv_block_bytes: int
     ranks: Mapping[str, Ranks]
+    shares: Mapping[tuple[int, str], float] = field(default_factory=dict)
 
     @property
     def is_split(self) -> bool:

@@ -108,11 +108,12 @@ class NetworkSection(Section):
 
     @model_validator(mode="after")
     def _keys_fit_the_type(self) -> Self:
-        for key in sorted(self.model_fields_set & _KEYS_OF.keys()):
-            if self.type not in _KEYS_OF[key]:
+        for key, types in _KEYS_OF.items():
+            default = type(self).model_fields[key].default
+            if self.type not in types and getattr(self, key) != default:
                 raise ValueError(
                     f"{key} is given, which says nothing of a {self.type}: only of "
-                    f"{' and '.join(_KEYS_OF[key])}"
+                    f"{' and '.join(types)}"
                 )
         for key in _ALWAYS.get(self.type, ()):
             if not getattr(self, key):

@@ -20,6 +20,8 @@ class ExpertReplicas(Section):
     slots      of all shards together, one for each copy; at least one for each expert
     loads      tokens that want each expert, in any unit, expert 0 first
     path       instead: the JSON file of a run, which has counted them (`perfuse run --json`)
+    shares     of an expert's tokens that its copies have: "even", as the original has it; "loads",
+               such that shards are as even as they can be for these loads
     nodes      equal runs of the shards that stand close to each other. With more than one, the
                gate's groups of experts are packed to them first, where they are a multiple of them
     """
@@ -30,6 +32,7 @@ class ExpertReplicas(Section):
     loads: tuple[Load, ...] = ()
     path: str | None = None
     nodes: Annotated[int, Field(ge=1)] = 1
+    shares: Literal["even", "loads"] = "even"
 
     @model_validator(mode="before")
     @classmethod
@@ -43,6 +46,7 @@ class ExpertReplicas(Section):
     def _one_way(self) -> Self:
         if self.strategy is None:
             asked = [key for key in ("slots", "loads", "path") if getattr(self, key)]
+            asked += ["shares"] if self.shares == "loads" else []
             if asked:
                 raise ValueError(
                     f"replicas has {asked[0]} and no strategy: say strategy: eplb, or copies alone"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.eplb import balance, imbalance, pack, replicate
+from configs.eplb import balance, imbalance, pack, replicate, shares_of
 from configs.plan import ShardPlan
 from configs.replicating import read_loads
 from configs.schema import ScenarioError, load_scenario
@@ -50,6 +50,44 @@ def test_a_small_case_by_hand() -> None:
     assert imbalance([4 + 8 / 3, 8 / 3 + 2, 8 / 3 + 2]) == pytest.approx(1.25)
     assert imbalance([8, 4, 4]) == 1.5
     assert imbalance([0, 0]) == 1.0
+
+
+def test_shares_by_loads_even_out_what_packing_leaves() -> None:
+    """The same case: each shard can have 16/3, if shard 0 takes 4/3 of expert 0."""
+    shares = shares_of([8, 4, 2, 2], [[1, 0], [0, 2], [0, 3]])
+    assert [share[0] for share in shares] == pytest.approx([4 / 3, 10 / 3, 10 / 3])
+    assert [sum(share.values()) for share in shares] == pytest.approx([16 / 3] * 3)
+    # A shard that has too much without it takes nothing of it.
+    assert shares_of([9, 4], [[0, 1], [1]]) == [{0: 9, 1: 0}, {1: 4}]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=12), st.integers(2, 5), st.data())
+def test_shares_by_loads_are_never_worse(
+    loads: list[float], shards: int, data: st.DataObject
+) -> None:
+    """And no shard could give what it has to a lighter one that has a copy."""
+    slots = data.draw(st.integers(max(len(loads), shards), len(loads) * shards))
+    placed = balance(loads, slots, shards)
+    shares = shares_of(loads, placed)
+    levels = [sum(share.values()) for share in shares]
+    even = [sum(loads[e] / sum(e in h for h in placed) for e in held) for held in placed]
+    assert max(levels) <= max(even) * (1 + 1e-9)
+    for expert, load in enumerate(loads):
+        held = {s: share[expert] for s, share in enumerate(shares) if expert in share}
+        assert sum(held.values()) == pytest.approx(load) and min(held.values()) >= 0
+        givers = [levels[shard] for shard, part in held.items() if part > 1e-6 * (1 + load)]
+        lightest = min(levels[shard] for shard in held)
+        assert all(level <= lightest + 1e-3 * (1 + sum(loads)) for level in givers)
+
+
+def test_a_plan_has_the_shares_that_were_asked_for() -> None:
+    loads = [90, 10, 10, 10, 10, 10, 10, 10]
+    assert plan({"placement.experts.replicas": asked_of(loads, 10)}).shares == {}
+    made = plan({"placement.experts.replicas": asked_of(loads, 10, shares="loads")})
+    of_0 = [made.shares[0, shard] for shard in made.experts[0]]
+    assert len(of_0) == 3 and sum(of_0) == pytest.approx(90)
+    assert {expert for expert, _ in made.shares} == set(range(8))
 
 
 def test_who_would_have_two_of_one_expert_is_given_another() -> None:
@@ -132,6 +170,7 @@ def test_copies_that_do_not_fit_are_refused_with_what_would_do() -> None:
         ({"replicas": {"strategy": "eplb", "slots": 3}}, "neither loads nor path"),
         ({"replicas": {"strategy": "eplb", "slots": 3, "loads": [1], "path": "x"}}, "both loads"),
         ({"replicas": {"strategy": "eplb", "slots": 3, "copies": {1: 1}}}, "both copies and str"),
+        ({"replicas": {"copies": {1: 1}, "shares": "loads"}}, "has shares and no strategy"),
         ({"replicas": {1: 0}}, "greater than or equal to 1"),
         ({"strategy": "round_robin", "replicas": asked_of([1] * 8, 9)}, "eplb, which places all"),
     ],

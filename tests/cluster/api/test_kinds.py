@@ -8,12 +8,11 @@ import pytest
 
 from cluster.api import embedding
 from cluster.api import kinds as api
-from cluster.api import store_kinds as stores
 from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
 from configs.precision import Precision
-from tests.cluster.api import rank_kinds
+from tests.cluster.api import rank_kinds, store_prices
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
@@ -181,24 +180,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (embedding.Embed("hashing", ("a", "ü"), 64), 7 + (1 + 2) + 4),
     (embedding.Embed("hashing", (), 0, ((7, 8), (9,))), 7 + 3 * 4 + 4),
     (embedding.Embedded(np.zeros((2, 1024), np.float32), 2), 2 * 4096 + 4),
-    (stores.StoreCreate("mine", {"k": "vv"}, 7), 4 + 2 + 8),
-    (stores.StoreCreate("mine", index={"kind": "ivf_pq", "m": 8}), 4 + 8 + 6 + 8),
-    (stores.StoreIs("vs_1", "mine", 2, 3, 4, {"completed": 1}, {"k": "v"}), 4 + 4 + 4 * 8 + 1),
-    (stores.StoreChange("vs_1", None, {"k": "v"}), 4 + 1),
-    (stores.StoreDelete("vs_1"), 4),
-    (stores.StoreAdd.of("vs_1", [("f", "a.txt", "text")], waits=True), 4 + 1 + 5 + 4 + 8 + 1),
-    (stores.StoreFiles("vs_1", ("f", "g"), "failed", 20, True, "f", None), 4 + 2 + 6 + 4 + 1 + 1),
-    (stores.FileCounts("vs_1", ("f", "g")), 4 + 2),
-    (stores.FileChange("vs_1", "f", {"k": 1.5}), 4 + 1 + 8),
-    (stores.FileRemove("vs_1", "f"), 4 + 1),
-    (stores.FilesCancel("vs_1", ("f",)), 4 + 1),
-    (stores.FileRead("vs_1", "f", 7, 9), 4 + 1 + 8 + 4),
-    (stores.StoreList(), 0),
-    (stores.StoreSearch("vs_1", ("who?",), 3), 4 + 4 + 4),
-    (
-        stores.StoreSearch("vs_1", ("who?",), 3, {"type": "eq", "key": "k", "value": 1}),
-        4 + 4 + 4 + 2 + 1 + 8,
-    ),
+    *store_prices.BY_HAND,
 ]
 
 

@@ -13,6 +13,7 @@ EPLB = {"strategy": "eplb", "slots": 13, "loads": [9, 1, 1, 1, 5, 1, 1, 3]}
 CASES: dict[str, dict[str, object]] = {
     "by hand": {"placement.experts.replicas": {0: 1, 5: 1}},
     "eplb": {"placement.experts.replicas": EPLB},
+    "shares by loads": {"placement.experts.replicas": {**EPLB, "shares": "loads"}},
     "shipped": {"placement.experts.replicas": EPLB, "placement.experts.mode": "ship"},
     "in bf16": {"placement.experts.replicas": EPLB, "model.dtype": "bf16"},
     "beside attention": {

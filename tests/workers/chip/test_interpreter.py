@@ -130,8 +130,9 @@ def test_a_rank_declares_and_holds_its_own_heads_alone(folder: Path) -> None:
     gate = 4 * SIZES["num_experts"] * SIZES["hidden_size"]
     norms = 4 * (2 * SIZES["hidden_size"] + 2 * SIZES["head_dim"])
     kv = 3 * 2 * 8 * 4  # of three tokens: key and value of one head of eight numbers
-    matrices = all_work["hbm.read"] - gate - norms - 2 * kv
-    assert work["hbm.read"] == matrices // 2 + gate + norms + kv
+    rows = 3 * 4 * SIZES["hidden_size"]  # of the embedding: each rank has all of it
+    matrices = all_work["hbm.read"] - gate - norms - rows - 2 * kv
+    assert work["hbm.read"] == matrices // 2 + gate + norms + rows + kv
     assert work["hbm.write"] == kv
     with pytest.raises(ValueError, match="has 0 to 1"):
         PlainRank(folder, Heads(1, 2), 8)

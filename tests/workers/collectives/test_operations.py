@@ -8,6 +8,8 @@ from tests.workers.collectives.ranks import run, shares, switch_for
 from workers.collectives import operations
 from workers.collectives.named import SCHEDULES
 from workers.collectives.schedule import even_parts
+from workers.model.digest.numerics import Digest
+from workers.model.digest.shape import KvSizes
 from workers.model.numerics import EXACT_NUMERICS, total
 
 DEGREES = [1, 2, 3, 5, 8]
@@ -79,23 +81,11 @@ def test_the_first_has_the_sum(algorithm: Algorithm, num_ranks: int) -> None:
 
 
 def test_digests_add_modulo_two_to_the_64() -> None:
-    class Digest:
-        def sum_bytes(self, width):
-            return 4096
-
-        def answered(self, sums_T):
-            return sums_T
-
-        def zero(self, rows_T):
-            return np.zeros(rows_T.shape, np.uint64)
-
-        def add(self, sums_T, places, partial):
-            sums_T[places] += partial
-
+    numerics = Digest(4_096, 4_096, KvSizes(1, 1, 1, 1))
     digests = [np.full(3, 2**63 + rank, np.uint64) for rank in range(3)]
 
     async def ask(group, rank):
         return await operations.all_reduce(group, "ring", digests[rank])
 
-    for sums in run(3, ask, numerics=Digest()):
+    for sums in run(3, ask, numerics=numerics):
         assert sums.tolist() == [2**63 + 3] * 3

@@ -71,7 +71,9 @@ class PlainPart:
         self.config = config = part.of(whole)
         self.num_blocks = num_blocks
         self.block_size = block_size
-        self._work = replace(work or WorkModel(config), config=config)
+        # Work is counted by the layers' numbers in the whole model: the first one embeds.
+        held = replace(part, first_layer=0, num_layers=whole.num_layers).of(whole)
+        self._work = replace(work or WorkModel(held), config=held)
         self._cache = make_cache(config, num_blocks, block_size)
         self._rope = make_rope(config, min(config.max_context, num_blocks * block_size))
         with Checkpoint(folder, whole.fp8) as checkpoint:
@@ -134,7 +136,7 @@ class PlainPart:
         self._cache.write_window(block_ids, self.part.window_of(part), blocks)
 
     def attend_work(self, layer: int, layout: StepLayout) -> Work:
-        return self._work.attend(layer - self.part.first_layer, layout)
+        return self._work.attend(layer, layout)
 
     def _layer(self, layer: int) -> Layer:
         return self._layers[layer - self.part.first_layer]

@@ -9,6 +9,7 @@ CLASSES: tuple[TrafficClass, ...] = ("experts", "collectives", "kv", "retrieval"
 _OF_FILE: dict[str, TrafficClass] = {
     "workers.wire.kinds.experts": "experts",
     "workers.wire.kinds.collectives": "collectives",
+    "workers.wire.kinds.ranks": "collectives",
     "workers.wire.kinds.kv": "kv",
     "workers.wire.kinds.near": "kv",
     "workers.wire.kinds.memory": "retrieval",
@@ -16,6 +17,10 @@ _OF_FILE: dict[str, TrafficClass] = {
 }
 
 
+# Between ranks of two chips, and no part of a step.
+_OF_KIND: dict[str, TrafficClass] = {
+    "expect_kv": "kv", "kv_send": "kv", "kv_part": "kv",
+}  # fmt: skip
 _KNOWN: dict[type[Any], int] = {}
 
 
@@ -24,5 +29,9 @@ def class_of(content: Kind[Any]) -> int:
     kind = type(content)
     known = _KNOWN.get(kind)
     if known is None:
-        known = _KNOWN[kind] = CLASSES.index(_OF_FILE.get(kind.__module__, "rest"))
+        known = _KNOWN[kind] = CLASSES.index(_traffic(kind))
     return known
+
+
+def _traffic(kind: type[Kind[Any]]) -> TrafficClass:
+    return _OF_KIND.get(kind.kind) or _OF_FILE.get(kind.__module__, "rest")

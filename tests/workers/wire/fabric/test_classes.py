@@ -14,6 +14,7 @@ from workers.wire.kinds.experts import Dispatch
 from workers.wire.kinds.kv import PoolGet
 from workers.wire.kinds.memory import Search
 from workers.wire.kinds.near import NearAttend
+from workers.wire.kinds.ranks import KvPart, Share
 from workers.wire.kinds.shipping import VectorsRead
 
 
@@ -28,10 +29,21 @@ def parcels_of_n0_are_experts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_classes_follow_the_files_of_kinds() -> None:
     found = {
         kind.__name__: CLASSES[class_of(object.__new__(kind))]
-        for kind in (Dispatch, Piece, PoolGet, NearAttend, Search, VectorsRead, Parcel)
+        for kind in (
+            Dispatch,
+            Piece,
+            Share,
+            KvPart,
+            PoolGet,
+            NearAttend,
+            Search,
+            VectorsRead,
+            Parcel,
+        )
     }
     assert found == {
-        "Dispatch": "experts", "Piece": "collectives", "PoolGet": "kv", "NearAttend": "kv",
+        "Dispatch": "experts", "Piece": "collectives", "Share": "collectives", "KvPart": "kv",
+        "PoolGet": "kv", "NearAttend": "kv",
         "Search": "retrieval", "VectorsRead": "retrieval", "Parcel": "rest",
     }  # fmt: skip
     assert _KNOWN[Dispatch] == 0
