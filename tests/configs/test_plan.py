@@ -6,9 +6,9 @@ import pytest
 
 from configs.model_config import ModelConfig
 from configs.plan import ChipPlan, MemoryPlan, Plan, ShardPlan, make_plan
-from configs.presets import TINY_MODEL, preset_names
+from configs.presets import preset_names
 from configs.schema import ScenarioError, load_scenario
-from configs.shapes.as_config import load_described
+from tests.configs.shipped import config_of
 
 # The shapes of perfuse-tiny, so that these tests need no checkpoint.
 TINY = ModelConfig(
@@ -58,8 +58,7 @@ def problems(overrides, scenario="demo", config=TINY) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", preset_names("scenario"))
 def test_every_shipped_scenario_plans(name: str) -> None:
-    path = load_scenario(name).model.path
-    config = TINY if path == TINY_MODEL else load_described(path)
+    config = config_of(name)
     made = plan(scenario=name, config=config)
     assert sorted(made.experts) == list(range(config.num_experts))
     assert list(made.directory) == [worker.name for worker in made.workers]
