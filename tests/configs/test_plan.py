@@ -58,7 +58,7 @@ def problems(overrides, scenario="demo", config=TINY) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", preset_names("scenario"))
 def test_every_shipped_scenario_plans(name: str) -> None:
-    config = config_of(name)
+    config = config_of(name, TINY)
     made = plan(scenario=name, config=config)
     assert sorted(made.experts) == list(range(config.num_experts))
     assert list(made.directory) == [worker.name for worker in made.workers]
