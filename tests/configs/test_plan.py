@@ -8,6 +8,7 @@ from configs.model_config import ModelConfig
 from configs.plan import ChipPlan, MemoryPlan, Plan, ShardPlan, make_plan
 from configs.presets import preset_names
 from configs.schema import ScenarioError, load_scenario
+from tests.configs.shipped import config_of
 
 # The shapes of perfuse-tiny, so that these tests need no checkpoint.
 TINY = ModelConfig(
@@ -57,8 +58,9 @@ def problems(overrides, scenario="demo", config=TINY) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", preset_names("scenario"))
 def test_every_shipped_scenario_plans(name: str) -> None:
-    made = plan(scenario=name)
-    assert sorted(made.experts) == list(range(TINY.num_experts))
+    config = config_of(name, TINY)
+    made = plan(scenario=name, config=config)
+    assert sorted(made.experts) == list(range(config.num_experts))
     assert list(made.directory) == [worker.name for worker in made.workers]
     for worker in made.workers:
         assert worker in made.node(made.directory[worker.name]).workers

@@ -10,13 +10,15 @@ from cluster.cli.show_memory import Part, bar
 from configs.plan import make_plan
 from configs.presets import preset_names
 from configs.schema import load_device, load_scenario
+from tests.configs.shipped import config_of
 from tests.configs.test_plan import TINY
 
 
 def drawn(name: str, overrides=None) -> str:
     scenario = load_scenario(name, overrides)
     console = Console(width=110, file=io.StringIO(), color_system=None)
-    console.print(render(make_plan(scenario, TINY), scenario, TINY))
+    config = config_of(name, TINY)
+    console.print(render(make_plan(scenario, config), scenario, config))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -24,7 +26,7 @@ def drawn(name: str, overrides=None) -> str:
 def test_everything_is_in_the_picture(name: str) -> None:
     text = drawn(name)
     scenario = load_scenario(name)
-    plan = make_plan(scenario, TINY)
+    plan = make_plan(scenario, config_of(name, TINY))
     for worker in plan.workers:
         assert worker.name in text
     for node in plan.nodes:
