@@ -105,8 +105,8 @@ def test_bursts_move_with_positions() -> None:
 
 
 def test_a_steep_zipf_has_weights_for_all() -> None:
-    """4,096 ** -100 is no float64: warnings are errors here. The experts of ranks 1 to 3 come first,
-    2 ** 100 and 1.5 ** 100 times as likely as the next.
+    """4,096 ** -100 is no float64: warnings are errors here. The experts of ranks 1 to 3 come
+    first, 2 ** 100, 1.5 ** 100 and (4 / 3) ** 100 times as likely as the next.
     """
     chosen = Skewed(3, 4096, 3, zipf=100.0).choose(1, gated(500), positions(500))
     assert (chosen == chosen[0]).all() and len(set(chosen[0].tolist())) == 3
