@@ -72,10 +72,10 @@ def split_problems(scenario: Scenario) -> list[str]:
         problems.append(
             f"placement.experts.mode: is 'ship', {why}, which dispatch tokens: make the mode near"
         )
-    if scenario.model.numerics != "torch":
+    if scenario.model.numerics != "real":
         problems.append(
             f"model.numerics: is {scenario.model.numerics!r}, {why}, which have real numbers alone "
-            "so far: set numerics: torch, or make both sizes 1"
+            "so far: set numerics: real, or make both sizes 1"
         )
     if not precision.exact:
         problems.append(
