@@ -164,10 +164,6 @@ def test_rows_alone_are_charged_where_metadata_is_free() -> None:
             "device.tiers.hbf.file: is given, and model.numerics is 'digest'",
         ),
         (
-            {"cluster.nodes.decode.tensor_parallel_size": 2},
-            "tensor_parallel_size and pipeline_parallel_size are 2 and 1, and model.numerics",
-        ),
-        (
             {"model.routing": "even"},
             "it must be uniform or balanced, or a mapping with one of zipf",
         ),
