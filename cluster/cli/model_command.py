@@ -56,6 +56,10 @@ def model(
         asked = Asked(device, tensor, pipeline, shards, context)
         if name is None and (device is not None or json_file is not None):
             raise ValueError("which model? Name one: perfuse model lists those that are shipped")
+        if device is None and (tensor or pipeline or shards or context):
+            raise ValueError(
+                "ranks and context say how a model lies on chips: name theirs with --device"
+            )
         console.print(list_models() if name is None else render_model(name, asked))
         if name is not None and json_file is not None:
             write_json(json_file, as_json(name, asked))

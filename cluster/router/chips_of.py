@@ -1,5 +1,6 @@
 """The chips of a plan, as a router sees them that has heard nothing yet."""
 
+from cluster.router.incarnations import living
 from cluster.router.machine.chips import ChipState
 from configs.plan import ChipPlan, Plan
 from workers.wire.membership import Membership
@@ -10,9 +11,9 @@ def chips_of(plan: Plan, members: Membership) -> list[ChipState]:
     chips = []
     for each in plan.workers:
         if isinstance(each, ChipPlan):
-            member = members.member(plan.directory[each.name])
-            epoch, lives = (member.epoch, True) if member is not None else (0, False)
-            chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch, lives)
+            epoch = living(members, each.name)
+            lives = epoch is not None
+            chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch or 0, lives)
             chip.watermark_blocks, chip.gives_away = each.watermark_blocks, each.gives_away
             chips.append(chip)
     return chips

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cluster.router.incarnations import living
 from cluster.router.ledger import Ledger
 from cluster.router.machine.chips import ChipState
 from cluster.router.machine.events import ChipJoined
@@ -36,12 +37,10 @@ class NumberOfChips:
         return added
 
     def _joined(self, chip: str) -> None:
-        """Its node may have been met already; else it joins when it is."""
-        members = self._node.members
-        node = members.node_of(chip)
-        member = members.member(node) if node is not None else None
-        if member is not None:
-            self._ledger.happened(ChipJoined(self._node.clock.now(), chip, member.epoch))
+        """Its nodes may have been met already; else it joins when they are."""
+        epoch = living(self._node.members, chip)
+        if epoch is not None:
+            self._ledger.happened(ChipJoined(self._node.clock.now(), chip, epoch))
 
     def remove_others(self, chips: Sequence[ChipState]) -> None:
         """All that are none of these. Raises ImpossibleEvent."""

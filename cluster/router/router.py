@@ -19,6 +19,7 @@ from dataclasses import replace
 from cluster.api.kinds import Accepted, Cancel, Submit, WasCancelled
 from cluster.router import wire as said
 from cluster.router.admission import check_admission
+from cluster.router.incarnations import living, nodes_of
 from cluster.router.journal.journal import Journal
 from cluster.router.journal.recovery import Recovered, recover
 from cluster.router.ledger import Ledger
@@ -132,18 +133,13 @@ class Router:
         self.port.on(Tokens, self._tokens)
         members = self._node.members
         members.on_leave.append(lambda member, why: self.node_lost(member.node, why))
-        members.on_join.append(lambda member: self.node_joined(member.node, member.epoch))
+        members.on_join.append(lambda member: self.node_joined(member.node))
         return self._was_here_before
 
     def _living(self) -> dict[str, int]:
-        """Chips that live now -> their nodes' incarnations."""
-        living = {}
-        for name in self.state.chips:
-            node = self._node.members.node_of(name)
-            member = self._node.members.member(node) if node is not None else None
-            if member is not None:
-                living[name] = member.epoch
-        return living
+        """Chips that live now -> their incarnations."""
+        found = {name: living(self._node.members, name) for name in self.state.chips}
+        return {name: epoch for name, epoch in found.items() if epoch is not None}
 
     # -- what gateways ask -------------------------------------------------------------------------
 
@@ -202,7 +198,7 @@ class Router:
     def node_lost(self, node: str, reason: str) -> None:
         """A node is gone, and with it its chips and readers."""
         for name, chip in self.state.chips.items():
-            if chip.alive and self._stands_on(name, node):
+            if chip.alive and node in nodes_of(self._node.members, name):
                 self._chip_lost(name, reason)
         state = self.state
         readers = {request.reader: request.reader_epoch for request in state.requests.values()}
@@ -211,13 +207,16 @@ class Router:
             if self._stands_on(reader, node):
                 self._performer.lose_reader(reader, epoch)
 
-    def node_joined(self, node: str, epoch: int) -> None:
-        """A node is back as another incarnation: its chips are empty, and may be given work; its
-        memory servers have on their disks what was deleted meanwhile.
+    def node_joined(self, node: str) -> None:
+        """A node is back as another incarnation: its chips are empty, and may be given work once
+        all their ranks live; its memory servers have on their disks what was deleted meanwhile.
         """
+        members = self._node.members
         for name, chip in self.state.chips.items():
-            if self._stands_on(name, node) and chip.epoch < epoch:
-                self._chip_joined(name, epoch)
+            if node in nodes_of(members, name):
+                now = living(members, name)
+                if now is not None and chip.epoch < now:
+                    self._chip_joined(name, now)
         if any(self._stands_on(server, node) for server in self.stores.servers):
             self.stores.server_joined()
 

@@ -17,6 +17,7 @@ from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
 # A rank of a chip that does not lead: there are as many as the degrees of its group ask for.
 RANK: Literal["rank"] = "rank"
+_RANK = f"-{RANK}-"  # between a chip's name and a rank's number
 # There is one of each in a cluster, and its worker carries the plain role as its name.
 SINGLE_ROLES: tuple[Role, ...] = ("router", "gateway")
 # A `chip` is given both: a request that it prefills it also decodes, in place.
@@ -100,7 +101,12 @@ class NodeGroup(Section):
     def rank_names(self, chip: str) -> tuple[str, ...]:
         """Of one chip, its leader first: of nodes, or of workers, as `chip` is one or the other."""
         leader = self.num_ranks - self.tensor_parallel_size
-        return (chip, *(f"{chip}-rank-{r}" for r in range(self.num_ranks) if r != leader))
+        return (chip, *(f"{chip}{_RANK}{r}" for r in range(self.num_ranks) if r != leader))
+
+
+def is_rank_of(worker: str, chip: str) -> bool:
+    """Whether a worker is a rank of this chip that does not lead it."""
+    return worker.startswith(f"{chip}{_RANK}")
 
 
 class ClusterSection(Section):

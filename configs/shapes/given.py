@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.families.keys import WALKED_MAX, WHOLE_MAX, Keys
+from configs.outside import shown
 
 _SIZE = re.compile(
     r"(num|n)_.*|.*_(size|dim|dims|rank|heads|layers|experts|window|ratios?|width|interval|freq"
@@ -22,6 +23,7 @@ _HARMLESS = re.compile(
     r"|position|cache|gram|residual|overlap|split|reward|router_dtype|renorm|topk_method|norm_topk"
     r"|torch|scoring).*"
 )
+_NAME_MAX = 60  # characters of a key that a note tells as it is
 
 
 class _Tracked(dict[str, Any]):
@@ -104,10 +106,12 @@ class Given(Keys):
         self._tracked.asked.update(names)
 
     def unread(self) -> list[str]:
-        """Keys that nobody took and that may speak of sizes, sorted."""
+        """Keys that nobody took and that may speak of sizes, sorted; one that is long, or that no
+        screen shows as it is, in quotes and short.
+        """
         left = (key for key in self.values if key not in self._tracked.asked)
         return sorted(
-            key
+            key if key.isprintable() and len(key) <= _NAME_MAX else shown(key)
             for key in left
             if _SIZE.fullmatch(key) and not _HARMLESS.fullmatch(key) and self._tracked[key]
         )

@@ -55,7 +55,7 @@ def _wide(given: Given) -> Format:
     for name in ("dtype", "torch_dtype"):
         value: Any = given.values.get(name)
         if value is not None:
-            if value not in WIDE:
+            if not isinstance(value, str) or value not in WIDE:
                 raise given.error(name, value, f"it must be {', '.join(WIDE)}")
             return WIDE[value]
     return BF16

@@ -13,7 +13,7 @@ PREFIXES_PER_CHIP_MAX = 1 << 16
 class ChipState:
     """One chip.
 
-    epoch             incarnation of its node
+    epoch             its incarnation (`cluster.router.incarnations`)
     queued_tokens     prompt tokens given to it and not yet prefilled
     blocks_taken      KV blocks that placed requests may come to need here; with a watermark, that
                       they need by now

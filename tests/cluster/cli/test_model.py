@@ -41,6 +41,13 @@ def test_without_a_name_all_are_listed() -> None:
     assert model("--device", "h100-sxm")[0] == 2
 
 
+def test_a_placement_needs_a_device() -> None:
+    """What is asked for is not passed over."""
+    for option in ("--tensor", "--pipeline", "--shards", "--context"):
+        code, text = model("llama-3.1-8b", option, "8")
+        assert (code, "name theirs with --device" in text) == (2, True)
+
+
 def test_what_is_not_computed_says_so() -> None:
     for arguments in (["model", "gpt-oss-120b"], ["show", "gpt-oss-120b"]):
         result = runner.invoke(app, arguments)

@@ -178,6 +178,29 @@ def test_a_rank_that_dies_fails_its_chip_and_returns(victim: str, at_ns: int) ->
     run(blueprint(changes), job)
 
 
+@pytest.mark.parametrize("victim", ["decode-0-rank-1", "decode-0-rank-0"])
+def test_while_a_rank_is_away_another_chip_serves(victim: str) -> None:
+    """Its chip is given nothing until the rank is back; then both are."""
+    changes = {**degrees(decode=(2, 2)), "cluster.nodes.decode.count": 2}
+
+    def served_by(world: VirtualWorld, name: str) -> set[str]:
+        heard = (r for r in world.trace.records if isinstance(r, Delivered))
+        return {r.destination for r in heard if r.kind == "reserve" and name in r.request_id}
+
+    async def job(world: VirtualWorld) -> None:
+        await world.kill(victim)
+        for name, chips in (("away-", {"decode-1"}), ("back-", {"decode-0", "decode-1"})):
+            heard = await answers(world, name)
+            assert [one.code for one in heard] == [""] * len(heard)
+            assert tokens(heard) == expected()
+            assert served_by(world, name) == chips
+            await settle(world)
+            if name == "away-":
+                await world.revive(victim)
+
+    run(blueprint(changes), job)
+
+
 @pytest.mark.parametrize("at_ns", [60_000, 250_000])
 def test_a_dead_shard_is_missed_by_its_own_tokens_on_all_ranks(at_ns: int) -> None:
     """Ranks agree on who has failed; the others of a step go on."""

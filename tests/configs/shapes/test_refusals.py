@@ -49,6 +49,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "quantization_config.quant_algo is 'W8A8_SQ'; of ModelOpt's are described NVFP4",
     ),
     "a dtype": ("qwen3-8b", {"torch_dtype": "float8"}, "torch_dtype is 'float8'; it must be fl"),
+    "no dtype": ("qwen3-8b", {"torch_dtype": [{}]}, "torch_dtype is [{}]; it must be fl"),
     "a block": (
         "qwen3-8b",
         {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 0]}},
@@ -99,6 +100,15 @@ def test_keys_that_nobody_reads_are_told(tmp_path: Path) -> None:
     more = {"num_memory_heads": 4, "router_aux_loss_coef": 0.1, "num_beams": 4, "n_lanes": 0}
     shape = describe_file(write(tmp_path, "qwen3-8b", **more))
     assert shape.notes == ("not read, though it may speak of sizes: num_memory_heads",)
+
+
+def test_keys_that_no_screen_shows_are_told_in_quotes(tmp_path: Path) -> None:
+    """Nothing of a file's own reaches a terminal as a command to it, or breaks its encoding."""
+    more = {"\x1b[31m_size": 3, "\ud800_size": 3, "n" * 99 + "_size": 3}
+    (note,) = describe_file(write(tmp_path, "qwen3-8b", **more)).notes
+    assert note.isprintable()
+    assert "'\\ud800_size', '\\x1b[31m_size'" in note
+    assert "n" * 61 not in note
 
 
 def test_infinity_is_read_as_python_writes_it(tmp_path: Path) -> None:

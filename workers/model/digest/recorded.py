@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from configs.checkpoint_files import CheckpointError
 from configs.model_config import ModelConfig
+from configs.outside import Unreadable, read_file
 
 MAGIC = b"pfroute1"
 TOKENS_MAX = 1 << 22
@@ -67,11 +68,11 @@ def read_routing(path: str | Path) -> RecordedRouting:
     """Raises CheckpointError on what is no such file."""
     path = Path(path).expanduser()
     try:
-        if path.stat().st_size > BYTES_MAX:
-            raise _broken(path, f"is larger than {BYTES_MAX:,} bytes")
-        data = path.read_bytes()
-    except OSError as error:
+        data = read_file(path, BYTES_MAX)
+    except FileNotFoundError as error:
         raise _broken(path, f"cannot be read: {error.strerror}") from error
+    except Unreadable as error:
+        raise CheckpointError(f"model.routing.replay: {error}") from error
     begin = len(MAGIC) + 4 * _HEAD.itemsize
     if data[: len(MAGIC)] != MAGIC or len(data) < begin:
         raise _broken(path, "is no file of `perfuse run --record-routing`")

@@ -64,7 +64,8 @@ def skewed_route(
         if zipf is None:
             weights = [math.exp(lognormal * normal(d)) for d in drawn]
         else:
-            weights = [(1 + sum(other < d for other in drawn)) ** -zipf for d in drawn]
+            ranks = [1 + sum(other < d for other in drawn) for d in drawn]
+            weights = [max(rank**-zipf, 1e-300) for rank in ranks]
         c = chance(seed, layer, g)
         times = [-math.log(fraction(m(c + STEP * (e + 1)))) / w for e, w in enumerate(weights)]
         return sorted(range(num_experts), key=times.__getitem__)[:top_k]

@@ -19,6 +19,7 @@ Experts = NDArray[np.int32]
 # A digest as a number between 0 and 1, both left out: its upper 53 bits, and a half.
 _FRACTION_BITS = np.uint64(11)
 _HALF, _SCALE = 0.5, 2.0**-53
+_WEIGHT_MIN = 1e-300  # of an expert: nothing is divided by zero
 
 
 class Routing(Protocol):
@@ -118,7 +119,7 @@ class Skewed:
             weights: NDArray[np.float64] = np.exp(self.lognormal * _normal(draws))
             return weights
         ranks = np.argsort(np.argsort(draws, axis=1), axis=1) + 1
-        return np.asarray(ranks.astype(np.float64) ** -self.zipf)
+        return np.maximum(ranks.astype(np.float64) ** -self.zipf, _WEIGHT_MIN)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

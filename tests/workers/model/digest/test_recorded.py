@@ -1,5 +1,6 @@
 """Files of recorded routing: what is written is read, and what is broken is named."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -73,3 +74,11 @@ def test_what_is_broken_is_named(tmp_path: Path, spoil: Callable[[bytes], bytes]
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read: No such file"):
         read_routing(tmp_path / "none")
+
+
+def test_what_has_no_end_is_no_recording(tmp_path: Path) -> None:
+    """A pipe that nobody writes to, and a device that gives bytes for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(CheckpointError, match=rf"replay: {path}: is {what}: it must be a reg"):
+            read_routing(path)

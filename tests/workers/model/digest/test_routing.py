@@ -1,5 +1,7 @@
 """Which experts are chosen how often, from the definitions of the distributions."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -100,3 +102,23 @@ def test_bursts_move_with_positions() -> None:
         late = routing.choose(1, gated(2000), at + 92)  # the last of the stretch
         assert np.array_equal(chosen, late)
     assert len(set(favourites)) > 10
+
+
+def test_a_steep_zipf_has_weights_for_all() -> None:
+    """4,096 ** -100 is no float64: warnings are errors here. The experts of ranks 1 to 3 come
+    first, 2 ** 100, 1.5 ** 100 and (4 / 3) ** 100 times as likely as the next.
+    """
+    chosen = Skewed(3, 4096, 3, zipf=100.0).choose(1, gated(500), positions(500))
+    assert (chosen == chosen[0]).all() and len(set(chosen[0].tolist())) == 3
+
+
+def test_choices_of_a_skew_that_is_none_are_independent() -> None:
+    """Residues of 8 of 256 experts modulo 8: a token's are 8 x (1 - C(224, 8) / C(256, 8)) = 5.29
+    different ones, where strides of `uniform` have all 8.
+    """
+    chosen = Skewed(3, 256, 8, lognormal=0.001).choose(1, gated(), positions())
+    different = np.mean([len(set(row)) for row in (chosen % 8).tolist()])
+    right = 8 * (1 - math.comb(224, 8) / math.comb(256, 8))
+    assert abs(different - right) < 5 * 0.9 / math.sqrt(TOKENS)
+    even = Uniform(3, 256, 8).choose(1, gated(100), positions(100)) % 8
+    assert (np.sort(even, axis=1) == np.arange(8)).all()
