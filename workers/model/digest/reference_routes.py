@@ -28,13 +28,12 @@ def chance(seed: int, layer: int, g: int) -> int:
 
 
 def uniform_route(seed: int, num_experts: int, top_k: int) -> Route:
-    """From a chance expert on, in steps that reach them all."""
-    strides = [n for n in range(1, num_experts + 1) if math.gcd(n, num_experts) == 1]
+    """Those with the smallest draws."""
 
     def route(layer: int, g: int, _: int) -> Sequence[int]:
         c = chance(seed, layer, g)
-        stride = strides[(c & 0xFFFFFFFF) % len(strides)]
-        return [((c >> 32) + place * stride) % num_experts for place in range(top_k)]
+        draws = [m(c + STEP * (e + 1)) for e in range(num_experts)]
+        return sorted(range(num_experts), key=draws.__getitem__)[:top_k]
 
     return route
 

@@ -37,9 +37,7 @@ class Routing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Each expert as likely: from a chance one on, in steps of a chance number that has no divisor
-    in common with E.
-    """
+    """Any K experts in any order, all as likely: those with the smallest of a draw for each."""
 
     seed: int
     num_experts: int
@@ -47,14 +45,7 @@ class Uniform:
     alike: bool = False
 
     def choose(self, layer: int, gated_T: Digests, positions_T: NDArray[np.int64]) -> Experts:
-        chance_T, experts = _chances(self.seed, layer, gated_T), self.num_experts
-        strides = _coprime(experts)
-        first_T = (chance_T >> np.uint64(32)) % np.uint64(experts)
-        stride_T = strides[(chance_T & np.uint64(0xFFFFFFFF)) % np.uint64(len(strides))]
-        places_K = np.arange(self.top_k, dtype=np.uint64)
-        chosen = (first_T[:, None] + stride_T[:, None] * places_K) % np.uint64(experts)
-        experts_TK: Experts = chosen.astype(np.int32)
-        return experts_TK
+        return _smallest(_draws(self.seed, layer, gated_T, self.num_experts), self.top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +88,9 @@ class Skewed:
         """By the exponential race: the K smallest of -log(u) / weight are such a draw (Efraimidis
         and Spirakis, 2006).
         """
-        chance_T = _chances(self.seed, layer, gated_T)
-        experts_E = stepped(np.arange(1, self.num_experts + 1))
-        times_TE = -np.log(_fractions(mixed(chance_T[:, None] + experts_E)))
-        times_TE /= self._weights(layer, positions_T)
-        if self.top_k < self.num_experts:
-            some = np.argpartition(times_TE, self.top_k - 1, axis=1)[:, : self.top_k]
-        else:
-            some = np.broadcast_to(np.arange(self.num_experts), times_TE.shape)
-        order = np.argsort(np.take_along_axis(times_TE, some, axis=1), axis=1)
-        return np.take_along_axis(some, order, axis=1).astype(np.int32)
+        draws_TE = _draws(self.seed, layer, gated_T, self.num_experts)
+        times_TE = -np.log(_fractions(draws_TE)) / self._weights(layer, positions_T)
+        return _smallest(times_TE, self.top_k)
 
     def _weights(self, layer: int, positions_T: NDArray[np.int64]) -> NDArray[np.float64]:
         """[T, E], or [1, E]."""
@@ -151,6 +135,22 @@ def _key(seed: int, layer: int) -> Digests:
     return mixed(mixed(np.array([seed % 2**64], dtype=np.uint64)) + np.uint64(layer))
 
 
+def _draws(seed: int, layer: int, gated_T: Digests, num_experts: int) -> Digests:
+    """[T, E]: one for each expert."""
+    experts_E = stepped(np.arange(1, num_experts + 1))
+    return mixed(_chances(seed, layer, gated_T)[:, None] + experts_E)
+
+
+def _smallest(of_TE: Digests | NDArray[np.float64], top_k: int) -> Experts:
+    """The experts of the K smallest, the least first."""
+    if top_k < of_TE.shape[1]:
+        some_TK = np.argpartition(of_TE, top_k - 1, axis=1)[:, :top_k]
+    else:
+        some_TK = np.broadcast_to(np.arange(of_TE.shape[1]), of_TE.shape)
+    order_TK = np.argsort(np.take_along_axis(of_TE, some_TK, axis=1), axis=1)
+    return np.take_along_axis(some_TK, order_TK, axis=1).astype(np.int32)
+
+
 def _fractions(digests: Digests) -> NDArray[np.float64]:
     """Each as a number between 0 and 1."""
     return ((digests >> _FRACTION_BITS).astype(np.float64) + _HALF) * _SCALE
@@ -161,9 +161,3 @@ def _normal(draws: Digests) -> NDArray[np.float64]:
     other = mixed(draws ^ np.uint64(STEP))
     radius = np.sqrt(-2 * np.log(_fractions(draws)))
     return np.asarray(radius * np.cos(2 * math.pi * _fractions(other)))
-
-
-@lru_cache(KNOWN_MAX)
-def _coprime(number: int) -> Digests:
-    """Strides that visit all of 0 .. number - 1."""
-    return np.array([n for n in range(1, number + 1) if math.gcd(n, number) == 1], dtype=np.uint64)
