@@ -109,6 +109,28 @@ def test_every_two_groups_of_a_dragonfly_have_a_link_each_way() -> None:
     assert len(laid.paths("n-0", "n-70")[0]) <= 3
 
 
+@pytest.mark.parametrize("routing", ["deterministic", "adaptive"])
+def test_a_dragonfly_s_ways_cross_one_global_link(routing: str) -> None:
+    """Balanced, h = 2, 2 nodes a router. From a node: 1 at its router; 3 x 2 in its group (a local
+    link). Its router's own 2 ports lead to 2 groups: 2 x 2 nodes there are global alone, and
+    2 x 3 x 2 global, local. 6 groups by another router: 6 x 2 local, global and 6 x 3 x 2 local,
+    global, local. By a third group some would be 2 links away, both global: not minimal.
+    """
+    laid = network(72, type="dragonfly", routing=routing)
+    found = Counter[tuple[int, int]]()
+    for a in names(72):
+        for b in names(72):
+            ways = {
+                (len(way), sum(hop.source[:8] != hop.target[:8] for hop in way))
+                for way in laid.paths(a, b)
+            }
+            assert len(ways) == 1
+            found.update(ways)
+    assert found == {
+        (0, 0): 72 * 2, (1, 0): 72 * 6, (1, 1): 72 * 4, (2, 1): 72 * (12 + 12), (3, 1): 72 * 36,
+    }  # fmt: skip
+
+
 def test_fewer_groups_have_several_links_between_two() -> None:
     """3 groups of 2 routers with 2 global links: 4 ports for 2 others, two rounds."""
     laid = network(6, type="dragonfly", groups=3, routers=2, hosts=1, global_links=2)

@@ -5,6 +5,7 @@ from typing import Any
 
 from configs.schema.link import LinkSpec
 from configs.schema.network import NetworkSection
+from kernels.paths import RATE_MAX
 from workers.host.clock.base import Clock
 from workers.wire.curve import PARTS_PER_BYTE, Curve, curve_of
 from workers.wire.fabric.counts import LinkCount, NetworkCounts, TalkCount
@@ -114,7 +115,8 @@ class Fabric:
             names = [f"{at}.{('out', 'in')[end]}.{name}@{rule.bytes_per_s}" for name, rule in hit]
             for name, (_, rule) in zip(names, hit, strict=True):
                 if not self.links.knows(name):
-                    self.links.add(name, rule.bytes_per_s)
+                    # No link is wider (`cluster.network.problems`): beyond, it narrows nothing.
+                    self.links.add(name, min(rule.bytes_per_s, RATE_MAX))
             found.append(names)
         out, into = found
         waits_ns = way.waits_ns
