@@ -61,7 +61,8 @@ class Fabric:
             way = self._least_loaded(ways, now_ns)
         crossing = Crossing(message.message_id, peer, tell, way)
         traffic, num_bytes = class_of(message.content), message.charged_bytes
-        count = way.count
+        charged, count = self._charged(num_bytes, node, peer), way.count
+        count.charged += charged
         count.messages[traffic] += 1
         count.num_bytes[traffic] += num_bytes
         names, waits_ns = way.names, way.waits_ns
@@ -70,7 +71,7 @@ class Fabric:
             names, waits_ns = self._narrowed(way, node, peer.node, message)
         message.sent_ns = self.links.start_message(
             now_ns,
-            self._charged(num_bytes, node, peer),
+            charged,
             names,
             waits_ns,
             crossing,
@@ -136,7 +137,7 @@ class Fabric:
                 sent = way.count.num_bytes
                 messages = [a + b for a, b in zip(messages, way.count.messages, strict=True)]
                 num_bytes = [a + b for a, b in zip(num_bytes, sent, strict=True)]
-                byte_hops += sum(sent) * len(way.names)
+                byte_hops += way.count.charged * len(way.names)
                 for name in way.names:
                     known = by_link.setdefault(name, [0] * len(CLASSES))
                     by_link[name] = [a + b for a, b in zip(known, sent, strict=True)]

@@ -105,6 +105,18 @@ def test_what_rules_narrow_is_a_link_more(sharing: str, end: str) -> None:
 
 
 @pytest.mark.parametrize("sharing", ["fair", "fifo"])
+def test_both_hands_count_overhead(sharing: str) -> None:
+    """40 ns of an own link at 1 byte a ns: 40 bytes more on each of 5 links, beside 700."""
+    bench = bench_of(16, {"overhead_ns": 40}, type="torus", sharing=sharing)
+    assert arrivals(bench, ("n-0", "n-6", 0, 700)) == [("n-0", "n-6", 740 + 1_300)]
+    assert bench.fabric is not None
+    counts = bench.fabric.counts()
+    assert sum(link.moved_bytes for link in counts.links.values()) == 5 * 740
+    assert counts.talk["n-0", "n-6"].byte_hops == 5 * 740
+    assert sum(counts.talk["n-0", "n-6"].num_bytes) == 700
+
+
+@pytest.mark.parametrize("sharing", ["fair", "fifo"])
 def test_both_hands_count_the_same(sharing: str) -> None:
     """Three messages in a 4 x 4 torus, over 1, 3 and 2 inner hops and their two own links."""
     bench = bench_of(16, type="torus", sharing=sharing)
