@@ -38,14 +38,24 @@ class Fabric:
         self._curves: dict[str, Curve | None] = {}
         self._ways: dict[tuple[str, str], tuple[Way, ...]] = {}
         self._narrow: dict[str, tuple[Narrow, Narrow]] = {}
+        self._before_ns: dict[str, int] = {}  # own link -> busy before its node stood
 
     def join(self, node: str, link: LinkSpec, out: Narrow, into: Narrow) -> None:
-        """A node stands: its own link, and what rules narrow at its two ends."""
+        """A node stands, perhaps again: its own link, and what rules narrow at its two ends."""
         self._narrow[node] = out, into
-        if node not in self._own:
+        if node in self._own:
+            now_ns = self._clock.now()
+            self.links.go_on(now_ns)
+            for name in (f"{node}.out", f"{node}.in"):
+                self._before_ns[name] = self.links.busy_ns(name, now_ns)
+        else:
             self._own[node], self._curves[node] = link, curve_of(link)
             self.links.add(f"{node}.out", link.bytes_per_s)
             self.links.add(f"{node}.in", link.bytes_per_s)
+
+    def busy_ns(self, own_link: str, now_ns: int) -> int:
+        """Since its node stands: what earlier incarnations have asked for is theirs."""
+        return self.links.busy_ns(own_link, now_ns) - self._before_ns.get(own_link, 0)
 
     def inner_ns(self, source: str, destination: str) -> int:
         """Latency of the network between the ends' own links, on the way to take first."""

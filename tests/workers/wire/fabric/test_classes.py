@@ -158,3 +158,25 @@ def test_a_node_that_starts_again_finds_its_links() -> None:
         return seen
 
     assert bench_of(2, type="direct").run(job) == [1_600]
+
+
+@pytest.mark.parametrize("sharing", ["fair", "fifo"])
+def test_what_an_earlier_incarnation_asked_for_is_not_the_next_one_s(sharing: str) -> None:
+    """n-0's first one sends 1,000 bytes at 0: busy 1,000 ns. At 400 another stands: 600 ns of that
+    are still to come on its link. By 2,000 it has sent 300 itself.
+    """
+
+    async def job(bench: Bench) -> list[int]:
+        first = bench.node("n-0")
+        await bench.port("n-0").send("n-1", Parcel(charged=1_000))
+        await bench.clock.wait_until(400)
+        node = await bench.restart("n-0")
+        told = [node.busy_ns()["link.out"]]
+        await bench.clock.wait_until(1_500)
+        told.append(node.busy_ns()["link.out"])
+        await node.port("n-0").send("n-1", Parcel(charged=300))
+        await bench.clock.wait_until(10_000)
+        assert first is not node
+        return [*told, node.busy_ns()["link.out"]]
+
+    assert bench_of(2, type="direct", sharing=sharing).run(job) == [0, 600, 900]
