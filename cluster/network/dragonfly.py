@@ -73,6 +73,18 @@ def dragonfly(
         for i, one in enumerate(group):
             for other in group[i + 1 :]:
                 hops.join(one, other)
+    _join_groups(hops, routers, global_link, h)
+    ports = {}
+    for i, node in enumerate(nodes):
+        router = i // sizes.hosts
+        ports[node] = routers[router // a][router % a]
+    return Graph(ports, hops.by_name, tuple(router for group in routers for router in group))
+
+
+def _join_groups(
+    hops: Hops, routers: Sequence[Sequence[str]], global_link: LinkSpec | None, h: int
+) -> None:
+    g, a = len(routers), len(routers[0])
     others = g - 1
     for q in range(a * h // others * others if others else 0):
         turn, offset = divmod(q, others)
@@ -81,8 +93,3 @@ def dragonfly(
             target = (number + offset + 1) % g
             ends = routers[number][q // h], routers[target][back // h]
             hops.add(*ends, global_link, cost=_GLOBAL_COST)
-    ports = {}
-    for i, node in enumerate(nodes):
-        router = i // sizes.hosts
-        ports[node] = routers[router // a][router % a]
-    return Graph(ports, hops.by_name, tuple(router for group in routers for router in group))

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from cluster.network.dragonfly import balanced
+from cluster.network.errors import TooSmall
 from cluster.network.figures import across_bytes_per_s, figures_of
 from cluster.network.torus import dims_for
 from tests.cluster.network.laid_out import names, network, num_hops
@@ -54,6 +55,12 @@ def test_a_fat_tree_of_two_levels() -> None:
     assert len(laid.graph.hops) == 16
     assert spread(num_hops(laid, names(8))) == {0: 8, 2: 48}
     assert across_bytes_per_s(laid.graph, names(4), names(8)[4:]) == 4 * GB
+
+
+def test_a_fat_tree_of_the_most_ports_that_is_too_small() -> None:
+    """128 ports a switch on two levels: 128 x 128 / 2 = 8,192 nodes; on three 128^3 / 4."""
+    with pytest.raises(TooSmall, match="8192 ports, and the cluster has 8193 nodes: levels: 3"):
+        network(8_193, type="fat_tree", levels=2)
 
 
 def test_pairs_spread_over_a_fat_tree_s_cores() -> None:
