@@ -68,6 +68,7 @@ BARS = (
     Bar("benchmarks.traces"),
     Bar("benchmarks.wires"),
     Bar("benchmarks.memory"),
+    Bar("benchmarks.network"),
     Bar("benchmarks.ray"),
 )
 

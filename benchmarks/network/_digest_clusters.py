@@ -3,7 +3,7 @@
 What chips of a digest model may do at all is drawn: prefill and decode apart or in one, shards of
 their own or beside chips, chunks, micro-batches, preemption, pool, offload, keys beside memory
 servers or shipped, experts near or shipped, any routing, any block size, any network between the
-nodes, frames or none.
+nodes, frames or none, chips of one rank or of several (tensor, pipeline, both).
 """
 
 import json
@@ -56,6 +56,8 @@ def drawn(number: int, folder: Path) -> Case:
         scenario["cluster"]["network"] = network
         for node in scenario["cluster"]["nodes"].values():  # all that a message crosses is alike
             node["link"] = {**node["link"], "sharing": network["sharing"]}
+    if (ranks := Random(f"ranks {number}")).random() < 0.4:
+        _split(ranks, scenario, config)
     return Case(scenario, random.random() < 0.25)
 
 
@@ -71,6 +73,28 @@ def _network(random: Random) -> dict[str, Any] | None:
     if network["sharing"] == "fair":
         network["routing"] = random.choice(("deterministic", "adaptive"))
     return network
+
+
+def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> None:
+    """Give chips several ranks, where they may have them; what is not combined with that, goes."""
+    layers = config["num_hidden_layers"]
+    heads = 1 if "kv_lora_rank" in config else config["num_key_value_heads"]
+    found = False
+    for role, node in scenario["cluster"]["nodes"].items():
+        if role not in ("chip", "prefill", "decode") or len(node["workers"]) > 1:
+            continue
+        node["tensor_parallel_size"] = random.choice(_divisors(heads)[-2:])
+        node["pipeline_parallel_size"] = random.choice(_divisors(layers)[:2])
+        found |= node["tensor_parallel_size"] * node["pipeline_parallel_size"] > 1
+    if found:
+        placement = scenario["placement"]
+        placement["experts"]["mode"] = "near"
+        for key in ("kv_pool", "kv_offload", "kv_near"):
+            placement.pop(key, None)
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
 
 
 def _grouped(random: Random) -> dict[str, Any]:

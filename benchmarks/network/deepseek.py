@@ -15,12 +15,19 @@ and half of the time goes to it here; the rest to chips (80 us a layer of 32 tok
 about 25,000 envelopes/s, 180,000 token messages/s and a fifth of a step a second. The bar is 20,000
 envelopes/s with links first come first served.
 
+Under max-min sharing (the same through `cluster.network: {type: switch}`, links shared fairly) a
+message is one flow over its sender's egress and its receiver's ingress. The exchange alone costs
+1.3 times as much there as in order (`wire_speed`); it is half of this, so 20,000 envelopes/s were
+expected, where the bar is 8,000.
+
 Seconds are the process's own (CPU time). Standing up and the prompts are left out: what is timed is
 from the first to the last token of all sequences but one step at each end.
 """
 
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.rows import Row
 from cluster.workload.build import build_workload
@@ -31,11 +38,16 @@ from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
 from workers.host.trace import Delivered
 
-BAR = 20_000
 SCENARIO = "deepseek-ep32"
+FAIR = {f"cluster.nodes.{group}.link.sharing": "fair" for group in ("host", "chip", "experts")}
+# What is changed -> the bar in envelopes a second.
+WAYS: dict[str, tuple[dict[str, Any], int]] = {
+    "links in order": ({}, 20_000),
+    "max-min": ({"cluster.network": {"type": "switch"}, **FAIR}, 8_000),
+}
 LAYERS, CHIPS, SHARDS = 58, 32, 32
 ENVELOPES_A_STEP = 2 * LAYERS * CHIPS * SHARDS
-EVIDENCE = "measured: virtual world, digests, not folded, fifo links, one core's CPU seconds"
+EVIDENCE = "measured: virtual world, digests, not folded, one core's CPU seconds"
 # Of emulated time between two looks: a step takes 12 ms.
 LOOK_EVERY_NS = 1_000_000
 
@@ -64,9 +76,9 @@ def look(world: VirtualWorld, row_bytes: int, sum_bytes: int) -> Look:
     return Look(world.clock.now(), time.process_time(), envelopes, rows)
 
 
-def decoding() -> list[Look]:
+def decoding(changes: Mapping[str, Any]) -> list[Look]:
     """Looks at a run while every chip decodes all of its sequences."""
-    blueprint = Blueprint.draw(load_scenario(SCENARIO))
+    blueprint = Blueprint.draw(load_scenario(SCENARIO, changes))
     numerics = wire_numerics(blueprint)
     # What one token of a message is charged: its request, position, experts and weights, its row.
     sizes = 8 + 4 + 8 * blueprint.model.top_k + numerics.row_bytes(8), numerics.sum_bytes(1)
@@ -90,14 +102,13 @@ def decoding() -> list[Look]:
     return run_virtual(blueprint, job)
 
 
-def run() -> list[Row]:
-    looks = decoding()
-    cpu_s = looks[-1].cpu_s - looks[0].cpu_s
-    envelopes = sum(one.envelopes for one in looks[1:])
-    rows = sum(one.rows for one in looks[1:])
-    name, rate = "DeepSeek-V3, 32 chips x 32 tokens, 32 shards", envelopes / cpu_s
-    return [
-        Row(f"{name}: envelopes", rate, "/s", f">= {BAR:,}/s", rate >= BAR, EVIDENCE),
-        Row(f"{name}: token messages", rows / cpu_s, "/s", "shown", True, EVIDENCE),
-        Row(f"{name}: steps", rate / ENVELOPES_A_STEP, "/s", "shown", True, EVIDENCE),
-    ]
+def run() -> Iterator[Row]:
+    for way, (changes, bar) in WAYS.items():
+        looks = decoding(changes)
+        cpu_s = looks[-1].cpu_s - looks[0].cpu_s
+        envelopes = sum(one.envelopes for one in looks[1:])
+        rows = sum(one.rows for one in looks[1:])
+        name, rate = f"DeepSeek-V3, 32 chips x 32 tokens, 32 shards, {way}", envelopes / cpu_s
+        yield Row(f"{name}: envelopes", rate, "/s", f">= {bar:,}/s", rate >= bar, EVIDENCE)
+        yield Row(f"{name}: token messages", rows / cpu_s, "/s", "shown", True, EVIDENCE)
+        yield Row(f"{name}: steps", rate / ENVELOPES_A_STEP, "/s", "shown", True, EVIDENCE)

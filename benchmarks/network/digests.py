@@ -32,7 +32,7 @@ DENSE = ("llama-3.1-405b",)
 # What must have come about, by the kind of a message or by what chips count.
 EXERCISED = (
     "dispatch", "weights", "kv_blocks", "pool_put", "pool_blocks", "near_attend", "near_fetch",
-    "preemptions", "offload_stored", "offload_returned",
+    "preemptions", "offload_stored", "offload_returned", "piece", "share", "stage_rows", "kv_part",
 )  # fmt: skip
 
 

@@ -89,8 +89,7 @@ def _model(scenario: Scenario, folder: Path, *, needs_weights: bool) -> ModelCon
     """What is computed; numerics without weights take whatever is described alike in all layers.
     Raises ScenarioError for a shipped description where real numbers are to run.
     """
-    numerics: str = scenario.model.numerics
-    if numerics != "torch":
+    if scenario.model.numerics != "real":
         return load_described(folder)
     model, path = load_model(folder), scenario.model.path
     if needs_weights and is_model_name(path):

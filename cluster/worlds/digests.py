@@ -1,10 +1,11 @@
 """Models of digests (`model.numerics: digest`), and how their experts are chosen."""
 
 from cluster.worlds.blueprint import Blueprint
-from configs.plan import ChipPlan, ShardPlan
+from configs.plan import ChipPlan, RankPlan, ShardPlan
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.model.digest.mixing import Digests
+from workers.model.digest.rank import DigestRank
 from workers.model.digest.recorded import read_routing
 from workers.model.digest.routing import Balanced, Replayed, Routing, Skewed, Uniform
 from workers.model.digest.shipped import ShippedDigests
@@ -21,6 +22,20 @@ def digest_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> Dige
         section.precision,
         work,
         routing_of(blueprint),
+    )
+
+
+def digest_rank(blueprint: Blueprint, worker: ChipPlan | RankPlan, work: WorkModel) -> DigestRank:
+    """What a rank of a chip holds. Raises as `digest_chip` does."""
+    section = blueprint.scenario.model
+    return DigestRank(
+        blueprint.model,
+        worker.num_kv_blocks,
+        section.block_size,
+        section.precision,
+        work,
+        routing_of(blueprint),
+        blueprint.plan.part(worker),
     )
 
 

@@ -63,6 +63,10 @@ class NodeModels:
         """What a rank of a chip holds, or a chip beside others that have ranks: of the same kind.
         Raises as `chip` does.
         """
+        if self._blueprint.scenario.model.numerics == "digest":
+            from cluster.worlds.digests import digest_rank
+
+            return digest_rank(self._blueprint, worker, self._work(worker))
         from workers.model.factory import open_rank
 
         section, part = self._blueprint.scenario.model, self._blueprint.plan.part(worker)

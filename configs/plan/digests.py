@@ -28,13 +28,6 @@ def digest_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
             "routing, or mode: near"
         )
     for name, group in scenario.cluster.nodes.items():
-        if group.num_ranks > 1:
-            degrees = group.tensor_parallel_size, group.pipeline_parallel_size
-            problems.append(
-                f"cluster.nodes.{name}: tensor_parallel_size and pipeline_parallel_size are "
-                f"{degrees[0]} and {degrees[1]}, and model.numerics is 'digest': chips of digests "
-                "have one rank, so make both 1"
-            )
         if "memory" not in group.workers or not scenario.placement.pools:
             continue
         problems += [

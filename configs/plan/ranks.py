@@ -72,13 +72,9 @@ def split_problems(scenario: Scenario) -> list[str]:
         problems.append(
             f"placement.experts.mode: is 'ship', {why}, which dispatch tokens: make the mode near"
         )
-    if scenario.model.numerics != "torch":
+    if scenario.model.numerics != "digest" and not precision.exact:
         problems.append(
-            f"model.numerics: is {scenario.model.numerics!r}, {why}, which have real numbers alone "
-            "so far: set numerics: torch, or make both sizes 1"
-        )
-    if not precision.exact:
-        problems.append(
-            f"model.dtype: is {precision}, {why}, whose sums are exact mode's: set dtype: fp32"
+            f"model.dtype: is {precision}, {why}, whose sums of real numbers are exact mode's: set "
+            "dtype: fp32, or numerics: digest"
         )
     return problems

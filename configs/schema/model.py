@@ -18,7 +18,7 @@ _LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
 class ModelSection(Section):
     """path           Hugging Face checkpoint folder, or "perfuse-tiny" for the shipped model
     served_name    what requests call it; left out, the folder's name
-    numerics       "torch": real activations. "digest": 64-bit digests in their place; needs no
+    numerics       "real": real activations. "digest": 64-bit digests in their place; needs no
                    weights, and charges and declares what the real model would
     routing        of digests: which experts tokens visit
     message_metadata   of digests: "free", links are charged for rows, sums and keys alone
@@ -40,7 +40,7 @@ class ModelSection(Section):
 
     path: str = TINY_MODEL
     served_name: str | None = None
-    numerics: Literal["torch", "digest"] = "torch"
+    numerics: Literal["real", "digest"] = "real"
     routing: Routing = Routing(uniform=Plainly())
     message_metadata: Literal["charged", "free"] = "charged"
     dtype: Literal["fp32", "bf16"] = "fp32"
@@ -58,6 +58,11 @@ class ModelSection(Section):
     )
     num_kv_blocks: int | None = Field(default=None, ge=1, le=2**31 - 1)
     enable_prefix_caching: bool = True
+
+    @field_validator("numerics", mode="before")
+    @classmethod
+    def _earlier_name(cls, value: object) -> object:
+        return "real" if value == "torch" else value  # what it was called while torch computed it
 
     @field_validator("dtype", "kv_cache_dtype", "dispatch_dtype", mode="before")
     @classmethod

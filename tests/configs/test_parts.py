@@ -159,7 +159,6 @@ def test_all_ranks_have_as_many_blocks_as_the_fullest_has_room_for() -> None:
         ({"placement.experts.mode": "ship"}, "placement.experts.mode: is 'ship'"),
         ({"placement.experts_prefetch": True}, "placement.experts_prefetch: is true"),
         ({"model.dtype": "bf16"}, "model.dtype: is bf16"),
-        ({"model.numerics": "digest"}, "model.numerics: is 'digest'"),
     ],
 )
 def test_what_cannot_be_combined_is_refused_by_name(change: dict[str, object], key: str) -> None:

@@ -48,7 +48,7 @@ class Arrivals:
     async def _part(self, message: Message[KvPart]) -> None:
         content, model = message.content, self._ranked
         assert model is not None, "only a rank's model is sent parts"
-        part, work = part_in(content), write_work(model, content.blocks)
+        part, work = part_in(content), write_work(self._node, model, content.blocks)
         await self._written(message, work, lambda ids: model.write_part(ids, part, content.blocks))
 
     async def _written(

@@ -23,27 +23,30 @@ from workers.wire.kinds.ranks import KvPart, KvSend
 from workers.wire.port import Port
 from workers.wire.roles import Array
 
-# Axes of a block that has heads: [block, layer, 2, token, head, number].
-AXES_WITH_HEADS, HEAD_AXIS = 6, 4
+# Where blocks have their heads, by the number of their axes: [block, layer, 2, token, head,
+# number], and digests [block, layer, span, unit, token].
+HEAD_AXES = {6: 4, 5: 3}
 
 
 def part_in(content: KvPart) -> Part:
     """Which layers and heads a message carries."""
-    blocks, heads = content.blocks, None
-    if blocks.ndim == AXES_WITH_HEADS:
-        heads = Heads(content.head, blocks.shape[HEAD_AXIS])
+    blocks, axis = content.blocks, HEAD_AXES.get(content.blocks.ndim)
+    heads = None if axis is None else Heads(content.head, blocks.shape[axis])
     return Part(content.layer, blocks.shape[1], heads, embeds=False, projects=False)
 
 
-def write_work(model: RankModel, blocks: Array) -> Work:
-    return Work.of("kv_write", writes={model.kv_tier: int(blocks.nbytes)})
+def write_work(node: Node, model: RankModel, blocks: Array) -> Work:
+    num_bytes = node.numerics.kv_bytes(blocks)
+    return Work.of("kv_write", writes={model.kv_tier: num_bytes})
 
 
 def _cut(blocks: Array, held: Part, wanted: Part) -> Array:
     layers, heads = held.window_of(wanted)
-    if blocks.ndim < AXES_WITH_HEADS:
-        return np.ascontiguousarray(blocks[:, layers])
-    return np.ascontiguousarray(blocks[:, layers, :, :, heads])
+    index = [slice(None), layers, *[slice(None)] * (blocks.ndim - 2)]
+    axis = HEAD_AXES.get(blocks.ndim)
+    if axis is not None:
+        index[axis] = heads
+    return np.ascontiguousarray(blocks[tuple(index)])
 
 
 class KvParts:

@@ -85,7 +85,7 @@ class Rank:
             )
         verify_blocks(message.request_id, content)
         await self._node.hardware.run(
-            write_work(self._model, content.blocks), self._write_live, message, held
+            write_work(self._node, self._model, content.blocks), self._write_live, message, held
         )
 
     def _write_live(self, message: Message[KvPart], held: list[int]) -> None:

@@ -164,22 +164,18 @@ def test_rows_alone_are_charged_where_metadata_is_free() -> None:
             "device.tiers.hbf.file: is given, and model.numerics is 'digest'",
         ),
         (
-            {"cluster.nodes.decode.tensor_parallel_size": 2},
-            "tensor_parallel_size and pipeline_parallel_size are 2 and 1, and model.numerics",
-        ),
-        (
             {"model.routing": "even"},
             "it must be uniform or balanced, or a mapping with one of zipf",
         ),
         ({"model.routing": {"zipf": 1, "lognormal": 1}}, "it must hold exactly one of"),
         ({"model.routing": {"bursty": {"stretch": 0}}}, "model.routing.bursty.stretch"),
         (
-            {"model.numerics": "torch", "model.routing": {"zipf": 1.0}},
-            "routing is given and numerics 'torch'",
+            {"model.numerics": "real", "model.routing": {"zipf": 1.0}},
+            "routing is given and numerics 'real'",
         ),
         (
-            {"model.numerics": "torch", "model.message_metadata": "free"},
-            "message_metadata is given and numerics 'torch'",
+            {"model.numerics": "real", "model.message_metadata": "free"},
+            "message_metadata is given and numerics 'real'",
         ),
     ],
 )
@@ -200,7 +196,7 @@ def test_no_weights_are_needed() -> None:
     plan = Blueprint.draw(load_scenario("deepseek-ep32"))
     assert plan.model.num_layers == 61 and len(plan.plan.experts) == 256
     with pytest.raises(CheckpointError):
-        Blueprint.draw(load_scenario("deepseek-ep32", {"model.numerics": "torch"}))
+        Blueprint.draw(load_scenario("deepseek-ep32", {"model.numerics": "real"}))
 
 
 def test_published_descriptions_run() -> None:

@@ -30,7 +30,7 @@ class DigestCache:
     """
 
     def __init__(self, num_blocks: int, block_size: int, num_layers: int, units: int) -> None:
-        self.num_blocks, self.num_layers = num_blocks, num_layers
+        self.num_blocks, self.num_layers, self.units = num_blocks, num_layers, units
         self.span = span_of(block_size)
         self.per_block = block_size // self.span
         self.block_bytes = num_layers * units * block_size * _DIGEST_BYTES
@@ -72,6 +72,21 @@ class DigestCache:
                 f"KV blocks are {blocks.dtype} {blocks.shape}; they must be uint8 {expected}"
             )
         self._blocks[self._checked(block_ids)] = blocks
+
+    def write_window(self, block_ids: Any, layers: slice, units: slice, keys: NDArray[Any]) -> None:
+        """Some layers and units of each block: [block, layer, span, unit, token] uint64. Raises
+        ValueError where the shape does not fit.
+        """
+        ids = self._checked(block_ids)
+        every = self._keys.reshape(
+            self.num_blocks, self.num_layers, self.per_block, self.units, self.span
+        )
+        expected = (len(ids), *every[0, layers, :, units].shape)
+        if keys.shape != expected or keys.dtype != np.uint64:
+            raise ValueError(
+                f"parts of KV blocks are {keys.dtype} {keys.shape}; they must be uint64 {expected}"
+            )
+        every[ids, layers, :, units] = keys
 
     def _checked(self, block_ids: Any) -> Indices:
         ids = np.asarray(block_ids, dtype=np.int64)

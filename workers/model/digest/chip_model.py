@@ -5,12 +5,14 @@ Letters: T tokens of the step, U units of KV, R rows wanted.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
+from configs.parts import Part as Held
 from configs.precision import Precision
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
@@ -20,7 +22,7 @@ from workers.model.digest.logits import logits_of
 from workers.model.digest.mixing import Digests, Weights, What, mixed
 from workers.model.digest.plan import StepPlan, attended, plan_step
 from workers.model.digest.routing import Routing
-from workers.model.digest.shape import kv_units, name_of
+from workers.model.digest.shape import kv_units, name_of, units_of
 from workers.model.forward import after_gate, one_launch
 from workers.model.no_memory import no_memory
 from workers.model.parts.partial import Part, PartOf
@@ -34,6 +36,10 @@ class DigestChip:
 
     num_blocks   KV blocks of this chip        block_size   tokens in a block
     work         how work is counted: as of the real model
+    part         layers and units that are held here; all where left out
+    config       sizes of what is held here
+
+    Layers have the numbers of the whole model, wherever they are named.
 
     Raises ValueError where this machine has not the memory for so many digests.
     """
@@ -46,18 +52,23 @@ class DigestChip:
         precision: Precision,
         work: WorkModel,
         routing: Routing,
+        part: Held | None = None,
     ) -> None:
-        self.config, self.num_blocks, self.block_size = config, num_blocks, block_size
-        self._work, self._units = work, kv_units(config)
-        self.block_bytes = block_size * precision.kv_bytes_per_token(config)
+        self.part = part = part or Held(0, config.num_layers)
+        self._whole, self.config = config, part.of(config)
+        self.num_blocks, self.block_size = num_blocks, block_size
+        # Work is counted by the layers' numbers in the whole model: the first one embeds.
+        held = replace(part, first_layer=0, num_layers=config.num_layers).of(config)
+        self._work, units = replace(work, config=held), units_of(config, part)
+        self.block_bytes = block_size * precision.kv_bytes_per_token(self.config)
         try:
-            self._cache = DigestCache(num_blocks, block_size, config.num_layers, self._units)
+            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units))
         except MemoryError:
-            carried = num_blocks * block_size * config.num_layers * self._units * 8
+            carried = num_blocks * block_size * part.num_layers * len(units) * 8
             raise no_memory(num_blocks, carried) from None
-        weights = Weights.of(name_of(config, self._units))
+        weights = Weights.of(name_of(config, kv_units(config)))
         self._embedding, self._head = weights.one(What.EMBEDDING, 0), weights.one(What.HEAD, 0)
-        self._layers = [_Layer(config, weights, layer) for layer in range(config.num_layers)]
+        self._layers = [_Layer(config, weights, layer, units) for layer in part.layers]
         self._gate = Gate(weights, config.num_layers, config.top_k, routing)
         self._plans: Plans[StepPlan] = Plans(self._new_plan)
 
@@ -94,21 +105,29 @@ class DigestChip:
     def attend(self, layer: int, x: Digests, layout: StepLayout) -> tuple[Digests, MoeInput | None]:
         plan = self._plans.of(layout)
         queries_TU = self._written(layer, x, plan)
-        return self._after(layer, x, attended(self._cache, layer, plan, queries_TU), plan)
+        return self._after(layer, x, self._found(layer, queries_TU, plan), plan)
 
     def _written(self, layer: int, x: Digests, plan: StepPlan) -> Digests:
         """Queries [T, U]; the new tokens' keys go into their blocks."""
-        of = self._layers[layer]
+        of, number = self._layer(layer), layer - self.part.first_layer
         placed_T = (x + plan.steps_T)[:, None]
-        self._cache.write(layer, plan.spans_T, plan.slots_T, mixed(placed_T + of.keys_U))
-        return placed_T + of.queries_U
+        self._cache.write(number, plan.spans_T, plan.slots_T, mixed(placed_T + of.keys_U))
+        queries_TU: Digests = placed_T + of.queries_U
+        return queries_TU
+
+    def _found(self, layer: int, queries_TU: Digests, plan: StepPlan) -> Digests:
+        """Over the keys that are here."""
+        return attended(self._cache, layer - self.part.first_layer, plan, queries_TU)
+
+    def _layer(self, layer: int) -> "_Layer":
+        return self._layers[layer - self.part.first_layer]
 
     def _queries(self, layer: int, enter: Enter, plan: StepPlan) -> tuple[Digests, Digests]:
         x = enter()
         return x, self._written(layer, x, plan)[:, :, None]
 
     def _over_own(self, layer: int, q_TND: Digests, plan: StepPlan) -> Part:
-        found_TU = attended(self._cache, layer, plan, q_TND[:, :, 0])
+        found_TU = self._found(layer, q_TND[:, :, 0], plan)
         return Part(found_TU[:, :, None], np.zeros(found_TU.shape, dtype=np.float32))
 
     def _values(
@@ -123,10 +142,20 @@ class DigestChip:
         self, layer: int, x: Digests, found_TU: Digests, plan: StepPlan
     ) -> tuple[Digests, MoeInput | None]:
         """What follows when a token's spans are summed up."""
-        of = self._layers[layer]
-        y = mixed(x + (found_TU * of.out_U).sum(axis=1))
+        return self._network(layer, x, self._share(layer, found_TU), plan)
+
+    def _share(self, layer: int, found_TU: Digests) -> Digests:
+        """What the units here add to the residual, [T]."""
+        share_T: Digests = (found_TU * self._layer(layer).out_U).sum(axis=1)
+        return share_T
+
+    def _network(
+        self, layer: int, x: Digests, sums_T: Digests, plan: StepPlan
+    ) -> tuple[Digests, MoeInput | None]:
+        """What follows when all units are summed up."""
+        of, y = self._layer(layer), mixed(x + sums_T)
         beside = y if of.network is None else y + mixed(y + of.network) * of.network_slices
-        if self.config.is_dense(layer):
+        if self._whole.is_dense(layer):
             return mixed(beside), None
         return beside, self._gate.choose(layer, y, plan.positions_T)
 
@@ -141,7 +170,7 @@ class DigestChip:
         """[R, V] float32."""
         return logits_of(mixed(x[rows_R] + self._head), self.config.vocab)
 
-    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[np.uint8]:
+    def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
         """Copies: [block, 8 bytes a digest] uint8."""
         return self._cache.read_blocks(block_ids)
 
@@ -154,19 +183,20 @@ class DigestChip:
 
 
 class _Layer:
-    """Digests of one layer's weights.
+    """Digests of one layer's weights, of some units.
 
     out_U       of the output projection: those of a unit's heads, summed up
     network, network_slices   of a dense network, or of shared experts: of what enters, and of its
                 slices, one a head, summed up; None where there is neither
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, layer: int) -> None:
-        units, heads = kv_units(config), config.num_heads
-        self.keys_U = weights.slices(What.KEY, layer, range(units))
-        self.queries_U = weights.slices(What.QUERY, layer, range(units))
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int, units: range) -> None:
+        heads = config.num_heads
+        self.keys_U = weights.slices(What.KEY, layer, units)
+        self.queries_U = weights.slices(What.QUERY, layer, units)
         out = weights.slices(What.OUT, layer, range(heads))
-        self.out_U = out.reshape(units, heads // units).sum(axis=1)
+        of_units = out.reshape(kv_units(config), -1).sum(axis=1)
+        self.out_U = of_units[units.start : units.stop]
         self.network: Digests | None = None
         self.network_slices = np.zeros(1, dtype=np.uint64)
         is_dense = config.is_dense(layer)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from configs.model_config import ModelConfig
+from configs.parts import Part
 from configs.precision import Precision
 
 # Tokens whose keys make one digest: blocks of any size that is a multiple give the same text.
@@ -41,6 +42,13 @@ def kv_units(config: ModelConfig) -> int:
     return 1 if config.mla is not None else config.num_kv_heads
 
 
+def units_of(config: ModelConfig, part: Part) -> range:
+    """Which of them a part of a model holds."""
+    if part.heads is None:
+        return range(kv_units(config))
+    return range(part.heads.first, part.heads.first + part.heads.count)
+
+
 def name_of(shape: Shape, units: int) -> str:
     """What says which model it is: its weights' digests follow from it."""
     return (
@@ -75,8 +83,8 @@ class KvSizes:
         return cls(kv_units(config), layer_bytes, config.num_heads, width)
 
     def kv_bytes(self, carried_bytes: int) -> int:
-        """Of keys that so many bytes of digests stand for."""
-        return carried_bytes // (8 * self.units) * self.layer_bytes
+        """Of keys that so many bytes of digests stand for, be it of some units alone."""
+        return carried_bytes * self.layer_bytes // (8 * self.units)
 
     def query_bytes(self, num_tokens: int, *, widths: bool) -> int:
         """Of so many queries or mixed values, or (without `widths`) of one number a head."""

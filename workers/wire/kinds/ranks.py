@@ -9,11 +9,10 @@ from workers.wire.kind import Kind, Reply, kind
 from workers.wire.kinds.kv import Checksums, Index
 from workers.wire.roles import (
     Count,
+    KvBytes,
     Moment,
-    Rows,
     RowsOfIds,
     Sums,
-    Tensor,
     Text,
     Texts,
     TokenIds,
@@ -98,13 +97,13 @@ class Share(Kind[Reply]):
 @kind("stage_rows")
 @dataclass(frozen=True, slots=True)
 class StageRows(Kind[Reply]):
-    """The residual stream at the end of a pipeline stage, of one micro-batch; no rows where all its
-    requests failed.
+    """The residual stream at the end of a pipeline stage, of one micro-batch, in the numbers of
+    sums: it is not rounded as rows to experts are. No rows where all its requests failed.
     """
 
     step: Count
     number: Count
-    rows: Rows
+    rows: Sums
     failed: Failures
     computed_for: ComputedFor
 
@@ -145,4 +144,4 @@ class KvPart(Kind[Reply]):
     checksum: Checksums
     layer: Count
     head: Count
-    blocks: Tensor
+    blocks: KvBytes
