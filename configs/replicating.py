@@ -44,7 +44,8 @@ def balanced(
 ) -> tuple[Placed, list[str]]:
     """All experts by EPLB, for loads that were given or counted."""
     slots, nodes = replicas.slots or 0, replicas.nodes
-    problems = _slot_problems(slots, nodes, len(shards), num_experts)
+    apart = nodes if num_groups % nodes == 0 else 1  # a group's experts stay on one node
+    problems = _slot_problems(slots, nodes, len(shards), num_experts, apart)
     try:
         loads = replicas.loads or read_loads(replicas.path or "")
     except ValueError as error:
@@ -80,8 +81,11 @@ def uneven_shares(
     }
 
 
-def _slot_problems(slots: int, nodes: int, num_shards: int, num_experts: int) -> list[str]:
-    least, most = max(num_experts, num_shards), num_experts * num_shards
+def _slot_problems(
+    slots: int, nodes: int, num_shards: int, num_experts: int, apart: int
+) -> list[str]:
+    """apart: on so many nodes each expert has all its copies on one."""
+    least, most = max(num_experts, num_shards), num_experts * num_shards // apart
     problems = []
     if slots < least:
         problems.append(
@@ -90,7 +94,8 @@ def _slot_problems(slots: int, nodes: int, num_shards: int, num_experts: int) ->
         )
     if slots > most:
         problems.append(
-            f"{KEY}.slots: is {slots}: {num_experts} experts on each of {num_shards} shards take "
+            f"{KEY}.slots: is {slots}: {num_experts} experts on each of {num_shards // apart} "
+            f"shards{' of their node' if apart > 1 else ''} take "
             f"{most}, and a shard with two copies of one would share nothing; at most {most}"
         )
     problems += [

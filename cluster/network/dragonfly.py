@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.network.errors import NetworkProblem, TooSmall
-from cluster.network.graph import Graph, Hops
+from cluster.network.graph import LINKS_MOST, Graph, Hops
 from configs.schema.link import LinkSpec
+
+# A minimal way crosses one global link at most: local, global, local costs less than two of them.
+_GLOBAL_COST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +62,34 @@ def dragonfly(
             f"groups: is {g}: {a} routers with {h} global links each join a group to {a * h} "
             f"others: at most {a * h + 1} groups, or global_links: {-(-(g - 1) // a)}"
         )
+    if g * a > LINKS_MOST:
+        raise NetworkProblem(
+            f"groups: is {g}, of {a} routers each: at most {LINKS_MOST:,} routers can be: give "
+            "fewer"
+        )
     hops = Hops(link)
     routers = [[f"router-{group}-{r}" for r in range(a)] for group in range(g)]
     for group in routers:
         for i, one in enumerate(group):
             for other in group[i + 1 :]:
                 hops.join(one, other)
+    _join_groups(hops, routers, global_link, h)
+    ports = {}
+    for i, node in enumerate(nodes):
+        router = i // sizes.hosts
+        ports[node] = routers[router // a][router % a]
+    return Graph(ports, hops.by_name, tuple(router for group in routers for router in group))
+
+
+def _join_groups(
+    hops: Hops, routers: Sequence[Sequence[str]], global_link: LinkSpec | None, h: int
+) -> None:
+    g, a = len(routers), len(routers[0])
     others = g - 1
     for q in range(a * h // others * others if others else 0):
         turn, offset = divmod(q, others)
         back = turn * others + others - 1 - offset
         for number in range(g):
             target = (number + offset + 1) % g
-            hops.add(routers[number][q // h], routers[target][back // h], global_link)
-    ports = {}
-    for i, node in enumerate(nodes):
-        router = i // sizes.hosts
-        ports[node] = routers[router // a][router % a]
-    return Graph(ports, hops.by_name, tuple(router for group in routers for router in group))
+            ends = routers[number][q // h], routers[target][back // h]
+            hops.add(*ends, global_link, cost=_GLOBAL_COST)

@@ -56,6 +56,11 @@ def given(
                     f"{nearest(name, list(known))}"
                 )
             ends.append(known[name])
+        if ends[0] == ends[1] and len(ends[0]) == 1:
+            raise NetworkProblem(
+                f"links.{i}: leads from {one.source} to itself: give it another end, or "
+                "leave it out"
+            )
         for source in ends[0]:
             for target in ends[1]:
                 if source == target:

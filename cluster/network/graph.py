@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cluster.network.errors import NetworkProblem
 from configs.schema.link import LinkSpec
+
+# One way each, of a whole network: beyond, the graph alone takes minutes and gigabytes.
+LINKS_MOST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One direction of an inner link."""
+    """One direction of an inner link.
+
+    cost   what it counts on a way: ways are those that cost least
+    """
 
     name: str
     source: str
@@ -16,6 +23,7 @@ class Hop:
     latency_ns: int
     bytes_per_s: int
     joules_per_byte: float
+    cost: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,16 @@ class Hops:
         link: LinkSpec | None = None,
         latency_ns: int | None = None,
         bytes_per_s: int | None = None,
+        cost: int = 1,
     ) -> str:
-        """One direction; a second one between the same vertices has a number. Returns its name."""
+        """One direction; a second one between the same vertices has a number. Returns its name.
+        Raises NetworkProblem for more than LINKS_MOST.
+        """
+        if len(self.by_name) == LINKS_MOST:
+            raise NetworkProblem(
+                f"type: its sizes make more than {LINKS_MOST:,} links, one way each: give smaller "
+                "ones"
+            )
         spec = self._link if link is None else link
         name, number = f"{source}>{target}", 1
         while name in self.by_name:
@@ -67,6 +83,7 @@ class Hops:
             spec.latency_ns if latency_ns is None else latency_ns,
             spec.bytes_per_s if bytes_per_s is None else bytes_per_s,
             spec.pj_per_bit * 8e-12,
+            cost,
         )
         return name
 

@@ -3,6 +3,8 @@
 from cluster.network.build import Network, check_connected, make_network
 from cluster.network.errors import NetworkProblem
 from configs.schema import Scenario, ScenarioError
+from configs.schema.cluster import ClusterSection
+from kernels.paths import RATE_MAX
 
 KEY = "cluster.network"
 
@@ -29,6 +31,8 @@ def check_network(scenario: Scenario) -> None:
         for name, group in cluster.nodes.items()
         if group.link.sharing != section.sharing
     ]
+    if section.sharing == "fair":
+        problems += _too_wide(cluster)
     try:
         network = make_network(section, cluster)
         if section.type == "given":
@@ -38,6 +42,30 @@ def check_network(scenario: Scenario) -> None:
         problems.append(f"{KEY}.{problem}")
     if problems:
         raise ScenarioError(f"scenario {scenario.name} has a network that cannot be:", problems)
+
+
+def _too_wide(cluster: ClusterSection) -> list[str]:
+    """Keys of bandwidths beyond what shares are found for."""
+    section = cluster.network
+    assert section is not None, "whoever asks has one"
+    rates = {
+        f"cluster.nodes.{n}.link.bandwidth": g.link.bytes_per_s for n, g in cluster.nodes.items()
+    }
+    for key, link in (
+        ("link", section.link),
+        ("global_link", section.global_link),
+        ("server_link", section.server_link),
+    ):
+        if link is not None:
+            rates[f"{KEY}.{key}.bandwidth"] = link.bytes_per_s
+    rates[f"{KEY}.switch_bandwidth"] = section.switch_bytes_per_s or 0
+    for i, one in enumerate(section.links):
+        rates[f"{KEY}.links.{i}.bandwidth"] = one.bytes_per_s or 0
+    return [
+        f"{key}: is {rate} B/s: links that are shared fairly over a network have at most 1 PB/s"
+        for key, rate in rates.items()
+        if rate > RATE_MAX
+    ]
 
 
 def network_of(scenario: Scenario) -> Network | None:

@@ -5,8 +5,8 @@ so pairs spread over paths of the same length, as up and down a fat tree (ECMP h
 through a torus it begins with the e-cube route.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 from zlib import crc32
 
@@ -17,7 +17,7 @@ PATHS_MAX = 16
 
 
 class Shortest:
-    """Paths of fewest hops between a graph's vertices."""
+    """Paths that cost least between a graph's vertices: mostly those of fewest hops."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -26,22 +26,23 @@ class Shortest:
         for hop in graph.hops.values():
             self._out.setdefault(hop.source, []).append(hop)
             self._into.setdefault(hop.target, []).append(hop)
-        self._far: dict[str, dict[str, int]] = {}  # target -> vertex -> hops to it
+        self._far: dict[str, dict[str, int]] = {}  # target -> vertex -> cost from it
 
     def distances(self, target: str) -> dict[str, int]:
-        """Vertex -> hops from there to the target; those that cannot reach it are left out."""
+        """Vertex -> cost from there to the target; those that cannot reach it are left out."""
         known = self._far.get(target)
         if known is not None:
             return known
-        far, waiting = {target: 0}, deque([target])
+        far, waiting = {target: 0}, [(0, target)]
         while waiting:
-            vertex = waiting.popleft()
-            if vertex != target and not self._graph.passes(vertex):
-                continue  # it can send, and passes nothing on
+            cost, vertex = heappop(waiting)
+            if cost > far[vertex] or (vertex != target and not self._graph.passes(vertex)):
+                continue  # known as nearer; or it can send, and passes nothing on
             for hop in self._into.get(vertex, ()):
-                if hop.source not in far:
-                    far[hop.source] = far[vertex] + 1
-                    waiting.append(hop.source)
+                by_here = cost + hop.cost
+                if by_here < far.get(hop.source, by_here + 1):
+                    far[hop.source] = by_here
+                    heappush(waiting, (by_here, hop.source))
         self._far[target] = far
         return far
 
@@ -64,7 +65,7 @@ class Shortest:
         nearer = [
             hop
             for hop in self._out.get(source, ())
-            if far.get(hop.target, len(far) + 1) == far[source] - 1
+            if far.get(hop.target) == far[source] - hop.cost
             and (hop.target == target or self._graph.passes(hop.target))
         ]
         first, rest = turn % len(nearer), turn // len(nearer)

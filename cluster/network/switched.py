@@ -41,7 +41,10 @@ def fat_tree(nodes: Sequence[str], link: LinkSpec, arity: int | None, levels: in
     k = wanted if arity is None else arity
     if (has := fat_tree_ports(k, levels)) < len(nodes):
         text = f"a tree of {levels} levels with {has} ports"
-        raise TooSmall("arity", k, text, len(nodes), f"arity: {wanted}")
+        would = f"arity: {wanted}"
+        if fat_tree_ports(wanted, levels) < len(nodes):
+            would = "levels: 3" if levels == 2 else "type: switch"
+        raise TooSmall("arity", k, text, len(nodes), would)
     half, hops = k // 2, Hops(link)
     switches = list[str]()
     if levels == 2:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 from math import prod
 
-from cluster.network.errors import TooSmall
-from cluster.network.graph import Graph, Hops
+from cluster.network.errors import NetworkProblem, TooSmall
+from cluster.network.graph import LINKS_MOST, Graph, Hops
 from configs.schema.link import LinkSpec
 
 
@@ -53,24 +53,36 @@ class Torus:
     def __init__(
         self, nodes: Sequence[str], link: LinkSpec, dims: Sequence[int] | None = None
     ) -> None:
-        """Raises TooSmall."""
+        """Raises TooSmall, or NetworkProblem where there are too many places, or one without a
+        node is called as a node elsewhere.
+        """
         self.dims = tuple(dims) if dims is not None else dims_for(len(nodes))
         if (places := prod(self.dims)) < len(nodes):
             would = _enlarged(self.dims, len(nodes))
             text = f"{places} places"
             raise TooSmall("dims", list(self.dims), text, len(nodes), f"dims: {list(would)}")
+        if (links := places * sum(min(2, size - 1) for size in self.dims)) > LINKS_MOST:
+            raise NetworkProblem(
+                f"dims: is {list(self.dims)}: that makes {links:,} links, one way each, and there "
+                f"can be {LINKS_MOST:,}: dims: {list(dims_for(len(nodes)))} would do"
+            )
         self._vertex = {
             place: nodes[i] if i < len(nodes) else "place-" + "-".join(map(str, place))
             for i, place in enumerate(product(*map(range, self.dims)))
         }
         self.places = tuple(self._vertex.values())
         self._place = {vertex: place for place, vertex in self._vertex.items()}
+        if len(self._place) < places:
+            taken = next(vertex for vertex in nodes if self.places.count(vertex) > 1)
+            raise NetworkProblem(
+                f"type: a torus has a place {taken!r}, and so is a node called: rename its group"
+            )
         hops = Hops(link)
         for place, vertex in self._vertex.items():
             for axis, size in enumerate(self.dims):
                 for step in (1, -1) if size > 2 else (1,) * (size == 2):
                     hops.add(vertex, self._vertex[_moved(place, axis, step, size)])
-        switches = tuple(vertex for vertex in self._vertex.values() if vertex not in nodes)
+        switches = self.places[len(nodes) :]
         self.graph = Graph({node: node for node in nodes}, hops.by_name, switches, forwards=True)
 
     def routes(self, source: str, target: str) -> Iterator[tuple[str, ...]]:

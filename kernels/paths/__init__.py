@@ -19,6 +19,7 @@ from kernels.native import lib
 
 # Whether there is a library, and one that has this op.
 available = hasattr(lib, "paths_create")
+RATE_MAX = 10**15  # units a second of one resource
 
 
 class Shares:
@@ -31,7 +32,7 @@ class Shares:
         self._stored = lib.paths_create()
 
     def add(self, rate_per_s: int) -> int:
-        """A resource of so many units a second, 1 .. 10^15."""
+        """A resource of so many units a second, 1 .. RATE_MAX."""
         return int(lib.paths_add(self._stored, rate_per_s))
 
     def way(self, hops: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.eplb import balance, imbalance, pack, replicate, shares_of
+from configs.placing import place_experts
 from configs.plan import ShardPlan
 from configs.replicating import read_loads
 from configs.schema import ScenarioError, load_scenario
@@ -149,6 +150,25 @@ def asked_of(loads: list[int], slots: int, **more: object) -> dict[str, object]:
 def test_what_cannot_be_is_refused(replicas: dict[object, object], message: str) -> None:
     found = problems({"placement.experts.replicas": replicas})
     assert len(found) == 1 and re.search(message, found[0]), found
+
+
+def test_groups_that_stay_on_a_node_leave_fewer_places_for_copies() -> None:
+    """8 experts in 2 groups, 4 shards on 2 nodes: a group's 4 experts fit on the node's 2 shards,
+    8 copies a node, 16 in all. Where the groups are no multiple of the nodes, 8 x 4 = 32.
+    """
+    shards = tuple(f"experts-{i}" for i in range(4))
+
+    def problems(slots: int, num_groups: int) -> list[str]:
+        asked = ExpertReplicas.model_validate(asked_of([1] * 8, slots, nodes=2))
+        placed, found = place_experts(ExpertPlacement(replicas=asked), shards, 8, num_groups)
+        assert found or sum(map(len, placed.values())) == slots
+        return found
+
+    assert problems(16, 2) == [] and problems(32, 1) == []
+    assert [told.split(", and")[0] for told in problems(18, 2)] == [
+        "placement.experts.replicas.slots: is 18: 8 experts on each of 2 shards of their node "
+        "take 16"
+    ]
 
 
 def test_copies_that_do_not_fit_are_refused_with_what_would_do() -> None:

@@ -43,7 +43,10 @@ class Held:
         if summed:
             return {f"{chunk}.{SUM}": self.sum(chunk) for chunk in chunks}
         return {
-            f"{chunk}.{rank}": term for chunk in chunks for rank, term in self.terms[chunk].items()
+            f"{chunk}.{rank}": term
+            for chunk in chunks
+            for rank, term in self.terms[chunk].items()
+            if rank != without
         }
 
     def sum(self, chunk: int) -> Array:

@@ -38,6 +38,18 @@ LINK = {"link": "lowlat-2us"}
          "links.0.from: no switch, node or group is called 'decod': did you mean"),
         ({"type": "given", "switches": ["decode"], "links": [{"from": "decode", "to": "router"}],
           **LINK}, "switches.0: 'decode' is a node or a group"),
+        ({"type": "given", "switches": ["s"], "links": [{"from": "decode", "to": "s"}, {"from": "s",
+          "to": "s"}], **LINK}, "links.1: leads from s to itself"),
+        ({"type": "torus", "dims": [1024, 1024, 1024], **LINK}, "that makes 6,442,450,944 links, "
+         "one way each, and there can be 1,048,576: dims: [3, 4] would do"),
+        ({"type": "dragonfly", "groups": 4096, "routers": 1024, "global_links": 4, **LINK},
+         "groups: is 4096, of 1024 routers each: at most 1,048,576 routers"),
+        ({"type": "dragonfly", "groups": 64, "routers": 1024, "global_links": 4, **LINK},
+         "type: its sizes make more than 1,048,576 links"),
+        ({"type": "switch", "switch_bandwidth": "2 PB/s"}, "switch_bandwidth: is 2000000000000000"
+         " B/s: links that are shared fairly over a network have at most 1 PB/s"),
+        ({"type": "direct", "link": {"base": "lowlat-2us", "bandwidth": "1001 TB/s"}},
+         "cluster.network.link.bandwidth: is 1001000000000000 B/s"),
         ({"type": "switch", "sharing": "fifo"}, "link.sharing: is 'fair', and cluster.network."
          "sharing is 'fifo'"),
     ],
@@ -93,3 +105,17 @@ def test_a_switch_that_goes_by_a_node_s_name() -> None:
     )  # fmt: skip
     with pytest.raises(ScenarioError, match="has a switch 'leaf-0', and so is a node called"):
         Blueprint.draw(scenario, needs_weights=False)
+
+
+def test_a_place_of_a_torus_that_goes_by_a_node_s_name() -> None:
+    """15 nodes on 4 x 4: the last place is (3, 3), `place-3-3`, and so is the group's last node."""
+    group = {"workers": ["memory"], "count": 4, "device": "pnm-cxl", "link": "cxl"}
+    changes = {"cluster.nodes.place-3": group}
+    with pytest.raises(ScenarioError, match="has a place 'place-3-3', and so is a node called"):
+        drawn({"type": "torus", "dims": [4, 4], **LINK}, **changes)
+
+
+def test_an_own_link_that_is_too_wide() -> None:
+    changes = {"cluster.nodes.decode.link.bandwidth": "2 PB/s"}
+    with pytest.raises(ScenarioError, match=r"cluster\.nodes\.decode\.link\.bandwidth: is 2000"):
+        drawn({"type": "switch"}, **changes)

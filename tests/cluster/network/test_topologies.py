@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from cluster.network.dragonfly import balanced
+from cluster.network.errors import TooSmall
 from cluster.network.figures import across_bytes_per_s, figures_of
 from cluster.network.torus import dims_for
 from tests.cluster.network.laid_out import names, network, num_hops
@@ -54,6 +55,12 @@ def test_a_fat_tree_of_two_levels() -> None:
     assert len(laid.graph.hops) == 16
     assert spread(num_hops(laid, names(8))) == {0: 8, 2: 48}
     assert across_bytes_per_s(laid.graph, names(4), names(8)[4:]) == 4 * GB
+
+
+def test_a_fat_tree_of_the_most_ports_that_is_too_small() -> None:
+    """128 ports a switch on two levels: 128 x 128 / 2 = 8,192 nodes; on three 128^3 / 4."""
+    with pytest.raises(TooSmall, match="8192 ports, and the cluster has 8193 nodes: levels: 3"):
+        network(8_193, type="fat_tree", levels=2)
 
 
 def test_pairs_spread_over_a_fat_tree_s_cores() -> None:
@@ -107,6 +114,28 @@ def test_every_two_groups_of_a_dragonfly_have_a_link_each_way() -> None:
     assert len(among) == 72 and set(among.values()) == {1}
     assert all(pairs[str(g), str(g)] == 12 for g in range(9)), "4 x 3 within each"
     assert len(laid.paths("n-0", "n-70")[0]) <= 3
+
+
+@pytest.mark.parametrize("routing", ["deterministic", "adaptive"])
+def test_a_dragonfly_s_ways_cross_one_global_link(routing: str) -> None:
+    """Balanced, h = 2, 2 nodes a router. From a node: 1 at its router; 3 x 2 in its group (a local
+    link). Its router's own 2 ports lead to 2 groups: 2 x 2 nodes there are global alone, and
+    2 x 3 x 2 global, local. 6 groups by another router: 6 x 2 local, global and 6 x 3 x 2 local,
+    global, local. By a third group some would be 2 links away, both global: not minimal.
+    """
+    laid = network(72, type="dragonfly", routing=routing)
+    found = Counter[tuple[int, int]]()
+    for a in names(72):
+        for b in names(72):
+            ways = {
+                (len(way), sum(hop.source[:8] != hop.target[:8] for hop in way))
+                for way in laid.paths(a, b)
+            }
+            assert len(ways) == 1
+            found.update(ways)
+    assert found == {
+        (0, 0): 72 * 2, (1, 0): 72 * 6, (1, 1): 72 * 4, (2, 1): 72 * (12 + 12), (3, 1): 72 * 36,
+    }  # fmt: skip
 
 
 def test_fewer_groups_have_several_links_between_two() -> None:

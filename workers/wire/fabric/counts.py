@@ -24,7 +24,11 @@ class LinkCount:
 
 @dataclass(frozen=True, slots=True)
 class TalkCount:
-    """From one node to another, by class: messages, bytes, and bytes x links crossed."""
+    """From one node to another, by class: messages and bytes.
+
+    byte_hops   of all: bytes that a link is taken for, own links' overhead among them, x links
+                crossed
+    """
 
     messages: tuple[int, ...]
     num_bytes: tuple[int, ...]
@@ -73,9 +77,10 @@ def _less(now: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
 
 
 class WayCount:
-    """Counters of one way from node to node."""
+    """Counters of one way from node to node. `charged`: what each of its links is taken for."""
 
-    __slots__ = ("messages", "num_bytes")
+    __slots__ = ("charged", "messages", "num_bytes")
 
     def __init__(self) -> None:
+        self.charged = 0
         self.messages, self.num_bytes = [0] * len(CLASSES), [0] * len(CLASSES)

@@ -51,7 +51,7 @@ class FabricEgress(Egress):
         return self._fabric.inner_ns(self._node, node)
 
     def busy_ns(self, now_ns: int) -> int:
-        return self._fabric.links.busy_ns(f"{self._node}.out", now_ns)
+        return self._fabric.busy_ns(f"{self._node}.out", now_ns)
 
 
 class FabricIngress(Ingress):
@@ -74,7 +74,7 @@ class FabricIngress(Ingress):
             self.settle(arriving)
 
     def busy_ns(self, now_ns: int) -> int:
-        return self._fabric.links.busy_ns(f"{self._node}.in", now_ns)
+        return self._fabric.busy_ns(f"{self._node}.in", now_ns)
 
 
 def make_ends(

@@ -5,6 +5,7 @@ from typing import Any
 
 from configs.schema.link import LinkSpec
 from configs.schema.network import NetworkSection
+from kernels.paths import RATE_MAX
 from workers.host.clock.base import Clock
 from workers.wire.curve import PARTS_PER_BYTE, Curve, curve_of
 from workers.wire.fabric.counts import LinkCount, NetworkCounts, TalkCount
@@ -37,14 +38,24 @@ class Fabric:
         self._curves: dict[str, Curve | None] = {}
         self._ways: dict[tuple[str, str], tuple[Way, ...]] = {}
         self._narrow: dict[str, tuple[Narrow, Narrow]] = {}
+        self._before_ns: dict[str, int] = {}  # own link -> busy before its node stood
 
     def join(self, node: str, link: LinkSpec, out: Narrow, into: Narrow) -> None:
-        """A node stands: its own link, and what rules narrow at its two ends."""
+        """A node stands, perhaps again: its own link, and what rules narrow at its two ends."""
         self._narrow[node] = out, into
-        if node not in self._own:
+        if node in self._own:
+            now_ns = self._clock.now()
+            self.links.go_on(now_ns)
+            for name in (f"{node}.out", f"{node}.in"):
+                self._before_ns[name] = self.links.busy_ns(name, now_ns)
+        else:
             self._own[node], self._curves[node] = link, curve_of(link)
             self.links.add(f"{node}.out", link.bytes_per_s)
             self.links.add(f"{node}.in", link.bytes_per_s)
+
+    def busy_ns(self, own_link: str, now_ns: int) -> int:
+        """Since its node stands: what earlier incarnations have asked for is theirs."""
+        return self.links.busy_ns(own_link, now_ns) - self._before_ns.get(own_link, 0)
 
     def inner_ns(self, source: str, destination: str) -> int:
         """Latency of the network between the ends' own links, on the way to take first."""
@@ -60,7 +71,8 @@ class Fabric:
             way = self._least_loaded(ways, now_ns)
         crossing = Crossing(message.message_id, peer, tell, way)
         traffic, num_bytes = class_of(message.content), message.charged_bytes
-        count = way.count
+        charged, count = self._charged(num_bytes, node, peer), way.count
+        count.charged += charged
         count.messages[traffic] += 1
         count.num_bytes[traffic] += num_bytes
         names, waits_ns = way.names, way.waits_ns
@@ -69,7 +81,7 @@ class Fabric:
             names, waits_ns = self._narrowed(way, node, peer.node, message)
         message.sent_ns = self.links.start_message(
             now_ns,
-            self._charged(num_bytes, node, peer),
+            charged,
             names,
             waits_ns,
             crossing,
@@ -114,7 +126,8 @@ class Fabric:
             names = [f"{at}.{('out', 'in')[end]}.{name}@{rule.bytes_per_s}" for name, rule in hit]
             for name, (_, rule) in zip(names, hit, strict=True):
                 if not self.links.knows(name):
-                    self.links.add(name, rule.bytes_per_s)
+                    # No link is wider (`cluster.network.problems`): beyond, it narrows nothing.
+                    self.links.add(name, min(rule.bytes_per_s, RATE_MAX))
             found.append(names)
         out, into = found
         waits_ns = way.waits_ns
@@ -134,7 +147,7 @@ class Fabric:
                 sent = way.count.num_bytes
                 messages = [a + b for a, b in zip(messages, way.count.messages, strict=True)]
                 num_bytes = [a + b for a, b in zip(num_bytes, sent, strict=True)]
-                byte_hops += sum(sent) * len(way.names)
+                byte_hops += way.count.charged * len(way.names)
                 for name in way.names:
                     known = by_link.setdefault(name, [0] * len(CLASSES))
                     by_link[name] = [a + b for a, b in zip(known, sent, strict=True)]

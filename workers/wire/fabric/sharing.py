@@ -45,6 +45,10 @@ class LinkSharing(Protocol):
         """
         ...
 
+    def go_on(self, now_ns: int) -> None:
+        """What has ended by now is told, and what links have done is known until now."""
+        ...
+
     def load(self, name: str, now_ns: int) -> int:
         """Messages on a link now, and those that wait in its line or are bound for it."""
         ...
@@ -97,6 +101,9 @@ class FairLinks(Flows[PathFlow]):
     def _shared(self) -> None:
         self._is_open = False
         self._tell(())
+
+    def go_on(self, now_ns: int) -> None:
+        self._tell(self._paths.advance(now_ns))
 
     def load(self, name: str, now_ns: int) -> int:
         return self._paths.num_flows(name)
@@ -204,6 +211,9 @@ class FifoLinks:
         else:
             # What lies before the last link has been waited for.
             one.crossing.ended(one.last_ns - one.waits_ns[-1])
+
+    def go_on(self, now_ns: int) -> None:
+        """Lines know at any time."""
 
     def load(self, name: str, now_ns: int) -> int:
         line = self._lines[name]

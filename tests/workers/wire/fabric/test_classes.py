@@ -105,6 +105,18 @@ def test_what_rules_narrow_is_a_link_more(sharing: str, end: str) -> None:
 
 
 @pytest.mark.parametrize("sharing", ["fair", "fifo"])
+def test_both_hands_count_overhead(sharing: str) -> None:
+    """40 ns of an own link at 1 byte a ns: 40 bytes more on each of 5 links, beside 700."""
+    bench = bench_of(16, {"overhead_ns": 40}, type="torus", sharing=sharing)
+    assert arrivals(bench, ("n-0", "n-6", 0, 700)) == [("n-0", "n-6", 740 + 1_300)]
+    assert bench.fabric is not None
+    counts = bench.fabric.counts()
+    assert sum(link.moved_bytes for link in counts.links.values()) == 5 * 740
+    assert counts.talk["n-0", "n-6"].byte_hops == 5 * 740
+    assert sum(counts.talk["n-0", "n-6"].num_bytes) == 700
+
+
+@pytest.mark.parametrize("sharing", ["fair", "fifo"])
 def test_both_hands_count_the_same(sharing: str) -> None:
     """Three messages in a 4 x 4 torus, over 1, 3 and 2 inner hops and their two own links."""
     bench = bench_of(16, type="torus", sharing=sharing)
@@ -146,3 +158,25 @@ def test_a_node_that_starts_again_finds_its_links() -> None:
         return seen
 
     assert bench_of(2, type="direct").run(job) == [1_600]
+
+
+@pytest.mark.parametrize("sharing", ["fair", "fifo"])
+def test_what_an_earlier_incarnation_asked_for_is_not_the_next_one_s(sharing: str) -> None:
+    """n-0's first one sends 1,000 bytes at 0: busy 1,000 ns. At 400 another stands: 600 ns of that
+    are still to come on its link. By 2,000 it has sent 300 itself.
+    """
+
+    async def job(bench: Bench) -> list[int]:
+        first = bench.node("n-0")
+        await bench.port("n-0").send("n-1", Parcel(charged=1_000))
+        await bench.clock.wait_until(400)
+        node = await bench.restart("n-0")
+        told = [node.busy_ns()["link.out"]]
+        await bench.clock.wait_until(1_500)
+        told.append(node.busy_ns()["link.out"])
+        await node.port("n-0").send("n-1", Parcel(charged=300))
+        await bench.clock.wait_until(10_000)
+        assert first is not node
+        return [*told, node.busy_ns()["link.out"]]
+
+    assert bench_of(2, type="direct", sharing=sharing).run(job) == [0, 600, 900]
