@@ -13,6 +13,7 @@ from tests.cluster.worlds.cluster import ask, ask_all, blueprint, prompt, reques
 from workers.host.trace import Delivered
 from workers.model.base import StepLayout, StepSequence
 from workers.model.factory import open_chip
+from workers.model.numerics import EXACT_NUMERICS
 from workers.model.pregate import Pregate
 from workers.wire.kind import ENVELOPE_BYTES
 from workers.wire.kinds.experts import ExpertHint
@@ -95,8 +96,7 @@ def test_a_hint_is_a_message_of_4_bytes_an_expert() -> None:
 
     told = run(blueprint(AHEAD), job)
     assert any(r.kind == "expert_hint" for r in told)
-    precision: Any = None
-    assert hint.wire_bytes(precision) == ENVELOPE_BYTES + 4 + 3 * 4
+    assert hint.wire_bytes(EXACT_NUMERICS) == ENVELOPE_BYTES + 4 + 3 * 4
 
 
 def test_a_guess_is_the_next_gates_choice_from_these_rows() -> None:
