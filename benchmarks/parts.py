@@ -6,7 +6,18 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from benchmarks.rows import Row, report
+from benchmarks.rows import Row, arguments, report
+
+
+def chosen_parts(
+    parts: Mapping[str, Callable[[], Iterable[Row]]], description: str, title: str
+) -> int:
+    """A command that runs all of them, or those that `--only` names; see `report_parts`."""
+    parser = arguments(description)
+    parser.add_argument("--only", nargs="*", metavar="PART", choices=parts, help="of these parts")
+    chosen = parser.parse_args()
+    wanted = {name: part for name, part in parts.items() if name in (chosen.only or parts)}
+    return report_parts(wanted, chosen.json, title)
 
 
 def report_parts(

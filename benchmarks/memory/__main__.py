@@ -21,8 +21,7 @@ from benchmarks.memory import (
     retrieval,
     whole,
 )
-from benchmarks.parts import report_parts
-from benchmarks.rows import arguments
+from benchmarks.parts import chosen_parts
 
 PARTS = {
     "formulas": formulas.run,
@@ -41,14 +40,8 @@ PARTS = {
     "retrieval": retrieval.run,
 }
 
-
-def main() -> int:
-    parser = arguments("Memory: flash by formula, size, layout and wear; energy; retrieval.")
-    parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
-    chosen = parser.parse_args()
-    wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}
-    return report_parts(wanted, chosen.json, "Memory")
+TOLD = "Memory: flash by formula, size, layout and wear; energy; retrieval."
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(chosen_parts(PARTS, TOLD, "Memory"))

@@ -17,8 +17,7 @@ from benchmarks.network import (
     sharing,
     wire_speed,
 )
-from benchmarks.parts import report_parts
-from benchmarks.rows import arguments
+from benchmarks.parts import chosen_parts
 
 PARTS = {
     "collectives": collectives.rows,
@@ -33,14 +32,8 @@ PARTS = {
     "parallel": parallel.rows,
 }
 
-
-def main() -> int:
-    parser = arguments("Links, incast, collectives, models, digests, ranks, replicas.")
-    parser.add_argument("--only", nargs="*", metavar="PART", choices=PARTS, help="of these parts")
-    chosen = parser.parse_args()
-    wanted = {name: part for name, part in PARTS.items() if name in (chosen.only or PARTS)}
-    return report_parts(wanted, chosen.json, "Network")
+TOLD = "Links, incast, collectives, models, digests, ranks, replicas."
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(chosen_parts(PARTS, TOLD, "Network"))
