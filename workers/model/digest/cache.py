@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from workers.model.digest.mixing import Digests
 from workers.model.digest.shape import span_of
+from workers.model.parts.block_ids import checked_blocks
+from workers.model.parts.positions import Indices
 
-Indices = NDArray[np.int64]
 _DIGEST_BYTES = 8
 
 
@@ -89,10 +90,4 @@ class DigestCache:
         every[ids, layers, :, units] = keys
 
     def _checked(self, block_ids: Any) -> Indices:
-        ids = np.asarray(block_ids, dtype=np.int64)
-        if ids.size and not 0 <= ids.min() <= ids.max() < self.num_blocks:
-            raise ValueError(
-                f"KV block ids span {ids.min()} .. {ids.max()}; "
-                f"they must be from 0 to {self.num_blocks - 1}"
-            )
-        return ids
+        return checked_blocks(block_ids, self.num_blocks)

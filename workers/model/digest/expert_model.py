@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
-from workers.hardware.work import Work
 from workers.model.digest.mixing import Digests, Weights, What
 from workers.model.digest.shape import kv_units, name_of
 from workers.model.digest.terms import expert_sums
+from workers.model.parts.held_experts import HeldExperts
 from workers.model.work import WorkModel
 
 
-class DigestExperts:
+class DigestExperts(HeldExperts):
     """ExpertModel without weights: of each expert held, in each sparse layer, one digest.
 
     alike   an expert's digest is that of the place at which a token chose it (`Balanced`)
@@ -25,15 +25,8 @@ class DigestExperts:
     def __init__(
         self, config: ModelConfig, expert_ids: tuple[int, ...], work: WorkModel, *, alike: bool
     ) -> None:
-        if len(set(expert_ids)) != len(expert_ids) or not all(
-            0 <= e < config.num_experts for e in expert_ids
-        ):
-            raise ValueError(
-                f"expert_ids are {expert_ids}; they must be distinct and from 0 to "
-                f"{config.num_experts - 1}"
-            )
-        self.config, self._work, self._alike = config, work, alike
-        self.expert_ids = tuple(sorted(expert_ids))
+        super().__init__(config, expert_ids, work)
+        self._alike = alike
         # Of ids that are not held, and of nobody (-1: the last): none.
         self._slots_E = np.full(config.num_experts + 1, len(expert_ids), dtype=np.int64)
         self._slots_E[list(self.expert_ids)] = np.arange(len(expert_ids))
@@ -74,12 +67,3 @@ class DigestExperts:
             for layer, digests in self._digests.items()
             for slot, expert in enumerate(self.expert_ids)
         }
-
-    def work(
-        self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()
-    ) -> Work:
-        """All layers ask for the same."""
-        return self._work.experts(experts_TK, self.expert_ids, there)
-
-    def read_work(self, expert: int) -> Work:
-        return self._work.expert_read(expert)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.model.base import StepLayout, StepSequence
-from workers.model.digest.cache import DigestCache, Indices
+from workers.model.digest.cache import DigestCache
 from workers.model.digest.mixing import Digests, mixed, stepped
-from workers.model.parts.positions import check_sequence
+from workers.model.parts.positions import Indices, check_sequence
 
 # Pairs of a token and a span that are mixed at once: 8 MiB a unit.
 PAIRS_MAX = 1 << 20

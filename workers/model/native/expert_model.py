@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from configs.families import load_model
 from configs.precision import EXACT, Precision
 from kernels import moe
-from workers.hardware.work import Work
 from workers.model.checkpoint import Checkpoint
+from workers.model.parts.held_experts import HeldExperts
 from workers.model.tensors import expert_shapes
 from workers.model.work import WorkModel
 
 
-class NativeExpertModel:
+class NativeExpertModel(HeldExperts):
     """ExpertModel for one Hugging Face folder. Reads the weights of its own experts only.
 
     expert_ids   which experts, of every sparse layer; kept in ascending order
@@ -34,9 +34,8 @@ class NativeExpertModel:
         work: WorkModel | None = None,
         precision: Precision = EXACT,
     ) -> None:
-        self.config = config = load_model(folder)
-        self.expert_ids = checked_ids(expert_ids, config.num_experts)
-        self._work = work or WorkModel(config, precision)
+        config = load_model(folder)
+        super().__init__(config, expert_ids, work or WorkModel(config, precision))
         with Checkpoint(folder, config.fp8) as checkpoint:
             self.layers = {
                 layer: self._read_layer(checkpoint, layer, precision)
@@ -60,15 +59,6 @@ class NativeExpertModel:
             raise ValueError(f"layer {layer} has no experts; it must be from {first} to {last}")
         return moe.forward(self.layers[layer], hidden_TH, experts_TK, weights_TK)
 
-    def work(
-        self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()
-    ) -> Work:
-        """All layers ask for the same."""
-        return self._work.experts(experts_TK, self.expert_ids, there)
-
-    def read_work(self, expert: int) -> Work:
-        return self._work.expert_read(expert)
-
     def _read_layer(self, checkpoint: Checkpoint, layer: int, precision: Precision) -> moe.Experts:
         config = self.config
         experts = moe.Experts(
@@ -84,13 +74,3 @@ class NativeExpertModel:
             )
             experts.set(slot, gate, up, down)
         return experts
-
-
-def checked_ids(expert_ids: tuple[int, ...], num_experts: int) -> tuple[int, ...]:
-    """Ascending. Raises ValueError where ids repeat or the model has none such."""
-    distinct = dict.fromkeys(expert_ids)
-    if len(distinct) != len(expert_ids) or not all(0 <= e < num_experts for e in distinct):
-        raise ValueError(
-            f"expert_ids are {expert_ids}; they must be distinct and from 0 to {num_experts - 1}"
-        )
-    return tuple(sorted(expert_ids))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from configs.families import load_model
 from configs.model_config import ModelConfig
 from kernels.numbers import quiet
-from workers.hardware.work import Work
 from workers.model.checkpoint import Checkpoint
 from workers.model.parts.dense import GatedMlp
+from workers.model.parts.held_experts import HeldExperts
 from workers.model.parts.rows import (
     Floats,
     check_tiles,
@@ -24,7 +24,7 @@ from workers.model.tensors import expert_shapes
 from workers.model.work import WorkModel
 
 
-class PlainExpertModel:
+class PlainExpertModel(HeldExperts):
     """ExpertModel for one Hugging Face folder, fp32. Reads the weights of its own experts only.
 
     expert_ids   which experts, of every sparse layer; kept in ascending order
@@ -37,18 +37,9 @@ class PlainExpertModel:
         self, folder: str | Path, expert_ids: tuple[int, ...], work: WorkModel | None = None
     ) -> None:
         one_thread()
-        self.config = config = load_model(folder)
-        self.expert_ids = tuple(sorted(expert_ids))
-        distinct = dict.fromkeys(self.expert_ids)
-        if len(distinct) != len(expert_ids) or not all(
-            0 <= e < config.num_experts for e in distinct
-        ):
-            raise ValueError(
-                f"expert_ids are {expert_ids}; they must be distinct and from 0 to "
-                f"{config.num_experts - 1}"
-            )
+        config = load_model(folder)
+        super().__init__(config, expert_ids, work or WorkModel(config))
         self._ids = np.array(self.expert_ids, dtype=np.int32)
-        self._work = work or WorkModel(config)
         with Checkpoint(folder, config.fp8) as checkpoint:
             self._layers = {
                 layer: tuple(_read_expert(checkpoint, config, layer, e) for e in self.expert_ids)
@@ -89,15 +80,6 @@ class PlainExpertModel:
             # A token names an expert once, so no row occurs twice and the addition is complete.
             sums_TH[rows] += on_grid(share)
         return sums_TH
-
-    def work(
-        self, layer: int, experts_TK: NDArray[np.int32], there: frozenset[int] = frozenset()
-    ) -> Work:
-        """All layers ask for the same."""
-        return self._work.experts(experts_TK, self.expert_ids, there)
-
-    def read_work(self, expert: int) -> Work:
-        return self._work.expert_read(expert)
 
 
 def _read_expert(checkpoint: Checkpoint, config: ModelConfig, layer: int, expert: int) -> GatedMlp:

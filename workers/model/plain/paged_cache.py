@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.model.no_memory import no_memory
+from workers.model.parts.block_ids import checked_blocks
 from workers.model.parts.positions import Indices
 from workers.model.parts.rows import Floats
 
@@ -88,10 +89,4 @@ class PagedCache:
 
     def check_ids(self, block_ids: tuple[int, ...]) -> Indices:
         """As an array. Raises ValueError on ids outside the cache."""
-        ids = np.asarray(block_ids, dtype=np.int64)
-        if ids.size and not 0 <= ids.min() <= ids.max() < self.num_blocks:
-            raise ValueError(
-                f"KV block ids span {ids.min()} .. {ids.max()}; "
-                f"they must be from 0 to {self.num_blocks - 1}"
-            )
-        return ids
+        return checked_blocks(block_ids, self.num_blocks)
