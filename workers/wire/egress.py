@@ -53,15 +53,19 @@ class Leaving:
         self._revise(NOT_KNOWN_NS)
 
     def ended(self, end_ns: int) -> None:
+        self._is_out(end_ns)
+        if self.narrowed:
+            self.revise()
+        else:
+            self._revise(end_ns + self.peer.latency_ns)
+
+    def _is_out(self, end_ns: int) -> None:
+        """Its last byte has left: what that draws is certain."""
         if self.draws is not None:
             timeline, begin_ns, joules = self.draws
             timeline.draw(begin_ns, end_ns, joules)
             timeline.open_joules -= joules
         self.end_ns = end_ns
-        if self.narrowed:
-            self.revise()
-        else:
-            self._revise(end_ns + self.peer.latency_ns)
 
     def revise(self) -> None:
         """Something is known of one of several lanes."""

@@ -44,11 +44,7 @@ class Crossing(Leaving):
         self.way = way
 
     def ended(self, end_ns: int) -> None:
-        if self.draws is not None:
-            timeline, begin_ns, joules = self.draws
-            timeline.draw(begin_ns, end_ns, joules)
-            timeline.open_joules -= joules
-        self.end_ns = end_ns
+        self._is_out(end_ns)
         self._revise(end_ns + self.way.latency_ns)
 
 
