@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from configs.schema.device import Sharing
 from tests.workers.bench import Bench, make_link
+from tests.workers.wire.fabric.bench import Sent
+from tests.workers.wire.fabric.bench import arrivals as arrivals_in
 from tests.workers.wire.parcel import Parcel
 from workers.wire.message import Message
 from workers.wire.rules import (
@@ -22,9 +24,6 @@ from workers.wire.rules import (
 )
 from workers.wire.transport.frame import checksum
 
-Sent = tuple[str, str, int, int]  # from, to, at, bytes
-
-
 IN_ORDER: Sharing = "fifo"
 
 
@@ -35,23 +34,9 @@ def arrivals(
     sharing: Sharing = "fair",
 ) -> list[tuple[str, int]]:
     """(source, when its message was delivered), in order of delivery."""
-
-    async def job(bench: Bench) -> list[tuple[str, int]]:
-        seen: list[tuple[str, int]] = []
-        for name in names:
-            bench.port(name).on(Parcel, lambda m: seen.append((m.source, bench.clock.now())))
-
-        async def send(source: str, to: str, at: int, num_bytes: int) -> None:
-            await bench.clock.wait_until(at)
-            await bench.port(source).send(to, Parcel(charged=num_bytes))
-
-        for sent in sends:
-            bench.node(sent[0]).spawn(send(*sent), "send")
-        await bench.clock.wait_until(10**9)
-        return seen
-
     default = {name: make_link(sharing=sharing) for name in names}
-    return Bench(*names, links={**default, **(links or {})}).run(job)
+    bench = Bench(*names, links={**default, **(links or {})})
+    return [(source, at_ns) for source, _, at_ns in arrivals_in(bench, *sends)]
 
 
 @pytest.mark.parametrize("sharing", ["fair", "fifo"])

@@ -36,7 +36,8 @@ def arrivals(
             bench.port(name).on(
                 Parcel, lambda m: seen.append((m.source, m.destination, bench.clock.now()))
             )
-        bench.node("n-0").endpoint.rules.update(rules or {})
+        if rules:
+            bench.node("n-0").endpoint.rules.update(rules)
 
         async def send(source: str, to: str, at: int, num_bytes: int) -> None:
             await bench.clock.wait_until(at)
