@@ -10,7 +10,7 @@ from cluster.worlds.near import far_of
 from cluster.worlds.offloading import offload_of
 from cluster.worlds.prefetching import hints_of
 from cluster.worlds.scheduling import scheduler_of
-from configs.plan import ChipPlan, RankPlan
+from configs.plan import ChipPlan, PartPlan, RankPlan
 from workers.chip.chip import Chip
 from workers.chip.scheduler import Scheduler
 from workers.chip.split import Split
@@ -149,7 +149,7 @@ def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeM
 
 
 def _running(
-    node: Node, blueprint: Blueprint, worker: ChipPlan | RankPlan, model: RankModel, team: Team
+    node: Node, blueprint: Blueprint, worker: PartPlan, model: RankModel, team: Team
 ) -> Running:
     exchange = node.dispatch_side(worker.name)
     batches = blueprint.scenario.model.micro_batches

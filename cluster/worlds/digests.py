@@ -1,7 +1,9 @@
 """Models of digests (`model.numerics: digest`), and how their experts are chosen."""
 
 from cluster.worlds.blueprint import Blueprint
-from configs.plan import ChipPlan, RankPlan, ShardPlan
+from configs.model_config import ModelConfig
+from configs.plan import ChipPlan, PartPlan, ShardPlan
+from configs.precision import Precision
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.model.digest.mixing import Digests
@@ -14,29 +16,20 @@ from workers.model.work import WorkModel
 
 def digest_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip:
     """Raises ValueError where this machine has not the memory."""
-    section = blueprint.scenario.model
-    return DigestChip(
-        blueprint.model,
-        worker.num_kv_blocks,
-        section.block_size,
-        section.precision,
-        work,
-        routing_of(blueprint),
-    )
+    return DigestChip(*_sizes(blueprint, worker, work))
 
 
-def digest_rank(blueprint: Blueprint, worker: ChipPlan | RankPlan, work: WorkModel) -> DigestRank:
+def digest_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank:
     """What a rank of a chip holds. Raises as `digest_chip` does."""
+    return DigestRank(*_sizes(blueprint, worker, work), blueprint.plan.part(worker))
+
+
+def _sizes(
+    blueprint: Blueprint, worker: PartPlan, work: WorkModel
+) -> tuple[ModelConfig, int, int, Precision, WorkModel, Routing]:
     section = blueprint.scenario.model
-    return DigestRank(
-        blueprint.model,
-        worker.num_kv_blocks,
-        section.block_size,
-        section.precision,
-        work,
-        routing_of(blueprint),
-        blueprint.plan.part(worker),
-    )
+    numbers = section.block_size, section.precision
+    return blueprint.model, worker.num_kv_blocks, *numbers, work, routing_of(blueprint)
 
 
 def digest_experts(blueprint: Blueprint, worker: ShardPlan, work: WorkModel) -> DigestExperts:

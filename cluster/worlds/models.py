@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cluster.worlds.blueprint import Blueprint
 from configs.fitting import rough
 from configs.layouts import expert_reads
-from configs.plan import ChipPlan, NodePlan, RankPlan, ShardPlan
+from configs.plan import ChipPlan, NodePlan, PartPlan, ShardPlan
 
 if TYPE_CHECKING:
     from workers.model.base import ChipModel, ExpertModel, RankModel
@@ -59,7 +59,7 @@ class NodeModels:
                 return open_apart(folder, *sizes), None
             return open_whole(folder, *sizes) if self.whole else (open_chip(folder, *sizes), None)
 
-    def rank(self, worker: ChipPlan | RankPlan) -> "RankModel":
+    def rank(self, worker: PartPlan) -> "RankModel":
         """What a rank of a chip holds, or a chip beside others that have ranks: of the same kind.
         Raises as `chip` does.
         """
@@ -102,13 +102,13 @@ class NodeModels:
                 "smaller model or smaller numbers (model.dtype, model.quantization)"
             ) from error
 
-    def _work(self, worker: ChipPlan | RankPlan | ShardPlan) -> "WorkModel":
+    def _work(self, worker: PartPlan | ShardPlan) -> "WorkModel":
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision
         model, device = self._blueprint.model, self._blueprint.plan.node(worker.node).device
         work = WorkModel(model, precision, worker.tier)
-        if isinstance(worker, ChipPlan | RankPlan):
+        if isinstance(worker, PartPlan):
             return replace(
                 work,
                 kv_tier=worker.kv_tier,

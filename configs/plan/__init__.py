@@ -7,12 +7,22 @@ be right.
 """
 
 from configs.plan.make import make_plan
-from configs.plan.nodes import ChipPlan, MemoryPlan, NodePlan, Plan, RankPlan, ShardPlan, WorkerPlan
+from configs.plan.nodes import (
+    ChipPlan,
+    MemoryPlan,
+    NodePlan,
+    PartPlan,
+    Plan,
+    RankPlan,
+    ShardPlan,
+    WorkerPlan,
+)
 
 __all__ = [
     "ChipPlan",
     "MemoryPlan",
     "NodePlan",
+    "PartPlan",
     "Plan",
     "RankPlan",
     "ShardPlan",

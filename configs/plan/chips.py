@@ -5,7 +5,7 @@ import math
 from configs.fitting import Fit
 from configs.model_config import ModelConfig
 from configs.offload import OffloadPlan, offload_plan
-from configs.plan.nodes import ChipPlan, RankPlan
+from configs.plan.nodes import ChipPlan, PartPlan, RankPlan
 from configs.plan.sites import PlanRole, Site
 from configs.schema import CHIP_ROLES, Scenario
 from configs.schema.cluster import RANK
@@ -30,19 +30,15 @@ def chip_plan(
     tiers: Tiers,
     fit: Fit,
     weights_bytes: int,
-) -> ChipPlan | RankPlan:
+) -> PartPlan:
     """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
     kv_bytes = fit.num_kv_blocks * block_bytes(scenario, config)
     where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
-    held = weights_bytes, fit.num_kv_blocks, kv_bytes
+    held = name, role, site.name, *where, weights_bytes, fit.num_kv_blocks, kv_bytes
     if role == RANK:
-        return RankPlan(name, role, site.name, site.chip, site.rank, *where, *held)
+        return RankPlan(*held, site.chip, site.rank)
     is_watermarked = scenario.placement.reserve == "watermark"
     return ChipPlan(
-        name,
-        role,
-        site.name,
-        *where,
         *held,
         watermark_blocks=math.ceil(WATERMARK_SHARE * fit.num_kv_blocks) if is_watermarked else None,
         offload=_offload(site, scenario, config, tiers),

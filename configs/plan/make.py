@@ -6,7 +6,7 @@ from configs.model_config import ModelConfig
 from configs.placing import place_experts
 from configs.plan.chips import block_bytes
 from configs.plan.filling import fill_site
-from configs.plan.nodes import ChipPlan, NodePlan, Plan, RankPlan
+from configs.plan.nodes import NodePlan, PartPlan, Plan
 from configs.plan.problems import problems_of
 from configs.plan.ranks import part_of, ranks_of
 from configs.plan.sites import Site, named, sites_of
@@ -83,5 +83,5 @@ def _filled(
 def _kv_blocks(node: NodePlan) -> int:
     """Of the rank on a node that has one."""
     (worker,) = node.workers
-    assert isinstance(worker, ChipPlan | RankPlan), "a rank stands alone"
+    assert isinstance(worker, PartPlan), "a rank stands alone"
     return worker.num_kv_blocks

@@ -22,11 +22,25 @@ class WorkerPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ChipPlan(WorkerPlan):
-    """A prefill chip, a decode chip, or one that does both (role `chip`). Layers without experts
-    are in `tier`, embedding and vocabulary projection in `embeddings_tier`, KV in `kv_tier`.
+class PartPlan(WorkerPlan):
+    """What a chip, or a rank of one, holds: layers without experts in `tier`, embedding and
+    vocabulary projection in `embeddings_tier`, KV in `kv_tier`.
 
     weights_bytes      of layers, embedding and projection
+    """
+
+    tier: str
+    embeddings_tier: str
+    kv_tier: str
+    activations_tier: str
+    weights_bytes: int
+    num_kv_blocks: int
+    kv_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChipPlan(PartPlan):
+    """A prefill chip, a decode chip, or one that does both (role `chip`).
 
     watermark_blocks   KV blocks that stay free when somebody is admitted beside others; None where
                        whole requests are reserved (`placement.reserve`)
@@ -34,34 +48,20 @@ class ChipPlan(WorkerPlan):
     gives_away         KV that has grown cold leaves for memory servers (`placement.kv_near`)
     """
 
-    tier: str
-    embeddings_tier: str
-    kv_tier: str
-    activations_tier: str
-    weights_bytes: int
-    num_kv_blocks: int
-    kv_bytes: int
     watermark_blocks: int | None
     offload: OffloadPlan | None
     gives_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class RankPlan(WorkerPlan):
-    """A rank of a chip that does not lead; the chip's own plan is its leader's. Tiers as there.
+class RankPlan(PartPlan):
+    """A rank of a chip that does not lead; the chip's own plan is its leader's.
 
     chip   the leader        number   of this rank in `Plan.ranks[chip]`
     """
 
     chip: str
     number: int
-    tier: str
-    embeddings_tier: str
-    kv_tier: str
-    activations_tier: str
-    weights_bytes: int
-    num_kv_blocks: int
-    kv_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +179,12 @@ class Plan:
         """Whether any chip has several ranks."""
         return any(ranks.is_split for ranks in self.ranks.values())
 
-    def part(self, worker: ChipPlan | RankPlan) -> Part:
+    def part(self, worker: PartPlan) -> Part:
         """What a chip, or a rank of one, holds."""
-        if isinstance(worker, ChipPlan):
-            ranks = self.ranks[worker.name]
-            return ranks.parts[ranks.leader]
-        return self.ranks[worker.chip].parts[worker.number]
+        if isinstance(worker, RankPlan):
+            return self.ranks[worker.chip].parts[worker.number]
+        ranks = self.ranks[worker.name]
+        return ranks.parts[ranks.leader]
 
     @property
     def workers(self) -> tuple[WorkerPlan, ...]:
