@@ -62,6 +62,10 @@ class Host(Protocol):
         """What lies between the nodes' own links, the same for all of them; None: nothing."""
         ...
 
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed it, as far as this host knows; None where there is none."""
+        ...
+
     def correction(self) -> Correction | None:
         """How the machine's clock is corrected; None: it is the cluster's own."""
         ...
@@ -112,7 +116,6 @@ class VirtualHost:
         return self._fabric
 
     def network_counts(self) -> NetworkCounts | None:
-        """What has crossed the network; None where there is none."""
         return None if self._fabric is None else self._fabric.counts()
 
     def correction(self) -> Correction | None:
@@ -138,6 +141,7 @@ class LiveHost:
         self._garbage = Garbage()
         sys.setswitchinterval(SWITCH_S)
         self._folder = folder
+        self._fabric: Fabric | None = None
         self._disks: dict[str, FolderDisk] = {}
 
     def disk(self, node: str) -> FolderDisk:
@@ -156,7 +160,15 @@ class LiveHost:
         return None
 
     def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        return None
+        self._fabric = self._fabric or self._make_fabric(blueprint)
+        return self._fabric
+
+    def _make_fabric(self, blueprint: Blueprint) -> Fabric | None:
+        """Of nodes that are all in this process."""
+        return make_fabric(blueprint, self.clock)
+
+    def network_counts(self) -> NetworkCounts | None:
+        return None if self._fabric is None else self._fabric.counts()
 
     def correction(self) -> Correction | None:
         return None
@@ -179,18 +191,9 @@ class ProcessHost(LiveHost):
     def __init__(self, cluster: ClusterSection, folder: Path) -> None:
         super().__init__(cluster, Origin.now(), folder)
         self.network = MemoryNetwork()
-        self._fabric: Fabric | None = None
 
     def mail(self, node: str) -> Mail:
         return Mail(MemoryTransport(self.network, node), Handover())
-
-    def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        self._fabric = self._fabric or make_fabric(blueprint, self.clock)
-        return self._fabric
-
-    def network_counts(self) -> NetworkCounts | None:
-        """What has crossed the network; None where there is none."""
-        return None if self._fabric is None else self._fabric.counts()
 
 
 def make_fabric(blueprint: Blueprint, clock: Clock) -> Fabric | None:

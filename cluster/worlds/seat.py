@@ -18,6 +18,7 @@ from workers.hardware.energy.meter import Reading
 from workers.hardware.usage import Usage
 from workers.host.rng import Rng
 from workers.node import Node
+from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.membership import Member, Membership
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "energy", "counts", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "usage", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
+        "usage", "crossed", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -203,6 +204,10 @@ class Seat:
     async def usage(self) -> Usage:
         """What the node's resources did since it stands."""
         return self.node.usage()
+
+    async def crossed(self) -> NetworkCounts | None:
+        """What has crossed the network, as far as is known where the node stands."""
+        return self._host.network_counts()
 
     async def flash_wear(self) -> dict[str, Wear]:
         """Of each tier with a file behind it."""

@@ -5,7 +5,7 @@ Envelope, identity, epoch, deadline, repetition and the link's rules live here a
 at most once.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from workers.wire.kinds.notes import Missing, Overdue, Taken
 from workers.wire.mail import Mail, Way
 from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
+from workers.wire.narrow import Narrow
 from workers.wire.notes import Notes
 from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
@@ -78,6 +79,8 @@ class Endpoint:
             Missing: lambda peer, n: self.outgoing.missing(peer, n.message_id, n.answer_id),
             Taken: lambda peer, n: peer.remembered.taken(n.message_id),
         }
+        # What rules narrow where messages arrive, of nodes that are known here by name alone.
+        self.far_ends: Mapping[str, Narrow] = {} if fabric is None else fabric.far_ends
         self.rules: dict[str, Rule] = {}
         self.has_faults = False  # whether any link of the cluster has: only messages meet them
         self.num_dropped = 0

@@ -2,8 +2,9 @@
 leave, and links by what they moved.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from workers.wire.fabric.traffic import CLASSES
 
@@ -72,6 +73,10 @@ _NO_LINK = LinkCount(_NONE, 0, 0, 0)
 _NO_TALK = TalkCount(_NONE, _NONE, 0)
 
 
+def _sum(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+    return tuple([x + y for x, y in zip(a, b, strict=True)])
+
+
 def _less(now: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
     return tuple(a - b for a, b in zip(now, before, strict=True))
 
@@ -84,3 +89,45 @@ class WayCount:
     def __init__(self) -> None:
         self.charged = 0
         self.messages, self.num_bytes = [0] * len(CLASSES), [0] * len(CLASSES)
+
+    def add(self, traffic: int, num_bytes: int, charged: int) -> None:
+        """One message more, of a class by its place in CLASSES."""
+        self.charged += charged
+        self.messages[traffic] += 1
+        self.num_bytes[traffic] += num_bytes
+
+
+Counted = tuple[tuple[str, str], Sequence[str], WayCount]  # pair, links of one of its ways
+
+
+class Links(Protocol):
+    """What links say of themselves: `sharing.LinkSharing`."""
+
+    def peak(self, name: str) -> int: ...
+
+    def moved_bytes(self, name: str, now_ns: int) -> int: ...
+
+    def busy_ns(self, name: str, now_ns: int) -> int: ...
+
+
+def counts_of(now_ns: int, ways: Iterable[Counted], links: Links) -> NetworkCounts:
+    """Until now, of links that have gone on to now."""
+    talk = dict[tuple[str, str], TalkCount]()
+    by_link = dict[str, tuple[int, ...]]()
+    for pair, names, count in ways:
+        known = talk.get(pair, _NO_TALK)
+        byte_hops = known.byte_hops + count.charged * len(names)
+        messages = _sum(known.messages, count.messages)
+        talk[pair] = TalkCount(messages, _sum(known.num_bytes, count.num_bytes), byte_hops)
+        for name in names:
+            by_link[name] = _sum(by_link.get(name, _NONE), count.num_bytes)
+    told = {
+        name: LinkCount(
+            num_bytes,
+            links.moved_bytes(name, now_ns),
+            links.busy_ns(name, now_ns),
+            links.peak(name),
+        )
+        for name, num_bytes in by_link.items()
+    }
+    return NetworkCounts(now_ns, told, talk)
