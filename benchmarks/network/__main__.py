@@ -11,6 +11,7 @@ from benchmarks.network import (
     digests,
     ep_bound,
     incast,
+    live,
     models,
     parallel,
     replicas,
@@ -30,9 +31,10 @@ PARTS = {
     "digests": digests.run,
     "deepseek": deepseek.run,
     "parallel": parallel.rows,
+    "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, ranks, replicas."
+TOLD = "Links, incast, collectives, models, digests, ranks, replicas, processes on a torus."
 
 
 if __name__ == "__main__":

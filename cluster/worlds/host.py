@@ -40,6 +40,11 @@ class Host(Protocol):
     @property
     def aside(self) -> Aside | None: ...
 
+    @property
+    def machine(self) -> str:
+        """Which of several it is on; "" where there is one."""
+        ...
+
     def mail(self, node: str) -> Mail:
         """A new wire for an incarnation of a node."""
         ...
@@ -87,6 +92,7 @@ class VirtualHost:
 
     thread: Executor | None = None
     aside: Aside | None = None
+    machine = ""
 
     def __init__(self, clock: VirtualClock, *, through_frames: bool = False) -> None:
         self.clock = clock
@@ -132,6 +138,8 @@ class LiveHost:
     """The wall clock, a compute thread, threads for what users send, disks in `folder`. Made
     inside the event loop in which the nodes will live.
     """
+
+    machine = ""
 
     def __init__(self, cluster: ClusterSection, origin: Origin, folder: Path) -> None:
         begun_ns, dilation = origin.monotonic_ns, cluster.dilation

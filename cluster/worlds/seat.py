@@ -97,7 +97,8 @@ class Seat:
         endpoint.incoming.hold()
         address = await self.mail.start(endpoint.receive, endpoint.peer_died)
         ranks = "" if self.node.ranks is None else self.node.ranks.address
-        return Member(self.node.name, self.node.epoch, self.plan.link, address, ranks)
+        of = self.node.name, self.node.epoch, self.plan.link
+        return Member(*of, address, ranks, self._host.machine)
 
     async def build(self) -> None:
         """Load what the node's workers need."""

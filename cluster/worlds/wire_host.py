@@ -28,6 +28,9 @@ NETWORK = "network"
 # A message has its place among others though its sender's process tells of it so much later: event
 # loops that wait for a processor are late by tenths of a second at most.
 GRACE_WALL_NS = 1_000_000_000
+# Between two reports of one machine to the others. Messages of microseconds have ended by then:
+# sooner would be nearer to the truth, and would wake each machine as often for every other one.
+REPORT_WALL_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,10 @@ class WireHost(LiveHost):
         grace_ns = int(GRACE_WALL_NS / self._cluster.dilation)
         links = SharedLinks(self.clock, segment, course_of, grace_ns)
         own = {node.name: node.link for node in blueprint.plan.nodes}
-        self._shared = SharedFabric(network.section, network, self.clock, links, own)
+        period_ns = int(REPORT_WALL_NS / self._cluster.dilation)
+        self._shared = SharedFabric(
+            network.section, network, self.clock, links, own, self.machine, period_ns
+        )
         return self._shared
 
     def close(self) -> None:
@@ -145,7 +151,7 @@ class PlacedHost(WireHost):
     def __init__(self, cluster: ClusterSection, ground: Ground, place: Place) -> None:
         origin = place.time.origin
         super().__init__(cluster, origin, ground)
-        self._place = place
+        self._place, self.machine = place, place.name
         self._choices = _choices(cluster)
         self._steering: Steering | None = None
         if not origin.is_here:

@@ -3,7 +3,7 @@ leave, and links by what they moved.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from workers.wire.fabric.traffic import CLASSES
@@ -38,11 +38,17 @@ class TalkCount:
 
 @dataclass(frozen=True, slots=True)
 class NetworkCounts:
-    """links by name; talk by (source, destination)."""
+    """links by name; talk by (source, destination).
+
+    machine        that counted its nodes' messages; "" where all are on one
+    is_estimated   links of several machines' nodes: each knows others' messages by reports
+    """
 
     at_ns: int
     links: Mapping[str, LinkCount]
     talk: Mapping[tuple[str, str], TalkCount]
+    machine: str = ""
+    is_estimated: bool = False
 
     def since(self, before: "NetworkCounts") -> "NetworkCounts":
         """What happened between. Peaks are those of the whole time."""
@@ -65,7 +71,29 @@ class NetworkCounts:
             for pair, now in self.talk.items()
             for b in (before.talk.get(pair, _NO_TALK),)
         }
-        return NetworkCounts(self.at_ns - before.at_ns, links, talk)
+        return replace(self, at_ns=self.at_ns - before.at_ns, links=links, talk=talk)
+
+
+def together(known: Iterable[NetworkCounts]) -> NetworkCounts:
+    """Of several machines. What links did stands in the account of each; the first one's is taken.
+    Who talked to whom is known where it left.
+    """
+    first, *others = {counts.machine: counts for counts in known}.values()
+    links, talk = dict(first.links), dict(first.talk)
+    for counts in others:
+        for pair, told in counts.talk.items():
+            a = talk.get(pair, _NO_TALK)
+            messages = _sum(a.messages, told.messages)
+            num_bytes = _sum(a.num_bytes, told.num_bytes)
+            talk[pair] = TalkCount(messages, num_bytes, a.byte_hops + told.byte_hops)
+        for name, link in counts.links.items():
+            a_link = links.get(name)
+            if a_link is None:
+                links[name] = link  # nothing of the first's nodes has crossed it
+            else:
+                num_bytes = _sum(a_link.num_bytes, link.num_bytes)
+                links[name] = replace(a_link, num_bytes=num_bytes)
+    return replace(first, links=links, talk=talk)
 
 
 _NONE = (0,) * len(CLASSES)

@@ -1,6 +1,6 @@
 """The network of all nodes of one process: one table of its links, and who is on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.schema.link import LinkSpec
@@ -13,9 +13,10 @@ from workers.wire.fabric.crossing import Crossing, Way, names_of
 from workers.wire.fabric.route import Routes
 from workers.wire.fabric.sharing import FairLinks, FifoLinks, LinkSharing
 from workers.wire.fabric.traffic import CLASSES, class_of
+from workers.wire.membership import Membership
 from workers.wire.message import Message
 from workers.wire.narrow import Narrow
-from workers.wire.notes import Tell
+from workers.wire.notes import Notes, Tell
 from workers.wire.peer import Peer
 
 
@@ -59,6 +60,9 @@ class Fabric:
             self._own[node], self._curves[node] = link, curve_of(link)
             self.links.add(f"{node}.out", link.bytes_per_s)
             self.links.add(f"{node}.in", link.bytes_per_s)
+
+    def meet(self, notes: Notes, peers: Mapping[str, Peer], members: Membership) -> None:
+        """Of a node that stands: how it speaks to others of links. In one process nobody need."""
 
     def busy_ns(self, own_link: str, now_ns: int) -> int:
         """Since its node stands: what earlier incarnations have asked for is theirs."""

@@ -22,7 +22,7 @@ from workers.wire.fabric.shared.starts import SharedWay, Start
 from workers.wire.fabric.sharing import FairLinks, FifoLinks, LinkSharing
 
 RATES = {"a": 10**9, "b": 3 * 10**8, "c": 7 * 10**9, "d": 10**8, "e": 10**9}
-SECTIONS = {
+SECTIONS: dict[str, dict[str, Any]] = {
     "fair": {"sharing": "fair"},
     "strict": {"sharing": "fair", "strict": True},
     "fifo": {"sharing": "fifo"},
@@ -150,7 +150,8 @@ def test_who_was_stopped_for_long_goes_on_with_the_others(kind: str, tmp_path: P
         slow, gone = Waits(clock), Waits(clock)
         stopped.start_message(0, 10**9, ("d",), (0,), slow, 1, 0)  # 10 s
         stopped.start_message(0, 10, ("e",), (0,), gone, 1, 0)
-        stopped._timer and stopped._timer.cancel()  # its process is stopped
+        if stopped._timer is not None:
+            stopped._timer.cancel()  # its process is stopped
         for i in range(number):
             await clock.wait_until(10 * (i + 1))
             busy.start_message(clock.now(), 5, ("a",), (0,), Waits(clock), 1, 0)

@@ -13,7 +13,7 @@ from workers.wire.fabric.crossing import Crossing
 from workers.wire.fabric.shared.course import Course
 from workers.wire.fabric.shared.fold import Fold
 from workers.wire.fabric.shared.segment import RING, Header, Segment
-from workers.wire.fabric.shared.starts import Ended, SharedWay, Start
+from workers.wire.fabric.shared.starts import ELSEWHERE, Ended, SharedWay, Start
 
 # Starts are settled by whoever writes down the last of so many.
 SETTLE_EVERY = 128
@@ -27,6 +27,7 @@ class SharedLinks:
     ) -> None:
         self._clock, self.segment, self._course_of = clock, segment, course_of
         self._grace_ns = grace_ns
+        self.on_sent: Callable[[], None] | None = None  # told after each message
         self._rates: dict[str, int] = {}
         self._numbers: dict[tuple[tuple[str, ...], tuple[int, ...]], int] = {}
         self._open: dict[int, Crossing] = {}  # by number: those whose end is not told yet
@@ -56,11 +57,10 @@ class SharedLinks:
         rank: int,
     ) -> int:
         way = self._numbers.get((names, waits_ns))
+        if way is None:
+            way = self._numbers[names, waits_ns] = self.number_of(self.way_of(names, waits_ns))
         with self.segment.locked():
             ended = self._read()
-            if way is None:
-                way = self.segment.number_of(self.way_of(names, waits_ns))
-                self._numbers[names, waits_ns] = way
             self._num_sent += 1
             owner = self.segment.owner
             start = Start(now_ns, owner, self._num_sent, num_bytes, way, weight, rank)
@@ -70,6 +70,8 @@ class SharedLinks:
         ended += self._fold.to(at_ns)
         sent_ns = self._fold.course.sent_ns(start.tag)
         self._tell(ended)
+        if self.on_sent is not None:
+            self.on_sent()
         return at_ns if sent_ns is None else sent_ns
 
     def go_on(self, now_ns: int) -> None:
@@ -98,6 +100,17 @@ class SharedLinks:
         self, names: tuple[str, ...], waits_ns: tuple[int, ...], pair: tuple[str, str] = ("", "")
     ) -> SharedWay:
         return SharedWay(names, tuple([self._rates[name] for name in names]), waits_ns, pair)
+
+    def number_of(self, way: SharedWay) -> int:
+        """Raises SegmentFull."""
+        with self.segment.locked():
+            self.segment.refresh()
+            return self.segment.number_of(way)
+
+    def unreported(self) -> list[Start]:
+        """What has left on this machine and was never asked for so before; it is now."""
+        with self.segment.locked():
+            return [one for one in self.segment.unreported() if one.owner != ELSEWHERE]
 
     def left_elsewhere(self, starts: Sequence[Start]) -> None:
         """Messages of another machine that load links here; their ways are of this segment."""

@@ -26,7 +26,7 @@ from typing import Any
 from workers.wire.fabric.shared.starts import SharedWay, Start
 
 _MAGIC = 0x70657266_6C6E6B31
-_HEADER = struct.Struct("<9q")
+_HEADER = struct.Struct("<10q")
 _START = struct.Struct("<7q")
 # Starts that are in no state yet.
 RING = 4096
@@ -49,6 +49,7 @@ class Header:
     """settled_ns   the state is of then; what leaves earlier and comes later, leaves then
     first, end   of starts that are in no state yet: numbers, as they came
     place, state_bytes   of the state
+    num_reported   of starts: other machines were told of those below
     """
 
     settled_ns: int = 0
@@ -59,6 +60,7 @@ class Header:
     place: int = 0
     state_bytes: int = 0
     num_owners: int = 0
+    num_reported: int = 0
 
 
 class Segment:
@@ -70,6 +72,7 @@ class Segment:
     def __init__(self, path: Path, state: Any) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._ways: list[SharedWay] = []
+        self._numbers: dict[SharedWay, int] = {}
         self._ways_read = 0
         self._header = Header()
         with self.locked():
@@ -104,11 +107,12 @@ class Segment:
     def _write_header(self, header: Header) -> None:
         h = self._header = header
         numbers = h.settled_ns, h.first, h.end, h.num_ways, h.ways_bytes
-        packed = _HEADER.pack(_MAGIC, *numbers, h.place, h.state_bytes, h.num_owners)
+        others = h.place, h.state_bytes, h.num_owners, h.num_reported
+        packed = _HEADER.pack(_MAGIC, *numbers, *others)
         self._write(0, packed)
 
     def starts(self, begin: int, end: int) -> list[Start]:
-        """By number, of `first` .. `end` of the header."""
+        """By number, from `begin` on and below `end`: of the last RING that came."""
         found = list[Start]()
         while begin < end:
             many = min(end - begin, RING - begin % RING)
@@ -125,11 +129,19 @@ class Segment:
             self._write(_STARTS_AT + number % RING * _START.size, _START.pack(*one))
         self._write_header(replace(header, end=header.end + len(starts)))
 
+    def unreported(self) -> list[Start]:
+        """What was never asked for so before, of what the ring still has; it is now."""
+        header = self.refresh()
+        begin = max(header.num_reported, header.end - RING)
+        if begin < header.end:
+            self._write_header(replace(header, num_reported=header.end))
+        return self.starts(begin, header.end)
+
     def number_of(self, way: SharedWay) -> int:
         """Of a way, which is added where there is none like it. Raises SegmentFull."""
         self._read_ways()
-        if way in self._ways:
-            return self._ways.index(way)
+        if way in self._numbers:
+            return self._numbers[way]
         header = self._header
         told = json.dumps((way.names, way.rates, way.waits_ns, way.pair)).encode()
         size = header.ways_bytes + len(told) + 4
@@ -161,6 +173,7 @@ class Segment:
             names, rates, waits_ns, pair = json.loads(told[at + 4 : at + 4 + size])
             source, target = pair
             way = SharedWay(tuple(names), tuple(rates), tuple(waits_ns), (source, target))
+            self._numbers[way] = len(self._ways)
             self._ways.append(way)
             at += 4 + size
 
