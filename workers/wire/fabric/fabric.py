@@ -123,6 +123,7 @@ class Fabric:
 
     def _least_loaded(self, ways: Sequence[Way], now_ns: int) -> Way:
         """By the link that has most on it; of equal ones the first."""
+        self.links.look(now_ns)
         load = self.links.load
         return min(ways, key=lambda way: max(load(name, now_ns) for name in way.names[1:-1]))
 

@@ -43,6 +43,10 @@ class LinkSharing(Protocol):
         """What has ended by now is told, and what links have done is known until now."""
         ...
 
+    def look(self, now_ns: int) -> None:
+        """Before `load` is asked of several: what others have sent is known until now."""
+        ...
+
     def load(self, name: str, now_ns: int) -> int:
         """Messages on a link now, and those that wait in its line or are bound for it."""
         ...
@@ -98,6 +102,9 @@ class FairLinks(Flows[PathFlow]):
 
     def go_on(self, now_ns: int) -> None:
         self._tell(self._paths.advance(now_ns))
+
+    def look(self, now_ns: int) -> None:
+        """All that is sent is sent here."""
 
     def load(self, name: str, now_ns: int) -> int:
         return self._paths.num_flows(name)
@@ -155,6 +162,9 @@ class FifoLinks:
 
     def go_on(self, now_ns: int) -> None:
         """Lines know at any time."""
+
+    def look(self, now_ns: int) -> None:
+        """All that is sent is sent here."""
 
     def load(self, name: str, now_ns: int) -> int:
         line = self._lines[name]

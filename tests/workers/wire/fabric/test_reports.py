@@ -62,6 +62,7 @@ def test_a_link_is_shared_with_what_left_elsewhere(tmp_path: Path) -> None:
     async def run() -> None:
         links["left"].start_message(0, 1_000, ("a",), (0,), first, 1, 0)
         await clock.wait_until(200)
+        links["right"].look(200)
         assert links["right"].load("a", 200) == 1 and links["right"].load("b", 200) == 0
         links["right"].start_message(200, 500, ("a",), (0,), second, 1, 0)
         await clock.wait_until(10_000)

@@ -32,7 +32,6 @@ class SharedLinks:
         self._numbers: dict[tuple[tuple[str, ...], tuple[int, ...]], int] = {}
         self._open: dict[int, Crossing] = {}  # by number: those whose end is not told yet
         self._num_sent = 0
-        self._looked_ns = -1
         self._timer: Timer | None = None
         self._timer_ns: int | None = None
         with segment.locked():
@@ -77,12 +76,12 @@ class SharedLinks:
     def go_on(self, now_ns: int) -> None:
         with self.segment.locked():
             ended = self._read()
-        self._looked_ns = now_ns
         self._tell(ended + self._fold.to(now_ns))
 
+    def look(self, now_ns: int) -> None:
+        self.go_on(now_ns)
+
     def load(self, name: str, now_ns: int) -> int:
-        if now_ns != self._looked_ns:
-            self.go_on(now_ns)
         return self._fold.course.load(name)
 
     def peak(self, name: str) -> int:
@@ -92,6 +91,8 @@ class SharedLinks:
         return self._fold.course.moved_bytes(name)
 
     def busy_ns(self, name: str, now_ns: int) -> int:
+        if now_ns > self._fold.now_ns:
+            self.go_on(now_ns)
         return self._fold.course.busy_ns(name)
 
     # ----------------------------------------------------------------------------------------------
