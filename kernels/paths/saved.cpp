@@ -85,7 +85,8 @@ std::vector<char> Paths::saved() const {
   to.put(num_hops());
   for (const Hop& hop : hops_) {
     for (const Int one : {hop.rate, hop.used, hop.served, hop.top}) to.put(one);
-    for (const int64_t one : {hop.units, hop.since_ns, hop.peak, int64_t(hop.is_known)}) to.put(one);
+    for (const int64_t one : {hop.units, hop.since_ns, hop.peak}) to.put(one);
+    to.put(int64_t(hop.is_known));
   }
   to.put(num_ways());
   for (const std::vector<int>& way : ways_) to.put_all(way);

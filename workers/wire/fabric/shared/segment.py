@@ -12,9 +12,9 @@ it has sent on its way, as a real network does, and whoever comes back reads wha
 here is mapped, so neither a file cut short nor a full disk ends a process.
 """
 
+import base64
 import fcntl
 import json
-import marshal
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -181,11 +181,11 @@ class Segment:
         """Of all that left before `settled_ns`."""
         header = self._header
         at = _STATES_AT + header.place * _STATE_BYTES
-        return marshal.loads(self._read(at, header.state_bytes))
+        return _tuples(json.loads(self._read(at, header.state_bytes)))
 
     def settle(self, settled_ns: int, first: int, state: Any) -> None:
         """The state of then; starts before number `first` are in it. Raises SegmentFull."""
-        packed = marshal.dumps(state)
+        packed = json.dumps(state, default=_text).encode()
         if len(packed) > _STATE_BYTES:
             raise SegmentFull(f"the network's state has {len(packed):,} bytes: that is too much")
         header = self._header
@@ -218,3 +218,20 @@ class Segment:
     def _write(self, at: int, data: bytes) -> None:
         if os.pwrite(self._file, data, at) != len(data):
             raise OSError("there is no room for the network's segment in shared memory")
+
+
+# Before the text of bytes.
+_BYTES = "bytes "
+
+
+def _text(value: bytes) -> str:
+    return _BYTES + base64.b64encode(value).decode()
+
+
+def _tuples(value: Any) -> Any:
+    """As it was before it was JSON. No name begins as bytes do: names have no spaces."""
+    if isinstance(value, list):
+        return tuple([_tuples(one) for one in value])
+    if isinstance(value, str) and value.startswith(_BYTES):
+        return base64.b64decode(value[len(_BYTES) :])
+    return value
