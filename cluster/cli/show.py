@@ -34,6 +34,7 @@ _ROLE_COLOURS = {
     "rank": "cyan",
     "experts": "bold magenta",
     "memory": "bold yellow",
+    "switch": "bold red",
 }
 
 

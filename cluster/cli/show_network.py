@@ -34,6 +34,10 @@ def render_network(network: Network) -> Panel:
     if section.priorities:
         order = ", ".join(f"{what} {weight}" for what, weight in section.priorities.items())
         rows.append(Text(f"{'strict order' if section.strict else 'weights'}: {order}, others 1"))
+    rows += [
+        Text(f"{node} is {network.graph.ports[node]}, and works on what crosses it")
+        for node in sorted(network.graph.workers)
+    ]
     grid = _grid(network) if torus is not None else _attached(network)
     return Panel(
         Group(*rows, *([] if grid is None else [grid])),
