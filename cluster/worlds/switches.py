@@ -5,6 +5,8 @@ from configs.parts import Ranks
 from configs.plan import PartPlan, Plan, RankPlan, WorkerPlan
 from workers.collectives.member import Collectives
 from workers.collectives.switch import ReducingSwitch
+from workers.experts.switch import ExpertSwitch
+from workers.experts.switched import BySwitch
 from workers.node import Node
 from workers.parallel.sums import SUMS_BITS, group_of
 
@@ -18,9 +20,20 @@ def switch_of(plan: Plan, worker: PartPlan) -> str:
     return switches[list(plan.ranks).index(chip) % len(switches)]
 
 
+def by_switch(blueprint: Blueprint, worker: PartPlan) -> BySwitch | None:
+    """What a switch does of a chip's way to its experts, or of a rank's; None: nothing."""
+    experts = blueprint.scenario.placement.experts
+    copies, adds = experts.dispatch == "in_network", experts.combine == "in_network"
+    if not copies and not adds:
+        return None
+    return BySwitch(switch_of(blueprint.plan, worker), copies, adds)
+
+
 def stand_switch(node: Node, blueprint: Blueprint, worker: WorkerPlan) -> None:
     """It serves from now on."""
     plan, placement = blueprint.plan, blueprint.scenario.placement
+    if "in_network" in (placement.experts.dispatch, placement.experts.combine):
+        ExpertSwitch(node, worker.name)
     if placement.collectives.all_reduce != "in_network":
         return
     collectives = Collectives(node, worker.name)

@@ -13,6 +13,13 @@ def switch_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
         for name, group in cluster.nodes.items()
         if group.is_switch and cluster.network is None
     ]
+    if scenario.placement.experts.mode == "ship":
+        problems += [
+            f"{key}: is 'in_network', and placement.experts.mode 'ship': no token leaves its chip; "
+            "make it 'direct', or the mode near"
+            for key in keys_in_network(scenario)
+            if key.startswith("placement.experts")
+        ]
     if not there:
         problems += [
             f"{key}: is 'in_network', and no node works on what crosses it: add a group, e.g. "
@@ -24,5 +31,10 @@ def switch_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
 
 def keys_in_network(scenario: Scenario) -> list[str]:
     """What a scenario lets switches do."""
-    asked = {"placement.collectives.all_reduce": scenario.placement.collectives.all_reduce}
+    placement = scenario.placement
+    asked = {
+        "placement.collectives.all_reduce": placement.collectives.all_reduce,
+        "placement.experts.dispatch": placement.experts.dispatch,
+        "placement.experts.combine": placement.experts.combine,
+    }
     return [key for key, how in asked.items() if how == "in_network"]

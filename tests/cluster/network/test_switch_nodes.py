@@ -1,11 +1,17 @@
 """Nodes that are switches themselves: where they stand, how near they are, and what they add."""
 
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from cluster.cli.show import render
 from cluster.network.build import Network, make_network
+from cluster.reports.network import not_conserved
+from cluster.runs.run import run_in_virtual
+from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from configs.schema import ScenarioError, load_scenario
 from configs.schema.cluster import ClusterSection
@@ -89,6 +95,41 @@ def test_ranks_whose_sums_a_switch_makes_give_the_same_tokens(degree: tuple[int,
     assert kinds["piece"] == 2 * others["piece"], "a piece to the switch and one from it, each rank"
 
 
+EXPERTS: dict[str, Any] = {
+    "cluster.network": {"type": "switch"},
+    "cluster.nodes.adder": ADDER,
+    "cluster.nodes.experts.count": 4,
+    "placement.experts.dispatch": "in_network",
+    "placement.experts.combine": "in_network",
+}
+
+
+@pytest.mark.parametrize("numerics", ["real", "digest"])
+@pytest.mark.parametrize("degree", [1, 2])
+def test_experts_by_a_switch_give_the_same_tokens(numerics: str, degree: int) -> None:
+    changes = {"model.numerics": numerics, **degrees(decode=(degree, 1))}
+    found, kinds, _ = served({**changes, **EXPERTS})
+    alone, _, _ = served({**changes, "cluster.nodes.experts.count": 4})
+    assert found == alone
+    assert kinds["multicast"] == kinds["reduced"] > 0
+    assert kinds["relayed"] == kinds["partial"] > kinds["multicast"]
+
+
+def test_every_byte_by_a_switch_is_accounted_for_and_shown() -> None:
+    few = {"workload.arrivals.closed.num_requests": 3, "workload.sampling.max_tokens": 4}
+    drawn = Blueprint.draw(load_scenario("demo", {**few, **EXPERTS}))
+    done = run_in_virtual(drawn, build_workload(drawn.scenario, drawn.model.vocab), lambda _: None)
+    assert done.network is not None and not_conserved(done.network) == ""
+    assert not any(done.held.values())
+    talk = done.network.talk
+    assert sum(talk["decode-0", "adder-0"].num_bytes) > 0
+    assert sum(talk["adder-0", "experts-0"].num_bytes) > 0
+    shown = Console(width=160, file=StringIO(), record=True)
+    shown.print(render(drawn.plan, drawn.scenario, drawn.model))
+    text = shown.export_text()
+    assert "adder-0 is switch: placement.experts.dispatch, placement.experts.combine" in text
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -108,6 +149,10 @@ def test_ranks_whose_sums_a_switch_makes_give_the_same_tokens(degree: tuple[int,
          " alone"),
         ({"cluster.network": {"type": "switch", "strict": True}}, "strict is true and priorities "
          "are missing"),
+        ({"placement.experts.combine": "in_network"}, "placement.experts.combine: is 'in_network', "
+         "and no node works on what crosses it"),
+        ({**EXPERTS, "placement.experts.mode": "ship"}, "placement.experts.dispatch: is "
+         "'in_network', and placement.experts.mode 'ship': no token leaves its chip"),
     ],
 )  # fmt: skip
 def test_refused_with_what_would_do(changes: dict[str, Any], words: str) -> None:
