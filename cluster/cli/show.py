@@ -22,6 +22,7 @@ from cluster.network.problems import network_of
 from configs.fitting import rough
 from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
+from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
 from configs.totals import price_usd
 
@@ -34,6 +35,7 @@ _ROLE_COLOURS = {
     "rank": "cyan",
     "experts": "bold magenta",
     "memory": "bold yellow",
+    "switch": "bold red",
 }
 
 
@@ -45,7 +47,7 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     below: list[RenderableType] = [] if drawn is None else [drawn, Text()]
     network = network_of(scenario)
     if network is not None:
-        below.insert(0, render_network(network))
+        below.insert(0, render_network(network, keys_in_network(scenario)))
     return Group(_head(plan, scenario, config), *panels, *below, _legend())
 
 

@@ -10,6 +10,7 @@ from cluster.worlds.near import far_of
 from cluster.worlds.offloading import offload_of
 from cluster.worlds.prefetching import hints_of
 from cluster.worlds.scheduling import scheduler_of
+from cluster.worlds.switches import by_switch, switch_of
 from configs.plan import ChipPlan, PartPlan, RankPlan
 from workers.chip.chip import Chip
 from workers.chip.scheduler import Scheduler
@@ -151,7 +152,8 @@ def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeM
 def _running(
     node: Node, blueprint: Blueprint, worker: PartPlan, model: RankModel, team: Team
 ) -> Running:
-    exchange = node.dispatch_side(worker.name)
+    exchange = node.dispatch_side(worker.name, by_switch(blueprint, worker))
     batches = blueprint.scenario.model.micro_batches
     algorithm = blueprint.scenario.placement.collectives.all_reduce
-    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm)
+    switch = switch_of(blueprint.plan, worker)
+    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm, switch)

@@ -76,6 +76,10 @@ class Crew:
                 self._shards += [] if shard is None else [shard]
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)
+        elif worker.role == "switch":
+            from cluster.worlds.switches import stand_switch
+
+            stand_switch(self.node, self.blueprint, worker)
         elif worker.role == "router":
             self._build_router(worker)
         else:

@@ -14,7 +14,7 @@ from configs.schema.placement import What
 from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 
-Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
+Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory", "switch"]
 # A rank of a chip that does not lead: there are as many as the degrees of its group ask for.
 RANK: Literal["rank"] = "rank"
 _RANK = f"-{RANK}-"  # between a chip's name and a rank's number
@@ -44,6 +44,8 @@ class NodeGroup(Section):
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
              is where this is left out
     tiers       what lies in which memory tier of these nodes: goes before `placement.<what>_tier`
+    at          of a switch that works on what crosses it: which of the network's switches it is;
+                left out where there is one
     machines    what these nodes ask of the machines of a Ray cluster, in world ray
     """
 
@@ -55,6 +57,7 @@ class NodeGroup(Section):
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
     tiers: Mapping[What, str] = Field(default_factory=dict)
+    at: Name | None = None
     machines: MachinesSection = MachinesSection()
 
     @model_validator(mode="after")
@@ -65,6 +68,25 @@ class NodeGroup(Section):
         if twice:
             raise ValueError(f"workers names {', '.join(twice)} twice: raise count instead")
         return self
+
+    @model_validator(mode="after")
+    def _switch_is_alone(self) -> Self:
+        if self.is_switch and len(self.workers) > 1:
+            others = ", ".join(role for role in self.workers if role != "switch")
+            raise ValueError(
+                f"workers names switch and {others}: nobody else stands on a switch; give the "
+                "others a group of their own"
+            )
+        if self.at is not None and not self.is_switch:
+            raise ValueError(
+                f"at is {self.at!r}, which is said of workers: [switch] alone: leave it out"
+            )
+        return self
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether these nodes are switches of the network."""
+        return "switch" in self.workers
 
     @property
     def num_ranks(self) -> int:
