@@ -119,7 +119,7 @@ class Crew:
             model=scenario.model.name,
             vocab=blueprint.model.vocab,
             max_model_len=plan.max_model_len,
-            block_size=scenario.model.block_size,
+            block_size=plan.common_tokens,
             shares_prefixes=scenario.model.enable_prefix_caching,
             max_queue=scenario.slo.admission.max_queue,
             timeout_ns=blueprint.timeout_ns,

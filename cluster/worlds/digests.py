@@ -1,5 +1,7 @@
 """Models of digests (`model.numerics: digest`), and how their experts are chosen."""
 
+from dataclasses import replace
+
 from cluster.worlds.blueprint import Blueprint
 from configs.model_config import ModelConfig
 from configs.plan import ChipPlan, PartPlan, ShardPlan
@@ -10,25 +12,28 @@ from workers.model.digest.mixing import Digests
 from workers.model.digest.rank import DigestRank
 from workers.model.digest.recorded import read_routing
 from workers.model.digest.routing import Balanced, Replayed, Routing, Skewed, Uniform
+from workers.model.digest.shape import span_of
 from workers.model.digest.shipped import ShippedDigests
 from workers.model.work import WorkModel
 
 
 def digest_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip:
     """Raises ValueError where this machine has not the memory."""
-    return DigestChip(*_sizes(blueprint, worker, work))
+    sizes = _sizes(blueprint, worker, work)
+    return DigestChip(*sizes, span=span_of(blueprint.plan.common_tokens))
 
 
 def digest_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank:
     """What a rank of a chip holds. Raises as `digest_chip` does."""
-    return DigestRank(*_sizes(blueprint, worker, work), blueprint.plan.part(worker))
+    sizes, span = _sizes(blueprint, worker, work), span_of(blueprint.plan.common_tokens)
+    return DigestRank(*sizes, blueprint.plan.part(worker), span)
 
 
 def _sizes(
     blueprint: Blueprint, worker: PartPlan, work: WorkModel
 ) -> tuple[ModelConfig, int, int, Precision, WorkModel, Routing]:
-    section = blueprint.scenario.model
-    numbers = section.block_size, section.precision
+    precision = replace(blueprint.scenario.model.precision, kv=worker.form.numbers)
+    numbers = worker.form.size, precision
     return blueprint.model, worker.num_kv_blocks, *numbers, work, routing_of(blueprint)
 
 

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from configs.presets import expand
 from configs.schema.device import DeviceSpec
+from configs.schema.kv import KvSection
 from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
 from configs.schema.network import NetworkSection
@@ -46,6 +47,7 @@ class NodeGroup(Section):
     tiers       what lies in which memory tier of these nodes: goes before `placement.<what>_tier`
     at          of a switch that works on what crosses it: which of the network's switches it is;
                 left out where there is one
+    kv          blocks of these chips: goes before `model.block_size` and `model.kv_cache_dtype`
     machines    what these nodes ask of the machines of a Ray cluster, in world ray
     """
 
@@ -58,6 +60,7 @@ class NodeGroup(Section):
     transport: WireChoice | None = None
     tiers: Mapping[What, str] = Field(default_factory=dict)
     at: Name | None = None
+    kv: KvSection = KvSection()
     machines: MachinesSection = MachinesSection()
 
     @model_validator(mode="after")
@@ -102,6 +105,15 @@ class NodeGroup(Section):
                 f"{key} is {getattr(self, key)}, and workers names {', '.join(self.workers)}: "
                 "only one of prefill, decode and chip has ranks; give the others a group of their "
                 "own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kv_is_of_chips(self) -> Self:
+        if self.kv != KvSection() and not any(role in CHIP_ROLES for role in self.workers):
+            raise ValueError(
+                f"kv is given, and workers names {', '.join(self.workers)}: only prefill, decode "
+                "and chip keep KV blocks of their own; leave it out"
             )
         return self
 

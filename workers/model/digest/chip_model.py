@@ -37,6 +37,8 @@ class DigestChip:
     num_blocks   KV blocks of this chip        block_size   tokens in a block
     work         how work is counted: as of the real model
     part         layers and units that are held here; all where left out
+    span         tokens of one digest, as the blocks of all chips have them in common; left out, as
+                 blocks of this size do
     config       sizes of what is held here
 
     Layers have the numbers of the whole model, wherever they are named.
@@ -53,6 +55,7 @@ class DigestChip:
         work: WorkModel,
         routing: Routing,
         part: Held | None = None,
+        span: int | None = None,
     ) -> None:
         self.part = part = part or Held(0, config.num_layers)
         self._whole, self.config = config, part.of(config)
@@ -62,7 +65,7 @@ class DigestChip:
         self._work, units = replace(work, config=held), units_of(config, part)
         self.block_bytes = block_size * precision.kv_bytes_per_token(self.config)
         try:
-            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units))
+            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units), span)
         except MemoryError:
             carried = num_blocks * block_size * part.num_layers * len(units) * 8
             raise no_memory(num_blocks, carried) from None
