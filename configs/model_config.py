@@ -5,7 +5,8 @@ follows from the sizes. A configuration that asks for more than we compute is re
 nothing is ignored in silence that would change a token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from configs.attention import Gqa, Matrix, Mla
 from configs.fp8 import Fp8
@@ -68,6 +69,11 @@ class ModelConfig:
     dense_intermediate: int = 0
     shared_intermediate: int = 0
     fp8: Fp8 | None = None
+
+    def with_layers(self, layers: range) -> Self:
+        """The sizes of a model that has these layers alone, numbered from 0."""
+        dense = len(range(layers.start, min(layers.stop, self.dense_layers)))
+        return replace(self, num_layers=len(layers), dense_layers=dense)
 
     # Byte counts: pure arithmetic for placement, capacity checks and declared work.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from configs.model_config import ModelConfig
 from configs.precision import Precision
+from configs.stages import stages_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,7 @@ class Part:
     def of(self, config: ModelConfig) -> ModelConfig:
         """The sizes of a model that has this part alone. Raises ValueError as `Heads.part_of`."""
         config = config if self.heads is None else self.heads.part_of(config)
-        if self.num_layers == config.num_layers:
-            return config
-        dense = min(max(config.dense_layers - self.first_layer, 0), self.num_layers)
-        return replace(config, num_layers=self.num_layers, dense_layers=dense)
+        return config if self.num_layers == config.num_layers else config.with_layers(self.layers)
 
     def embeddings_bytes(self, config: ModelConfig, precision: Precision) -> int:
         """Of embedding and vocabulary projection, those that are here."""
@@ -147,26 +145,27 @@ class Ranks:
         return len(self.names) > 1
 
 
-def parts_of(config: ModelConfig, tensor: int, pipeline: int) -> tuple[Part, ...]:
-    """What each rank holds, in order of the ranks.
+def parts_of(
+    config: ModelConfig, tensor: int, pipeline: int, layers: tuple[int, ...] = ()
+) -> tuple[Part, ...]:
+    """What each rank holds, in order of the ranks. `layers` of each stage; left out: `stages_of`.
 
-    Raises ValueError, with the nearest that would do, where a degree does not divide what it
-    splits, or the model is not split so.
+    Raises ValueError, with the nearest that would do, where a degree does not divide the heads,
+    layers are no stages of this model, or the model is not split so.
     """
     if tensor > 1 and (hindrance := heads_hindrance(config)):
         raise ValueError(f"tensor_parallel_size: is {tensor}, and {hindrance}: use 1")
     _check("tensor_parallel_size", tensor, config.num_kv_heads, "KV heads")
-    _check("pipeline_parallel_size", pipeline, config.num_layers, "layers")
-    heads, layers = config.num_kv_heads // tensor, config.num_layers // pipeline
+    heads = config.num_kv_heads // tensor
     return tuple(
         Part(
-            stage * layers,
-            layers,
+            stage.start,
+            len(stage),
             Heads(number * heads, heads) if tensor > 1 else None,
-            embeds=stage == 0,
-            projects=stage == pipeline - 1 and number == 0,
+            embeds=stage.start == 0,
+            projects=stage.stop == config.num_layers and number == 0,
         )
-        for stage in range(pipeline)
+        for stage in stages_of(config.num_layers, pipeline, layers)
         for number in range(tensor)
     )
 

@@ -84,7 +84,7 @@ def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> 
         if role not in ("chip", "prefill", "decode") or len(node["workers"]) > 1:
             continue
         node["tensor_parallel_size"] = random.choice(_divisors(heads)[-2:])
-        node["pipeline_parallel_size"] = random.choice(_divisors(layers)[:2])
+        node["pipeline_parallel_size"] = random.randint(1, min(3, layers))
         found |= node["tensor_parallel_size"] * node["pipeline_parallel_size"] > 1
     if found:
         placement = scenario["placement"]

@@ -6,7 +6,7 @@ Work of a step is in `configs/shapes/work.py`, bytes by placement in `configs/sh
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 
@@ -77,6 +77,13 @@ class ModelShape:
     notes: tuple[str, ...] = ()
     _lists: dict[int, tuple[Weight, ...]] = field(default_factory=dict, compare=False, repr=False)
     _layers: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def part(self, layers: range) -> "ModelShape":
+        """These layers alone. What is stored in another way in some layers has to be the same in
+        all (`Storage.same_in_all_layers`): their numbers change.
+        """
+        some = self.layers[layers.start : layers.stop]
+        return replace(self, layers=some, _lists={}, _layers={})
 
     # What a placement and a digest model ask, by the names of ModelConfig.
 

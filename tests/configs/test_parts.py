@@ -12,9 +12,12 @@ from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.parts import Heads, Part, Ranks, parts_of
 from configs.plan import ChipPlan, RankPlan, make_plan
-from configs.precision import EXACT
+from configs.precision import EXACT, Precision
 from configs.presets import model_folder
 from configs.schema import ScenarioError, load_scenario
+from configs.shapes.as_config import config_of
+from configs.shapes.describe import describe_model
+from configs.stages import stages_of
 
 TINY = load_model(model_folder("perfuse-tiny"))
 DEEPSEEK = replace(TINY, dense_layers=1, dense_intermediate=256)
@@ -67,7 +70,7 @@ def test_dense_layers_are_in_the_first_stage() -> None:
             "tensor_parallel_size: is 3, which does not divide the model's 4 KV heads: .* is 2",
         ),
         (8, 1, TINY, "tensor_parallel_size: is 8, .* 4 KV heads: the nearest that does is 4"),
-        (1, 3, TINY, "pipeline_parallel_size: is 3, which does not divide the model's 4 layers"),
+        (1, 5, TINY, "pipeline_parallel_size: is 5, .* 4 layers, .*: the nearest .* is 4"),
         (2, 1, DEEPSEEK, "tensor_parallel_size: is 2, and .* is not split by heads: .*: use 1"),
     ],
 )
@@ -78,13 +81,60 @@ def test_a_degree_that_does_not_divide_is_refused_with_the_nearest_that_would_do
         parts_of(config, tensor, pipeline)
 
 
+@pytest.mark.parametrize(
+    ("num_layers", "layers"),
+    [
+        (61, (61,)),
+        (61, (31, 30)),
+        (61, (20, 21, 20)),
+        (61, (15, 15, 16, 15)),
+        (62, (15, 16, 16, 15)),
+        (63, (16, 16, 16, 15)),
+        (64, (16, 16, 16, 16)),
+        (5, (1, 1, 2, 1)),
+        (4, (1, 1, 1, 1)),
+    ],
+)
+def test_layers_that_are_left_over_stand_where_vllm_puts_them(
+    num_layers: int, layers: tuple[int, ...]
+) -> None:
+    """`get_pp_indices`, by hand: from the last stage but one backwards."""
+    stages = stages_of(num_layers, len(layers))
+    assert tuple(map(len, stages)) == layers
+    assert [layer for stage in stages for layer in stage] == list(range(num_layers))
+
+
+def test_stages_may_be_given() -> None:
+    assert stages_of(61, 2, (40, 21)) == (range(40), range(40, 61))
+    for given, nearest in (((31, 31), "31, 30"), ((31, 29), "31, 30"), ((61, 3), "31, 30")):
+        total = sum(given)
+        why = rf"pipeline_layers: are {total} .* 61 layers: the nearest .* is \[{nearest}\]"
+        with pytest.raises(ValueError, match=why):
+            stages_of(61, 2, given)
+
+
+def test_a_stage_of_a_described_model_has_the_sizes_of_its_own_layers() -> None:
+    """Three dense layers come first: a stage behind them holds none of these."""
+    config = config_of(describe_model("kimi-k2"), "kimi-k2")
+    precision = Precision("bf16", "bf16")
+    parts = [part.of(config) for part in parts_of(config, 1, 4)]
+    assert [part.num_layers for part in parts] == [15, 15, 16, 15]
+    assert [part.dense_layers for part in parts] == [config.dense_layers, 0, 0, 0]
+    for part, first in zip(parts, (0, 15, 30, 46), strict=True):
+        for layer in range(part.num_layers):
+            of_all = precision.layer_bytes(config, first + layer)
+            assert precision.layer_bytes(part, layer) == of_all
+    assert sum(map(precision.kv_bytes_per_token, parts)) == precision.kv_bytes_per_token(config)
+
+
 @pytest.mark.parametrize("tensor", [1, 2, 4])
-@pytest.mark.parametrize("pipeline", [1, 2, 4])
+@pytest.mark.parametrize("pipeline", [1, 2, 3, 4])
 def test_what_two_chips_have_in_common_is_all_that_either_needs(tensor: int, pipeline: int) -> None:
     """A block that is cut at one chip and put together at another is whole."""
     block = np.arange(4 * 2 * 3 * 4 * 5).reshape(1, 4, 2, 3, 4, 5)
     whole = Part(0, 4)
-    for sources in (parts_of(TINY, 2, 2), parts_of(TINY, 4, 1), parts_of(TINY, 1, 1)):
+    of_two = parts_of(TINY, 2, 2), parts_of(TINY, 1, 2, (3, 1))
+    for sources in (*of_two, parts_of(TINY, 4, 1), parts_of(TINY, 1, 3), parts_of(TINY, 1, 1)):
         for wanted in parts_of(TINY, tensor, pipeline):
             layers, heads = whole.window_of(wanted)
             expected = block[:, layers, :, :, heads]
@@ -169,6 +219,21 @@ def test_what_cannot_be_combined_is_refused_by_name(change: dict[str, object], k
 def test_a_degree_is_refused_under_its_key() -> None:
     (problem,) = problems({**NO_POOL, "cluster.nodes.decode.tensor_parallel_size": 3})
     assert problem.startswith("cluster.nodes.decode.tensor_parallel_size: is 3, which does not")
+
+
+def test_stages_of_a_scenario_are_checked() -> None:
+    key = "cluster.nodes.decode.pipeline_layers"
+    two = {**NO_POOL, "cluster.nodes.decode.pipeline_parallel_size": 2}
+    (problem,) = problems({**two, key: [3, 2]})
+    assert problem.startswith(f"{key}: are 5 in all, and the model has 4 layers: ")
+    assert problem.endswith("is [3, 1]")
+    with pytest.raises(ScenarioError, match=r"pipeline_layers names 3 stages, and .*_size is 2"):
+        load_scenario("demo", {**two, key: [1, 1, 2]})
+    plan = make_plan(load_scenario("demo", {**two, key: [3, 1]}), TINY)
+    first: Any = plan.worker("decode-0-rank-0")
+    last: Any = plan.worker("decode-0")
+    assert (len(plan.part(first).layers), len(plan.part(last).layers)) == (3, 1)
+    assert first.kv_bytes == 3 * last.kv_bytes == 3 * last.num_kv_blocks * plan.kv_block_bytes // 4
 
 
 @pytest.mark.parametrize("group", ["router", "experts", "hbf"])

@@ -4,7 +4,6 @@ model's ranks, and what goes wrong between ranks shows in the text.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,11 @@ import pytest
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import ROOT
 from configs.schema import ScenarioError
+from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS, degrees, of_digests
 from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
-from tests.cluster.worlds.test_parallel import CHIP, NO_OTHERS, degrees
 from workers.host.trace import Delivered
 from workers.model.digest.mixing import Digests
 from workers.model.digest.rank import DigestRank
-from workers.model.digest.reference import reference_of
-from workers.model.sampling_params import SamplingParams
 
 DIGEST: Mapping[str, object] = {"model.numerics": "digest", "placement.kv_pool": False}
 LATENT = str(ROOT / "scenarios" / "models" / "deepseek-v3.json")
@@ -48,15 +45,8 @@ def served(
     return run(blueprint(changes), job, through_frames=through_frames)
 
 
-@cache
 def expected() -> list[list[int]]:
-    plan = blueprint(DIGEST)
-    section = plan.scenario.model
-    reference = reference_of(plan.model, section.block_size, plan.scenario.seed, section.routing)
-    return [
-        list(reference.answer(prompt(i, length), SamplingParams(max_tokens=count, ignore_eos=True)))
-        for i, length, count in SIZES
-    ]
+    return of_digests()[: len(SIZES)]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
