@@ -40,6 +40,7 @@ TINY: Sequence[tuple[Degrees, Degrees, int, int]] = (
     ((4, 1), (1, 4), 1, 4),
     ((1, 3), (1, 3), 1, 4),
     ((1, 3), (1, 2), 1, 4),
+    ((4, 1), (8, 1), 1, 4),
     *((ONE, (2, 1), 1, shards) for shards in (1, 2, 3, 5, 6, 7, 8)),
 )
 RANDOM: Sequence[tuple[Degrees, Degrees]] = (

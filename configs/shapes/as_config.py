@@ -53,6 +53,10 @@ class DescribedConfig(ModelConfig):
         # Not `super()`: with slots a dataclass is another class than the one its methods know.
         return replace(ModelConfig.with_layers(self, layers), shape=self._described.part(layers))
 
+    def with_heads(self, num_heads: int, num_kv_heads: int) -> Self:
+        shape = self._described.cut(num_heads, num_kv_heads)
+        return replace(ModelConfig.with_heads(self, num_heads, num_kv_heads), shape=shape)
+
     def _chips(self, layer: int) -> list[Weight]:
         """One layer's weights but experts."""
         return [each for each in self._described.weights(layer) if each.role != "experts"]

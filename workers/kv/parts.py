@@ -1,5 +1,6 @@
 """KV between chips of which at least one has several ranks: each rank that holds some of a block
-sends, to each rank of the other chip that is to hold some of that, what both have in common.
+sends, to each rank of the other chip that is to hold some of that, what both have in common. Of
+ranks that hold the same heads one sends.
 
     prefill, 1 rank      decode, 2 ranks
     heads 0-3   ── kv_part: heads 0-1 ──▶ rank 0
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.parts import Heads, Part, Ranks
+from configs.heads import Heads
+from configs.parts import Part, Ranks
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
 from workers.kv.checksums import block_checksums, kv_work
@@ -96,19 +98,23 @@ class KvParts:
         self, request_id: str, chip: str, first: int, block_ids: Sequence[int], until_ns: int
     ) -> None:
         """What this rank holds of them."""
-        model, ids = self._model, tuple(block_ids)
+        model, ids, to = self._model, tuple(block_ids), self._ranks[chip]
+        receivers = [
+            (name, common)
+            for name, part in zip(to.names, to.parts, strict=True)
+            if self._own.sends_to(part) and (common := self._own.common(part)) is not None
+        ]
+        if not receivers:
+            return
         work = kv_work(model, len(ids), "kv_read")
         blocks = await self._node.hardware.run(work, model.read_blocks, ids)
         index = np.arange(first, first + len(ids), dtype=np.int64)
-        to = self._ranks[chip]
         wanted = []
-        for name, part in zip(to.names, to.parts, strict=True):
-            common = self._own.common(part)
-            if common is not None:
-                some = _cut(blocks, self._own, common)
-                head = 0 if common.heads is None else common.heads.first
-                content = KvPart(index, block_checksums(some), common.first_layer, head, some)
-                wanted.append((name, content))
+        for name, common in receivers:
+            some = _cut(blocks, self._own, common)
+            head = 0 if common.heads is None else common.heads.first
+            content = KvPart(index, block_checksums(some), common.first_layer, head, some)
+            wanted.append((name, content))
         pendings = await self._posted(wanted, request_id, until_ns)
         try:
             await self._taken(pendings)

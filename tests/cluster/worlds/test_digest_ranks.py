@@ -2,8 +2,10 @@
 model's ranks, and what goes wrong between ranks shows in the text.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,13 @@ import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import ROOT
-from configs.schema import ScenarioError
 from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS, degrees, of_digests
-from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
+from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
 from workers.host.trace import Delivered
 from workers.model.digest.mixing import Digests
 from workers.model.digest.rank import DigestRank
 
 DIGEST: Mapping[str, object] = {"model.numerics": "digest", "placement.kv_pool": False}
-LATENT = str(ROOT / "scenarios" / "models" / "deepseek-v3.json")
 SIZES = [(0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6)]
 
 
@@ -166,6 +166,24 @@ def test_what_goes_wrong_between_ranks_changes_the_text(
     assert served(changes)[0] != expected()
 
 
-def test_a_latent_is_split_by_layers_alone() -> None:
-    with pytest.raises(ScenarioError, match="is not split by heads"):
-        blueprint({**BOTH, "model.path": LATENT, "model.served_name": None})
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"prefill": (2, 1), "decode": (4, 2)},
+        {"decode": (8, 1)},
+        {"prefill": (8, 1), "decode": (1, 2)},
+    ],
+    ids=str,
+)
+def test_every_rank_holds_the_latent(groups: dict[str, tuple[int, int]], tmp_path: Path) -> None:
+    """DeepSeek-V3, small in experts and layers alone: one dense layer, then two sparse ones with a
+    shared expert.
+    """
+    sizes = json.loads((ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text())
+    few = {"num_hidden_layers": 3, "first_k_dense_replace": 1, "n_routed_experts": 16}
+    (tmp_path / "config.json").write_text(json.dumps(sizes | few))
+    model = {"model.path": str(tmp_path), "model.served_name": MODEL, "model.max_model_len": 512}
+    alone, kinds = served({**DIGEST, **model})
+    found, split = served({**DIGEST, **model, **degrees(**groups)}, through_frames=True)
+    assert found == alone
+    assert split["kv_part"] and split["piece"] and "piece" not in kinds

@@ -2,6 +2,8 @@
 rank that dies takes its chip's requests along, and nothing else.
 """
 
+from pathlib import Path
+
 import pytest
 
 from cluster.worlds.virtual import VirtualWorld
@@ -15,7 +17,8 @@ from tests.cluster.worlds.chips_of_ranks import (
     served,
     tokens,
 )
-from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
+from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
+from tests.workers.model.models import DEEPSEEK_V3, write_model
 from workers.host.trace import Delivered
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
@@ -33,6 +36,8 @@ from workers.model.sampling_params import SamplingParams
         {"prefill": (4, 1), "decode": (1, 4)},
         {"prefill": (2, 2), "decode": (2, 2)},
         {"prefill": (2, 1), "decode": (4, 1)},
+        {"prefill": (4, 1), "decode": (8, 1)},
+        {"prefill": (8, 1), "decode": (8, 2)},
     ],
     ids=str,
 )
@@ -47,6 +52,21 @@ def test_every_degree_gives_the_tokens_of_one_process(
     assert ("share" in kinds) == any(tensor > 1 for tensor, _ in groups.values())
     assert ("piece" in kinds) == ("share" in kinds)
     assert ("stage_rows" in kinds) == any(pipeline > 1 for _, pipeline in groups.values())
+
+
+def test_a_latent_is_held_by_every_rank(tmp_path: Path) -> None:
+    """DeepSeek's layers: a dense one, then two with a shared expert, each cut over the ranks."""
+    folder = write_model(tmp_path, sizes=DEEPSEEK_V3 | {"vocab_size": 512})
+    reference, params = Reference(folder), SamplingParams(max_tokens=6, ignore_eos=True)
+    right = [list(reference.generate(prompt(i, 20), params).token_ids) for i in range(3)]
+
+    async def job(world: VirtualWorld) -> None:
+        wanted = [request(f"r{i}", prompt_ids=prompt(i, 20), max_tokens=6) for i in range(3)]
+        assert tokens(await ask_all(world, wanted)) == right
+        await settle(world)
+
+    model = {"model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 128}
+    run(blueprint({**degrees(prefill=(2, 1), decode=(4, 2)), **model}), job)
 
 
 @pytest.mark.parametrize(
