@@ -40,6 +40,7 @@ class NodeGroup(Section):
     tensor_parallel_size, pipeline_parallel_size   of each chip of the group, as vLLM calls them: it
              becomes as many nodes as their product, one a rank. `count` is of chips, then: so many
              stand side by side (data parallel)
+    pipeline_layers   how many layers each stage holds; left out: `configs.stages`
     device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
     link     the same, for the link that joins each of these nodes to the others
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
@@ -55,6 +56,7 @@ class NodeGroup(Section):
     count: int | None = Field(default=None, ge=1, le=10_000)
     tensor_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_parallel_size: int = Field(default=1, ge=1, le=1_024)
+    pipeline_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), max_length=1_024)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
@@ -114,6 +116,15 @@ class NodeGroup(Section):
             raise ValueError(
                 f"kv is given, and workers names {', '.join(self.workers)}: only prefill, decode "
                 "and chip keep KV blocks of their own; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_stage_has_its_layers(self) -> Self:
+        if self.pipeline_layers and len(self.pipeline_layers) != self.pipeline_parallel_size:
+            raise ValueError(
+                f"pipeline_layers names {len(self.pipeline_layers)} stages, and "
+                f"pipeline_parallel_size is {self.pipeline_parallel_size}: make both the same"
             )
         return self
 

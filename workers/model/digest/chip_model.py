@@ -71,7 +71,7 @@ class DigestChip:
             raise no_memory(num_blocks, carried) from None
         weights = Weights.of(name_of(config, kv_units(config)))
         self._embedding, self._head = weights.one(What.EMBEDDING, 0), weights.one(What.HEAD, 0)
-        self._layers = [_Layer(config, weights, layer, units) for layer in part.layers]
+        self._layers = [_Layer(config, weights, layer, part) for layer in part.layers]
         self._gate = Gate(weights, config.num_layers, config.top_k, routing)
         self._plans: Plans[StepPlan] = Plans(self._new_plan)
 
@@ -156,11 +156,20 @@ class DigestChip:
         self, layer: int, x: Digests, sums_T: Digests, plan: StepPlan
     ) -> tuple[Digests, MoeInput | None]:
         """What follows when all units are summed up."""
-        of, y = self._layer(layer), mixed(x + sums_T)
-        beside = y if of.network is None else y + mixed(y + of.network) * of.network_slices
+        y = mixed(x + sums_T)
+        beside, moe = self._beside(layer, y), self._chosen(layer, y, plan)
+        added = y if beside is None else y + beside
+        return (mixed(added), None) if moe is None else (added, moe)
+
+    def _beside(self, layer: int, y: Digests) -> Digests | None:
+        """What the slices here of a dense network, or of shared experts, add, [T]."""
+        of = self._layer(layer)
+        return None if of.network is None else mixed(y + of.network) * of.network_slices
+
+    def _chosen(self, layer: int, y: Digests, plan: StepPlan) -> MoeInput | None:
         if self._whole.is_dense(layer):
-            return mixed(beside), None
-        return beside, self._gate.choose(layer, y, plan.positions_T)
+            return None
+        return self._gate.choose(layer, y, plan.positions_T)
 
     def attend_work(self, layer: int, layout: StepLayout) -> Work:
         return self._work.attend(layer, layout)
@@ -186,25 +195,25 @@ class DigestChip:
 
 
 class _Layer:
-    """Digests of one layer's weights, of some units.
+    """Digests of one layer's weights, of some units and query heads.
 
     out_U       of the output projection: those of a unit's heads, summed up
     network, network_slices   of a dense network, or of shared experts: of what enters, and of its
                 slices, one a head, summed up; None where there is neither
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, layer: int, units: range) -> None:
-        heads = config.num_heads
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int, part: Held) -> None:
+        units = units_of(config, part)
+        heads = range(config.num_heads) if part.heads is None else part.heads.queries(config)
         self.keys_U = weights.slices(What.KEY, layer, units)
         self.queries_U = weights.slices(What.QUERY, layer, units)
-        out = weights.slices(What.OUT, layer, range(heads))
-        of_units = out.reshape(kv_units(config), -1).sum(axis=1)
-        self.out_U = of_units[units.start : units.stop]
+        out = weights.slices(What.OUT, layer, heads)
+        self.out_U = out.reshape(len(units), -1).sum(axis=1)
         self.network: Digests | None = None
         self.network_slices = np.zeros(1, dtype=np.uint64)
         is_dense = config.is_dense(layer)
         if is_dense or config.shared_intermediate:
             what = What.DENSE if is_dense else What.SHARED
             self.network = weights.one(what, layer)
-            slices = weights.slices(what, layer, range(1, heads + 1))
+            slices = weights.slices(what, layer, range(heads.start + 1, heads.stop + 1))
             self.network_slices = slices.sum(keepdims=True)

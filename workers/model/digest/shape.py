@@ -39,7 +39,7 @@ class Shape(Protocol):
 
 def kv_units(config: ModelConfig) -> int:
     """Into how many parts the keys of a token can be sharded: KV heads, or one latent."""
-    return 1 if config.mla is not None else config.num_kv_heads
+    return config.num_kv_units
 
 
 def units_of(config: ModelConfig, part: Part) -> range:
