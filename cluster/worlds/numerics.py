@@ -7,9 +7,12 @@ from workers.model.numerics import Numerics, numerics_of
 def wire_numerics(blueprint: Blueprint) -> Numerics:
     """Of every node of a cluster."""
     section, hidden = blueprint.scenario.model, blueprint.model.hidden
-    if section.numerics != "digest":
+    if section.numerics == "real":
         return numerics_of(section.precision, hidden, section.rows)
     from workers.model.digest.numerics import Digest
+    from workers.model.digest.shape import KvSizes
 
-    is_free = section.message_metadata == "free"
-    return Digest.of(blueprint.model, section.precision, section.rows, free_metadata=is_free)
+    sizes, is_free = (blueprint.model, section.precision), section.message_metadata == "free"
+    carried = (1, section.block_size) if section.numerics == "counts" else ()
+    kv = KvSizes.of(*sizes, *carried)
+    return Digest.of(*sizes, section.rows, free_metadata=is_free, kv=kv)

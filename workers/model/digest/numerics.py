@@ -34,14 +34,23 @@ class Digest:
 
     @classmethod
     def of(
-        cls, config: ModelConfig, precision: Precision, row: WireKind, *, free_metadata: bool
+        cls,
+        config: ModelConfig,
+        precision: Precision,
+        row: WireKind,
+        *,
+        free_metadata: bool,
+        kv: KvSizes | None = None,
     ) -> "Digest":
-        """As a cluster with real numbers of this precision would charge. Scales are metadata."""
+        """As a cluster with real numbers of this precision would charge. Scales are metadata.
+
+        kv   what stands for keys; left out, a digest for each token's
+        """
         real = numerics_of(precision, config.hidden, row)
         travels_as, _ = wire_formats(precision, row)
         width = config.hidden if free_metadata else codec.row_width(travels_as, config.hidden)
         sizes = real.row_bytes(width), real.sum_bytes(config.hidden)
-        return cls(*sizes, KvSizes.of(config, precision), free_metadata)
+        return cls(*sizes, kv or KvSizes.of(config, precision), free_metadata)
 
     def row_bytes(self, width: int) -> int:
         return self.row
