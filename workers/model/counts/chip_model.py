@@ -5,6 +5,8 @@ which experts the token visits, under every parallelism and in every batch the s
 """
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,12 @@ from workers.model.counts.cache import NoKeys
 from workers.model.digest.mixing import Digests, mixed, stepped
 from workers.model.digest.routing import Routing
 from workers.model.digest.shape import units_of
+from workers.model.forward import as_it_is
 from workers.model.parts.partial import Part, PartOf
 from workers.model.parts.positions import Indices, check_sequence
 from workers.model.parts.sized_chip import SizedChip
 from workers.model.plans import Plans
-from workers.model.program import Enter
+from workers.model.program import Compute, Enter, Program
 from workers.model.work import WorkModel
 
 
@@ -46,6 +49,22 @@ class CountsChip(SizedChip):
         self._cache = NoKeys(num_blocks, self.part.num_layers, self._units)
         self._routing = routing
         self._plans: Plans[Indices] = Plans(self._positions)
+
+        # Of each layer, for how many its launch stands.
+        self._alike = _alike(config, self.part)
+
+    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+        """Layers that are alike, and between which nothing happens, are launches in a row."""
+        if layout.has_far or self.part.heads is not None:
+            return (yield from super().layer(layer, enter, layout))
+        times = self._alike[layer - self.part.first_layer]
+        if not times:
+            return enter
+        if times == 1:
+            return (yield from super().layer(layer, enter, layout))
+        work = self.attend_work(layer, layout)._replace(times=times)
+        x = yield Compute(work, enter)
+        return partial(as_it_is, x)
 
     def _positions(self, layout: StepLayout) -> Indices:
         """Raises ValueError where blocks do not cover a sequence's tokens."""
@@ -102,6 +121,22 @@ class CountsChip(SizedChip):
     def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
         """Raises ValueError where `read_blocks` would not give them."""
         self._cache.write_blocks(block_ids, blocks)
+
+
+def _alike(config: ModelConfig, part: Held) -> list[int]:
+    """Of each layer held, how many launches its own stands for: of dense layers alike that follow
+    each other, the first one's for all. The model's first layer also embeds; none is like it.
+    """
+
+    def kind(layer: int) -> tuple[int, int]:
+        apart = layer if layer == 0 or not config.is_dense(layer) else -1
+        return config.kind_of(layer), apart
+
+    found: list[int] = []
+    for _, run in groupby(part.layers, kind):
+        size = len(list(run))
+        found += [size] + [0] * (size - 1)
+    return found
 
 
 class CountsRank(CountsChip):
