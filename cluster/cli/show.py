@@ -67,7 +67,7 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     text.append(f"{' and '.join(wires)}{secured}\n")
     text.append(f"model {model.name}", style="bold")
     rows = "" if model.precision.exact else f" · {model.rows} rows to experts"
-    rows += " · as digests" if model.numerics == "digest" else ""
+    rows += {"real": "", "digest": " · as digests", "counts": " · as counts"}[model.numerics]
     text.append(
         f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "

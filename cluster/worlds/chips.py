@@ -14,6 +14,7 @@ from cluster.worlds.scheduling import scheduler_of
 from cluster.worlds.switches import by_switch, switch_of
 from configs.plan import ChipPlan, PartPlan, RankPlan
 from workers.chip.chip import Chip
+from workers.chip.placeholders import Placeholders
 from workers.chip.scheduler import Scheduler
 from workers.chip.split import Split
 from workers.chip.stepper import Stepper
@@ -104,11 +105,19 @@ def _stepper(
         num_batches=blueprint.scenario.model.micro_batches,
         local_step=local_step,
         eos_token_ids=blueprint.model.eos_token_ids,
+        chooser=_chooser(blueprint),
         before_step=None if offload is None else offload.read_out,
         hints=hints_of(blueprint, node, worker),
         far=far_of(blueprint, node, worker.name, model, scheduler),
         ranked=leader,
     )
+
+
+def _chooser(blueprint: Blueprint) -> Placeholders | None:
+    """None where the model's logits say which token comes."""
+    if blueprint.scenario.model.numerics != "counts":
+        return None
+    return Placeholders(blueprint.model.vocab, blueprint.model.eos_token_ids)
 
 
 def table_of(blueprint: Blueprint) -> RoutingTable:

@@ -124,6 +124,7 @@ class Crew:
             max_queue=scenario.slo.admission.max_queue,
             timeout_ns=blueprint.timeout_ns,
             ships_search=scenario.placement.search == "ship",
+            has_values=scenario.model.numerics != "counts",
         )
         today = clock_of(scenario.cluster.world)
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)
