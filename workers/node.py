@@ -14,6 +14,7 @@ from configs.schema.link import LinkSpec
 from workers.experts.exchange import CombineSide, DispatchSide
 from workers.experts.near import NearCombine, NearDispatch
 from workers.experts.ranks import RankedNodes, Ranks
+from workers.experts.switched import BySwitch, SwitchedDispatch
 from workers.experts.tokens import Tokens
 from workers.hardware.energy.meter import Reading
 from workers.hardware.hardware import Hardware
@@ -148,9 +149,13 @@ class Node:
         assert stands_on == self.name, f"{worker} does not stand on {self.name}"
         return Port(self.endpoint, worker)
 
-    def dispatch_side(self, worker: str) -> DispatchSide:
-        """The exchange as a chip of this node has it: rows out, sums in."""
+    def dispatch_side(self, worker: str, by: BySwitch | None = None) -> DispatchSide:
+        """The exchange as a chip of this node has it: rows out, sums in. `by`: what a switch does
+        of it; None: nothing.
+        """
         port = self.port(worker)
+        if by is not None:
+            return SwitchedDispatch(self, port, by)
         if self.ranks is not None:
             return NearDispatch(port, self.clock, self.numerics, self.ranks)
         return DispatchSide(port, self.clock, self.numerics)
@@ -159,8 +164,8 @@ class Node:
         """The exchange as an expert shard of this node has it: rows in, sums out."""
         port, waiting = self.port(worker), self.mailbox(queue=f"dispatches of {worker}")
         if self.ranks is not None:
-            return NearCombine(port, waiting, self.ranks)
-        return CombineSide(port, waiting)
+            return NearCombine(port, waiting, self.numerics, self.ranks)
+        return CombineSide(port, waiting, self.numerics)
 
     def mailbox(self, capacity: int | None = None, *, queue: str = "") -> Mailbox[Any]:
         """A queue between tasks of this node that keeps emulated time.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.models import NodeModels
+from cluster.worlds.switches import by_switch
 from configs.plan import ChipPlan, ShardPlan
 from workers.node import Node
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "DispatchSide":
     """A chip's way to its experts. Raises NoKernels."""
     if blueprint.scenario.placement.experts.mode == "near":
-        return node.dispatch_side(worker.name)
+        is_split = blueprint.plan.ranks[worker.name].is_split  # then its ranks ask, each its part
+        by = None if is_split else by_switch(blueprint, worker)
+        return node.dispatch_side(worker.name, by)
     from workers.experts.fetching import FetchingSide
     from workers.model.shipped_experts import ExpertSizes, check_kernels
 
     section = blueprint.scenario.model
     sizes_of = ExpertSizes
-    if section.numerics == "digest":
+    if section.numerics != "real":
         from workers.model.digest.shipped import ShippedDigests
 
         sizes_of = ShippedDigests
@@ -50,7 +53,7 @@ def stand_shard(
         return shard
     from workers.experts.weight_shard import WeightShard
 
-    if blueprint.scenario.model.numerics == "digest":
+    if blueprint.scenario.model.numerics != "real":
         from cluster.worlds.digests import shipped_digests
 
         WeightShard(node, worker.name, *shipped_digests(blueprint, worker), worker.tier_by_expert)

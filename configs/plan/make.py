@@ -10,6 +10,7 @@ from configs.plan.nodes import NodePlan, PartPlan, Plan
 from configs.plan.problems import problems_of
 from configs.plan.ranks import part_of, ranks_of
 from configs.plan.sites import Site, named, sites_of
+from configs.plan.switches import switch_problems
 from configs.replicating import uneven_shares
 from configs.schema import Scenario, ScenarioError
 
@@ -17,7 +18,7 @@ from configs.schema import Scenario, ScenarioError
 def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     """The plan, or ScenarioError with everything that makes this cluster impossible."""
     sites = sites_of(scenario)
-    problems = problems_of(scenario, sites, model_config)
+    problems = problems_of(scenario, sites, model_config) + switch_problems(scenario, sites)
     max_model_len = scenario.model.max_model_len or model_config.max_context
     ranks, wrong = ranks_of(sites, scenario, model_config)
     problems += wrong
@@ -32,7 +33,9 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     def fill(site: Site, of: Scenario) -> tuple[NodePlan, list[str]]:
         part = part_of(site, ranks, model_config)
         config = part.of(model_config)
-        return fill_site(site, of, config, placed, servers, part, max_model_len)
+        return fill_site(
+            site, of.of_group(site.group_name), config, placed, servers, part, max_model_len
+        )
 
     nodes, wrong = _filled(sites, scenario, fill)
     problems += wrong

@@ -26,6 +26,10 @@ Engines = Literal["beside", "main"]
 Where = Literal["near", "ship"]
 
 
+# Whether a switch works on what crosses it.
+Via = Literal["direct", "in_network"]
+
+
 class ExpertPlacement(Section):
     """Which shard holds which experts, the same in every layer. Either a strategy or every shard by
     name.
@@ -36,12 +40,16 @@ class ExpertPlacement(Section):
     mode          who computes them: "near", each shard its own, to which tokens are sent; "ship", a
                   chip, to which shards send the weights that a layer's tokens chose
     replicas      further copies of some experts
+    dispatch, combine   "in_network": a node with workers: [switch] copies tokens on their way to
+                  shards, adds their sums on the way back; "direct": chips and shards do all
     """
 
     strategy: Literal["contiguous", "round_robin"] | None = None
     shards: Mapping[Name, tuple[int, ...]] | None = None
     mode: Where = "near"
     replicas: ExpertReplicas | None = None
+    dispatch: Via = "direct"
+    combine: Via = "direct"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -152,8 +152,10 @@ class NearDispatched:
 class NearCombine(CombineSide):
     """The shard's half: what came by either way waits in one queue."""
 
-    def __init__(self, port: Port, waiting: Mailbox[Dispatched], ranks: Ranks) -> None:
-        super().__init__(port, waiting)
+    def __init__(
+        self, port: Port, waiting: Mailbox[Dispatched], numerics: Numerics, ranks: Ranks
+    ) -> None:
+        super().__init__(port, waiting, numerics)
         self._ranks = ranks
         ranks.on_work(self._fill)
 

@@ -37,6 +37,7 @@ class Running:
 
     num_batches   micro-batches that take turns within each part of the pipeline
     all_reduce    how shares of sums travel
+    switch        that adds them, where it is "in_network"
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Running:
         team: Team,
         num_batches: Literal[1, 2] = 1,
         all_reduce: Algorithms = "auto",
+        switch: str = "",
     ) -> None:
         self._clock, self._model, self._table, self._team = node.clock, model, table, team
         self._num_batches = num_batches
@@ -59,7 +61,7 @@ class Running:
         self._sums: StageSums | None = None
         if not is_alone:
             collectives = Collectives(node, team.port.worker)
-            self._sums = StageSums(team, collectives, all_reduce)
+            self._sums = StageSums(team, collectives, all_reduce, switch)
             exchange = SharedDispatch(exchange, team)
         self._interpreter = Interpreter(
             node,

@@ -28,6 +28,7 @@ from workers.wire.narrow import Narrow
 from workers.wire.notes import Notes
 from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
+from workers.wire.remembered import long_past
 from workers.wire.roles import WirePrecision
 from workers.wire.rules import Rule, fate_of, flip_bit
 from workers.wire.turns import one_after_the_other
@@ -105,7 +106,10 @@ class Endpoint:
 
         Raises PeerDead if the destination's node is known to be gone.
         """
-        return self._send(message, self.reach(message.destination))
+        peer = self.reach(message.destination)
+        message.message_id = self.outgoing.next_id()
+        message.concluded = long_past(message.message_id, peer.pending)
+        return self._send(message, peer)
 
     def _send(self, message: Message[Any], peer: Peer) -> Awaitable[None] | None:
         if self._closed:
@@ -173,7 +177,7 @@ class Endpoint:
         """What the mail brings: hold it until its emulated time, then deliver it."""
         peer = self._by_source.get(message.source)
         if peer is None:
-            peer = self._find_source(message)
+            peer = self.find_source(message)
         if (
             peer is None
             or message.source_epoch != peer.epoch
@@ -192,7 +196,7 @@ class Endpoint:
         if missing is not None:
             self.notes.tell(peer, missing)
 
-    def _find_source(self, message: Message[Any]) -> Peer | None:
+    def find_source(self, message: Message[Any]) -> Peer | None:
         """A note is from node to node, all else from worker to worker."""
         if isinstance(message.content, Note):
             return self.peers.get(message.source)
@@ -207,15 +211,11 @@ class Endpoint:
             return
         if self._emulated:
             late_ns = self._clock.wall_now() - message.due_ns
-            self._trace.add(
-                _record(
-                    Delivered,
-                    (
-                        message.due_ns, message.content.kind, message.source, message.destination,
-                        message.charged_bytes, message.checksum, message.request_id, late_ns,
-                    ),
-                )
+            told = (
+                message.due_ns, message.content.kind, message.source, message.destination,
+                message.charged_bytes, message.checksum, message.request_id, late_ns,
             )  # fmt: skip
+            self._trace.add(_record(Delivered, told))
         if message.reply_to:
             self.outgoing.answered(peer, message)
         else:

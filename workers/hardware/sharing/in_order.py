@@ -46,6 +46,16 @@ class Fifo:
         self._taken_ns += service_ns
         return self.free_ns
 
+    def is_idle(self, now_ns: int) -> bool:
+        """Whether who joins now is served at once, and nobody beside it."""
+        return not self._open and self.free_ns <= now_ns
+
+    def again(self, start_ns: int, every_ns: int, times: int, service_ns: int) -> int:
+        """`join` so many times, each when it is idle; returns the last end."""
+        self.free_ns = start_ns + (times - 1) * every_ns + service_ns
+        self._taken_ns += times * service_ns
+        return self.free_ns
+
     def take(self, now_ns: int, wanted: int, limit: int = GRAINS) -> tuple[int, int]:
         """Queue for so many grains, at most `limit` of them a ns; returns (begin, end)."""
         at_ns = self._forget(now_ns)

@@ -108,11 +108,13 @@ class Fabric:
         return -(-max(parts) // PARTS_PER_BYTE)
 
     def _find(self, node: str, peer: Peer) -> tuple[Way, ...]:
-        own = self._own[node]
-        latency_ns = max(own.latency_ns, peer.link.latency_ns)
-        ends_ns = own.startup_ns + latency_ns // 2, latency_ns - latency_ns // 2
+        routes, own = self._routes.between(node, peer.node), self._own[node]
+        out_ns = in_ns = max(own.latency_ns, peer.link.latency_ns)
+        if routes[0].at_switch:  # each end has its own half
+            out_ns, in_ns = own.latency_ns, peer.link.latency_ns
+        ends_ns = own.startup_ns + out_ns // 2, in_ns - in_ns // 2
         names = f"{node}.out", f"{peer.node}.in"
-        ways = tuple(Way(r, names, ends_ns) for r in self._routes.between(node, peer.node))
+        ways = tuple(Way(route, names, ends_ns) for route in routes)
         for way in ways:
             way.count = self._count_of(way, (node, peer.node))
         self._ways[node, peer.node] = ways
