@@ -74,7 +74,13 @@ class Hardware:
             copying += 2 * [f"{spec.default_tier}.bus"]
         self._copy = tuple(copying)
         self._launch_overhead_ns = spec.launch_overhead_ns
-        self._rows = Rows(clock, self._resources, self._begin, crosses=self._buses is not None)
+        self._rows = Rows(
+            clock,
+            self._resources,
+            self._begin,
+            spec.launch_overhead_ns,
+            crosses=self._buses is not None,
+        )
         self._joules = 0.0
         self._meter = Meter(idle_watts(spec), clock.wall_now())
         for name, resource in self._resources.items():
