@@ -54,7 +54,7 @@ class Digest:
         travels_as, _ = wire_formats(precision, row)
         width = config.hidden if free_metadata else codec.row_width(travels_as, config.hidden)
         sizes = real.row_bytes(width), real.sum_bytes(config.hidden)
-        kinds = {
+        kinds: dict[str, KvSizes] = {
             kind: KvSizes.of(config, replace(precision, kv=kind), *carried) for kind in KV_KINDS
         }
         return cls(*sizes, kinds[precision.kv], free_metadata, kinds)
