@@ -161,8 +161,10 @@ class Hardware:
         """
         return job() if self._aside is None else await self._aside.run(size, job)
 
-    def launch(self, work: Work, start_ns: int, cause: Cause = Phase.SERVING) -> Launch:
-        """Begin `work`: all its demands at once. Counts its energy.
+    def launch(
+        self, work: Work, start_ns: int, cause: Cause = Phase.SERVING, overhead: bool = True
+    ) -> Launch:
+        """Begin `work`: all its demands at once. Counts its energy. `overhead`: of a launch.
 
         Raises ValueError, with nothing begun, if the work names a resource that is not there.
         """
@@ -175,7 +177,7 @@ class Hardware:
             raise ValueError(
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
-        launch = Launch(start_ns, len(asked), self._launch_overhead_ns)
+        launch = Launch(start_ns, len(asked), self._launch_overhead_ns if overhead else 0)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)

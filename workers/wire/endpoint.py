@@ -58,7 +58,7 @@ class Endpoint:
         fabric: Fabric | None = None,
     ) -> None:
         self.node, self.epoch, self.members, self.link = node, epoch, members, link
-        self._clock, self._hardware, self._trace = clock, hardware, trace
+        self._clock, self.hardware, self._trace = clock, hardware, trace
         self._mail, self._precision = mail, precision
         self._emulated = clock.emulated
         self._closed = False
@@ -148,7 +148,7 @@ class Endpoint:
 
         if self._emulated:
             cause = message.content.computed_for
-            self._hardware.copy(now_ns, message.charged_bytes, copied, cause)
+            self.hardware.copy(now_ns, message.charged_bytes, copied, cause)
         else:
             copied(now_ns)
 

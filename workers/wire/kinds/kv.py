@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.wire.kind import Kind, Reply, kind
-from workers.wire.roles import Count, KvBytes, Moment, column
+from workers.wire.roles import Count, KvBytes, Moment, column, fact
 
 Index = Annotated[NDArray[np.int64], column(4)]
 Checksums = Annotated[NDArray[np.uint64], column(8)]
@@ -31,10 +31,12 @@ class Start(Kind[Reply]):
     """All of a sequence's KV is there: decode from this token on.
 
     prefilled_ns   when the last of it was computed
+    approximate_from   position from which on it is approximate; None: all is exact
     """
 
     token: Count
     prefilled_ns: Moment
+    approximate_from: Annotated[int | None, fact(4)] = None
 
 
 @kind("pool_blocks")
