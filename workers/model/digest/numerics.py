@@ -91,3 +91,6 @@ class Digest:
 
     def add(self, sums_T: Sums, places: Places, partial: Sums) -> None:
         sums_T[places] += partial
+
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        """What has come stays what it is: there is no part of a digest."""
