@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.network._digest_models import grouped, latent
+from benchmarks.network._digest_models import grouped, latent, windowed
 from workers.model.digest.recorded import write_routing
 
+EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts")
 DEVICES = ("h100-sxm", "h200-sxm", "a100-sxm", "b200-sxm", "mi300x")
 MEMORIES = ("pnm-cxl", "memory-lpddr5x", "memory-ddr5")
 LINKS = ("lowlat-2us", "ib-ndr", "nvlink4", "ethernet-100g", "ideal-1us")
@@ -35,9 +36,11 @@ def drawn(number: int, folder: Path) -> Case:
     """Files go to `folder`."""
     random = Random(f"digest cluster {number}")
     config = grouped(random) if random.random() < 0.5 else latent(random)
+    if (other := Random(f"model {number}")).random() < 0.3:
+        config = windowed(other)
     path = folder / f"model-{number}.json"
     path.write_text(json.dumps(config))
-    experts = config.get("num_experts") or config["n_routed_experts"]
+    experts = next(config[key] for key in EXPERTS if key in config)
     top_k = config["num_experts_per_tok"]
     layers = config["num_hidden_layers"] - config.get("first_k_dense_replace", 0)
     placement = _placement(random, has_memory := random.random() < 0.6)
@@ -53,6 +56,8 @@ def drawn(number: int, folder: Path) -> Case:
         "workload": _workload(random),
         "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": "1000 s"},
     }
+    if config.get("sliding_window"):
+        placement.pop("kv_near", None)
     if (network := _network(Random(f"network {number}"))) is not None:
         scenario["cluster"]["network"] = network
         for node in scenario["cluster"]["nodes"].values():  # all that a message crosses is alike

@@ -43,3 +43,25 @@ def latent(random: Random) -> dict[str, Any]:
         "vocab_size": random.randint(260, 5000),
         "max_position_embeddings": 1024,
     }
+
+
+def windowed(random: Random) -> dict[str, Any]:
+    """Like gpt-oss: layers of a window among such that meet all, or of a window alone."""
+    experts, layers = random.randint(2, 40), random.randint(1, 4)
+    kv_heads = random.choice((1, 2, 4))
+    kinds = ("sliding_attention", random.choice(("full_attention", "sliding_attention")))
+    return {
+        "architectures": ["GptOssForCausalLM"],
+        "hidden_size": 256,
+        "num_hidden_layers": layers,
+        "layer_types": [random.choice(kinds) for _ in range(layers)],
+        "sliding_window": random.choice((1, 7, 16, 33, 70)),
+        "num_attention_heads": kv_heads * random.choice((1, 2, 4)),
+        "num_key_value_heads": kv_heads,
+        "head_dim": 32,
+        "intermediate_size": 128,
+        "max_position_embeddings": 1024,
+        "num_experts_per_tok": random.randint(1, min(8, experts)),
+        "num_local_experts": experts,
+        "vocab_size": random.randint(260, 5000),
+    }

@@ -35,6 +35,7 @@ _ROLE_COLOURS = {
     "chip": "bold cyan",
     "rank": "cyan",
     "experts": "bold magenta",
+    "spare": "magenta",
     "memory": "bold yellow",
     "switch": "bold red",
 }

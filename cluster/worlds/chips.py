@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import exchange_of
+from cluster.worlds.experts import exchange_of, stand_ins_of
 from cluster.worlds.forms import forms_of, numbers_of
 from cluster.worlds.models import NodeModels
 from cluster.worlds.near import far_of
@@ -110,6 +110,7 @@ def _stepper(
         hints=hints_of(blueprint, node, worker),
         far=far_of(blueprint, node, worker.name, model, scheduler),
         ranked=leader,
+        late_ns=blueprint.scenario.placement.experts.timeout_ns,
     )
 
 
@@ -167,8 +168,11 @@ def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeM
 def _running(
     node: Node, blueprint: Blueprint, worker: PartPlan, model: RankModel, team: Team
 ) -> Running:
-    exchange = node.dispatch_side(worker.name, by_switch(blueprint, worker))
+    stand_ins = stand_ins_of(node, blueprint)
+    exchange = node.dispatch_side(worker.name, by_switch(blueprint, worker), stand_ins)
     batches = blueprint.scenario.model.micro_batches
     algorithm = blueprint.scenario.placement.collectives.all_reduce
     switch = switch_of(blueprint.plan, worker)
-    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm, switch)
+    late_ns = blueprint.scenario.placement.experts.timeout_ns
+    how = team, batches, algorithm, switch, late_ns
+    return Running(node, model, exchange, table_of(blueprint), *how)

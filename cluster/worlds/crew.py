@@ -193,7 +193,7 @@ class Crew:
         if self._router is not None:
             self._router.begin()
             shards = list(dict.fromkeys(chain.from_iterable(self.blueprint.plan.experts.values())))
-            Control(self.node, self._router.port, self._router, shards)
+            Control(self.node, self._router.port, self._router, shards, self.blueprint.plan.spares)
 
     def _check_room(self, vector_bytes: Mapping[str, int]) -> None:
         """Raises ValueError where a memory server's tier is too small."""

@@ -13,6 +13,7 @@ from workers.node import Node
 if TYPE_CHECKING:
     from workers.experts.exchange import DispatchSide
     from workers.experts.expert_shard import ExpertShard
+    from workers.experts.stand_ins import StandIns
 
 
 def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "DispatchSide":
@@ -20,7 +21,7 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
     if blueprint.scenario.placement.experts.mode == "near":
         is_split = blueprint.plan.ranks[worker.name].is_split  # then its ranks ask, each its part
         by = None if is_split else by_switch(blueprint, worker)
-        return node.dispatch_side(worker.name, by)
+        return node.dispatch_side(worker.name, by, stand_ins_of(node, blueprint))
     from workers.experts.fetching import FetchingSide
     from workers.model.shipped_experts import ExpertSizes, check_kernels
 
@@ -34,6 +35,13 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
         check_kernels(section.precision)
     sizes = sizes_of(blueprint.model, section.precision, worker.activations_tier)
     return FetchingSide(node, worker.name, sizes)
+
+
+def stand_ins_of(node: Node, blueprint: Blueprint) -> "StandIns":
+    """Who answers for shards that are gone, as one node knows it."""
+    from workers.experts.stand_ins import StandIns
+
+    return StandIns(node.members, blueprint.plan.spares)
 
 
 def stand_shard(

@@ -37,6 +37,8 @@ class NodeGroup(Section):
     """Nodes that are alike. Each of them carries one worker of every role in `workers`.
 
     count    how many; left out it is one
+    spares   further nodes that stand by: each holds what all nodes of the group hold, and answers
+             for one that is gone. Of expert shards
     tensor_parallel_size, pipeline_parallel_size   of each chip of the group, as vLLM calls them: it
              becomes as many nodes as their product, one a rank. `count` is of chips, then: so many
              stand side by side (data parallel)
@@ -54,6 +56,7 @@ class NodeGroup(Section):
 
     workers: tuple[Role, ...]
     count: int | None = Field(default=None, ge=1, le=10_000)
+    spares: int = Field(default=0, ge=0, le=1_024)
     tensor_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), max_length=1_024)
@@ -85,6 +88,16 @@ class NodeGroup(Section):
         if self.at is not None and not self.is_switch:
             raise ValueError(
                 f"at is {self.at!r}, which is said of workers: [switch] alone: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _spares_are_of_shards(self) -> Self:
+        if self.spares and self.workers != ("experts",):
+            raise ValueError(
+                f"spares is {self.spares}, and workers names {', '.join(self.workers)}: only "
+                "expert shards, alone on their nodes, have any; leave it out, or give the shards a "
+                "group of their own"
             )
         return self
 
@@ -139,9 +152,12 @@ class NodeGroup(Section):
         """
         if self.is_plain:
             return (group,)
-        return tuple(
-            name for i in range(self.count or 1) for name in self.rank_names(f"{group}-{i}")
-        )
+        own = (name for i in range(self.count or 1) for name in self.rank_names(f"{group}-{i}"))
+        return (*own, *self.spare_names(group))
+
+    def spare_names(self, group: str) -> tuple[str, ...]:
+        """Of the nodes that stand by: `<group>-spare-<i>`."""
+        return tuple(f"{group}-spare-{i}" for i in range(self.spares))
 
     def rank_names(self, chip: str) -> tuple[str, ...]:
         """Of one chip, its leader first: of nodes, or of workers, as `chip` is one or the other."""

@@ -9,6 +9,7 @@ from configs.schema.collectives import CollectivesSection
 from configs.schema.offload import KvOffload
 from configs.schema.replicas import ExpertReplicas
 from configs.schema.section import Name, Section
+from configs.units import DURATION, DurationNs
 
 # What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
 # embeddings are embedding and vocabulary projection; hot experts are those of `hot_experts`;
@@ -42,6 +43,9 @@ class ExpertPlacement(Section):
     replicas      further copies of some experts
     dispatch, combine   "in_network": a node with workers: [switch] copies tokens on their way to
                   shards, adds their sums on the way back; "direct": chips and shards do all
+    on_timeout    of a token whose shard has not answered `timeout_ns` after it was asked: "fail",
+                  its request ends with an error (when a call's time is over; no timeout is given);
+                  "replace", the shard's share is left out, and the token is flagged
     """
 
     strategy: Literal["contiguous", "round_robin"] | None = None
@@ -50,6 +54,29 @@ class ExpertPlacement(Section):
     replicas: ExpertReplicas | None = None
     dispatch: Via = "direct"
     combine: Via = "direct"
+    on_timeout: Literal["fail", "replace"] = "fail"
+    timeout_ns: DurationNs | None = Field(
+        default=None, validation_alias="timeout", serialization_alias="timeout"
+    )
+
+    @model_validator(mode="after")
+    def _late_are_known(self) -> Self:
+        if self.on_timeout == "replace" and not self.timeout_ns:
+            raise ValueError(
+                "on_timeout is 'replace' and timeout is missing: say after how long a share is "
+                "replaced, for example timeout: 200 us"
+            )
+        if self.on_timeout == "fail" and self.timeout_ns is not None:
+            raise ValueError(
+                f"timeout is {DURATION.format(self.timeout_ns)} and on_timeout 'fail': a call has "
+                "a quarter of its request's deadline; make on_timeout replace, or leave timeout out"
+            )
+        if self.on_timeout == "replace" and self.mode == "ship":
+            raise ValueError(
+                "on_timeout is 'replace' and mode 'ship': weights that do not come are no share of "
+                "a sum; make the mode near, or leave on_timeout out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -8,12 +8,14 @@ for ever.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import PeerDead
+from workers.hardware.additions import Additions
 from workers.host.clock.base import Timer
 from workers.node import Node
 from workers.wire.kind import Kind
@@ -29,11 +31,12 @@ Key = tuple[str, int, int]
 
 @dataclass(slots=True)
 class _Waiting:
-    """Sums that have come, by their shards."""
+    """Sums that have come, by their shards; tokens that have one, where additions are charged."""
 
     gather: Gather
     missing: set[str]
     timer: Timer
+    tokens: set[tuple[int, int]] = field(default_factory=set)
     come: dict[str, Message[Partial]] = field(default_factory=dict)
 
 
@@ -44,6 +47,7 @@ class ExpertSwitch:
         self._node, self._port = node, node.port(worker)
         self._numerics, self._clock = node.numerics, node.clock
         self._waiting: dict[Key, _Waiting] = {}
+        self._additions = Additions(node.hardware, node.clock)
         self._port.on(Multicast, self._copy)
         self._port.on(Partial, self._add)
         node.members.on_leave.append(self._left)
@@ -95,8 +99,23 @@ class ExpertSwitch:
             living = {shard for shard in gather.shards if self._lives(shard)}
             timer = self._clock.call_at(gather.until_ns, self._pass_on, key)
             waiting = self._waiting[key] = _Waiting(gather, living, timer)
-        waiting.come.setdefault(message.source, message)
-        waiting.missing.discard(message.source)
+        if message.source in waiting.come:
+            return
+        waiting.come[message.source] = message
+        num_bytes = 0
+        if self._additions.are_charged:
+            tokens = set(zip(told.request.tolist(), told.position.tolist(), strict=True))
+            row_bytes = self._numerics.sum_bytes(row_width(told.sums))
+            num_bytes = len(tokens & waiting.tokens) * row_bytes
+            waiting.tokens |= tokens
+        added = partial(self._added, key, waiting, message.source)
+        self._additions.then(num_bytes, told.computed_for, added)
+
+    def _added(self, key: Key, waiting: _Waiting, shard: str) -> None:
+        waiting.missing.discard(shard)
+        if self._waiting.get(key) is not waiting:
+            return  # it was passed on without this one, which was there
+        gather = waiting.gather
         if not waiting.missing or self._clock.now() >= gather.until_ns:
             self._pass_on(key)
 

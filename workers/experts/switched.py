@@ -19,6 +19,7 @@ from workers.errors import PeerDead, PerfuseError
 from workers.experts.exchange import NONE_LOST, DispatchHandle, DispatchSide
 from workers.experts.routing import NOBODY, RoutingTable
 from workers.experts.spread import owners_of
+from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Missing, Tokens
 from workers.wire.kinds.experts import Combine, Gather
 from workers.wire.kinds.switched import Multicast, Reduced
@@ -46,8 +47,8 @@ class BySwitch:
 class SwitchedDispatch(DispatchSide):
     """See above."""
 
-    def __init__(self, node: "Node", port: Port, by: BySwitch) -> None:
-        super().__init__(port, node.clock, node.numerics)
+    def __init__(self, node: "Node", port: Port, stand_ins: StandIns, by: BySwitch) -> None:
+        super().__init__(port, node.clock, node.numerics, stand_ins)
         self._node, self._by, self._number = node, by, 0
         self._relays = Relays(port.endpoint, node.numerics)
         port.on(Reduced, self._reduced)
@@ -59,15 +60,15 @@ class SwitchedDispatch(DispatchSide):
         timeout_ns: int,
         lost: Mapping[str, PerfuseError] = NONE_LOST,
     ) -> DispatchHandle:
-        """As where no switch works; shards of this node are asked directly, and so is one that is
-        asked alone.
+        """As where no switch works; shards of this node are asked directly, and so are one that is
+        asked alone, and spares.
         """
         spread, now_ns = self._spread(tokens, table), self._clock.now()
-        handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH))
+        handle = self._handle(tokens)
         runs = [(table.shards[index], run) for index, run in spread.runs()]
         far = [shard for shard, _ in runs if shard not in lost and self._is_far(shard)]
         by, gather = self._by, None
-        helps = len(far) > 1 and self._lives(by.switch)
+        helps = len(far) > 1 and self._stand_ins.lives(by.switch)
         if helps and by.adds:
             self._number += 1
             gather = Gather(by.switch, self._number, tuple(far), now_ns + timeout_ns // WAIT_SHARE)
@@ -82,7 +83,8 @@ class SwitchedDispatch(DispatchSide):
                     tokens.layer, run, tokens.cause, gather if shard in far else None
                 )
                 deadline_ns = now_ns + timeout_ns
-                call = Message(content, self._port.worker, shard, tokens.request_id, deadline_ns)
+                asked = shard if shard in far else self._stand_ins.of(shard)
+                call = Message(content, self._port.worker, asked, tokens.request_id, deadline_ns)
                 try:
                     pending = None
                     if helps and by.copies and shard in far:
@@ -91,14 +93,12 @@ class SwitchedDispatch(DispatchSide):
                         copied.append(call)
                     else:
                         pending = await self._port.post(
-                            shard, content, deadline_ns=deadline_ns, request_id=tokens.request_id
+                            asked, content, deadline_ns=deadline_ns, request_id=tokens.request_id
                         )
                 except PerfuseError as error:
                     handle.missing.append(Missing(shard, rows, error))
                 else:
-                    handle.shards.append(shard)
-                    handle.rows_by_shard.append(rows)
-                    handle.pending.append(pending)
+                    handle.await_sums_of(shard, rows, pending)
             if copied:
                 await self._copy(tokens, table, copied, gather)
         except BaseException:
@@ -107,14 +107,8 @@ class SwitchedDispatch(DispatchSide):
         return handle
 
     def _is_far(self, shard: str) -> bool:
-        return self._node.members.node_of(shard) != self._node.name
-
-    def _lives(self, worker: str) -> bool:
-        try:
-            self._node.members.reach(worker)
-        except PeerDead:
-            return False
-        return True
+        is_here = self._node.members.node_of(shard) == self._node.name
+        return not is_here and self._stand_ins.lives(shard)
 
     async def _copy(
         self, tokens: Tokens, table: RoutingTable, calls: Sequence[Message[Any]],

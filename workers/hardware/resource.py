@@ -106,6 +106,11 @@ class Resource:
             return False
         return isinstance(self.shared, Fifo) and self.shared.is_idle(now_ns)
 
+    def alone_ns(self, demand: Demand) -> int:
+        """How long it takes where it is idle."""
+        amount = self._in_pages(demand.amount, demand.accesses)
+        return duration_ns(amount, self._rate_per_s) + self._latency_ns
+
     def again(
         self, start_ns: int, every_ns: int, times: int, demand: Demand, cause: Cause
     ) -> float:

@@ -1,11 +1,11 @@
 """Launches alike in a row: each begins when the one before has ended, and nothing happens between.
 
-While nobody else asks for anything of the machine, all take as long as the first did. So they are
+While nobody else asks for anything of the machine, all take as long as one alone. So they are
 counted together and waited for once; whoever asks meanwhile finds the machine as if they had come
 one by one, and from the one in progress on they do.
 
     one by one    ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓
-    in a row      ▓▓[· · · · · ·]              somebody asks here
+    in a row      [· · · · · · ·]              somebody asks here
                                  ▓▓ ┄ ▓▓▓▓
 """
 
@@ -20,11 +20,11 @@ from workers.host.clock.base import Clock, wake
 
 
 class Row:
-    """Of which the first has begun, alone on its machine.
+    """Alone on its machine.
 
     one, cause   each of them
     start_ns     of the first      took_ns   each of them
-    num_begun    known when it is over, or was cut
+    num_begun, joules   known when it is over, or was cut: how many, and of each of them
     """
 
     __slots__ = (
@@ -33,6 +33,7 @@ class Row:
         "_times",
         "_waiter",
         "cause",
+        "joules",
         "num_begun",
         "one",
         "start_ns",
@@ -44,12 +45,12 @@ class Row:
     ) -> None:
         self._clock, self.one, self.cause = clock, one, cause
         self.start_ns, self.took_ns, self._times = start_ns, took_ns, times
-        self.num_begun = 0
+        self.num_begun, self.joules = 0, 0.0
         self._waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timer = clock.call_at(self.begins_ns(times), wake, self._waiter)
 
     def begins_ns(self, number: int) -> int:
-        """When that one begins, the first being 0; of `times`, when all have ended."""
+        """When that one begins, the first being 0; of the number of all, when they have ended."""
         return self.start_ns + number * self.took_ns
 
     async def over(self) -> None:
@@ -73,6 +74,7 @@ class Rows:
     """Of one machine: at most one goes on.
 
     begin    starts one launch: what it asks for, when, and for whom
+    overhead_ns   of each launch
     crosses  its demands ask for more than they say (buses): then all come one by one
     joules   of what was counted here
     """
@@ -82,11 +84,12 @@ class Rows:
         clock: Clock,
         resources: Mapping[str, Resource],
         begin: Callable[[Work, int, Cause], Launch],
+        overhead_ns: int,
         *,
         crosses: bool,
     ) -> None:
         self._clock, self._resources, self._begin = clock, resources, begin
-        self._crosses = crosses
+        self._overhead_ns, self._crosses = overhead_ns, crosses
         self.going: Row | None = None
         self.joules = 0.0
 
@@ -97,43 +100,53 @@ class Rows:
         one, left, due_ns, joules = work._replace(times=1), work.times, start_ns, 0.0
         while left:
             self.settle()
-            begin_ns, is_alone = due_ns, left > 1 and self._is_free_for(one, due_ns)
-            launch = self._begin(one, begin_ns, cause)
-            if launch.num_open:
-                await launch.certain()
-            due_ns, num_begun = launch.due_ns, 1
-            if is_alone and due_ns > begin_ns:
-                row = self.going = Row(self._clock, one, cause, begin_ns, due_ns - begin_ns, left)
+            if left > 1 and (took_ns := self._alone_ns(one, due_ns)):
+                row = self.going = Row(self._clock, one, cause, due_ns, took_ns, left)
                 try:
                     await row.over()
                 finally:
                     if row is self.going:
                         self.settle()
                 num_begun, due_ns = row.num_begun, row.begins_ns(row.num_begun)
+                joules += num_begun * row.joules
+            else:
+                launch = self._begin(one, due_ns, cause)
+                if launch.num_open:
+                    await launch.certain()
+                num_begun, due_ns = 1, launch.due_ns
+                joules += launch.joules
             await self._clock.wait_until(due_ns)
-            left, joules = left - num_begun, joules + num_begun * launch.joules
+            left -= num_begun
         return due_ns, joules
 
-    def _is_free_for(self, work: Work, now_ns: int) -> bool:
-        """Whether nobody else is served by what it asks for, and each demand by one of its own."""
-        if self._crosses or any(d.ahead or d.in_flight is not None for d in work.demands):
-            return False
-        asked = [self._resources[demand.resource] for demand in work.demands]
-        servers = {id(resource.shared) for resource in asked}
-        return len(servers) == len(asked) and all(r.is_idle(now_ns) for r in asked)
+    def _alone_ns(self, work: Work, now_ns: int) -> int:
+        """How long one takes where nobody else is served by what it asks for, and each demand by a
+        server of its own; else 0.
+        """
+        if self._crosses:
+            return 0
+        longest_ns, servers = 0, set[int]()
+        for demand in work.demands:
+            resource = self._resources.get(demand.resource)
+            if resource is None or demand.ahead or demand.in_flight or not resource.is_idle(now_ns):
+                return 0
+            servers.add(id(resource.shared))
+            longest_ns = max(longest_ns, resource.alone_ns(demand))
+        return longest_ns + self._overhead_ns if len(servers) == len(work.demands) else 0
 
     def settle(self) -> None:
         """Whoever asks now finds what has begun counted, as if it had come one by one."""
         row, self.going = self.going, None
         if row is None:
             return
-        num_begun = row.cut(self._clock.now())
-        over = num_begun - 2  # the first is counted; the last may be in progress
-        if over > 0:
+        now_ns = self._clock.now()
+        num_begun = row.cut(now_ns)
+        over = num_begun - (row.begins_ns(num_begun) > now_ns)  # else one is in progress
+        if over:
             for demand in row.one.demands:
                 resource = self._resources[demand.resource]
-                self.joules += resource.again(
-                    row.begins_ns(1), row.took_ns, over, demand, row.cause
-                )
-        if num_begun > 1:
-            self._begin(row.one, row.begins_ns(num_begun - 1), row.cause)
+                row.joules += resource.again(row.start_ns, row.took_ns, over, demand, row.cause)
+            self.joules += row.joules
+            row.joules /= over
+        if over < num_begun:
+            row.joules = self._begin(row.one, row.begins_ns(over), row.cause).joules

@@ -54,6 +54,7 @@ class _Chunk:
     block_ids: tuple[int, ...]
     first_token: int | None
     computed_ns: int
+    approximate_from: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,15 @@ class Handover:
         self._unread: dict[int, tuple[int, ...]] = {}  # first index -> blocks, pinned until read
         self._longest = node.queues.setdefault(f"KV chunks of {port.worker}", Longest())
 
-    def computed(self, block_ids: Sequence[int], num_tokens: int, first_token: int | None) -> None:
-        """`num_tokens` tokens are in the cache; the last, partial block goes with the first
-        token.
+    def computed(
+        self,
+        block_ids: Sequence[int],
+        num_tokens: int,
+        first_token: int | None,
+        approximate_from: int | None = None,
+    ) -> None:
+        """`num_tokens` tokens are in the cache, exact up to a position; the last, partial block
+        goes with the first token.
         """
         crossing, first = self._crossing, self._next
         end = num_tokens // self._model.block_size * crossing.per_block
@@ -120,7 +127,7 @@ class Handover:
             self._unread[first] = fresh
         if fresh or first_token is not None:
             now_ns = self._node.clock.now()
-            self._events.put(_Chunk(first, num, fresh, first_token, now_ns))
+            self._events.put(_Chunk(first, num, fresh, first_token, now_ns, approximate_from))
             self._num_waiting += 1
             self._longest.seen(self._num_waiting)
         # Never back: a preempted prefill computes again what has gone, and what lies beneath
@@ -165,7 +172,7 @@ class Handover:
             for task in on_their_way:
                 task.cancel()
         assert last.first_token is not None, "the last chunk has it"
-        await self._call(Start(last.first_token, last.computed_ns))
+        await self._call(Start(last.first_token, last.computed_ns, last.approximate_from))
 
     def _has_room(self, num: int) -> bool:
         """Whether the path is not full of so many pieces. One chunk more may go, which is read

@@ -59,7 +59,7 @@ class Endpoint:
         fabric: Fabric | None = None,
     ) -> None:
         self.node, self.epoch, self.members, self.link = node, epoch, members, link
-        self._clock, self._hardware, self._trace = clock, hardware, trace
+        self._clock, self.hardware, self._trace = clock, hardware, trace
         self._mail, self._precision = mail, precision
         self._emulated, self._closed = clock.emulated, False
         # By node, and by the workers that stand there as far as they were asked for.
@@ -150,7 +150,7 @@ class Endpoint:
 
         if self._emulated:
             cause = message.content.computed_for
-            self._hardware.copy(now_ns, message.charged_bytes, copied, cause)
+            self.hardware.copy(now_ns, message.charged_bytes, copied, cause)
         else:
             copied(now_ns)
 

@@ -10,7 +10,7 @@ from workers.wire.kinds.experts import Dispatch, Gather
 from workers.wire.kinds.switched import Multicast, Partial, Reduced, Relayed
 
 # T = 3 tokens, K = 2 experts each, H = 10.
-TOKENS: Any = (
+TOKENS: tuple[Any, Any, Any, Any] = (
     np.zeros(3, np.uint64),
     np.zeros(3, np.int64),
     np.zeros((3, 2), np.int32),
@@ -22,7 +22,7 @@ GATHER = Gather("switch-0", 7, ("experts-0", "experts-3"), 10**9)
 # Addresses of the switch and of two shards, a number and a time.
 GATHER_BYTES = 4 + 8 + 2 * 4 + 8
 A_TOKEN = 8 + 4 + 2 * 4 + 2 * 4 + 10 * 4
-ENVELOPE: Any = ("decode-0", 1, 5, 4, 10**9)
+ENVELOPE: tuple[Any, Any, Any, Any, Any] = ("decode-0", 1, 5, 4, 10**9)
 
 BY_HAND: list[tuple[Kind[Any], int]] = [
     (Dispatch(3, *TOKENS, ROWS, gather=GATHER), 4 + 3 * A_TOKEN + GATHER_BYTES),

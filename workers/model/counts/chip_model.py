@@ -5,7 +5,7 @@ which experts the token visits, under every parallelism and in every batch the s
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
@@ -48,29 +48,23 @@ class CountsChip(SizedChip):
         self._units = len(units_of(config, self.part))
         self._cache = NoKeys(num_blocks, self.part.num_layers, self._units)
         self._routing = routing
-        self._plans: Plans[Indices] = Plans(self._positions)
+        self._plans: Plans[_Plan] = Plans(lambda layout: _Plan(layout, block_size))
 
         # Of each layer, for how many its launch stands.
         self._alike = _alike(config, self.part)
+        self._in_a_row: StepLayout | None = None  # whose layers have the last such launch
 
     def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
         """Layers that are alike, and between which nothing happens, are launches in a row."""
-        if layout.has_far or self.part.heads is not None:
-            return (yield from super().layer(layer, enter, layout))
         times = self._alike[layer - self.part.first_layer]
-        if not times:
+        if not times and layout is self._in_a_row:
             return enter
-        if times == 1:
+        if times < 2 or self._plans.of(layout).has_far:
             return (yield from super().layer(layer, enter, layout))
         work = self.attend_work(layer, layout)._replace(times=times)
+        self._in_a_row = layout
         x = yield Compute(work, enter)
         return partial(as_it_is, x)
-
-    def _positions(self, layout: StepLayout) -> Indices:
-        """Raises ValueError where blocks do not cover a sequence's tokens."""
-        for one in layout.sequences:
-            check_sequence(one, self.block_size)
-        return np.concatenate([np.arange(s.start, s.start + s.count) for s in layout.sequences])
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Digests:
         """[T]. Raises ValueError on ids outside the vocabulary."""
@@ -80,7 +74,7 @@ class CountsChip(SizedChip):
     def attend(self, layer: int, x: Digests, layout: StepLayout) -> tuple[Digests, MoeInput | None]:
         if self._whole.is_dense(layer):
             return x, None
-        positions_T, top_k = self._plans.of(layout), self._whole.top_k
+        positions_T, top_k = self._plans.of(layout).positions, self._whole.top_k
         drawn_T = mixed(mixed(x.copy()) + stepped(positions_T))
         experts_TK = self._routing.choose(layer, drawn_T, positions_T)
         return x, MoeInput(x, experts_TK, np.ones((len(x), top_k), dtype=np.float32))
@@ -129,10 +123,30 @@ class CountsChip(SizedChip):
         self._cache.write_blocks(block_ids, blocks)
 
 
+class _Plan:
+    """Of a step. Raises ValueError where blocks do not cover a sequence's tokens.
+
+    has_far   keys of some sequence are elsewhere
+    """
+
+    def __init__(self, layout: StepLayout, block_size: int) -> None:
+        for one in layout.sequences:
+            check_sequence(one, block_size)
+        self.has_far, self._layout = layout.has_far, layout
+
+    @cached_property
+    def positions(self) -> Indices:
+        every = [np.arange(s.start, s.start + s.count) for s in self._layout.sequences]
+        return np.concatenate(every)
+
+
 def _alike(config: ModelConfig, part: Held) -> list[int]:
     """Of each layer held, how many launches its own stands for: of dense layers alike that follow
-    each other, the first one's for all. The model's first layer also embeds; none is like it.
+    each other, the first one's for all. The model's first layer also embeds; none is like it. With
+    other heads at other ranks, something happens in each.
     """
+    if part.heads is not None:
+        return [1] * part.num_layers
 
     def kind(layer: int) -> tuple[int, int]:
         apart = layer if layer == 0 or not config.is_dense(layer) else -1

@@ -18,9 +18,10 @@ from workers.model.digest.cache import DigestCache
 from workers.model.digest.gate import Gate
 from workers.model.digest.logits import logits_of
 from workers.model.digest.mixing import Digests, Weights, What, mixed
-from workers.model.digest.plan import StepPlan, attended, plan_step
+from workers.model.digest.plan import StepPlan, plan_step
 from workers.model.digest.routing import Routing
 from workers.model.digest.shape import kv_units, name_of, units_of
+from workers.model.digest.sight import attended
 from workers.model.no_memory import no_memory
 from workers.model.parts.partial import Part, PartOf
 from workers.model.parts.sized_chip import SizedChip
@@ -59,11 +60,13 @@ class DigestChip(SizedChip):
         weights = Weights.of(name_of(config, kv_units(config)))
         self._embedding, self._head = weights.one(What.EMBEDDING, 0), weights.one(What.HEAD, 0)
         self._layers = [_Layer(config, weights, layer, part) for layer in part.layers]
+        found = (config.window_of(layer) for layer in part.layers)
+        self._windows = tuple(dict.fromkeys(found))
         self._gate = Gate(weights, config.num_layers, config.top_k, routing)
         self._plans: Plans[StepPlan] = Plans(self._new_plan)
 
     def _new_plan(self, layout: StepLayout) -> StepPlan:
-        return plan_step(layout, self._cache, self.block_size)
+        return plan_step(layout, self._cache, self.block_size, self._windows)
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Digests:
         """[T]. Raises ValueError on ids outside the vocabulary."""
@@ -85,7 +88,8 @@ class DigestChip(SizedChip):
 
     def _found(self, layer: int, queries_TU: Digests, plan: StepPlan) -> Digests:
         """Over the keys that are here."""
-        return attended(self._cache, layer - self.part.first_layer, plan, queries_TU)
+        sight = plan.sights[self._whole.window_of(layer)]
+        return attended(self._cache, layer - self.part.first_layer, sight, queries_TU)
 
     def _layer(self, layer: int) -> "_Layer":
         return self._layers[layer - self.part.first_layer]

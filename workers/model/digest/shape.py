@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from configs.attention import Window
 from configs.model_config import ModelConfig
 from configs.parts import Part
 from configs.precision import Precision
@@ -35,6 +36,7 @@ class Shape(Protocol):
     def shared_intermediate(self) -> int: ...
 
     def is_dense(self, layer: int) -> bool: ...
+    def window_of(self, layer: int) -> Window | None: ...
 
 
 def kv_units(config: ModelConfig) -> int:

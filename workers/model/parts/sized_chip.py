@@ -124,9 +124,7 @@ class SizedChip(ABC):
         """What follows when all parts are there."""
 
     @abstractmethod
-    def attention_share(
-        self, layer: int, enter: Enter, layout: StepLayout
-    ) -> tuple[Hidden, Rows]:
+    def attention_share(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Hidden, Rows]:
         """What entered, and what the heads here add to it: see `SharedModel`."""
 
     @abstractmethod
