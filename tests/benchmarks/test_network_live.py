@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.network.live import network_rows
+from benchmarks.ray import networked
 from cluster.reports.network import network_figures, network_lines
 from cluster.runs.run import Run
 from workers.wire.fabric.counts import LinkCount, NetworkCounts, TalkCount
@@ -36,3 +37,14 @@ def test_estimates_are_called_so() -> None:
     figures = [network_figures(one) for one in (exact, told)]
     assert [(one or {})["estimated"] for one in figures] == [False, True]
     assert told.since(exact).is_estimated
+
+
+def test_hosts_say_that_links_are_estimated_and_lose_no_byte() -> None:
+    def holds(**changes: object) -> list[bool]:
+        network = {"estimated": True, "byte_hops": {"messages": 7, "links": 7}, **changes}
+        told = {"tokens": {"a": [1], "b": [2]}, "network": network}
+        return [row.holds for row in networked.network_rows(told, {"a": [1], "b": [2]})]
+
+    assert holds() == [True, True, True]
+    assert holds(estimated=False) == [True, True, False]
+    assert holds(byte_hops={"messages": 7, "links": 6}) == [True, False, True]
