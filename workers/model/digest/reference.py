@@ -52,7 +52,7 @@ class DigestReference:
     ) -> tuple[int, ...]:
         """The tokens of an answer. Knows neither constraints nor penalties nor `min_tokens`."""
         layers, units = range(self.shape.num_layers), range(self.units)
-        told = _Told(*([[[] for _ in units] for _ in layers] for _ in range(2)))
+        told = _Told([[[] for _ in units] for _ in layers], [[[] for _ in units] for _ in layers])
         answer: list[int] = []
         ends = {*params.stop_token_ids, *(eos_token_ids if params.may_end else ())}
         for token in prompt_ids:
