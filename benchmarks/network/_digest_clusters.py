@@ -88,13 +88,13 @@ def _network(random: Random) -> dict[str, Any] | None:
 def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> None:
     """Give chips several ranks, where they may have them; what is not combined with that, goes."""
     layers = config["num_hidden_layers"]
-    heads = 1 if "kv_lora_rank" in config else config["num_key_value_heads"]
+    heads = config["num_attention_heads"]
     found = False
     for role, node in scenario["cluster"]["nodes"].items():
         if role not in ("chip", "prefill", "decode") or len(node["workers"]) > 1:
             continue
-        node["tensor_parallel_size"] = random.choice(_divisors(heads)[-2:])
-        node["pipeline_parallel_size"] = random.choice(_divisors(layers)[:2])
+        node["tensor_parallel_size"] = random.choice(_divisors(heads, 8)[-2:])
+        node["pipeline_parallel_size"] = random.randint(1, min(3, layers))
         found |= node["tensor_parallel_size"] * node["pipeline_parallel_size"] > 1
     if found:
         placement = scenario["placement"]
@@ -119,8 +119,8 @@ def _reform(random: Random, scenario: dict[str, Any]) -> None:
     model["num_kv_blocks"] = needed + random.randint(0, needed)
 
 
-def _divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]
+def _divisors(number: int, most: int) -> list[int]:
+    return [n for n in range(1, most + 1) if number % n == 0]
 
 
 def _nodes(random: Random, experts: int, has_memory: bool) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import exchange_of
+from cluster.worlds.experts import exchange_of, stand_ins_of
 from cluster.worlds.forms import forms_of, numbers_of
 from cluster.worlds.models import NodeModels
 from cluster.worlds.near import far_of
 from cluster.worlds.offloading import offload_of
 from cluster.worlds.prefetching import hints_of
 from cluster.worlds.scheduling import scheduler_of
+from cluster.worlds.switches import by_switch, switch_of
 from configs.plan import ChipPlan, PartPlan, RankPlan
 from workers.chip.chip import Chip
+from workers.chip.placeholders import Placeholders
 from workers.chip.scheduler import Scheduler
 from workers.chip.split import Split
 from workers.chip.stepper import Stepper
@@ -103,11 +105,20 @@ def _stepper(
         num_batches=blueprint.scenario.model.micro_batches,
         local_step=local_step,
         eos_token_ids=blueprint.model.eos_token_ids,
+        chooser=_chooser(blueprint),
         before_step=None if offload is None else offload.read_out,
         hints=hints_of(blueprint, node, worker),
         far=far_of(blueprint, node, worker.name, model, scheduler),
         ranked=leader,
+        late_ns=blueprint.scenario.placement.experts.timeout_ns,
     )
+
+
+def _chooser(blueprint: Blueprint) -> Placeholders | None:
+    """None where the model's logits say which token comes."""
+    if blueprint.scenario.model.numerics != "counts":
+        return None
+    return Placeholders(blueprint.model.vocab, blueprint.model.eos_token_ids)
 
 
 def table_of(blueprint: Blueprint) -> RoutingTable:
@@ -157,7 +168,11 @@ def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeM
 def _running(
     node: Node, blueprint: Blueprint, worker: PartPlan, model: RankModel, team: Team
 ) -> Running:
-    exchange = node.dispatch_side(worker.name)
+    stand_ins = stand_ins_of(node, blueprint)
+    exchange = node.dispatch_side(worker.name, by_switch(blueprint, worker), stand_ins)
     batches = blueprint.scenario.model.micro_batches
     algorithm = blueprint.scenario.placement.collectives.all_reduce
-    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm)
+    switch = switch_of(blueprint.plan, worker)
+    late_ns = blueprint.scenario.placement.experts.timeout_ns
+    how = team, batches, algorithm, switch, late_ns
+    return Running(node, model, exchange, table_of(blueprint), *how)

@@ -1,4 +1,4 @@
-"""Models of digests (`model.numerics: digest`), and how their experts are chosen."""
+"""Models without weights (`model.numerics: digest` and `counts`), and how experts are chosen."""
 
 from dataclasses import replace
 
@@ -6,6 +6,8 @@ from cluster.worlds.blueprint import Blueprint
 from configs.model_config import ModelConfig
 from configs.plan import ChipPlan, PartPlan, ShardPlan
 from configs.precision import Precision
+from workers.model.counts.chip_model import CountsChip, CountsRank
+from workers.model.counts.expert_model import CountedExperts
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.model.digest.mixing import Digests
@@ -17,16 +19,25 @@ from workers.model.digest.shipped import ShippedDigests
 from workers.model.work import WorkModel
 
 
-def digest_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip:
+def sized_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip | CountsChip:
     """Raises ValueError where this machine has not the memory."""
     sizes = _sizes(blueprint, worker, work)
+    if is_counted(blueprint):
+        return CountsChip(*sizes)
     return DigestChip(*sizes, span=span_of(blueprint.plan.common_tokens))
 
 
-def digest_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank:
-    """What a rank of a chip holds. Raises as `digest_chip` does."""
-    sizes, span = _sizes(blueprint, worker, work), span_of(blueprint.plan.common_tokens)
-    return DigestRank(*sizes, blueprint.plan.part(worker), span)
+def sized_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank | CountsRank:
+    """What a rank of a chip holds. Raises as `sized_chip` does."""
+    sizes, part = _sizes(blueprint, worker, work), blueprint.plan.part(worker)
+    if is_counted(blueprint):
+        return CountsRank(*sizes, part)
+    return DigestRank(*sizes, part, span_of(blueprint.plan.common_tokens))
+
+
+def is_counted(blueprint: Blueprint) -> bool:
+    """Whether nothing is computed."""
+    return blueprint.scenario.model.numerics == "counts"
 
 
 def _sizes(
@@ -37,7 +48,16 @@ def _sizes(
     return blueprint.model, worker.num_block_ids, *numbers, work, routing_of(blueprint)
 
 
-def digest_experts(blueprint: Blueprint, worker: ShardPlan, work: WorkModel) -> DigestExperts:
+def sized_experts(
+    blueprint: Blueprint, worker: ShardPlan, work: WorkModel
+) -> DigestExperts | CountedExperts:
+    """What a shard computes with."""
+    if is_counted(blueprint):
+        return CountedExperts(blueprint.model, worker.expert_ids, work)
+    return _digests(blueprint, worker, work)
+
+
+def _digests(blueprint: Blueprint, worker: ShardPlan, work: WorkModel) -> DigestExperts:
     """Whether experts are alike is known without what a chip knows of routing."""
     alike = blueprint.scenario.model.routing.balanced is not None
     return DigestExperts(blueprint.model, worker.expert_ids, work, alike=alike)
@@ -48,7 +68,7 @@ def shipped_digests(
 ) -> tuple[ShippedDigests, dict[tuple[int, int], Digests]]:
     """Sizes of experts, and (layer, expert) -> what is shipped of a shard's."""
     model = blueprint.model
-    experts = digest_experts(blueprint, worker, WorkModel(model))
+    experts = _digests(blueprint, worker, WorkModel(model))
     sizes = ShippedDigests(model, blueprint.scenario.model.precision)
     return sizes, experts.by_expert()
 

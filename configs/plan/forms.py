@@ -67,7 +67,16 @@ def _number_problems(scenario: Scenario, forms: Mapping[str, BlockForm]) -> list
 def _layout_problems(
     scenario: Scenario, config: ModelConfig, forms: Mapping[str, BlockForm]
 ) -> list[str]:
-    """Kernels and plain arrays lay blocks out differently; ranks are plain arrays throughout."""
+    """Kernels and plain arrays lay blocks out differently; ranks are plain arrays throughout. Of
+    counts a byte stands for a block, which cannot be cut.
+    """
+    if scenario.model.numerics == "counts":
+        sizes = ", ".join(f"{name} {form.size}" for name, form in forms.items())
+        return [
+            f"cluster.nodes.<group>.kv.block_size: chips have blocks of other sizes ({sizes}), and "
+            "model.numerics is 'counts', which keeps nothing that could be cut: make them alike, "
+            "or set numerics: digest"
+        ]
     is_split = any(group.num_ranks > 1 for group in scenario.cluster.nodes.values())
     if scenario.model.numerics == "digest" or is_split:
         return []

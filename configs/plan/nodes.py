@@ -75,8 +75,9 @@ class RankPlan(PartPlan):
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan(WorkerPlan):
-    """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
-    of them in `hot_tier`. `engine` computes them, `hot_engine` the hot ones.
+    """An expert shard, or one that stands by for others (role "spare"): the same `expert_ids`
+    (ascending) of every layer, kept in `tier`; `hot_ids` of them in `hot_tier`. `engine` computes
+    them, `hot_engine` the hot ones.
 
     prefetch_bytes   tier -> what is read ahead of it at most; empty where nothing is
     """
@@ -173,6 +174,7 @@ class Plan:
     ranks   chip -> its ranks; of one that has no others, itself
     shares      (expert, shard) -> what that copy has of the expert's tokens, in any unit; even
                 where it is left out
+    spares      shard -> those that stand by for it
     """
 
     nodes: tuple[NodePlan, ...]
@@ -182,6 +184,7 @@ class Plan:
     kv_block_bytes: int
     ranks: Mapping[str, Ranks]
     shares: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    spares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_split(self) -> bool:

@@ -145,7 +145,7 @@ def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
 def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """A machine must compute in the dtypes in which its workers declare work, and we must too."""
     precision = scenario.model.precision
-    asks = not precision.exact and scenario.model.numerics != "digest"
+    asks = not precision.exact and scenario.model.numerics == "real"
     hindrance = kernels_hindrance(config, scenario.model.block_size) if asks else None
     problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
     return problems + [

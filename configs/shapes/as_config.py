@@ -5,8 +5,9 @@ one KV width for all layers cannot hold is refused by name: states, compressed e
 some layers alone, borrowed keys, layers of other heads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from configs.attention import Matrix, Mla, Window
 from configs.checkpoint_files import CheckpointError
@@ -48,6 +49,14 @@ class DescribedConfig(ModelConfig):
     def _described(self) -> ModelShape:
         assert self.shape is not None
         return self.shape
+
+    def with_layers(self, layers: range) -> Self:
+        # Not `super()`: with slots a dataclass is another class than the one its methods know.
+        return replace(ModelConfig.with_layers(self, layers), shape=self._described.part(layers))
+
+    def with_heads(self, num_heads: int, num_kv_heads: int) -> Self:
+        shape = self._described.cut(num_heads, num_kv_heads)
+        return replace(ModelConfig.with_heads(self, num_heads, num_kv_heads), shape=shape)
 
     def _chips(self, layer: int) -> list[Weight]:
         """One layer's weights but experts."""

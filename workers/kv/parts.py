@@ -1,5 +1,6 @@
 """KV between chips of which at least one has several ranks: each rank that holds some of a block
-sends, to each rank of the other chip that is to hold some of that, what both have in common.
+sends, to each rank of the other chip that is to hold some of that, what both have in common. Of
+ranks that hold the same heads one sends.
 
     prefill, 1 rank      decode, 2 ranks
     heads 0-3   ── kv_part: heads 0-1 ──▶ rank 0
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.parts import Heads, Part, Ranks
+from configs.heads import Heads
+from configs.parts import Part, Ranks
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
 from workers.kv.checksums import block_checksums
@@ -128,6 +130,13 @@ class KvParts:
         chip, first, until_ns = order.destination, order.first, order.until_ns
         num = len(order.blocks) if order.num is None else order.num
         crossing, to = self._forms.to(chip), self._ranks[chip]
+        receivers = [
+            (name, common)
+            for name, part in zip(to.names, to.parts, strict=True)
+            if self._own.sends_to(part) and (common := self._own.common(part)) is not None
+        ]
+        if not receivers:
+            return
 
         def taken() -> Array:
             return crossing.taken(self._model.read_blocks(order.blocks), first, num)
@@ -135,14 +144,12 @@ class KvParts:
         pieces = await self._node.hardware.run(crossing.read_work(num), taken)
         index = np.arange(first, first + num, dtype=np.int64)
         wanted = []
-        for name, part in zip(to.names, to.parts, strict=True):
-            common = self._own.common(part)
-            if common is not None:
-                some = _cut(pieces, self._own, common)
-                head = 0 if common.heads is None else common.heads.first
-                where = common.first_layer, head
-                content = KvPart(index, block_checksums(some), *where, some, *crossing.told[:2])
-                wanted.append((name, content))
+        for name, common in receivers:
+            some = _cut(pieces, self._own, common)
+            head = 0 if common.heads is None else common.heads.first
+            where = common.first_layer, head
+            content = KvPart(index, block_checksums(some), *where, some, *crossing.told[:2])
+            wanted.append((name, content))
         pendings = await self._posted(wanted, request_id, until_ns)
         try:
             await self._taken(pendings)

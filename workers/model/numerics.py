@@ -71,6 +71,10 @@ class Numerics(Protocol):
         """Merge partial sums into those of some rows, in place. No row is named twice."""
         ...
 
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        """Multiply the sums of some rows, in place, where an entry is a number."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Real:
@@ -124,6 +128,9 @@ class Real:
             _add(sums_T[places], partial)
         else:
             exchange.add(sums_T, places, partial)
+
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        sums_T[rows] *= factors[:, None]
 
 
 @quiet

@@ -80,10 +80,10 @@ def plain_bytes(value: Any) -> int:
     """Facts as a compact encoding sends them: text in UTF-8, a number 8 bytes, a truth value 1;
     None and the names of fields nothing.
     """
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
     if value is None:
         return 0
-    if isinstance(value, str):
-        return len(value.encode())
     if isinstance(value, bool):
         return 1
     if isinstance(value, int | float):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.cluster.worlds.chips_of_ranks import SIZES, degrees, expected, served
 from tests.cluster.worlds.test_digest_ranks import served as digests_served
-from tests.cluster.worlds.test_parallel import SIZES, degrees, expected, served
 
 DIGEST: Mapping[str, object] = {
     "model.numerics": "digest",

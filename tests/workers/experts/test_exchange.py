@@ -201,6 +201,9 @@ class Digests:
     def add(self, sums_T: NDArray, places: Places, partial: NDArray) -> None:
         sums_T[places] += partial
 
+    def stretch(self, sums_T: NDArray, rows: NDArray, factors: NDArray) -> None:
+        """There is no part of a digest."""
+
 
 class DigestExperts:
     """Expert e multiplies a digest by an odd number of its own, modulo 2^64."""

@@ -37,15 +37,25 @@ class Digest:
 
     @classmethod
     def of(
-        cls, config: ModelConfig, precision: Precision, row: WireKind, *, free_metadata: bool
+        cls,
+        config: ModelConfig,
+        precision: Precision,
+        row: WireKind,
+        *,
+        free_metadata: bool,
+        carried: tuple[int, ...] = (),
     ) -> "Digest":
-        """As a cluster with real numbers of this precision would charge. Scales are metadata."""
+        """As a cluster with real numbers of this precision would charge. Scales are metadata.
+
+        carried   (bytes, tokens) that stand for keys (`KvSizes`); left out, a digest for each
+                  token's
+        """
         real = numerics_of(precision, config.hidden, row)
         travels_as, _ = wire_formats(precision, row)
         width = config.hidden if free_metadata else codec.row_width(travels_as, config.hidden)
         sizes = real.row_bytes(width), real.sum_bytes(config.hidden)
         kinds: dict[str, KvSizes] = {
-            kind: KvSizes.of(config, replace(precision, kv=kind)) for kind in KV_KINDS
+            kind: KvSizes.of(config, replace(precision, kv=kind), *carried) for kind in KV_KINDS
         }
         return cls(*sizes, kinds[precision.kv], free_metadata, kinds)
 
@@ -81,3 +91,6 @@ class Digest:
 
     def add(self, sums_T: Sums, places: Places, partial: Sums) -> None:
         sums_T[places] += partial
+
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        """What has come stays what it is: there is no part of a digest."""

@@ -55,10 +55,12 @@ class Start(Kind[Reply]):
     """All of a sequence's KV is there: decode from this token on.
 
     prefilled_ns   when the last of it was computed
+    approximate_from   position from which on it is approximate; None: all is exact
     """
 
     token: Count
     prefilled_ns: Moment
+    approximate_from: Annotated[int | None, fact(4)] = None
 
 
 @kind("pool_blocks")

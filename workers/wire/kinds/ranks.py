@@ -100,6 +100,8 @@ class Share(Kind[Reply]):
 class StageRows(Kind[Reply]):
     """The residual stream at the end of a pipeline stage, of one micro-batch, in the numbers of
     sums: it is not rounded as rows to experts are. No rows where all its requests failed.
+
+    approximate   requests with a row of which a share of experts was replaced
     """
 
     step: Count
@@ -107,6 +109,7 @@ class StageRows(Kind[Reply]):
     rows: Sums
     failed: Failures
     computed_for: ComputedFor
+    approximate: Texts = ()
 
 
 @kind("step_failed")
