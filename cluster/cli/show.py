@@ -25,6 +25,7 @@ from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
 from configs.plan.forms import form_notes
 from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
+from configs.sliding import sliding_of
 from configs.totals import price_usd
 
 _ROLE_COLOURS = {
@@ -50,7 +51,8 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     network = network_of(scenario)
     if network is not None:
         below.insert(0, render_network(network, keys_in_network(scenario)))
-    notes = [Text(note, style="yellow") for note in form_notes(scenario)]
+    said = [*form_notes(scenario), *_window_note(plan, scenario, config)]
+    notes = [Text(note, style="yellow") for note in said]
     return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 
 
@@ -84,6 +86,20 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
         text.append(f" · {sum(known):,.0f} USD")
         text.append(f" and {unknown} node{_s(unknown)} of unknown price" if unknown else "")
     return text
+
+
+def _window_note(plan: Plan, scenario: Scenario, config: ModelConfig) -> Iterator[str]:
+    """What windows leave of a sequence, where some layers have one."""
+    sliding, size = sliding_of(config), scenario.model.block_size
+    if sliding is not None:
+        longest = plan.max_model_len
+        whole = -(-longest // size) * plan.kv_block_bytes
+        kept = sliding.pages(longest, size) * plan.kv_block_bytes // sliding.layers
+        yield (
+            f"{sliding.windowed} of {sliding.layers} layers meet {sliding.window.tokens:,} tokens "
+            f"at most: while it decodes, a sequence of {longest:,} keeps {rough(kept)}, not "
+            f"{rough(whole)}"
+        )
 
 
 def _s(count: int) -> str:
