@@ -10,6 +10,7 @@ from benchmarks.network import (
     deepseek,
     digests,
     ep_bound,
+    fold_engine,
     incast,
     models,
     parallel,
@@ -29,10 +30,11 @@ PARTS = {
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
+    "fold_engine": fold_engine.run,
     "parallel": parallel.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, ranks, replicas."
+TOLD = "Links, incast, collectives, models, digests, folding, ranks, replicas."
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ Fold::Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& own
       expert_tokens_(owners.size(), 0), tally_(owners_), asked_(size_t(chips) * size_t(shards)),
       masks_(owners_.words > 1 ? asked_.size() * size_t(owners_.words) : 0),
       met_(size_t(owners_.words)), known_ns_(terms_.computes.size()),
-      batch_of_(size_t(exchanges), 0), num_open_(size_t(chips), 0), answers_(asked_.size()) {
+      batch_of_(size_t(exchanges), 0), away_(size_t(chips)), answers_(asked_.size()) {
   if (terms_.chip_rate < terms_.shard_rate) {
     for (Shard& shard : shards_) {
       shard.into = std::make_unique<LimitedLane>(terms_.shard_rate, terms_.chip_rate);
@@ -135,28 +135,58 @@ bool Fold::dispatch(int index, int64_t now_ns) {
     counter_.count(experts, stretch.tokens, stretch.each, tally_, expert_tokens_.data());
   }
   chip.sent_order = ++num_ordered_ << kPlaceBits;
-  chip.answers_ns = chip.rows = chip.num_sent = 0;
-  int64_t first_ns = now_ns + terms_.out_ns;
-  const int64_t begin_ns = first_ns;
-  const size_t words = size_t(owners_.words);
-  for (size_t shard = 0; shard < shards_.size(); ++shard) {
-    const uint32_t rows = tally_.rows[shard];
-    if (!rows) continue;
-    const size_t pair = shard * chips_.size() + size_t(index);
-    asked_[pair].choices = tally_.choices[shard];
-    asked_[pair].mask = tally_.masks[shard * words];
-    if (words > 1) std::copy_n(&tally_.masks[shard * words], words, &masks_[pair * words]);
-    queue(int(shard), index, first_ns, rows);
-    first_ns += out_[rows];
-    chip.answers_ns += into_chip_[rows];
-    chip.rows += rows;
-    ++chip.num_sent;
-  }
-  num_open_[size_t(index)] = int32_t(chip.num_sent);
+  away_[size_t(index)] = {int32_t(chip.exchange), 0};
+  const int64_t begin_ns = now_ns + terms_.out_ns;
+  const int64_t end_ns = send_all(index, chip, begin_ns);
+  away_[size_t(index)].num_open = int32_t(chip.num_sent);
   chip.count.messages_out += chip.num_sent;
   chip.count.rows_out += chip.rows;
-  chip.count.busy_out_ns += first_ns - begin_ns;
+  chip.count.busy_out_ns += end_ns - begin_ns;
   return chip.num_sent > 0;
+}
+
+// A dispatch leaves for a shard. Nearly always it comes after all that are on their way there.
+inline void Fold::queue(int index, int chip, int64_t first_ns, uint32_t rows) {
+  Shard& shard = shards_[size_t(index)];
+  std::vector<Queued>& queue = shard.queue;
+  size_t at = queue.size();
+  queue.emplace_back();
+  Queued* all = queue.data();
+  if (at > shard.taken && all[at - 1].first_ns > first_ns) at = made_room(shard, at, first_ns);
+  // One by one: a whole one would be read back before its parts are written.
+  all[at].first_ns = first_ns;
+  all[at].chip = chip;
+  all[at].rows = rows;
+  if (shard.is_idle && (at == shard.head || shard.into)) idle(index);
+}
+
+// What is in the tally, shard by shard; returns when the last byte has left, and gone its path.
+int64_t Fold::send_all(int index, Chip& chip, int64_t first_ns) {
+  const size_t shards = shards_.size(), chips = chips_.size(), words = size_t(owners_.words);
+  const int64_t *out_ns = out_.by_rows(), *back_ns = into_chip_.by_rows();
+  const Tally& tally = tally_;
+  const uint32_t* all_rows = tally.rows.data();
+  Asked* asked = asked_.data() + index;
+  int64_t num_sent = 0, num_rows = 0, answers_ns = 0;
+  for (size_t shard = 0; shard < shards; ++shard, asked += chips) {
+    const uint32_t rows = all_rows[shard];
+    if (!rows) continue;
+    asked->choices = tally.choices[shard];
+    asked->mask = tally.masks[shard * words];
+    if (words > 1) {
+      const size_t pair = shard * chips + size_t(index);
+      std::copy_n(&tally.masks[shard * words], words, &masks_[pair * words]);
+    }
+    queue(int(shard), index, first_ns, rows);
+    first_ns += out_ns[rows];
+    answers_ns += back_ns[rows];
+    num_rows += rows;
+    ++num_sent;
+  }
+  chip.num_sent = num_sent;
+  chip.rows = num_rows;
+  chip.answers_ns = answers_ns;
+  return first_ns;
 }
 
 // All answers are sent: the next launch begins when the last of them is there.

@@ -84,6 +84,11 @@ struct Chip {
   EndCount count;
 };
 
+// What shards ask of a chip again and again: its layer, and how many answers are not sent.
+struct Away {
+  int32_t layer, num_open;
+};
+
 // A dispatch on its way to a shard, or there: then it arrived at at_ns.
 struct Queued {
   int64_t first_ns, at_ns;
@@ -109,7 +114,7 @@ struct Batch {
   std::vector<Taken> taken;
 };
 
-struct Shard {
+struct alignas(64) Shard {
   // In the order of first bytes: [head, taken) are taken in, the others on their way. Those that
   // are taken in lie in the order of arrival.
   std::vector<Queued> queue;
@@ -157,6 +162,7 @@ class Fold : public Owned {
   void chip_goes_on(int chip, const Moment& woken);
   void step_ended(int chip, int64_t now_ns);
   bool dispatch(int chip, int64_t now_ns);
+  int64_t send_all(int index, Chip& chip, int64_t first_ns);
   void queue(int shard, int chip, int64_t first_ns, uint32_t rows);
   static size_t made_room(Shard& shard, size_t end, int64_t first_ns);
   void launch(int chip, int64_t now_ns, const Moment& woken);
@@ -192,8 +198,8 @@ class Fold : public Owned {
   std::vector<uint64_t> masks_, met_;  // [shards, chips, words], where there are several; [words]
   std::vector<std::vector<int64_t>> known_ns_;  // of each term, by count; -1: not yet
   std::vector<size_t> batch_of_;                // by layer, where it is in `batches`
-  // [chips]: how many answers are not sent; [chips, shards]: those that are, the last one first.
-  std::vector<int32_t> num_open_;
+  std::vector<Away> away_;  // [chips]
+  // [chips, shards]: those that were sent, the last one first.
   std::vector<Answer> answers_, late_;
 };
 

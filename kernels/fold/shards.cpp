@@ -64,20 +64,6 @@ void Fold::shard_goes_on(int index, const Moment& moment) {
   }
 }
 
-// A dispatch leaves for a shard. Nearly always it comes after all that are on their way there.
-void Fold::queue(int index, int chip, int64_t first_ns, uint32_t rows) {
-  Shard& shard = shards_[size_t(index)];
-  std::vector<Queued>& queue = shard.queue;
-  size_t at = queue.size();
-  queue.emplace_back();
-  if (at > shard.taken && queue[at - 1].first_ns > first_ns) at = made_room(shard, at, first_ns);
-  // One by one: a whole one would be read back before its parts are written.
-  queue[at].first_ns = first_ns;
-  queue[at].chip = chip;
-  queue[at].rows = rows;
-  if (shard.is_idle && (at == shard.head || shard.into)) idle(index);
-}
-
 // Where it belongs among those on their way; those behind it move up, to `end`.
 size_t Fold::made_room(Shard& shard, size_t end, int64_t first_ns) {
   Queued* queue = shard.queue.data();
@@ -170,7 +156,7 @@ void Fold::take(int index, int64_t now_ns) {
   shard.num_batches = shard.batch = 0;
   for (; shard.head < shard.taken && queue[shard.head].at_ns <= now_ns; ++shard.head) {
     const Taken one{queue[shard.head].chip, queue[shard.head].rows};
-    const int64_t layer = chips_[size_t(one.chip)].exchange;
+    const int64_t layer = away_[size_t(one.chip)].layer;
     size_t at = batch_of_[size_t(layer)];
     if (at >= shard.num_batches || shard.batches[at].layer != layer) {
       at = batch_of_[size_t(layer)] = shard.num_batches++;
@@ -249,14 +235,17 @@ void Fold::answer(int index, const Batch& batch, int64_t now_ns) {
   Shard& shard = shards_[size_t(index)];
   uint64_t order = ++num_ordered_ << kPlaceBits;
   int64_t free_ns = std::max(shard.out_free_ns, now_ns), num_rows = 0;
-  const int64_t begin_ns = free_ns;
-  for (const Taken& to : batch.taken) {
-    const int64_t place = --num_open_[size_t(to.chip)];
-    Answer& one = answers_[size_t(to.chip) * shards_.size() + size_t(place)];
-    one.first_ns = free_ns + terms_.back_ns;
+  const int64_t begin_ns = free_ns, path_ns = terms_.back_ns, *took_ns = back_.by_rows();
+  const size_t shards = shards_.size();
+  Away* away = away_.data();
+  Answer* answers = answers_.data();
+  for (const Taken to : batch.taken) {
+    const int32_t place = --away[to.chip].num_open;
+    Answer& one = answers[size_t(to.chip) * shards + size_t(place)];
+    one.first_ns = free_ns + path_ns;
     one.order = order++;
     one.rows = to.rows;
-    free_ns += back_[to.rows];
+    free_ns += took_ns[to.rows];
     num_rows += to.rows;
     if (!place) answered(to.chip);
   }
