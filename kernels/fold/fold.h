@@ -1,5 +1,5 @@
-// Steps of many like chips beside many like shards. What they do is said in __init__.py; plain.py is
-// the same, written to be read.
+// Steps of many like chips beside many like shards. What they do is said in __init__.py; plain.py
+// is the same, written to be read.
 //
 // Only two things are waited for: the end of a chip's launch, and that of a shard's or, of an idle
 // one, the first message that arrives. All between follows when it is asked for:
