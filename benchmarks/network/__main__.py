@@ -11,7 +11,9 @@ from benchmarks.network import (
     digests,
     ep_bound,
     fold_engine,
+    in_network,
     incast,
+    live,
     models,
     parallel,
     replicas,
@@ -26,15 +28,19 @@ PARTS = {
     "replicas": replicas.rows,
     "sharing": sharing.rows,
     "incast": incast.rows,
+    "in_network": in_network.rows,
     "wire_speed": wire_speed.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
     "fold_engine": fold_engine.run,
     "parallel": parallel.rows,
+    "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, folding, ranks, replicas."
+TOLD = (
+    "Links, incast, collectives, models, digests, folding, ranks, replicas, processes on a torus."
+)
 
 
 if __name__ == "__main__":
