@@ -38,9 +38,7 @@ PARTS = {
     "live": live.rows,
 }
 
-TOLD = (
-    "Links, incast, collectives, models, digests, folding, ranks, replicas, processes on a torus."
-)
+TOLD = "Links, incast, collectives, models, digests, folding, ranks, replicas, live on a torus."
 
 
 if __name__ == "__main__":
