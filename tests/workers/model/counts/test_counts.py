@@ -18,7 +18,7 @@ from workers.model.counts.expert_model import CountedExperts
 from workers.model.digest.numerics import Digest
 from workers.model.digest.routing import Uniform
 from workers.model.digest.shape import KvSizes
-from workers.model.program import Compute, Program
+from workers.model.program import Compute, Enter, Program
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Shaping
 from workers.model.work import WorkModel
@@ -58,13 +58,15 @@ def test_a_rank_s_part_is_charged_as_such() -> None:
         rank.write_blocks((1, 3), blocks[:, 1:])
 
 
-def launches(program: Program) -> list[Compute]:
-    found, sent = [], None
+def launches(program: Program[Enter]) -> list[Compute]:
+    found: list[Compute] = []
+    sent: object = None
     while True:
         try:
             op = program.send(sent)
         except StopIteration:
             return found
+        assert isinstance(op, Compute)
         found.append(op)
         sent = op.kernel(*op.args)
 
