@@ -223,6 +223,7 @@ def tokens_of(told: Tokens) -> Iterator[SampledToken]:
             times_ns=None if times_ns is None else dict(times_ns),
             logprob=_logprob(told.logprobs.get(str(index))),
             logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),
+            approximate=index in told.approximate,
         )
 
 

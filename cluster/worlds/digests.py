@@ -1,5 +1,7 @@
 """Models without weights (`model.numerics: digest` and `counts`), and how experts are chosen."""
 
+from dataclasses import replace
+
 from cluster.worlds.blueprint import Blueprint
 from configs.model_config import ModelConfig
 from configs.plan import ChipPlan, PartPlan, ShardPlan
@@ -12,20 +14,25 @@ from workers.model.digest.mixing import Digests
 from workers.model.digest.rank import DigestRank
 from workers.model.digest.recorded import read_routing
 from workers.model.digest.routing import Balanced, Replayed, Routing, Skewed, Uniform
+from workers.model.digest.shape import span_of
 from workers.model.digest.shipped import ShippedDigests
 from workers.model.work import WorkModel
 
 
 def sized_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip | CountsChip:
     """Raises ValueError where this machine has not the memory."""
-    chip = CountsChip if is_counted(blueprint) else DigestChip
-    return chip(*_sizes(blueprint, worker, work))
+    sizes = _sizes(blueprint, worker, work)
+    if is_counted(blueprint):
+        return CountsChip(*sizes)
+    return DigestChip(*sizes, span=span_of(blueprint.plan.common_tokens))
 
 
 def sized_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank | CountsRank:
     """What a rank of a chip holds. Raises as `sized_chip` does."""
-    rank = CountsRank if is_counted(blueprint) else DigestRank
-    return rank(*_sizes(blueprint, worker, work), blueprint.plan.part(worker))
+    sizes, part = _sizes(blueprint, worker, work), blueprint.plan.part(worker)
+    if is_counted(blueprint):
+        return CountsRank(*sizes, part)
+    return DigestRank(*sizes, part, span_of(blueprint.plan.common_tokens))
 
 
 def is_counted(blueprint: Blueprint) -> bool:
@@ -36,8 +43,8 @@ def is_counted(blueprint: Blueprint) -> bool:
 def _sizes(
     blueprint: Blueprint, worker: PartPlan, work: WorkModel
 ) -> tuple[ModelConfig, int, int, Precision, WorkModel, Routing]:
-    section = blueprint.scenario.model
-    numbers = section.block_size, section.precision
+    precision = replace(blueprint.scenario.model.precision, kv=worker.form.numbers)
+    numbers = worker.form.size, precision
     return blueprint.model, worker.num_kv_blocks, *numbers, work, routing_of(blueprint)
 
 

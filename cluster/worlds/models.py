@@ -53,7 +53,9 @@ class NodeModels:
         from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
-        sizes = worker.num_kv_blocks, section.block_size, section.precision, self._work(worker)
+        form, work = worker.form, self._work(worker)
+        precision = replace(section.precision, kv=form.numbers)
+        sizes = worker.num_kv_blocks, form.size, precision, work
         with self._enough_memory():
             if self._blueprint.scenario.placement.kv_near is not None:
                 return open_apart(folder, *sizes), None
@@ -69,8 +71,8 @@ class NodeModels:
             return sized_rank(self._blueprint, worker, self._work(worker))
         from workers.model.factory import open_rank
 
-        section, part = self._blueprint.scenario.model, self._blueprint.plan.part(worker)
-        sizes = worker.num_kv_blocks, section.block_size, self._work(worker)
+        part = self._blueprint.plan.part(worker)
+        sizes = worker.num_kv_blocks, worker.form.size, self._work(worker)
         with self._enough_memory():
             return open_rank(self._blueprint.folder, part, *sizes)
 
@@ -107,6 +109,8 @@ class NodeModels:
 
         precision = self._blueprint.scenario.model.precision
         model, device = self._blueprint.model, self._blueprint.plan.node(worker.node).device
+        if isinstance(worker, PartPlan):
+            precision = replace(precision, kv=worker.form.numbers)
         work = WorkModel(model, precision, worker.tier)
         if isinstance(worker, PartPlan):
             return replace(

@@ -10,9 +10,7 @@ def wire_numerics(blueprint: Blueprint) -> Numerics:
     if section.numerics == "real":
         return numerics_of(section.precision, hidden, section.rows)
     from workers.model.digest.numerics import Digest
-    from workers.model.digest.shape import KvSizes
 
     sizes, is_free = (blueprint.model, section.precision), section.message_metadata == "free"
     carried = (1, section.block_size) if section.numerics == "counts" else ()
-    kv = KvSizes.of(*sizes, *carried)
-    return Digest.of(*sizes, section.rows, free_metadata=is_free, kv=kv)
+    return Digest.of(*sizes, section.rows, free_metadata=is_free, carried=carried)

@@ -26,6 +26,16 @@ def near_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     return [f"{KEY}: is given, and {why}"] if why else []
 
 
+def window_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """Keys that are far are attended to where they are, all of them."""
+    if scenario.placement.kv_near is None or not config.has_windows:
+        return []
+    return [
+        f"placement.kv_near: is given, and {scenario.model.path} has layers with a window, whose "
+        "old keys no query meets: leave it out"
+    ]
+
+
 def near_engine(scenario: Scenario, config: ModelConfig, group: NodeGroup, tier: str) -> str:
     """Whose arithmetic attends on a memory server of that group, with KV in that tier."""
     dtype = scenario.model.precision.pair_arithmetic(config)

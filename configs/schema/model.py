@@ -8,11 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from configs.precision import Precision, WireKind
 from configs.presets import TINY_MODEL
 from configs.schema.routing import Plainly, Routing
-from configs.schema.section import Section
+from configs.schema.section import Section, short_name
 from configs.units import Bytes, Ratio
-
-# As torch and vLLM call them.
-_LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
 
 
 class ModelSection(Section):
@@ -66,10 +63,7 @@ class ModelSection(Section):
     def _earlier_name(cls, value: object) -> object:
         return "real" if value == "torch" else value  # what it was called while torch computed it
 
-    @field_validator("dtype", "kv_cache_dtype", "dispatch_dtype", mode="before")
-    @classmethod
-    def _long_names(cls, value: object) -> object:
-        return _LONG_NAMES.get(value, value) if isinstance(value, str) else value
+    _short = field_validator("dtype", "kv_cache_dtype", "dispatch_dtype", mode="before")(short_name)
 
     @property
     def precision(self) -> Precision:

@@ -41,6 +41,7 @@ class StepResult:
     choices         seq_id -> the sampled token with its log-probabilities
     logits          seq_id -> its row of logits, where it asked for them
     failures        seq_id -> why nothing of the step counts for it
+    approximated    seq_ids of which a share of experts was replaced
     attention_ns    emulated time in launches over all layers; with the experts where the step is
                     one call
     expert_wait_ns  from dispatch to combine, and from queries to parts of attention, as far as
@@ -54,6 +55,7 @@ class StepResult:
     attention_ns: int
     expert_wait_ns: int
     sampling_ns: int
+    approximated: frozenset[str] = frozenset()
 
 
 class Stepper:
@@ -68,6 +70,7 @@ class Stepper:
     hints          to shards that read experts ahead
     far            where KV of its sequences may lie with memory servers
     ranked         where this chip is one of several ranks, and leads
+    late_ns        after which a share of experts is replaced; None: none is
     """
 
     def __init__(
@@ -86,19 +89,27 @@ class Stepper:
         hints: HintSide | None = None,
         far: FarKv | None = None,
         ranked: Ranked | None = None,
+        late_ns: int | None = None,
     ) -> None:
         self._node, self._model, self.table, self._ranked = node, model, table, ranked
+        self._exchange = exchange
         self._chooser = chooser or Sampling(model, node.rng, eos_token_ids)
         self._before_step = before_step
         self._num_batches, self._local_step = num_batches, local_step
         self._far = far
         queries = None if far is None else far.queries
-        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints, far=queries)
+        self._replaces, self.num_replaced = late_ns is not None, 0
+        self._interpreter = Interpreter(
+            node, exchange, timeout_ns, hints=hints, far=queries, late_ns=late_ns
+        )
 
     @property
     def figures(self) -> dict[str, int]:
-        """What came of KV that lies with memory servers; empty where none may."""
-        return {} if self._far is None else self._far.figures
+        """What came of KV that lies with memory servers, of spares, and of shares that were late;
+        empty where none of these may be.
+        """
+        figures = {**({} if self._far is None else self._far.figures), **self._exchange.figures}
+        return {**figures, "shares_replaced": self.num_replaced} if self._replaces else figures
 
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
@@ -123,7 +134,10 @@ class Stepper:
             chosen = await hardware.run_for(cause, work, self._sample, going, wanted)
         sampling_ns = clock.now() - begun_ns
         failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
-        return StepResult(*chosen, failures, spent.compute_ns, spent.wait_ns, sampling_ns)
+        approximated = frozenset[str]().union(*(lane.batch.approximated for lane in lanes))
+        self.num_replaced += sum(lane.batch.num_replaced for lane in lanes)
+        times_ns = spent.compute_ns, spent.wait_ns, sampling_ns
+        return StepResult(*chosen, failures, *times_ns, approximated)
 
     async def _layers(self, step: Step) -> tuple[list[Lane], Spent]:
         if self._ranked is not None:

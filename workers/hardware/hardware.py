@@ -159,16 +159,18 @@ class Hardware:
         """
         return job() if self._aside is None else await self._aside.run(size, job)
 
-    def launch(self, work: Work, start_ns: int, cause: Cause = Phase.SERVING) -> Launch:
-        """Begin `work`: all its demands at once. Counts its energy.
+    def launch(
+        self, work: Work, start_ns: int, cause: Cause = Phase.SERVING, overhead: bool = True
+    ) -> Launch:
+        """Begin `work`: all its demands at once. Counts its energy. `overhead`: of a launch.
 
         Raises ValueError, with nothing begun, if the work names a resource that is not there.
         """
         if self._rows.going is not None:
             self._rows.settle()
-        return self._begin(work, start_ns, cause)
+        return self._begin(work, start_ns, cause, overhead)
 
-    def _begin(self, work: Work, start_ns: int, cause: Cause) -> Launch:
+    def _begin(self, work: Work, start_ns: int, cause: Cause, overhead: bool = True) -> Launch:
         if self._buses is not None:
             work = self._buses.crossed(work)
         try:
@@ -178,7 +180,7 @@ class Hardware:
             raise ValueError(
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
-        launch = Launch(start_ns, len(asked), self._launch_overhead_ns)
+        launch = Launch(start_ns, len(asked), self._launch_overhead_ns if overhead else 0)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)

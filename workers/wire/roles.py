@@ -35,6 +35,10 @@ class WirePrecision(Protocol):
         """Keys and values, of all layers or of one."""
         ...
 
+    def of_kv(self, numbers: str | None) -> "WirePrecision":
+        """The same where keys and values are in other numbers than the cluster's."""
+        ...
+
     def query_bytes(self, heads: Array) -> int:
         """Queries, or what they found: [T, N, D], or one number a head, [T, N]."""
         ...

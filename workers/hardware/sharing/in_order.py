@@ -29,6 +29,14 @@ class Fifo:
         self._taken_ns = 0  # by those who took it whole
         self._taken = 0  # grains, by limited ones and by those beside them
 
+    def saved(self) -> tuple[int, tuple[tuple[int, int], ...], int, int]:
+        """All that it knows: `restore` goes on from there."""
+        return self.free_ns, tuple(self._open), self._taken_ns, self._taken
+
+    def restore(self, saved: tuple[int, tuple[tuple[int, int], ...], int, int]) -> None:
+        self.free_ns, still_open, self._taken_ns, self._taken = saved
+        self._open = list(still_open)
+
     def join(self, now_ns: int, service_ns: int) -> int:
         """Queue behind all others; returns the end."""
         if self._open:

@@ -99,14 +99,20 @@ class CountsChip(SizedChip):
     ) -> tuple[Digests, MoeInput | None]:
         return self.attend(layer, x, layout)
 
-    def _attention(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Digests, Digests]:
+    def attention_share(
+        self, layer: int, enter: Enter, layout: StepLayout
+    ) -> tuple[Digests, Digests]:
         x = enter()
         return x, np.zeros_like(x)
 
-    def _behind(
+    def behind(
         self, layer: int, x: Digests, sums_T: Digests, layout: StepLayout
-    ) -> tuple[Digests, MoeInput | None]:
-        return self.attend(layer, x, layout)
+    ) -> tuple[Digests, Digests | None, MoeInput | None]:
+        """A network beside the experts adds nothing, and is summed up over the ranks all the
+        same.
+        """
+        has_network = self._whole.is_dense(layer) or self._whole.shared_intermediate > 0
+        return x, np.zeros_like(x) if has_network else None, self.attend(layer, x, layout)[1]
 
     def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
         """[block, a byte a layer and unit] uint8. Raises ValueError on unknown ids."""

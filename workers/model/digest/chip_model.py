@@ -18,9 +18,10 @@ from workers.model.digest.cache import DigestCache
 from workers.model.digest.gate import Gate
 from workers.model.digest.logits import logits_of
 from workers.model.digest.mixing import Digests, Weights, What, mixed
-from workers.model.digest.plan import StepPlan, attended, plan_step
+from workers.model.digest.plan import StepPlan, plan_step
 from workers.model.digest.routing import Routing
 from workers.model.digest.shape import kv_units, name_of, units_of
+from workers.model.digest.sight import attended
 from workers.model.no_memory import no_memory
 from workers.model.parts.partial import Part, PartOf
 from workers.model.parts.sized_chip import SizedChip
@@ -31,6 +32,9 @@ from workers.model.work import WorkModel
 
 class DigestChip(SizedChip):
     """LaunchModel without weights. Hidden states are [T] uint64 arrays.
+
+    span         tokens of one digest, as the blocks of all chips have them in common; left out, as
+                 blocks of this size do
 
     Raises ValueError where this machine has not the memory for so many digests.
     """
@@ -44,22 +48,25 @@ class DigestChip(SizedChip):
         work: WorkModel,
         routing: Routing,
         part: Held | None = None,
+        span: int | None = None,
     ) -> None:
         super().__init__(config, num_blocks, block_size, precision, work, part)
         part, units = self.part, units_of(config, self.part)
         try:
-            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units))
+            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units), span)
         except MemoryError:
             carried = num_blocks * block_size * part.num_layers * len(units) * 8
             raise no_memory(num_blocks, carried) from None
         weights = Weights.of(name_of(config, kv_units(config)))
         self._embedding, self._head = weights.one(What.EMBEDDING, 0), weights.one(What.HEAD, 0)
-        self._layers = [_Layer(config, weights, layer, units) for layer in part.layers]
+        self._layers = [_Layer(config, weights, layer, part) for layer in part.layers]
+        found = (config.window_of(layer) for layer in part.layers)
+        self._windows = tuple(dict.fromkeys(found))
         self._gate = Gate(weights, config.num_layers, config.top_k, routing)
         self._plans: Plans[StepPlan] = Plans(self._new_plan)
 
     def _new_plan(self, layout: StepLayout) -> StepPlan:
-        return plan_step(layout, self._cache, self.block_size)
+        return plan_step(layout, self._cache, self.block_size, self._windows)
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Digests:
         """[T]. Raises ValueError on ids outside the vocabulary."""
@@ -81,7 +88,8 @@ class DigestChip(SizedChip):
 
     def _found(self, layer: int, queries_TU: Digests, plan: StepPlan) -> Digests:
         """Over the keys that are here."""
-        return attended(self._cache, layer - self.part.first_layer, plan, queries_TU)
+        sight = plan.sights[self._whole.window_of(layer)]
+        return attended(self._cache, layer - self.part.first_layer, sight, queries_TU)
 
     def _layer(self, layer: int) -> "_Layer":
         return self._layers[layer - self.part.first_layer]
@@ -102,14 +110,17 @@ class DigestChip(SizedChip):
             found_TU[rows] += part.out_TND[:, :, 0]
         return self._after(layer, x, found_TU, self._plans.of(layout))
 
-    def _attention(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Digests, Digests]:
+    def attention_share(
+        self, layer: int, enter: Enter, layout: StepLayout
+    ) -> tuple[Digests, Digests]:
         x, plan = enter(), self._plans.of(layout)
         return x, self._share(layer, self._found(layer, self._written(layer, x, plan), plan))
 
-    def _behind(
+    def behind(
         self, layer: int, x: Digests, sums_T: Digests, layout: StepLayout
-    ) -> tuple[Digests, MoeInput | None]:
-        return self._network(layer, x, sums_T, self._plans.of(layout))
+    ) -> tuple[Digests, Digests | None, MoeInput | None]:
+        y = mixed(x + sums_T)
+        return y, self._beside(layer, y), self._chosen(layer, y, self._plans.of(layout))
 
     def _after(
         self, layer: int, x: Digests, found_TU: Digests, plan: StepPlan
@@ -126,11 +137,20 @@ class DigestChip(SizedChip):
         self, layer: int, x: Digests, sums_T: Digests, plan: StepPlan
     ) -> tuple[Digests, MoeInput | None]:
         """What follows when all units are summed up."""
-        of, y = self._layer(layer), mixed(x + sums_T)
-        beside = y if of.network is None else y + mixed(y + of.network) * of.network_slices
+        y = mixed(x + sums_T)
+        beside, moe = self._beside(layer, y), self._chosen(layer, y, plan)
+        added = y if beside is None else y + beside
+        return (mixed(added), None) if moe is None else (added, moe)
+
+    def _beside(self, layer: int, y: Digests) -> Digests | None:
+        """What the slices here of a dense network, or of shared experts, add, [T]."""
+        of = self._layer(layer)
+        return None if of.network is None else mixed(y + of.network) * of.network_slices
+
+    def _chosen(self, layer: int, y: Digests, plan: StepPlan) -> MoeInput | None:
         if self._whole.is_dense(layer):
-            return mixed(beside), None
-        return beside, self._gate.choose(layer, y, plan.positions_T)
+            return None
+        return self._gate.choose(layer, y, plan.positions_T)
 
     def merge(self, x: Digests, sums_TH: NDArray[Any]) -> Digests:
         """The sums of all experts join, modulo 2^64."""
@@ -150,25 +170,25 @@ class DigestChip(SizedChip):
 
 
 class _Layer:
-    """Digests of one layer's weights, of some units.
+    """Digests of one layer's weights, of some units and query heads.
 
     out_U       of the output projection: those of a unit's heads, summed up
     network, network_slices   of a dense network, or of shared experts: of what enters, and of its
                 slices, one a head, summed up; None where there is neither
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, layer: int, units: range) -> None:
-        heads = config.num_heads
+    def __init__(self, config: ModelConfig, weights: Weights, layer: int, part: Held) -> None:
+        units = units_of(config, part)
+        heads = range(config.num_heads) if part.heads is None else part.heads.queries(config)
         self.keys_U = weights.slices(What.KEY, layer, units)
         self.queries_U = weights.slices(What.QUERY, layer, units)
-        out = weights.slices(What.OUT, layer, range(heads))
-        of_units = out.reshape(kv_units(config), -1).sum(axis=1)
-        self.out_U = of_units[units.start : units.stop]
+        out = weights.slices(What.OUT, layer, heads)
+        self.out_U = out.reshape(len(units), -1).sum(axis=1)
         self.network: Digests | None = None
         self.network_slices = np.zeros(1, dtype=np.uint64)
         is_dense = config.is_dense(layer)
         if is_dense or config.shared_intermediate:
             what = What.DENSE if is_dense else What.SHARED
             self.network = weights.one(what, layer)
-            slices = weights.slices(what, layer, range(1, heads + 1))
+            slices = weights.slices(what, layer, range(heads.start + 1, heads.stop + 1))
             self.network_slices = slices.sum(keepdims=True)

@@ -1,10 +1,11 @@
 """A rank of a digest model: some units of KV of some layers.
 
 What attention adds is a sum over units, modulo 2^64: a rank's share is the terms of its own units,
-and the sum over the ranks is the whole, in whatever order it is made. The rest of a layer each rank
+and of their query heads, and the sum over the ranks is the whole, in whatever order it is made. So
+it is with a network beside the experts, which is a sum over slices. The rest of a layer each rank
 computes for itself, from the same sums.
 
-    enter ─▶ own units ─▶ share ── Reduce ──▶ residual, network, gate ── Experts ──▶
+    enter ─▶ own units ─▶ share ── Reduce ──▶ residual, gate ── (Reduce) ── Experts ──▶
 """
 
 from typing import Any

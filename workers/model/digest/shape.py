@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from configs.attention import Window
 from configs.model_config import ModelConfig
 from configs.parts import Part
 from configs.precision import Precision
@@ -35,11 +36,12 @@ class Shape(Protocol):
     def shared_intermediate(self) -> int: ...
 
     def is_dense(self, layer: int) -> bool: ...
+    def window_of(self, layer: int) -> Window | None: ...
 
 
 def kv_units(config: ModelConfig) -> int:
     """Into how many parts the keys of a token can be sharded: KV heads, or one latent."""
-    return 1 if config.mla is not None else config.num_kv_heads
+    return config.num_kv_units
 
 
 def units_of(config: ModelConfig, part: Part) -> range:

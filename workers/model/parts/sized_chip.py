@@ -15,13 +15,11 @@ from configs.parts import Part as Held
 from configs.precision import Precision
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
-from workers.model.forward import after_gate, one_launch
+from workers.model.forward import after_gate, one_launch, over_ranks
 from workers.model.parts.partial import Part, PartOf
-from workers.model.program import Attend, Compute, Enter, Hidden, Program, Reduce, Rows
+from workers.model.program import Attend, Compute, Enter, Hidden, Program, Rows
 from workers.model.work import WorkModel
 
-# The launch after a sum over ranks. What it asks for is declared with the attention before it.
-GATE = Work("gate")
 Entered = tuple[Hidden, MoeInput | None]
 
 
@@ -64,18 +62,14 @@ class SizedChip(ABC):
             )
 
     def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
-        """One launch; three where some keys are elsewhere; two, with the sum over the ranks between
+        """One launch; three where some keys are elsewhere; two, with sums over the ranks behind
         them, where other ranks have heads of the layer. Then the experts.
         """
-        if layout.has_far:
-            x, moe = yield from self._apart(layer, enter, layout)
-        elif self.part.heads is not None:
-            work = self.attend_work(layer, layout)
-            x, share = yield Compute(work, self._attention, (layer, enter, layout))
-            sums = yield Reduce(share)
-            x, moe = yield Compute(GATE, self._behind, (layer, x, sums, layout))
-        else:
+        if self.part.heads is not None:
+            return (yield from over_ranks(self, layer, enter, layout))
+        if not layout.has_far:
             return (yield from one_launch(self, layer, enter, layout))
+        x, moe = yield from self._apart(layer, enter, layout)
         return (yield from after_gate(self, layer, x, moe))
 
     def _apart(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Entered]:
@@ -130,9 +124,11 @@ class SizedChip(ABC):
         """What follows when all parts are there."""
 
     @abstractmethod
-    def _attention(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Hidden, Rows]:
-        """What entered, and what the heads here add to it."""
+    def attention_share(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Hidden, Rows]:
+        """What entered, and what the heads here add to it: see `SharedModel`."""
 
     @abstractmethod
-    def _behind(self, layer: int, x: Hidden, sums_T: Rows, layout: StepLayout) -> Entered:
-        """What follows when all heads are summed up."""
+    def behind(
+        self, layer: int, x: Hidden, sums_TH: Rows, layout: StepLayout
+    ) -> tuple[Hidden, Rows | None, MoeInput | None]:
+        """What follows when all heads are summed up: see `SharedModel`."""
