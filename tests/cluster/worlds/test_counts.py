@@ -10,8 +10,8 @@ import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from configs.schema import ScenarioError, load_scenario
+from tests.cluster.worlds.chips_of_ranks import degrees
 from tests.cluster.worlds.cluster import Heard, ask_all, blueprint, prompt, request, run, settle
-from tests.cluster.worlds.test_parallel import degrees
 from workers.host.trace import Delivered, Sampled
 from workers.model.digest.recorded import write_routing
 
@@ -27,6 +27,7 @@ CASES: Mapping[str, Mapping[str, object]] = {
         "model.max_num_seqs": 64,
         "model.block_size": 32,
     },
+    "blocks": {f"cluster.nodes.{group}.kv.block_size": 32 for group in ("prefill", "decode")},
     "micro-batches": {"model.micro_batches": 2},
     "near": {"placement.kv_pool": False, "placement.kv_near": {"keep": 1}},
     "near-shipped": {"placement.kv_pool": False, "placement.kv_near": {"keep": 1, "mode": "ship"}},

@@ -39,8 +39,7 @@ def test_keys_are_charged_as_the_real_model_s(config, token: int) -> None:
     """A byte for each block, layer and unit: DeepSeek's one latent, or Llama's 8 heads."""
     blocks, layers = chip(config).read_blocks((2, 0, 1)), config.num_layers
     assert blocks.nbytes == 3 * layers * (1 if config is DEEPSEEK else 8)
-    kv = KvSizes.of(config, BF16, 1, 64)
-    numerics = Digest.of(config, BF16, "bf16", free_metadata=False, kv=kv)
+    numerics = Digest.of(config, BF16, "bf16", free_metadata=False, carried=(1, 64))
     assert numerics.kv_bytes(blocks) == 3 * 64 * layers * token == 3 * chip(config).block_bytes
     assert numerics.kv_bytes(blocks.reshape(3, layers, -1)[:, 7]) == 3 * 64 * token
 
