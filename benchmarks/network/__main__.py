@@ -16,6 +16,7 @@ from benchmarks.network import (
     parallel,
     replicas,
     sharing,
+    standby,
     wire_speed,
 )
 from benchmarks.parts import chosen_parts
@@ -27,6 +28,7 @@ PARTS = {
     "sharing": sharing.rows,
     "incast": incast.rows,
     "in_network": in_network.rows,
+    "standby": standby.rows,
     "wire_speed": wire_speed.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
@@ -34,7 +36,7 @@ PARTS = {
     "parallel": parallel.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, ranks, replicas."
+TOLD = "Links, incast, collectives, switches, spares, models, digests, ranks, replicas."
 
 
 if __name__ == "__main__":

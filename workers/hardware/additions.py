@@ -7,12 +7,11 @@ comes, in turn; without one, additions cost nothing.
 
 from collections.abc import Callable
 
+from configs.schema.device import ADDER
 from workers.hardware.energy.phase import Cause
 from workers.hardware.hardware import Hardware, Launch
 from workers.hardware.work import Demand, Work
 from workers.host.clock.base import Clock
-
-ADDER = "nic"
 
 
 class Additions:

@@ -37,7 +37,7 @@ class ManyPaths(Protocol):
 
 
 class FastPaths:
-    """Ranks are none of its business: it knows weights and limits."""
+    """See `kernels.paths.Shares`."""
 
     def __init__(self, rates_per_s: Mapping[str, int]) -> None:
         self._shares = native.Shares()
@@ -61,7 +61,6 @@ class FastPaths:
         return None if end_ns < 0 else end_ns
 
     def join(self, now_ns: int, flow: PathFlow) -> None:
-        assert not flow.rank, "who goes first is for `Paths`"
         if now_ns > self.now_ns:
             self.now_ns = now_ns
         path = tuple(flow.path)
@@ -70,7 +69,7 @@ class FastPaths:
             hops = [self._hops[name] for name in path]
             way = self._ways[path] = self._shares.way(hops)
         limit = -1 if flow.limit_per_s is None else flow.limit_per_s
-        number = self._shares.join(now_ns, flow.amount, way, limit, flow.weight)
+        number = self._shares.join(now_ns, flow.amount, way, limit, flow.weight, flow.rank)
         flow.order = number
         self._flows[number] = flow
 
@@ -104,6 +103,6 @@ class FastPaths:
         return self._shares.served(self._hops[name])
 
 
-def make_paths(*, are_ranked: bool = False) -> ManyPaths:
-    """The fastest that there is for it."""
-    return FastPaths({}) if native.available and not are_ranked else Paths({})
+def make_paths() -> ManyPaths:
+    """The fastest that there is."""
+    return FastPaths({}) if native.available else Paths({})

@@ -26,7 +26,7 @@ class Fabric:
         self._routes, self._clock = routes, clock
         self.links: LinkSharing = FifoLinks(clock)
         if section.sharing == "fair":
-            self.links = FairLinks(clock, are_ranked=section.strict)
+            self.links = FairLinks(clock)
         for name, bytes_per_s in routes.rates.items():
             self.links.add(name, bytes_per_s)
         self._is_adaptive = section.routing == "adaptive"
