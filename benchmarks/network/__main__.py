@@ -12,6 +12,7 @@ from benchmarks.network import (
     ep_bound,
     in_network,
     incast,
+    live,
     models,
     parallel,
     replicas,
@@ -34,9 +35,10 @@ PARTS = {
     "digests": digests.run,
     "deepseek": deepseek.run,
     "parallel": parallel.rows,
+    "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, switches, spares, models, digests, ranks, replicas."
+TOLD = "Links, incast, collectives, switches, spares, models, digests, ranks, replicas, processes."
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from cluster.network.problems import network_of
 from configs.fitting import rough
 from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
+from configs.plan.forms import form_notes
 from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
 from configs.totals import price_usd
@@ -50,7 +51,8 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     network = network_of(scenario)
     if network is not None:
         below.insert(0, render_network(network, keys_in_network(scenario)))
-    return Group(_head(plan, scenario, config), *panels, *below, _legend())
+    notes = [Text(note, style="yellow") for note in form_notes(scenario)]
+    return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 
 
 def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
@@ -67,7 +69,7 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     text.append(f"{' and '.join(wires)}{secured}\n")
     text.append(f"model {model.name}", style="bold")
     rows = "" if model.precision.exact else f" · {model.rows} rows to experts"
-    rows += " · as digests" if model.numerics == "digest" else ""
+    rows += {"real": "", "digest": " · as digests", "counts": " · as counts"}[model.numerics]
     text.append(
         f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "

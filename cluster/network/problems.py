@@ -16,11 +16,6 @@ def check_network(scenario: Scenario) -> None:
     if section is None:
         return
     problems = list[str]()
-    if cluster.has_processes:
-        problems.append(
-            f"{KEY}: is given in world {cluster.world!r}, where nodes are processes and share no "
-            "table of its links: use world: virtual or process, or leave it out"
-        )
     if not cluster.emulation:
         problems.append(
             f"{KEY}: is given and cluster.emulation is off: nothing crosses it; leave one out"

@@ -119,11 +119,12 @@ class Crew:
             model=scenario.model.name,
             vocab=blueprint.model.vocab,
             max_model_len=plan.max_model_len,
-            block_size=scenario.model.block_size,
+            block_size=plan.common_tokens,
             shares_prefixes=scenario.model.enable_prefix_caching,
             max_queue=scenario.slo.admission.max_queue,
             timeout_ns=blueprint.timeout_ns,
             ships_search=scenario.placement.search == "ship",
+            has_values=scenario.model.numerics != "counts",
         )
         today = clock_of(scenario.cluster.world)
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)

@@ -27,7 +27,7 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
 
     section = blueprint.scenario.model
     sizes_of = ExpertSizes
-    if section.numerics == "digest":
+    if section.numerics != "real":
         from workers.model.digest.shipped import ShippedDigests
 
         sizes_of = ShippedDigests
@@ -61,7 +61,7 @@ def stand_shard(
         return shard
     from workers.experts.weight_shard import WeightShard
 
-    if blueprint.scenario.model.numerics == "digest":
+    if blueprint.scenario.model.numerics != "real":
         from cluster.worlds.digests import shipped_digests
 
         WeightShard(node, worker.name, *shipped_digests(blueprint, worker), worker.tier_by_expert)

@@ -36,7 +36,9 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     def fill(site: Site, of: Scenario) -> tuple[NodePlan, list[str]]:
         part = part_of(site, ranks, model_config)
         config = part.of(model_config)
-        return fill_site(site, of, config, held, servers, part, max_model_len)
+        return fill_site(
+            site, of.of_group(site.group_name), config, held, servers, part, max_model_len
+        )
 
     nodes, wrong = _filled(sites, scenario, fill)
     problems += wrong

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from configs.presets import expand
 from configs.schema.device import DeviceSpec
+from configs.schema.kv import KvSection
 from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
 from configs.schema.network import NetworkSection
@@ -41,6 +42,7 @@ class NodeGroup(Section):
     tensor_parallel_size, pipeline_parallel_size   of each chip of the group, as vLLM calls them: it
              becomes as many nodes as their product, one a rank. `count` is of chips, then: so many
              stand side by side (data parallel)
+    pipeline_layers   how many layers each stage holds; left out: `configs.stages`
     device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
     link     the same, for the link that joins each of these nodes to the others
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
@@ -48,6 +50,7 @@ class NodeGroup(Section):
     tiers       what lies in which memory tier of these nodes: goes before `placement.<what>_tier`
     at          of a switch that works on what crosses it: which of the network's switches it is;
                 left out where there is one
+    kv          blocks of these chips: goes before `model.block_size` and `model.kv_cache_dtype`
     machines    what these nodes ask of the machines of a Ray cluster, in world ray
     """
 
@@ -56,11 +59,13 @@ class NodeGroup(Section):
     spares: int = Field(default=0, ge=0, le=1_024)
     tensor_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_parallel_size: int = Field(default=1, ge=1, le=1_024)
+    pipeline_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), max_length=1_024)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
     tiers: Mapping[What, str] = Field(default_factory=dict)
     at: Name | None = None
+    kv: KvSection = KvSection()
     machines: MachinesSection = MachinesSection()
 
     @model_validator(mode="after")
@@ -115,6 +120,24 @@ class NodeGroup(Section):
                 f"{key} is {getattr(self, key)}, and workers names {', '.join(self.workers)}: "
                 "only one of prefill, decode and chip has ranks; give the others a group of their "
                 "own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kv_is_of_chips(self) -> Self:
+        if self.kv != KvSection() and not any(role in CHIP_ROLES for role in self.workers):
+            raise ValueError(
+                f"kv is given, and workers names {', '.join(self.workers)}: only prefill, decode "
+                "and chip keep KV blocks of their own; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_stage_has_its_layers(self) -> Self:
+        if self.pipeline_layers and len(self.pipeline_layers) != self.pipeline_parallel_size:
+            raise ValueError(
+                f"pipeline_layers names {len(self.pipeline_layers)} stages, and "
+                f"pipeline_parallel_size is {self.pipeline_parallel_size}: make both the same"
             )
         return self
 

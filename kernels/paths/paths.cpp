@@ -65,6 +65,7 @@ int Paths::join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, in
   one.weight = weight;
   one.rank = rank;
   ranked_ |= rank > 0;
+  one.way_number = way;
   const std::vector<int>& hops = ways_[size_t(way)];
   one.way = {hops.data(), int(hops.size())};
   num_limited_ += limit_per_s >= 0;

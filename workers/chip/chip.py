@@ -95,7 +95,7 @@ class Chip:
         self._port.on(Generate, self._generate)
         self._split = split or Split()
         self._split.follow(self._lost)
-        Arrivals(node, self._port, model, self._split.model, self._known, self._is_here)
+        Arrivals(node, self._port, model, self._split, self._known, self._is_here)
         self._port.on(Start, self._start)
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
@@ -134,8 +134,8 @@ class Chip:
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id, content = job.seq.seq_id, message.content
         destination = Destination(content.decode_chip, content.first_block, content.deadline_ns)
-        blocks, parts = self._scheduler.blocks, self._split.parts
-        what = blocks, seq_id, destination, self._timeout_ns, parts
+        ways = self._split.forms_of(self._model).to(destination.chip), self._split.parts
+        what = self._scheduler.blocks, seq_id, destination, self._timeout_ns, *ways
         job.handover = Handover(self._node, self._port, self._model, *what)
         job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
         self._queue_up(job)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.batch import Batch, micro_batches
+from workers.chip.choosing import Chooser, Chosen, Sampling
 from workers.chip.interpreter import Interpreter, Lane, Spent
-from workers.chip.scheduler import Item, Step
-from workers.chip.shape import Shaped
+from workers.chip.scheduler import Step
 from workers.chip.wanted import Wanted
 from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
@@ -22,9 +22,7 @@ from workers.kv.far import FarKv
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
-from workers.model.min_tokens import held_back
-from workers.model.program import Hidden
-from workers.model.sampling import Choice, choose_all
+from workers.model.sampling import Choice
 from workers.node import Node
 
 
@@ -34,9 +32,6 @@ class Ranked(Protocol):
     async def run(self, step: Step) -> tuple[list[Lane], Spent]:
         """Layers of a step, over all ranks: what comes of them here."""
         ...
-
-
-Chosen = tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +65,7 @@ class Stepper:
     num_batches    micro-batches of a step
     local_step     all layers as one call, where this chip holds all experts itself and nothing is
                    emulated: what a layer will ask of them cannot be declared before
+    chooser        what says which tokens come; left out, the model's logits do
     before_step    what has to be done with blocks before a step writes them
     hints          to shards that read experts ahead
     far            where KV of its sequences may lie with memory servers
@@ -88,6 +84,7 @@ class Stepper:
         num_batches: Literal[1, 2] = 1,
         local_step: LocalStep | None = None,
         eos_token_ids: Sequence[int] = (),
+        chooser: Chooser | None = None,
         before_step: Callable[[], Awaitable[None]] | None = None,
         hints: HintSide | None = None,
         far: FarKv | None = None,
@@ -96,7 +93,8 @@ class Stepper:
     ) -> None:
         self._node, self._model, self.table, self._ranked = node, model, table, ranked
         self._exchange = exchange
-        self._eos, self._before_step = eos_token_ids, before_step
+        self._chooser = chooser or Sampling(model, node.rng, eos_token_ids)
+        self._before_step = before_step
         self._num_batches, self._local_step = num_batches, local_step
         self._far = far
         queries = None if far is None else far.queries
@@ -158,58 +156,9 @@ class Stepper:
         begun_ns = wall_now()
         x = local_step(self._model.embed(batch.token_ids_T), batch.layout)
         stepped_ns = wall_now()
-        chosen = self._choose([(batch, x)], wanted)
+        chosen = self._chooser.choose([(batch, x)], wanted)
         sampling_ns = wall_now() - stepped_ns
         return StepResult(*chosen, batch.failures, stepped_ns - begun_ns, 0, sampling_ns)
 
     def _sample(self, lanes: Sequence[Lane], wanted: Mapping[str, Wanted]) -> Chosen:
-        return self._choose([(lane.batch, lane.result()) for lane in lanes], wanted)
-
-    def _choose(
-        self, computed: Sequence[tuple[Batch, Hidden]], wanted: Mapping[str, Wanted]
-    ) -> Chosen:
-        """One choice for all sequences of the step, whatever batch they were in. Those whose own
-        numbers are not finite fail in their batch.
-        """
-        items: list[Item] = []
-        logits: list[NDArray[np.float32]] = []
-        for batch, x in computed:
-            batch.check_hidden(x)
-            if batch.sampled:
-                logits.append(batch.finite_logits(self._model.logits(x, batch.last_rows)))
-                items.extend(batch.sampled)
-        if not items:
-            return {}, {}
-        logits_RV = logits[0] if len(logits) == 1 else np.concatenate(logits)
-        asked = [wanted[item.seq.seq_id] for item in items]
-        told = {
-            item.seq.seq_id: logits_V.copy() if one.shaper else logits_V
-            for item, one, logits_V in zip(items, asked, logits_RV, strict=True)
-            if one.params.return_logits
-        }
-        shaped = Shaped(logits_RV, items, [one.shaper for one in asked])
-        for batch, _ in computed:
-            batch.fail(shaped.failures)
-        return self._chosen(items, asked, shaped), told
-
-    def _chosen(
-        self, items: Sequence[Item], asked: Sequence[Wanted], shaped: Shaped
-    ) -> dict[str, Choice]:
-        params = [one.params for one in asked]
-        uniforms = [
-            self._node.rng.uniform("sample", p.seed, item.seq.num_outputs) if p.temperature else 0.0
-            for item, p in zip(items, params, strict=True)
-        ]
-        held = [
-            held_back(p, item.seq.num_outputs, self._eos)
-            for item, p in zip(items, params, strict=True)
-        ]
-        try:
-            choices = choose_all(shaped.logits_RV, params, uniforms, held, shaped.weighed_RV)
-        except ValueError as error:  # a broken model must not end the chip's loop
-            raise PerfuseError(str(error)) from error
-        ids = [item.seq.seq_id for item in items]
-        chosen = dict(zip(ids, choices, strict=True))
-        for seq_id in shaped.failures:
-            del chosen[seq_id]
-        return chosen
+        return self._chooser.choose([(lane.batch, lane.result()) for lane in lanes], wanted)

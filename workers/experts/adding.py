@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from workers.hardware.additions import Additions
 from workers.hardware.energy.phase import Cause
-from workers.hardware.hardware import Launch
+from workers.hardware.launch import Launch
 from workers.host.clock.base import Clock
 from workers.model.numerics import Numerics
 from workers.wire.calls import Pending

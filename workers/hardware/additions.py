@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from configs.schema.device import ADDER
 from workers.hardware.energy.phase import Cause
-from workers.hardware.hardware import Hardware, Launch
+from workers.hardware.hardware import Hardware
+from workers.hardware.launch import Launch
 from workers.hardware.work import Demand, Work
 from workers.host.clock.base import Clock
 
@@ -31,5 +32,8 @@ class Additions:
         if not num_bytes or not self.are_charged:
             told()
             return
-        ended = lambda end_ns: self._clock.call_at(end_ns, told)  # noqa: E731 - one line
+
+        def ended(end_ns: int) -> None:
+            self._clock.call_at(end_ns, told)
+
         self.begin(num_bytes, cause).then(ended)

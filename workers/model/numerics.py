@@ -38,6 +38,10 @@ class Numerics(Protocol):
         """What links, tiers and stores are charged for keys and values, of all layers or of one."""
         ...
 
+    def of_kv(self, numbers: str | None) -> "Numerics":
+        """The same where keys and values are in other numbers than the cluster's (None)."""
+        ...
+
     def query_bytes(self, heads: NDArray[Any]) -> int:
         """What a link is charged for queries, or for what they found: [T, N, D] or [T, N]."""
         ...
@@ -98,6 +102,9 @@ class Real:
 
     def kv_bytes(self, blocks: NDArray[Any]) -> int:
         return int(blocks.nbytes)
+
+    def of_kv(self, numbers: str | None) -> "Real":
+        return self  # arrays are as large as what they are
 
     def query_bytes(self, heads: NDArray[Any]) -> int:
         return int(heads.nbytes)

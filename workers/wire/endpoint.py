@@ -5,7 +5,7 @@ Envelope, identity, epoch, deadline, repetition and the link's rules live here a
 at most once.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from workers.wire.kinds.notes import Missing, Overdue, Taken
 from workers.wire.mail import Mail, Way
 from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
+from workers.wire.narrow import Narrow
 from workers.wire.notes import Notes
 from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
@@ -60,8 +61,7 @@ class Endpoint:
         self.node, self.epoch, self.members, self.link = node, epoch, members, link
         self._clock, self.hardware, self._trace = clock, hardware, trace
         self._mail, self._precision = mail, precision
-        self._emulated = clock.emulated
-        self._closed = False
+        self._emulated, self._closed = clock.emulated, False
         # By node, and by the workers that stand there as far as they were asked for.
         self.peers: dict[str, Peer] = {}
         self._by_worker: dict[str, Peer] = {}
@@ -79,11 +79,13 @@ class Endpoint:
             Missing: lambda peer, n: self.outgoing.missing(peer, n.message_id, n.answer_id),
             Taken: lambda peer, n: peer.remembered.taken(n.message_id),
         }
-        self.rules: dict[str, Rule] = {}
+        self.far_ends: Mapping[str, Narrow] = {} if fabric is None else fabric.far_ends
+        self.rules, self.num_dropped = dict[str, Rule](), 0
         self.has_faults = False  # whether any link of the cluster has: only messages meet them
-        self.num_dropped = 0
         members.on_join.append(self._peer_joined)
         members.on_leave.append(self._peer_left)
+        if fabric is not None:
+            fabric.meet(self.notes, self.peers, members)
 
     def reach(self, worker: str) -> Peer:
         """Who lives where a worker stands. Raises PeerDead."""

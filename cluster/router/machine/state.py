@@ -71,7 +71,7 @@ class Outbox:
 
 @dataclass(slots=True)
 class RouterState:
-    """block_size      tokens in a KV block
+    """block_size      tokens in a KV block, as prompts count them (`ChipState.granules`)
     sequences       sequence id -> request id, of what is placed
     line            requests that wait for KV room, first come first served
     is_line_woken   something was let go since the head of the line last tried

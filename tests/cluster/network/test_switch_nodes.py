@@ -17,7 +17,7 @@ from configs.schema import ScenarioError, load_scenario
 from configs.schema.cluster import ClusterSection
 from configs.schema.network import NetworkSection
 from tests.cluster.network.laid_out import INNER, OWN
-from tests.cluster.worlds.test_parallel import degrees, expected, served
+from tests.cluster.worlds.chips_of_ranks import degrees, expected, served
 from tests.workers.bench import Bench, make_link
 from tests.workers.collectives.ranks import SWITCH, Ranks, names, shares
 from workers.collectives import operations

@@ -13,8 +13,8 @@ from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
 from configs.schema import ScenarioError, load_scenario
+from tests.cluster.worlds.chips_of_ranks import answers, degrees, expected, tokens
 from tests.cluster.worlds.cluster import Heard, blueprint, run, settle
-from tests.cluster.worlds.test_parallel import answers, degrees, expected, tokens
 
 TIMEOUT_NS = 100_000
 REPLACES: dict[str, Any] = {

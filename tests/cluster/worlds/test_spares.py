@@ -13,8 +13,8 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
 from configs.plan import ShardPlan
 from configs.schema import ScenarioError, load_scenario
+from tests.cluster.worlds.chips_of_ranks import answers, degrees, expected, tokens
 from tests.cluster.worlds.cluster import blueprint, run, settle
-from tests.cluster.worlds.test_parallel import answers, degrees, expected, tokens
 
 SPARED: dict[str, Any] = {"cluster.nodes.experts.count": 4, "cluster.nodes.experts.spares": 1}
 SWITCH: dict[str, Any] = {

@@ -181,6 +181,9 @@ class Digests:
 
     query_bytes = kv_bytes
 
+    def of_kv(self, numbers: str | None) -> "Digests":
+        return self
+
     def row_bytes(self, hidden: int) -> int:
         return 8
 

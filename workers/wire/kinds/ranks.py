@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from workers.hardware.energy.phase import Cause
 from workers.wire.kind import Kind, Reply, kind
-from workers.wire.kinds.kv import Checksums, Index
+from workers.wire.kinds.kv import Checksums, Index, OfKv, PieceTokens
+from workers.wire.kinds.kv import Numbers as KvNumbers
 from workers.wire.roles import (
     Count,
     KvBytes,
@@ -127,18 +128,20 @@ class KvSend(Kind[Reply]):
 
     first, blocks   logical index of the first of them, and their ids
     until_ns        after which nobody wants them
+    num             pieces, and `first` the first of them, where chips keep blocks in other forms
     """
 
     destination: Text
     first: Count
     blocks: Numbers
     until_ns: Moment
+    num: PieceTokens = None
 
 
 @kind("kv_part")
 @dataclass(frozen=True, slots=True)
-class KvPart(Kind[Reply]):
-    """Some layers and heads of some of a sequence's KV: see `kv_blocks`.
+class KvPart(OfKv[Reply]):
+    """Some layers and heads of some of a sequence's KV: see `KvBlocks`.
 
     layer, head   the first ones, as the whole model counts them
     """
@@ -148,3 +151,5 @@ class KvPart(Kind[Reply]):
     layer: Count
     head: Count
     blocks: KvBytes
+    size: PieceTokens = None
+    numbers: KvNumbers = None
