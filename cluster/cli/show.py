@@ -27,6 +27,7 @@ from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
 from configs.sliding import sliding_of
 from configs.totals import price_usd
+from configs.units import DURATION
 
 _ROLE_COLOURS = {
     "router": "bold white",
@@ -74,7 +75,8 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     text.append(
         f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "
-        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}{_copies(plan)}\n"
+        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}{_copies(plan)}"
+        f"{_late(scenario)}\n"
     )
     text.append(f"{len(plan.nodes)} nodes, {len(plan.workers)} workers", style="bold")
     prices = [price_usd(node.device) for node in plan.nodes]
@@ -139,6 +141,11 @@ def _panel(nodes: list[NodePlan], collection_bytes: Mapping[str, int]) -> Panel:
 def _copies(plan: Plan) -> str:
     more = sum(map(len, plan.experts.values())) - len(plan.experts)
     return f", {more:,} further cop{'y' if more == 1 else 'ies'}" if more else ""
+
+
+def _late(scenario: Scenario) -> str:
+    late_ns = scenario.placement.experts.timeout_ns
+    return "" if late_ns is None else f", shares later than {DURATION.format(late_ns)} replaced"
 
 
 def _notes(nodes: list[NodePlan]) -> Iterator[str]:
