@@ -123,24 +123,6 @@ class NodeGroup(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _kv_is_of_chips(self) -> Self:
-        if self.kv != KvSection() and not any(role in CHIP_ROLES for role in self.workers):
-            raise ValueError(
-                f"kv is given, and workers names {', '.join(self.workers)}: only prefill, decode "
-                "and chip keep KV blocks of their own; leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _each_stage_has_its_layers(self) -> Self:
-        if self.pipeline_layers and len(self.pipeline_layers) != self.pipeline_parallel_size:
-            raise ValueError(
-                f"pipeline_layers names {len(self.pipeline_layers)} stages, and "
-                f"pipeline_parallel_size is {self.pipeline_parallel_size}: make both the same"
-            )
-        return self
-
     @property
     def is_plain(self) -> bool:
         """Whether the one node carries the group's name without a number."""
