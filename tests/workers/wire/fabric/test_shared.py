@@ -54,9 +54,7 @@ def shared(kind: str, clock: VirtualClock, path: Path, grace_ns: int = GRACE_NS)
 
 
 def alone(kind: str, clock: VirtualClock) -> LinkSharing:
-    links: Any = (
-        FifoLinks(clock) if kind == "fifo" else FairLinks(clock, are_ranked=kind == "strict")
-    )
+    links: Any = FifoLinks(clock) if kind == "fifo" else FairLinks(clock)
     for name, rate in RATES.items():
         links.add(name, rate)
     return cast(LinkSharing, links)
