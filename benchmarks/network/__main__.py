@@ -18,6 +18,7 @@ from benchmarks.network import (
     parallel,
     replicas,
     sharing,
+    standby,
     wire_speed,
 )
 from benchmarks.parts import chosen_parts
@@ -29,6 +30,7 @@ PARTS = {
     "sharing": sharing.rows,
     "incast": incast.rows,
     "in_network": in_network.rows,
+    "standby": standby.rows,
     "wire_speed": wire_speed.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
@@ -38,7 +40,7 @@ PARTS = {
     "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, folding, ranks, replicas, live on a torus."
+TOLD = "Links, incast, collectives, switches, spares, models, digests, folds, ranks, copies, live."
 
 
 if __name__ == "__main__":
