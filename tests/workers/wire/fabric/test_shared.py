@@ -24,7 +24,7 @@ from workers.wire.fabric.sharing import FairLinks, FifoLinks, LinkSharing
 RATES = {"a": 10**9, "b": 3 * 10**8, "c": 7 * 10**9, "d": 10**8, "e": 10**9}
 SECTIONS: dict[str, dict[str, Any]] = {
     "fair": {"sharing": "fair"},
-    "strict": {"sharing": "fair", "strict": True},
+    "strict": {"sharing": "fair", "strict": True, "priorities": {"experts": 2}},
     "fifo": {"sharing": "fifo"},
 }
 GRACE_NS = 10**6
