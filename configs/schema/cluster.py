@@ -12,6 +12,7 @@ from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
 from configs.schema.network import NetworkSection
 from configs.schema.placement import What
+from configs.schema.roles import check_spares, check_switch
 from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 
@@ -78,27 +79,9 @@ class NodeGroup(Section):
         return self
 
     @model_validator(mode="after")
-    def _switch_is_alone(self) -> Self:
-        if self.is_switch and len(self.workers) > 1:
-            others = ", ".join(role for role in self.workers if role != "switch")
-            raise ValueError(
-                f"workers names switch and {others}: nobody else stands on a switch; give the "
-                "others a group of their own"
-            )
-        if self.at is not None and not self.is_switch:
-            raise ValueError(
-                f"at is {self.at!r}, which is said of workers: [switch] alone: leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _spares_are_of_shards(self) -> Self:
-        if self.spares and self.workers != ("experts",):
-            raise ValueError(
-                f"spares is {self.spares}, and workers names {', '.join(self.workers)}: only "
-                "expert shards, alone on their nodes, have any; leave it out, or give the shards a "
-                "group of their own"
-            )
+    def _roles_have_their_keys(self) -> Self:
+        check_switch(self.workers, self.at)
+        check_spares(self.workers, self.spares)
         return self
 
     @property

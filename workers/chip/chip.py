@@ -15,9 +15,9 @@ task a sequence.
 """
 
 from collections.abc import Awaitable, Iterable
-from collections.abc import Set as AbstractSet
 from typing import Any
 
+from workers.chip.approximate import mark, mark_sent
 from workers.chip.arrivals import Arrivals
 from workers.chip.arriving import as_invalid_request
 from workers.chip.deadlines import Deadlines
@@ -25,7 +25,7 @@ from workers.chip.figures import chip_state, counts_of
 from workers.chip.job import Job, account, begin, note_preempted
 from workers.chip.reports import failure_report, one_report, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
-from workers.chip.sequence import Sequence, State
+from workers.chip.sequence import Sequence
 from workers.chip.split import Split
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
@@ -195,15 +195,9 @@ class Chip:
 
     def _start(self, message: Message[Start]) -> None:
         job = self._known(message)
-        now_ns = self._node.clock.now()
-        job.since_ns = message.content.prefilled_ns
-        job.spend_until("kv_transfer", now_ns)
-        since = message.content.approximate_from
-        job.is_approximate = since is not None
+        job.was_sent(message.content.prefilled_ns, self._node.clock.now())
         with as_invalid_request():
-            if since is not None:  # what is found here already was computed exactly
-                since = max(since, job.seq.num_computed)
-                self._scheduler.mark_approximate(message.request_id, since)
+            mark_sent(self._scheduler, job, message.content.approximate_from)
             self._scheduler.received(message.request_id, [message.content.token])
         self._wake.put(None)
 
@@ -287,21 +281,11 @@ class Chip:
         for seq_id, lost in result.failures.items():  # before `advance` lets others find its KV
             self._fail(seq_id, lost)
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
-        for item in live:
-            account(self._jobs[item.seq.seq_id], item, result, self._node.clock.now())
-        self._mark(live, result.approximated)
+        account(self._jobs, live, result, self._node.clock.now())
+        mark(self._scheduler, self._jobs, live, result.approximated)
         tokens = {seq_id: choice.token_id for seq_id, choice in result.choices.items()}
         at_end = {seq.seq_id for seq in self._scheduler.advance(step, tokens)}
         self._conclude(live, result, at_end)
-
-    def _mark(self, live: list[Item], approximated: AbstractSet[str]) -> None:
-        """Their KV is found by nobody, from here on."""
-        for item in live:
-            seq = item.seq
-            if seq.seq_id in approximated:
-                self._jobs[seq.seq_id].is_approximate = True
-                if seq.state is State.RUNNING:
-                    self._scheduler.mark_approximate(seq.seq_id, seq.num_computed)
 
     def _conclude(self, live: list[Item], result: StepResult, at_end: set[str]) -> None:
         """Report what was sampled, hand over what was prefilled, let go of what ended."""
@@ -332,8 +316,7 @@ class Chip:
             self._forget(seq.seq_id)
         elif job.handover is not None:
             first_token = None if choice is None else choice.token_id
-            since = seq.approximate_from
-            job.handover.computed(seq.block_ids, seq.num_computed, first_token, since)
+            job.handover.computed(seq.block_ids, seq.num_computed, first_token)
 
     def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""

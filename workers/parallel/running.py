@@ -20,6 +20,7 @@ from workers.chip.step import Item
 from workers.collectives.member import Collectives
 from workers.errors import from_body, to_body
 from workers.experts.exchange import DispatchSide
+from workers.experts.late import Lateness
 from workers.experts.routing import RoutingTable
 from workers.model.base import ChipModel
 from workers.model.forward import as_it_is, forward, stage
@@ -38,7 +39,7 @@ class Running:
     num_batches   micro-batches that take turns within each part of the pipeline
     all_reduce    how shares of sums travel
     switch        that adds them, where it is "in_network"
-    late_ns       after which a share of experts is replaced
+    late          when a share of experts is, and what then
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Running:
         num_batches: Literal[1, 2] = 1,
         all_reduce: Algorithms = "auto",
         switch: str = "",
-        late_ns: int | None = None,
+        late: Lateness | None = None,
     ) -> None:
         self._clock, self._model, self._table, self._team = node.clock, model, table, team
         self._num_batches = num_batches
@@ -71,7 +72,7 @@ class Running:
             team.timeout_ns,
             reducer=self._sums,
             next_stage=self._next,
-            late_ns=late_ns,
+            late=late,
         )
 
     async def run(
