@@ -8,7 +8,7 @@ nothing is ignored in silence that would change a token.
 from dataclasses import dataclass, replace
 from typing import Self
 
-from configs.attention import Gqa, Matrix, Mla
+from configs.attention import Gqa, Matrix, Mla, Window
 from configs.fp8 import Fp8
 from configs.gate import PLAIN_GATE, Gate
 from configs.rope import Yarn
@@ -135,10 +135,14 @@ class ModelConfig:
         """Tokens whose keys some of these queries meet."""
         return start + count
 
+    def window_of(self, layer: int) -> Window | None:
+        """What bounds the keys that a layer's queries meet; None: they meet all before them."""
+        return None
+
     @property
     def has_windows(self) -> bool:
         """Whether queries of some layer do not meet all keys before them."""
-        return False
+        return any(self.window_of(layer) is not None for layer in range(self.num_layers))
 
     def kind_of(self, layer: int) -> int:
         """A number for each kind of layer; those of one kind ask for the same work."""

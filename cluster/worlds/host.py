@@ -40,6 +40,11 @@ class Host(Protocol):
     @property
     def aside(self) -> Aside | None: ...
 
+    @property
+    def machine(self) -> str:
+        """Which of several it is on; "" where there is one."""
+        ...
+
     def mail(self, node: str) -> Mail:
         """A new wire for an incarnation of a node."""
         ...
@@ -60,6 +65,10 @@ class Host(Protocol):
 
     def fabric(self, blueprint: Blueprint) -> Fabric | None:
         """What lies between the nodes' own links, the same for all of them; None: nothing."""
+        ...
+
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed it, as far as this host knows; None where there is none."""
         ...
 
     def correction(self) -> Correction | None:
@@ -83,6 +92,7 @@ class VirtualHost:
 
     thread: Executor | None = None
     aside: Aside | None = None
+    machine = ""
 
     def __init__(self, clock: VirtualClock, *, through_frames: bool = False) -> None:
         self.clock = clock
@@ -112,7 +122,6 @@ class VirtualHost:
         return self._fabric
 
     def network_counts(self) -> NetworkCounts | None:
-        """What has crossed the network; None where there is none."""
         return None if self._fabric is None else self._fabric.counts()
 
     def correction(self) -> Correction | None:
@@ -130,6 +139,8 @@ class LiveHost:
     inside the event loop in which the nodes will live.
     """
 
+    machine = ""
+
     def __init__(self, cluster: ClusterSection, origin: Origin, folder: Path) -> None:
         begun_ns, dilation = origin.monotonic_ns, cluster.dilation
         self.clock = LiveClock(begun_ns, dilation, emulated=cluster.emulation)
@@ -138,6 +149,7 @@ class LiveHost:
         self._garbage = Garbage()
         sys.setswitchinterval(SWITCH_S)
         self._folder = folder
+        self._fabric: Fabric | None = None
         self._disks: dict[str, FolderDisk] = {}
 
     def disk(self, node: str) -> FolderDisk:
@@ -156,7 +168,15 @@ class LiveHost:
         return None
 
     def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        return None
+        self._fabric = self._fabric or self._make_fabric(blueprint)
+        return self._fabric
+
+    def _make_fabric(self, blueprint: Blueprint) -> Fabric | None:
+        """Of nodes that are all in this process."""
+        return make_fabric(blueprint, self.clock)
+
+    def network_counts(self) -> NetworkCounts | None:
+        return None if self._fabric is None else self._fabric.counts()
 
     def correction(self) -> Correction | None:
         return None
@@ -179,18 +199,9 @@ class ProcessHost(LiveHost):
     def __init__(self, cluster: ClusterSection, folder: Path) -> None:
         super().__init__(cluster, Origin.now(), folder)
         self.network = MemoryNetwork()
-        self._fabric: Fabric | None = None
 
     def mail(self, node: str) -> Mail:
         return Mail(MemoryTransport(self.network, node), Handover())
-
-    def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        self._fabric = self._fabric or make_fabric(blueprint, self.clock)
-        return self._fabric
-
-    def network_counts(self) -> NetworkCounts | None:
-        """What has crossed the network; None where there is none."""
-        return None if self._fabric is None else self._fabric.counts()
 
 
 def make_fabric(blueprint: Blueprint, clock: Clock) -> Fabric | None:

@@ -72,7 +72,7 @@ def split_problems(scenario: Scenario) -> list[str]:
         problems.append(
             f"placement.experts.mode: is 'ship', {why}, which dispatch tokens: make the mode near"
         )
-    if scenario.model.numerics != "digest" and not precision.exact:
+    if scenario.model.numerics == "real" and not precision.exact:
         problems.append(
             f"model.dtype: is {precision}, {why}, whose sums of real numbers are exact mode's: set "
             "dtype: fp32, or numerics: digest"

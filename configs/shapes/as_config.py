@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from configs.attention import Matrix, Mla
+from configs.attention import Matrix, Mla, Window
 from configs.checkpoint_files import CheckpointError
 from configs.families import FAMILIES, load_model
 from configs.fp8 import Fp8
@@ -75,10 +75,11 @@ class DescribedConfig(ModelConfig):
     def met(self, layer: int, start: int, count: int) -> int:
         return self._attention(layer).met(start, count)
 
-    @property
-    def has_windows(self) -> bool:
-        mixers = (layer.mixer for layer in self._described.layers)
-        return any(isinstance(each, Full) and each.window is not None for each in mixers)
+    def window_of(self, layer: int) -> Window | None:
+        attention = self._attention(layer)
+        if not isinstance(attention, Full) or attention.window is None:
+            return None
+        return Window(attention.window, attention.chunked)
 
     def kind_of(self, layer: int) -> int:
         return self._described.first_like(layer)

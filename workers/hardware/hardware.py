@@ -21,12 +21,14 @@ from workers.hardware.ahead import ReadAhead
 from workers.hardware.bus import Buses
 from workers.hardware.energy.meter import Meter
 from workers.hardware.energy.phase import OF_WORK, Cause, Phase
+from workers.hardware.launch import Launch
 from workers.hardware.machine import SCALAR, resources_of
 from workers.hardware.resource import Resource
+from workers.hardware.row import Rows
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
 from workers.host.aside import IN_LINE_MAX, Aside
-from workers.host.clock.base import Clock, wake
+from workers.host.clock.base import Clock
 from workers.host.rng import Rng
 from workers.host.trace import Ran, Trace
 
@@ -37,45 +39,6 @@ R = TypeVar("R")
 # 60 us in all on a 2-core machine, where 2e7 fp32 operations take about 1 ms at most), and the
 # event loop may wait for it.
 IN_LINE_FLOPS_MAX = 20_000_000
-
-
-class Launch:
-    """Work that has begun, which ends with the last of its demands.
-
-    due_ns       latest of the ends that are certain so far, with the launch's overhead
-    num_open     demands whose ends a later arrival can still change
-    joules       its energy
-    """
-
-    __slots__ = ("_overhead_ns", "_told", "due_ns", "joules", "num_open")
-
-    def __init__(self, start_ns: int, num_demands: int, overhead_ns: int = 0) -> None:
-        self.num_open, self._overhead_ns = num_demands, overhead_ns
-        self._told: Ended | None = None
-        self.due_ns, self.joules = start_ns + overhead_ns, 0.0
-
-    def ended(self, end_ns: int) -> None:
-        """One demand is done, then."""
-        due_ns = end_ns + self._overhead_ns
-        if due_ns > self.due_ns:
-            self.due_ns = due_ns
-        self.num_open -= 1
-        if self._told is not None and not self.num_open:
-            self._told(self.due_ns)
-
-    def then(self, told: Ended) -> None:
-        """Tell the end as soon as it is certain, perhaps now."""
-        if self.num_open:
-            self._told = told
-        else:
-            told(self.due_ns)
-
-    async def certain(self) -> None:
-        """Wait until no later arrival can change `due_ns`."""
-        if self.num_open:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.then(lambda _: wake(waiter))
-            await waiter
 
 
 class Hardware:
@@ -98,9 +61,9 @@ class Hardware:
     ) -> None:
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
-        self.resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
+        self._resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
         self._ahead = {
-            f"{name}.read": ReadAhead(self.resources[f"{name}.read"], tier.buffer_bytes // 2)
+            f"{name}.read": ReadAhead(self._resources[f"{name}.read"], tier.buffer_bytes // 2)
             for name, tier in spec.tiers.items()
             if tier.buffer_bytes is not None
         }
@@ -111,10 +74,17 @@ class Hardware:
             copying += 2 * [f"{spec.default_tier}.bus"]
         self._copy = tuple(copying)
         self._launch_overhead_ns = spec.launch_overhead_ns
-        self.joules = 0.0
-        self.meter = Meter(idle_watts(spec), clock.wall_now())
-        for name, resource in self.resources.items():
-            resource.metered(self.meter, name)
+        self._rows = Rows(
+            clock,
+            self._resources,
+            self._begin,
+            spec.launch_overhead_ns,
+            crosses=self._buses is not None,
+        )
+        self._joules = 0.0
+        self._meter = Meter(idle_watts(spec), clock.wall_now())
+        for name, resource in self._resources.items():
+            resource.metered(self._meter, name)
 
     def run(
         self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -132,6 +102,11 @@ class Hardware:
         end. Raises ValueError if the work names a resource that this machine lacks.
         """
         start_ns = self._clock.now()
+        if work.times > 1 and self._clock.emulated:
+            result = kernel(*args, **kwargs)
+            due_ns, joules = await self._rows.run(cause, work, start_ns)
+            self._ran(work, start_ns, due_ns, joules, self._clock.wall_now())
+            return result
         launch = self.launch(work, start_ns, cause) if self._clock.emulated else None
         if self._is_small(work):
             result = kernel(*args, **kwargs)
@@ -144,9 +119,32 @@ class Hardware:
             await launch.certain()
         due_ns = launch.due_ns
         await self._clock.wait_until(due_ns)
-        took_ns, late_ns = due_ns - start_ns, computed_ns - due_ns
-        self._trace.add(Ran(due_ns, self._node, work.name, took_ns, launch.joules, late_ns))
+        self._ran(work, start_ns, due_ns, launch.joules, computed_ns)
         return result
+
+    def _ran(self, work: Work, start_ns: int, due_ns: int, joules: float, computed_ns: int) -> None:
+        took_ns, late_ns = due_ns - start_ns, computed_ns - due_ns
+        self._trace.add(Ran(due_ns, self._node, work.name, took_ns, joules, late_ns))
+
+    @property
+    def resources(self) -> Mapping[str, Resource]:
+        self._rows.settle()
+        return self._resources
+
+    @property
+    def meter(self) -> Meter:
+        self._rows.settle()
+        return self._meter
+
+    @property
+    def joules(self) -> float:
+        """Of all launches so far."""
+        self._rows.settle()
+        return self._joules + self._rows.joules
+
+    @joules.setter
+    def joules(self, joules: float) -> None:
+        self._joules, self._rows.joules = joules, 0.0
 
     async def compute(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute beside the event loop, and return its result. It declares no work, so it is for
@@ -161,26 +159,33 @@ class Hardware:
         """
         return job() if self._aside is None else await self._aside.run(size, job)
 
-    def launch(self, work: Work, start_ns: int, cause: Cause = Phase.SERVING) -> Launch:
-        """Begin `work`: all its demands at once. Counts its energy.
+    def launch(
+        self, work: Work, start_ns: int, cause: Cause = Phase.SERVING, overhead: bool = True
+    ) -> Launch:
+        """Begin `work`: all its demands at once. Counts its energy. `overhead`: of a launch.
 
         Raises ValueError, with nothing begun, if the work names a resource that is not there.
         """
+        if self._rows.going is not None:
+            self._rows.settle()
+        return self._begin(work, start_ns, cause, overhead)
+
+    def _begin(self, work: Work, start_ns: int, cause: Cause, overhead: bool = True) -> Launch:
         if self._buses is not None:
             work = self._buses.crossed(work)
         try:
-            asked = [self.resources[demand.resource] for demand in work.demands]
+            asked = [self._resources[demand.resource] for demand in work.demands]
         except KeyError as error:
-            known = ", ".join(self.resources)
+            known = ", ".join(self._resources)
             raise ValueError(
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
-        launch = Launch(start_ns, len(asked), self._launch_overhead_ns)
+        launch = Launch(start_ns, len(asked), self._launch_overhead_ns if overhead else 0)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)
         launch.joules = joules
-        self.joules += joules
+        self._joules += joules
         return launch
 
     def _take(
@@ -198,10 +203,11 @@ class Hardware:
 
         ended   told when it is there, as soon as that is certain
         """
+        self._rows.settle()
         copying = Launch(start_ns, len(self._copy))
         for name in self._copy:
-            resource, demand = self.resources[name], Demand(name, num_bytes)
-            self.joules += self._take(resource, start_ns, demand, copying.ended, cause)
+            resource, demand = self._resources[name], Demand(name, num_bytes)
+            self._joules += self._take(resource, start_ns, demand, copying.ended, cause)
         copying.then(ended)
 
     def latencies(self) -> dict[str, dict[int, int]]:
@@ -210,7 +216,7 @@ class Hardware:
         """
         return {
             name: dict(resource.latencies.counts)
-            for name, resource in self.resources.items()
+            for name, resource in self._resources.items()
             if resource.latencies is not None
         }
 

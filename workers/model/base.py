@@ -127,8 +127,8 @@ class RankModel(ChipModel, Protocol):
         ...
 
 
-class SharedModel(RankModel, Protocol):
-    """A RankModel of some heads: what a layer adds is a sum over ranks."""
+class SharedModel(ChipModel, Protocol):
+    """A model of some heads: what a layer adds is a sum over ranks."""
 
     def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
 

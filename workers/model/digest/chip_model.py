@@ -5,7 +5,6 @@ Letters: T tokens of the step, U units of KV, R rows wanted.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,32 +13,28 @@ from numpy.typing import NDArray
 from configs.model_config import ModelConfig
 from configs.parts import Part as Held
 from configs.precision import Precision
-from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.gate import Gate
 from workers.model.digest.logits import logits_of
 from workers.model.digest.mixing import Digests, Weights, What, mixed
-from workers.model.digest.plan import StepPlan, attended, plan_step
+from workers.model.digest.plan import StepPlan, plan_step
 from workers.model.digest.routing import Routing
 from workers.model.digest.shape import kv_units, name_of, units_of
-from workers.model.forward import after_gate, one_launch
+from workers.model.digest.sight import attended
 from workers.model.no_memory import no_memory
 from workers.model.parts.partial import Part, PartOf
+from workers.model.parts.sized_chip import SizedChip
 from workers.model.plans import Plans
-from workers.model.program import Attend, Compute, Enter, Program
+from workers.model.program import Enter
 from workers.model.work import WorkModel
 
 
-class DigestChip:
+class DigestChip(SizedChip):
     """LaunchModel without weights. Hidden states are [T] uint64 arrays.
 
-    num_blocks   KV blocks of this chip        block_size   tokens in a block
-    work         how work is counted: as of the real model
-    part         layers and units that are held here; all where left out
-    config       sizes of what is held here
-
-    Layers have the numbers of the whole model, wherever they are named.
+    span         tokens of one digest, as the blocks of all chips have them in common; left out, as
+                 blocks of this size do
 
     Raises ValueError where this machine has not the memory for so many digests.
     """
@@ -53,54 +48,30 @@ class DigestChip:
         work: WorkModel,
         routing: Routing,
         part: Held | None = None,
+        span: int | None = None,
     ) -> None:
-        self.part = part = part or Held(0, config.num_layers)
-        self._whole, self.config = config, part.of(config)
-        self.num_blocks, self.block_size = num_blocks, block_size
-        # Work is counted by the layers' numbers in the whole model: the first one embeds.
-        held = replace(part, first_layer=0, num_layers=config.num_layers).of(config)
-        self._work, units = replace(work, config=held), units_of(config, part)
-        self.block_bytes = block_size * precision.kv_bytes_per_token(self.config)
+        super().__init__(config, num_blocks, block_size, precision, work, part)
+        part, units = self.part, units_of(config, self.part)
         try:
-            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units))
+            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units), span)
         except MemoryError:
             carried = num_blocks * block_size * part.num_layers * len(units) * 8
             raise no_memory(num_blocks, carried) from None
         weights = Weights.of(name_of(config, kv_units(config)))
         self._embedding, self._head = weights.one(What.EMBEDDING, 0), weights.one(What.HEAD, 0)
         self._layers = [_Layer(config, weights, layer, part) for layer in part.layers]
+        found = (config.window_of(layer) for layer in part.layers)
+        self._windows = tuple(dict.fromkeys(found))
         self._gate = Gate(weights, config.num_layers, config.top_k, routing)
         self._plans: Plans[StepPlan] = Plans(self._new_plan)
 
     def _new_plan(self, layout: StepLayout) -> StepPlan:
-        return plan_step(layout, self._cache, self.block_size)
-
-    @property
-    def kv_tier(self) -> str:
-        return self._work.kv_tier
+        return plan_step(layout, self._cache, self.block_size, self._windows)
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Digests:
         """[T]. Raises ValueError on ids outside the vocabulary."""
-        if token_ids_T.size and not 0 <= token_ids_T.min() <= token_ids_T.max() < self.config.vocab:
-            raise ValueError(
-                f"token ids span {token_ids_T.min()} .. {token_ids_T.max()}; they must be from 0 "
-                f"to {self.config.vocab - 1}"
-            )
+        self._check_ids(token_ids_T)
         return mixed(token_ids_T.astype(np.uint64) + self._embedding)
-
-    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
-        """One launch, or three; then the experts."""
-        if not layout.has_far:
-            return (yield from one_launch(self, layer, enter, layout))
-        plan, works = (
-            self._plans.of(layout),
-            self._work.attend_apart(layer, layout, self.block_size),
-        )
-        x, q_TND = yield Compute(works.queries, self._queries, (layer, enter, plan))
-        own_work = Compute(works.own, self._over_own, (layer, q_TND, plan))
-        own, others = yield Attend(layer, q_TND, own_work)
-        x, moe = yield Compute(works.values, self._values, (layer, x, own, others, plan))
-        return (yield from after_gate(self, layer, x, moe))
 
     def attend(self, layer: int, x: Digests, layout: StepLayout) -> tuple[Digests, MoeInput | None]:
         plan = self._plans.of(layout)
@@ -117,26 +88,39 @@ class DigestChip:
 
     def _found(self, layer: int, queries_TU: Digests, plan: StepPlan) -> Digests:
         """Over the keys that are here."""
-        return attended(self._cache, layer - self.part.first_layer, plan, queries_TU)
+        sight = plan.sights[self._whole.window_of(layer)]
+        return attended(self._cache, layer - self.part.first_layer, sight, queries_TU)
 
     def _layer(self, layer: int) -> "_Layer":
         return self._layers[layer - self.part.first_layer]
 
-    def _queries(self, layer: int, enter: Enter, plan: StepPlan) -> tuple[Digests, Digests]:
+    def _queries(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Digests, Digests]:
         x = enter()
-        return x, self._written(layer, x, plan)[:, :, None]
+        return x, self._written(layer, x, self._plans.of(layout))[:, :, None]
 
-    def _over_own(self, layer: int, q_TND: Digests, plan: StepPlan) -> Part:
-        found_TU = self._found(layer, q_TND[:, :, 0], plan)
+    def _over_own(self, layer: int, q_TND: Digests, layout: StepLayout) -> Part:
+        found_TU = self._found(layer, q_TND[:, :, 0], self._plans.of(layout))
         return Part(found_TU[:, :, None], np.zeros(found_TU.shape, dtype=np.float32))
 
     def _values(
-        self, layer: int, x: Digests, own: Part, others: Sequence[PartOf], plan: StepPlan
+        self, layer: int, x: Digests, own: Part, others: Sequence[PartOf], layout: StepLayout
     ) -> tuple[Digests, MoeInput | None]:
         found_TU: Digests = own.out_TND[:, :, 0].copy()
         for rows, part in others:
             found_TU[rows] += part.out_TND[:, :, 0]
-        return self._after(layer, x, found_TU, plan)
+        return self._after(layer, x, found_TU, self._plans.of(layout))
+
+    def attention_share(
+        self, layer: int, enter: Enter, layout: StepLayout
+    ) -> tuple[Digests, Digests]:
+        x, plan = enter(), self._plans.of(layout)
+        return x, self._share(layer, self._found(layer, self._written(layer, x, plan), plan))
+
+    def behind(
+        self, layer: int, x: Digests, sums_T: Digests, layout: StepLayout
+    ) -> tuple[Digests, Digests | None, MoeInput | None]:
+        y = mixed(x + sums_T)
+        return y, self._beside(layer, y), self._chosen(layer, y, self._plans.of(layout))
 
     def _after(
         self, layer: int, x: Digests, found_TU: Digests, plan: StepPlan
@@ -168,9 +152,6 @@ class DigestChip:
             return None
         return self._gate.choose(layer, y, plan.positions_T)
 
-    def attend_work(self, layer: int, layout: StepLayout) -> Work:
-        return self._work.attend(layer, layout)
-
     def merge(self, x: Digests, sums_TH: NDArray[Any]) -> Digests:
         """The sums of all experts join, modulo 2^64."""
         return mixed(x + sums_TH)
@@ -186,9 +167,6 @@ class DigestChip:
     def write_blocks(self, block_ids: tuple[int, ...], blocks: NDArray[Any]) -> None:
         """The reverse of `read_blocks`. Raises ValueError where the shape does not fit."""
         self._cache.write_blocks(block_ids, blocks)
-
-    def logits_work(self, num_rows: int) -> Work:
-        return self._work.logits(num_rows)
 
 
 class _Layer:

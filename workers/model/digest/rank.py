@@ -14,34 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.parts import Part
-from workers.model.base import MoeInput, StepLayout
 from workers.model.digest.chip_model import DigestChip
-from workers.model.digest.mixing import Digests, mixed
-from workers.model.forward import over_ranks
-from workers.model.program import Enter, Program
 
 
 class DigestRank(DigestChip):
     """RankModel; with all units of its layers, a chip's in one launch."""
-
-    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
-        """Two launches with sums over the ranks behind them, then the experts."""
-        if self.part.heads is None:
-            return super().layer(layer, enter, layout)
-        return over_ranks(self, layer, enter, layout)
-
-    def attention_share(
-        self, layer: int, enter: Enter, layout: StepLayout
-    ) -> tuple[Digests, Digests]:
-        x, plan = enter(), self._plans.of(layout)
-        found_TU = self._found(layer, self._written(layer, x, plan), plan)
-        return x, self._share(layer, found_TU)
-
-    def behind(
-        self, layer: int, x: Digests, sums_T: Digests, layout: StepLayout
-    ) -> tuple[Digests, Digests | None, MoeInput | None]:
-        y = mixed(x + sums_T)
-        return y, self._beside(layer, y), self._chosen(layer, y, self._plans.of(layout))
 
     def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
         """Copies: [block, layer, span, unit, token] uint64, so that parts can be cut from them."""

@@ -20,6 +20,7 @@ from workers.wire.roles import (
     arrays_by_name,
     bookkeeping,
     column,
+    listed,
     nested,
     one_byte_each,
     plain,
@@ -98,6 +99,7 @@ class Tokens(Kind[Reply]):
     logprobs   row -> {"logprob", "top"}, where it was asked for
     times      request -> nanoseconds by phase, of those that ended here
     logits     row -> [V] float32, where it was asked for
+    approximate   rows of tokens that lack a share, or follow from one that does
     """
 
     requests: Texts
@@ -110,6 +112,7 @@ class Tokens(Kind[Reply]):
     logprobs: Annotated[Mapping[str, Any], plain()]
     times: Times
     logits: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
+    approximate: Annotated[tuple[int, ...], listed(4)] = ()
 
 
 @kind("chip_state_is")
