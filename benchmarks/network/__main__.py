@@ -10,6 +10,7 @@ from benchmarks.network import (
     deepseek,
     digests,
     ep_bound,
+    fold_engine,
     in_network,
     incast,
     live,
@@ -17,6 +18,7 @@ from benchmarks.network import (
     parallel,
     replicas,
     sharing,
+    standby,
     wire_speed,
 )
 from benchmarks.parts import chosen_parts
@@ -28,15 +30,17 @@ PARTS = {
     "sharing": sharing.rows,
     "incast": incast.rows,
     "in_network": in_network.rows,
+    "standby": standby.rows,
     "wire_speed": wire_speed.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
+    "fold_engine": fold_engine.run,
     "parallel": parallel.rows,
     "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, ranks, replicas, processes on a torus."
+TOLD = "Links, incast, collectives, switches, spares, models, digests, folds, ranks, copies, live."
 
 
 if __name__ == "__main__":

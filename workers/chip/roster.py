@@ -17,6 +17,7 @@ from workers.chip.elsewhere import Elsewhere, Nowhere
 from workers.chip.sequence import ELSEWHERE, Sequence, State
 from workers.chip.step import Step
 from workers.kv.blocks import BlockManager
+from workers.kv.windowed import WindowedBlocks
 
 
 class Roster:
@@ -64,11 +65,9 @@ class Roster:
         }
         self._all: dict[str, Sequence] = {}
         self._num_arrivals = 0
-        self._free_later: list[tuple[Step, list[int]]] = []
+        self._free_later: list[tuple[Step, list[int], int]] = []
         self.on_let_go: Callable[[Sequence], None] = lambda _: None  # its blocks elsewhere, too
         self.on_distrusted: Callable[[list[bytes]], None] = lambda _: None  # content hashes
-
-    # -- sequences -------------------------------------------------------------------------------
 
     def get(self, seq_id: str) -> Sequence | None:
         return self._all.get(seq_id)
@@ -120,8 +119,6 @@ class Roster:
         """It has all its outputs, or there is no room for one more."""
         return seq.num_outputs >= seq.max_tokens or seq.num_tokens >= self.max_tokens
 
-    # -- blocks ----------------------------------------------------------------------------------
-
     def hash(self, seq: Sequence) -> None:
         """Name its full blocks by their content, as far as its tokens go by now."""
         seq.block_size = self.blocks.block_size
@@ -139,10 +136,13 @@ class Roster:
 
     def let_go(self, seq: Sequence) -> None:
         """Free all its blocks: now, or after a step in flight that may be writing them."""
-        self._free(seq, list(seq.held.values()) if seq.state is State.HELD else seq.own_blocks)
+        if seq.state is State.HELD:
+            self._free(seq, list(seq.held.values()), sum(i < seq.num_slid for i in seq.held))
+        else:
+            self._free(seq, seq.own_blocks, seq.num_slid)
         self.on_let_go(seq)
         seq.block_ids = []
-        seq.num_far = 0
+        seq.num_far = seq.num_slid = 0
         seq.held = {}
         seq.num_computed = 0
         seq.approximate_from = None
@@ -158,15 +158,34 @@ class Roster:
         given = seq.block_ids[seq.num_far : num_far]
         seq.block_ids[seq.num_far : num_far] = [ELSEWHERE] * len(given)
         seq.num_far += len(given)
-        self._free(seq, given)
+        self._free(seq, given, 0)
 
-    def _free(self, seq: Sequence, block_ids: list[int]) -> None:
+    def num_behind(self, num_tokens: int) -> int:
+        """Leading blocks behind every window once so many tokens are computed."""
+        blocks = self.blocks
+        if not isinstance(blocks, WindowedBlocks):
+            return 0
+        return blocks.sliding.num_thin(num_tokens, blocks.block_size)
+
+    def slide(self, seq: Sequence, num_behind: int) -> None:
+        """A sequence needs no windowed layer of so many leading blocks any more."""
+        if isinstance(self.blocks, WindowedBlocks) and num_behind > seq.num_slid:
+            self.blocks.slide(seq.block_ids[seq.num_slid : num_behind])
+            seq.num_slid = num_behind
+
+    def free(self, block_ids: list[int], num_slid: int) -> None:
+        """Of a sequence, which has slid past the first `num_slid` of them."""
+        self.blocks.free(block_ids[num_slid:])
+        if isinstance(self.blocks, WindowedBlocks):
+            self.blocks.free_slid(block_ids[:num_slid])
+
+    def _free(self, seq: Sequence, block_ids: list[int], num_slid: int) -> None:
         """Now, or after the step that it is in, which may read or write them."""
         step = self.step_of(seq)
         if step is not None:
-            self._free_later.append((step, block_ids))
+            self._free_later.append((step, block_ids, num_slid))
         else:
-            self.blocks.free(block_ids)
+            self.free(block_ids, num_slid)
 
     # -- steps in flight -------------------------------------------------------------------------
 
@@ -185,15 +204,14 @@ class Roster:
         """Raises ValueError, changing nothing, for a step that is not in flight."""
         self.check_in_flight(step)
         self.steps = [other for other in self.steps if other is not step]
-        for _, block_ids in (each for each in self._free_later if each[0] is step):
-            self.blocks.free(block_ids)
+        ended = [each for each in self._free_later if each[0] is step]
         self._free_later = [each for each in self._free_later if each[0] is not step]
+        for _, block_ids, num_slid in ended:
+            self.free(block_ids, num_slid)
 
     def check_in_flight(self, step: Step) -> None:
         if not any(step is other for other in self.steps):
             raise ValueError(f"not the step in flight, which is {self.steps or None!r}")
-
-    # -- invariants ------------------------------------------------------------------------------
 
     def check_integrity(self) -> None:
         """Assert that sequences, places and blocks agree; what fails prints the whole sum."""
@@ -205,7 +223,7 @@ class Roster:
         assert arrivals == sorted(arrivals), total
         assert all(self._places[s.state].get(s.seq_id) is s for s in seqs), total
         assert len(self.running) + len(self.receiving) <= self.max_num_seqs, total
-        assert all(step in self.steps for step, _ in self._free_later), total
+        assert all(each[0] in self.steps for each in self._free_later), total
         assert len(self.steps) <= self.max_steps, total
         flying = Counter(item.seq.seq_id for step in self.steps for item in step.items)
         assert all(count == 1 for count in flying.values()), total
@@ -213,7 +231,7 @@ class Roster:
         for seq in seqs:
             self._check_sequence(seq)
             owners.update(seq.held.values() if seq.state is State.HELD else seq.own_blocks)
-        for _, block_ids in self._free_later:
+        for _, block_ids, _ in self._free_later:
             owners.update(block_ids)
         self.blocks.check_integrity(owners)
 

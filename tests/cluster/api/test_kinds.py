@@ -105,6 +105,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (kv.KvBlocks(INDEX, SUMS, KV_IN_INT8), 3 * 4 + 3 * 8 + 3 * 16),
     (kv.Start(5, 10**12), 4 + 8),
     (kv.PoolGet(HASHES), 3 * 16),
+    (kv.KvBlocks(INDEX, SUMS, BLOCKS, 16, "int8", True), 3 * 4 + 3 * 8 + 3 * 16 * 4 + 4 + 1 + 1),
     (kv.PoolBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolPut(HASHES, SUMS, BLOCKS), 3 * 16 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolStored(2, 1), 4 + 4),

@@ -1,0 +1,258 @@
+// What shards do: take messages in, compute, answer.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "fold.h"
+
+namespace perfuse::fold {
+namespace {
+
+constexpr int64_t kLaunchMax = int64_t{1} << 50;
+constexpr int64_t kKnownMax = 1 << 16;  // counts whose times are kept
+constexpr size_t kStepsMax = 8;         // of a search before it halves
+constexpr size_t kGoneMax = 512;        // of a queue, before it is moved up
+
+// -int(-amount // rate) of Python, for a rate that is no integer.
+int64_t rounded_up(double amount, double rate) {
+  const double left = std::fmod(-amount, rate);
+  double whole = (-amount - left) / rate;
+  if (left != 0 && left < 0) whole -= 1;
+  double floored = std::floor(whole);
+  if (whole - floored > 0.5) floored += 1;
+  return -floored < double(kLaunchMax) ? int64_t(-floored) : kLaunchMax + 1;
+}
+
+}  // namespace
+
+// A launch has ended, or something may have arrived at an idle shard.
+void Fold::shard_goes_on(int index, const Moment& moment) {
+  Shard& shard = shards_[size_t(index)];
+  take_in(index, moment.at);
+  Moment woken = moment;
+  if (shard.is_idle) {
+    const bool has_arrived = shard.head < shard.taken && shard.queue[shard.head].at_ns <= moment.at;
+    if (shard.is_looking || !has_arrived) {  // it is known now when: wait for that moment
+      idle(index);
+      return;
+    }
+    shard.is_idle = false;
+    take(index, moment.at);
+  } else {
+    woken.order = ++num_ordered_ << kPlaceBits;
+  }
+  while (true) {
+    // Here the batch is to be launched, or was and has ended.
+    Batch& batch = shard.batches[shard.batch];
+    if (batch.is_launched) {
+      answer(index, batch, moment.at);
+      if (++shard.batch < shard.num_batches) continue;
+      take(index, moment.at);
+      if (!shard.num_batches) {
+        shard.is_idle = true;
+        idle(index);
+        return;
+      }
+      continue;
+    }
+    batch.is_launched = true;
+    const int64_t took_ns = batch_ns(index, batch);
+    if (!took_ns) continue;
+    instants_.put(shard_index(index), {moment.at + took_ns, set_at(moment.at, kTask), woken.set,
+                                       woken.order});
+    return;
+  }
+}
+
+// Where it belongs among those on their way; those behind it move up, to `end`.
+size_t Fold::made_room(Shard& shard, size_t end, int64_t first_ns) {
+  Queued* queue = shard.queue.data();
+  size_t at = end;
+  for (size_t steps = 0; at > shard.taken && queue[at - 1].first_ns > first_ns; --at) {
+    if (++steps <= kStepsMax) continue;
+    const auto before = [](int64_t ns, const Queued& one) { return ns < one.first_ns; };
+    at = size_t(std::upper_bound(queue + shard.taken, queue + at, first_ns, before) - queue);
+    break;
+  }
+  std::memmove(queue + at + 1, queue + at, (end - at) * sizeof *queue);
+  return at;
+}
+
+// When one that is next on the lane will have arrived; where chips are slower, not before that.
+int64_t Fold::arrival_ns(const Shard& shard, const Queued& one) const {
+  if (shard.into) return one.first_ns + out_[one.rows];
+  return std::max(shard.in_free_ns, one.first_ns) + into_shard_[one.rows];
+}
+
+// Nothing waits at a shard: it looks again when the first message arrives, or may.
+void Fold::idle(int index) {
+  Shard& shard = shards_[size_t(index)];
+  const std::vector<Queued>& queue = shard.queue;
+  shard.is_looking = false;
+  if (shard.head == queue.size()) {
+    instants_.drop(shard_index(index));
+    return;
+  }
+  const Queued* first = &queue[shard.head];
+  int64_t at_ns = first->at_ns;
+  if (shard.head == shard.taken) {
+    at_ns = arrival_ns(shard, *first);
+    shard.is_looking = bool(shard.into);
+  }
+  if (shard.into) {
+    for (size_t i = shard.taken; i < queue.size(); ++i) {
+      const int64_t least_ns = arrival_ns(shard, queue[i]);
+      if (least_ns > at_ns) continue;
+      at_ns = least_ns;
+      shard.is_looking = true;
+    }
+  }
+  if (shard.is_looking) {  // before anything else of that instant
+    instants_.put(shard_index(index), {at_ns, 0, 0, 0});
+    return;
+  }
+  const uint64_t order = chips_[size_t(first->chip)].sent_order | uint64_t(index);
+  instants_.put(shard_index(index), {at_ns, set_at(first->first_ns, kArrived), 0, order});
+}
+
+// All whose first bytes are here: no other can come before them any more.
+void Fold::take_in(int index, int64_t now_ns) {
+  Shard& shard = shards_[size_t(index)];
+  std::vector<Queued>& queue = shard.queue;
+  size_t taken = shard.taken;
+  if (shard.into) {
+    for (; taken < queue.size() && queue[taken].first_ns <= now_ns; ++taken) {
+      take_in_limited(shard, taken);
+    }
+  } else {
+    int64_t free_ns = shard.in_free_ns, busy_ns = 0;
+    for (; taken < queue.size() && queue[taken].first_ns <= now_ns; ++taken) {
+      Queued& one = queue[taken];
+      const int64_t took_ns = into_shard_[one.rows];
+      busy_ns += took_ns;
+      one.at_ns = free_ns = std::max(free_ns, one.first_ns) + took_ns;
+    }
+    shard.in_free_ns = free_ns;
+    shard.count.busy_in_ns += busy_ns;
+  }
+  shard.taken = taken;
+}
+
+// Where chips are slower one may overtake another: those that are taken in lie as they arrive.
+void Fold::take_in_limited(Shard& shard, size_t at) {
+  std::vector<Queued>& queue = shard.queue;
+  Queued one = queue[at];
+  const int64_t in_ns = shard.into->take(one.first_ns, into_shard_.bytes(one.rows));
+  one.at_ns = std::max(in_ns, one.first_ns + out_[one.rows]);
+  for (; at > shard.head && queue[at - 1].at_ns > one.at_ns; --at) queue[at] = queue[at - 1];
+  queue[at] = one;
+  shard.count.busy_in_ns += into_shard_[one.rows];
+}
+
+// All that has arrived, by layer in the order of first arrival.
+void Fold::take(int index, int64_t now_ns) {
+  Shard& shard = shards_[size_t(index)];
+  std::vector<Queued>& queue = shard.queue;
+  shard.num_batches = shard.batch = 0;
+  for (; shard.head < shard.taken && queue[shard.head].at_ns <= now_ns; ++shard.head) {
+    const Taken one{queue[shard.head].chip, queue[shard.head].rows};
+    const int64_t layer = away_[size_t(one.chip)].layer;
+    size_t at = batch_of_[size_t(layer)];
+    if (at >= shard.num_batches || shard.batches[at].layer != layer) {
+      at = batch_of_[size_t(layer)] = shard.num_batches++;
+      if (at == shard.batches.size()) shard.batches.emplace_back();
+      shard.batches[at].layer = layer;
+      shard.batches[at].is_launched = false;
+      shard.batches[at].taken.clear();
+    }
+    shard.batches[at].taken.push_back(one);
+  }
+  if (shard.head > kGoneMax && shard.head * 2 > queue.size()) {
+    queue.erase(queue.begin(), queue.begin() + long(shard.head));
+    shard.taken -= shard.head;
+    shard.head = 0;
+  }
+}
+
+int64_t Fold::batch_ns(int index, const Batch& batch) {
+  Shard& shard = shards_[size_t(index)];
+  const size_t words = size_t(owners_.words), first = size_t(index) * chips_.size();
+  int64_t rows = 0, choices = 0, distinct = 0;
+  uint64_t met = 0;
+  for (const Taken& one : batch.taken) {
+    const Asked& asked = asked_[first + size_t(one.chip)];
+    rows += one.rows;
+    choices += asked.choices;
+    met |= asked.mask;
+  }
+  if (words > 1) {
+    std::fill(met_.begin(), met_.end(), 0);
+    for (const Taken& one : batch.taken) {
+      const uint64_t* mask = masks_.data() + (first + size_t(one.chip)) * words;
+      for (size_t word = 0; word < words; ++word) met_[word] |= mask[word];
+    }
+    for (const uint64_t word : met_) distinct += __builtin_popcountll(word);
+  } else {
+    distinct = __builtin_popcountll(met);
+  }
+  int64_t took_ns = terms_.reads_ns[size_t(distinct)];
+  for (size_t term = 0; term < terms_.computes.size(); ++term) {
+    took_ns = std::max(took_ns, term_ns(term, terms_.computes[term].of_rows ? rows : choices));
+  }
+  took_ns += terms_.overhead_ns;
+  const double slow = terms_.slow[size_t(index)];
+  if (slow != 1.0) took_ns = rounded_up(double(took_ns) * slow, 1.0);
+  if (took_ns > kLaunchMax) refuse("a shard's launch takes longer than 2^50 ns, 13 days");
+  shard.count.messages_in += int64_t(batch.taken.size());
+  shard.count.rows_in += rows;
+  ++shard.launches;
+  shard.compute_ns += took_ns;
+  shard.choices += choices;
+  shard.distinct += distinct;
+  return took_ns;
+}
+
+int64_t Fold::term_ns(size_t number, int64_t count) {
+  const Term& term = terms_.computes[number];
+  std::vector<int64_t>& known = known_ns_[number];
+  if (count < int64_t(known.size()) && known[size_t(count)] >= 0) return known[size_t(count)];
+  const Grains work = Grains(count) * Grains(term.amount) * Grains(kNsPerS);
+  int64_t took_ns = 0;
+  if (term.whole_rate) {
+    const Grains rate = Grains(term.whole_rate);
+    took_ns = int64_t(std::min((work + rate - 1) / rate, Grains(kLaunchMax + 1)));
+  } else {
+    took_ns = rounded_up(double(work), term.rate);
+  }
+  if (count < kKnownMax) {
+    if (count >= int64_t(known.size())) known.resize(size_t(count) + 1, -1);
+    known[size_t(count)] = took_ns;
+  }
+  return took_ns;
+}
+
+void Fold::answer(int index, const Batch& batch, int64_t now_ns) {
+  Shard& shard = shards_[size_t(index)];
+  uint64_t order = ++num_ordered_ << kPlaceBits;
+  int64_t free_ns = std::max(shard.out_free_ns, now_ns), num_rows = 0;
+  const int64_t begin_ns = free_ns, path_ns = terms_.back_ns, *took_ns = back_.by_rows();
+  const size_t shards = shards_.size();
+  Away* away = away_.data();
+  Answer* answers = answers_.data();
+  for (const Taken to : batch.taken) {
+    const int32_t place = --away[to.chip].num_open;
+    Answer& one = answers[size_t(to.chip) * shards + size_t(place)];
+    one.first_ns = free_ns + path_ns;
+    one.order = order++;
+    one.rows = to.rows;
+    free_ns += took_ns[to.rows];
+    num_rows += to.rows;
+    if (!place) answered(to.chip);
+  }
+  shard.out_free_ns = free_ns;
+  shard.count.messages_out += int64_t(batch.taken.size());
+  shard.count.rows_out += num_rows;
+  shard.count.busy_out_ns += free_ns - begin_ns;
+}
+
+}  // namespace perfuse::fold
