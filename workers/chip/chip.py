@@ -10,8 +10,8 @@ What it is told, and by whom:
     router ── abort ─────▶ forget it, whatever its state
     router ◀── tokens ──── what the last step sampled, with positions, and how sequences ended
 
-One loop: take what came, schedule a step, run it, report. Everything else is a message handler or a
-task a sequence.
+One loop: take what came, schedule a step, run it, report; a pipeline has as many at once as stages.
+Everything else is a message handler or a task a sequence.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -100,8 +100,6 @@ class Chip:
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
         node.members.on_join.append(self._joined)
-
-    # -- messages ----------------------------------------------------------------------------------
 
     def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
         """Raises Cancelled, InvalidRequest, PeerDead."""
@@ -239,26 +237,28 @@ class Chip:
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
         blocks = self._scheduler.blocks
-        return {
-            "jobs": len(self._jobs),
-            "blocks": blocks.num_blocks - blocks.num_free,
-            "reports": self._reports.in_flight,
-        }
-
-    # -- the loop ----------------------------------------------------------------------------------
+        held = blocks.num_blocks - blocks.num_free
+        return {"jobs": len(self._jobs), "blocks": held, "reports": self._reports.in_flight}
 
     async def serve(self) -> None:
         while True:
             await self._reports.room()
             self._wake.take_due()
             self._longest_queue.seen(self._scheduler.num_waiting)
-            step = self._scheduler.schedule()
+            step = None if self._scheduler.is_full else self._scheduler.schedule()
             self._tell_preempted()
             if step is None:
-                await self._split.rest()
+                if not self._scheduler.roster.steps:
+                    await self._split.rest()
                 await self._wake.get_due()
-                continue
-            await self._run(step)
+            elif self._scheduler.roster.max_steps == 1:
+                await self._run(step)
+            else:
+                self._node.spawn(self._run_beside(step), f"a step of {self._name}")
+
+    async def _run_beside(self, step: Step) -> None:
+        await self._run(step)  # while other stages of the pipeline have others
+        self._wake.put(None)
 
     def _tell_preempted(self) -> None:
         if self._num_preemptions != self._scheduler.num_preemptions:
