@@ -43,6 +43,7 @@ class Node:
     numerics    of the model: how its rows travel, what they cost, and how sums of them merge
     ranked      those whose experts' tokens cross shared memory; None: they go as messages
     fabric      what lies between the nodes' own links; None: nothing
+    slow        how many times as long its launches take
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
     on_routed   told of every layer's tokens and the experts they chose; None: nobody is
@@ -69,6 +70,7 @@ class Node:
         aside: Aside | None = None,
         ranked: RankedNodes | None = None,
         fabric: Fabric | None = None,
+        slow: float = 1.0,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
@@ -76,7 +78,7 @@ class Node:
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks, self._begin_ns = 0, clock.wall_now()
         self.queues: dict[str, Longest] = {}
-        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
+        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng, slow)
         self.endpoint = Endpoint(
             name, epoch, clock, link, self.hardware, trace, mail, members, self.spawn, self.failed,
             numerics, fabric,

@@ -77,6 +77,7 @@ class Seat:
             aside=host.aside,
             ranked=host.ranked(blueprint),
             fabric=host.fabric(blueprint),
+            slow=plan.slow,
         )
         self.crew: Crew | None = None
 

@@ -58,7 +58,8 @@ def fill_site(
     ahead, wrong = _prefetch(key, site, scenario, tiers, len(held), num_chips)
     weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)
     workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, weights)
-    node = NodePlan(site.name, site.group_name, device, site.group.link, workers, fit.fills)
+    link, slow = site.group.link, site.slow
+    node = NodePlan(site.name, site.group_name, device, link, workers, fit.fills, slow)
     wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
     wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
     return node, [*fit.problems, *wrong]

@@ -15,6 +15,7 @@ class Site:
     """A node and its workers, as (name, role).
 
     chip, rank   the chip of several ranks of which one stands here, and its number; "" elsewhere
+    slow         how many times as long its launches take
     """
 
     name: str
@@ -23,6 +24,7 @@ class Site:
     workers: tuple[tuple[str, PlanRole], ...]
     chip: str = ""
     rank: int = 0
+    slow: float = 1.0
 
 
 def sites_of(scenario: Scenario) -> tuple[Site, ...]:
@@ -33,14 +35,15 @@ def sites_of(scenario: Scenario) -> tuple[Site, ...]:
         if group.num_ranks > 1:
             sites += _rank_sites(group_name, group, counts)
             continue
-        for node_name in group.node_names(group_name):
+        for i, node_name in enumerate(group.node_names(group_name)):
             workers: list[tuple[str, PlanRole]] = []
             for role in group.workers:
                 number = counts.get(role, 0)
                 counts[role] = number + 1
                 plain = role in SINGLE_ROLES and number == 0
                 workers.append((role if plain else f"{role}-{number}", role))
-            sites.append(Site(node_name, group_name, group, tuple(workers)))
+            slow = group.slow.get(i, 1.0)
+            sites.append(Site(node_name, group_name, group, tuple(workers), slow=slow))
     return tuple(sites)
 
 
@@ -57,7 +60,9 @@ def _rank_sites(group_name: str, group: NodeGroup, counts: dict[Role, int]) -> l
         names = group.rank_names(f"{group_name}-{i}"), group.rank_names(chip)
         for rank, node, worker in zip(numbers, *names, strict=True):
             held: tuple[tuple[str, PlanRole], ...] = ((worker, role if rank == leader else RANK),)
-            sites.append(Site(node, group_name, group, held, chip, rank))
+            place = i * group.num_ranks + rank
+            slow = group.slow.get(place, 1.0)
+            sites.append(Site(node, group_name, group, held, chip, rank, slow))
     return sites
 
 

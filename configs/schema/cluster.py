@@ -44,6 +44,8 @@ class NodeGroup(Section):
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
              is where this is left out
     tiers       what lies in which memory tier of these nodes: goes before `placement.<what>_tier`
+    slow        number of a node of the group, from 0 -> how many times as long its launches take:
+                stragglers
     machines    what these nodes ask of the machines of a Ray cluster, in world ray
     """
 
@@ -55,6 +57,7 @@ class NodeGroup(Section):
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
     tiers: Mapping[What, str] = Field(default_factory=dict)
+    slow: Mapping[int, Annotated[float, Field(ge=1, le=1_000)]] = Field(default_factory=dict)
     machines: MachinesSection = MachinesSection()
 
     @model_validator(mode="after")
@@ -80,6 +83,15 @@ class NodeGroup(Section):
                 f"{key} is {getattr(self, key)}, and workers names {', '.join(self.workers)}: "
                 "only one of prefill, decode and chip has ranks; give the others a group of their "
                 "own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slow_ones_exist(self) -> Self:
+        num_nodes = (self.count or 1) * self.num_ranks
+        if beyond := [number for number in self.slow if not 0 <= number < num_nodes]:
+            raise ValueError(
+                f"slow names node {beyond[0]}, and the group has {num_nodes}: 0 to {num_nodes - 1}"
             )
         return self
 
@@ -127,6 +139,8 @@ class ClusterSection(Section):
                goes on; None: in live worlds
     nodes      group name -> nodes that are alike; the order numbers the workers
     network    what lies between their links; None: nothing that is narrow or takes time
+    fold       whether chips and expert shards are computed as one object with vectors, in the
+               virtual world: "on", "off", or "auto": where there are many (`configs.plan.fold`)
     """
 
     world: Literal["virtual", "process", "local", "ray"] = "virtual"
@@ -138,6 +152,13 @@ class ClusterSection(Section):
     router_journal: bool | None = None
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
     network: NetworkSection | None = None
+    fold: Literal["auto", "on", "off"] = "auto"
+
+    @field_validator("fold", mode="before")
+    @classmethod
+    def _on_and_off(cls, fold: object) -> object:
+        """YAML reads them as truth values."""
+        return {True: "on", False: "off"}.get(fold, fold) if isinstance(fold, bool) else fold
 
     @property
     def has_processes(self) -> bool:

@@ -21,12 +21,13 @@ from workers.hardware.ahead import ReadAhead
 from workers.hardware.bus import Buses
 from workers.hardware.energy.meter import Meter
 from workers.hardware.energy.phase import OF_WORK, Cause, Phase
+from workers.hardware.launch import Launch
 from workers.hardware.machine import SCALAR, resources_of
 from workers.hardware.resource import Resource
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
 from workers.host.aside import IN_LINE_MAX, Aside
-from workers.host.clock.base import Clock, wake
+from workers.host.clock.base import Clock
 from workers.host.rng import Rng
 from workers.host.trace import Ran, Trace
 
@@ -39,51 +40,13 @@ R = TypeVar("R")
 IN_LINE_FLOPS_MAX = 20_000_000
 
 
-class Launch:
-    """Work that has begun, which ends with the last of its demands.
-
-    due_ns       latest of the ends that are certain so far, with the launch's overhead
-    num_open     demands whose ends a later arrival can still change
-    joules       its energy
-    """
-
-    __slots__ = ("_overhead_ns", "_told", "due_ns", "joules", "num_open")
-
-    def __init__(self, start_ns: int, num_demands: int, overhead_ns: int = 0) -> None:
-        self.num_open, self._overhead_ns = num_demands, overhead_ns
-        self._told: Ended | None = None
-        self.due_ns, self.joules = start_ns + overhead_ns, 0.0
-
-    def ended(self, end_ns: int) -> None:
-        """One demand is done, then."""
-        due_ns = end_ns + self._overhead_ns
-        if due_ns > self.due_ns:
-            self.due_ns = due_ns
-        self.num_open -= 1
-        if self._told is not None and not self.num_open:
-            self._told(self.due_ns)
-
-    def then(self, told: Ended) -> None:
-        """Tell the end as soon as it is certain, perhaps now."""
-        if self.num_open:
-            self._told = told
-        else:
-            told(self.due_ns)
-
-    async def certain(self) -> None:
-        """Wait until no later arrival can change `due_ns`."""
-        if self.num_open:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.then(lambda _: wake(waiter))
-            await waiter
-
-
 class Hardware:
     """Resources of one machine, shared by all workers that stand on its node.
 
     thread   where models are computed; None computes everything in line
     aside    where what users send is worked on
     rng      of what flash draws: where reads lie that do not say, which pages are read twice
+    slow     how many times as long its launches take; what they ask for is served as ever
     """
 
     def __init__(
@@ -95,7 +58,9 @@ class Hardware:
         thread: Executor | None,
         aside: Aside | None = None,
         rng: Rng | None = None,
+        slow: float = 1.0,
     ) -> None:
+        self.slow = slow
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
         self.resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
@@ -175,7 +140,7 @@ class Hardware:
             raise ValueError(
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
-        launch = Launch(start_ns, len(asked), self._launch_overhead_ns)
+        launch = Launch(start_ns, len(asked), self._launch_overhead_ns, self.slow)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)
