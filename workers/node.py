@@ -83,6 +83,8 @@ class Node:
             name, epoch, clock, link, self.hardware, trace, mail, members, self.spawn, self.failed,
             numerics, fabric,
         )  # fmt: skip
+        # Where others compute for it (`workers.fold`), they tell it what they did.
+        self.before_reading: Callable[[], None] = lambda: None
         self.ranks: Ranks | None = None
         if ranked is not None and name in ranked.nodes:
             self.ranks = Ranks.made(ranked, name, epoch, clock, self.failed)
@@ -113,6 +115,7 @@ class Node:
 
     def busy_ns(self) -> dict[str, int]:
         """How long each of its resources has worked until now, both ways of its link among them."""
+        self.before_reading()
         now_ns = self.clock.now()
         busy = {name: known.busy_ns(now_ns) for name, known in self.hardware.resources.items()}
         return busy | self._links_busy_ns(now_ns)
@@ -127,6 +130,7 @@ class Node:
 
     def usage(self) -> Usage:
         """What its resources did since it stands, both ways of its link among them."""
+        self.before_reading()
         now_ns, hardware = self.clock.wall_now(), self.hardware
         links_busy_ns = self._links_busy_ns(now_ns)
         return usage_of(hardware.spec, hardware.resources, self._begin_ns, now_ns, links_busy_ns)
@@ -135,12 +139,14 @@ class Node:
         """What it drew since `restart_energy`, or since it stands; None where nothing is emulated.
         A link's energy is its sender's.
         """
+        self.before_reading()
         if not self.clock.emulated:
             return None
         accounts = {"machine": self.hardware.joules, "link": self.endpoint.egress.joules}
         return self.hardware.meter.read(self.clock.wall_now(), accounts)
 
     def restart_energy(self) -> None:
+        self.before_reading()
         self.hardware.joules = self.endpoint.egress.joules = 0.0
         self.hardware.meter.restart(self.clock.wall_now())
 

@@ -23,9 +23,11 @@ from workers.node import Node
 
 if TYPE_CHECKING:
     from cluster.router.router import Router
+    from cluster.worlds.folding import ClusterFold
     from workers.chip.chip import Chip
     from workers.experts.expert_shard import ExpertShard
     from workers.flash.wear import Wear
+    from workers.fold.shards import FoldedShard
     from workers.memory.memory_server import MemoryServer
     from workers.parallel.rank import Rank
 
@@ -39,17 +41,20 @@ class Crew:
 
     client   the way to the router, where a gateway stands
     faults   those of all links, changed from there
+    fold     what computes steps of the node's workers, if anything does
     """
 
-    def __init__(self, blueprint: Blueprint, plan: NodePlan, node: Node) -> None:
-        self.blueprint, self.plan, self.node = blueprint, plan, node
+    def __init__(
+        self, blueprint: Blueprint, plan: NodePlan, node: Node, fold: "ClusterFold | None" = None
+    ) -> None:
+        self.blueprint, self.plan, self.node, self._fold = blueprint, plan, node, fold
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
         self._chips: list[Chip] = []
         self._ranks: list[Rank] = []
         self._server: MemoryServer | None = None
-        self._shards: list[ExpertShard] = []
+        self._shards: list[ExpertShard | FoldedShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(named(scenario.faults))
@@ -62,7 +67,9 @@ class Crew:
             self._build(worker)
 
     def _build(self, worker: WorkerPlan) -> None:
-        if isinstance(worker, ChipPlan):
+        if self._fold is not None and worker.name in self.blueprint.plan.fold:
+            self._build_folded(worker, self._fold)
+        elif isinstance(worker, ChipPlan):
             from cluster.worlds.chips import stand_chip
 
             self._chips.append(stand_chip(self.node, self.blueprint, worker, self._models, ROUTER))
@@ -87,6 +94,15 @@ class Crew:
                 timeout_ns=self.blueprint.timeout_ns,
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
             )
+
+    def _build_folded(self, worker: WorkerPlan, fold: "ClusterFold") -> None:
+        if isinstance(worker, ChipPlan):
+            from cluster.worlds.chips import stand_chip
+
+            chip = stand_chip(self.node, self.blueprint, worker, self._models, ROUTER, fold)
+            self._chips.append(chip)
+        else:
+            self._shards.append(fold.stand_shard(self.node, worker.name))
 
     def _build_memory(self, worker: MemoryPlan) -> None:
         from cluster.worlds.near import build_near

@@ -4,6 +4,7 @@ from cluster.worlds.blueprint import Blueprint
 from configs.model_config import ModelConfig
 from configs.plan import ChipPlan, PartPlan, ShardPlan
 from configs.precision import Precision
+from workers.model.digest.cache import DigestCache
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.model.digest.mixing import Digests
@@ -14,9 +15,11 @@ from workers.model.digest.shipped import ShippedDigests
 from workers.model.work import WorkModel
 
 
-def digest_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip:
+def digest_chip(
+    blueprint: Blueprint, worker: ChipPlan, work: WorkModel, cache: DigestCache | None = None
+) -> DigestChip:
     """Raises ValueError where this machine has not the memory."""
-    return DigestChip(*_sizes(blueprint, worker, work))
+    return DigestChip(*_sizes(blueprint, worker, work), cache=cache)
 
 
 def digest_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank:

@@ -49,11 +49,11 @@ class NodeModels:
         if self._blueprint.scenario.model.numerics == "digest":
             from cluster.worlds.digests import digest_chip
 
-            return digest_chip(self._blueprint, worker, self._work(worker)), None
+            return digest_chip(self._blueprint, worker, self.work(worker)), None
         from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
-        sizes = worker.num_kv_blocks, section.block_size, section.precision, self._work(worker)
+        sizes = worker.num_kv_blocks, section.block_size, section.precision, self.work(worker)
         with self._enough_memory():
             if self._blueprint.scenario.placement.kv_near is not None:
                 return open_apart(folder, *sizes), None
@@ -66,11 +66,11 @@ class NodeModels:
         if self._blueprint.scenario.model.numerics == "digest":
             from cluster.worlds.digests import digest_rank
 
-            return digest_rank(self._blueprint, worker, self._work(worker))
+            return digest_rank(self._blueprint, worker, self.work(worker))
         from workers.model.factory import open_rank
 
         section, part = self._blueprint.scenario.model, self._blueprint.plan.part(worker)
-        sizes = worker.num_kv_blocks, section.block_size, self._work(worker)
+        sizes = worker.num_kv_blocks, section.block_size, self.work(worker)
         with self._enough_memory():
             return open_rank(self._blueprint.folder, part, *sizes)
 
@@ -79,13 +79,13 @@ class NodeModels:
         if self._blueprint.scenario.model.numerics == "digest":
             from cluster.worlds.digests import digest_experts
 
-            return digest_experts(self._blueprint, worker, self._work(worker))
+            return digest_experts(self._blueprint, worker, self.work(worker))
         from workers.model.factory import open_experts
 
         precision = self._blueprint.scenario.model.precision
         with self._enough_memory():
             return open_experts(
-                self._blueprint.folder, worker.expert_ids, precision, self._work(worker)
+                self._blueprint.folder, worker.expert_ids, precision, self.work(worker)
             )
 
     @contextmanager
@@ -102,7 +102,8 @@ class NodeModels:
                 "smaller model or smaller numbers (model.dtype, model.quantization)"
             ) from error
 
-    def _work(self, worker: PartPlan | ShardPlan) -> "WorkModel":
+    def work(self, worker: PartPlan | ShardPlan) -> "WorkModel":
+        """How the work of a worker's launches is counted."""
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision

@@ -144,14 +144,14 @@ class Stepper:
         begun_ns = wall_now()
         x = local_step(self._model.embed(batch.token_ids_T), batch.layout)
         stepped_ns = wall_now()
-        chosen = self._choose([(batch, x)], wanted)
+        chosen = self.choose([(batch, x)], wanted)
         sampling_ns = wall_now() - stepped_ns
         return StepResult(*chosen, batch.failures, stepped_ns - begun_ns, 0, sampling_ns)
 
     def _sample(self, lanes: Sequence[Lane], wanted: Mapping[str, Wanted]) -> Chosen:
-        return self._choose([(lane.batch, lane.result()) for lane in lanes], wanted)
+        return self.choose([(lane.batch, lane.result()) for lane in lanes], wanted)
 
-    def _choose(
+    def choose(
         self, computed: Sequence[tuple[Batch, Hidden]], wanted: Mapping[str, Wanted]
     ) -> Chosen:
         """One choice for all sequences of the step, whatever batch they were in. Those whose own

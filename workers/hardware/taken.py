@@ -37,6 +37,12 @@ class Taken:
 
         return told
 
+    def was_taken(self, took_ns: int, now_ns: int) -> None:
+        """So long somebody asked for it who keeps its time, until now; as far as others did
+        meanwhile, at the same time.
+        """
+        self._before_ns += min(took_ns, now_ns - self.taken_ns(now_ns))
+
     def is_asked(self, now_ns: int) -> bool:
         """Whether somebody's end is still to come."""
         return self._num_open > 0 or self._until_ns > now_ns

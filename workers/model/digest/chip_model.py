@@ -18,7 +18,7 @@ from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.gate import Gate
-from workers.model.digest.logits import logits_of
+from workers.model.digest.logits import logits_of, most_likely
 from workers.model.digest.mixing import Digests, Weights, What, mixed
 from workers.model.digest.plan import StepPlan, attended, plan_step
 from workers.model.digest.routing import Routing
@@ -37,6 +37,7 @@ class DigestChip:
     num_blocks   KV blocks of this chip        block_size   tokens in a block
     work         how work is counted: as of the real model
     part         layers and units that are held here; all where left out
+    cache        where its keys lie; one of its own where left out
     config       sizes of what is held here
 
     Layers have the numbers of the whole model, wherever they are named.
@@ -53,6 +54,7 @@ class DigestChip:
         work: WorkModel,
         routing: Routing,
         part: Held | None = None,
+        cache: DigestCache | None = None,
     ) -> None:
         self.part = part = part or Held(0, config.num_layers)
         self._whole, self.config = config, part.of(config)
@@ -62,7 +64,8 @@ class DigestChip:
         self._work, units = replace(work, config=held), units_of(config, part)
         self.block_bytes = block_size * precision.kv_bytes_per_token(self.config)
         try:
-            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units))
+            sizes = num_blocks, block_size, part.num_layers, len(units)
+            self.cache = self._cache = cache or DigestCache(*sizes)
         except MemoryError:
             carried = num_blocks * block_size * part.num_layers * len(units) * 8
             raise no_memory(num_blocks, carried) from None
@@ -103,7 +106,16 @@ class DigestChip:
         return (yield from after_gate(self, layer, x, moe))
 
     def attend(self, layer: int, x: Digests, layout: StepLayout) -> tuple[Digests, MoeInput | None]:
-        plan = self._plans.of(layout)
+        return self.attend_planned(layer, x, self.plan(layout))
+
+    def plan(self, layout: StepLayout) -> StepPlan:
+        """What is written and seen of a step, the same in all layers."""
+        return self._plans.of(layout)
+
+    def attend_planned(
+        self, layer: int, x: Digests, plan: StepPlan
+    ) -> tuple[Digests, MoeInput | None]:
+        """The same where it is known already what is written and seen."""
         queries_TU = self._written(layer, x, plan)
         return self._after(layer, x, self._found(layer, queries_TU, plan), plan)
 
@@ -165,6 +177,10 @@ class DigestChip:
     def merge(self, x: Digests, sums_TH: NDArray[Any]) -> Digests:
         """The sums of all experts join, modulo 2^64."""
         return mixed(x + sums_TH)
+
+    def most_likely(self, x: Digests) -> NDArray[np.int64]:
+        """After each row the token of the largest logit, [T]: as `logits` has it."""
+        return most_likely(mixed(x + self._head), self.config.vocab)
 
     def logits(self, x: Digests, rows_R: NDArray[np.int64]) -> NDArray[np.float32]:
         """[R, V] float32."""

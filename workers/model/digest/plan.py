@@ -87,6 +87,29 @@ def plan_step(layout: StepLayout, cache: DigestCache, block_size: int) -> StepPl
     )
 
 
+def plan_next(
+    cache: DigestCache, spans: Indices, firsts_T: Indices, positions_T: Indices
+) -> StepPlan:
+    """One more token of each of some sequences, all of whose blocks are here.
+
+    spans       of all sequences, one after the other        firsts_T   where each one's begin
+    """
+    numbers_T = positions_T // cache.span
+    ends_T = np.cumsum(numbers_T)
+    begins_T = ends_T - numbers_T
+    whole = np.arange(ends_T[-1]) + np.repeat(firsts_T - begins_T, numbers_T)
+    slots_T = positions_T % cache.span
+    return StepPlan(
+        positions_T,
+        stepped(positions_T),
+        spans[firsts_T + numbers_T],
+        slots_T,
+        (np.arange(cache.span) <= slots_T[:, None]).astype(np.uint64),
+        spans[whole],
+        tuple(_pieces(begins_T, numbers_T, int(ends_T[-1]))),
+    )
+
+
 def _spans(sequence: StepSequence, cache: DigestCache) -> Indices:
     """Of its blocks that are here, in order."""
     return cache.spans_of(sequence.block_ids[sequence.num_far :])
