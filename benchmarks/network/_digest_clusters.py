@@ -33,7 +33,7 @@ class Case:
 def drawn(number: int, folder: Path) -> Case:
     """Files go to `folder`."""
     random = Random(f"digest cluster {number}")
-    config = _grouped(random) if random.random() < 0.5 else _latent(random)
+    config = grouped(random) if random.random() < 0.5 else latent(random)
     path = folder / f"model-{number}.json"
     path.write_text(json.dumps(config))
     experts = config.get("num_experts") or config["n_routed_experts"]
@@ -97,7 +97,8 @@ def _divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def _grouped(random: Random) -> dict[str, Any]:
+def grouped(random: Random) -> dict[str, Any]:
+    """A small model with grouped heads, as its config.json says."""
     base: dict[str, Any] = json.loads((ROOT / "perfuse_tiny" / "model" / "config.json").read_text())
     kv_heads = random.choice((1, 2, 4))
     experts = random.randint(2, 40)
@@ -112,7 +113,8 @@ def _grouped(random: Random) -> dict[str, Any]:
     }
 
 
-def _latent(random: Random) -> dict[str, Any]:
+def latent(random: Random) -> dict[str, Any]:
+    """The same with one latent."""
     base: dict[str, Any] = json.loads(
         (ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text()
     )

@@ -139,6 +139,21 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
         ),
         2 * (2 + 1 + 3 * 4) + 4 + (9 + 4) + (8 + 2 * 8) + 11 * 4,
     ),
+    (
+        # Three tokens of each of two sequences: position and cached of 4, tokens of 4 each. When
+        # they were sampled costs nothing.
+        chip.Stretch(
+            ("r1", "r2"),
+            ("both", "decode"),
+            TOKENS,
+            np.array([[7, 8, 9], [4, 5, 6]], dtype=np.int64),
+            TOKENS,
+            {"r1": "stop"},
+            {"r1": {"queue": 5}},
+            (200, 100, 0),
+        ),
+        2 * (2 + 1 + 2 * 4) + 2 * 3 * 4 + 2 + 4,
+    ),
     (chip.ChipState(), 0),
     (chip.ChipStateIs({"num_running": 1, "jobs": 2}), 2 * 8),
     (memory.ShardCreate("cards", 1024), 5 + 4),

@@ -14,12 +14,14 @@ from workers.wire.roles import (
     Count,
     Flag,
     Moment,
+    Role,
     Text,
     Texts,
     TokenIds,
     arrays_by_name,
     bookkeeping,
     column,
+    free,
     nested,
     one_byte_each,
     plain,
@@ -129,7 +131,7 @@ class Stretch(Kind[Reply]):
     cached: Annotated[NDArray[np.int64], column(4)]
     finished: Annotated[Mapping[str, str], plain()]
     times: Times
-    late_ns: Annotated[tuple[int, ...], bookkeeping()]
+    late_ns: Annotated[tuple[int, ...], Role("body", free, list, tuple)]
 
 
 @kind("chip_state_is")
