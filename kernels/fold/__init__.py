@@ -47,6 +47,7 @@ that are read ahead, and a shard's launches that could meet anything else on its
 Letters: E experts, S shards, C chips, X exchanges of a step, T tokens, K experts a token.
 """
 
+from kernels.fold.engine import FoldEngine, available
 from kernels.fold.plain import PlainEngine
 from kernels.fold.terms import (
     NOBODY,
@@ -68,6 +69,8 @@ __all__ = [
     "Drawn",
     "EndCounts",
     "Ended",
+    "Engine",
+    "FoldEngine",
     "Link",
     "PlainEngine",
     "Size",
@@ -76,4 +79,6 @@ __all__ = [
     "make_engine",
 ]
 
-make_engine = PlainEngine
+Engine = FoldEngine | PlainEngine
+# The native one where there is one.
+make_engine: type[Engine] = FoldEngine if available else PlainEngine

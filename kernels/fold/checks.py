@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from kernels.fold.terms import NOBODY, Chosen, Drawn, Terms, Times
 
 NODES_MAX = 1 << 16
+EXPERTS_MAX = 65_535
 NS_MAX = 1 << 61  # 73 years
 LAUNCH_NS_MAX = 1 << 50  # 13 days
 RATE_MAX = 10**15
 BYTES_MAX = 1 << 24  # of a row, or of what a message has beside its rows
 TOKENS_MAX = 1 << 20  # of a chip's step
+MESSAGE_NS_MAX = 1 << 44  # 5 hours: so no sum of times runs over
 STRETCH_MAX = 1 << 16  # steps
 
 
@@ -44,8 +46,11 @@ class Group:
         num_shards: int | None,
     ) -> "Group":
         owners = np.array(owners_E, dtype=np.int32)
-        if owners.ndim != 1 or not owners.size:
-            raise ValueError(f"owners_E has shape {owners.shape}; it names a shard for each expert")
+        if owners.ndim != 1 or not 1 <= owners.size <= EXPERTS_MAX:
+            raise ValueError(
+                f"owners_E has shape {owners.shape}; it names a shard for each of 1 to "
+                f"{EXPERTS_MAX} experts"
+            )
         shards = int(owners.max()) + 1 if num_shards is None else num_shards
         _within("num_chips", num_chips, 1, NODES_MAX)
         _within("num_shards", shards, 1, NODES_MAX)
@@ -65,7 +70,22 @@ class Group:
     def launch_ns(self, shard: int, rows: int, choices: int, distinct: int) -> int:
         """Of a batch at a shard: one that is slow takes the factor, rounded up."""
         took_ns, slow = self.terms.launch_ns(rows, choices, distinct), self.slow_S[shard]
-        return took_ns if slow == 1.0 else -int(-took_ns * slow // 1)
+        if slow != 1.0:
+            took_ns = -int(-took_ns * slow // 1)
+        if took_ns > LAUNCH_NS_MAX:
+            raise ValueError("a shard's launch takes longer than 2^50 ns, 13 days")
+        return took_ns
+
+    def check_tokens(self, tokens: int) -> None:
+        _within("tokens", tokens, 0, TOKENS_MAX)
+        terms = self.terms
+        num_bytes = max(terms.dispatch.of(tokens), terms.combine.of(tokens))
+        rate = min(terms.chip_link.bytes_per_s, terms.shard_link.bytes_per_s)
+        if num_bytes * 1e9 / rate > MESSAGE_NS_MAX:
+            raise ValueError(
+                f"a message of {num_bytes} bytes takes longer than 2^44 ns, 5 hours, at {rate} "
+                "bytes a second"
+            )
 
     def checked_chip(self, chip: int) -> int:
         _within("chip", chip, 0, self.num_chips - 1)
@@ -148,7 +168,7 @@ def checked_stretch(
         raise ValueError(f"launches_ns has {int(strange[0])}; it is 0 to {LAUNCH_NS_MAX}")
     if isinstance(choices, Drawn):
         _within("pool", choices.pool, 0, len(pools) - 1)
-        _within("tokens", choices.tokens, 0, TOKENS_MAX)
+        group.check_tokens(choices.tokens)
         _within("first_step", choices.first_step, 0, 1 << 60)
         return launches_ns
     shape = choices.experts.shape
@@ -156,6 +176,6 @@ def checked_stretch(
         raise ValueError(
             f"experts have shape {shape}; they must be [{steps}, {group.exchanges}, T, K]"
         )
-    _within("tokens", shape[2], 0, TOKENS_MAX)
+    group.check_tokens(shape[2])
     _check_experts(group, choices.experts)
     return launches_ns

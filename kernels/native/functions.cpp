@@ -49,8 +49,8 @@ Functions collect() {
   };
   for (const Functions& more :
        {all_to_all_functions(), attention_functions(), bandwidth_functions(), codec_functions(),
-        decoder_functions(), exchange_functions(), linear_functions(), mla_functions(),
-        moe_functions(), paged_functions(), paths_functions(), ring_functions(),
+        decoder_functions(), exchange_functions(), fold_functions(), linear_functions(),
+        mla_functions(), moe_functions(), paged_functions(), paths_functions(), ring_functions(),
         sampling_functions(), scan_functions()}) {
     all.insert(all.end(), more.begin(), more.end());
   }

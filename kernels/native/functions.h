@@ -13,6 +13,7 @@ Functions bandwidth_functions();
 Functions codec_functions();
 Functions decoder_functions();
 Functions exchange_functions();
+Functions fold_functions();
 Functions linear_functions();
 Functions mla_functions();
 Functions moe_functions();

@@ -1,0 +1,216 @@
+// The order of things, and what chips do.
+#include "fold.h"
+
+#include <algorithm>
+
+namespace perfuse::fold {
+namespace {
+
+constexpr int kPlaceBits = 17;  // of an order: what comes first within one task
+
+}  // namespace
+
+Fold::Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& owners, Terms terms)
+    : exchanges_(exchanges), terms_(std::move(terms)), owners_(shards, owners), counter_(owners_),
+      out_(terms_.dispatch_fixed, terms_.dispatch_row, terms_.chip_rate),
+      into_shard_(terms_.dispatch_fixed, terms_.dispatch_row, terms_.shard_rate),
+      back_(terms_.combine_fixed, terms_.combine_row, terms_.shard_rate),
+      into_chip_(terms_.combine_fixed, terms_.combine_row, terms_.chip_rate),
+      chips_(size_t(chips)), shards_(size_t(shards)), instants_(chips + shards),
+      expert_tokens_(owners.size(), 0), rows_(size_t(chips) * size_t(shards), 0),
+      choices_(rows_.size(), 0), masks_(rows_.size() * size_t(owners_.words), 0),
+      met_(size_t(owners_.words), 0), known_ns_(terms_.computes.size()),
+      batch_of_(size_t(exchanges), 0) {
+  if (terms_.chip_rate < terms_.shard_rate) {
+    for (Shard& shard : shards_) {
+      shard.into = std::make_unique<LimitedLane>(terms_.shard_rate, terms_.chip_rate);
+    }
+  }
+  if (terms_.shard_rate < terms_.chip_rate) {
+    for (Chip& chip : chips_) {
+      chip.into = std::make_unique<LimitedLane>(terms_.chip_rate, terms_.shard_rate);
+    }
+  }
+}
+
+int Fold::add_pool(std::vector<uint16_t> experts, int64_t layers, int64_t size, int64_t each) {
+  pools_.push_back(std::make_unique<Pool>(owners_, std::move(experts), layers, size, each));
+  return num_pools() - 1;
+}
+
+void Fold::begin(int index, std::unique_ptr<Stretch> stretch) {
+  for (Durations* lane : {&out_, &into_shard_, &back_, &into_chip_}) lane->reserve(stretch->tokens);
+  Chip& chip = chips_[size_t(index)];
+  chip.is_cut = chip.has_begun = false;
+  chip.step = chip.exchange = 0;
+  chip.begun_ns = stretch->start_ns;
+  instants_.put(index, {stretch->start_ns, set_at(now_ns_, kOutside), 0,
+                        ++num_ordered_ << kPlaceBits});
+  chip.stretch = std::move(stretch);
+}
+
+void Fold::advance(int64_t until_ns) {
+  is_told_ = false;
+  while (true) {
+    const int first = instants_.first();
+    const Moment moment = instants_.at(first);
+    if (moment.at == kNever || (until_ns >= 0 && moment.at > until_ns)) break;
+    if (is_told_ && moment.at > now_ns_) break;
+    if (moment.at > kTimeMax) refuse("time has come to 2^61 ns, 73 years, which is the end of it");
+    now_ns_ = moment.at;
+    if (first < num_chips()) {
+      chip_goes_on(first, moment);
+    } else {
+      shard_goes_on(first - num_chips(), moment);
+    }
+  }
+  if (until_ns > now_ns_ && !is_told_) now_ns_ = until_ns;
+}
+
+Tally Fold::tally(int chip) {
+  const size_t first = size_t(chip) * shards_.size();
+  return {rows_.data() + first, choices_.data() + first,
+          masks_.data() + first * size_t(owners_.words)};
+}
+
+// A stretch begins, or a launch has ended.
+void Fold::chip_goes_on(int index, const Moment& moment) {
+  Chip& chip = chips_[size_t(index)];
+  Moment woken = moment;
+  if (woken.part() == kTask) woken.order = ++num_ordered_ << kPlaceBits;
+  instants_.drop(index);
+  if (!chip.has_begun) {
+    chip.has_begun = true;
+    launch(index, moment.at, woken);
+    return;
+  }
+  while (chip.stretch) {
+    if (chip.exchange < exchanges_) {
+      if (dispatch(index, moment.at)) return;
+      ++chip.exchange;
+    } else {
+      step_ended(index, moment.at);
+      if (!chip.stretch) return;
+    }
+    const size_t at = size_t(chip.step * (exchanges_ + 1) + chip.exchange);
+    if (chip.stretch->launches_ns[at]) {
+      launch(index, moment.at, woken);
+      return;
+    }
+  }
+}
+
+// The launch before the next exchange, by a task that was woken as that says.
+void Fold::launch(int index, int64_t now_ns, const Moment& woken) {
+  const Chip& chip = chips_[size_t(index)];
+  const size_t at = size_t(chip.step * (exchanges_ + 1) + chip.exchange);
+  const int64_t took_ns = chip.stretch->launches_ns[at];
+  if (!took_ns) {
+    instants_.put(index, {now_ns, woken.set, woken.woken_by, woken.order});
+  } else if (woken.set == set_at(now_ns, kOutside)) {
+    instants_.put(index, {now_ns + took_ns, woken.set, 0, ++num_ordered_ << kPlaceBits});
+  } else {
+    instants_.put(index, {now_ns + took_ns, set_at(now_ns, kTask), woken.set, woken.order});
+  }
+}
+
+void Fold::step_ended(int index, int64_t now_ns) {
+  Chip& chip = chips_[size_t(index)];
+  const Stretch& stretch = *chip.stretch;
+  const int64_t* launches_ns = stretch.launches_ns.data() + chip.step * (exchanges_ + 1);
+  int64_t compute_ns = 0;
+  for (int64_t i = 0; i <= exchanges_; ++i) compute_ns += launches_ns[i];
+  const bool is_last = chip.is_cut || chip.step + 1 == stretch.num_steps;
+  const int64_t wait_ns = now_ns - chip.begun_ns - compute_ns;
+  ended_.push_back({index, chip.step, now_ns, compute_ns, wait_ns, is_last});
+  chip.begun_ns = now_ns;
+  ++chip.step;
+  chip.exchange = 0;
+  if (is_last) {
+    chip.stretch.reset();
+    is_told_ = true;
+  }
+}
+
+// Sends to each shard that owns an expert of the chip's tokens; false: to none.
+bool Fold::dispatch(int index, int64_t now_ns) {
+  Chip& chip = chips_[size_t(index)];
+  const Stretch& stretch = *chip.stretch;
+  const Tally asked = tally(index);
+  const size_t shards = shards_.size();
+  std::fill_n(asked.rows, shards, 0);
+  std::fill_n(asked.choices, shards, 0);
+  std::fill_n(asked.masks, shards * size_t(owners_.words), 0);
+  if (stretch.pool) {
+    stretch.pool->draw(stretch.seed, uint64_t(index), stretch.first_step + uint64_t(chip.step),
+                       uint64_t(chip.exchange), stretch.tokens, asked);
+  } else {
+    const int64_t number = chip.step * exchanges_ + chip.exchange;
+    const uint16_t* experts = stretch.experts.data() + number * stretch.tokens * stretch.each;
+    counter_.count(experts, stretch.tokens, stretch.each, asked, expert_tokens_.data());
+  }
+  chip.sent_order = ++num_ordered_ << kPlaceBits;
+  chip.answers_ns = chip.rows = chip.num_open = 0;
+  chip.last = {};
+  chip.answers.clear();
+  int64_t first_ns = now_ns + terms_.out_ns;
+  const int64_t begin_ns = first_ns;
+  for (size_t shard = 0; shard < shards; ++shard) {
+    const uint32_t rows = asked.rows[shard];
+    if (!rows) continue;
+    queue(int(shard), index, first_ns);
+    first_ns += out_[rows];
+    chip.rows += rows;
+    ++chip.num_open;
+  }
+  chip.count.messages_out += chip.num_open;
+  chip.count.rows_out += chip.rows;
+  chip.count.busy_out_ns += first_ns - begin_ns;
+  return chip.num_open > 0;
+}
+
+// All answers are sent: the next launch begins when the last of them is there.
+void Fold::answered(int index) {
+  Chip& chip = chips_[size_t(index)];
+  chip.count.messages_in += int64_t(chip.answers.size());
+  chip.count.rows_in += chip.rows;
+  chip.count.busy_in_ns += chip.answers_ns;
+  const int64_t now_ns = taken_in(chip);
+  ++chip.exchange;
+  launch(index, now_ns, {now_ns, set_at(chip.last.first_ns, kArrived), 0, chip.last.order});
+}
+
+// When the last answer is there. Only those matter from which on the lane may have been busy until
+// then: they come no earlier than all answers take before the last one.
+int64_t Fold::taken_in(Chip& chip) {
+  if (chip.into) {
+    std::sort(chip.answers.begin(), chip.answers.end());
+    int64_t end_ns = -1;
+    for (const Answer& one : chip.answers) {
+      const int64_t in_ns = chip.into->take(one.first_ns, into_chip_.bytes(one.rows));
+      const int64_t at_ns = std::max(in_ns, one.first_ns + back_[one.rows]);
+      if (at_ns >= end_ns) {
+        end_ns = at_ns;
+        chip.last = one;
+      }
+    }
+    return end_ns;
+  }
+  const int64_t since_ns = chip.last.first_ns - chip.answers_ns;
+  late_.clear();
+  for (const Answer& one : chip.answers) {
+    if (one.first_ns >= since_ns) late_.push_back(one);
+  }
+  std::sort(late_.begin(), late_.end());
+  int64_t end_ns = 0;
+  for (const Answer& one : late_) end_ns = std::max(end_ns, one.first_ns) + into_chip_[one.rows];
+  return end_ns;
+}
+
+std::vector<int64_t> Fold::expert_tokens() const {
+  std::vector<int64_t> all = expert_tokens_;
+  for (const auto& pool : pools_) pool->add_expert_tokens(all.data());
+  return all;
+}
+
+}  // namespace perfuse::fold

@@ -1,0 +1,186 @@
+// Steps of many like chips beside many like shards. What they do is said in __init__.py; plain.py is
+// the same, written to be read.
+//
+// Only two things are waited for: the end of a chip's launch, and the end of a shard's launch or, of
+// an idle one, the first message that arrives. All between follows when it is asked for:
+//
+//   a chip's launch ends     its messages go into the queues of all shards, ordered by first bytes
+//   a shard's launch ends    what came until now is taken in: then it has arrived. It answers, and
+//                            takes what waits
+//   the last answer is sent  the chip's answers are taken in, so its next launch is known
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../native/arguments.h"
+#include "instants.h"
+#include "lane.h"
+#include "tally.h"
+
+namespace perfuse::fold {
+
+constexpr int64_t kTimeMax = int64_t{1} << 61;
+
+// What a launch asks for by a count, as workers.hardware.sharing.base.duration_ns rounds it.
+struct Term {
+  bool of_rows;
+  int64_t amount;
+  double rate;
+  int64_t whole_rate;  // the same where it is an integer; 0: it is none
+};
+
+struct Terms {
+  int64_t chip_rate, shard_rate;      // bytes a second
+  int64_t out_ns, back_ns;            // of the path, start-up included
+  int64_t dispatch_fixed, dispatch_row, combine_fixed, combine_row;
+  int64_t overhead_ns;
+  std::vector<int64_t> reads_ns;      // by different experts
+  std::vector<Term> computes;
+  std::vector<double> slow;           // by shard
+};
+
+// A stretch, and where its chip is in it.
+struct Stretch {
+  int64_t start_ns, num_steps;
+  std::vector<int64_t> launches_ns;  // [steps, exchanges + 1]
+  // Given, [steps, exchanges, tokens, each], or drawn.
+  std::vector<uint16_t> experts;
+  int64_t tokens = 0, each = 0;
+  Pool* pool = nullptr;
+  uint64_t seed = 0, first_step = 0;
+};
+
+struct Ended {
+  int64_t chip, step, end_ns, compute_ns, wait_ns, is_last;
+};
+
+struct EndCount {
+  int64_t messages_out = 0, rows_out = 0, busy_out_ns = 0;
+  int64_t messages_in = 0, rows_in = 0, busy_in_ns = 0;
+};
+
+// An answer on its way to a chip.
+struct Answer {
+  int64_t first_ns;
+  uint64_t order;
+  uint32_t rows;
+
+  bool operator<(const Answer& other) const {
+    return first_ns != other.first_ns ? first_ns < other.first_ns : order < other.order;
+  }
+};
+
+struct Chip {
+  std::unique_ptr<Stretch> stretch;
+  bool is_cut = false, has_begun = false;
+  int64_t step = 0, exchange = 0;  // whose launch runs, or whose answers are awaited
+  int64_t begun_ns = 0;            // the step
+  uint64_t sent_order = 0;         // of its messages
+  int64_t num_open = 0;            // without an answer
+  // Of its answers: the time of all together, and the last one.
+  int64_t answers_ns = 0, rows = 0;
+  Answer last{};
+  std::vector<Answer> answers;
+  std::unique_ptr<LimitedLane> into;  // where shards are slower
+  EndCount count;
+};
+
+// A dispatch on its way to a shard, or there: then it arrived at at_ns.
+struct Queued {
+  int64_t first_ns, at_ns;
+  int chip;
+};
+
+// Of one layer, what a shard took.
+struct Batch {
+  int64_t layer;
+  bool is_launched;
+  std::vector<int> chips;
+};
+
+struct Shard {
+  // In the order of first bytes: [head, taken) are taken in, the others on their way. Those that
+  // are taken in lie in the order of arrival.
+  std::vector<Queued> queue;
+  size_t head = 0, taken = 0;
+  int64_t in_free_ns = 0, out_free_ns = 0;
+  bool is_idle = true, is_looking = false;
+  std::vector<Batch> batches;  // of these the first num_batches, from batch on
+  size_t num_batches = 0, batch = 0;
+  std::unique_ptr<LimitedLane> into;  // where chips are slower
+  EndCount count;
+  int64_t launches = 0, compute_ns = 0, choices = 0, distinct = 0;
+};
+
+class Fold : public Owned {
+ public:
+  Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& owners, Terms terms);
+  const char* what() const override { return "a folded group"; }
+
+  int num_chips() const { return int(chips_.size()); }
+  int num_shards() const { return int(shards_.size()); }
+  int num_experts() const { return int(expert_tokens_.size()); }
+  int64_t num_exchanges() const { return exchanges_; }
+  int64_t now_ns() const { return now_ns_; }
+  const Terms& terms() const { return terms_; }
+  const Owners& owners() const { return owners_; }
+
+  int add_pool(std::vector<uint16_t> experts, int64_t layers, int64_t size, int64_t each);
+  int num_pools() const { return int(pools_.size()); }
+  Pool& pool(int index) { return *pools_[size_t(index)]; }
+
+  bool has_stretch(int chip) const { return bool(chips_[size_t(chip)].stretch); }
+  void begin(int chip, std::unique_ptr<Stretch> stretch);
+  void cut(int chip) { chips_[size_t(chip)].is_cut = true; }
+  // until_ns < 0: as far as it goes.
+  void advance(int64_t until_ns);
+  int64_t next_ns() const { return instants_.at(instants_.first()).at; }
+  std::vector<Ended>& ended() { return ended_; }
+
+  const EndCount& chip_count(int index) const { return chips_[size_t(index)].count; }
+  const Shard& shard(int index) const { return shards_[size_t(index)]; }
+  std::vector<int64_t> expert_tokens() const;
+
+ private:
+  int shard_index(int shard) const { return num_chips() + shard; }
+  Tally tally(int chip);
+  void chip_goes_on(int chip, const Moment& woken);
+  void step_ended(int chip, int64_t now_ns);
+  bool dispatch(int chip, int64_t now_ns);
+  void queue(int shard, int chip, int64_t first_ns);
+  void launch(int chip, int64_t now_ns, const Moment& woken);
+  void answered(int chip);
+  int64_t taken_in(Chip& chip);
+
+  void shard_goes_on(int shard, const Moment& woken);
+  void take_in(int shard, int64_t now_ns);
+  int64_t arrival_ns(const Shard& shard, const Queued& one, int index) const;
+  void idle(int shard);
+  void take(int shard, int64_t now_ns);
+  int64_t batch_ns(int shard, const Batch& batch);
+  int64_t term_ns(size_t term, int64_t count);
+  void answer(int shard, const Batch& batch, int64_t now_ns);
+
+  int64_t exchanges_, now_ns_ = 0;
+  Terms terms_;
+  Owners owners_;
+  Counter counter_;
+  Durations out_, into_shard_, back_, into_chip_;
+  std::vector<Chip> chips_;
+  std::vector<Shard> shards_;
+  std::vector<std::unique_ptr<Pool>> pools_;
+  Instants instants_;
+  uint64_t num_ordered_ = 0;
+  bool is_told_ = false;  // a stretch has ended
+  std::vector<Ended> ended_;
+  std::vector<int64_t> expert_tokens_;
+  // [chips, shards], of what each chip has sent last; masks [chips, shards, words].
+  std::vector<uint32_t> rows_, choices_;
+  std::vector<uint64_t> masks_, met_;
+  std::vector<std::vector<int64_t>> known_ns_;  // of each term, by count; -1: not yet
+  std::vector<size_t> batch_of_;                // by layer, where it is in `batches`
+  std::vector<Answer> late_;
+};
+
+}  // namespace perfuse::fold

@@ -1,0 +1,192 @@
+// Given choices and pools of tokens, counted by shard.
+#include "tally.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace perfuse::fold {
+namespace {
+
+constexpr int64_t kBlock = 32;         // shards of a block
+constexpr int64_t kDenseShards = 128;  // beyond, lists are shorter
+constexpr int64_t kPicksMax = 4096;
+constexpr uint64_t kStep = 0x9E3779B97F4A7C15;
+
+// The finaliser of splitmix64.
+inline uint64_t mixed(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+// As pools.py has it.
+uint64_t key_of(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer) {
+  uint64_t key = seed;
+  for (const uint64_t number : {chip, step, layer}) key = mixed(key + kStep) ^ number;
+  return key;
+}
+
+using Bytes = uint8_t __attribute__((vector_size(16)));
+
+inline Bytes loaded(const uint8_t* from) {
+  Bytes bytes;
+  std::memcpy(&bytes, from, sizeof bytes);
+  return bytes;
+}
+
+inline void add_mask(uint64_t* mask, uint16_t slot) {
+  mask[slot / 64] |= uint64_t{1} << (slot % 64);
+}
+
+}  // namespace
+
+Owners::Owners(int shards_count, const std::vector<int>& owners) : num_shards(shards_count) {
+  std::vector<uint16_t> held(size_t(num_shards), 0);
+  for (const int shard : owners) {
+    shards.push_back(uint16_t(shard));
+    slots.push_back(held[size_t(shard)]++);
+  }
+  words = (std::max<int>(1, *std::max_element(held.begin(), held.end())) + 63) / 64;
+}
+
+void Counter::count(const uint16_t* experts, int64_t tokens, int64_t each, const Tally& tally,
+                    int64_t* expert_tokens) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    ++num_tokens_;
+    for (int64_t k = 0; k < each; ++k, ++experts) {
+      if (*experts == kNobody) continue;
+      const size_t shard = owners_.shards[*experts];
+      ++expert_tokens[*experts];
+      ++tally.choices[shard];
+      tally.rows[shard] += last_[shard] != num_tokens_;
+      last_[shard] = num_tokens_;
+      add_mask(tally.masks + shard * size_t(owners_.words), owners_.slots[*experts]);
+    }
+  }
+}
+
+Pool::Pool(const Owners& owners, std::vector<uint16_t> experts, int64_t layers, int64_t size,
+           int64_t each)
+    : owners_(owners), experts_(std::move(experts)), layers_(layers), size_(size), each_(each),
+      drawn_(size_t(layers * size), 0), picks_(size_t(kPicksMax)) {
+  const int most = owners.slots.empty() ? 0 : *std::max_element(owners.slots.begin(),
+                                                                owners.slots.end());
+  if (most < 8 && owners.num_shards <= kDenseShards && each < 128) {
+    make_dense();
+  } else {
+    make_sparse();
+  }
+}
+
+void Pool::make_dense() {
+  blocks_ = (owners_.num_shards + kBlock - 1) / kBlock;
+  dense_.assign(size_t(layers_ * size_ * blocks_ * 3 * kBlock), 0);
+  uint8_t* token = dense_.data();
+  const uint16_t* expert = experts_.data();
+  for (int64_t i = 0; i < layers_ * size_; ++i, token += blocks_ * 3 * kBlock) {
+    for (int64_t k = 0; k < each_; ++k, ++expert) {
+      if (*expert == kNobody) continue;
+      const int64_t shard = owners_.shards[*expert];
+      uint8_t* at = token + shard / kBlock * 3 * kBlock + shard % kBlock;
+      at[0] = 1;
+      most_ = std::max<int64_t>(most_, ++at[kBlock]);
+      at[2 * kBlock] |= uint8_t(1u << owners_.slots[*expert]);
+    }
+  }
+}
+
+void Pool::make_sparse() {
+  const uint16_t* token = experts_.data();
+  for (int64_t i = 0; i < layers_ * size_; ++i, token += each_) {
+    begins_.push_back(uint32_t(asked_.size()));
+    for (int64_t k = 0; k < each_; ++k) {
+      if (token[k] == kNobody) continue;
+      const uint16_t shard = owners_.shards[token[k]];
+      bool is_first = true;
+      for (size_t j = begins_.back(); j < asked_.size(); ++j) is_first &= asked_[j].shard != shard;
+      asked_.push_back({shard, owners_.slots[token[k]], is_first});
+    }
+  }
+  begins_.push_back(uint32_t(asked_.size()));
+}
+
+void Pool::draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int64_t tokens,
+                const Tally& tally) {
+  uint64_t bits = key_of(seed, chip, step, layer);
+  const int64_t of = layer % uint64_t(layers_);
+  uint64_t* drawn = drawn_.data() + of * size_;
+  for (int64_t left = tokens; left > 0; left -= kPicksMax) {
+    const int64_t count = std::min(left, kPicksMax);
+    for (int64_t i = 0; i < count; i += 2) {
+      bits += kStep;
+      const uint64_t two = mixed(bits);
+      picks_[size_t(i)] = uint32_t((two >> 32) * uint64_t(size_) >> 32);
+      if (i + 1 < count) {
+        picks_[size_t(i + 1)] = uint32_t((two & 0xFFFFFFFF) * uint64_t(size_) >> 32);
+      }
+    }
+    for (int64_t i = 0; i < count; ++i) ++drawn[picks_[size_t(i)]];
+    if (blocks_) {
+      add_dense(of, picks_.data(), count, tally);
+    } else {
+      add_sparse(of, picks_.data(), count, tally);
+    }
+  }
+}
+
+// As many tokens at a time as bytes hold.
+void Pool::add_dense(int64_t layer, const uint32_t* picks, int64_t count,
+                     const Tally& tally) const {
+  const int64_t stride = blocks_ * 3 * kBlock, chunk = 255 / most_;
+  const uint8_t* base = dense_.data() + layer * size_ * stride;
+  alignas(16) uint8_t sums[3 * kBlock];
+  for (int64_t b = 0; b < blocks_; ++b, base += 3 * kBlock) {
+    const int64_t first = b * kBlock;
+    const int64_t here = std::min<int64_t>(kBlock, owners_.num_shards - first);
+    for (int64_t begin = 0; begin < count; begin += chunk) {
+      const int64_t end = std::min(count, begin + chunk);
+      Bytes rows0{}, rows1{}, choices0{}, choices1{}, masks0{}, masks1{};
+      for (int64_t i = begin; i < end; ++i) {
+        const uint8_t* token = base + int64_t(picks[i]) * stride;
+        rows0 += loaded(token);
+        rows1 += loaded(token + 16);
+        choices0 += loaded(token + 32);
+        choices1 += loaded(token + 48);
+        masks0 |= loaded(token + 64);
+        masks1 |= loaded(token + 80);
+      }
+      const Bytes all[] = {rows0, rows1, choices0, choices1, masks0, masks1};
+      std::memcpy(sums, all, sizeof sums);
+      for (int64_t s = 0; s < here; ++s) {
+        tally.rows[first + s] += sums[s];
+        tally.choices[first + s] += sums[kBlock + s];
+        tally.masks[first + s] |= sums[2 * kBlock + s];
+      }
+    }
+  }
+}
+
+void Pool::add_sparse(int64_t layer, const uint32_t* picks, int64_t count,
+                      const Tally& tally) const {
+  const uint32_t* begins = begins_.data() + layer * size_;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t end = begins[picks[i] + 1];
+    for (uint32_t j = begins[picks[i]]; j < end; ++j) {
+      const Asked& one = asked_[j];
+      tally.rows[one.shard] += one.rows;
+      ++tally.choices[one.shard];
+      add_mask(tally.masks + size_t(one.shard) * size_t(owners_.words), one.slot);
+    }
+  }
+}
+
+void Pool::add_expert_tokens(int64_t* expert_tokens) const {
+  const uint16_t* expert = experts_.data();
+  for (const uint64_t times : drawn_) {
+    for (int64_t k = 0; k < each_; ++k, ++expert) {
+      if (*expert != kNobody) expert_tokens[*expert] += int64_t(times);
+    }
+  }
+}
+
+}  // namespace perfuse::fold

@@ -1,0 +1,80 @@
+// What a chip's tokens of one exchange ask of each shard: rows, choices, and which experts.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace perfuse::fold {
+
+constexpr int kNobody = 0xFFFF;  // in choices, as they are kept: an expert that lives elsewhere
+
+// Who owns an expert, and as which of its own.
+struct Owners {
+  int num_shards = 0;
+  int words = 1;  // of a mask over the experts that a shard owns
+  std::vector<uint16_t> shards, slots;
+
+  Owners(int num_shards, const std::vector<int>& owners);
+};
+
+// By shard, of one chip, into its part of arrays of all. rows and choices [S], masks [S, words].
+struct Tally {
+  uint32_t* rows;
+  uint32_t* choices;
+  uint64_t* masks;
+};
+
+// Counts the choices of `tokens` x `each` experts; adds what each expert gets.
+class Counter {
+ public:
+  explicit Counter(const Owners& owners)
+      : owners_(owners), last_(size_t(owners.num_shards), 0) {}
+
+  void count(const uint16_t* experts, int64_t tokens, int64_t each, const Tally& tally,
+             int64_t* expert_tokens);
+
+ private:
+  const Owners& owners_;
+  std::vector<uint64_t> last_;  // by shard: number of the token that was counted last
+  uint64_t num_tokens_ = 0;
+};
+
+// Tokens of which others are drawn, kept as what each adds to a tally.
+//
+// Where few experts lie on few shards, in bytes: blocks of 32 shards, each 32 rows, 32 choices and
+// 32 masks, so that a token is a few vector additions. Else as a list of the shards that it asks.
+class Pool {
+ public:
+  Pool(const Owners& owners, std::vector<uint16_t> experts, int64_t layers, int64_t size,
+       int64_t each);
+
+  int64_t num_layers() const { return layers_; }
+
+  // Draws `tokens` by the key, and adds them up.
+  void draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int64_t tokens,
+            const Tally& tally);
+
+  void add_expert_tokens(int64_t* expert_tokens) const;
+
+ private:
+  struct Asked {
+    uint16_t shard, slot;  // slot: of the first one; the others follow in entries of no rows
+    uint32_t rows;
+  };
+  void make_dense();
+  void make_sparse();
+  void add_dense(int64_t layer, const uint32_t* picks, int64_t count, const Tally& tally) const;
+  void add_sparse(int64_t layer, const uint32_t* picks, int64_t count, const Tally& tally) const;
+
+  const Owners& owners_;
+  std::vector<uint16_t> experts_;  // [layers, size, each]
+  int64_t layers_, size_, each_, blocks_ = 0, most_ = 1;
+  std::vector<uint8_t> dense_;
+  std::vector<uint32_t> begins_;
+  std::vector<Asked> asked_;
+  std::vector<uint64_t> drawn_;  // [layers, size]: how often
+  std::vector<uint32_t> picks_;
+};
+
+}  // namespace perfuse::fold
