@@ -19,12 +19,13 @@ KNOWN_MAX = 1 << 14
 @dataclass(frozen=True, slots=True)
 class Cost:
     """launches_ns   [X + 1]: before each exchange with the experts, and after the last
-    layers_ns        of all layers        logits_ns   of what follows them
+    logits_ns        of what follows the layers
+    first            what the first launch asks of each resource, which is a part of `resources`
     """
 
     launches_ns: NDArray[np.int64]
-    layers_ns: int
     logits_ns: int
+    first: Mapping[str, Asked]
     resources: Mapping[str, Asked]
     cause: Cause
     num_tokens: int
@@ -61,14 +62,13 @@ class Costs:
         logits = self._bench.launch(self._model.logits_work(num_sampled))
         took = np.array([measure.took_ns for measure in measures], dtype=np.int64)
         launches_ns = self._counts @ took
-        layers_ns = int(launches_ns.sum())
         launches_ns[-1] += logits.took_ns
         total = Measure()
         for measure, times in zip(measures, self._totals, strict=True):
             total.add(measure, times)
         total.add(logits)
-        num_tokens = layout.num_tokens
-        return Cost(launches_ns, layers_ns, logits.took_ns, total.resources, cause, num_tokens)
+        asked = measures[0].resources, total.resources
+        return Cost(launches_ns, logits.took_ns, *asked, cause, layout.num_tokens)
 
     def next_of(self, starts: Sequence[int], cause: Cause) -> Cost:
         """Of a step with one token of each of some sequences, at these positions."""

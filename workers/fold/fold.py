@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kernels.fold import Chosen
 from workers.chip.batch import Batch
-from workers.fold.accounts import charge
+from workers.fold.accounts import NOTHING, charge, queue_up
 from workers.fold.ahead import Ahead
 from workers.fold.costs import Cost, Costs
 from workers.fold.engine import Engine
@@ -75,8 +75,9 @@ class Fold:
             assert stretch is not None, "a step of nobody ended"
             cost = stretch.add(ended)
             begin_ns = ended.end_ns - ended.compute_ns - ended.wait_ns
-            hardware = member.node.hardware
-            charge(hardware, cost.resources, cost.cause, begin_ns, ended.end_ns)
+            span = cost.cause, begin_ns, ended.end_ns
+            queued = cost.first if ended.step == 0 else NOTHING
+            charge(member.node.hardware, cost.resources, *span, queued)
             if self.shards.note(cost.cause, cost.num_tokens):
                 self.shards.settle()
             if ended.is_last:
@@ -91,9 +92,14 @@ class Fold:
 
     # -- the chips' side ---------------------------------------------------------------------------
 
-    def begin(self, number: int, costs: Sequence[Cost], experts: NDArray[np.int32]) -> None:
+    def begin(self, member: "Member", costs: Sequence[Cost], experts: NDArray[np.int32]) -> None:
+        """The first launch waits behind what else the chip's machine does, KV that comes and goes,
+        and others behind it; later ones do not.
+        """
+        now_ns = self._clock.now()
         launches_ns = np.stack([cost.launches_ns for cost in costs])
-        self._engine.begin(number, self._clock.now(), launches_ns, Chosen(experts))
+        launches_ns[0, 0] += queue_up(member.node.hardware, costs[0].first, now_ns)
+        self._engine.begin(member.number, now_ns, launches_ns, Chosen(experts))
 
     def cut(self, number: int) -> None:
         self._engine.cut(number)
@@ -148,7 +154,7 @@ class Member:
 
     def begin(self, stretch: Stretch, experts: NDArray[np.int32]) -> None:
         """experts: [steps, X, T, K]"""
-        self.fold.begin(self.number, stretch.costs, experts)
+        self.fold.begin(self, stretch.costs, experts)
         self.stretch = stretch
 
     def cut(self) -> None:
