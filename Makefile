@@ -25,8 +25,9 @@ demo: $(STAMP) ## Start a whole cluster here, ask it questions, show what happen
 
 .PHONY: test
 # A process that dies ends the run: xdist 3.8 may wait for ever for groups of one that it replaced.
-test: $(STAMP) ## Run all tests (two processes; those that start Ray one after another)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 \
+# Three, for two cores: the one with the live tests waits as often as it computes.
+test: $(STAMP) ## Run all tests (three processes; those that start Ray one after another)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 \
 	  $(ARGS)
 
 .PHONY: check

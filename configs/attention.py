@@ -8,9 +8,29 @@ is the same sum in another order.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 # A projection's name in a layer, as transformers has it, and its rows (out) and columns (in).
 Matrix = tuple[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Of a layer whose queries meet some of the keys before them alone.
+
+    tokens    that a query meets at most, itself among them
+    chunked   they are those of its chunk, which begins at a multiple of `tokens` (Llama-4)
+    """
+
+    tokens: int
+    chunked: bool = False
+
+    def first(self, position: Any) -> Any:
+        """The first token that the query at a position, or at each of an array, meets."""
+        if self.chunked:
+            return position // self.tokens * self.tokens
+        first = position - self.tokens + 1
+        return first * (first > 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ follows from the sizes. A configuration that asks for more than we compute is re
 nothing is ignored in silence that would change a token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
-from configs.attention import Gqa, Matrix, Mla
+from configs.attention import Gqa, Matrix, Mla, Window
 from configs.fp8 import Fp8
 from configs.gate import PLAIN_GATE, Gate
 from configs.rope import Yarn
@@ -20,6 +21,11 @@ def gated(hidden: int, inner: int) -> tuple[Matrix, ...]:
         ("up_proj", (inner, hidden)),
         ("down_proj", (hidden, inner)),
     )
+
+
+def share_of(count: int, share: tuple[int, int]) -> int:
+    """So many of so many: of 12, with 2 of 8, 3."""
+    return count * share[0] // share[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,26 @@ class ModelConfig:
     shared_intermediate: int = 0
     fp8: Fp8 | None = None
 
+    def with_layers(self, layers: range) -> Self:
+        """The sizes of a model that has these layers alone, numbered from 0."""
+        dense = len(range(layers.start, min(layers.stop, self.dense_layers)))
+        return replace(self, num_layers=len(layers), dense_layers=dense)
+
+    def with_heads(self, num_heads: int, num_kv_heads: int) -> Self:
+        """The sizes of a model that has so many heads, and the same share of what networks beside
+        the experts have inside. A latent stays whole.
+        """
+        share = num_heads, self.num_heads
+        mla = None if self.mla is None else replace(self.mla, num_heads=num_heads)
+        return replace(
+            self,
+            num_heads=num_heads,
+            num_kv_heads=num_kv_heads if mla is None else num_heads,
+            mla=mla,
+            dense_intermediate=share_of(self.dense_intermediate, share),
+            shared_intermediate=share_of(self.shared_intermediate, share),
+        )
+
     # Byte counts: pure arithmetic for placement, capacity checks and declared work.
 
     @property
@@ -78,6 +104,11 @@ class ModelConfig:
     @property
     def kv_width(self) -> int:
         return self.num_kv_heads * self.head_dim
+
+    @property
+    def num_kv_units(self) -> int:
+        """Into how many parts the keys of a token can be sharded: KV heads, or one latent."""
+        return 1 if self.mla is not None else self.num_kv_heads
 
     @property
     def attention(self) -> Gqa | Mla:
@@ -104,10 +135,14 @@ class ModelConfig:
         """Tokens whose keys some of these queries meet."""
         return start + count
 
+    def window_of(self, layer: int) -> Window | None:
+        """What bounds the keys that a layer's queries meet; None: they meet all before them."""
+        return None
+
     @property
     def has_windows(self) -> bool:
         """Whether queries of some layer do not meet all keys before them."""
-        return False
+        return any(self.window_of(layer) is not None for layer in range(self.num_layers))
 
     def kind_of(self, layer: int) -> int:
         """A number for each kind of layer; those of one kind ask for the same work."""

@@ -10,49 +10,12 @@ stage r div tensor:
 The first rank of the last stage leads, since what is sampled is known there first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from configs.heads import Heads, heads_of
 from configs.model_config import ModelConfig
 from configs.precision import Precision
-
-
-@dataclass(frozen=True, slots=True)
-class Heads:
-    """KV heads first .. first + count - 1, and the query heads that look at them."""
-
-    first: int
-    count: int
-
-    def part_of(self, config: ModelConfig) -> ModelConfig:
-        """The sizes of a model that has these heads alone: so declared work, KV blocks and weights
-        of a rank are counted from what it holds.
-
-        Raises ValueError where the model has no such heads, or more than attention would be split.
-        """
-        if hindrance := heads_hindrance(config):
-            raise ValueError(hindrance)
-        if not 0 <= self.first < self.first + self.count <= config.num_kv_heads:
-            raise ValueError(
-                f"KV heads {self.first} to {self.first + self.count - 1} are asked for; the model "
-                f"has 0 to {config.num_kv_heads - 1}"
-            )
-        num_heads = self.count * (config.num_heads // config.num_kv_heads)
-        return replace(config, num_heads=num_heads, num_kv_heads=self.count)
-
-    def common(self, other: "Heads") -> "Heads":
-        """Those in both; none of a count of 0 or less."""
-        first = max(self.first, other.first)
-        return Heads(first, min(self.first + self.count, other.first + other.count) - first)
-
-
-def heads_hindrance(config: ModelConfig) -> str | None:
-    """Why a model is not split by heads; None where it can be."""
-    if config.mla is None and not config.dense_layers and not config.shared_intermediate:
-        return None
-    return (
-        f"{config.architecture} is not split by heads: only models with grouped-query "
-        "attention and no network beside their experts are"
-    )
+from configs.stages import stages_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +49,12 @@ class Part:
             return None
         return Part(first, count, heads, embeds=False, projects=False)
 
+    def sends_to(self, part: "Part") -> bool:
+        """Whether KV that both hold goes from here to there: not from another rank that holds the
+        same heads.
+        """
+        return self.heads is None or self.heads.sends_to(part.heads)
+
     def window_of(self, part: "Part") -> tuple[slice, slice]:
         """Where layers and heads of a part lie within this one, which holds them."""
         first = part.first_layer - self.first_layer
@@ -98,10 +67,7 @@ class Part:
     def of(self, config: ModelConfig) -> ModelConfig:
         """The sizes of a model that has this part alone. Raises ValueError as `Heads.part_of`."""
         config = config if self.heads is None else self.heads.part_of(config)
-        if self.num_layers == config.num_layers:
-            return config
-        dense = min(max(config.dense_layers - self.first_layer, 0), self.num_layers)
-        return replace(config, num_layers=self.num_layers, dense_layers=dense)
+        return config if self.num_layers == config.num_layers else config.with_layers(self.layers)
 
     def embeddings_bytes(self, config: ModelConfig, precision: Precision) -> int:
         """Of embedding and vocabulary projection, those that are here."""
@@ -147,36 +113,22 @@ class Ranks:
         return len(self.names) > 1
 
 
-def parts_of(config: ModelConfig, tensor: int, pipeline: int) -> tuple[Part, ...]:
-    """What each rank holds, in order of the ranks.
+def parts_of(
+    config: ModelConfig, tensor: int, pipeline: int, layers: tuple[int, ...] = ()
+) -> tuple[Part, ...]:
+    """What each rank holds, in order of the ranks. `layers` of each stage; left out: `stages_of`.
 
-    Raises ValueError, with the nearest that would do, where a degree does not divide what it
-    splits, or the model is not split so.
+    Raises ValueError, with the nearest that would do, where ranks would not hold alike, or layers
+    are no stages of this model.
     """
-    if tensor > 1 and (hindrance := heads_hindrance(config)):
-        raise ValueError(f"tensor_parallel_size: is {tensor}, and {hindrance}: use 1")
-    _check("tensor_parallel_size", tensor, config.num_kv_heads, "KV heads")
-    _check("pipeline_parallel_size", pipeline, config.num_layers, "layers")
-    heads, layers = config.num_kv_heads // tensor, config.num_layers // pipeline
     return tuple(
         Part(
-            stage * layers,
-            layers,
-            Heads(number * heads, heads) if tensor > 1 else None,
-            embeds=stage == 0,
-            projects=stage == pipeline - 1 and number == 0,
+            stage.start,
+            len(stage),
+            heads,
+            embeds=stage.start == 0,
+            projects=stage.stop == config.num_layers and number == 0,
         )
-        for stage in range(pipeline)
-        for number in range(tensor)
-    )
-
-
-def _check(key: str, degree: int, count: int, what: str) -> None:
-    if count % degree == 0:
-        return
-    fitting = [n for n in range(1, count + 1) if count % n == 0]
-    nearest = min(fitting, key=lambda n: (abs(n - degree), n))
-    raise ValueError(
-        f"{key}: is {degree}, which does not divide the model's {count} {what}: the nearest that "
-        f"does is {nearest}"
+        for stage in stages_of(config.num_layers, pipeline, layers)
+        for number, heads in enumerate(heads_of(config, tensor))
     )

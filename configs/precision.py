@@ -15,6 +15,7 @@ from configs.model_config import ModelConfig
 WeightKind = Literal["fp32", "bf16", "int8", "int4"]
 KvKind = Literal["fp32", "bf16", "int8"]
 Arithmetic = Literal["fp32", "bf16", "int8"]
+KV_KINDS: tuple[KvKind, ...] = ("fp32", "bf16", "int8")
 WireKind = Literal["fp32", "bf16", "int8"]  # of rows on their way to experts
 
 # Bits of one stored weight, scales included: int8 has one fp32 scale a row (nothing beside a row of

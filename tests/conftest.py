@@ -1,17 +1,18 @@
 """What all tests share: one thread for arithmetic, repeatable properties, live tests one by one."""
 
+import fcntl
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import settings
 
-# Before torch and faiss are loaded: two cores are shared with the other test process and with
+# Before torch and faiss are loaded: two cores are shared with the other test processes and with
 # everything that a live test starts, and one thread gives the same sums everywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -27,18 +28,51 @@ settings.load_profile("ci")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Tests that start processes, in the order of running; "" are all others.
+LIVE, ALONE = "live", "alone"
+ORDER = (LIVE, "", ALONE)
+# A file that is open and locked while this process runs such tests, and no other of this tree does.
+_turn: list[int] = []
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Live tests form one group, so that `-n 2 --dist loadgroup` never runs two of them at once.
-    They come last, whatever else the order is: the other process has little left by then that
-    could take the cores from a whole cluster. So do those that load UCX, which writes jumps over
-    the C library's mmap, munmap, madvise and others: what comes before runs without them.
+    """Live tests form a group, which `-n 3 --dist loadgroup` gives to one process. It comes first:
+    a cluster that starts is many processes, which get their share of the cores beside those that
+    compute, and often waits. What is marked `alone`, as it measures time, is a group that comes
+    last, whatever else the order is: the others have little left by then. So do those that load
+    UCX, which writes jumps over the C library's mmap, munmap, madvise and others: what comes before
+    runs without them.
     """
-    live = {item for item in items if item.get_closest_marker("live") or "ucx" in item.nodeid}
-    for item in live:
-        item.add_marker(pytest.mark.xdist_group("live"))
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        if group:
+            item.add_marker(pytest.mark.xdist_group(group))
     yield
-    items.sort(key=lambda item: item in live)
+    items.sort(key=lambda item: ORDER.index(groups[item]))
+
+
+def _group(item: pytest.Item) -> str:
+    if item.get_closest_marker(ALONE) or "ucx" in item.nodeid:
+        return ALONE
+    return LIVE if item.get_closest_marker(LIVE) else ""
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """One process has the turn of both groups, until its next test is of neither: where there is
+    little else to run, the second would begin beside the first. No time of the wait is the test's.
+    """
+    if _group(item) and not _turn:
+        _turn.append(os.open(__file__, os.O_RDONLY))
+        fcntl.flock(_turn[0], fcntl.LOCK_EX)  # goes with the process, whatever ends it
+    try:
+        return (yield)
+    finally:
+        if _turn and not (nextitem and _group(nextitem)):
+            os.close(_turn.pop())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,13 +4,12 @@ import mmap
 import subprocess
 import sys
 import threading
-import time
 
 import psutil
 import pytest
 
 from tests import shared_memory
-from tests.shared_memory import SHARED_MEMORY, left_behind, names
+from tests.shared_memory import left_behind, names
 
 NAME = "ucx_of_a_test"
 HOLDER = """
@@ -23,10 +22,10 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def path():
-    made = SHARED_MEMORY / f"{NAME}_{time.monotonic_ns()}"
-    yield made
-    made.unlink(missing_ok=True)
+def path(tmp_path, monkeypatch):
+    """In a place of its own: in the machine's, another test beside would find it left."""
+    monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path)
+    return tmp_path / NAME
 
 
 def test_what_nobody_has_was_left(path) -> None:

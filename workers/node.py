@@ -11,9 +11,12 @@ from typing import Any
 
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
-from workers.experts.exchange import CombineSide, DispatchSide
+from workers.experts.combine import CombineSide
+from workers.experts.exchange import DispatchSide
 from workers.experts.near import NearCombine, NearDispatch
 from workers.experts.ranks import RankedNodes, Ranks
+from workers.experts.stand_ins import StandIns
+from workers.experts.switched import BySwitch, SwitchedDispatch
 from workers.experts.tokens import Tokens
 from workers.hardware.energy.meter import Reading
 from workers.hardware.hardware import Hardware
@@ -156,19 +159,25 @@ class Node:
         assert stands_on == self.name, f"{worker} does not stand on {self.name}"
         return Port(self.endpoint, worker)
 
-    def dispatch_side(self, worker: str) -> DispatchSide:
-        """The exchange as a chip of this node has it: rows out, sums in."""
-        port = self.port(worker)
+    def dispatch_side(
+        self, worker: str, by: BySwitch | None = None, stand_ins: StandIns | None = None
+    ) -> DispatchSide:
+        """The exchange as a chip of this node has it: rows out, sums in. `by`: what a switch does
+        of it; None: nothing. `stand_ins`: for shards; None: there are none.
+        """
+        port, stand_ins = self.port(worker), stand_ins or StandIns(self.members)
+        if by is not None:
+            return SwitchedDispatch(self, port, stand_ins, by)
         if self.ranks is not None:
-            return NearDispatch(port, self.clock, self.numerics, self.ranks)
-        return DispatchSide(port, self.clock, self.numerics)
+            return NearDispatch(port, self.clock, self.numerics, stand_ins, self.ranks)
+        return DispatchSide(port, self.clock, self.numerics, stand_ins)
 
     def combine_side(self, worker: str) -> CombineSide:
         """The exchange as an expert shard of this node has it: rows in, sums out."""
         port, waiting = self.port(worker), self.mailbox(queue=f"dispatches of {worker}")
         if self.ranks is not None:
-            return NearCombine(port, waiting, self.ranks)
-        return CombineSide(port, waiting)
+            return NearCombine(port, waiting, self.numerics, self.clock, self.ranks)
+        return CombineSide(port, waiting, self.numerics, self.clock)
 
     def mailbox(self, capacity: int | None = None, *, queue: str = "") -> Mailbox[Any]:
         """A queue between tasks of this node that keeps emulated time.

@@ -11,7 +11,7 @@ from cluster.worlds.virtual import little_garbage
 from configs.schema import load_device, load_link
 from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
-from workers.experts.exchange import Dispatched
+from workers.experts.combine import Dispatched
 from workers.experts.routing import RoutingTable
 from workers.experts.tokens import Tokens
 from workers.hardware.work import Work

@@ -10,7 +10,9 @@ from benchmarks.network import (
     deepseek,
     digests,
     ep_bound,
+    in_network,
     incast,
+    live,
     models,
     parallel,
     replicas,
@@ -25,14 +27,16 @@ PARTS = {
     "replicas": replicas.rows,
     "sharing": sharing.rows,
     "incast": incast.rows,
+    "in_network": in_network.rows,
     "wire_speed": wire_speed.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
     "parallel": parallel.rows,
+    "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, ranks, replicas."
+TOLD = "Links, incast, collectives, models, digests, ranks, replicas, processes on a torus."
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 What chips of a digest model may do at all is drawn: prefill and decode apart or in one, shards of
 their own or beside chips, chunks, micro-batches, preemption, pool, offload, keys beside memory
 servers or shipped, experts near or shipped, any routing, any block size, any network between the
-nodes, frames or none, chips of one rank or of several (tensor, pipeline, both).
+nodes, frames or none, chips of one rank or of several (tensor, pipeline, both), KV blocks of one
+form or of others at the far end of a handover.
 """
 
 import json
@@ -14,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from configs.presets import ROOT
+from benchmarks.network._digest_models import grouped, latent, windowed
 from workers.model.digest.recorded import write_routing
 
+EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts")
 DEVICES = ("h100-sxm", "h200-sxm", "a100-sxm", "b200-sxm", "mi300x")
 MEMORIES = ("pnm-cxl", "memory-lpddr5x", "memory-ddr5")
 LINKS = ("lowlat-2us", "ib-ndr", "nvlink4", "ethernet-100g", "ideal-1us")
@@ -34,9 +36,11 @@ def drawn(number: int, folder: Path) -> Case:
     """Files go to `folder`."""
     random = Random(f"digest cluster {number}")
     config = grouped(random) if random.random() < 0.5 else latent(random)
+    if (other := Random(f"model {number}")).random() < 0.3:
+        config = windowed(other)
     path = folder / f"model-{number}.json"
     path.write_text(json.dumps(config))
-    experts = config.get("num_experts") or config["n_routed_experts"]
+    experts = next(config[key] for key in EXPERTS if key in config)
     top_k = config["num_experts_per_tok"]
     layers = config["num_hidden_layers"] - config.get("first_k_dense_replace", 0)
     placement = _placement(random, has_memory := random.random() < 0.6)
@@ -52,12 +56,16 @@ def drawn(number: int, folder: Path) -> Case:
         "workload": _workload(random),
         "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": "1000 s"},
     }
+    if config.get("sliding_window"):
+        placement.pop("kv_near", None)
     if (network := _network(Random(f"network {number}"))) is not None:
         scenario["cluster"]["network"] = network
         for node in scenario["cluster"]["nodes"].values():  # all that a message crosses is alike
             node["link"] = {**node["link"], "sharing": network["sharing"]}
     if (ranks := Random(f"ranks {number}")).random() < 0.4:
         _split(ranks, scenario, config)
+    if (forms := Random(f"forms {number}")).random() < 0.5:
+        _reform(forms, scenario)
     return Case(scenario, random.random() < 0.25)
 
 
@@ -78,13 +86,13 @@ def _network(random: Random) -> dict[str, Any] | None:
 def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> None:
     """Give chips several ranks, where they may have them; what is not combined with that, goes."""
     layers = config["num_hidden_layers"]
-    heads = 1 if "kv_lora_rank" in config else config["num_key_value_heads"]
+    heads = config["num_attention_heads"]
     found = False
     for role, node in scenario["cluster"]["nodes"].items():
         if role not in ("chip", "prefill", "decode") or len(node["workers"]) > 1:
             continue
-        node["tensor_parallel_size"] = random.choice(_divisors(heads)[-2:])
-        node["pipeline_parallel_size"] = random.choice(_divisors(layers)[:2])
+        node["tensor_parallel_size"] = random.choice(_divisors(heads, 8)[-2:])
+        node["pipeline_parallel_size"] = random.randint(1, min(3, layers))
         found |= node["tensor_parallel_size"] * node["pipeline_parallel_size"] > 1
     if found:
         placement = scenario["placement"]
@@ -93,48 +101,24 @@ def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> 
             placement.pop(key, None)
 
 
-def _divisors(number: int) -> list[int]:
-    return [n for n in range(1, number + 1) if number % n == 0]
+def _reform(random: Random, scenario: dict[str, Any]) -> None:
+    """Give chips of some groups KV blocks of other sizes and, in a speed mode, other numbers."""
+    model = scenario["model"]
+    sizes = [model["block_size"]]
+    for role, node in scenario["cluster"]["nodes"].items():
+        if role not in ("chip", "prefill", "decode") or random.random() < 0.3:
+            continue
+        node["kv"] = {"block_size": random.choice((8, 16, 24, 32, 64))}
+        if model["dtype"] == "bf16":
+            node["kv"]["dtype"] = random.choice(("fp32", "bf16", "int8"))
+        sizes.append(node["kv"]["block_size"])
+    scenario["placement"].pop("kv_near", None)
+    needed = -(-208 // min(sizes))
+    model["num_kv_blocks"] = needed + random.randint(0, needed)
 
 
-def grouped(random: Random) -> dict[str, Any]:
-    """A small model with grouped heads, as its config.json says."""
-    base: dict[str, Any] = json.loads((ROOT / "perfuse_tiny" / "model" / "config.json").read_text())
-    kv_heads = random.choice((1, 2, 4))
-    experts = random.randint(2, 40)
-    return base | {
-        "num_hidden_layers": random.randint(1, 4),
-        "num_attention_heads": kv_heads * random.choice((1, 2, 4)),
-        "num_key_value_heads": kv_heads,
-        "num_experts": experts,
-        "num_experts_per_tok": random.randint(1, min(8, experts)),
-        "vocab_size": random.randint(260, 5000),
-        "max_position_embeddings": 1024,
-    }
-
-
-def latent(random: Random) -> dict[str, Any]:
-    """The same with one latent."""
-    base: dict[str, Any] = json.loads(
-        (ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text()
-    )
-    del base["rope_scaling"]
-    experts = random.randint(2, 40)
-    layers = random.randint(2, 4)
-    return base | {
-        "hidden_size": 256,
-        "intermediate_size": 512,
-        "moe_intermediate_size": 128,
-        "num_hidden_layers": layers,
-        "first_k_dense_replace": random.randint(0, layers - 1),
-        "n_shared_experts": random.randint(0, 2),
-        "n_routed_experts": experts,
-        "num_experts_per_tok": random.randint(1, min(8, experts)),
-        "n_group": 1,
-        "topk_group": 1,
-        "vocab_size": random.randint(260, 5000),
-        "max_position_embeddings": 1024,
-    }
+def _divisors(number: int, most: int) -> list[int]:
+    return [n for n in range(1, most + 1) if number % n == 0]
 
 
 def _nodes(random: Random, experts: int, has_memory: bool) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.network._digest_clusters import DEVICES, LINKS, grouped, latent
+from benchmarks.network._digest_clusters import DEVICES, LINKS
+from benchmarks.network._digest_models import grouped, latent
 
 
 def folded_cluster(number: int, folder: Path) -> dict[str, Any]:

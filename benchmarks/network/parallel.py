@@ -1,33 +1,26 @@
-"""Chips of several ranks: their tokens beside one process, and their steps beside hand arithmetic.
+"""Chips of several ranks: their tokens beside one process (their steps: `parallel_by_hand`).
 
 Expected, written before the first run:
 
 - Not one token differs, whatever the degrees: hidden states have the same bits over any number of
   ranks; and where the reference's kernels round otherwise in the last bits, the smallest top-1
   margin (`benchmarks.exact`: hundreds of times an fp32 error) decides.
-- A token of a chip of 2 tensor-parallel ranks takes the order, and for each layer the launch over
-  half of the heads, a message with the share, a launch for the gate, the experts' messages, and but
-  for the first layer a message with the experts' sums to the other rank; then the vocabulary. Of 2
-  stages: the order, all layers, a launch and a message between the stages, the vocabulary.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.exact import difference_row, expect
-from benchmarks.laws._arithmetic.machine import Link, Machine
-from benchmarks.laws._arithmetic.model import FP32, Model
-from benchmarks.laws._arithmetic.path import ENVELOPE
+from benchmarks.network.parallel_by_hand import time_rows
 from benchmarks.rows import Row
 from benchmarks.runs import NUM_QUESTIONS, demo, questions, run_in_virtual
 from cluster.api.request import Request
 from cluster.workload.build import Workload
 from cluster.workload.requests import TimedRequest
 from cluster.worlds.blueprint import Blueprint
-from configs.presets import model_folder
 from configs.schema import load_scenario
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
@@ -45,6 +38,9 @@ TINY: Sequence[tuple[Degrees, Degrees, int, int]] = (
     (ONE, (2, 1), 1, 4),
     ((2, 1), ONE, 1, 4),
     ((4, 1), (1, 4), 1, 4),
+    ((1, 3), (1, 3), 1, 4),
+    ((1, 3), (1, 2), 1, 4),
+    ((4, 1), (8, 1), 1, 4),
     *((ONE, (2, 1), 1, shards) for shards in (1, 2, 3, 5, 6, 7, 8)),
 )
 RANDOM: Sequence[tuple[Degrees, Degrees]] = (
@@ -54,9 +50,9 @@ RANDOM: Sequence[tuple[Degrees, Degrees]] = (
     ((1, 4), (1, 4)),
     (ONE, (2, 1)),
     ((2, 2), (4, 1)),
+    ((1, 3), (2, 3)),
 )
 NUM_MODELS, NUM_PROMPTS, NUM_TOKENS = 3, 12, 12
-ERROR_MAX = 0.01  # of a time by hand
 
 
 def degrees(prefill: Degrees, decode: Degrees, chips: int, shards: int) -> dict[str, object]:
@@ -171,77 +167,6 @@ def _rows_of(folder: Path, seed: int) -> Iterator[Row]:
             not differing,
             f"measured: {sizes}; smallest top-1 margin {margin:.2g}",
         )
-
-
-# -- by hand ---------------------------------------------------------------------------------------
-
-ALONE: Mapping[str, object] = {
-    "cluster.nodes.experts.count": 1,
-    "cluster.nodes.chip": {"workers": ["chip"], "device": "h100-sxm", "link": "lowlat-2us"},
-    "cluster.nodes.prefill": None,
-    "cluster.nodes.decode": None,
-    "placement.kv_pool": False,
-    "placement.collections": None,
-    "workload.prompts.questions.retrieval": None,
-}
-PROMPT, ANSWER = 17, 12  # within one block, so that no order names another
-
-
-def time_rows() -> Iterator[Row]:
-    """Time per output token, of one request that is alone."""
-    for tensor, pipeline in ((2, 1), (1, 2)):
-        changes = {
-            **ALONE,
-            "cluster.nodes.chip.tensor_parallel_size": tensor,
-            "cluster.nodes.chip.pipeline_parallel_size": pipeline,
-        }
-        blueprint = Blueprint.draw(load_scenario("demo", changes))
-        sampling = SamplingParams(max_tokens=ANSWER, ignore_eos=True)
-        request = Request("r", "perfuse-tiny", sampling, prompt_ids=tuple(range(3, 3 + PROMPT)))
-        run = run_in_virtual(blueprint, Workload([TimedRequest(0, request)], 1), "by hand")
-        found_ns = run.answers[0].tpot_ns
-        assert found_ns is not None, run.answers[0].error
-        steps = [by_hand_ns(blueprint, tensor, PROMPT + i) for i in range(ANSWER - 1)]
-        right_ns = sum(steps) / len(steps)
-        yield Row(
-            f"time per output token, TP {tensor} PP {pipeline}, one request alone",
-            found_ns / 1e3,
-            "us",
-            f"{right_ns / 1e3:.2f} us by hand, within 1 %",
-            abs(found_ns / right_ns - 1) <= ERROR_MAX,
-            f"projection: {100 * (found_ns / right_ns - 1):+.2f} % off",
-        )
-
-
-def by_hand_ns(blueprint: Blueprint, tensor: int, start: int) -> float:
-    """A step of one token that stands at `start`, from when it is ordered until it is sampled."""
-    model = Model(model_folder("perfuse-tiny"))
-    node = blueprint.plan.node("chip-0")
-    chip, link = Machine(node.device), Link(node.link.latency_ns, node.link.bytes_per_s)
-    order_ns = link.alone(ENVELOPE + 3 * 4 + len("r") + 3 * 4 + 4)
-    rows_ns = link.alone(ENVELOPE + 2 * 4 + model.hidden_size * FP32)
-    gate = model.hidden_size * model.num_experts
-    kept = model.layer_bytes - (model.layer_weights - gate) * FP32
-    launch_ns = chip.run(
-        flops=model.attention_flops(start, 1) / tensor,
-        reads=(model.layer_weights - gate) * FP32 / tensor
-        + kept
-        + (start + 1) * model.kv_token_bytes / tensor,
-    )
-    count, layers = model.num_experts_per_tok, model.num_hidden_layers
-    shard_ns = chip.run(flops=count * model.expert_flops, reads=count * model.expert_bytes)
-    row = 8 + 4 + 8 * count + model.hidden_size * FP32
-    experts_ns = link.alone(ENVELOPE + 4 + row) + shard_ns
-    experts_ns += link.alone(ENVELOPE + model.hidden_size * FP32)
-    gate_ns = merge_ns = (
-        node.device.launch_overhead_ns
-    )  # launches that declare nothing of their own
-    last_ns = chip.run(flops=2 * model.hidden_size * model.vocab_size, reads=model.head_bytes)
-    if tensor > 1:
-        share_ns = link.alone(ENVELOPE + len("chip-0") + 8 + 4 + model.hidden_size * FP32)
-        layer_ns = launch_ns + share_ns + gate_ns + experts_ns
-        return order_ns + layers * layer_ns + (layers - 1) * rows_ns + last_ns
-    return order_ns + layers * (launch_ns + experts_ns) + merge_ns + rows_ns + last_ns
 
 
 def rows() -> Iterator[Row]:

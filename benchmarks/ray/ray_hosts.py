@@ -56,10 +56,7 @@ class RayHosts:
     """Use `ray_hosts`.
 
     address   of the Ray cluster: on host 0, where commands run
-    stands    whether whoever uses it has left a cluster standing
     """
-
-    stands = False
 
     def __init__(
         self, machine: Hosts, folder: Path, token: str, settings: Mapping[str, str]

@@ -27,6 +27,7 @@ from cluster.runs.run import Run, run_in, run_in_virtual, run_live
 from cluster.workload.build import Workload, build_workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
+from configs.plan.forms import form_notes
 from configs.schema import load_scenario
 from workers.model.digest.recorded import write_routing
 
@@ -50,7 +51,7 @@ def run_scenario(
     workload = build_workload(blueprint.scenario, blueprint.model.vocab)
     if json_file is not None:  # now: all would have run before it could not be written
         json_file.parent.mkdir(parents=True, exist_ok=True)
-    for note in workload.notes:
+    for note in (*workload.notes, *form_notes(blueprint.scenario)):
         warn(note)
     kind = blueprint.scenario.cluster.world
     recorder = _recorder(blueprint, routing_file)
@@ -199,7 +200,7 @@ def _figures(
         "experts_prefetch": figures_of(PREFETCH, run.counts),
         "experts": expert_figures(blueprint.plan, run.counts),
         "overrun_fraction": overrun_fraction(run.lateness, _tpots(run)),
-        "notes": list(workload.notes),
+        "notes": [*workload.notes, *form_notes(blueprint.scenario)],
     }
 
 

@@ -23,6 +23,8 @@ from configs.fitting import rough
 from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
 from configs.plan.fold import AUTO_NODES_MIN
+from configs.plan.forms import form_notes
+from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
 from configs.totals import price_usd
 
@@ -34,7 +36,9 @@ _ROLE_COLOURS = {
     "chip": "bold cyan",
     "rank": "cyan",
     "experts": "bold magenta",
+    "spare": "magenta",
     "memory": "bold yellow",
+    "switch": "bold red",
 }
 
 
@@ -46,8 +50,9 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     below: list[RenderableType] = [] if drawn is None else [drawn, Text()]
     network = network_of(scenario)
     if network is not None:
-        below.insert(0, render_network(network))
-    return Group(_head(plan, scenario, config), *panels, *below, _legend())
+        below.insert(0, render_network(network, keys_in_network(scenario)))
+    notes = [Text(note, style="yellow") for note in form_notes(scenario)]
+    return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 
 
 def _folded(plan: Plan, scenario: Scenario) -> str:
@@ -74,7 +79,7 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     text.append(f"{' and '.join(wires)}{secured}\n")
     text.append(f"model {model.name}", style="bold")
     rows = "" if model.precision.exact else f" · {model.rows} rows to experts"
-    rows += " · as digests" if model.numerics == "digest" else ""
+    rows += {"real": "", "digest": " · as digests", "counts": " · as counts"}[model.numerics]
     text.append(
         f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "

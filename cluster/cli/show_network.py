@@ -6,6 +6,7 @@
 └──────────────────────── adaptive routing, fair links ┘
 """
 
+from collections.abc import Sequence
 from itertools import groupby
 
 from rich.console import Group
@@ -23,7 +24,8 @@ _PLACES_MOST = 64
 _SWITCHES_MOST = 16
 
 
-def render_network(network: Network) -> Panel:
+def render_network(network: Network, in_network: Sequence[str] = ()) -> Panel:
+    """in_network   keys of what its switches do"""
     section, told = network.section, figures_of(network)
     name = section.type.replace("_", "-")
     torus = network.torus
@@ -34,6 +36,11 @@ def render_network(network: Network) -> Panel:
     if section.priorities:
         order = ", ".join(f"{what} {weight}" for what, weight in section.priorities.items())
         rows.append(Text(f"{'strict order' if section.strict else 'weights'}: {order}, others 1"))
+    does = ", ".join(in_network) or "nothing is asked of it"
+    rows += [
+        Text(f"{node} is {network.graph.ports[node]}: {does}")
+        for node in sorted(network.graph.workers)
+    ]
     grid = _grid(network) if torus is not None else _attached(network)
     return Panel(
         Group(*rows, *([] if grid is None else [grid])),

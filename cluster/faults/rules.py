@@ -51,6 +51,8 @@ def take_out(endpoint: Endpoint, name: str) -> None:
     for lane in (name, _back(name)):
         endpoint.egress.narrow.take_out(lane)
         endpoint.ingress.narrow.take_out(lane)
+        for far in endpoint.far_ends.values():
+            far.take_out(lane)
 
 
 def _narrow(
@@ -73,6 +75,9 @@ def _narrow(
             way_out.rules[lane] = rule
         if aim.can_enter(endpoint.node):
             (way_in.rules if is_in else way_in.far)[lane] = rule
+        for node, far in endpoint.far_ends.items():
+            if is_in and aim.can_enter(node):
+                far.rules[lane] = rule
 
 
 def _back(name: str) -> str:

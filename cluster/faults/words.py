@@ -3,7 +3,17 @@
 from cluster.api import embedding, store_kinds
 from cluster.api import kinds as api
 from workers.wire.kind import Failed, Kind, Reply
-from workers.wire.kinds import chip, collectives, experts, kv, memory, near, ranks, shipping
+from workers.wire.kinds import (
+    chip,
+    collectives,
+    experts,
+    kv,
+    memory,
+    near,
+    ranks,
+    shipping,
+    switched,
+)
 
 # Hits every answer to a call, whatever it says; an answer's own kind hits that alone.
 ANSWER = Reply.kind
@@ -24,6 +34,7 @@ def kind_words() -> tuple[str, ...]:
         near,
         ranks,
         shipping,
+        switched,
     ):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Kind) and hasattr(value, "kind"):

@@ -10,6 +10,7 @@ from cluster.network.given import direct, given
 from cluster.network.graph import Graph, Hop
 from cluster.network.routing import PATHS_MAX, Shortest, hops_between, turn_of
 from cluster.network.switched import fat_tree, one_switch, rails
+from cluster.network.switches import with_workers
 from cluster.network.torus import Torus
 from configs.schema.cluster import ClusterSection
 from configs.schema.network import NetworkSection
@@ -42,7 +43,7 @@ class Network:
         self.section, self.graph = section, graph
         self.torus, self._shortest = torus, Shortest(graph)
         self._known: dict[tuple[str, str], tuple[Route, ...]] = {}
-        self._latency_ns: dict[tuple[str, str, bool], int] = {}
+        self._latency_ns: dict[tuple[str, str, bool, bool], int] = {}
         self.rates = {name: hop.bytes_per_s for name, hop in graph.hops.items()}
         if section.switch_bytes_per_s is not None:
             self.rates |= dict.fromkeys(graph.switches, section.switch_bytes_per_s)
@@ -59,8 +60,9 @@ class Network:
     def latency_ns(self, source: str, destination: str) -> int:
         """Of nodes at the same two ports it is the same: whole clusters ask, pair by pair."""
         ports, servers = self.graph.ports, self.graph.servers
-        together = bool(servers) and servers[source] == servers[destination]
-        key = ports[source], ports[destination], together
+        server = servers.get(source)
+        together = server is not None and server == servers.get(destination)
+        key = ports[source], ports[destination], together, source in self.graph.workers
         known = self._latency_ns.get(key)
         if known is None:
             route = self._route(source, destination, self.paths(source, destination, 1)[0])
@@ -84,34 +86,42 @@ class Network:
         return self._shortest.paths(*ends, turn_of(source, destination), most)
 
     def _route(self, source: str, destination: str, hops: Sequence[Hop]) -> Route:
-        """Switches on the way cost their latency, and may be narrow themselves."""
+        """Switches on the way cost their latency, and may be narrow themselves. What a switch sends
+        by itself is past its own.
+        """
         section, graph = self.section, self.graph
         begin = hops[0].source if hops else graph.ports[source]
+        own = graph.ports[source] if source in graph.workers else ""
         names, waits_ns, at_ns = list[str](), list[int](), 0
         for vertex, hop in zip((begin, *(hop.target for hop in hops)), (*hops, None), strict=True):
             if vertex not in (source, destination):
                 if vertex in self.rates:
                     names.append(vertex)
                     waits_ns.append(at_ns)
-                at_ns += section.switch_latency_ns
+                if vertex != own:
+                    at_ns += section.switch_latency_ns
             if hop is not None:
                 names.append(hop.name)
                 waits_ns.append(at_ns)
                 at_ns += hop.latency_ns
         joules = sum(hop.joules_per_byte for hop in hops)
-        own = source not in graph.servers or begin != source
-        return Route(tuple(names), tuple(waits_ns), at_ns, joules, own)
+        by_own_links = source not in graph.servers or begin != source
+        at_switch = source in graph.workers or destination in graph.workers
+        return Route(tuple(names), tuple(waits_ns), at_ns, joules, by_own_links, at_switch)
 
 
 def make_network(section: NetworkSection, cluster: ClusterSection) -> Network:
     """Raises NetworkProblem for what cannot be."""
-    groups = {name: group.node_names(name) for name, group in cluster.nodes.items()}
+    groups = {
+        name: group.node_names(name) for name, group in cluster.nodes.items() if not group.is_switch
+    }
     nodes = [node for members in groups.values() for node in members]
     if section.type == "torus":
         assert section.link is not None, "the schema asks for it"
         torus = Torus(nodes, section.link, section.dims)
-        return Network(section, torus.graph, torus)
-    return Network(section, _graph(section, nodes, groups))
+        return Network(section, with_workers(torus.graph, section.type, cluster), torus)
+    graph = _graph(section, nodes, groups)
+    return Network(section, with_workers(graph, section.type, cluster))
 
 
 def _graph(

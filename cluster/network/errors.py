@@ -5,6 +5,10 @@ class NetworkProblem(ValueError):
     """Wrong in itself, or wrong for this cluster: "key: value: what is wrong; what would do"."""
 
 
+class NodeProblem(NetworkProblem):
+    """Of a group of nodes: "name.key: what is wrong"."""
+
+
 class TooSmall(NetworkProblem):
     """It has fewer places than the cluster has nodes."""
 

@@ -34,6 +34,7 @@ class Graph:
     forwards   whether nodes pass on what is for others
     servers    node -> the switch of its server: two of one server meet there, not over their own
                links (rail-optimised)
+    workers    nodes that are switches themselves: their ports are what they are
     """
 
     ports: Mapping[str, str]
@@ -41,6 +42,7 @@ class Graph:
     switches: tuple[str, ...] = ()
     forwards: bool = False
     servers: Mapping[str, str] = field(default_factory=dict)
+    workers: frozenset[str] = frozenset()
 
     def passes(self, vertex: str) -> bool:
         """Whether what is for others may go through it."""

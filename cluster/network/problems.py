@@ -1,7 +1,7 @@
 """Networks that cannot be, or cannot be here: refused before anything starts."""
 
 from cluster.network.build import Network, check_connected, make_network
-from cluster.network.errors import NetworkProblem
+from cluster.network.errors import NetworkProblem, NodeProblem
 from configs.schema import Scenario, ScenarioError
 from configs.schema.cluster import ClusterSection
 from kernels.paths import RATE_MAX
@@ -16,11 +16,6 @@ def check_network(scenario: Scenario) -> None:
     if section is None:
         return
     problems = list[str]()
-    if cluster.has_processes:
-        problems.append(
-            f"{KEY}: is given in world {cluster.world!r}, where nodes are processes and share no "
-            "table of its links: use world: virtual or process, or leave it out"
-        )
     if not cluster.emulation:
         problems.append(
             f"{KEY}: is given and cluster.emulation is off: nothing crosses it; leave one out"
@@ -38,6 +33,8 @@ def check_network(scenario: Scenario) -> None:
         if section.type == "given":
             nodes = [n for name, g in cluster.nodes.items() for n in g.node_names(name)]
             check_connected(network, nodes)
+    except NodeProblem as problem:
+        problems.append(f"cluster.nodes.{problem}")
     except NetworkProblem as problem:
         problems.append(f"{KEY}.{problem}")
     if problems:

@@ -13,6 +13,10 @@ from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.fabric.traffic import CLASSES
 
 SHOWN_MOST = 5
+ESTIMATED = (
+    "network (estimated): on links that several machines use, each knows the others' messages by "
+    "periodic reports"
+)
 # More nodes than this are shown by their groups.
 NODES_MOST = 24
 _SHADES = ("█", "▓", "▒", "░")  # the most, a tenth of it, a hundredth, less
@@ -26,6 +30,7 @@ def network_figures(counts: NetworkCounts | None) -> dict[str, Any] | None:
     span_ns = counts.at_ns
     return {
         "span_ns": span_ns,
+        "estimated": counts.is_estimated,
         "links": {
             name: {
                 "bytes": _by_class(link.num_bytes),
@@ -71,6 +76,8 @@ def network_lines(counts: NetworkCounts | None) -> list[str]:
     if counts is None or not counts.talk:
         return []
     lines = [_classes(counts), _busiest(counts), *_heat_map(counts)]
+    if counts.is_estimated:
+        lines.append(ESTIMATED)
     problem = not_conserved(counts)
     return [*lines, problem] if problem else lines
 

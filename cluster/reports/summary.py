@@ -27,6 +27,7 @@ class Summary:
     phases_us       mean over requests of the time in each phase; with the remainder, "delivery",
                     they add up to e2e_us_mean
     preemptions     sequences that lost their KV blocks to older ones, and were computed again
+    num_approximate tokens that lack a share of experts, or follow from one that does
     num_skipped     rows of the trace that ask for nothing, and so are none of the requests
     TTFT, TPOT and ITL are what the client reads.
     """
@@ -48,6 +49,7 @@ class Summary:
     phases_us: Mapping[str, float]
     preemptions: int = 0
     num_skipped: int = 0
+    num_approximate: int = 0
 
 
 def summarise(
@@ -87,6 +89,7 @@ def summarise(
         phases_us=phases(answered),
         preemptions=preemptions,
         num_skipped=num_skipped,
+        num_approximate=sum(a.num_approximate for a in answers),
     )
 
 

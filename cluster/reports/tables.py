@@ -39,6 +39,8 @@ def comparison(title: str, columns: Mapping[str, Summary], evidence: Mapping[str
         )
     if any(r.num_skipped for r in runs):
         row("rows skipped: nothing asked", [f"{r.num_skipped:,}" for r in runs])
+    if any(r.num_approximate for r in runs):
+        row("approximate tokens", [f"{r.num_approximate:,} of {r.num_tokens:,}" for r in runs])
     if any(r.preemptions for r in runs):
         row("preemptions", [f"{r.preemptions:,}" for r in runs])
     table.add_section()

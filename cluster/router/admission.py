@@ -6,6 +6,7 @@ from cluster.router.machine.store_state import StoreState
 from cluster.router.settings import RouterSettings
 from configs.outside import shown
 from workers.errors import Draining, InvalidRequest, NotFound, PeerDead, QueueFull
+from workers.model.counts.asked import check_no_values
 
 # From here on a prompt is counted; and of those that are not tokenised yet, so many characters are
 # let in together: to encode them takes 10 ms.
@@ -20,6 +21,8 @@ def check_admission(state: RouterState, settings: RouterSettings, request: Reque
         text = f"the model {shown(request.model)} does not exist: {settings.model!r} is served here"
         raise NotFound(text, param="model")
     request.sampling.validate()
+    if not settings.has_values:
+        check_no_values(request.sampling)
     if request.sampling.shaping is not None:
         request.sampling.shaping.check_vocabulary(settings.vocab)
     if request.retrieval is not None:

@@ -14,6 +14,7 @@ def chips_of(plan: Plan, members: Membership) -> list[ChipState]:
             epoch = living(members, each.name)
             lives = epoch is not None
             chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch or 0, lives)
+            chip.granules = each.form.size // plan.common_tokens
             chip.watermark_blocks, chip.gives_away = each.watermark_blocks, each.gives_away
             chips.append(chip)
     return chips

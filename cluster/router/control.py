@@ -12,6 +12,7 @@ from cluster.router.router import Router
 from cluster.router.store_control import StoreControl
 from cluster.router.waiting import Waiting
 from workers.errors import PeerDead, PerfuseError
+from workers.experts.stand_ins import StandIns
 from workers.node import Node
 from workers.wire.calls import Pending
 from workers.wire.kinds.chip import ChipStateIs
@@ -23,10 +24,19 @@ class Control:
     """Handlers that never touch a request.
 
     shards   expert shards, each the only one with its experts
+    spares   shard -> those that stand by for it
     """
 
-    def __init__(self, node: Node, port: Port, router: Router, shards: Sequence[str]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        port: Port,
+        router: Router,
+        shards: Sequence[str],
+        spares: Mapping[str, Sequence[str]],
+    ) -> None:
         self._node, self._router, self._shards = node, router, shards
+        self._stand_ins = StandIns(node.members, spares)
         self._for_chips = Waiting("chips")
         port.on(Models, self._models)
         port.on(State, self._state)
@@ -65,9 +75,8 @@ class Control:
         return Facts({"draining": router.is_draining, "lack": lack, **total})
 
     def _dead_shards(self) -> list[str]:
-        members = self._node.members
-        homes = {shard: members.node_of(shard) for shard in self._shards}
-        return [s for s, node in homes.items() if node is None or members.member(node) is None]
+        lives, stands_in = self._stand_ins.lives, self._stand_ins.of
+        return [shard for shard in self._shards if not lives(stands_in(shard))]
 
     async def _states(self) -> list[Mapping[str, int]]:
         """All chips are asked at once; a silent one is given up before whoever asks gives up."""

@@ -44,19 +44,22 @@ def stretches_of(told: Stretch) -> Iterator[SampledToken]:
 def tokens_of(told: Tokens) -> Iterator[SampledToken]:
     """Tokens of one chip, in the order of its steps. A sequence ends with the last of its own."""
     last_rows = {name: row for row, name in enumerate(told.requests)}
-    for index, name in enumerate(told.requests):
+    columns = told.position.tolist(), told.token.tolist(), told.cached.tolist()
+    rows = zip(told.requests, told.stages, *columns, strict=True)
+    for index, (name, stage, position, token, cached) in enumerate(rows):
         is_last = last_rows[name] == index
         times_ns, logits = told.times.get(name) if is_last else None, told.logits.get(str(index))
         yield SampledToken(
             sequence_id=name,
-            stage=told.stages[index],
-            position=int(told.position[index]),
-            token_id=int(told.token[index]),
-            num_cached=int(told.cached[index]),
+            stage=stage,
+            position=position,
+            token_id=token,
+            num_cached=cached,
             finish_reason=told.finished.get(name, "") if is_last else "",
             times_ns=None if times_ns is None else dict(times_ns),
             logprob=_logprob(told.logprobs.get(str(index))),
             logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),
+            approximate=index in told.approximate,
         )
 
 

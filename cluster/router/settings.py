@@ -11,6 +11,7 @@ class RouterSettings:
     max_queue     requests inside at once; the next is refused with QueueFull
     timeout_ns    of one call to a worker
     ships_search  a chip scans what memory servers send it
+    has_values    chips compute what they answer; else it is placeholders
     """
 
     model: str
@@ -21,3 +22,4 @@ class RouterSettings:
     max_queue: int
     timeout_ns: int
     ships_search: bool = False
+    has_values: bool = True

@@ -32,6 +32,7 @@ class Answer:
     tpot_ns   (e2e - ttft) / (tokens - 1); None for one token
     tokens    ids, 4 B each: what all answers of a long run hold
     token_ns  submitted -> each token, as it was read
+    num_approximate   tokens that were flagged
     """
 
     request_id: str
@@ -50,6 +51,7 @@ class Answer:
     times_ns: Mapping[str, int] = field(default_factory=dict)
     passages: tuple[str, ...] = ()
     logits: list[NDArray[np.float32]] = field(default_factory=list)
+    num_approximate: int = 0
 
     @property
     def token_ids(self) -> list[int]:
@@ -183,6 +185,7 @@ class Driver:
             async for output in self._client.submit(request):
                 answer.read(len(output.token_ids), clock.wall_now(), output.late_ns)
                 answer.tokens.extend(output.token_ids)
+                answer.num_approximate += len(output.approximate)
                 answer.text += output.text
                 if output.logits is not None:
                     answer.logits.append(output.logits)

@@ -54,11 +54,11 @@ class Blueprint:
         plan = make_plan(scenario, model)
         check_faults(scenario, plan.directory)
         check_network(scenario)
-        is_digest = scenario.model.numerics == "digest"  # weights, if there are any, are not read
-        if not is_digest and (needs_weights or has_weights(folder)):
+        is_real = scenario.model.numerics == "real"  # else weights, if there are any, are not read
+        if is_real and (needs_weights or has_weights(folder)):
             verify(folder, model)
         open_tokenizer(folder, model.vocab)
-        if is_digest and scenario.model.routing.replay is not None:
+        if not is_real and scenario.model.routing.replay is not None:
             from workers.model.digest.recorded import read_routing
 
             read_routing(scenario.model.routing.replay).fitting(model)

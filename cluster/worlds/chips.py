@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING
 
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import exchange_of
+from cluster.worlds.experts import exchange_of, stand_ins_of
+from cluster.worlds.forms import forms_of, numbers_of
 from cluster.worlds.models import NodeModels
 from cluster.worlds.near import far_of
 from cluster.worlds.offloading import offload_of
 from cluster.worlds.prefetching import hints_of
 from cluster.worlds.scheduling import scheduler_of
+from cluster.worlds.switches import by_switch, switch_of
 from configs.plan import ChipPlan, PartPlan, RankPlan
 from workers.chip.chip import Chip
+from workers.chip.placeholders import Placeholders
 from workers.chip.scheduler import Scheduler
 from workers.chip.split import Split
 from workers.chip.stepper import Stepper
 from workers.experts.routing import RoutingTable
+from workers.kv.crossing import Forms
 from workers.kv.parts import KvParts
 from workers.kv.pool_client import PoolClient
 from workers.kv.pool_drops import PoolDrops
@@ -47,7 +51,8 @@ def stand_chip(
     """
     placement, timeout_ns = blueprint.scenario.placement, blueprint.timeout_ns
     scheduler, port = scheduler_of(blueprint, worker), node.port(worker.name)
-    split = Split()
+    forms = forms_of(blueprint, worker)
+    split = Split(forms=forms)
     model: ChipModel
     local_step: LocalStep | None = None
     member = None
@@ -56,7 +61,7 @@ def stand_chip(
         model = member.model
     elif blueprint.plan.is_split:
         model = ranked = models.rank(worker)
-        split = _split(node, blueprint, worker, ranked, scheduler, port)
+        split = _split(node, blueprint, worker, ranked, scheduler, port, forms)
     else:
         model, local_step = models.chip(worker)
     make: Callable[..., Chip] = Chip
@@ -74,7 +79,7 @@ def stand_chip(
         eos_token_ids=blueprint.model.eos_token_ids,
         grammars=open_grammars(blueprint.folder),
         timeout_ns=timeout_ns,
-        pool=_pool(node, blueprint, worker.name, model, scheduler),
+        pool=_pool(node, blueprint, worker, model, scheduler),
         split=split,
     )
     if placement.search == "ship":
@@ -86,15 +91,16 @@ def stand_chip(
 
 
 def _pool(
-    node: Node, blueprint: Blueprint, name: str, model: ChipModel, scheduler: Scheduler
+    node: Node, blueprint: Blueprint, worker: ChipPlan, model: ChipModel, scheduler: Scheduler
 ) -> PoolClient | None:
     """A chip's way to prefixes that memory servers keep, where they keep any."""
     placement, timeout_ns = blueprint.scenario.placement, blueprint.timeout_ns
-    servers = blueprint.plan.names("memory")
+    servers, name = blueprint.plan.names("memory"), worker.name
+    numbers = numbers_of(blueprint, worker)
     pool: PoolClient | None = None
     forget: Callable[[Sequence[bytes]], None] = _nothing
     if placement.kv_pool:
-        pool = PoolClient(node, node.port(name), model, servers, timeout_ns)
+        pool = PoolClient(node, node.port(name), model, servers, timeout_ns, numbers)
         forget = pool.forget
     if placement.pools:
         drops = PoolDrops(node, node.port(name), servers, timeout_ns, forget)
@@ -116,7 +122,8 @@ def _stepper(
     leader: Leader | None,
 ) -> Stepper:
     plan, timeout_ns = blueprint.plan, blueprint.timeout_ns
-    offload = offload_of(node, worker, model, scheduler, plan.names("memory"), timeout_ns)
+    servers, numbers = plan.names("memory"), numbers_of(blueprint, worker)
+    offload = offload_of(node, worker, model, scheduler, servers, timeout_ns, numbers)
     return Stepper(
         node,
         model,
@@ -126,11 +133,20 @@ def _stepper(
         num_batches=blueprint.scenario.model.micro_batches,
         local_step=local_step,
         eos_token_ids=blueprint.model.eos_token_ids,
+        chooser=_chooser(blueprint),
         before_step=None if offload is None else offload.read_out,
         hints=hints_of(blueprint, node, worker),
         far=far_of(blueprint, node, worker.name, model, scheduler),
         ranked=leader,
+        late_ns=blueprint.scenario.placement.experts.timeout_ns,
     )
+
+
+def _chooser(blueprint: Blueprint) -> Placeholders | None:
+    """None where the model's logits say which token comes."""
+    if blueprint.scenario.model.numerics != "counts":
+        return None
+    return Placeholders(blueprint.model.vocab, blueprint.model.eos_token_ids)
 
 
 def table_of(blueprint: Blueprint) -> RoutingTable:
@@ -146,6 +162,7 @@ def _split(
     model: RankModel,
     scheduler: Scheduler,
     port: Port,
+    forms: Forms,
 ) -> Split:
     """Where chips of the cluster have several ranks: how this one leads its own, if it has any, and
     how its KV goes to others.
@@ -153,12 +170,12 @@ def _split(
     plan, timeout_ns = blueprint.plan, blueprint.timeout_ns
     ranks, part = plan.ranks[worker.name], plan.part(worker)
     if not ranks.is_split:
-        parts = KvParts(node, port, model, part, plan.ranks, timeout_ns)
-        return Split(model, parts)
+        parts = KvParts(node, port, model, part, plan.ranks, timeout_ns, forms=forms)
+        return Split(model, parts, forms=forms)
     team = Team(node, port, ranks, ranks.leader, timeout_ns)
     running = _running(node, blueprint, worker, model, team)
-    parts = KvParts(node, port, model, part, plan.ranks, timeout_ns, team)
-    return Split(model, parts, Leader(team, running, scheduler.blocks))
+    parts = KvParts(node, port, model, part, plan.ranks, timeout_ns, team, forms)
+    return Split(model, parts, Leader(team, running, scheduler.blocks), forms)
 
 
 def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeModels) -> Rank:
@@ -169,7 +186,8 @@ def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeM
     model, ranks, port = models.rank(worker), plan.ranks[worker.chip], node.port(worker.name)
     team = Team(node, port, ranks, worker.number, timeout_ns)
     running = _running(node, blueprint, worker, model, team)
-    parts = KvParts(node, port, model, plan.part(worker), plan.ranks, timeout_ns, team)
+    ways = timeout_ns, team, forms_of(blueprint, worker)
+    parts = KvParts(node, port, model, plan.part(worker), plan.ranks, *ways)
     rank = Rank(node, model, team, running, parts)
     node.spawn(rank.serve(), worker.name)
     return rank
@@ -178,7 +196,11 @@ def stand_rank(node: Node, blueprint: Blueprint, worker: RankPlan, models: NodeM
 def _running(
     node: Node, blueprint: Blueprint, worker: PartPlan, model: RankModel, team: Team
 ) -> Running:
-    exchange = node.dispatch_side(worker.name)
+    stand_ins = stand_ins_of(node, blueprint)
+    exchange = node.dispatch_side(worker.name, by_switch(blueprint, worker), stand_ins)
     batches = blueprint.scenario.model.micro_batches
     algorithm = blueprint.scenario.placement.collectives.all_reduce
-    return Running(node, model, exchange, table_of(blueprint), team, batches, algorithm)
+    switch = switch_of(blueprint.plan, worker)
+    late_ns = blueprint.scenario.placement.experts.timeout_ns
+    how = team, batches, algorithm, switch, late_ns
+    return Running(node, model, exchange, table_of(blueprint), *how)

@@ -83,6 +83,10 @@ class Crew:
                 self._shards += [] if shard is None else [shard]
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)
+        elif worker.role == "switch":
+            from cluster.worlds.switches import stand_switch
+
+            stand_switch(self.node, self.blueprint, worker)
         elif worker.role == "router":
             self._build_router(worker)
         else:
@@ -131,11 +135,12 @@ class Crew:
             model=scenario.model.name,
             vocab=blueprint.model.vocab,
             max_model_len=plan.max_model_len,
-            block_size=scenario.model.block_size,
+            block_size=plan.common_tokens,
             shares_prefixes=scenario.model.enable_prefix_caching,
             max_queue=scenario.slo.admission.max_queue,
             timeout_ns=blueprint.timeout_ns,
             ships_search=scenario.placement.search == "ship",
+            has_values=scenario.model.numerics != "counts",
         )
         today = clock_of(scenario.cluster.world)
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)
@@ -204,7 +209,7 @@ class Crew:
         if self._router is not None:
             self._router.begin()
             shards = list(dict.fromkeys(chain.from_iterable(self.blueprint.plan.experts.values())))
-            Control(self.node, self._router.port, self._router, shards)
+            Control(self.node, self._router.port, self._router, shards, self.blueprint.plan.spares)
 
     def _check_room(self, vector_bytes: Mapping[str, int]) -> None:
         """Raises ValueError where a memory server's tier is too small."""

@@ -6,24 +6,28 @@ from typing import TYPE_CHECKING
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.models import NodeModels
+from cluster.worlds.switches import by_switch
 from configs.plan import ChipPlan, ShardPlan
 from workers.node import Node
 
 if TYPE_CHECKING:
     from workers.experts.exchange import DispatchSide
     from workers.experts.expert_shard import ExpertShard
+    from workers.experts.stand_ins import StandIns
 
 
 def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "DispatchSide":
     """A chip's way to its experts. Raises NoKernels."""
     if blueprint.scenario.placement.experts.mode == "near":
-        return node.dispatch_side(worker.name)
+        is_split = blueprint.plan.ranks[worker.name].is_split  # then its ranks ask, each its part
+        by = None if is_split else by_switch(blueprint, worker)
+        return node.dispatch_side(worker.name, by, stand_ins_of(node, blueprint))
     from workers.experts.fetching import FetchingSide
     from workers.model.shipped_experts import ExpertSizes, check_kernels
 
     section = blueprint.scenario.model
     sizes_of = ExpertSizes
-    if section.numerics == "digest":
+    if section.numerics != "real":
         from workers.model.digest.shipped import ShippedDigests
 
         sizes_of = ShippedDigests
@@ -31,6 +35,13 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
         check_kernels(section.precision)
     sizes = sizes_of(blueprint.model, section.precision, worker.activations_tier)
     return FetchingSide(node, worker.name, sizes)
+
+
+def stand_ins_of(node: Node, blueprint: Blueprint) -> "StandIns":
+    """Who answers for shards that are gone, as one node knows it."""
+    from workers.experts.stand_ins import StandIns
+
+    return StandIns(node.members, blueprint.plan.spares)
 
 
 def stand_shard(
@@ -50,7 +61,7 @@ def stand_shard(
         return shard
     from workers.experts.weight_shard import WeightShard
 
-    if blueprint.scenario.model.numerics == "digest":
+    if blueprint.scenario.model.numerics != "real":
         from cluster.worlds.digests import shipped_digests
 
         WeightShard(node, worker.name, *shipped_digests(blueprint, worker), worker.tier_by_expert)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.digests import digest_chip
+from cluster.worlds.digests import sized_chip
 from cluster.worlds.models import NodeModels
 from cluster.worlds.numerics import wire_numerics
 from configs.plan import ChipPlan, ShardPlan
@@ -19,6 +19,7 @@ from workers.fold.values import DigestValues
 from workers.hardware.work import Work
 from workers.host.clock.virtual import VirtualClock
 from workers.model.digest.cache import DigestCache
+from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.node import Node
 from workers.wire.kinds.experts import Combine, Dispatch
@@ -38,7 +39,8 @@ class ClusterFold:
         """A chip's place, with its model."""
         plan, first = self.blueprint.plan.node(node.name), self.firsts[worker.name]
         cache = self.cache.part(first, worker.num_kv_blocks)
-        model = digest_chip(self.blueprint, worker, models.work(worker), cache)
+        model = sized_chip(self.blueprint, worker, models.work(worker), cache)
+        assert isinstance(model, DigestChip), "the plan folds digests alone"
         # Chips of one group ask for the same, and a launch that is known need not be measured.
         key = plan.group, plan.slow
         if key not in self.benches:
@@ -69,7 +71,8 @@ def make_fold(blueprint: Blueprint, clock: VirtualClock) -> ClusterFold:
     firsts = np.cumsum([0, *sizes]).tolist()
     work = NodeModels(blueprint, plan.node(chips[0].node)).work(chips[0])
     whole_plan = replace(chips[0], num_kv_blocks=firsts[-1])
-    whole = digest_chip(blueprint, whole_plan, work)
+    whole = sized_chip(blueprint, whole_plan, work)
+    assert isinstance(whole, DigestChip), "the plan folds digests alone"
     routing = blueprint.scenario.model.routing
     experts = DigestExperts(
         model, tuple(range(model.num_experts)), work, alike=routing.balanced is not None

@@ -43,6 +43,11 @@ class Host(Protocol):
     @property
     def aside(self) -> Aside | None: ...
 
+    @property
+    def machine(self) -> str:
+        """Which of several it is on; "" where there is one."""
+        ...
+
     def mail(self, node: str) -> Mail:
         """A new wire for an incarnation of a node."""
         ...
@@ -69,6 +74,10 @@ class Host(Protocol):
         """The object that computes steps of its members; None: every chip does its own."""
         ...
 
+    def network_counts(self) -> NetworkCounts | None:
+        """What has crossed it, as far as this host knows; None where there is none."""
+        ...
+
     def correction(self) -> Correction | None:
         """How the machine's clock is corrected; None: it is the cluster's own."""
         ...
@@ -90,6 +99,7 @@ class VirtualHost:
 
     thread: Executor | None = None
     aside: Aside | None = None
+    machine = ""
 
     def __init__(self, clock: VirtualClock, *, through_frames: bool = False) -> None:
         self.clock = clock
@@ -127,7 +137,6 @@ class VirtualHost:
         return self._fold
 
     def network_counts(self) -> NetworkCounts | None:
-        """What has crossed the network; None where there is none."""
         return None if self._fabric is None else self._fabric.counts()
 
     def correction(self) -> Correction | None:
@@ -145,6 +154,8 @@ class LiveHost:
     inside the event loop in which the nodes will live.
     """
 
+    machine = ""
+
     def __init__(self, cluster: ClusterSection, origin: Origin, folder: Path) -> None:
         begun_ns, dilation = origin.monotonic_ns, cluster.dilation
         self.clock = LiveClock(begun_ns, dilation, emulated=cluster.emulation)
@@ -153,6 +164,7 @@ class LiveHost:
         self._garbage = Garbage()
         sys.setswitchinterval(SWITCH_S)
         self._folder = folder
+        self._fabric: Fabric | None = None
         self._disks: dict[str, FolderDisk] = {}
 
     def disk(self, node: str) -> FolderDisk:
@@ -171,7 +183,15 @@ class LiveHost:
         return None
 
     def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        return None
+        self._fabric = self._fabric or self._make_fabric(blueprint)
+        return self._fabric
+
+    def _make_fabric(self, blueprint: Blueprint) -> Fabric | None:
+        """Of nodes that are all in this process."""
+        return make_fabric(blueprint, self.clock)
+
+    def network_counts(self) -> NetworkCounts | None:
+        return None if self._fabric is None else self._fabric.counts()
 
     def fold(self, blueprint: Blueprint) -> "ClusterFold | None":
         return None  # its members would share one thread
@@ -197,18 +217,9 @@ class ProcessHost(LiveHost):
     def __init__(self, cluster: ClusterSection, folder: Path) -> None:
         super().__init__(cluster, Origin.now(), folder)
         self.network = MemoryNetwork()
-        self._fabric: Fabric | None = None
 
     def mail(self, node: str) -> Mail:
         return Mail(MemoryTransport(self.network, node), Handover())
-
-    def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        self._fabric = self._fabric or make_fabric(blueprint, self.clock)
-        return self._fabric
-
-    def network_counts(self) -> NetworkCounts | None:
-        """What has crossed the network; None where there is none."""
-        return None if self._fabric is None else self._fabric.counts()
 
 
 def make_fabric(blueprint: Blueprint, clock: Clock) -> Fabric | None:

@@ -68,7 +68,10 @@ class LiveWorld(ABC):
 
     def network_counts(self) -> NetworkCounts | None:
         """What has crossed the network between nodes; None where there is none."""
-        return None
+        if self.blueprint.scenario.cluster.network is None:
+            return None
+        counts: NetworkCounts | None = self.ask_gateway("crossed")
+        return counts
 
     def run(self, workload: Workload, on_answer: Callable[[Answer], None]) -> list[Answer]:
         """Put a workload to the cluster from the gateway's node; tells of answers as they come."""

@@ -35,7 +35,8 @@ class LocalWorld(LiveWorld):
     """A cluster that stands on this machine. Use `local_world`.
 
     folder     holds everything that the session writes, Ray's files included; goes with it
-    segments   the same in shared memory, for a wire that makes names there; None: it does not
+    segments   the same in shared memory, for a wire that makes names there, and for a network;
+               None: there is neither
     """
 
     def __init__(self, blueprint: Blueprint, folder: Path, segments: Path | None) -> None:
@@ -134,7 +135,8 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
     with ExitStack() as stack:
         folder = stack.enter_context(own_folder())
         segments = None
-        if "ucx" in blueprint.scenario.cluster.wires:
+        cluster = blueprint.scenario.cluster
+        if "ucx" in cluster.wires or cluster.network is not None:
             segments = stack.enter_context(own_folder(SHARED_MEMORY))
         on_step("starting Ray")
         try:

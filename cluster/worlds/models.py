@@ -33,7 +33,7 @@ class NodeModels:
         self.whole = (
             # A whole step's routing shows only afterwards, and emulated work is declared before.
             not blueprint.scenario.cluster.emulation
-            and blueprint.scenario.model.numerics != "digest"
+            and blueprint.scenario.model.numerics == "real"
             and blueprint.scenario.placement.kv_near is None
             and len(chips) == 1
             and chips[0].role == "chip"
@@ -46,14 +46,16 @@ class NodeModels:
         """A chip's model, and its step where it is whole. Raises CheckpointError where the folder
         does not fit, ValueError where memory ends.
         """
-        if self._blueprint.scenario.model.numerics == "digest":
-            from cluster.worlds.digests import digest_chip
+        if self._blueprint.scenario.model.numerics != "real":
+            from cluster.worlds.digests import sized_chip
 
-            return digest_chip(self._blueprint, worker, self.work(worker)), None
+            return sized_chip(self._blueprint, worker, self.work(worker)), None
         from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
-        sizes = worker.num_kv_blocks, section.block_size, section.precision, self.work(worker)
+        form, work = worker.form, self.work(worker)
+        precision = replace(section.precision, kv=form.numbers)
+        sizes = worker.num_kv_blocks, form.size, precision, work
         with self._enough_memory():
             if self._blueprint.scenario.placement.kv_near is not None:
                 return open_apart(folder, *sizes), None
@@ -63,23 +65,23 @@ class NodeModels:
         """What a rank of a chip holds, or a chip beside others that have ranks: of the same kind.
         Raises as `chip` does.
         """
-        if self._blueprint.scenario.model.numerics == "digest":
-            from cluster.worlds.digests import digest_rank
+        if self._blueprint.scenario.model.numerics != "real":
+            from cluster.worlds.digests import sized_rank
 
-            return digest_rank(self._blueprint, worker, self.work(worker))
+            return sized_rank(self._blueprint, worker, self.work(worker))
         from workers.model.factory import open_rank
 
-        section, part = self._blueprint.scenario.model, self._blueprint.plan.part(worker)
-        sizes = worker.num_kv_blocks, section.block_size, self.work(worker)
+        part = self._blueprint.plan.part(worker)
+        sizes = worker.num_kv_blocks, worker.form.size, self.work(worker)
         with self._enough_memory():
             return open_rank(self._blueprint.folder, part, *sizes)
 
     def experts(self, worker: ShardPlan) -> "ExpertModel":
         """Raises CheckpointError where the folder does not fit, ValueError where memory ends."""
-        if self._blueprint.scenario.model.numerics == "digest":
-            from cluster.worlds.digests import digest_experts
+        if self._blueprint.scenario.model.numerics != "real":
+            from cluster.worlds.digests import sized_experts
 
-            return digest_experts(self._blueprint, worker, self.work(worker))
+            return sized_experts(self._blueprint, worker, self.work(worker))
         from workers.model.factory import open_experts
 
         precision = self._blueprint.scenario.model.precision
@@ -108,6 +110,8 @@ class NodeModels:
 
         precision = self._blueprint.scenario.model.precision
         model, device = self._blueprint.model, self._blueprint.plan.node(worker.node).device
+        if isinstance(worker, PartPlan):
+            precision = replace(precision, kv=worker.form.numbers)
         work = WorkModel(model, precision, worker.tier)
         if isinstance(worker, PartPlan):
             return replace(

@@ -21,6 +21,10 @@ def form_of(blueprint: Blueprint) -> KvForm:
         from workers.model.digest.form import DigestForm
 
         return DigestForm(blueprint.model, section.precision, section.block_size)
+    if section.numerics == "counts":
+        from workers.model.counts.form import CountedForm
+
+        return CountedForm(blueprint.model, section.precision, section.block_size)
     return KvForm(blueprint.model, section.precision, section.block_size)
 
 

@@ -5,17 +5,20 @@ import os
 import sys
 import traceback
 from dataclasses import asdict
+from time import monotonic_ns
 from typing import Any
 
 import psutil
 
 from cluster.worlds.host import Host
+from workers.host.clock.base import Clock
 from workers.host.trace import Delivered, Ran
 from workers.node import Node
 
 # Later than this on the wall counts as an overrun: less than what people look at, more than what a
 # timer may be off.
 OVERRUN_WALL_NS = 1_000_000
+LOOKS = 5  # at a clock: whoever loses the processor within one has not lost it in all
 
 
 def activity(node: Node) -> dict[str, int]:
@@ -62,3 +65,9 @@ def node_status(node: Node, host: Host, dilation: float) -> dict[str, Any]:
 def printed(_: str, error: BaseException) -> None:
     """What nobody expected, on stderr."""
     traceback.print_exception(error, file=sys.stderr)
+
+
+def wall_between(clock: Clock) -> tuple[int, int, int]:
+    """See `Seat.wall`."""
+    looks = [(monotonic_ns(), clock.wall_now(), monotonic_ns()) for _ in range(LOOKS)]
+    return min(looks, key=lambda look: look[2] - look[0])

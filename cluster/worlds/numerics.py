@@ -7,9 +7,10 @@ from workers.model.numerics import Numerics, numerics_of
 def wire_numerics(blueprint: Blueprint) -> Numerics:
     """Of every node of a cluster."""
     section, hidden = blueprint.scenario.model, blueprint.model.hidden
-    if section.numerics != "digest":
+    if section.numerics == "real":
         return numerics_of(section.precision, hidden, section.rows)
     from workers.model.digest.numerics import Digest
 
-    is_free = section.message_metadata == "free"
-    return Digest.of(blueprint.model, section.precision, section.rows, free_metadata=is_free)
+    sizes, is_free = (blueprint.model, section.precision), section.message_metadata == "free"
+    carried = (1, section.block_size) if section.numerics == "counts" else ()
+    return Digest.of(*sizes, section.rows, free_metadata=is_free, carried=carried)

@@ -18,8 +18,11 @@ def offload_of(
     scheduler: "Scheduler",
     servers: tuple[str, ...],
     timeout_ns: int,
+    numbers: str | None = None,
 ) -> "Offload | None":
-    """None where what the chip evicts is gone. `servers`: whose pool may hold it."""
+    """None where what the chip evicts is gone. `servers`: whose pool may hold it; `numbers`: of the
+    chip's KV, where they are not the cluster's.
+    """
     from workers.kv.offload import Offload
     from workers.kv.offload_admission import Uses, rule_of
     from workers.kv.offload_store import ServerStore, Store, TierStore
@@ -29,7 +32,7 @@ def offload_of(
         return None
     store: Store
     if plan.tier is None:
-        store = ServerStore(node, node.port(worker.name), servers, timeout_ns)
+        store = ServerStore(node, node.port(worker.name), servers, timeout_ns, numbers)
     else:
         store = TierStore(node, plan.tier, plan.capacity_bytes, model.block_bytes)
     uses = Uses()

@@ -22,7 +22,6 @@ from cluster.worlds.host import ProcessHost
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.seat import Seat
-from workers.wire.fabric.counts import NetworkCounts
 
 T = TypeVar("T")
 
@@ -91,12 +90,6 @@ class ProcessWorld(LiveWorld):
     def revive(self, node: str) -> None:
         again = raise_again(self, self.members, {node: self._next_epoch(node)})
         self.members = self._finish(again)
-
-    def network_counts(self) -> NetworkCounts | None:
-        async def counts() -> NetworkCounts | None:
-            return None if self._host is None else self._host.network_counts()
-
-        return self._finish(counts())
 
     # ----------------------------------------------------------------------------------------------
 

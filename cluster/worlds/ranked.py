@@ -23,11 +23,11 @@ def ranked_nodes(blueprint: Blueprint) -> tuple[tuple[str, ...], Geometry] | Non
     """
     plan, model, section = blueprint.plan, blueprint.model, blueprint.scenario.model
     cluster = blueprint.scenario.cluster
-    is_digest = section.numerics == "digest"
-    if cluster.emulation or is_digest or plan.is_split or shm_hindrance():
+    is_real = section.numerics == "real"
+    if cluster.emulation or not is_real or plan.is_split or shm_hindrance():
         return None
     workers = [w for w in plan.workers if isinstance(w, ChipPlan)]
-    shards = [w for w in plan.workers if isinstance(w, ShardPlan)]
+    shards = [w for w in plan.workers if isinstance(w, ShardPlan) and w.role == "experts"]
     nodes = tuple(plan.directory[worker.name] for worker in (*workers, *shards))
     if not shards or len(set(nodes)) < len(nodes):
         return None

@@ -105,6 +105,7 @@ _WHY = {
     "gateway": "the gateway, of which there is one",
     "experts": "expert shards, each the only one with its experts: that needs replicas of shards",
     "memory": "memory servers, over which every collection is spread: that needs replicas of them",
+    "switch": "switches of the network, which is as it was built",
 }
 
 

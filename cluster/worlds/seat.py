@@ -1,7 +1,6 @@
 """One node's place in a world, and its life there: listen, stand, meet the others, answer, stop."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
-from cluster.worlds.node_status import activity, lateness, node_status, printed
+from cluster.worlds.node_status import activity, lateness, node_status, printed, wall_between
 from cluster.worlds.numerics import wire_numerics
 from cluster.worlds.watchdog import Watchdog
 from workers.flash.wear import Wear
@@ -18,13 +17,13 @@ from workers.hardware.energy.meter import Reading
 from workers.hardware.usage import Usage
 from workers.host.rng import Rng
 from workers.node import Node
+from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.membership import Member, Membership
 
 if TYPE_CHECKING:
     from cluster.gateway.http.server import GatewayServer
     from cluster.gateway.settings import GatewaySettings
 
-LOOKS = 5  # at a clock: whoever loses the processor within one has not lost it in all
 OnFailure = Callable[[str, BaseException], None]
 
 
@@ -39,7 +38,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "energy", "counts", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "usage", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
+        "usage", "crossed", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -93,11 +92,11 @@ class Seat:
 
     async def listen(self) -> Member:
         """Begin to receive; strangers are not heard, what comes before its workers stand waits."""
-        endpoint = self.node.endpoint
+        node, endpoint = self.node, self.node.endpoint
         endpoint.incoming.hold()
         address = await self.mail.start(endpoint.receive, endpoint.peer_died)
-        ranks = "" if self.node.ranks is None else self.node.ranks.address
-        return Member(self.node.name, self.node.epoch, self.plan.link, address, ranks)
+        ranks = "" if node.ranks is None else node.ranks.address
+        return Member(node.name, node.epoch, self.plan.link, address, ranks, self._host.machine)
 
     async def build(self) -> None:
         """Load what the node's workers need."""
@@ -175,9 +174,7 @@ class Seat:
 
     async def wall(self) -> tuple[int, int, int]:
         """Emulated time by the wall, between two readings of the system's monotonic clock."""
-        clock, now = self.node.clock, time.monotonic_ns
-        looks = [(now(), clock.wall_now(), now()) for _ in range(LOOKS)]
-        return min(looks, key=lambda look: look[2] - look[0])
+        return wall_between(self.node.clock)
 
     async def held(self) -> dict[str, int]:
         return await self._standing.gateway.held_everywhere()
@@ -204,6 +201,10 @@ class Seat:
     async def usage(self) -> Usage:
         """What the node's resources did since it stands."""
         return self.node.usage()
+
+    async def crossed(self) -> NetworkCounts | None:
+        """What has crossed the network, as far as is known where the node stands."""
+        return self._host.network_counts()
 
     async def flash_wear(self) -> dict[str, Wear]:
         """Of each tier with a file behind it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cluster.network.problems import network_of
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.host import LiveHost
 from cluster.worlds.ranked import ranked_nodes
@@ -14,9 +15,22 @@ from configs.schema.wires import LOOPBACK, Wire, WireChoice, wire_of_machines
 from workers.experts.ranks import RankedNodes
 from workers.host.clock.origin import Origin
 from workers.host.clock.steering import Correction, Reference, Steering
+from workers.wire.fabric.shared.course import courses
+from workers.wire.fabric.shared.fabric import SharedFabric
+from workers.wire.fabric.shared.links import SharedLinks
+from workers.wire.fabric.shared.segment import Segment
 from workers.wire.mail import Frames, Mail
 from workers.wire.transport.base import Transport
 from workers.wire.transport.several import SeveralWires
+
+# The network's segment, among what the nodes of a machine share.
+NETWORK = "network"
+# A message has its place among others though its sender's process tells of it so much later: event
+# loops that wait for a processor are late by tenths of a second at most.
+GRACE_WALL_NS = 1_000_000_000
+# Between two reports of one machine to the others. Messages of microseconds have ended by then:
+# sooner would be nearer to the truth, and would wake each machine as often for every other one.
+REPORT_WALL_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,7 @@ class Ground:
     token          the cluster's secret
     certificates   folder of the cluster's: ports of `address`, with TLS, instead of the sockets
                    that do for processes of one machine
-    segments       folder in shared memory, of a wire that makes names there
+    segments       folder in shared memory, of a wire that makes names there, and of a network
     """
 
     folder: Path
@@ -60,6 +74,7 @@ class WireHost(LiveHost):
     def __init__(self, cluster: ClusterSection, origin: Origin, ground: Ground) -> None:
         super().__init__(cluster, origin, ground.folder)
         self._ground, self._cluster = ground, cluster
+        self._shared: SharedFabric | None = None
 
     def mail(self, node: str) -> Mail:
         names = self._cluster.wires
@@ -75,6 +90,28 @@ class WireHost(LiveHost):
             return None
         nodes, geometry = sizes
         return RankedNodes(nodes, geometry, self._ground.token.encode())
+
+    def _make_fabric(self, blueprint: Blueprint) -> SharedFabric | None:
+        """What this machine's nodes know of it stands in a segment that they share."""
+        network, ground = network_of(blueprint.scenario), self._ground
+        if network is None:
+            return None
+        place = (ground.segments or ground.folder) / NETWORK
+        first, course_of = courses(network.section)
+        segment = Segment(place, first.saved())
+        grace_ns = int(GRACE_WALL_NS / self._cluster.dilation)
+        links = SharedLinks(self.clock, segment, course_of, grace_ns)
+        own = {node.name: node.link for node in blueprint.plan.nodes}
+        period_ns = int(REPORT_WALL_NS / self._cluster.dilation)
+        self._shared = SharedFabric(
+            network.section, network, self.clock, links, own, self.machine, period_ns
+        )
+        return self._shared
+
+    def close(self) -> None:
+        if self._shared is not None:
+            self._shared.close()
+        super().close()
 
     def _wires(self, names: Iterable[Wire], node: str) -> dict[str, Transport]:
         return {name: self._wire(name, node) for name in sorted(names)}
@@ -114,7 +151,7 @@ class PlacedHost(WireHost):
     def __init__(self, cluster: ClusterSection, ground: Ground, place: Place) -> None:
         origin = place.time.origin
         super().__init__(cluster, origin, ground)
-        self._place = place
+        self._place, self.machine = place, place.name
         self._choices = _choices(cluster)
         self._steering: Steering | None = None
         if not origin.is_here:

@@ -2,6 +2,7 @@
 
 import math
 
+from configs.block_form import BlockForm
 from configs.fitting import Fit
 from configs.model_config import ModelConfig
 from configs.offload import OffloadPlan, offload_plan
@@ -34,7 +35,8 @@ def chip_plan(
     """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
     kv_bytes = fit.num_kv_blocks * block_bytes(scenario, config)
     where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
-    held = name, role, site.name, *where, weights_bytes, fit.num_kv_blocks, kv_bytes
+    form = BlockForm(scenario.model.block_size, scenario.model.precision.kv)
+    held = name, role, site.name, *where, weights_bytes, fit.num_kv_blocks, kv_bytes, form
     if role == RANK:
         return RankPlan(*held, site.chip, site.rank)
     is_watermarked = scenario.placement.reserve == "watermark"

@@ -1,4 +1,4 @@
-"""What a run with digests in the place of hidden states (`model.numerics: digest`) cannot do."""
+"""What a run without weights (`model.numerics: digest` and `counts`) cannot do."""
 
 from configs.model_config import ModelConfig
 from configs.schema import Scenario
@@ -8,18 +8,19 @@ MOST_EXPERTS = 65_535  # ids of a recorded run have 16 bits
 
 def digest_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """None with real numbers."""
-    if scenario.model.numerics != "digest":
+    numerics = scenario.model.numerics
+    if numerics == "real":
         return []
-    problems = []
+    problems = _value_problems(scenario) if numerics == "counts" else []
     if config.num_experts > MOST_EXPERTS:
         problems.append(
-            f"model.numerics: is 'digest', and {scenario.model.path} has {config.num_experts} "
+            f"model.numerics: is {numerics!r}, and {scenario.model.path} has {config.num_experts} "
             f"experts: at most {MOST_EXPERTS}"
         )
     if scenario.placement.experts_prefetch:
         problems.append(
-            "placement.experts_prefetch: is true, and model.numerics 'digest': what is read ahead "
-            "is predicted from real hidden states; leave it out"
+            f"placement.experts_prefetch: is true, and model.numerics {numerics!r}: what is read "
+            "ahead is predicted from real hidden states; leave it out"
         )
     if scenario.placement.experts.mode == "ship" and scenario.model.routing.balanced is not None:
         problems.append(
@@ -32,9 +33,25 @@ def digest_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
             continue
         problems += [
             f"cluster.nodes.{name}.device.tiers.{tier}.file: is given, and model.numerics is "
-            "'digest': pages of a file are as large as what is written, and digests are smaller "
-            "than the blocks they stand for; leave file out"
+            f"{numerics!r}: pages of a file are as large as what is written, and what stands for "
+            "a block is smaller; leave file out"
             for tier, spec in group.device.tiers.items()
             if spec.file is not None
         ]
     return problems
+
+
+def _value_problems(scenario: Scenario) -> list[str]:
+    """What hangs on values, of which counts have none."""
+    sampling = scenario.workload.sampling
+    asked = {
+        "logprobs": sampling.logprobs is not None,
+        "stop": bool(sampling.stop),
+        "stop_token_ids": bool(sampling.stop_token_ids),
+    }
+    return [
+        f"workload.sampling.{key}: is given, and model.numerics is 'counts': answers are "
+        "placeholders of the length that max_tokens says; leave it out, or set numerics: digest"
+        for key, is_asked in asked.items()
+        if is_asked
+    ]

@@ -11,7 +11,7 @@ from configs.plan.chips import block_bytes, chip_plan
 from configs.plan.flash_files import problems_of_files
 from configs.plan.near import near_blocks, near_engine, near_engine_problems
 from configs.plan.nodes import MemoryPlan, NodePlan, ShardPlan, WorkerPlan
-from configs.plan.sites import Site
+from configs.plan.sites import SHARD_ROLES, PlanRole, Site
 from configs.prefetch import prefetch_bytes
 from configs.schema import CHIP_ROLES, Scenario
 from configs.schema.cluster import RANK
@@ -35,7 +35,7 @@ def fill_site(
     `config` has the sizes of that.
     """
     kv_block_bytes = block_bytes(scenario, config)
-    shards = [name for name, role in site.workers if role == "experts"]
+    shards = [name for name, role in site.workers if role in SHARD_ROLES]
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
     num_chips = sum(role in _CHIPS for _, role in site.workers)
     sizes = _sizes(site, scenario, config, part, held, num_chips)
@@ -82,8 +82,8 @@ def _workers(
         if role in _CHIPS:
             what = site, scenario, config, tiers, fit, weights_bytes
             workers.append(chip_plan(name, role, *what))
-        elif role == "experts":
-            workers.append(_shard(name, site, scenario, config, tiers, held[name], ahead))
+        elif role in SHARD_ROLES:
+            workers.append(_shard(name, role, site, scenario, config, tiers, held[name], ahead))
         elif role == "memory":
             workers.append(_memory(name, site, scenario, config, tiers, fit, servers))
         else:
@@ -150,7 +150,7 @@ def _activation_bytes(
     for name, role in site.workers:
         if role in _CHIPS:
             needed = chip_activation_bytes(config, model.precision, tokens, model.max_num_seqs)
-        elif role == "experts":
+        elif role in SHARD_ROLES:
             needed = shard_activation_bytes(config, model.precision, tokens, len(held[name]))
         else:
             continue
@@ -169,6 +169,7 @@ def _shipped_bytes(scenario: Scenario, config: ModelConfig) -> int:
 
 def _shard(
     name: str,
+    role: PlanRole,
     site: Site,
     scenario: Scenario,
     config: ModelConfig,
@@ -179,7 +180,7 @@ def _shard(
     hot = tuple(expert for expert in held if expert in scenario.placement.hot_experts)
     return ShardPlan(
         name,
-        "experts",
+        role,
         site.name,
         tier=tiers["experts"],
         engine=_experts_engine(site, scenario, tiers["experts"]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from configs.plan.nodes import FoldPlan, NodePlan, ShardPlan
+from configs.plan.nodes import ChipPlan, FoldPlan, NodePlan, ShardPlan
 from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, Scenario
 from configs.units import BANDWIDTH, DURATION
 
@@ -41,8 +41,8 @@ def _unfoldable(scenario: Scenario) -> Iterator[str]:
     cluster, model, placement = scenario.cluster, scenario.model, scenario.placement
     if cluster.world != "virtual":
         yield f"cluster.world is {cluster.world!r}: live nodes stand one by one; make it virtual"
-    if model.numerics == "real":
-        yield "model.numerics is 'real': every chip computes its own; make it digest"
+    if model.numerics != "digest":
+        yield f"model.numerics is {model.numerics!r}: steps ahead are of digests; make it digest"
     if model.micro_batches != 1:
         yield f"model.micro_batches is {model.micro_batches}: a folded step is one batch; make it 1"
     if cluster.network is not None:
@@ -132,6 +132,16 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                     f"{one[0].group}"
                 )
                 break
+
+    for node in chips[1:]:
+        here, first = node.workers[0], chips[0].workers[0]
+        if isinstance(here, ChipPlan) and isinstance(first, ChipPlan) and here.form != first.form:
+            yield (
+                f"KV blocks differ: {chips[0].name} has {first.form.size} tokens of "
+                f"{first.form.numbers} in one and {node.name} {here.form.size} of "
+                f"{here.form.numbers}; give cluster.nodes.{node.group} the kv of {chips[0].group}"
+            )
+            break
 
 
 def _told(link: LinkSpec) -> str:

@@ -11,6 +11,8 @@ from configs.plan.nodes import NodePlan, PartPlan, Plan
 from configs.plan.problems import problems_of
 from configs.plan.ranks import part_of, ranks_of
 from configs.plan.sites import Site, named, sites_of
+from configs.plan.spares import spare_experts, spare_problems, spares_of
+from configs.plan.switches import switch_problems
 from configs.replicating import uneven_shares
 from configs.schema import Scenario, ScenarioError
 
@@ -19,6 +21,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     """The plan, or ScenarioError with everything that makes this cluster impossible."""
     sites = sites_of(scenario)
     problems = problems_of(scenario, sites, model_config)
+    problems += [*switch_problems(scenario, sites), *spare_problems(scenario)]
     max_model_len = scenario.model.max_model_len or model_config.max_context
     ranks, wrong = ranks_of(sites, scenario, model_config)
     problems += wrong
@@ -28,12 +31,15 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
     )
     problems += wrong
 
-    servers = named(sites, "memory")
+    servers, spares = named(sites, "memory"), spares_of(sites)
+    held = {**placed, **spare_experts(spares, placed)}
 
     def fill(site: Site, of: Scenario) -> tuple[NodePlan, list[str]]:
         part = part_of(site, ranks, model_config)
         config = part.of(model_config)
-        return fill_site(site, of, config, placed, servers, part, max_model_len)
+        return fill_site(
+            site, of.of_group(site.group_name), config, held, servers, part, max_model_len
+        )
 
     nodes, wrong = _filled(sites, scenario, fill)
     problems += wrong
@@ -55,6 +61,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         ranks=ranks,
         shares=uneven_shares(scenario.placement.experts.replicas, placed),
         fold=fold,
+        spares=spares,
     )
 
 

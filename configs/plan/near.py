@@ -19,11 +19,21 @@ def near_blocks(scenario: Scenario) -> int:
 def near_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """Of the model; none where the key is left out."""
     precision = scenario.model.precision
-    is_digest = scenario.model.numerics == "digest"
-    if scenario.placement.kv_near is None or not precision.exact or is_digest:
+    is_real = scenario.model.numerics == "real"
+    if scenario.placement.kv_near is None or not precision.exact or not is_real:
         return []
     why = kernels_hindrance(config, scenario.model.block_size)
     return [f"{KEY}: is given, and {why}"] if why else []
+
+
+def window_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """Keys that are far are attended to where they are, all of them."""
+    if scenario.placement.kv_near is None or not config.has_windows:
+        return []
+    return [
+        f"placement.kv_near: is given, and {scenario.model.path} has layers with a window, whose "
+        "old keys no query meets: leave it out"
+    ]
 
 
 def near_engine(scenario: Scenario, config: ModelConfig, group: NodeGroup, tier: str) -> str:

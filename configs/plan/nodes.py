@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import gcd
 
+from configs.block_form import BlockForm
 from configs.engines import engine_notes
 from configs.fitting import Fill
 from configs.offload import OffloadPlan
@@ -27,6 +29,7 @@ class PartPlan(WorkerPlan):
     vocabulary projection in `embeddings_tier`, KV in `kv_tier`.
 
     weights_bytes      of layers, embedding and projection
+    form               of its KV blocks
     """
 
     tier: str
@@ -36,6 +39,7 @@ class PartPlan(WorkerPlan):
     weights_bytes: int
     num_kv_blocks: int
     kv_bytes: int
+    form: BlockForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,9 @@ class RankPlan(PartPlan):
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan(WorkerPlan):
-    """An expert shard: the same `expert_ids` (ascending) of every layer, kept in `tier`; `hot_ids`
-    of them in `hot_tier`. `engine` computes them, `hot_engine` the hot ones.
+    """An expert shard, or one that stands by for others (role "spare"): the same `expert_ids`
+    (ascending) of every layer, kept in `tier`; `hot_ids` of them in `hot_tier`. `engine` computes
+    them, `hot_engine` the hot ones.
 
     prefetch_bytes   tier -> what is read ahead of it at most; empty where nothing is
     """
@@ -184,6 +189,7 @@ class Plan:
     ranks   chip -> its ranks; of one that has no others, itself
     shares      (expert, shard) -> what that copy has of the expert's tokens, in any unit; even
                 where it is left out
+    spares      shard -> those that stand by for it
     fold        what is computed as one
     """
 
@@ -194,12 +200,23 @@ class Plan:
     kv_block_bytes: int
     ranks: Mapping[str, Ranks]
     shares: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    spares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fold: FoldPlan = FoldPlan()
 
     @property
     def is_split(self) -> bool:
         """Whether any chip has several ranks."""
         return any(ranks.is_split for ranks in self.ranks.values())
+
+    @property
+    def forms(self) -> dict[str, BlockForm]:
+        """Chip, or rank of one -> how it keeps its KV."""
+        return {w.name: w.form for w in self.workers if isinstance(w, PartPlan)}
+
+    @property
+    def common_tokens(self) -> int:
+        """Of the largest pieces of which the KV blocks of all chips are made."""
+        return gcd(*(form.size for form in self.forms.values()))
 
     def part(self, worker: PartPlan) -> Part:
         """What a chip, or a rank of one, holds."""

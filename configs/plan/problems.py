@@ -4,7 +4,8 @@ from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
 from configs.plan.digests import digest_problems
-from configs.plan.near import near_problems
+from configs.plan.forms import form_problems
+from configs.plan.near import near_problems, window_problems
 from configs.plan.ranks import split_problems
 from configs.plan.sites import Site, named
 from configs.precision import Precision, kernels_hindrance
@@ -22,12 +23,13 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *_world_problems(scenario),
         *_fault_problems(scenario, sites),
         *_dtype_problems(scenario, config),
+        *form_problems(scenario, config),
         *near_problems(scenario, config),
+        *window_problems(scenario, config),
         *digest_problems(scenario, config),
         *split_problems(scenario),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
-        *_window_problems(scenario, config),
         *_expert_problems(scenario, config),
         *_shipping_problems(scenario),
         *_prefetch_problems(scenario),
@@ -143,14 +145,14 @@ def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
 def _dtype_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """A machine must compute in the dtypes in which its workers declare work, and we must too."""
     precision = scenario.model.precision
-    asks = not precision.exact and scenario.model.numerics != "digest"
+    asks = not precision.exact and scenario.model.numerics == "real"
     hindrance = kernels_hindrance(config, scenario.model.block_size) if asks else None
     problems = [] if hindrance is None else [f"model.dtype: is {precision}, and {hindrance}"]
     return problems + [
         f"cluster.nodes.{name}.device.compute: {group.device.name} has no {dtype} rate, and {what} "
         f"in {dtype}: it has {', '.join(group.device.compute)}"
         for name, group in scenario.cluster.nodes.items()
-        for dtype, what in _rates(group, precision, config).items()
+        for dtype, what in _rates(group, scenario.of_group(name).model.precision, config).items()
         if dtype not in group.device.compute
     ]
 
@@ -186,16 +188,6 @@ def _context_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     return [
         f"model.max_model_len: is {asked}: {scenario.model.path} was made for a "
         f"context of {config.max_context} tokens, so at most {config.max_context}"
-    ]
-
-
-def _window_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
-    """Keys that are far are attended to where they are, all of them."""
-    if scenario.placement.kv_near is None or not config.has_windows:
-        return []
-    return [
-        f"placement.kv_near: is given, and {scenario.model.path} has layers with a window, whose "
-        "old keys no query meets: leave it out"
     ]
 
 
@@ -241,7 +233,8 @@ def _offload_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
             "placement.kv_offload: is given, and model.enable_prefix_caching is false, without "
             "which no block has a name to be found by: make it true, or leave kv_offload out"
         )
-    block_bytes = model.block_size * model.precision.kv_bytes_per_token(config)
+    models = [scenario.of_group(name).model for name in scenario.cluster.nodes]
+    block_bytes = max(m.block_size * m.precision.kv_bytes_per_token(config) for m in models)
     if offload.capacity_bytes is not None and offload.capacity_bytes < block_bytes:
         problems.append(
             f"placement.kv_offload.capacity: is {SIZE.format(offload.capacity_bytes)}, in which "

@@ -17,7 +17,7 @@ def ranks_of(
     for name, group in scenario.cluster.nodes.items():
         degrees = group.tensor_parallel_size, group.pipeline_parallel_size
         try:
-            parts[name] = parts_of(config, *degrees)
+            parts[name] = parts_of(config, *degrees, group.pipeline_layers)
         except ValueError as error:
             problems.append(f"cluster.nodes.{name}.{error}")
     ranks = {
@@ -72,7 +72,7 @@ def split_problems(scenario: Scenario) -> list[str]:
         problems.append(
             f"placement.experts.mode: is 'ship', {why}, which dispatch tokens: make the mode near"
         )
-    if scenario.model.numerics != "digest" and not precision.exact:
+    if scenario.model.numerics == "real" and not precision.exact:
         problems.append(
             f"model.dtype: is {precision}, {why}, whose sums of real numbers are exact mode's: set "
             "dtype: fp32, or numerics: digest"

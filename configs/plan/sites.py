@@ -7,7 +7,9 @@ from configs.schema import SINGLE_ROLES, NodeGroup, Role, Scenario
 from configs.schema.cluster import RANK
 
 # What a worker of a plan is.
-PlanRole = Role | Literal["rank"]
+PlanRole = Role | Literal["rank", "spare"]
+# Who holds experts: shards, and those that stand by for one.
+SHARD_ROLES: tuple[PlanRole, ...] = ("experts", "spare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Site:
 
 def sites_of(scenario: Scenario) -> tuple[Site, ...]:
     """Every node with its workers named: `<role>-<i>` counts over the whole cluster."""
-    counts: dict[Role, int] = {}
+    counts: dict[PlanRole, int] = {}
     sites: list[Site] = []
     for group_name, group in scenario.cluster.nodes.items():
         if group.num_ranks > 1:
@@ -37,7 +39,9 @@ def sites_of(scenario: Scenario) -> tuple[Site, ...]:
             continue
         for i, node_name in enumerate(group.node_names(group_name)):
             workers: list[tuple[str, PlanRole]] = []
-            for role in group.workers:
+            stands_by = node_name in group.spare_names(group_name)
+            roles: tuple[PlanRole, ...] = ("spare",) if stands_by else group.workers
+            for role in roles:
                 number = counts.get(role, 0)
                 counts[role] = number + 1
                 plain = role in SINGLE_ROLES and number == 0
@@ -47,7 +51,7 @@ def sites_of(scenario: Scenario) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def _rank_sites(group_name: str, group: NodeGroup, counts: dict[Role, int]) -> list[Site]:
+def _rank_sites(group_name: str, group: NodeGroup, counts: dict[PlanRole, int]) -> list[Site]:
     """The nodes of a group of chips of several ranks, each chip's leader first."""
     (role,) = group.workers
     leader = group.num_ranks - group.tensor_parallel_size

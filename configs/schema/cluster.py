@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from configs.presets import expand
 from configs.schema.device import DeviceSpec
+from configs.schema.kv import KvSection
 from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
 from configs.schema.network import NetworkSection
@@ -14,7 +15,7 @@ from configs.schema.placement import What
 from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
 
-Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory"]
+Role = Literal["router", "gateway", "prefill", "decode", "chip", "experts", "memory", "switch"]
 # A rank of a chip that does not lead: there are as many as the degrees of its group ask for.
 RANK: Literal["rank"] = "rank"
 _RANK = f"-{RANK}-"  # between a chip's name and a rank's number
@@ -36,14 +37,20 @@ class NodeGroup(Section):
     """Nodes that are alike. Each of them carries one worker of every role in `workers`.
 
     count    how many; left out it is one
+    spares   further nodes that stand by: each holds what all nodes of the group hold, and answers
+             for one that is gone. Of expert shards
     tensor_parallel_size, pipeline_parallel_size   of each chip of the group, as vLLM calls them: it
              becomes as many nodes as their product, one a rank. `count` is of chips, then: so many
              stand side by side (data parallel)
+    pipeline_layers   how many layers each stage holds; left out: `configs.stages`
     device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
     link     the same, for the link that joins each of these nodes to the others
     transport   what moves the frames of that link in a live world, as `cluster.transport`, which it
              is where this is left out
     tiers       what lies in which memory tier of these nodes: goes before `placement.<what>_tier`
+    at          of a switch that works on what crosses it: which of the network's switches it is;
+                left out where there is one
+    kv          blocks of these chips: goes before `model.block_size` and `model.kv_cache_dtype`
     slow        number of a node of the group, from 0 -> how many times as long its launches take:
                 stragglers
     machines    what these nodes ask of the machines of a Ray cluster, in world ray
@@ -51,12 +58,16 @@ class NodeGroup(Section):
 
     workers: tuple[Role, ...]
     count: int | None = Field(default=None, ge=1, le=10_000)
+    spares: int = Field(default=0, ge=0, le=1_024)
     tensor_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_parallel_size: int = Field(default=1, ge=1, le=1_024)
+    pipeline_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), max_length=1_024)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]
     transport: WireChoice | None = None
     tiers: Mapping[What, str] = Field(default_factory=dict)
+    at: Name | None = None
+    kv: KvSection = KvSection()
     slow: Mapping[int, Annotated[float, Field(ge=1, le=1_000)]] = Field(default_factory=dict)
     machines: MachinesSection = MachinesSection()
 
@@ -68,6 +79,35 @@ class NodeGroup(Section):
         if twice:
             raise ValueError(f"workers names {', '.join(twice)} twice: raise count instead")
         return self
+
+    @model_validator(mode="after")
+    def _switch_is_alone(self) -> Self:
+        if self.is_switch and len(self.workers) > 1:
+            others = ", ".join(role for role in self.workers if role != "switch")
+            raise ValueError(
+                f"workers names switch and {others}: nobody else stands on a switch; give the "
+                "others a group of their own"
+            )
+        if self.at is not None and not self.is_switch:
+            raise ValueError(
+                f"at is {self.at!r}, which is said of workers: [switch] alone: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _spares_are_of_shards(self) -> Self:
+        if self.spares and self.workers != ("experts",):
+            raise ValueError(
+                f"spares is {self.spares}, and workers names {', '.join(self.workers)}: only "
+                "expert shards, alone on their nodes, have any; leave it out, or give the shards a "
+                "group of their own"
+            )
+        return self
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether these nodes are switches of the network."""
+        return "switch" in self.workers
 
     @property
     def num_ranks(self) -> int:
@@ -95,6 +135,24 @@ class NodeGroup(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _kv_is_of_chips(self) -> Self:
+        if self.kv != KvSection() and not any(role in CHIP_ROLES for role in self.workers):
+            raise ValueError(
+                f"kv is given, and workers names {', '.join(self.workers)}: only prefill, decode "
+                "and chip keep KV blocks of their own; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_stage_has_its_layers(self) -> Self:
+        if self.pipeline_layers and len(self.pipeline_layers) != self.pipeline_parallel_size:
+            raise ValueError(
+                f"pipeline_layers names {len(self.pipeline_layers)} stages, and "
+                f"pipeline_parallel_size is {self.pipeline_parallel_size}: make both the same"
+            )
+        return self
+
     @property
     def is_plain(self) -> bool:
         """Whether the one node carries the group's name without a number."""
@@ -106,9 +164,12 @@ class NodeGroup(Section):
         """
         if self.is_plain:
             return (group,)
-        return tuple(
-            name for i in range(self.count or 1) for name in self.rank_names(f"{group}-{i}")
-        )
+        own = (name for i in range(self.count or 1) for name in self.rank_names(f"{group}-{i}"))
+        return (*own, *self.spare_names(group))
+
+    def spare_names(self, group: str) -> tuple[str, ...]:
+        """Of the nodes that stand by: `<group>-spare-<i>`."""
+        return tuple(f"{group}-spare-{i}" for i in range(self.spares))
 
     def rank_names(self, chip: str) -> tuple[str, ...]:
         """Of one chip, its leader first: of nodes, or of workers, as `chip` is one or the other."""

@@ -10,10 +10,8 @@ Operation = Literal[
 Algorithm = Literal[
     "direct", "two_shot", "ring", "tree", "recursive_doubling", "halving_doubling", "in_network"
 ]
-# Of a sum over tensor-parallel ranks. A switch that adds is a node of its own, which no group has.
-AllReduce = Literal[
-    "auto", "direct", "two_shot", "ring", "tree", "recursive_doubling", "halving_doubling"
-]
+# Of a sum over tensor-parallel ranks. "auto" chooses none by a switch, which is a node of its own.
+AllReduce = Literal["auto", Algorithm]
 
 
 class CollectivesSection(Section):
@@ -21,7 +19,7 @@ class CollectivesSection(Section):
 
     all_reduce   sums over the tensor-parallel ranks of a chip. "auto": by the size of a share, what
                  is the quickest on the link of the group by itself
-                 (`workers/collectives/choice.py`)
+                 (`workers/collectives/choice.py`). "in_network": by a node with workers: [switch]
     """
 
     all_reduce: AllReduce = "auto"

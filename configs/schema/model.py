@@ -8,20 +8,19 @@ from pydantic import Field, field_validator, model_validator
 from configs.precision import Precision, WireKind
 from configs.presets import TINY_MODEL
 from configs.schema.routing import Plainly, Routing
-from configs.schema.section import Section
+from configs.schema.section import Section, short_name
 from configs.units import Bytes, Ratio
-
-# As torch and vLLM call them.
-_LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
 
 
 class ModelSection(Section):
     """path           Hugging Face checkpoint folder, or "perfuse-tiny" for the shipped model
     served_name    what requests call it; left out, the folder's name
     numerics       "real": real activations. "digest": 64-bit digests in their place; needs no
-                   weights, and charges and declares what the real model would
-    routing        of digests: which experts tokens visit
-    message_metadata   of digests: "free", links are charged for rows, sums and keys alone
+                   weights, and charges and declares what the real model would. "counts": the same
+                   charges and work, and nothing in their place: answers are placeholders
+    routing        of digests and counts: which experts tokens visit
+    message_metadata   of digests and counts: "free", links are charged for rows, sums and keys
+                   alone
     dtype          "fp32": exact mode. "bf16": weights, activations' products and KV in bf16
     quantization   "int8" or "int4" weights, made at load; with dtype bf16
     kv_cache_dtype   "auto": the dtype's; "int8" has a scale for each head's key and value
@@ -40,7 +39,7 @@ class ModelSection(Section):
 
     path: str = TINY_MODEL
     served_name: str | None = None
-    numerics: Literal["real", "digest"] = "real"
+    numerics: Literal["real", "digest", "counts"] = "real"
     routing: Routing = Routing(uniform=Plainly())
     message_metadata: Literal["charged", "free"] = "charged"
     dtype: Literal["fp32", "bf16"] = "fp32"
@@ -64,10 +63,7 @@ class ModelSection(Section):
     def _earlier_name(cls, value: object) -> object:
         return "real" if value == "torch" else value  # what it was called while torch computed it
 
-    @field_validator("dtype", "kv_cache_dtype", "dispatch_dtype", mode="before")
-    @classmethod
-    def _long_names(cls, value: object) -> object:
-        return _LONG_NAMES.get(value, value) if isinstance(value, str) else value
+    _short = field_validator("dtype", "kv_cache_dtype", "dispatch_dtype", mode="before")(short_name)
 
     @property
     def precision(self) -> Precision:
@@ -98,14 +94,14 @@ class ModelSection(Section):
         return self
 
     @model_validator(mode="after")
-    def _digests_alone(self) -> Self:
-        if self.numerics == "digest":
+    def _without_weights_alone(self) -> Self:
+        if self.numerics != "real":
             return self
         given = [k for k in ("routing", "message_metadata") if k in self.model_fields_set]
         if any(getattr(self, key) != type(self).model_fields[key].default for key in given):
             raise ValueError(
                 f"{given[0]} is given and numerics {self.numerics!r}: real numbers say themselves "
-                "where they go and what they take; set numerics: digest, or leave it out"
+                "where they go and what they take; set numerics: digest or counts, or leave it out"
             )
         return self
 

@@ -9,6 +9,7 @@ from configs.schema.collectives import CollectivesSection
 from configs.schema.offload import KvOffload
 from configs.schema.replicas import ExpertReplicas
 from configs.schema.section import Name, Section
+from configs.units import DURATION, DurationNs
 
 # What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
 # embeddings are embedding and vocabulary projection; hot experts are those of `hot_experts`;
@@ -26,6 +27,10 @@ Engines = Literal["beside", "main"]
 Where = Literal["near", "ship"]
 
 
+# Whether a switch works on what crosses it.
+Via = Literal["direct", "in_network"]
+
+
 class ExpertPlacement(Section):
     """Which shard holds which experts, the same in every layer. Either a strategy or every shard by
     name.
@@ -36,12 +41,42 @@ class ExpertPlacement(Section):
     mode          who computes them: "near", each shard its own, to which tokens are sent; "ship", a
                   chip, to which shards send the weights that a layer's tokens chose
     replicas      further copies of some experts
+    dispatch, combine   "in_network": a node with workers: [switch] copies tokens on their way to
+                  shards, adds their sums on the way back; "direct": chips and shards do all
+    on_timeout    of a token whose shard has not answered `timeout_ns` after it was asked: "fail",
+                  its request ends with an error (when a call's time is over; no timeout is given);
+                  "replace", the shard's share is left out, and the token is flagged
     """
 
     strategy: Literal["contiguous", "round_robin"] | None = None
     shards: Mapping[Name, tuple[int, ...]] | None = None
     mode: Where = "near"
     replicas: ExpertReplicas | None = None
+    dispatch: Via = "direct"
+    combine: Via = "direct"
+    on_timeout: Literal["fail", "replace"] = "fail"
+    timeout_ns: DurationNs | None = Field(
+        default=None, validation_alias="timeout", serialization_alias="timeout"
+    )
+
+    @model_validator(mode="after")
+    def _late_are_known(self) -> Self:
+        if self.on_timeout == "replace" and not self.timeout_ns:
+            raise ValueError(
+                "on_timeout is 'replace' and timeout is missing: say after how long a share is "
+                "replaced, for example timeout: 200 us"
+            )
+        if self.on_timeout == "fail" and self.timeout_ns is not None:
+            raise ValueError(
+                f"timeout is {DURATION.format(self.timeout_ns)} and on_timeout 'fail': a call has "
+                "a quarter of its request's deadline; make on_timeout replace, or leave timeout out"
+            )
+        if self.on_timeout == "replace" and self.mode == "ship":
+            raise ValueError(
+                "on_timeout is 'replace' and mode 'ship': weights that do not come are no share of "
+                "a sum; make the mode near, or leave on_timeout out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -56,3 +56,14 @@ class Scenario(Section):
                     f"placement.collections: {nearest(store, self.placement.collections)}"
                 )
         return self
+
+    def of_group(self, group: str) -> "Scenario":
+        """As one group's nodes have it: with KV blocks in that group's form."""
+        kv, changes = self.cluster.nodes[group].kv, dict[str, object]()
+        if kv.block_size is not None:
+            changes["block_size"] = kv.block_size
+        if kv.dtype is not None:
+            changes["kv_cache_dtype"] = kv.dtype
+        if not changes:
+            return self
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})

@@ -25,3 +25,12 @@ class Section(BaseModel):
         serialize_by_alias=True,
         allow_inf_nan=False,
     )
+
+
+# As torch and vLLM call them.
+_LONG_NAMES = {"float32": "fp32", "bfloat16": "bf16"}
+
+
+def short_name(value: object) -> object:
+    """Of a dtype, as it is called here."""
+    return _LONG_NAMES.get(value, value) if isinstance(value, str) else value

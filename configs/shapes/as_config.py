@@ -5,10 +5,11 @@ one KV width for all layers cannot hold is refused by name: states, compressed e
 borrowed keys, layers of other heads. A window bounds work, not the room of its keys.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
-from configs.attention import Matrix, Mla
+from configs.attention import Matrix, Mla, Window
 from configs.checkpoint_files import CheckpointError
 from configs.families import FAMILIES, load_model
 from configs.fp8 import Fp8
@@ -48,6 +49,14 @@ class DescribedConfig(ModelConfig):
         assert self.shape is not None
         return self.shape
 
+    def with_layers(self, layers: range) -> Self:
+        # Not `super()`: with slots a dataclass is another class than the one its methods know.
+        return replace(ModelConfig.with_layers(self, layers), shape=self._described.part(layers))
+
+    def with_heads(self, num_heads: int, num_kv_heads: int) -> Self:
+        shape = self._described.cut(num_heads, num_kv_heads)
+        return replace(ModelConfig.with_heads(self, num_heads, num_kv_heads), shape=shape)
+
     def _chips(self, layer: int) -> list[Weight]:
         """One layer's weights but experts."""
         return [each for each in self._described.weights(layer) if each.role != "experts"]
@@ -66,10 +75,11 @@ class DescribedConfig(ModelConfig):
     def met(self, layer: int, start: int, count: int) -> int:
         return self._attention(layer).met(start, count)
 
-    @property
-    def has_windows(self) -> bool:
-        mixers = (layer.mixer for layer in self._described.layers)
-        return any(isinstance(each, Full) and each.window is not None for each in mixers)
+    def window_of(self, layer: int) -> Window | None:
+        attention = self._attention(layer)
+        if not isinstance(attention, Full) or attention.window is None:
+            return None
+        return Window(attention.window, attention.chunked)
 
     def kind_of(self, layer: int) -> int:
         return self._described.first_like(layer)

@@ -1,7 +1,8 @@
 """What follows attention in a layer: a dense network, or experts of which a token visits a few."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from configs.model_config import share_of
 from configs.shapes.weight import Role, Weight, matrix, vector
 
 
@@ -32,6 +33,10 @@ class Dense:
             *_projections(self.prefix, hidden, self.inner, self.gated, "dense"),
             *vector(f"{self.prefix}biases", biases),
         )
+
+    def cut(self, share: tuple[int, int]) -> "Dense":
+        """So many of so many parts of what is inside."""
+        return replace(self, inner=share_of(self.inner, share))
 
     def __str__(self) -> str:
         return f"dense {self.inner:,}"
@@ -105,6 +110,11 @@ class Moe:
             *matrix(f"{prefix}shared_expert_gate", weigher, hidden, "router"),
             *beside,
         )
+
+    def cut(self, share: tuple[int, int]) -> "Moe":
+        """So many of so many parts of what is inside of the networks beside the experts."""
+        beside = None if self.beside is None else self.beside.cut(share)
+        return replace(self, shared=share_of(self.shared, share), beside=beside)
 
     def __str__(self) -> str:
         shared = f" + {self.shared:,} shared" if self.shared else ""

@@ -7,9 +7,10 @@ from configs.fp8 import Fp8
 from configs.model_config import ModelConfig
 from configs.shapes.attention import Full, Latent
 from configs.shapes.formats import FP8_ROW, FP8_TENSOR, WIDE, Format, fp8_blocks
+from configs.shapes.layer import LayerShape
 from configs.shapes.modules import Chosen, Names
 from configs.shapes.network import Dense, Moe
-from configs.shapes.shape import LayerShape, ModelShape
+from configs.shapes.shape import ModelShape
 from configs.shapes.storage import Storage
 
 

@@ -6,49 +6,17 @@ Work of a step is in `configs/shapes/work.py`, bytes by placement in `configs/sh
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 
-from configs.shapes.attention import Full, Latent
-from configs.shapes.compressed import Compressed
-from configs.shapes.network import Moe, Network
+from configs.shapes.layer import LayerShape
+from configs.shapes.network import Moe
 from configs.shapes.state import DeltaNet, Kda, Mamba2
 from configs.shapes.storage import Storage
 from configs.shapes.weight import Weight, numbers, numbers_used, vector
 
-Attention = Full | Latent | Compressed
-Mixer = Attention | DeltaNet | Kda | Mamba2
 STATE_BYTES = 4  # of a state's numbers: fp32, as all engines keep it
-
-
-@dataclass(frozen=True, slots=True)
-class LayerShape:
-    """mixer, network   None where a layer has only the other
-    gains           of its norms, at its ends      extra   whatever else a token meets
-    """
-
-    mixer: Mixer | None
-    network: Network | None
-    gains: int
-    extra: tuple[Weight, ...] = ()
-
-    def weights(self, hidden: int) -> tuple[Weight, ...]:
-        mixer = () if self.mixer is None else self.mixer.weights(hidden)
-        network = () if self.network is None else self.network.weights(hidden)
-        return (*mixer, *network, *vector("norms", self.gains), *self.extra)
-
-    @property
-    def attention(self) -> Attention | None:
-        """What keeps keys and values; None where nothing does."""
-        return self.mixer if isinstance(self.mixer, Full | Latent | Compressed) else None
-
-    @property
-    def moe(self) -> Moe | None:
-        return self.network if isinstance(self.network, Moe) else None
-
-    def __str__(self) -> str:
-        return " · ".join(str(part) for part in (self.mixer, self.network) if part is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +45,20 @@ class ModelShape:
     notes: tuple[str, ...] = ()
     _lists: dict[int, tuple[Weight, ...]] = field(default_factory=dict, compare=False, repr=False)
     _layers: dict[str, tuple[int, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def part(self, layers: range) -> "ModelShape":
+        """These layers alone. What is stored in another way in some layers has to be the same in
+        all (`Storage.same_in_all_layers`): their numbers change.
+        """
+        some = self.layers[layers.start : layers.stop]
+        return replace(self, layers=some, _lists={}, _layers={})
+
+    def cut(self, heads: int, kv_heads: int) -> "ModelShape":
+        """So many heads of each layer, all layers having the same, and the same share of networks
+        beside experts.
+        """
+        some = tuple(layer.cut(heads, kv_heads) for layer in self.layers)
+        return replace(self, layers=some, _lists={}, _layers={})
 
     # What a placement and a digest model ask, by the names of ModelConfig.
 

@@ -18,7 +18,7 @@ import numpy as np
 from kernels.native import lib
 
 # Whether there is a library, and one that has this op.
-available = hasattr(lib, "paths_create")
+available = hasattr(lib, "paths_load")
 RATE_MAX = 10**15  # units a second of one resource
 
 
@@ -27,9 +27,25 @@ class Shares:
     is none raises ValueError.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saved: bytes | None = None) -> None:
+        """saved: of another one, whose numbers are this one's; see `saved`. Raises ValueError where
+        it is none.
+        """
         assert available, "whoever asks for this has looked whether it is there"
-        self._stored = lib.paths_create()
+        if saved is None:
+            self._stored = lib.paths_create()
+        else:
+            self._stored = lib.paths_load(np.frombuffer(saved, dtype=np.uint8))
+
+    def saved(self) -> bytes:
+        """All that there is, for a process that runs the same library."""
+        room = np.empty(self._room, dtype=np.uint8)
+        while (size := int(lib.paths_save(self._stored, room))) > len(room):
+            self._room = 2 * size
+            room = np.empty(self._room, dtype=np.uint8)
+        return room[:size].tobytes()
+
+    _room = 1 << 14
 
     def add(self, rate_per_s: int) -> int:
         """A resource of so many units a second, 1 .. RATE_MAX."""

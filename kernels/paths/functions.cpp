@@ -72,13 +72,28 @@ void hop(const Argument* a, Result& result) {
   }
 }
 
+// Returns how many bytes there are; they are written where there is room for all.
+void save(const Argument* a, Result& result) {
+  const std::vector<char> bytes = paths(a[0]).saved();
+  const Array& to = output(a[1], "to", 1, "uint8", 1);
+  if (to.count() >= long(bytes.size())) std::memcpy(to.data, bytes.data(), bytes.size());
+  result.set(int64_t(bytes.size()));
+}
+
+void load(const Argument* a, Result& result) {
+  const Array& from = array(a[0], "saved", 1, {"uint8"});
+  if (!from.rows_are_whole(1)) refuse("saved must be contiguous");
+  result.give(Paths::from_saved(from.data, from.count()));
+}
+
 }  // namespace
 
 Functions paths_functions() {
   return {{"paths_create", create, 0, true}, {"paths_add", add, 2, true},
           {"paths_way", way, 2, true},       {"paths_join", join, 6, true},
           {"paths_leave", leave, 3, true},   {"paths_next", next, 1, true},
-          {"paths_end", end, 2, true},       {"paths_hop", hop, 3, true}};
+          {"paths_end", end, 2, true},       {"paths_hop", hop, 3, true},
+          {"paths_save", save, 2, true},     {"paths_load", load, 1, true}};
 }
 
 }  // namespace perfuse

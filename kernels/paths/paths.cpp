@@ -62,6 +62,7 @@ int Paths::join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, in
   one.left = Int(amount) * kUnit;
   one.limit = limit_per_s < 0 ? Int(-1) : Int(limit_per_s) * kGrains;
   one.weight = weight;
+  one.way_number = way;
   const std::vector<int>& hops = ways_[size_t(way)];
   one.way = {hops.data(), int(hops.size())};
   num_limited_ += limit_per_s >= 0;

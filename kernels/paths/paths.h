@@ -41,7 +41,7 @@ struct alignas(64) PathFlow {
   int64_t weight = 1;
   Int new_rate = 0, limit = -1, left = 0;
   int64_t order = 0, since_ns = 0, promise_ns = -1;  // order 0: the slot is free
-  int new_held_by = -1;
+  int new_held_by = -1, way_number = 0;
 };
 
 class Paths : public Owned {
@@ -58,6 +58,9 @@ class Paths : public Owned {
   const Hop& hop(int index) const { return hops_[size_t(index)]; }
   int64_t num_hops() const { return int64_t(hops_.size()); }
   int64_t num_ways() const { return int64_t(ways_.size()); }
+  std::vector<char> saved() const;
+  // Throws std::invalid_argument where the bytes are none that `saved` wrote.
+  static Paths* from_saved(const char* bytes, int64_t size);
   bool flows(int64_t slot) const {
     return slot < int64_t(flows_.size()) && flows_[size_t(slot)].order;
   }
@@ -101,6 +104,7 @@ class Paths : public Owned {
   bool holds(const End& end) const;
   void sweep();
   void drop_loads();
+  void read_flows(int64_t count, const std::function<void(PathFlow&)>& read);
 
   std::vector<Hop> hops_;
   std::vector<std::vector<int>> ways_;

@@ -73,6 +73,7 @@ class Bench:
     """Nodes by name. `directory`: worker -> node; a name alone is worker and node at once.
 
     clock      virtual unless told otherwise; a live one's loop runs already: await `stand`
+    fabric     of all nodes; `each_fabric`: one more is made for each, as if they were processes
     failures   tasks that ended with an error nobody waited for; `run` raises the first unless told
                otherwise
     """
@@ -89,6 +90,7 @@ class Bench:
         clock: VirtualClock | LiveClock | None = None,
         ranked: RankedNodes | None = None,
         fabric: Callable[[Clock], Fabric] | None = None,
+        each_fabric: bool = False,
     ) -> None:
         self.directory = dict(directory or {name: name for name in names})
         self.clock, self.trace = clock or VirtualClock(), Trace(hashed=True)
@@ -100,6 +102,7 @@ class Bench:
         self._links, self._device = dict(links or {}), device or make_device()
         self._through_frames, self._seed, self._numerics = through_frames, seed, numerics
         self._ranked = ranked
+        self._make_fabric = fabric if each_fabric else None
         self.fabric = None if fabric is None else fabric(self.clock)
         for name in dict.fromkeys(self.directory.values()):
             self._place(name, 1)
@@ -120,7 +123,7 @@ class Bench:
             trace=self.trace,
             numerics=self._numerics,
             ranked=self._ranked,
-            fabric=self.fabric,
+            fabric=self._make_fabric(self.clock) if self._make_fabric else self.fabric,
             on_failure=lambda task, error: self.failures.append((task, error)),
         )
         return self.nodes[name]

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 
 from workers.chip.sequence import Sequence, State
 from workers.errors import InvalidRequest
-from workers.wire.kinds.kv import KvBlocks
-from workers.wire.kinds.ranks import KvPart
 
 
 @contextmanager
@@ -18,13 +16,13 @@ def as_invalid_request() -> Iterator[None]:
         raise InvalidRequest(str(error)) from error
 
 
-def awaited_blocks(seq: Sequence, content: KvBlocks | KvPart) -> tuple[int, ...]:
-    """Physical blocks, in the order of the content's. Raises InvalidRequest where the sequence
-    awaits no KV, since its blocks may be another's by now, or has no such blocks.
+def awaited_blocks(seq: Sequence, logical: tuple[int, ...]) -> tuple[int, ...]:
+    """Physical blocks of a sequence's logical ones. Raises InvalidRequest where it awaits no KV,
+    since its blocks may be another's by now, or has no such blocks.
     """
     if seq.state is not State.RECEIVING:
         raise InvalidRequest(f"{seq.seq_id} is {seq.state.value}: no KV is awaited")
-    held, indexes = seq.block_ids, content.index.tolist()
-    if not all(0 <= index < len(held) for index in indexes):
-        raise InvalidRequest(f"{seq.seq_id} has {len(held)} blocks here: KV came for {indexes}")
-    return tuple(held[index] for index in indexes)
+    held = seq.block_ids
+    if not all(0 <= index < len(held) for index in logical):
+        raise InvalidRequest(f"{seq.seq_id} has {len(held)} blocks here: KV came for {logical}")
+    return tuple(held[index] for index in logical)

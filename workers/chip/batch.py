@@ -27,6 +27,7 @@ class Batch:
 
     failures   seq_id -> why it cannot go on: one of its tokens lacks a contribution, or is not
                finite
+    approximated   seq_ids with a row of which a share was replaced; num_replaced: rows, by layer
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class Batch:
             token_ids_T = np.array([token for run in ids for token in run], dtype=np.int64)
         self.token_ids_T = token_ids_T
         self.failures: dict[str, PerfuseError] = {}
+        self.approximated: set[str] = set()
+        self.num_replaced = 0
 
     @cached_property
     def cause(self) -> Cause:
@@ -109,6 +112,11 @@ class Batch:
         for one in missing:
             for item in self._items_of(one.rows):
                 self.failures.setdefault(item.seq.seq_id, one.error)
+
+    def approximate(self, rows: NDArray[np.intp]) -> None:
+        """A share of each of these rows was replaced."""
+        self.num_replaced += len(rows)
+        self.approximated.update(item.seq.seq_id for item in self._items_of(rows))
 
     def fail(self, errors: Mapping[str, PerfuseError]) -> None:
         """Fail those of the sequences that are among these."""

@@ -15,6 +15,7 @@ task a sequence.
 """
 
 from collections.abc import Awaitable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from workers.chip.arrivals import Arrivals
@@ -24,7 +25,7 @@ from workers.chip.figures import chip_state, counts_of
 from workers.chip.job import Job, Preempted, account, begin
 from workers.chip.reports import Report, failure_report, report_line, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
-from workers.chip.sequence import Sequence
+from workers.chip.sequence import Sequence, State
 from workers.chip.split import Split
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
@@ -90,7 +91,7 @@ class Chip:
         self._port.on(Generate, self._generate)
         self._split = split or Split()
         self._split.follow(self._lost)
-        Arrivals(node, self._port, model, self._split.model, self._known, self._is_here)
+        Arrivals(node, self._port, model, self._split, self._known, self._is_here)
         self._port.on(Start, self._start)
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
@@ -129,8 +130,8 @@ class Chip:
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id, content = job.seq.seq_id, message.content
         destination = Destination(content.decode_chip, content.first_block, content.deadline_ns)
-        blocks, parts = self._scheduler.blocks, self._split.parts
-        what = blocks, seq_id, destination, self._timeout_ns, parts
+        ways = self._split.forms_of(self._model).to(destination.chip), self._split.parts
+        what = self._scheduler.blocks, seq_id, destination, self._timeout_ns, *ways
         job.handover = Handover(self._node, self._port, self._model, *what)
         job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
         self._queue_up(job)
@@ -197,7 +198,12 @@ class Chip:
         now_ns = self._node.clock.now()
         job.since_ns = message.content.prefilled_ns
         job.spend_until("kv_transfer", now_ns)
+        since = message.content.approximate_from
+        job.is_approximate = since is not None
         with as_invalid_request():
+            if since is not None:  # what is found here already was computed exactly
+                since = max(since, job.seq.num_computed)
+                self._scheduler.mark_approximate(message.request_id, since)
             self._scheduler.received(message.request_id, [message.content.token])
         self._look_again()
 
@@ -283,9 +289,19 @@ class Chip:
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
         for item in live:
             account(self._jobs[item.seq.seq_id], item, result, self._node.clock.now())
+        self._mark(live, result.approximated)
         tokens = {seq_id: choice.token_id for seq_id, choice in result.choices.items()}
         at_end = {seq.seq_id for seq in self._scheduler.advance(step, tokens)}
         self._conclude(live, result, at_end)
+
+    def _mark(self, live: list[Item], approximated: AbstractSet[str]) -> None:
+        """Their KV is found by nobody, from here on."""
+        for item in live:
+            seq = item.seq
+            if seq.seq_id in approximated:
+                self._jobs[seq.seq_id].is_approximate = True
+                if seq.state is State.RUNNING:
+                    self._scheduler.mark_approximate(seq.seq_id, seq.num_computed)
 
     def _conclude(self, live: list[Item], result: StepResult, at_end: set[str]) -> None:
         """Report what was sampled, hand over what was prefilled, let go of what ended."""
@@ -316,7 +332,8 @@ class Chip:
             self._forget(seq.seq_id)
         elif job.handover is not None:
             first_token = None if choice is None else choice.token_id
-            job.handover.computed(seq.block_ids, seq.num_computed, first_token)
+            since = seq.approximate_from
+            job.handover.computed(seq.block_ids, seq.num_computed, first_token, since)
 
     def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""

@@ -21,7 +21,10 @@ from workers.errors import PerfuseError
 from workers.experts.exchange import Away as Dispatched
 from workers.experts.exchange import DispatchSide
 from workers.experts.hints import HintSide
+from workers.experts.late import without_late
 from workers.experts.routing import RoutingTable
+from workers.experts.tokens import Tokens
+from workers.model.numerics import Numerics
 from workers.model.program import Attend, Compute, Experts, Program, Reduce, Rows, SendNext, Sums
 from workers.node import Node
 
@@ -97,6 +100,8 @@ class Interpreter:
     next_stage   None where this chip holds the last layer
     hints        None where shards read nothing ahead
     far          None where all keys are on this chip
+    late_ns      after which a share of experts is replaced; None: none is, and rows that lack one
+                 fail when the time of a call is over
     """
 
     def __init__(
@@ -109,9 +114,11 @@ class Interpreter:
         next_stage: NextStage | None = None,
         hints: HintSide | None = None,
         far: FarKeys | None = None,
+        late_ns: int | None = None,
     ) -> None:
         self._node, self._clock, self._hardware = node, node.clock, node.hardware
-        self._exchange, self._timeout_ns = exchange, timeout_ns
+        self._exchange, self._replaces = exchange, late_ns is not None
+        self._timeout_ns = timeout_ns if late_ns is None else min(timeout_ns, late_ns)
         self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
         self._far = far
 
@@ -195,7 +202,9 @@ class Interpreter:
         handle = await self._exchange.dispatch_send(tokens, table, self._timeout_ns, spent.lost)
         if self._hints is not None:
             self._hints.after(op, table, batch.cause)
-        return _AtExperts(self._exchange, handle, batch, spent)
+        asked = tokens, table
+        replaces = asked if self._replaces else None
+        return _AtExperts(self._exchange, handle, batch, spent, self._node.numerics, replaces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +223,20 @@ class _Attended:
 
 @dataclass(frozen=True, slots=True)
 class _AtExperts:
-    """A batch's tokens, dispatched."""
+    """A batch's tokens, dispatched. `replaces`: what was asked, where late shares are replaced."""
 
     exchange: DispatchSide
     handle: Dispatched
     batch: Batch
     spent: Spent
+    numerics: Numerics
+    replaces: tuple[Tokens, RoutingTable] | None
 
     async def receive(self) -> Sums:
         combined = await self.exchange.combine_receive(self.handle)
+        if self.replaces is not None and combined.missing:
+            combined, rows = without_late(self.numerics, combined, *self.replaces)
+            self.batch.approximate(rows)
         self.batch.lack(combined.missing)
         for one in combined.missing:
             self.spent.lost.setdefault(one.shard, one.error)

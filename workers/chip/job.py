@@ -25,6 +25,7 @@ class Job:
     since_ns   until when its time is accounted for
     times_ns   phase -> emulated nanoseconds; together all the time until `since_ns`
     is_preempted   it has lost its blocks, and has none again yet
+    is_approximate   a share of one of its tokens was replaced
     shaper     what changes its logits, if anything does
     """
 
@@ -33,6 +34,7 @@ class Job:
     stage: str
     since_ns: int
     is_preempted: bool = False
+    is_approximate: bool = False
     shaper: Shaper | None = None
     handover: Handover | None = None
     task: "asyncio.Task[Any] | None" = None

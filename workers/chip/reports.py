@@ -57,6 +57,7 @@ def tokens_report(
             for row, job in enumerate(jobs)
             if job.sampling.return_logits
         },
+        approximate=tuple(row for row, job in enumerate(jobs) if job.is_approximate),
     )
 
 
@@ -134,4 +135,5 @@ def one_report(reports: Sequence[Tokens]) -> Tokens:
             for first, report in rows
             for row, told in report.logits.items()
         },
+        approximate=tuple(first + row for first, report in rows for row in report.approximate),
     )

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.batch import Batch, micro_batches
+from workers.chip.choosing import Chooser, Chosen, Sampling
 from workers.chip.interpreter import Interpreter, Lane, Spent
-from workers.chip.scheduler import Item, Step
-from workers.chip.shape import Shaped
+from workers.chip.scheduler import Step
 from workers.chip.wanted import Wanted
 from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
@@ -22,9 +22,8 @@ from workers.kv.far import FarKv
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
-from workers.model.min_tokens import held_back
 from workers.model.program import Hidden
-from workers.model.sampling import Choice, choose_all
+from workers.model.sampling import Choice
 from workers.node import Node
 
 
@@ -36,9 +35,6 @@ class Ranked(Protocol):
         ...
 
 
-Chosen = tuple[dict[str, Choice], dict[str, NDArray[np.float32]]]
-
-
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What came of a step.
@@ -46,6 +42,7 @@ class StepResult:
     choices         seq_id -> the sampled token with its log-probabilities
     logits          seq_id -> its row of logits, where it asked for them
     failures        seq_id -> why nothing of the step counts for it
+    approximated    seq_ids of which a share of experts was replaced
     attention_ns    emulated time in launches over all layers; with the experts where the step is
                     one call
     expert_wait_ns  from dispatch to combine, and from queries to parts of attention, as far as
@@ -59,6 +56,7 @@ class StepResult:
     attention_ns: int
     expert_wait_ns: int
     sampling_ns: int
+    approximated: frozenset[str] = frozenset()
 
 
 class Stepper:
@@ -68,10 +66,12 @@ class Stepper:
     num_batches    micro-batches of a step
     local_step     all layers as one call, where this chip holds all experts itself and nothing is
                    emulated: what a layer will ask of them cannot be declared before
+    chooser        what says which tokens come; left out, the model's logits do
     before_step    what has to be done with blocks before a step writes them
     hints          to shards that read experts ahead
     far            where KV of its sequences may lie with memory servers
     ranked         where this chip is one of several ranks, and leads
+    late_ns        after which a share of experts is replaced; None: none is
     """
 
     def __init__(
@@ -85,22 +85,32 @@ class Stepper:
         num_batches: Literal[1, 2] = 1,
         local_step: LocalStep | None = None,
         eos_token_ids: Sequence[int] = (),
+        chooser: Chooser | None = None,
         before_step: Callable[[], Awaitable[None]] | None = None,
         hints: HintSide | None = None,
         far: FarKv | None = None,
         ranked: Ranked | None = None,
+        late_ns: int | None = None,
     ) -> None:
         self._node, self._model, self.table, self._ranked = node, model, table, ranked
-        self._eos, self._before_step = eos_token_ids, before_step
+        self._exchange = exchange
+        self._chooser = chooser or Sampling(model, node.rng, eos_token_ids)
+        self._before_step = before_step
         self._num_batches, self._local_step = num_batches, local_step
         self._far = far
         queries = None if far is None else far.queries
-        self._interpreter = Interpreter(node, exchange, timeout_ns, hints=hints, far=queries)
+        self._replaces, self.num_replaced = late_ns is not None, 0
+        self._interpreter = Interpreter(
+            node, exchange, timeout_ns, hints=hints, far=queries, late_ns=late_ns
+        )
 
     @property
     def figures(self) -> dict[str, int]:
-        """What came of KV that lies with memory servers; empty where none may."""
-        return {} if self._far is None else self._far.figures
+        """What came of KV that lies with memory servers, of spares, and of shares that were late;
+        empty where none of these may be.
+        """
+        figures = {**({} if self._far is None else self._far.figures), **self._exchange.figures}
+        return {**figures, "shares_replaced": self.num_replaced} if self._replaces else figures
 
     async def run(self, step: Step, wanted: Mapping[str, Wanted]) -> StepResult:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
@@ -125,7 +135,10 @@ class Stepper:
             chosen = await hardware.run_for(cause, work, self._sample, going, wanted)
         sampling_ns = clock.now() - begun_ns
         failures = {k: error for lane in lanes for k, error in lane.batch.failures.items()}
-        return StepResult(*chosen, failures, spent.compute_ns, spent.wait_ns, sampling_ns)
+        approximated = frozenset[str]().union(*(lane.batch.approximated for lane in lanes))
+        self.num_replaced += sum(lane.batch.num_replaced for lane in lanes)
+        times_ns = spent.compute_ns, spent.wait_ns, sampling_ns
+        return StepResult(*chosen, failures, *times_ns, approximated)
 
     async def _layers(self, step: Step) -> tuple[list[Lane], Spent]:
         if self._ranked is not None:
@@ -148,54 +161,11 @@ class Stepper:
         sampling_ns = wall_now() - stepped_ns
         return StepResult(*chosen, batch.failures, stepped_ns - begun_ns, 0, sampling_ns)
 
-    def _sample(self, lanes: Sequence[Lane], wanted: Mapping[str, Wanted]) -> Chosen:
-        return self.choose([(lane.batch, lane.result()) for lane in lanes], wanted)
-
     def choose(
         self, computed: Sequence[tuple[Batch, Hidden]], wanted: Mapping[str, Wanted]
     ) -> Chosen:
-        """One choice for all sequences of the step, whatever batch they were in. Those whose own
-        numbers are not finite fail in their batch.
-        """
-        items: list[Item] = []
-        logits: list[NDArray[np.float32]] = []
-        for batch, x in computed:
-            batch.check_hidden(x)
-            if batch.sampled:
-                logits.append(batch.finite_logits(self._model.logits(x, batch.last_rows)))
-                items.extend(batch.sampled)
-        if not items:
-            return {}, {}
-        logits_RV = logits[0] if len(logits) == 1 else np.concatenate(logits)
-        asked = [wanted[item.seq.seq_id] for item in items]
-        told = {
-            item.seq.seq_id: logits_V.copy() if one.shaper else logits_V
-            for item, one, logits_V in zip(items, asked, logits_RV, strict=True)
-            if one.params.return_logits
-        }
-        shaped = Shaped(logits_RV, items, [one.shaper for one in asked])
-        for batch, _ in computed:
-            batch.fail(shaped.failures)
-        return self._chosen(items, asked, shaped), told
+        """One choice for all sequences of a step, whatever batch they were in."""
+        return self._chooser.choose(computed, wanted)
 
-    def _chosen(
-        self, items: Sequence[Item], asked: Sequence[Wanted], shaped: Shaped
-    ) -> dict[str, Choice]:
-        params = [one.params for one in asked]
-        uniforms = [
-            self._node.rng.uniform("sample", p.seed, item.seq.num_outputs) if p.temperature else 0.0
-            for item, p in zip(items, params, strict=True)
-        ]
-        held = [
-            held_back(p, item.seq.num_outputs, self._eos)
-            for item, p in zip(items, params, strict=True)
-        ]
-        try:
-            choices = choose_all(shaped.logits_RV, params, uniforms, held, shaped.weighed_RV)
-        except ValueError as error:  # a broken model must not end the chip's loop
-            raise PerfuseError(str(error)) from error
-        ids = [item.seq.seq_id for item in items]
-        chosen = dict(zip(ids, choices, strict=True))
-        for seq_id in shaped.failures:
-            del chosen[seq_id]
-        return chosen
+    def _sample(self, lanes: Sequence[Lane], wanted: Mapping[str, Wanted]) -> Chosen:
+        return self.choose([(lane.batch, lane.result()) for lane in lanes], wanted)

@@ -12,6 +12,7 @@ is gone ends what its group does at every rank; one that is silent does by the d
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from workers.collectives.collective import Collective
@@ -20,6 +21,7 @@ from workers.collectives.progress import Progress, Sent
 from workers.collectives.schedule import Schedule
 from workers.collectives.sending import Sending
 from workers.errors import CorruptMessage, PeerDead, PerfuseError
+from workers.hardware.additions import Additions
 from workers.hardware.energy.phase import Cause, Phase
 from workers.host.credits import Credits
 from workers.node import Node
@@ -72,6 +74,7 @@ class Group:
         self._broken: PerfuseError | None = None
         self._window = Credits(node.clock, AHEAD_MAX)
         self._sending = Sending(node, port, name)
+        self._additions = Additions(node.hardware, node.clock)
         node.members.on_leave.append(self._left)
 
     def num_open(self) -> int:
@@ -154,10 +157,20 @@ class Group:
             self._port.reply(early.message, DONE)
 
     def _take(self, collective: Collective, message: Message[Piece]) -> None:
+        """It counts when its terms are added to those that are here."""
         piece, source = message.content, self._index.get(message.source)
+        if source is None:
+            collective.fail(CorruptMessage(f"{message.source} is no member of {self.name}"))
+            return
+        if not self._additions.are_charged:
+            self._added(collective, source, piece)
+            return
+        num_bytes = collective.progress.added_bytes(source, piece.round, piece.num_bytes)
+        added = partial(self._added, collective, source, piece)
+        self._additions.then(num_bytes, piece.computed_for, added)
+
+    def _added(self, collective: Collective, source: int, piece: Piece) -> None:
         try:
-            if source is None:
-                raise CorruptMessage(f"{message.source} is no member of {self.name}")
             sent = collective.arrived(source, piece.round, piece.num_bytes, piece.held)
         except PerfuseError as error:
             collective.fail(error)

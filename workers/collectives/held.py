@@ -62,6 +62,13 @@ class Held:
         made = self.sums[chunk] = total(self.numerics, terms)
         return made
 
+    def added_bytes(self, chunks: Sequence[int], summed: bool, num_bytes: Sequence[int]) -> int:
+        """Of terms that somebody else has carried, what is added to terms that are here."""
+        if summed:
+            return 0
+        pairs = zip(chunks, num_bytes, strict=False)
+        return sum(size for chunk, size in pairs if self.terms.get(chunk))
+
     def take(
         self,
         chunks: Sequence[int],

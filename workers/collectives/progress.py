@@ -49,6 +49,13 @@ class Progress:
         """What goes out at once."""
         return self._advance()
 
+    def added_bytes(self, source: int, number: int, num_bytes: Sequence[int]) -> int:
+        """What there is to add of something that came, before it has `arrived`."""
+        transfer = self._expected.get((source, number))
+        if transfer is None:
+            return 0
+        return self.held.added_bytes(transfer.chunks, transfer.summed, num_bytes)
+
     def arrived(
         self, source: int, number: int, num_bytes: Sequence[int], held: Mapping[str, Array]
     ) -> list[Sent]:

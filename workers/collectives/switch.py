@@ -16,22 +16,26 @@ class ReducingSwitch:
     """It has no share of its own: what it takes part in begins when the first piece of it comes.
 
     operation   a switch sees pieces alone, so its group does one by it, always
+    run_bits    numbers of a group's collectives that differ in these lowest bits alone are of one
+                run: between two runs its ranks may have lost each other, and each begins with 0s
     """
 
     def __init__(
         self,
         node: Node,
+        collectives: Collectives,
         worker: str,
         group: str,
         ranks: Sequence[str],
         timeout_ns: int,
         operation: Operation = "all_reduce",
+        run_bits: int = 0,
     ) -> None:
         self._what = f"{operation} in the network"
         self._schedule = schedule_of(operation, "in_network", len(ranks))
-        self._come = node.mailbox(queue=f"pieces at {worker}")
+        self._come, self._run_bits = node.mailbox(queue=f"pieces at {worker}"), run_bits
         members = (*ranks, worker)
-        self.group = Collectives(node, worker).join(group, members, timeout_ns, len(ranks))
+        self.group = collectives.join(group, members, timeout_ns, len(ranks))
         self.group.on_early = self._come.put
         node.spawn(self._serve(), f"{worker} adds")
 
@@ -40,8 +44,7 @@ class ReducingSwitch:
             message: Message[Piece] = await self._come.get()
             piece, group = message.content, self.group
             try:
-                if group.is_broken and piece.number >= group.next_number:
-                    group.restart(piece.number)
+                self._begin_run(piece.number)
                 while piece.number >= group.next_number:
                     held = Held(group.numerics, group.num_ranks)
                     await group.begin(
@@ -49,6 +52,13 @@ class ReducingSwitch:
                     )
             except PerfuseError:
                 continue  # its ranks hear of it themselves; a later piece begins anew
+
+    def _begin_run(self, number: int) -> None:
+        """Where its ranks have begun anew, or what they did last has failed."""
+        group, first = self.group, number >> self._run_bits << self._run_bits
+        is_new = self._run_bits > 0 and first > group.next_number
+        if number >= group.next_number and (is_new or group.is_broken):
+            group.restart(max(first, group.next_number))
 
 
 def _nothing(_held: Held) -> None:

@@ -14,25 +14,27 @@ not answer is missed by its own tokens alone: they are named, and all others hav
 way.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.errors import PerfuseError
+from workers.errors import PeerDead, PerfuseError
+from workers.experts.adding import Adding
 from workers.experts.routing import RoutingTable
 from workers.experts.spread import Spread, merge
+from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Combined, Missing, Tokens
+from workers.hardware.additions import Additions
 from workers.host.clock.base import Clock
-from workers.host.mailbox import Mailbox
 from workers.model.numerics import Numerics
 from workers.model.program import Sums
-from workers.wire.calls import Handled, Pending
+from workers.wire.calls import Pending
 from workers.wire.kinds.experts import Combine, Dispatch
-from workers.wire.message import Message
 from workers.wire.port import Port
 
 NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
@@ -55,6 +57,15 @@ class DispatchHandle:
     rows_by_shard: list[NDArray[np.intp]] = field(default_factory=list)
     pending: list[Pending[Combine]] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    adding: Adding | None = None
+
+    def await_sums_of(self, shard: str, rows: NDArray[np.intp], pending: Pending[Combine]) -> None:
+        """A shard was asked."""
+        self.shards.append(shard)
+        self.rows_by_shard.append(rows)
+        self.pending.append(pending)
+        if self.adding is not None:
+            pending.heard = partial(self.adding.came, rows, pending)
 
     def abandon(self) -> None:
         """Nobody will receive these."""
@@ -62,18 +73,27 @@ class DispatchHandle:
             pending.abandon()
 
 
-class Dispatched(Protocol):
-    """One dispatch that reached a shard."""
+class DispatchSide:
+    """The chip's half: `numerics` says what rows travel as, and how sums merge; `stand_ins`, who is
+    asked in place of a shard that is gone.
+    """
+
+    def __init__(self, port: Port, clock: Clock, numerics: Numerics, stand_ins: StandIns) -> None:
+        self._port, self._clock, self._numerics = port, clock, numerics
+        self._stand_ins = stand_ins
+        self._additions = Additions(port.endpoint.hardware, clock)
 
     @property
-    def content(self) -> Dispatch: ...
+    def figures(self) -> dict[str, int]:
+        """How often spares were asked; empty where there are none."""
+        stand_ins = self._stand_ins
+        return {"spares_asked": stand_ins.num_asked} if stand_ins.has_any else {}
 
-
-class DispatchSide:
-    """The chip's half: `numerics` says what rows travel as, and how sums merge."""
-
-    def __init__(self, port: Port, clock: Clock, numerics: Numerics) -> None:
-        self._port, self._clock, self._numerics = port, clock, numerics
+    def _handle(self, tokens: Tokens) -> DispatchHandle:
+        adding = None
+        if self._additions.are_charged:
+            adding = Adding(self._additions, self._numerics, len(tokens.positions_T), tokens.cause)
+        return DispatchHandle(self._numerics.zero(tokens.hidden_TH), adding=adding)
 
     def _spread(self, tokens: Tokens, table: RoutingTable) -> Spread:
         """Over the shards, as they travel."""
@@ -97,7 +117,7 @@ class DispatchSide:
 
         lost   shards that are not asked: their tokens are missing at once
         """
-        handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH))
+        handle = self._handle(tokens)
         deadline_ns = self._clock.now() + timeout_ns
         spread = self._spread(tokens, table)
         try:
@@ -107,7 +127,7 @@ class DispatchSide:
                     handle.missing.append(Missing(shard, rows, lost[shard]))
                     continue
                 content = spread.dispatch(tokens.layer, run, tokens.cause)
-                call = shard, content, deadline_ns, tokens.request_id
+                call = self._stand_ins.of(shard), content, deadline_ns, tokens.request_id
                 try:
                     posted = self._port.post_now(*call)
                     if posted is None or posted[1] is not None:
@@ -117,9 +137,7 @@ class DispatchSide:
                 except PerfuseError as error:
                     handle.missing.append(Missing(shard, rows, error))
                 else:
-                    handle.shards.append(shard)
-                    handle.rows_by_shard.append(rows)
-                    handle.pending.append(pending)
+                    handle.await_sums_of(shard, rows, pending)
         except BaseException:
             handle.abandon()
             raise
@@ -154,6 +172,9 @@ class DispatchSide:
         assert isinstance(handle, DispatchHandle), "another side's"
         try:
             await self._port.settled(handle.pending)
+            await self._ask_others(handle)
+            if handle.adding is not None:
+                await handle.adding.done(self._clock)
         except BaseException:
             handle.abandon()
             raise
@@ -169,41 +190,33 @@ class DispatchSide:
         merge(self._numerics, handle.sums_TH, rows, partials)
         return Combined(handle.sums_TH, tuple(missing))
 
-
-class CombineSide:
-    """The shard's half. `waiting` is bounded by those who dispatch: each waits for its answers, and
-    has no more than its credits on their way.
-    """
-
-    def __init__(self, port: Port, waiting: Mailbox[Dispatched]) -> None:
-        self._port, self._waiting = port, waiting
-        port.on(Dispatch, self._arrived)
-
-    def _arrived(self, message: Message[Dispatch]) -> Handled:
-        self._waiting.put(message)
-        return Handled.LATER
-
-    def backlog(self) -> int:
-        return len(self._waiting)
-
-    async def dispatch_receive(self) -> list[Dispatched]:
-        """All that waits, from all chips and layers, oldest first; waits for at least one."""
-        return await self._waiting.get_due()
-
-    async def combine_send(self, batch: Sequence[Dispatched], sums: Sequence[Sums]) -> None:
-        """Answer each dispatch with its partial sums [t, H], as they travel."""
-        for dispatched, sums_TH in zip(batch, sums, strict=True):
-            self._answer(dispatched, sums_TH)
-
-    def _answer(self, dispatched: Dispatched, sums_TH: Sums) -> None:
-        assert isinstance(dispatched, Message), "another side's"
-        self._port.reply(dispatched, Combine(sums_TH, dispatched.content.computed_for))
-
-    async def refuse(self, batch: Sequence[Dispatched], error: Exception) -> None:
-        """No sums will come: whoever waits for them hears why."""
-        for dispatched in batch:
-            self._refuse(dispatched, error)
-
-    def _refuse(self, dispatched: Dispatched, error: Exception) -> None:
-        assert isinstance(dispatched, Message), "another side's"
-        self._port.refuse(dispatched, error)
+    async def _ask_others(self, handle: DispatchHandle) -> None:
+        """What shards took along that died meanwhile, spares are asked, as long as there are any
+        and it is time.
+        """
+        while True:
+            again = list[Pending[Combine]]()
+            for index, (shard, pending) in enumerate(
+                zip(handle.shards, handle.pending, strict=True)
+            ):
+                if not isinstance(pending.answer, PeerDead):
+                    continue
+                other = self._stand_ins.of(shard)
+                if other == shard:
+                    continue
+                call, content = pending.message, replace(pending.message.content, gather=None)
+                try:
+                    handle.pending[index] = await self._port.post(
+                        other, content, deadline_ns=call.deadline_ns, request_id=call.request_id
+                    )
+                except PerfuseError:
+                    continue  # it is gone as well, or there is no time left: the shard is missed
+                if handle.adding is not None:
+                    rows = handle.rows_by_shard[index]
+                    came = partial(handle.adding.came, rows, handle.pending[index])
+                    handle.pending[index].heard = came
+                pending.abandon()
+                again.append(handle.pending[index])
+            if not again:
+                return
+            await self._port.settled(again)

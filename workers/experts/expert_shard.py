@@ -5,7 +5,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from workers.experts.exchange import Dispatched
+from workers.experts.combine import Dispatched
 from workers.experts.prefetch import Prefetch
 from workers.experts.routing import NOBODY
 from workers.hardware.energy.phase import Cause, together

@@ -21,6 +21,7 @@ from workers.errors import PerfuseError
 from workers.experts.exchange import NONE_LOST, Away, DispatchSide
 from workers.experts.routing import RoutingTable
 from workers.experts.spread import merge
+from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Combined, Missing, Tokens
 from workers.experts.weight_shard import PIECE_VALUES
 from workers.hardware.energy.phase import Cause
@@ -83,7 +84,7 @@ class FetchingSide(DispatchSide):
     """The chip's half, in place of an exchange of tokens."""
 
     def __init__(self, node: Node, worker: str, sizes: ExpertSizes) -> None:
-        super().__init__(node.port(worker), node.clock, node.numerics)
+        super().__init__(node.port(worker), node.clock, node.numerics, StandIns(node.members))
         self._hardware, self._sizes = node.hardware, sizes
 
     async def dispatch_send(

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from kernels.all_to_all import Arrived, Handle, RankCutOff, RankDead, RankLate, RankLost
 from kernels.all_to_all import Tokens as RankTokens
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
-from workers.experts.exchange import NONE_LOST, Away, CombineSide, Dispatched, DispatchSide
+from workers.experts.combine import CombineSide, Dispatched
+from workers.experts.exchange import NONE_LOST, Away, DispatchSide
 from workers.experts.ranks import Ranks
 from workers.experts.routing import NOBODY, RoutingTable
+from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Combined, Missing, Tokens
 from workers.host.clock.base import Clock
 from workers.host.mailbox import Mailbox
@@ -55,8 +57,10 @@ class _Owners:
 class NearDispatch(DispatchSide):
     """The chip's half. Sums merge in the order of the table's shards, as those of messages do."""
 
-    def __init__(self, port: Port, clock: Clock, numerics: Numerics, ranks: Ranks) -> None:
-        super().__init__(port, clock, numerics)
+    def __init__(
+        self, port: Port, clock: Clock, numerics: Numerics, stand_ins: StandIns, ranks: Ranks
+    ) -> None:
+        super().__init__(port, clock, numerics, stand_ins)
         self._ranks, self._endpoint = ranks, port.endpoint
         self._known: tuple[RoutingTable, int, _Owners | None] | None = None
 
@@ -152,8 +156,15 @@ class NearDispatched:
 class NearCombine(CombineSide):
     """The shard's half: what came by either way waits in one queue."""
 
-    def __init__(self, port: Port, waiting: Mailbox[Dispatched], ranks: Ranks) -> None:
-        super().__init__(port, waiting)
+    def __init__(
+        self,
+        port: Port,
+        waiting: Mailbox[Dispatched],
+        numerics: Numerics,
+        clock: Clock,
+        ranks: Ranks,
+    ) -> None:
+        super().__init__(port, waiting, numerics, clock)
         self._ranks = ranks
         ranks.on_work(self._fill)
 

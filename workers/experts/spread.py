@@ -14,7 +14,22 @@ from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import Cause, Phase
 from workers.model.numerics import Numerics
 from workers.model.program import Rows, Sums
-from workers.wire.kinds.experts import Dispatch
+from workers.wire.kinds.experts import Dispatch, Gather
+
+
+def owners_of(
+    table: RoutingTable,
+    requests_T: NDArray[np.uint64],
+    positions_T: NDArray[np.int64],
+    experts_TK: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """Index of the shard that each token asks for each of its experts, [T, K]; NOBODY."""
+    if table.copies is None:
+        owners_TK: NDArray[np.int32] = table.owners_E[experts_TK]
+    else:
+        slots_TK = table.copies.slots(requests_T, positions_T, experts_TK)
+        owners_TK = table.copies.owners_P[slots_TK]
+    return owners_TK
 
 
 class Spread:
@@ -58,7 +73,13 @@ class Spread:
                 yield index, slice(start, end)
             start = end
 
-    def dispatch(self, layer: int, run: slice, cause: Cause = Phase.SERVING) -> Dispatch:
+    def dispatch(
+        self,
+        layer: int,
+        run: slice,
+        cause: Cause = Phase.SERVING,
+        gather: Gather | None = None,
+    ) -> Dispatch:
         """What one shard is told."""
         return Dispatch(
             layer,
@@ -68,6 +89,7 @@ class Spread:
             self._weights_NK[run],
             self._hidden_N[run],
             cause,
+            gather,
         )
 
 

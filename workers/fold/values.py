@@ -16,7 +16,7 @@ from workers.model.base import StepLayout
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.model.digest.mixing import Digests
-from workers.model.digest.plan import StepPlan, plan_next
+from workers.model.digest.plan import StepPlan
 from workers.model.program import Hidden
 
 Experts = NDArray[np.int32]
@@ -86,7 +86,7 @@ class DigestValues:
             going = np.flatnonzero(counts > step)
             every = len(going) == num_rows
             here = experts[step] if every else np.empty_like(experts[step][:, going])
-            plan = plan_next(model.cache, flat, firsts[going], positions[going] + step)
+            plan = model.plan_next(flat, firsts[going], positions[going] + step)
             x = self._through(model, model.embed(last[going]), plan, here)
             last[going] = model.most_likely(x)
             tokens[step] = last

@@ -24,6 +24,7 @@ from workers.hardware.energy.phase import OF_WORK, Cause, Phase
 from workers.hardware.launch import Launch
 from workers.hardware.machine import SCALAR, resources_of
 from workers.hardware.resource import Resource
+from workers.hardware.row import Rows
 from workers.hardware.sharing.base import Ended
 from workers.hardware.work import Demand, Work
 from workers.host.aside import IN_LINE_MAX, Aside
@@ -63,9 +64,9 @@ class Hardware:
         self.slow = slow
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
-        self.resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
+        self._resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
         self._ahead = {
-            f"{name}.read": ReadAhead(self.resources[f"{name}.read"], tier.buffer_bytes // 2)
+            f"{name}.read": ReadAhead(self._resources[f"{name}.read"], tier.buffer_bytes // 2)
             for name, tier in spec.tiers.items()
             if tier.buffer_bytes is not None
         }
@@ -76,10 +77,17 @@ class Hardware:
             copying += 2 * [f"{spec.default_tier}.bus"]
         self._copy = tuple(copying)
         self._launch_overhead_ns = spec.launch_overhead_ns
-        self.joules = 0.0
-        self.meter = Meter(idle_watts(spec), clock.wall_now())
-        for name, resource in self.resources.items():
-            resource.metered(self.meter, name)
+        self._rows = Rows(
+            clock,
+            self._resources,
+            self._begin,
+            spec.launch_overhead_ns,
+            crosses=self._buses is not None,
+        )
+        self._joules = 0.0
+        self._meter = Meter(idle_watts(spec), clock.wall_now())
+        for name, resource in self._resources.items():
+            resource.metered(self._meter, name)
 
     def run(
         self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -97,6 +105,11 @@ class Hardware:
         end. Raises ValueError if the work names a resource that this machine lacks.
         """
         start_ns = self._clock.now()
+        if work.times > 1 and self._clock.emulated:
+            result = kernel(*args, **kwargs)
+            due_ns, joules = await self._rows.run(cause, work, start_ns)
+            self._ran(work, start_ns, due_ns, joules, self._clock.wall_now())
+            return result
         launch = self.launch(work, start_ns, cause) if self._clock.emulated else None
         if self._is_small(work):
             result = kernel(*args, **kwargs)
@@ -109,9 +122,32 @@ class Hardware:
             await launch.certain()
         due_ns = launch.due_ns
         await self._clock.wait_until(due_ns)
-        took_ns, late_ns = due_ns - start_ns, computed_ns - due_ns
-        self._trace.add(Ran(due_ns, self._node, work.name, took_ns, launch.joules, late_ns))
+        self._ran(work, start_ns, due_ns, launch.joules, computed_ns)
         return result
+
+    def _ran(self, work: Work, start_ns: int, due_ns: int, joules: float, computed_ns: int) -> None:
+        took_ns, late_ns = due_ns - start_ns, computed_ns - due_ns
+        self._trace.add(Ran(due_ns, self._node, work.name, took_ns, joules, late_ns))
+
+    @property
+    def resources(self) -> Mapping[str, Resource]:
+        self._rows.settle()
+        return self._resources
+
+    @property
+    def meter(self) -> Meter:
+        self._rows.settle()
+        return self._meter
+
+    @property
+    def joules(self) -> float:
+        """Of all launches so far."""
+        self._rows.settle()
+        return self._joules + self._rows.joules
+
+    @joules.setter
+    def joules(self, joules: float) -> None:
+        self._joules, self._rows.joules = joules, 0.0
 
     async def compute(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Compute beside the event loop, and return its result. It declares no work, so it is for
@@ -126,26 +162,34 @@ class Hardware:
         """
         return job() if self._aside is None else await self._aside.run(size, job)
 
-    def launch(self, work: Work, start_ns: int, cause: Cause = Phase.SERVING) -> Launch:
-        """Begin `work`: all its demands at once. Counts its energy.
+    def launch(
+        self, work: Work, start_ns: int, cause: Cause = Phase.SERVING, overhead: bool = True
+    ) -> Launch:
+        """Begin `work`: all its demands at once. Counts its energy. `overhead`: of a launch.
 
         Raises ValueError, with nothing begun, if the work names a resource that is not there.
         """
+        if self._rows.going is not None:
+            self._rows.settle()
+        return self._begin(work, start_ns, cause, overhead)
+
+    def _begin(self, work: Work, start_ns: int, cause: Cause, overhead: bool = True) -> Launch:
         if self._buses is not None:
             work = self._buses.crossed(work)
         try:
-            asked = [self.resources[demand.resource] for demand in work.demands]
+            asked = [self._resources[demand.resource] for demand in work.demands]
         except KeyError as error:
-            known = ", ".join(self.resources)
+            known = ", ".join(self._resources)
             raise ValueError(
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
-        launch = Launch(start_ns, len(asked), self._launch_overhead_ns, self.slow)
+        overhead_ns = self._launch_overhead_ns if overhead else 0
+        launch = Launch(start_ns, len(asked), overhead_ns, self.slow)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)
         launch.joules = joules
-        self.joules += joules
+        self._joules += joules
         return launch
 
     def _take(
@@ -163,10 +207,11 @@ class Hardware:
 
         ended   told when it is there, as soon as that is certain
         """
+        self._rows.settle()
         copying = Launch(start_ns, len(self._copy))
         for name in self._copy:
-            resource, demand = self.resources[name], Demand(name, num_bytes)
-            self.joules += self._take(resource, start_ns, demand, copying.ended, cause)
+            resource, demand = self._resources[name], Demand(name, num_bytes)
+            self._joules += self._take(resource, start_ns, demand, copying.ended, cause)
         copying.then(ended)
 
     def latencies(self) -> dict[str, dict[int, int]]:
@@ -175,7 +220,7 @@ class Hardware:
         """
         return {
             name: dict(resource.latencies.counts)
-            for name, resource in self.resources.items()
+            for name, resource in self._resources.items()
             if resource.latencies is not None
         }
 

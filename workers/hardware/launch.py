@@ -1,4 +1,4 @@
-"""Work that has begun."""
+"""Work that has begun on a machine."""
 
 import asyncio
 import math

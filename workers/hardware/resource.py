@@ -6,9 +6,10 @@ from workers.hardware.energy.meter import Component, Meter
 from workers.hardware.energy.phase import Cause, Phase
 from workers.hardware.latencies import Latencies
 from workers.hardware.sharing.banked.by_pages import ByPages
-from workers.hardware.sharing.base import Ended, Rate, Shared
+from workers.hardware.sharing.base import Ended, Rate, Shared, duration_ns
 from workers.hardware.sharing.depth import Depth, alone
 from workers.hardware.sharing.fair import GRAINS, grains
+from workers.hardware.sharing.in_order import Fifo
 from workers.hardware.taken import Taken
 from workers.hardware.work import Demand
 
@@ -80,8 +81,7 @@ class Resource:
             return self._take_pages(self._banked, now_ns, demand, ended, cause)
         page, latency_ns = self._page, self._latency_ns
         if page > 1 or accesses > 1:
-            # ceil(ceil(amount / accesses) / page) pages for each access
-            amount = -(-amount // (accesses * page)) * page * accesses
+            amount = self._in_pages(amount, accesses)
         limit_per_s = None
         if in_flight is not None and latency_ns:
             assert in_flight > 0, demand
@@ -99,6 +99,40 @@ class Resource:
         self._moved += amount
         self.shared.serve(now_ns, amount, self._rate_per_s, ended, limit_per_s, accesses)
         return amount * self.unit_joules
+
+    def is_idle(self, now_ns: int) -> bool:
+        """Whether it is one server that keeps no places, and nobody has it."""
+        if self._banked is not None or self._depth is not None:
+            return False
+        return isinstance(self.shared, Fifo) and self.shared.is_idle(now_ns)
+
+    def alone_ns(self, demand: Demand) -> int:
+        """How long it takes where it is idle."""
+        amount = self._in_pages(demand.amount, demand.accesses)
+        return duration_ns(amount, self._rate_per_s) + self._latency_ns
+
+    def again(
+        self, start_ns: int, every_ns: int, times: int, demand: Demand, cause: Cause
+    ) -> float:
+        """`take` so many times, each when it is idle: at `start_ns`, and then every so often.
+        Returns the joules. The meter's timeline spreads them evenly.
+        """
+        assert isinstance(self.shared, Fifo), "`is_idle` said so"
+        amount = self._in_pages(demand.amount, demand.accesses)
+        took_ns = duration_ns(amount, self._rate_per_s)
+        self.asked += demand.amount * times
+        self._num_accesses += demand.accesses * times
+        self._moved += amount * times
+        self.taken.again(start_ns, every_ns, times, took_ns + self._latency_ns)
+        end_ns = self.shared.again(start_ns, every_ns, times, took_ns)
+        if self.component is not None and amount:
+            self.component.count(amount, cause, times)
+            self.component.until(start_ns, amount * times, _nobody)(end_ns)
+        return amount * times * self.unit_joules
+
+    def _in_pages(self, amount: int, accesses: int) -> int:
+        """ceil(ceil(amount / accesses) / page) pages for each access."""
+        return -(-amount // (accesses * self._page)) * self._page * accesses
 
     def _take_pages(
         self, banked: ByPages, now_ns: int, demand: Demand, ended: Ended, cause: Cause

@@ -43,6 +43,13 @@ class Taken:
         """
         self._before_ns += min(took_ns, now_ns - self.taken_ns(now_ns))
 
+    def again(self, start_ns: int, every_ns: int, times: int, took_ns: int) -> None:
+        """So many times, each when nobody else asks."""
+        assert not self._num_open, "somebody asks"
+        self._before_ns += self._until_ns - self._since_ns + (times - 1) * took_ns
+        self._since_ns = start_ns + (times - 1) * every_ns
+        self._until_ns = self._since_ns + took_ns
+
     def is_asked(self, now_ns: int) -> bool:
         """Whether somebody's end is still to come."""
         return self._num_open > 0 or self._until_ns > now_ns

@@ -38,6 +38,7 @@ class Work(NamedTuple):
 
     name      what it is, for traces: "attention", "experts", "logits", "search"
     demands   all begin together; the work is done when the last of them is
+    times     so many launches like this one, each when the one before has ended
     host_size   scalar operations for which it holds the machine that emulates, where its demands do
                 not say so; 0: it hardly does
     """
@@ -45,6 +46,7 @@ class Work(NamedTuple):
     name: str
     demands: tuple[Demand, ...] = ()
     host_size: int = 0
+    times: int = 1
 
     @classmethod
     def of(
@@ -83,5 +85,5 @@ class Work(NamedTuple):
         """Resource -> how much of it is asked for in all."""
         amounts: dict[str, int] = {}
         for demand in self.demands:
-            amounts[demand.resource] = amounts.get(demand.resource, 0) + demand.amount
+            amounts[demand.resource] = amounts.get(demand.resource, 0) + demand.amount * self.times
         return amounts

@@ -1,7 +1,8 @@
 """KV blocks on their way from a prefill chip to a decode chip.
 
 Blocks leave while prefill still runs, in logical order, each with its index and checksum, as many
-chunks at once as the path holds. The destination writes and acknowledges them; only when all are
+chunks at once as the path holds; in pieces where the far end's are of another form
+(`workers.kv.crossing`). The destination writes and acknowledges them; only when all are
 does it hear that it may start, and the source lets go.
 
     prefill   chunk 0 ▓▓  chunk 1 ▓▓  chunk 2 ▓▓ + first token
@@ -20,11 +21,13 @@ from workers.errors import PerfuseError
 from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
 from workers.kv.checksums import block_checksums, kv_work, verify_blocks
+from workers.kv.crossing import Crossing, alike
 from workers.kv.parts import KvParts
 from workers.model.base import ChipModel
 from workers.node import Node
 from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.port import Port
+from workers.wire.roles import Array
 
 __all__ = ["Destination", "Handover", "Pins", "block_checksums", "kv_work", "verify_blocks"]
 
@@ -42,19 +45,23 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Blocks that were computed, from a logical index on; the last ones with the first token."""
+    """Pieces that were computed, from a logical index on, and the blocks that hold them; the last
+    ones with the first token.
+    """
 
     first: int
+    num: int
     block_ids: tuple[int, ...]
     first_token: int | None
     computed_ns: int
+    approximate_from: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """What came of the blocks of a chunk."""
+    """What came of the pieces of a chunk."""
 
-    num_blocks: int
+    num: int
     error: PerfuseError | None
 
 
@@ -80,13 +87,17 @@ class Handover:
         request_id: str,
         destination: Destination,
         timeout_ns: int,
+        crossing: Crossing | None = None,
         parts: KvParts | None = None,
     ) -> None:
-        """parts   where a chip of the cluster has several ranks; None: none has"""
-        self._parts = parts
+        """crossing   to that chip; None: it keeps KV as this one does
+        parts      where a chip of the cluster has several ranks; None: none has
+        """
+        crossing = crossing or alike(model).to(destination.chip)
+        self._parts, self._crossing = parts, crossing
         self._node, self._port, self._model, self._blocks = node, port, model, blocks
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
-        self._next_block = destination.first_block
+        self._next = crossing.first(destination.first_block)
         self._events: Mailbox[_Chunk | _Heard] = node.mailbox()
         # As many as the sequence has blocks: a slow link fills the cache with what waits for it,
         # and then nobody is admitted.
@@ -94,25 +105,34 @@ class Handover:
         self._unread: dict[int, tuple[int, ...]] = {}  # first index -> blocks, pinned until read
         self._longest = node.queues.setdefault(f"KV chunks of {port.worker}", Longest())
 
-    def computed(self, block_ids: Sequence[int], num_tokens: int, first_token: int | None) -> None:
-        """`num_tokens` tokens are in the cache; the last, partial block goes with the first
-        token.
+    def computed(
+        self,
+        block_ids: Sequence[int],
+        num_tokens: int,
+        first_token: int | None,
+        approximate_from: int | None = None,
+    ) -> None:
+        """`num_tokens` tokens are in the cache, exact up to a position; the last, partial block
+        goes with the first token.
         """
-        size = self._model.block_size
-        end = num_tokens // size if first_token is None else -(-num_tokens // size)
-        fresh = tuple(block_ids[self._next_block : end])
+        crossing, first = self._crossing, self._next
+        end = num_tokens // self._model.block_size * crossing.per_block
+        if first_token is not None:
+            end = -(-num_tokens // crossing.piece.size)
+        num = max(0, end - first)
+        fresh = tuple(block_ids[crossing.holding(first, num)]) if num else ()
         if fresh:
             # Its sequence may be preempted, and others write into its blocks, before they are read.
             self._blocks.pin(fresh)
-            self._unread[self._next_block] = fresh
+            self._unread[first] = fresh
         if fresh or first_token is not None:
             now_ns = self._node.clock.now()
-            self._events.put(_Chunk(self._next_block, fresh, first_token, now_ns))
+            self._events.put(_Chunk(first, num, fresh, first_token, now_ns, approximate_from))
             self._num_waiting += 1
             self._longest.seen(self._num_waiting)
         # Never back: a preempted prefill computes again what has gone, and what lies beneath
         # `first_block` is shared there.
-        self._next_block = max(end, self._next_block)
+        self._next = max(end, first)
 
     def close(self) -> None:
         """Nothing more is read: let go of the blocks."""
@@ -131,9 +151,9 @@ class Handover:
         """
         waiting: deque[_Chunk] = deque()
         on_their_way: list[asyncio.Task[None]] = []
-        num_blocks, last = 0, None
+        num, last = 0, None
         try:
-            while last is None or waiting or num_blocks:
+            while last is None or waiting or num:
                 event = await self._events.get()
                 if isinstance(event, _Chunk):
                     last = event if event.first_token is not None else None
@@ -141,45 +161,49 @@ class Handover:
                 elif event.error is not None:
                     raise event.error
                 else:
-                    num_blocks -= event.num_blocks
-                while waiting and self._has_room(num_blocks - len(waiting[0].block_ids)):
+                    num -= event.num
+                while waiting and self._has_room(num - waiting[0].num):
                     chunk = waiting.popleft()
                     self._num_waiting -= 1
-                    if chunk.block_ids:
-                        num_blocks += len(chunk.block_ids)
+                    if chunk.num:
+                        num += chunk.num
                         on_their_way.append(self._begin(chunk))
         finally:
             for task in on_their_way:
                 task.cancel()
         assert last.first_token is not None, "the last chunk has it"
-        await self._call(Start(last.first_token, last.computed_ns))
+        await self._call(Start(last.first_token, last.computed_ns, last.approximate_from))
 
-    def _has_room(self, num_blocks: int) -> bool:
-        """Whether the path is not full of so many. One chunk more may go, which is read while the
-        others travel.
+    def _has_room(self, num: int) -> bool:
+        """Whether the path is not full of so many pieces. One chunk more may go, which is read
+        while the others travel.
         """
-        return num_blocks * self._model.block_bytes <= self._port.path_bytes(self._to.chip)
+        return num * self._crossing.piece_bytes <= self._port.path_bytes(self._to.chip)
 
     def _begin(self, chunk: _Chunk) -> "asyncio.Task[None]":
         return self._node.spawn(self._send_blocks(chunk), f"blocks of {self._request_id}")
 
     async def _send_blocks(self, chunk: _Chunk) -> None:
-        model, first, block_ids = self._model, chunk.first, chunk.block_ids
+        first, num, crossing = chunk.first, chunk.num, self._crossing
         error: PerfuseError | None = None
         try:
             if self._parts is not None and self._parts.are_for(self._to.chip):
-                where = self._to.chip, first, block_ids, self._to.deadline_ns
-                await self._parts.send(self._request_id, *where)
+                what = first, num, chunk.block_ids
+                await self._parts.send(self._request_id, self._to.chip, *what, self._to.deadline_ns)
                 self._was_read(first)  # not before: other ranks read them as well
             else:
-                work = kv_work(model, len(block_ids), "kv_read")
-                blocks = await self._node.hardware.run(work, model.read_blocks, block_ids)
+                work = crossing.read_work(num)
+                pieces = await self._node.hardware.run(work, self._taken, chunk)
                 self._was_read(first)
-                index = np.arange(first, first + len(block_ids), dtype=np.int64)
-                await self._call(KvBlocks(index, block_checksums(blocks), blocks))
+                index, told = np.arange(first, first + num, dtype=np.int64), crossing.told
+                await self._call(KvBlocks(index, block_checksums(pieces), pieces, *told))
         except PerfuseError as failed:
             error = failed
-        self._events.put(_Heard(len(block_ids), error))
+        self._events.put(_Heard(num, error))
+
+    def _taken(self, chunk: _Chunk) -> Array:
+        blocks = self._model.read_blocks(chunk.block_ids)
+        return self._crossing.taken(blocks, chunk.first, chunk.num)
 
     async def _call(self, content: KvBlocks | Start) -> None:
         """A link may be as slow as whoever asked has patience: KV is the most that a request sends

@@ -134,7 +134,16 @@ class ServerStore:
     what this chip has put there and not missed since.
     """
 
-    def __init__(self, node: Node, port: Port, servers: tuple[str, ...], timeout_ns: int) -> None:
+    def __init__(
+        self,
+        node: Node,
+        port: Port,
+        servers: tuple[str, ...],
+        timeout_ns: int,
+        numbers: str | None = None,
+    ) -> None:
+        """numbers   of this chip's KV, where they are not the cluster's"""
+        self._numbers = numbers
         self._node, self._port = node, port
         self._servers, self._timeout_ns = servers, timeout_ns
         self._there: OrderedDict[bytes, None] = OrderedDict()
@@ -165,7 +174,7 @@ class ServerStore:
             try:
                 reply = await self._port.call(
                     server,
-                    PoolPut(hash_columns(mine), block_checksums(arrays), arrays),
+                    PoolPut(hash_columns(mine), block_checksums(arrays), arrays, self._numbers),
                     deadline_ns=self._node.clock.now() + self._timeout_ns,
                 )
             except PerfuseError as error:
@@ -192,7 +201,7 @@ class ServerStore:
         try:
             reply: PoolBlocks = await self._port.call(
                 server,
-                PoolGet(hash_columns(keys)),
+                PoolGet(hash_columns(keys), self._numbers),
                 deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
                 request_id=request_id,
             )

@@ -1,5 +1,6 @@
 """KV between chips of which at least one has several ranks: each rank that holds some of a block
-sends, to each rank of the other chip that is to hold some of that, what both have in common.
+sends, to each rank of the other chip that is to hold some of that, what both have in common. Of
+ranks that hold the same heads one sends.
 
     prefill, 1 rank      decode, 2 ranks
     heads 0-3   ── kv_part: heads 0-1 ──▶ rank 0
@@ -11,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from configs.parts import Heads, Part, Ranks
+from configs.heads import Heads
+from configs.parts import Part, Ranks
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
-from workers.kv.checksums import block_checksums, kv_work
+from workers.kv.checksums import block_checksums
+from workers.kv.crossing import Crossing, Forms, Kept, alike
 from workers.model.base import RankModel
 from workers.node import Node
 from workers.parallel.team import Team
@@ -35,9 +38,24 @@ def part_in(content: KvPart) -> Part:
     return Part(content.layer, blocks.shape[1], heads, embeds=False, projects=False)
 
 
-def write_work(node: Node, model: RankModel, blocks: Array) -> Work:
-    num_bytes = node.numerics.kv_bytes(blocks)
-    return Work.of("kv_write", writes={model.kv_tier: num_bytes})
+def write_work(node: Node, crossing: Crossing, blocks: Array) -> Work:
+    return crossing.moving("kv_write", lambda kind: node.numerics.of_kv(kind).kv_bytes(blocks))
+
+
+def write_part(
+    model: RankModel,
+    crossing: Crossing,
+    held: tuple[int, ...],
+    places: Sequence[int],
+    content: KvPart,
+) -> None:
+    """Into these blocks, at these of their pieces. Raises ValueError where the shape does not
+    fit.
+    """
+    part, blocks = part_in(content), content.blocks
+    if not crossing.is_plain:
+        blocks = crossing.put_into(_cut(model.read_blocks(held), model.part, part), places, blocks)
+    model.write_part(held, part, blocks)
 
 
 def _cut(blocks: Array, held: Part, wanted: Part) -> Array:
@@ -54,6 +72,7 @@ class KvParts:
 
     own     what this rank holds        team    the others of its chip; None where there are none
     ranks   chip -> its ranks, of the whole cluster
+    forms   how chips keep KV; None: all as this one does
     """
 
     def __init__(
@@ -65,50 +84,72 @@ class KvParts:
         ranks: Mapping[str, Ranks],
         timeout_ns: int,
         team: Team | None = None,
+        forms: Forms | None = None,
     ) -> None:
+        self._forms = forms or alike(model)
         self._node, self._port, self._model, self._own = node, port, model, own
         self._ranks, self._timeout_ns, self._team = ranks, timeout_ns, team
+
+    @property
+    def kept(self) -> Kept:
+        """How this rank keeps KV."""
+        return self._forms.kept
 
     def are_for(self, chip: str) -> bool:
         """Whether KV for that chip goes in parts: it, or this one, has several ranks."""
         return self._team is not None or self._ranks[chip].is_split
 
     async def send(
-        self, request_id: str, chip: str, first: int, block_ids: Sequence[int], until_ns: int
+        self,
+        request_id: str,
+        chip: str,
+        first: int,
+        num: int,
+        block_ids: Sequence[int],
+        until_ns: int,
     ) -> None:
-        """Blocks of this chip, from a logical index on: returns when all ranks of the other have
-        them. Raises PerfuseError.
+        """`num` pieces of this chip's, from a logical index on, which these blocks hold: returns
+        when all ranks of the other have them. Raises PerfuseError.
         """
         team = self._team
         names = () if team is None else team.ranks.names
-        order = KvSend(chip, first, tuple(block_ids), until_ns)
+        told = None if num == len(block_ids) else num
+        order = KvSend(chip, first, tuple(block_ids), until_ns, told)
         others = await self._posted(
             [(name, order) for name in names if name != self._port.worker], request_id, until_ns
         )
         try:
-            await self.send_own(request_id, chip, first, block_ids, until_ns)
+            await self.send_own(request_id, order)
             await self._taken(others)
         finally:
             for pending in others:
                 pending.abandon()
 
-    async def send_own(
-        self, request_id: str, chip: str, first: int, block_ids: Sequence[int], until_ns: int
-    ) -> None:
+    async def send_own(self, request_id: str, order: KvSend) -> None:
         """What this rank holds of them."""
-        model, ids = self._model, tuple(block_ids)
-        work = kv_work(model, len(ids), "kv_read")
-        blocks = await self._node.hardware.run(work, model.read_blocks, ids)
-        index = np.arange(first, first + len(ids), dtype=np.int64)
-        to = self._ranks[chip]
+        chip, first, until_ns = order.destination, order.first, order.until_ns
+        num = len(order.blocks) if order.num is None else order.num
+        crossing, to = self._forms.to(chip), self._ranks[chip]
+        receivers = [
+            (name, common)
+            for name, part in zip(to.names, to.parts, strict=True)
+            if self._own.sends_to(part) and (common := self._own.common(part)) is not None
+        ]
+        if not receivers:
+            return
+
+        def taken() -> Array:
+            return crossing.taken(self._model.read_blocks(order.blocks), first, num)
+
+        pieces = await self._node.hardware.run(crossing.read_work(num), taken)
+        index = np.arange(first, first + num, dtype=np.int64)
         wanted = []
-        for name, part in zip(to.names, to.parts, strict=True):
-            common = self._own.common(part)
-            if common is not None:
-                some = _cut(blocks, self._own, common)
-                head = 0 if common.heads is None else common.heads.first
-                content = KvPart(index, block_checksums(some), common.first_layer, head, some)
-                wanted.append((name, content))
+        for name, common in receivers:
+            some = _cut(pieces, self._own, common)
+            head = 0 if common.heads is None else common.heads.first
+            where = common.first_layer, head
+            content = KvPart(index, block_checksums(some), *where, some, *crossing.told)
+            wanted.append((name, content))
         pendings = await self._posted(wanted, request_id, until_ns)
         try:
             await self._taken(pendings)

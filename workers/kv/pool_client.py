@@ -54,7 +54,10 @@ class PoolClient:
         model: ChipModel,
         servers: tuple[str, ...],
         timeout_ns: int,
+        numbers: str | None = None,
     ) -> None:
+        """numbers   of this chip's KV, where they are not the cluster's"""
+        self._numbers = numbers
         self._node, self._port, self._model = node, port, model
         self._servers, self._timeout_ns = servers, timeout_ns
         self._stored: OrderedDict[bytes, None] = OrderedDict()
@@ -70,7 +73,7 @@ class PoolClient:
         try:
             reply = await self._port.call(
                 server_of(self._servers, adoption.hashes[0]),
-                PoolGet(hash_columns(adoption.hashes[first_missing:])),
+                PoolGet(hash_columns(adoption.hashes[first_missing:]), self._numbers),
                 deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
                 request_id=seq.seq_id,
             )
@@ -128,7 +131,7 @@ class PoolClient:
         try:
             reply = await self._port.call(
                 server,
-                PoolPut(hash_columns(hashes), block_checksums(blocks), blocks),
+                PoolPut(hash_columns(hashes), block_checksums(blocks), blocks, self._numbers),
                 deadline_ns=self._node.clock.now() + self._timeout_ns,
                 request_id=request_id,
             )

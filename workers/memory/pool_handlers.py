@@ -29,7 +29,7 @@ class PoolHandlers:
     async def _put(self, message: Message[PoolPut]) -> PoolStored:
         blocks: Array = message.content.blocks
         keys = hashes_of(message.content.hash)
-        num_bytes = self._node.numerics.kv_bytes(blocks)
+        num_bytes = self._node.numerics.of_kv(message.content.numbers).kv_bytes(blocks)
         work = Work.of("pool_put", writes={self._tier: num_bytes})
         checksums, each = message.content.checksum.tolist(), num_bytes // max(1, len(blocks))
         result = await self._node.hardware.run(
@@ -39,14 +39,14 @@ class PoolHandlers:
 
     async def _get(self, message: Message[PoolGet]) -> PoolBlocks:
         """The longest leading run of the wanted blocks that is here, perhaps none."""
-        wanted = hashes_of(message.content.hash)
+        wanted, numbers = hashes_of(message.content.hash), message.content.numbers
         keys = wanted[: self._pool.longest_prefix(wanted)]
         if not keys:
             return NO_BLOCKS
         self._pool.pin(keys)
         try:
             first = self._pool.get(keys[:1])[0]
-            num_bytes = len(keys) * self._node.numerics.kv_bytes(first)
+            num_bytes = len(keys) * self._node.numerics.of_kv(numbers).kv_bytes(first)
             work = Work.of("pool_get", reads={self._tier: num_bytes})
             blocks = await self._node.hardware.run(work, self._pool.get, keys)
             checksums = np.array(self._pool.checksums(keys), dtype=np.uint64)
@@ -54,7 +54,8 @@ class PoolHandlers:
             return NO_BLOCKS  # a block went bad: none is safe
         finally:
             self._pool.unpin(keys)
-        return PoolBlocks(np.arange(len(keys), dtype=np.int64), checksums, np.stack(blocks))
+        index = np.arange(len(keys), dtype=np.int64)
+        return PoolBlocks(index, checksums, np.stack(blocks), numbers)
 
     def _drop(self, message: Message[PoolDrop]) -> None:
         self._pool.drop(hashes_of(message.content.hash), even_pinned=True)

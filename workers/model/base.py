@@ -127,6 +127,28 @@ class RankModel(ChipModel, Protocol):
         ...
 
 
+class SharedModel(ChipModel, Protocol):
+    """A model of some heads: what a layer adds is a sum over ranks."""
+
+    def attend_work(self, layer: int, layout: StepLayout) -> Work: ...
+
+    def attention_share(
+        self, layer: int, enter: Enter, layout: StepLayout
+    ) -> tuple[Hidden, NDArray[Any]]:
+        """What entered, and what attention of the heads here adds; the new tokens' KV goes into
+        their blocks.
+        """
+        ...
+
+    def behind(
+        self, layer: int, x: Hidden, sums_TH: NDArray[Any], layout: StepLayout
+    ) -> tuple[Hidden, NDArray[Any] | None, MoeInput | None]:
+        """The stream with the sum over ranks; the share here of what a network beside the experts
+        adds, if there is one; and what experts are to add, if there are any.
+        """
+        ...
+
+
 class ExpertModel(Protocol):
     """Some experts of every sparse layer."""
 

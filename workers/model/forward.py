@@ -3,8 +3,11 @@
 from functools import partial
 
 from workers.hardware.work import Work
-from workers.model.base import ChipModel, LaunchModel, MoeInput, StepLayout
-from workers.model.program import Compute, Enter, Experts, Hidden, Program, SendNext
+from workers.model.base import ChipModel, LaunchModel, MoeInput, SharedModel, StepLayout
+from workers.model.program import Compute, Enter, Experts, Hidden, Program, Reduce, SendNext
+
+# The launch after a sum over ranks.
+GATE = Work("gate")
 
 
 def forward(
@@ -35,6 +38,23 @@ def after_gate(model: ChipModel, layer: int, x: Hidden, moe: MoeInput | None) ->
         return partial(as_it_is, x)
     sums_TH = yield Experts(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
     return partial(model.merge, x, sums_TH)
+
+
+def over_ranks(model: SharedModel, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+    """A layer whose heads are cut over ranks: a launch, the sum of what attention adds, a launch
+    for norm, gate and a network beside the experts, the sum of what that adds if there is one; then
+    the experts. That both launches ask for is declared with the first.
+    """
+    work = model.attend_work(layer, layout)
+    x, share_TH = yield Compute(work, model.attention_share, (layer, enter, layout))
+    sums_TH = yield Reduce(share_TH)
+    x, beside_TH, moe = yield Compute(GATE, model.behind, (layer, x, sums_TH, layout))
+    added_TH = None if beside_TH is None else (yield Reduce(beside_TH))
+    if moe is not None:
+        sums_TH = yield Experts(layer, moe.hidden_TH, moe.experts_TK, moe.weights_TK)
+        added_TH = sums_TH if added_TH is None else sums_TH + added_TH
+    assert added_TH is not None, "a layer without experts has a network"
+    return partial(model.merge, x, added_TH)
 
 
 def as_it_is(x: Hidden) -> Hidden:

@@ -38,6 +38,10 @@ class Numerics(Protocol):
         """What links, tiers and stores are charged for keys and values, of all layers or of one."""
         ...
 
+    def of_kv(self, numbers: str | None) -> "Numerics":
+        """The same where keys and values are in other numbers than the cluster's (None)."""
+        ...
+
     def query_bytes(self, heads: NDArray[Any]) -> int:
         """What a link is charged for queries, or for what they found: [T, N, D] or [T, N]."""
         ...
@@ -65,6 +69,10 @@ class Numerics(Protocol):
 
     def add(self, sums_T: Sums, places: Places, partial: Sums) -> None:
         """Merge partial sums into those of some rows, in place. No row is named twice."""
+        ...
+
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        """Multiply the sums of some rows, in place, where an entry is a number."""
         ...
 
 
@@ -95,6 +103,9 @@ class Real:
     def kv_bytes(self, blocks: NDArray[Any]) -> int:
         return int(blocks.nbytes)
 
+    def of_kv(self, numbers: str | None) -> "Real":
+        return self  # arrays are as large as what they are
+
     def query_bytes(self, heads: NDArray[Any]) -> int:
         return int(heads.nbytes)
 
@@ -117,6 +128,9 @@ class Real:
             _add(sums_T[places], partial)
         else:
             exchange.add(sums_T, places, partial)
+
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        sums_T[rows] *= factors[:, None]
 
 
 @quiet

@@ -13,7 +13,8 @@ from typing import Any
 
 from workers.errors import Cancelled, InvalidRequest, PerfuseError
 from workers.kv.checksums import verify_blocks
-from workers.kv.parts import KvParts, part_in, write_work
+from workers.kv.crossing import came
+from workers.kv.parts import KvParts, write_part, write_work
 from workers.model.base import RankModel
 from workers.node import Node
 from workers.parallel.running import Running
@@ -71,29 +72,26 @@ class Rank:
     # -- KV ----------------------------------------------------------------------------------------
 
     async def _send(self, message: Message[KvSend]) -> None:
-        order = message.content
-        await self._parts.send_own(
-            message.request_id, order.destination, order.first, order.blocks, order.until_ns
-        )
+        await self._parts.send_own(message.request_id, message.content)
 
     async def _kv_part(self, message: Message[KvPart]) -> None:
         content, held = message.content, self._told.blocks.get(message.request_id)
-        indexes = content.index.tolist()
-        if held is None or not all(0 <= index < len(held) for index in indexes):
+        crossing = came(self._parts.kept, content)
+        logical, places = crossing.places(content.index.tolist())
+        if held is None or not all(0 <= index < len(held) for index in logical):
             raise InvalidRequest(
-                f"{self._port.worker} awaits no KV of {message.request_id} for blocks {indexes}"
+                f"{self._port.worker} awaits no KV of {message.request_id} for blocks {logical}"
             )
         verify_blocks(message.request_id, content)
-        await self._node.hardware.run(
-            write_work(self._node, self._model, content.blocks), self._write_live, message, held
-        )
 
-    def _write_live(self, message: Message[KvPart], held: list[int]) -> None:
-        """Not after its end: its blocks are another's by now."""
-        content = message.content
-        if self._told.blocks.get(message.request_id) is held:
-            ids = tuple(held[index] for index in content.index.tolist())
-            self._model.write_part(ids, part_in(content), content.blocks)
+        def write_live() -> None:
+            """Not after its end: its blocks are another's by now."""
+            if self._told.blocks.get(message.request_id) is held:
+                ids = tuple(held[index] for index in logical)
+                write_part(self._model, crossing, ids, places, content)
+
+        work = write_work(self._node, crossing, content.blocks)
+        await self._node.hardware.run(work, write_live)
 
     # -- the loop ----------------------------------------------------------------------------------
 

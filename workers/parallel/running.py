@@ -37,6 +37,8 @@ class Running:
 
     num_batches   micro-batches that take turns within each part of the pipeline
     all_reduce    how shares of sums travel
+    switch        that adds them, where it is "in_network"
+    late_ns       after which a share of experts is replaced
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class Running:
         team: Team,
         num_batches: Literal[1, 2] = 1,
         all_reduce: Algorithms = "auto",
+        switch: str = "",
+        late_ns: int | None = None,
     ) -> None:
         self._clock, self._model, self._table, self._team = node.clock, model, table, team
         self._num_batches = num_batches
@@ -59,7 +63,7 @@ class Running:
         self._sums: StageSums | None = None
         if not is_alone:
             collectives = Collectives(node, team.port.worker)
-            self._sums = StageSums(team, collectives, all_reduce)
+            self._sums = StageSums(team, collectives, all_reduce, switch)
             exchange = SharedDispatch(exchange, team)
         self._interpreter = Interpreter(
             node,
@@ -67,6 +71,7 @@ class Running:
             team.timeout_ns,
             reducer=self._sums,
             next_stage=self._next,
+            late_ns=late_ns,
         )
 
     async def run(
@@ -128,6 +133,7 @@ class Running:
         timeouts = team.stage + 1  # each stage before this one may wait in vain for a shard
         told: StageRows = await team.hear(StageRows, batch.number, before, timeouts)
         batch.fail({seq_id: from_body(error) for seq_id, error in told.failed.items()})
+        batch.approximated.update(told.approximate)
         return partial(as_it_is, told.rows)
 
     def _lane(self, batch: Batch, enter: Enter) -> Lane:
@@ -147,5 +153,8 @@ class ToNextStage:
     async def send(self, batch: Batch, rows_T: Rows) -> None:
         team = self._team
         failed = {seq_id: to_body(error) for seq_id, error in batch.failures.items()}
-        content = StageRows(team.inbox.step, batch.number, rows_T, failed, batch.cause)
+        content = StageRows(
+            team.inbox.step, batch.number, rows_T, failed, batch.cause,
+            tuple(sorted(batch.approximated)),
+        )  # fmt: skip
         await team.say(team.number + team.ranks.tensor, content)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from configs.parts import Ranks
 from configs.schema.collectives import AllReduce as Algorithms
 from workers.chip.batch import Batch
 from workers.collectives.choice import chosen
@@ -35,6 +36,13 @@ from workers.wire.kinds.ranks import Share
 SUMS_BITS = 20
 
 
+def group_of(ranks: Ranks, stage: int) -> tuple[str, tuple[str, ...]]:
+    """Name and members of the group of ranks that sum in a stage of a chip."""
+    chip = ranks.names[ranks.leader]
+    name = chip if ranks.num_stages == 1 else f"{chip} stage {stage}"
+    return name, tuple(ranks.names[rank] for rank in ranks.peers(stage * ranks.tensor))
+
+
 class StageSums:
     """A `Reducer` over the ranks of a stage.
 
@@ -42,12 +50,13 @@ class StageSums:
     in one agree again in the next.
     """
 
-    def __init__(self, team: Team, collectives: Collectives, asked: Algorithms) -> None:
-        stages, names = team.ranks.num_stages, team.ranks.names
-        chip = names[team.ranks.leader]
-        name = chip if stages == 1 else f"{chip} stage {team.stage}"
-        members = [names[rank] for rank in team.peers]
-        self._group = collectives.join(name, members, team.timeout_ns)
+    def __init__(
+        self, team: Team, collectives: Collectives, asked: Algorithms, switch: str
+    ) -> None:
+        """switch   that adds, where that is asked for"""
+        name, ranks = group_of(team.ranks, team.stage)
+        members = (*ranks, switch) if asked == "in_network" else ranks
+        self._group = collectives.join(name, members, team.timeout_ns, len(ranks))
         self._sums = AllReduce(self._group, chosen(asked, self._group))
         team.on_step_failed = self.give_up
 

@@ -62,12 +62,13 @@ class Pending(Generic[A_co]):
 
     overdue_ns, patience_ns  when its peer is asked what became of it, and how long after that once
                              more; 0: not reckoned yet
+    heard                    told when it is settled, if anybody is
     is_lost                  its peer has said that it never came, or that it was answered in vain
     """
 
     __slots__ = (
-        "_caller", "answer", "is_lost", "is_repeated", "message", "overdue_ns", "patience_ns",
-        "peer", "posted_ns", "waiter",
+        "_caller", "answer", "heard", "is_lost", "is_repeated", "message", "overdue_ns",
+        "patience_ns", "peer", "posted_ns", "waiter",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, peer: Peer, message: Message[Any], posted_ns: int) -> None:
@@ -76,11 +77,14 @@ class Pending(Generic[A_co]):
         self.overdue_ns = self.patience_ns = 0
         self.answer: Message[Any] | PerfuseError | None = None
         self.waiter: Waiter | None = None
+        self.heard: Callable[[], None] | None = None
 
     def settle(self, answer: Message[Any] | PerfuseError) -> None:
         """The first answer counts; later ones repeat it."""
         if self.answer is None:
             self.answer = answer
+            if self.heard is not None:
+                self.heard()
             if self.waiter is not None:
                 self.waiter.settled()
 

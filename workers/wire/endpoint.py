@@ -5,7 +5,7 @@ Envelope, identity, epoch, deadline, repetition and the link's rules live here a
 at most once.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,11 @@ from workers.wire.kinds.notes import Missing, Overdue, Taken
 from workers.wire.mail import Mail, Way
 from workers.wire.membership import Member, Membership
 from workers.wire.message import Message, freeze
+from workers.wire.narrow import Narrow
 from workers.wire.notes import Notes
 from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
+from workers.wire.remembered import long_past
 from workers.wire.roles import WirePrecision
 from workers.wire.rules import Rule, fate_of, flip_bit
 from workers.wire.turns import one_after_the_other
@@ -57,10 +59,9 @@ class Endpoint:
         fabric: Fabric | None = None,
     ) -> None:
         self.node, self.epoch, self.members, self.link = node, epoch, members, link
-        self._clock, self._hardware, self._trace = clock, hardware, trace
+        self._clock, self.hardware, self._trace = clock, hardware, trace
         self._mail, self._precision = mail, precision
-        self._emulated = clock.emulated
-        self._closed = False
+        self._emulated, self._closed = clock.emulated, False
         # By node, and by the workers that stand there as far as they were asked for.
         self.peers: dict[str, Peer] = {}
         self._by_worker: dict[str, Peer] = {}
@@ -78,11 +79,13 @@ class Endpoint:
             Missing: lambda peer, n: self.outgoing.missing(peer, n.message_id, n.answer_id),
             Taken: lambda peer, n: peer.remembered.taken(n.message_id),
         }
-        self.rules: dict[str, Rule] = {}
+        self.far_ends: Mapping[str, Narrow] = {} if fabric is None else fabric.far_ends
+        self.rules, self.num_dropped = dict[str, Rule](), 0
         self.has_faults = False  # whether any link of the cluster has: only messages meet them
-        self.num_dropped = 0
         members.on_join.append(self._peer_joined)
         members.on_leave.append(self._peer_left)
+        if fabric is not None:
+            fabric.meet(self.notes, self.peers, members)
 
     def reach(self, worker: str) -> Peer:
         """Who lives where a worker stands. Raises PeerDead."""
@@ -103,7 +106,10 @@ class Endpoint:
 
         Raises PeerDead if the destination's node is known to be gone.
         """
-        return self._send(message, self.reach(message.destination))
+        peer = self.reach(message.destination)
+        message.message_id = self.outgoing.next_id()
+        message.concluded = long_past(message.message_id, peer.pending)
+        return self._send(message, peer)
 
     def _send(self, message: Message[Any], peer: Peer) -> Awaitable[None] | None:
         if self._closed:
@@ -144,7 +150,7 @@ class Endpoint:
 
         if self._emulated:
             cause = message.content.computed_for
-            self._hardware.copy(now_ns, message.charged_bytes, copied, cause)
+            self.hardware.copy(now_ns, message.charged_bytes, copied, cause)
         else:
             copied(now_ns)
 
@@ -171,7 +177,7 @@ class Endpoint:
         """What the mail brings: hold it until its emulated time, then deliver it."""
         peer = self._by_source.get(message.source)
         if peer is None:
-            peer = self._find_source(message)
+            peer = self.find_source(message)
         if (
             peer is None
             or message.source_epoch != peer.epoch
@@ -190,7 +196,7 @@ class Endpoint:
         if missing is not None:
             self.notes.tell(peer, missing)
 
-    def _find_source(self, message: Message[Any]) -> Peer | None:
+    def find_source(self, message: Message[Any]) -> Peer | None:
         """A note is from node to node, all else from worker to worker."""
         if isinstance(message.content, Note):
             return self.peers.get(message.source)
@@ -205,15 +211,11 @@ class Endpoint:
             return
         if self._emulated:
             late_ns = self._clock.wall_now() - message.due_ns
-            self._trace.add(
-                _record(
-                    Delivered,
-                    (
-                        message.due_ns, message.content.kind, message.source, message.destination,
-                        message.charged_bytes, message.checksum, message.request_id, late_ns,
-                    ),
-                )
+            told = (
+                message.due_ns, message.content.kind, message.source, message.destination,
+                message.charged_bytes, message.checksum, message.request_id, late_ns,
             )  # fmt: skip
+            self._trace.add(_record(Delivered, told))
         if message.reply_to:
             self.outgoing.answered(peer, message)
         else:

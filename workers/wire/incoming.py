@@ -108,7 +108,7 @@ class Incoming:
         answer = peer.remembered.answer_to(message_id)
         if answer is not None:
             again = answer.again()
-            again.message_id = 0
+            again.message_id = again.deadline_ns = 0
             peer.remembered.answered(message_id, again)
             self._answer(again, peer)
 
@@ -121,7 +121,9 @@ class Incoming:
         if not peer.remembered.knows(message_id):
             return Missing(message_id, 0)
         answer = peer.remembered.answer_to(message_id)
-        return None if answer is None else Missing(message_id, answer.message_id)
+        if answer is None or self._clock.now() < answer.deadline_ns:
+            return None
+        return Missing(message_id, answer.message_id)
 
     def _waits(self, peer: Peer, message_id: int) -> bool:
         """Whether the call has come before the workers stand."""
@@ -130,6 +132,12 @@ class Incoming:
 
     def reply(self, message: Message[Any], content: Kind[Any]) -> None:
         """Answer a call. The asker being gone is not the answerer's problem."""
+        self._answer(self.keep(message, content), message.caller)
+
+    def keep(self, message: Message[Any], content: Kind[Any], until_ns: int = 0) -> Message[Any]:
+        """The answer to a call, for whoever asks again. `until_ns`: before that it may be on its
+        way by somebody else.
+        """
         peer = message.caller
         assert isinstance(peer, Peer), "only what was received is answered"
         answer = Message(
@@ -137,11 +145,15 @@ class Incoming:
             message.destination,
             message.source,
             message.request_id,
-            0,
+            until_ns,
             message.message_id,
         )
         peer.remembered.answered(message.message_id, answer)
-        self._answer(answer, peer)
+        return answer
+
+    def give(self, answer: Message[Any], message: Message[Any]) -> None:
+        """Send an answer that was kept."""
+        self._answer(answer, message.caller)
 
     def _answer(self, answer: Message[Any], peer: Peer) -> None:
         try:

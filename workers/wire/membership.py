@@ -18,6 +18,7 @@ class Member:
 
     link      its way into the network        address   where its wire is reached
     ranks     where its rank of an all-to-all in shared memory is reached, if it has one
+    machine   that it stands on; "" where all are on one
     """
 
     node: str
@@ -25,6 +26,7 @@ class Member:
     link: LinkSpec
     address: str = ""
     ranks: str = ""
+    machine: str = ""
 
 
 class Membership:

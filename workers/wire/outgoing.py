@@ -102,17 +102,30 @@ class Outgoing:
         self, message: Message[Any], peer: Peer
     ) -> tuple[Pending[Any], Awaitable[None] | None]:
         """With a credit of the peer in hand, if it takes one."""
+        pending = self._open(message, peer)
+        try:
+            return pending, self._send(message, peer)
+        except BaseException:
+            self.forget(pending)
+            raise
+
+    def open_now(self, message: Message[Any]) -> Pending[Any] | None:
+        """Begin a call that goes by way of somebody else: nothing is sent here, unless it turns out
+        to be lost. None where the peer has no credit left.
+        """
+        peer = self._reach(message.destination)
+        if message.content.takes_credit and not peer.credits.take():
+            return None
+        return self._open(message, peer)
+
+    def _open(self, message: Message[Any], peer: Peer) -> Pending[Any]:
         assert message.deadline_ns, "a call has a deadline"
         self._last_id = message.message_id = self._last_id + 1
         pending: Pending[Any] = Pending(self, peer, message, self._clock.now())
         peer.pending[message.message_id] = pending
         self._num_pending += 1
         message.concluded = next(iter(peer.pending))
-        try:
-            return pending, self._send(message, peer)
-        except BaseException:
-            self.forget(pending)
-            raise
+        return pending
 
     def forget(self, pending: Pending[Any]) -> None:
         peer, answer = pending.peer, pending.answer

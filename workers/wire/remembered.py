@@ -1,5 +1,6 @@
 """What one peer called and what it was answered: nothing runs twice, however late it comes."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from workers.wire.kind import Reply
@@ -7,6 +8,18 @@ from workers.wire.message import Message
 
 # Stands for an answer that nobody will ask for again, before or after it was given.
 NOT_WANTED: Final[Message[Any]] = Message(Reply(), "", "")
+
+
+# Of messages that are no calls: one that so many later ones have overtaken counts as known. Far
+# more than are on their way at once; a duplicate comes sooner.
+OVERTAKEN_MAX = 4_096
+
+
+def long_past(message_id: int, pending: Mapping[int, Any]) -> int:
+    """What a message that is no call says is concluded, by the calls to the same node that are not:
+    what is long past, so that who gets nothing else from here need not remember all of it.
+    """
+    return max(0, min(next(iter(pending), message_id), message_id - OVERTAKEN_MAX))
 
 
 class Remembered:

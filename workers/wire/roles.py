@@ -35,6 +35,10 @@ class WirePrecision(Protocol):
         """Keys and values, of all layers or of one."""
         ...
 
+    def of_kv(self, numbers: str | None) -> "WirePrecision":
+        """The same where keys and values are in other numbers than the cluster's."""
+        ...
+
     def query_bytes(self, heads: Array) -> int:
         """Queries, or what they found: [T, N, D], or one number a head, [T, N]."""
         ...
@@ -76,10 +80,10 @@ def plain_bytes(value: Any) -> int:
     """Facts as a compact encoding sends them: text in UTF-8, a number 8 bytes, a truth value 1;
     None and the names of fields nothing.
     """
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode())
     if value is None:
         return 0
-    if isinstance(value, str):
-        return len(value.encode())
     if isinstance(value, bool):
         return 1
     if isinstance(value, int | float):

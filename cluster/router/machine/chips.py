@@ -24,6 +24,8 @@ class ChipState:
     gives_away        with a watermark: what requests grow by leaves for memory servers, and is not
                       counted; where these refuse it, the chip preempts as for any other lack
     is_draining       nothing new is placed here: it leaves when what it has has ended
+    granules          blocks as prompts count them, the largest of which all chips' are made, in one
+                      block of its own
     """
 
     name: str
@@ -39,26 +41,38 @@ class ChipState:
     sharers: dict[str, int] = field(default_factory=dict)
     is_draining: bool = False
     gives_away: bool = False
+    granules: int = 1
+
+    def blocks_of(self, num_granules: int) -> int:
+        """Of its own, that hold so many."""
+        return -(-num_granules // self.granules)
+
+    def names_of(self, block_hashes: Sequence[str]) -> Sequence[str]:
+        """Of its own full blocks: a prefix is named by its end."""
+        return block_hashes[self.granules - 1 :: self.granules]
 
     def has_room(self, prompt: "Prompt") -> bool:
         """For the whole request; with a watermark for its prompt, if the whole fits alone."""
+        blocks = self.blocks_of(prompt.blocks)
         if self.watermark_blocks is None:
-            return self.blocks_taken + prompt.blocks <= self.num_blocks
-        shared = sum(1 for content in prompt.block_hashes if content in self.sharers)
+            return self.blocks_taken + blocks <= self.num_blocks
+        shared = sum(1 for name in self.names_of(prompt.block_hashes) if name in self.sharers)
         spare = self.watermark_blocks if self.num_requests else 0
-        wanted = self.blocks_taken + prompt.first_blocks - shared + spare
-        return wanted <= self.num_blocks and prompt.blocks <= self.num_blocks
+        wanted = self.blocks_taken + self.blocks_of(prompt.first_blocks) - shared + spare
+        return wanted <= self.num_blocks and blocks <= self.num_blocks
 
     def take(self, prompt: "Prompt") -> int:
         """Count a request in; returns how many blocks are its own by now."""
         self.num_requests += 1
         if self.watermark_blocks is None:
-            self.blocks_taken += prompt.blocks
-            return prompt.blocks
-        for content in prompt.block_hashes:
+            blocks = self.blocks_of(prompt.blocks)
+            self.blocks_taken += blocks
+            return blocks
+        names = self.names_of(prompt.block_hashes)
+        for content in names:
             self.sharers[content] = self.sharers.get(content, 0) + 1
             self.blocks_taken += self.sharers[content] == 1
-        own_blocks = prompt.first_blocks - len(prompt.block_hashes)
+        own_blocks = self.blocks_of(prompt.first_blocks) - len(names)
         self.blocks_taken += own_blocks
         return own_blocks
 
@@ -68,22 +82,22 @@ class ChipState:
         self.blocks_taken -= own_blocks
         if self.watermark_blocks is None:
             return
-        for content in prompt.block_hashes:
+        for content in self.names_of(prompt.block_hashes):
             self.sharers[content] -= 1
             if not self.sharers[content]:
                 del self.sharers[content]
                 self.blocks_taken -= 1
 
     def prefix_hits(self, block_hashes: Sequence[str]) -> int:
-        """Leading blocks that this chip probably holds."""
-        for index, content in enumerate(block_hashes):
+        """Of a prompt's leading blocks, those that this chip probably holds."""
+        for index, content in enumerate(self.names_of(block_hashes)):
             if content not in self.prefixes:
-                return index
+                return index * self.granules
         return len(block_hashes)
 
     def holds(self, block_hashes: Sequence[str]) -> None:
         """It has computed these: the latest are remembered longest."""
-        for content in block_hashes:
+        for content in self.names_of(block_hashes):
             self.prefixes.pop(content, None)
             self.prefixes[content] = None
         if len(self.prefixes) > PREFIXES_PER_CHIP_MAX:
@@ -99,8 +113,8 @@ class ChipState:
 class Prompt:
     """A prompt that is known.
 
-    block_hashes   of its full blocks; empty where chips share none
-    blocks         KV blocks that it and its answer may need together
+    block_hashes   of its full blocks, in the granules of all chips; empty where chips share none
+    blocks         of these, that it and its answer may need together
     first_blocks   that it and its first token need; 0 in journals from before watermarks, whose
                    chips have none
     """
@@ -147,7 +161,8 @@ def grown(
     chips: Mapping[str, ChipState], placement: Placement, prompt: Prompt, num_blocks: int
 ) -> None:
     """It needs so many blocks by now; counts where not all that it may need was taken at once."""
-    target, own_blocks = chips[placement.decode_chip], num_blocks - len(prompt.block_hashes)
+    target = chips[placement.decode_chip]
+    own_blocks = target.blocks_of(num_blocks) - len(target.names_of(prompt.block_hashes))
     if target.watermark_blocks is None or target.gives_away:
         return
     if own_blocks > placement.own_blocks:

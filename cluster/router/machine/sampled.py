@@ -21,6 +21,7 @@ class SampledToken(NamedTuple):
     times_ns        phase -> emulated nanoseconds so far: of a prefill with its token, else with the
                     last, or with each where a stop string may make any the last
     logits          [V] float32, little-endian, where they were asked for
+    approximate     it lacks a share, or follows from one that does
     more            tokens that follow it, sampled before it was told (`workers.fold`)
     late_ns         how long before it was told each of these was sampled, its own first; empty: now
     """
@@ -34,6 +35,7 @@ class SampledToken(NamedTuple):
     times_ns: Mapping[str, int] | None = None
     logprob: Logprob | None = None
     logits: bytes = b""
+    approximate: bool = False
     more: tuple[int, ...] = ()
     late_ns: tuple[int, ...] = ()
 

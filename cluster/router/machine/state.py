@@ -19,6 +19,7 @@ class Stream:
     early          tokens that came before one that is still missing, whatever their order
     finish_reason  "" until its last output was said
     times_ns       phase -> emulated nanoseconds, as far as they are known
+    is_approximate a token of it is: so are all that follow
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -26,6 +27,7 @@ class Stream:
     num_cached: int = 0
     finish_reason: str = ""
     times_ns: dict[str, int] = field(default_factory=dict)
+    is_approximate: bool = False
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ class Outbox:
 
 @dataclass(slots=True)
 class RouterState:
-    """block_size      tokens in a KV block
+    """block_size      tokens in a KV block, as prompts count them (`ChipState.granules`)
     sequences       sequence id -> request id, of what is placed
     line            requests that wait for KV room, first come first served
     is_line_woken   something was let go since the head of the line last tried

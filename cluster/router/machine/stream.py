@@ -57,6 +57,7 @@ def _next(stream: Stream) -> SampledToken | None:
 def _take(request: RequestState, token: SampledToken, texts: Texts) -> Said:
     stream, text = request.stream, texts.of(request)
     stream.tokens.extend(token.token_ids)
+    stream.is_approximate |= token.approximate
     reason = token.finish_reason
     ends = reason == "stop"  # an end token, which stays out of the text whatever it stands for
     shown = text.push(token.token_ids[:-1] if ends else token.token_ids)
@@ -110,6 +111,7 @@ def _output(
         num_prompt_tokens=0 if request.prompt is None else len(request.prompt.ids),
         num_cached_tokens=stream.num_cached,
         num_output_tokens=len(stream.tokens),
+        approximate=(position,) if token_ids and stream.is_approximate else (),
         times=dict(stream.times_ns) if has_ended else {},
         passages=request.passages if has_ended else (),
         late_ns=late_ns,

@@ -16,6 +16,7 @@ from cluster.worlds.machines.standing import find_keeper
 from cluster.worlds.raising import OnStep
 from configs.schema import Scenario
 from workers.errors import PeerDead
+from workers.wire.fabric.counts import NetworkCounts, together
 
 if TYPE_CHECKING:
     from cluster.gateway.settings import GatewaySettings
@@ -63,6 +64,13 @@ class AttachedWorld(LiveWorld):
     def check_serves(self) -> None:
         """The keeper looks after gateway and router; there is no more to say than that it lives."""
         self._of_keeper("epochs")
+
+    def network_counts(self) -> NetworkCounts | None:
+        """The gateway's machine has the first word on links."""
+        if self.blueprint.scenario.cluster.network is None:
+            return None
+        known = self.ask_all("crossed")
+        return together([known.pop(self._gateway), *known.values()])
 
     # ----------------------------------------------------------------------------------------------
 

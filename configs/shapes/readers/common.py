@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from configs.shapes.attention import Full
 from configs.shapes.given import Given
+from configs.shapes.layer import LayerShape, Mixer
 from configs.shapes.network import Network
-from configs.shapes.shape import LayerShape, Mixer, ModelShape
+from configs.shapes.shape import ModelShape
 from configs.shapes.storage import Storage
 from configs.shapes.weight import Weight, matrix, vector
 

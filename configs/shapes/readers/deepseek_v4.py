@@ -5,10 +5,11 @@ from dataclasses import replace
 from configs.shapes.compressed import Compressed
 from configs.shapes.given import Given
 from configs.shapes.index import Index
+from configs.shapes.layer import LayerShape
 from configs.shapes.network import Moe
 from configs.shapes.readers.common import around, next_token_layer, top_k
 from configs.shapes.readers.moe import W_NAMES, num_experts
-from configs.shapes.shape import LayerShape, ModelShape
+from configs.shapes.shape import ModelShape
 from configs.shapes.weight import Weight, matrix, vector
 
 _NAMES = {

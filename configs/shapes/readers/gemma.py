@@ -5,10 +5,11 @@ from typing import Literal
 
 from configs.shapes.attention import Full
 from configs.shapes.given import Given
+from configs.shapes.layer import LayerShape
 from configs.shapes.network import Dense, Moe, Network
 from configs.shapes.readers.common import FULL, SLIDING, around, grouped, kv_heads, top_k
 from configs.shapes.readers.moe import num_experts
-from configs.shapes.shape import LayerShape, ModelShape
+from configs.shapes.shape import ModelShape
 from configs.shapes.weight import Weight, matrix, vector
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from configs.families.keys import WALKED_MAX
 from configs.shapes.attention import Full
 from configs.shapes.given import Given
+from configs.shapes.layer import LayerShape, Mixer
 from configs.shapes.network import Dense, Moe, Network
 from configs.shapes.readers.common import around, kv_heads, top_k
 from configs.shapes.readers.moe import num_experts
-from configs.shapes.shape import LayerShape, Mixer, ModelShape
+from configs.shapes.shape import ModelShape
 from configs.shapes.state import Mamba2
 
 _KINDS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}

@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.api.test_kinds import BY_HAND
 from workers.model.numerics import EXACT_NUMERICS
 from workers.wire.kind import Kind
-from workers.wire.kinds import collectives, experts, ranks
+from workers.wire.kinds import collectives, experts, ranks, switched
 
 FREE = replace(EXACT_NUMERICS, free_metadata=True)
 
@@ -17,9 +17,11 @@ FREE = replace(EXACT_NUMERICS, free_metadata=True)
 def test_only_tensors_cost_where_metadata_is_free(content: Kind[Any], num_bytes: int) -> None:
     """By hand: what is left when all that is no tensor is taken from the price of the whole."""
     tensors = sum(int(array.nbytes) for array in content.pack().tensors.values())
-    if isinstance(content, experts.Combine | ranks.Share):
+    if isinstance(content, experts.Combine | ranks.Share | switched.Partial):
         tensors //= 2  # sums of exact mode travel in float64, and cost fp32
-    if isinstance(content, experts.Weights | collectives.Piece):  # its price is in its body
+    if isinstance(
+        content, experts.Weights | collectives.Piece | switched.Reduced
+    ):  # its price is in its body
         price = content.num_bytes
         tensors = price if isinstance(price, int) else sum(price)
     if content.kind == "shard_add":

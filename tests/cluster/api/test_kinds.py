@@ -12,7 +12,7 @@ from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
 from configs.precision import Precision
-from tests.cluster.api import rank_kinds, store_prices
+from tests.cluster.api import rank_kinds, store_prices, switched_kinds
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
@@ -91,6 +91,7 @@ TERMS = {
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
     *rank_kinds.BY_HAND,
+    *switched_kinds.BY_HAND,
     (Reply(), 0),
     (Failed({"code": "not_found", "message": "no", "facts": {"param": "x"}}), 9 + 2 + 1),
     (DISPATCH, 4 + 3 * (8 + 4 + 2 * 4 + 2 * 4) + 3 * 10 * 4),
@@ -204,7 +205,11 @@ def test_every_kind_costs_what_hand_arithmetic_says(content: Kind[Any], num_byte
     assert content.wire_bytes(EXACT_NUMERICS) == ENVELOPE + num_bytes
 
 
-@pytest.mark.parametrize("content", [DISPATCH, COMBINE], ids=["dispatch", "combine"])
+@pytest.mark.parametrize(
+    "content",
+    [DISPATCH, COMBINE, *(content for content, _ in switched_kinds.BY_HAND[:2])],
+    ids=["dispatch", "combine", "gathered", "relayed"],
+)
 @pytest.mark.parametrize(
     "numerics", [EXACT_NUMERICS, BF16, INT4, FREE], ids=["fp32", "bf16", "int4", "free"]
 )

@@ -15,8 +15,12 @@ import pytest
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("what", [("demo", "--no-emulation"), ("--model", "perfuse-tiny")])
+ONE = ("--model", "perfuse-tiny")
+# The local world ends by SIGTERM in `tests/cluster/worlds/test_ending.py`, with streams that run.
+ENDED = [(("demo", "--no-emulation"), signal.SIGINT), (ONE, signal.SIGTERM), (ONE, signal.SIGINT)]
+
+
+@pytest.mark.parametrize(("what", "number"), ENDED)
 def test_a_signal_ends_it_cleanly(what: tuple[str, ...], number: signal.Signals) -> None:
     command = [sys.executable, "-m", "cluster.cli.main", "serve", *what, "--port", "0"]
     # A short path of its own: sockets live in it, and what is left behind shows.

@@ -84,12 +84,6 @@ def test_refused_when_it_is_read(network: dict[str, Any], words: str) -> None:
     assert words in str(refused.value)
 
 
-@pytest.mark.parametrize("world", ["local", "ray"])
-def test_worlds_of_processes_have_no_table_of_links(world: str) -> None:
-    with pytest.raises(ScenarioError, match=f"given in world '{world}'.*virtual or process"):
-        drawn({"type": "switch"}, **{"cluster.world": world})
-
-
 def test_nothing_crosses_it_without_emulation() -> None:
     with pytest.raises(ScenarioError, match=r"cluster\.emulation is off"):
         drawn({"type": "switch"}, **{"cluster.world": "process", "cluster.emulation": False})

@@ -2,9 +2,10 @@
 model's ranks, and what goes wrong between ranks shows in the text.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,13 @@ import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import ROOT
-from configs.schema import ScenarioError
-from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
-from tests.cluster.worlds.test_parallel import CHIP, NO_OTHERS, degrees
+from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS, degrees, of_digests
+from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
 from workers.host.trace import Delivered
 from workers.model.digest.mixing import Digests
 from workers.model.digest.rank import DigestRank
-from workers.model.digest.reference import reference_of
-from workers.model.sampling_params import SamplingParams
 
 DIGEST: Mapping[str, object] = {"model.numerics": "digest", "placement.kv_pool": False}
-LATENT = str(ROOT / "scenarios" / "models" / "deepseek-v3.json")
 SIZES = [(0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6)]
 
 
@@ -48,15 +45,8 @@ def served(
     return run(blueprint(changes), job, through_frames=through_frames)
 
 
-@cache
 def expected() -> list[list[int]]:
-    plan = blueprint(DIGEST)
-    section = plan.scenario.model
-    reference = reference_of(plan.model, section.block_size, plan.scenario.seed, section.routing)
-    return [
-        list(reference.answer(prompt(i, length), SamplingParams(max_tokens=count, ignore_eos=True)))
-        for i, length, count in SIZES
-    ]
+    return of_digests()[: len(SIZES)]
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -176,6 +166,24 @@ def test_what_goes_wrong_between_ranks_changes_the_text(
     assert served(changes)[0] != expected()
 
 
-def test_a_latent_is_split_by_layers_alone() -> None:
-    with pytest.raises(ScenarioError, match="is not split by heads"):
-        blueprint({**BOTH, "model.path": LATENT, "model.served_name": None})
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"prefill": (2, 1), "decode": (4, 2)},
+        {"decode": (8, 1)},
+        {"prefill": (8, 1), "decode": (1, 2)},
+    ],
+    ids=str,
+)
+def test_every_rank_holds_the_latent(groups: dict[str, tuple[int, int]], tmp_path: Path) -> None:
+    """DeepSeek-V3, small in experts and layers alone: one dense layer, then two sparse ones with a
+    shared expert.
+    """
+    sizes = json.loads((ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text())
+    few = {"num_hidden_layers": 3, "first_k_dense_replace": 1, "n_routed_experts": 16}
+    (tmp_path / "config.json").write_text(json.dumps(sizes | few))
+    model = {"model.path": str(tmp_path), "model.served_name": MODEL, "model.max_model_len": 512}
+    alone, kinds = served({**DIGEST, **model})
+    found, split = served({**DIGEST, **model, **degrees(**groups)}, through_frames=True)
+    assert found == alone
+    assert split["kv_part"] and split["piece"] and "piece" not in kinds

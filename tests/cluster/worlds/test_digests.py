@@ -27,6 +27,7 @@ DIGEST = {"model.numerics": "digest"}
 LIVE: Mapping[str, object] = {
     **DIGEST,
     "placement.collections": None,
+    "cluster.nodes.pnm": None,
     "cluster.nodes.experts.count": 2,
     "model.num_kv_blocks": 256,
     "workload.arrivals.closed.num_requests": 8,

@@ -130,6 +130,7 @@ def test_a_file_is_cut_by_tokens_where_that_is_asked(client: openai.OpenAI) -> N
     assert all(before < begin < end for begin, before, end in inside)
 
 
+@pytest.mark.alone
 def test_health_is_told_while_a_store_is_filled(client: openai.OpenAI) -> None:
     """On a machine whose cores others use as well, so the bar is wide: `make bench-indexing` has
     the narrow one.

@@ -1,7 +1,8 @@
-"""Each kind of node of the local world is killed with `kill -9` and comes back. Its own file: one
-Ray session a process at a time.
+"""What users see when a process of the local world dies, and that each kind of node is killed with
+`kill -9` and comes back. Its own file: one Ray session a process at a time.
 """
 
+import json
 import threading
 from typing import Any
 
@@ -16,7 +17,8 @@ from configs.schema import load_scenario
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 REAL = {"cluster.world": "local", "cluster.emulation": False, "cluster.dilation": 1}
-VICTIMS = ("prefill-0", "decode-0", "experts-0", "hbf-0", "pnm-0", "router", "gateway")
+# decode-0 is the first, in the middle of streams
+VICTIMS = ("prefill-0", "experts-0", "hbf-0", "pnm-0", "router", "gateway")
 
 
 def serve(world: LocalWorld) -> str:
@@ -43,6 +45,10 @@ def test_each_kind_of_node_returns_from_a_kill_9() -> None:
         url = serve(world)
         right = answer(url)
         assert right["text"]
+        _a_lost_chip_ends_its_requests_with_a_clear_error(world, url)
+        assert answer(url) == right, "the rest of the cluster serves on"
+        world.revive("decode-0")
+        assert answer(url) == right
         for victim in VICTIMS:
             world.kill(victim)
             world.revive(victim)
@@ -50,6 +56,26 @@ def test_each_kind_of_node_returns_from_a_kill_9() -> None:
                 url = serve(world)
             assert answer(url) == right, victim
         _goes_on(world, url)
+
+
+def _a_lost_chip_ends_its_requests_with_a_clear_error(world: LocalWorld, url: str) -> None:
+    """Nothing hangs: a decode chip's process dies, its streams end."""
+    body = {
+        "model": "perfuse-tiny",
+        "messages": [{"role": "user", "content": "hi"}],
+        "n": 4,
+        "max_tokens": 800,
+        "ignore_eos": True,
+        "stream": True,
+    }
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        world.kill("decode-0")
+        told = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    errors = [one["error"]["message"] for one in told if "error" in one]
+    assert errors, "the stream ended without saying why"
+    assert "decode-0" in errors[0]
 
 
 def _goes_on(world: LocalWorld, url: str) -> None:

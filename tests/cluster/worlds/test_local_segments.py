@@ -1,5 +1,5 @@
 """Processes that are killed leave no shared memory: not after the cluster's stop, nor, where its
-driver was killed too, after the next start.
+driver was killed too, after the next start; and no process and no file then.
 """
 
 import os
@@ -85,6 +85,7 @@ def test_a_driver_that_is_killed_leaves_nothing_after_the_next_start(transport: 
         below = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        assert list(Path(folder).glob("perfuse-*"))
         left = owned_by(process.pid)
         assert len(left) == (transport == "ucx")
         for segments in left:
@@ -92,6 +93,7 @@ def test_a_driver_that_is_killed_leaves_nothing_after_the_next_start(transport: 
         code = "from cluster.worlds.folder import own_folder\nwith own_folder(): pass"
         environment = {**os.environ, "TMPDIR": folder}
         subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+        assert not list(Path(folder).glob("perfuse-*"))
         assert not owned_by(process.pid)
         assert not of_system_v({one.pid for one in below})
         assert not psutil.wait_procs(below, timeout=20)[1], "processes were left"

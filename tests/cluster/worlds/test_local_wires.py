@@ -1,8 +1,11 @@
-"""The default cluster as real processes that talk UCX, share memory or speak TLS, beside gRPC."""
+"""The default cluster as real processes that talk gRPC, UCX or TLS, share memory, or do each where
+it is named: one cluster for each does all that is asked of it here.
+"""
 
 import asyncio
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.workload.build import build_workload
+from cluster.runs.run import run_in_virtual
+from cluster.workload.build import Workload, build_workload
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import LocalWorld, local_world
 from configs.schema import load_scenario
@@ -23,26 +27,74 @@ from workers.wire.transport.grpc import GrpcTransport
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
-REAL = {
-    "cluster.world": "local",
-    "cluster.emulation": False,
-    "cluster.dilation": 1,
-    "workload.arrivals.closed.num_requests": 16,
-}
-FAST: tuple[Any, ...] = (
+FEW = {"workload.arrivals.closed.num_requests": 16}
+REAL = {"cluster.world": "local", "cluster.emulation": False, "cluster.dilation": 1}
+CHIPS = ("prefill", "decode", "experts")
+AMONG_CHIPS = "shm among chips"
+WIRES: tuple[Any, ...] = (
+    "grpc",
     pytest.param("ucx", marks=NEEDS_UCX),
     pytest.param("shm", marks=NEEDS_SHM),
     "tls",
+    pytest.param(AMONG_CHIPS, marks=NEEDS_SHM),
 )
 # What is mapped into every process that talks so, and by none that does not.
 MAPPED = {"ucx": "libucp", "shm": "memfd:perfuse-wire"}
 
 
-def blueprint(transport: str) -> Blueprint:
-    chosen: dict[str, object] = {"cluster.transport": transport}
-    if transport == "tls":
-        chosen = {"cluster.transport": "grpc", "cluster.certificates": str(cluster_folder())}
-    return Blueprint.draw(load_scenario("demo", {**REAL, **chosen}))
+def chosen(wire: str) -> Mapping[str, object]:
+    if wire == "tls":
+        return {"cluster.transport": "grpc", "cluster.certificates": str(cluster_folder())}
+    if wire == AMONG_CHIPS:  # whoever speaks with the gateway does it by gRPC
+        groups = {f"cluster.nodes.{group}.transport": "shm" for group in CHIPS}
+        return {"cluster.transport": "grpc", **groups}
+    return {"cluster.transport": wire}
+
+
+@cache
+def in_virtual() -> tuple[Workload, dict[str, list[int]]]:
+    """What all of them are asked, and the tokens of each request in the virtual world."""
+    drawn = Blueprint.draw(load_scenario("demo", FEW))
+    workload = build_workload(drawn.scenario, drawn.model.vocab)
+    answers = run_in_virtual(drawn, workload, lambda _: None).answers
+    return workload, {answer.request_id: list(answer.token_ids) for answer in answers}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_tokens_are_the_same_before_and_after_chips_are_killed(wire: str) -> None:
+    """A chip's next incarnation is reached at another address, by those who knew the last one."""
+    shared = names()
+    drawn = Blueprint.draw(load_scenario("demo", {**REAL, **FEW, **chosen(wire)}))
+    with local_world(drawn) as world:
+        if wire == "tls":
+            strangers_are_refused(world)
+        answers_right(world)
+        assert_mapped(world, wire)
+        assert bool(num_near(world)) == wire.startswith("shm"), "experts' tokens need no messages"
+        for victim in ("decode-0", "experts-1"):
+            world.kill(victim)
+            world.revive(victim)
+        answers_right(world)
+        assert_mapped(world, wire)
+        assert bool(world.ask("decode-0", "activity")["near"]) == wire.startswith("shm")
+    assert not left_behind(shared, of=os.getpid())
+
+
+def answers_right(world: LocalWorld) -> None:
+    workload, right = in_virtual()
+    answers = world.run(workload, lambda answer: None)
+    assert not any(answer.error for answer in answers)
+    assert {answer.request_id: answer.token_ids for answer in answers} == right
+    assert not any(world.ask_all("failures").values())
+
+
+def assert_mapped(world: LocalWorld, wire: str) -> None:
+    """The one wire moves the frames, in every process that names it."""
+    for node, pid in world.ask_all("pid").items():
+        paths = [mapped.path for mapped in psutil.Process(pid).memory_maps()]
+        named = "shm" if wire == AMONG_CHIPS and node.rsplit("-", 1)[0] in CHIPS else wire
+        for name, mapping in MAPPED.items():
+            assert any(mapping in path for path in paths) == (name == named), (node, name)
 
 
 def num_near(world: LocalWorld) -> int:
@@ -52,80 +104,17 @@ def num_near(world: LocalWorld) -> int:
     return sum(one["near"] for one in activity.values())
 
 
-@cache
-def tokens_by(transport: str) -> dict[str, list[int]]:
-    """Request -> its tokens, from a cluster that stands for this alone."""
-    drawn = blueprint(transport)
-    with local_world(drawn) as world:
-        answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
-        assert not any(world.ask_all("failures").values())
-        assert bool(num_near(world)) == (transport == "shm"), "experts' tokens need no messages"
-        for pid in world.ask_all("pid").values():
-            paths = [mapped.path for mapped in psutil.Process(pid).memory_maps()]
-            for wire, name in MAPPED.items():  # the one moves the frames, in every process
-                assert any(name in path for path in paths) == (wire == transport)
-    assert not any(answer.error for answer in answers)
-    return {answer.request_id: answer.token_ids for answer in answers}
-
-
-@pytest.mark.parametrize("transport", FAST)
-def test_tokens_are_the_same_as_by_grpc(transport: str) -> None:
-    shared = names()
-    assert tokens_by(transport) == tokens_by("grpc")
-    assert not left_behind(shared, of=os.getpid())
-
-
-@pytest.mark.parametrize("transport", FAST)
-def test_a_chip_that_is_killed_is_noticed_and_comes_back(transport: str) -> None:
-    """Its next incarnation is reached at another address, by those who knew the last one."""
-    drawn = blueprint(transport)
-    with local_world(drawn) as world:
-        workload = build_workload(drawn.scenario, drawn.model.vocab)
-        for victim in ("decode-0", "experts-1"):
-            world.kill(victim)
-            world.revive(victim)
-        answers = world.run(workload, lambda answer: None)
-        assert not any(answer.error for answer in answers)
-        assert not any(world.ask_all("failures").values())
-        activity = world.ask_all("activity")
-        assert bool(activity["decode-0"]["near"]) == (transport == "shm")
-
-
-@NEEDS_SHM
-def test_each_group_may_name_its_own() -> None:
-    """Experts and chips share memory; whoever speaks with the gateway does it by gRPC."""
-    groups = dict.fromkeys(("prefill", "decode", "experts"), "shm")
-    changes = {f"cluster.nodes.{group}.transport": wire for group, wire in groups.items()}
-    rest = {"cluster.transport": "grpc"}
-    drawn = Blueprint.draw(load_scenario("demo", {**REAL, **rest, **changes}))
-    with local_world(drawn) as world:
-        answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
-        assert not any(world.ask_all("failures").values())
-        sharing = {
-            name
-            for name, pid in world.ask_all("pid").items()
-            if any(MAPPED["shm"] in mapped.path for mapped in psutil.Process(pid).memory_maps())
-        }
-    assert {name.rsplit("-", 1)[0] for name in sharing} == set(groups)
-    assert {answer.request_id: answer.token_ids for answer in answers} == tokens_by("grpc")
-
-
-def test_strangers_at_the_ports_of_a_cluster_are_refused_and_it_goes_on() -> None:
+def strangers_are_refused(world: LocalWorld) -> None:
     """Every node listens on loopback; garbage, gRPC without TLS and another cluster's certificate
     all come to nothing, and each dialler is told why.
     """
-    drawn = blueprint("tls")
-    with local_world(drawn) as world:
-        addresses = [member.address for member in world.members]
-        assert len(addresses) == 11
-        assert all(address.startswith("127.0.0.1:") for address in addresses)
-        for address in addresses:
-            reasons = asyncio.run(knock_as_strangers(address))
-            assert "asks for a certificate of its cluster" in reasons[0]
-            assert "was not signed by this cluster's authority" in reasons[1]
-        answers = world.run(build_workload(drawn.scenario, drawn.model.vocab), lambda answer: None)
-        assert not any(answer.error for answer in answers)
-        assert not any(world.ask_all("failures").values())
+    addresses = [member.address for member in world.members]
+    assert len(addresses) == 11
+    assert all(address.startswith("127.0.0.1:") for address in addresses)
+    for address in addresses:
+        reasons = asyncio.run(knock_as_strangers(address))
+        assert "asks for a certificate of its cluster" in reasons[0]
+        assert "was not signed by this cluster's authority" in reasons[1]
 
 
 async def knock_as_strangers(address: str) -> list[str]:

@@ -2,73 +2,26 @@
 rank that dies takes its chip's requests along, and nothing else.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from pathlib import Path
 
 import pytest
 
 from cluster.worlds.virtual import VirtualWorld
-from tests.cluster.worlds.cluster import Heard, ask_all, blueprint, prompt, request, run, settle
+from tests.cluster.worlds.chips_of_ranks import (
+    CHIP,
+    NO_OTHERS,
+    answers,
+    degrees,
+    expected,
+    of_digests,
+    served,
+    tokens,
+)
+from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
+from tests.workers.model.models import DEEPSEEK_V3, write_model
 from workers.host.trace import Delivered
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
-
-SIZES = [(0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6), (4, 33, 7)]
-CHIP = {"workers": ["chip"], "device": "h100-sxm", "link": "lowlat-2us"}
-NO_OTHERS = {"cluster.nodes.prefill": None, "cluster.nodes.decode": None}
-
-
-def degrees(**groups: tuple[int, int]) -> dict[str, object]:
-    """Group -> (tensor, pipeline)."""
-    changes: dict[str, object] = {"placement.kv_pool": False}
-    for group, (tensor, pipeline) in groups.items():
-        changes[f"cluster.nodes.{group}.tensor_parallel_size"] = tensor
-        changes[f"cluster.nodes.{group}.pipeline_parallel_size"] = pipeline
-    return changes
-
-
-@cache
-def expected() -> list[list[int]]:
-    reference = Reference(blueprint().folder)
-    return [
-        list(
-            reference.generate(
-                prompt(number, length), SamplingParams(max_tokens=count, ignore_eos=True)
-            ).token_ids
-        )
-        for number, length, count in SIZES
-    ]
-
-
-async def answers(world: VirtualWorld, name: str = "r", apart_ns: int = 0) -> list[Heard]:
-    wanted = [
-        request(f"{name}{i}", prompt_ids=prompt(i, length), max_tokens=count)
-        for i, length, count in SIZES
-    ]
-    return await ask_all(world, wanted, apart_ns=apart_ns)
-
-
-def tokens(heard: Sequence[Heard]) -> list[list[int]]:
-    return [one.tokens for one in heard]
-
-
-def served(
-    changes: Mapping[str, object], *, through_frames: bool = False
-) -> tuple[list[list[int]], dict[str, int], int]:
-    """Tokens, how many messages of each kind were delivered, and how long it took."""
-
-    async def job(world: VirtualWorld) -> tuple[list[list[int]], dict[str, int], int]:
-        begun_ns = world.clock.now()
-        heard = await answers(world)
-        took_ns = world.clock.now() - begun_ns
-        await settle(world)
-        kinds: dict[str, int] = {}
-        for record in world.trace.records:
-            if isinstance(record, Delivered):
-                kinds[record.kind] = kinds.get(record.kind, 0) + 1
-        return tokens(heard), kinds, took_ns
-
-    return run(blueprint(changes), job, through_frames=through_frames)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +36,8 @@ def served(
         {"prefill": (4, 1), "decode": (1, 4)},
         {"prefill": (2, 2), "decode": (2, 2)},
         {"prefill": (2, 1), "decode": (4, 1)},
+        {"prefill": (4, 1), "decode": (8, 1)},
+        {"prefill": (8, 1), "decode": (8, 2)},
     ],
     ids=str,
 )
@@ -97,6 +52,42 @@ def test_every_degree_gives_the_tokens_of_one_process(
     assert ("share" in kinds) == any(tensor > 1 for tensor, _ in groups.values())
     assert ("piece" in kinds) == ("share" in kinds)
     assert ("stage_rows" in kinds) == any(pipeline > 1 for _, pipeline in groups.values())
+
+
+def test_a_latent_is_held_by_every_rank(tmp_path: Path) -> None:
+    """DeepSeek's layers: a dense one, then two with a shared expert, each cut over the ranks."""
+    folder = write_model(tmp_path, sizes=DEEPSEEK_V3 | {"vocab_size": 512})
+    reference, params = Reference(folder), SamplingParams(max_tokens=6, ignore_eos=True)
+    right = [list(reference.generate(prompt(i, 20), params).token_ids) for i in range(3)]
+
+    async def job(world: VirtualWorld) -> None:
+        wanted = [request(f"r{i}", prompt_ids=prompt(i, 20), max_tokens=6) for i in range(3)]
+        assert tokens(await ask_all(world, wanted)) == right
+        await settle(world)
+
+    model = {"model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 128}
+    run(blueprint({**degrees(prefill=(2, 1), decode=(4, 2)), **model}), job)
+
+
+@pytest.mark.parametrize(
+    ("groups", "layers"),
+    [
+        ({"prefill": (1, 2), "decode": (1, 3)}, {"prefill": [3, 1]}),
+        ({"prefill": (2, 3), "decode": (1, 2)}, {"decode": [1, 3]}),
+        ({"prefill": (1, 3), "decode": (4, 1)}, {}),
+    ],
+    ids=str,
+)
+def test_stages_may_be_uneven(
+    groups: dict[str, tuple[int, int]], layers: dict[str, list[int]]
+) -> None:
+    """Also where KV goes from one split of the layers to another."""
+    given = {f"cluster.nodes.{group}.pipeline_layers": each for group, each in layers.items()}
+    for numerics in ("real", "digest"):
+        changes = {**degrees(**groups), **given, "model.numerics": numerics}
+        found, kinds, _ = served(changes)
+        assert found == (expected() if numerics == "real" else of_digests())
+        assert kinds["stage_rows"] and kinds["kv_part"]
 
 
 @pytest.mark.parametrize(("tensor", "pipeline"), [(2, 1), (1, 2), (2, 2)])

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cluster.worlds.virtual import VirtualWorld
+from tests.cluster.worlds.chips_of_ranks import answers, degrees, expected, tokens
 from tests.cluster.worlds.cluster import blueprint, run, settle
-from tests.cluster.worlds.test_parallel import answers, degrees, expected, tokens
 
 BOTH_SPLIT = {
     **degrees(prefill=(2, 1), decode=(2, 2)),

@@ -29,6 +29,7 @@ SMALL: Mapping[str, object] = {
     "cluster.nodes.decode.count": 1,
     "cluster.nodes.experts.count": 2,
     "placement.collections": None,
+    "cluster.nodes.pnm": None,
     "model.num_kv_blocks": 256,
     "workload.arrivals.closed.concurrency": 4,
     "workload.arrivals.closed.num_requests": 8,

@@ -101,6 +101,7 @@ def embedded(url: str, client: openai.OpenAI, texts: list[str]) -> tuple[Any, fl
         return asked.result(), slowest_s
 
 
+@pytest.mark.alone
 def test_embeddings_are_the_store_s_and_hold_nobody_up(url: str, client: openai.OpenAI) -> None:
     """Three times, for this machine may be held up by others: what we hold up is so each time."""
     texts = [f"{i} The latency of Yolutus-11 is 11 ns. " * 40 for i in range(1500)]

@@ -122,7 +122,7 @@ def test_nothing_is_left_behind():
     rank = AllToAll(sizes, 0, SECRET)
     child = Child("waits", 1, sizes, source=0)
     rank.attach(child.address)
-    assert not left_behind(shared)
+    assert not left_behind(shared, of=os.getpid())
     child.kill()
     child.end()
     # The way in, and the one of this rank's own views; a peer's arena is mapped, not open.
@@ -131,7 +131,7 @@ def test_nothing_is_left_behind():
     del rank
     gc.collect()
     assert len(arenas_of(os.getpid())) == open_before
-    assert not left_behind(shared)
+    assert not left_behind(shared, of=os.getpid())
 
 
 def arenas_of(pid: int) -> list[str]:

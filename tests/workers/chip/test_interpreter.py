@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from configs.heads import Heads
 from tests.workers.bench import Bench
 from tests.workers.chip.ranks import (
     NUM_BLOCKS,
@@ -30,7 +31,6 @@ from workers.chip.interpreter import Interpreter, Lane
 from workers.model.base import ChipModel
 from workers.model.forward import as_it_is, forward, stage
 from workers.model.plain.chip_model import PlainChipModel
-from workers.model.plain.heads import Heads
 from workers.model.plain.rank import PlainRank
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams

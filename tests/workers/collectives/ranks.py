@@ -13,7 +13,7 @@ from workers.collectives.member import Collectives
 from workers.collectives.switch import ReducingSwitch
 
 Asked = Callable[[Group, int], Awaitable[Any]]
-SWITCH = "switch"
+SWITCH = "switch-0"
 
 
 def names(num_ranks: int) -> tuple[str, ...]:
@@ -45,7 +45,8 @@ class Ranks:
         self.all = list(self.groups)
         if switch is not None:
             node = bench.node(SWITCH)
-            self.all.append(ReducingSwitch(node, SWITCH, "tp", workers, timeout_ns, switch).group)
+            joined = Collectives(node, SWITCH), SWITCH, "tp", workers, timeout_ns, switch
+            self.all.append(ReducingSwitch(node, *joined).group)
 
     async def ask(self, asked: Asked) -> list[Any]:
         """Each rank asks for the same; what each received."""

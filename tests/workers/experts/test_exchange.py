@@ -181,6 +181,9 @@ class Digests:
 
     query_bytes = kv_bytes
 
+    def of_kv(self, numbers: str | None) -> "Digests":
+        return self
+
     def row_bytes(self, hidden: int) -> int:
         return 8
 
@@ -197,6 +200,9 @@ class Digests:
 
     def add(self, sums_T: NDArray, places: Places, partial: NDArray) -> None:
         sums_T[places] += partial
+
+    def stretch(self, sums_T: NDArray, rows: NDArray, factors: NDArray) -> None:
+        """There is no part of a digest."""
 
 
 class DigestExperts:

@@ -26,6 +26,7 @@ from tests.workers.experts.nearby import (
 from tests.workers.experts.toy import dense, serve, table, tokens
 from tests.workers.wire.transport.wires import NEEDS_SHM
 from workers.experts.exchange import Away, DispatchHandle, DispatchSide
+from workers.experts.stand_ins import StandIns
 
 pytestmark = NEEDS_SHM
 
@@ -43,7 +44,9 @@ def test_sums_are_those_of_messages_to_the_bit_and_no_message_is_sent(
         sums = whole(await exchange.combine_receive(await near(exchange, batch)))
         assert bench.nodes["chip"].endpoint.outgoing.next_id() == 1, "a message was sent"
         assert ranks_of(bench).num_open == 0
-        ordinary = DispatchSide(bench.port("chip"), bench.clock, bench.nodes["chip"].numerics)
+        node = bench.nodes["chip"]
+        stand_ins = StandIns(node.members)
+        ordinary = DispatchSide(bench.port("chip"), bench.clock, node.numerics, stand_ins)
         return sums, await by_messages(ordinary, batch)
 
     sums, of_messages = run(job, rows=rows)

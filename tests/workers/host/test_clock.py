@@ -248,7 +248,7 @@ def test_without_emulation_now_is_the_wall() -> None:
     live(job, emulated=False)
 
 
-@pytest.mark.live
+@pytest.mark.alone
 def test_live_timers_are_finer_than_asyncio_s() -> None:
     """asyncio rounds to the millisecond; measured as the median of 50 timers, and judged against
     asyncio's own under the same load, so that a busy machine does not decide.

@@ -48,14 +48,14 @@ class Component:
         self._meter, self._unit_joules = meter, unit_joules
         self._amounts = [0] * NUM_PHASES
 
-    def count(self, amount: int, cause: Cause) -> None:
-        """So much was asked for."""
+    def count(self, amount: int, cause: Cause, times: int = 1) -> None:
+        """So much was asked for, so many times."""
         if isinstance(cause, tuple):
             prefill = amount * cause[0] // (cause[0] + cause[1])
-            self._amounts[Phase.PREFILL] += prefill
-            self._amounts[Phase.DECODE] += amount - prefill
+            self._amounts[Phase.PREFILL] += prefill * times
+            self._amounts[Phase.DECODE] += (amount - prefill) * times
         else:
-            self._amounts[cause] += amount
+            self._amounts[cause] += amount * times
 
     def until(self, begin_ns: int, amount: int, told: Ended) -> Ended:
         """Draws from then on, until it is told the end, and tells it."""

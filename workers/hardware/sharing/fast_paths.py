@@ -1,10 +1,10 @@
 """`Paths` where the native library is: the same shares and the same ends (`kernels.paths`)."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from kernels import paths as native
-from workers.hardware.sharing.hops import PathFlow
+from workers.hardware.sharing.hops import PathFlow, nobody
 from workers.hardware.sharing.paths import Paths
 
 
@@ -35,12 +35,19 @@ class ManyPaths(Protocol):
 
     def served(self, name: str) -> int: ...
 
+    def saved(self) -> Any:
+        """All that there is, in tuples, numbers, bytes and texts: `paths_of` goes on from it. Flows
+        keep their tags, and tell nobody any more.
+        """
+        ...
+
 
 class FastPaths:
     """Ranks are none of its business: it knows weights and limits."""
 
-    def __init__(self, rates_per_s: Mapping[str, int]) -> None:
-        self._shares = native.Shares()
+    def __init__(self, rates_per_s: Mapping[str, int], shares: native.Shares | None = None) -> None:
+        """shares: what resources are added to; None: new ones."""
+        self._shares = shares or native.Shares()
         self._hops: dict[str, int] = {}
         self._ways: dict[tuple[str, ...], int] = {}
         self._flows: dict[int, PathFlow] = {}  # by number
@@ -103,7 +110,28 @@ class FastPaths:
     def served(self, name: str) -> int:
         return self._shares.served(self._hops[name])
 
+    def saved(self) -> Any:
+        flows = tuple([(n, f.amount, tuple(f.path), f.tag) for n, f in self._flows.items()])
+        return self._shares.saved(), self.now_ns, tuple(self._hops), tuple(self._ways), flows
+
+    @classmethod
+    def of_saved(cls, saved: Any) -> "FastPaths":
+        shares, now_ns, hops, ways, flows = saved
+        paths = cls({}, native.Shares(shares))
+        paths.now_ns = now_ns
+        paths._hops = {name: number for number, name in enumerate(hops)}
+        paths._ways = {way: number for number, way in enumerate(ways)}
+        for number, amount, path, tag in flows:
+            flow = paths._flows[number] = PathFlow(nobody, amount, path)
+            flow.order, flow.tag = number, tag
+        return paths
+
 
 def make_paths(*, are_ranked: bool = False) -> ManyPaths:
     """The fastest that there is for it."""
     return FastPaths({}) if native.available and not are_ranked else Paths({})
+
+
+def paths_of(saved: Any) -> ManyPaths:
+    """What goes on from there: of the kind that was saved."""
+    return FastPaths.of_saved(saved) if isinstance(saved[0], bytes) else Paths.of_saved(saved)

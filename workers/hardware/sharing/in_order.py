@@ -29,6 +29,14 @@ class Fifo:
         self._taken_ns = 0  # by those who took it whole
         self._taken = 0  # grains, by limited ones and by those beside them
 
+    def saved(self) -> tuple[int, tuple[tuple[int, int], ...], int, int]:
+        """All that it knows: `restore` goes on from there."""
+        return self.free_ns, tuple(self._open), self._taken_ns, self._taken
+
+    def restore(self, saved: tuple[int, tuple[tuple[int, int], ...], int, int]) -> None:
+        self.free_ns, still_open, self._taken_ns, self._taken = saved
+        self._open = list(still_open)
+
     def join(self, now_ns: int, service_ns: int) -> int:
         """Queue behind all others; returns the end."""
         if self._open:
@@ -36,6 +44,16 @@ class Fifo:
         begin_ns = now_ns if now_ns > self.free_ns else self.free_ns
         self.free_ns = begin_ns + service_ns
         self._taken_ns += service_ns
+        return self.free_ns
+
+    def is_idle(self, now_ns: int) -> bool:
+        """Whether who joins now is served at once, and nobody beside it."""
+        return not self._open and self.free_ns <= now_ns
+
+    def again(self, start_ns: int, every_ns: int, times: int, service_ns: int) -> int:
+        """`join` so many times, each when it is idle; returns the last end."""
+        self.free_ns = start_ns + (times - 1) * every_ns + service_ns
+        self._taken_ns += times * service_ns
         return self.free_ns
 
     def take(self, now_ns: int, wanted: int, limit: int = GRAINS) -> tuple[int, int]:

@@ -11,6 +11,7 @@ unit (a byte) a second over a ns, and ends are whole ns, rounded up.
 
 import heapq
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from workers.hardware.sharing.filling import ROUNDING, Load, by_rank, fill, holds_elsewhere
 from workers.hardware.sharing.hops import UNIT, Hop, PathFlow
@@ -115,6 +116,25 @@ class Paths:
         """Units that have crossed one resource until the last event, rounded up."""
         hop = self._hops[name]
         return -(-(hop.served + hop.used * (self._now_ns - hop.since_ns)) // UNIT)
+
+    def saved(self) -> Any:
+        """See `ManyPaths`."""
+        hops = tuple([(name, *hop.saved()) for name, hop in self._hops.items()])
+        found = {flow.order: flow for hop in self._hops.values() for flow in hop.flows.values()}
+        flows = tuple([found[order].saved() for order in sorted(found)])
+        return hops, flows, tuple(self._fresh), self._now_ns, self._num_joined, self._ranked
+
+    @classmethod
+    def of_saved(cls, saved: Any) -> "Paths":
+        paths = cls({})
+        hops, flows, fresh, paths._now_ns, paths._num_joined, paths._ranked = saved
+        paths._hops = {name: Hop.of_saved(state) for name, *state in hops}
+        known = [PathFlow.of_saved(flow, paths._hops) for flow in flows]
+        paths._num_flows = len(known)
+        paths._fresh = {flow.order: flow for flow in known if flow.order in fresh}
+        paths._ends = [(f.promise_ns, f.order, f) for f in known if f.promise_ns is not None]
+        heapq.heapify(paths._ends)
+        return paths
 
     def _removed(self, gone: Sequence[PathFlow]) -> dict[int, PathFlow]:
         """Take flows off their paths; returns those that nothing holds back any more."""

@@ -31,9 +31,12 @@ class DigestCache:
     Spans are named by their row in layer 0. Raises MemoryError where this machine has not so much.
     """
 
-    def __init__(self, num_blocks: int, block_size: int, num_layers: int, units: int) -> None:
+    def __init__(
+        self, num_blocks: int, block_size: int, num_layers: int, units: int, span: int | None = None
+    ) -> None:
+        """span   tokens of one; None: that of such blocks"""
         self.num_blocks, self.num_layers, self.units = num_blocks, num_layers, units
-        self.span = span_of(block_size)
+        self.span = span or span_of(block_size)
         self.per_block = block_size // self.span
         self.block_bytes = num_layers * units * block_size * _DIGEST_BYTES
         self._over(np.zeros((num_blocks, self.block_bytes), dtype=np.uint8))

@@ -10,8 +10,8 @@ from configs.model_config import ModelConfig
 from configs.precision import Precision
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.mixing import Digests
-from workers.model.digest.plan import over_spans, pairs_of, parts_of
 from workers.model.digest.shape import kv_units
+from workers.model.digest.sight import over_spans, pairs_of, parts_of
 from workers.model.parts.kv_form import KvForm
 from workers.model.parts.partial import Part
 

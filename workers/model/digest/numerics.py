@@ -2,14 +2,15 @@
 would send.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
-from configs.precision import Precision, WireKind
+from configs.precision import KV_KINDS, Precision, WireKind
 from kernels import codec
 from workers.model.digest.shape import KvSizes
 from workers.model.numerics import Places, numerics_of, wire_formats
@@ -25,23 +26,38 @@ class Digest:
     row, sum        bytes that a link is charged for a row, and for a partial sum
     kv              what digests of keys stand for
     free_metadata   rows, sums and keys are all that a link is charged for
+    kinds           what digests of keys stand for in other numbers than the cluster's
     """
 
     row: int
     sum: int
     kv: KvSizes
     free_metadata: bool = False
+    kinds: Mapping[str, KvSizes] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, config: ModelConfig, precision: Precision, row: WireKind, *, free_metadata: bool
+        cls,
+        config: ModelConfig,
+        precision: Precision,
+        row: WireKind,
+        *,
+        free_metadata: bool,
+        carried: tuple[int, ...] = (),
     ) -> "Digest":
-        """As a cluster with real numbers of this precision would charge. Scales are metadata."""
+        """As a cluster with real numbers of this precision would charge. Scales are metadata.
+
+        carried   (bytes, tokens) that stand for keys (`KvSizes`); left out, a digest for each
+                  token's
+        """
         real = numerics_of(precision, config.hidden, row)
         travels_as, _ = wire_formats(precision, row)
         width = config.hidden if free_metadata else codec.row_width(travels_as, config.hidden)
         sizes = real.row_bytes(width), real.sum_bytes(config.hidden)
-        return cls(*sizes, KvSizes.of(config, precision), free_metadata)
+        kinds: dict[str, KvSizes] = {
+            kind: KvSizes.of(config, replace(precision, kv=kind), *carried) for kind in KV_KINDS
+        }
+        return cls(*sizes, kinds[precision.kv], free_metadata, kinds)
 
     def row_bytes(self, width: int) -> int:
         return self.row
@@ -51,6 +67,9 @@ class Digest:
 
     def kv_bytes(self, blocks: NDArray[Any]) -> int:
         return self.kv.kv_bytes(blocks.nbytes)
+
+    def of_kv(self, numbers: str | None) -> "Digest":
+        return self if numbers is None else replace(self, kv=self.kinds[numbers])
 
     def query_bytes(self, heads: NDArray[Any]) -> int:
         return self.kv.query_bytes(len(heads), widths=heads.ndim > 2)
@@ -72,3 +91,6 @@ class Digest:
 
     def add(self, sums_T: Sums, places: Places, partial: Sums) -> None:
         sums_T[places] += partial
+
+    def stretch(self, sums_T: Sums, rows: NDArray[np.intp], factors: NDArray[np.float64]) -> None:
+        """What has come stays what it is: there is no part of a digest."""

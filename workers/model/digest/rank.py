@@ -1,10 +1,11 @@
 """A rank of a digest model: some units of KV of some layers.
 
 What attention adds is a sum over units, modulo 2^64: a rank's share is the terms of its own units,
-and the sum over the ranks is the whole, in whatever order it is made. The rest of a layer each rank
+and of their query heads, and the sum over the ranks is the whole, in whatever order it is made. So
+it is with a network beside the experts, which is a sum over slices. The rest of a layer each rank
 computes for itself, from the same sums.
 
-    enter ─▶ own units ─▶ share ── Reduce ──▶ residual, network, gate ── Experts ──▶
+    enter ─▶ own units ─▶ share ── Reduce ──▶ residual, gate ── (Reduce) ── Experts ──▶
 """
 
 from typing import Any
@@ -13,39 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.parts import Part
-from workers.hardware.work import Work
-from workers.model.base import MoeInput, StepLayout
 from workers.model.digest.chip_model import DigestChip
-from workers.model.digest.mixing import Digests
-from workers.model.forward import after_gate
-from workers.model.program import Compute, Enter, Program, Reduce
-
-# The launch after a sum. What it asks for is declared with the attention before it.
-GATE = Work("gate")
 
 
 class DigestRank(DigestChip):
     """RankModel; with all units of its layers, a chip's in one launch."""
-
-    def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
-        """Two launches with the sum over the ranks between them, then the experts."""
-        if self.part.heads is None:
-            return (yield from super().layer(layer, enter, layout))
-        work = self.attend_work(layer, layout)
-        x, share_T = yield Compute(work, self._attention, (layer, enter, layout))
-        sums_T = yield Reduce(share_T)
-        x, moe = yield Compute(GATE, self._behind, (layer, x, sums_T, layout))
-        return (yield from after_gate(self, layer, x, moe))
-
-    def _attention(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Digests, Digests]:
-        x, plan = enter(), self._plans.of(layout)
-        found_TU = self._found(layer, self._written(layer, x, plan), plan)
-        return x, self._share(layer, found_TU)
-
-    def _behind(
-        self, layer: int, x: Digests, sums_T: Digests, layout: StepLayout
-    ) -> tuple[Digests, MoeInput | None]:
-        return self._network(layer, x, sums_T, self._plans.of(layout))
 
     def read_blocks(self, block_ids: tuple[int, ...]) -> NDArray[Any]:
         """Copies: [block, layer, span, unit, token] uint64, so that parts can be cut from them."""

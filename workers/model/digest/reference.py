@@ -4,6 +4,7 @@ knows no scheduler, no block, no message and no chip.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,8 +20,11 @@ from workers.model.sampling_params import SamplingParams
 
 @dataclass(slots=True)
 class _Told:
-    """What earlier tokens left: spans[layer][unit] holds sums, one for each span begun."""
+    """What earlier tokens left: keys[layer][unit] holds one of each token, spans[layer][unit] sums
+    of them, one for each span begun.
+    """
 
+    keys: list[list[list[int]]]
     spans: list[list[list[int]]]
     count: int = 0
 
@@ -47,7 +51,8 @@ class DigestReference:
         uniform: Callable[[int], float] = lambda _: 0.0,
     ) -> tuple[int, ...]:
         """The tokens of an answer. Knows neither constraints nor penalties nor `min_tokens`."""
-        told = _Told([[[] for _ in range(self.units)] for _ in range(self.shape.num_layers)])
+        layers, units = range(self.shape.num_layers), range(self.units)
+        told = _Told([[[] for _ in units] for _ in layers], [[[] for _ in units] for _ in layers])
         answer: list[int] = []
         ends = {*params.stop_token_ids, *(eos_token_ids if params.may_end else ())}
         for token in prompt_ids:
@@ -90,15 +95,28 @@ class DigestReference:
     def _attention(self, layer: int, x: int, position: int, told: _Told) -> int:
         found, heads = 0, self.shape.num_heads // self.units
         for unit in range(self.units):
-            spans = told.spans[layer][unit]
+            keys, spans = told.keys[layer][unit], told.spans[layer][unit]
             key = m(x + self._weight(3, layer, unit) + STEP * position)
             if position % self.span == 0:
                 spans.append(0)
             spans[-1] += key
+            keys.append(key)
             query = x + self._weight(2, layer, unit) + STEP * position
             out = sum(self._weight(4, layer, unit * heads + h) for h in range(heads))
-            found += out * sum(m(span + query) for span in spans)
+            found += out * sum(m(s + query) for s in self._seen(layer, keys, spans))
         return found
+
+    def _seen(self, layer: int, keys: list[int], spans: list[int]) -> Sequence[int]:
+        """Sums of the keys that the last token sees, one for each span."""
+        window = self.shape.window_of(layer)
+        if window is None:
+            return spans
+        last = len(keys) - 1
+        first = last - last % window.tokens if window.chunked else last + 1 - window.tokens
+        sums = Counter[int]()
+        for i in range(max(first, 0), last + 1):
+            sums[i // self.span] += keys[i]
+        return list(sums.values())
 
     def _network(self, what: int, layer: int, y: int) -> int:
         slices = sum(self._weight(what, layer, 1 + h) for h in range(self.shape.num_heads))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from configs.attention import Window
 from configs.model_config import ModelConfig
 from configs.parts import Part
 from configs.precision import Precision
@@ -35,11 +36,12 @@ class Shape(Protocol):
     def shared_intermediate(self) -> int: ...
 
     def is_dense(self, layer: int) -> bool: ...
+    def window_of(self, layer: int) -> Window | None: ...
 
 
 def kv_units(config: ModelConfig) -> int:
     """Into how many parts the keys of a token can be sharded: KV heads, or one latent."""
-    return 1 if config.mla is not None else config.num_kv_heads
+    return config.num_kv_units
 
 
 def units_of(config: ModelConfig, part: Part) -> range:
@@ -64,27 +66,34 @@ def span_of(block_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class KvSizes:
-    """What the keys of the real model take, where digests stand for them.
+    """What the keys of the real model take, where others stand for them.
 
-    units          digests of one token's keys in one layer
+    units          in which a token's keys of one layer come
     layer_bytes    of one token's keys in one layer
     num_heads, query_width   of a query as it meets the cache
+    carried_bytes, tokens    so many bytes stand for one unit of so many tokens: a digest for one
+                   token's, or a byte for a block's
     """
 
     units: int
     layer_bytes: int
     num_heads: int
     query_width: int
+    carried_bytes: int = 8
+    tokens: int = 1
 
     @classmethod
-    def of(cls, config: ModelConfig, precision: Precision) -> "KvSizes":
+    def of(
+        cls, config: ModelConfig, precision: Precision, carried_bytes: int = 8, tokens: int = 1
+    ) -> "KvSizes":
         width = config.head_dim if config.mla is None else config.mla.cache_width
         layer_bytes = precision.kv_layer_bytes(config)
-        return cls(kv_units(config), layer_bytes, config.num_heads, width)
+        sizes = kv_units(config), layer_bytes, config.num_heads, width
+        return cls(*sizes, carried_bytes, tokens)
 
-    def kv_bytes(self, carried_bytes: int) -> int:
-        """Of keys that so many bytes of digests stand for, be it of some units alone."""
-        return carried_bytes * self.layer_bytes // (8 * self.units)
+    def kv_bytes(self, num_bytes: int) -> int:
+        """Of keys that so many bytes stand for, be it of some units alone."""
+        return num_bytes * self.tokens * self.layer_bytes // (self.carried_bytes * self.units)
 
     def query_bytes(self, num_tokens: int, *, widths: bool) -> int:
         """Of so many queries or mixed values, or (without `widths`) of one number a head."""

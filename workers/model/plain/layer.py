@@ -41,8 +41,8 @@ class Network(Protocol):
     @property
     def matrices(self) -> tuple[Floats, ...]: ...
 
-    def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, MoeInput | None]:
-        """The residual stream with what this chip adds to it, and what experts are to add."""
+    def forward(self, hidden_TH: Floats) -> tuple[Floats | None, MoeInput | None]:
+        """What is added to the residual stream here, if anything, and what experts are to add."""
         ...
 
 
@@ -56,8 +56,8 @@ class DenseNetwork:
     def matrices(self) -> tuple[Floats, ...]:
         return self._mlp.matrices
 
-    def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, None]:
-        return x_TH + self._mlp.forward(hidden_TH), None
+    def forward(self, hidden_TH: Floats) -> tuple[Floats, None]:
+        return self._mlp.forward(hidden_TH), None
 
 
 class SparseNetwork:
@@ -78,10 +78,10 @@ class SparseNetwork:
         shared = () if self._shared is None else self._shared.matrices
         return self._gate_HE, *shared
 
-    def forward(self, x_TH: Floats, hidden_TH: Floats) -> tuple[Floats, MoeInput]:
-        if self._shared is not None:
-            x_TH = x_TH + self._shared.forward(hidden_TH)
-        return x_TH, MoeInput(hidden_TH, *self._router.choose(linear(hidden_TH, self._gate_HE)))
+    def forward(self, hidden_TH: Floats) -> tuple[Floats | None, MoeInput]:
+        chosen = self._router.choose(linear(hidden_TH, self._gate_HE))
+        added_TH = None if self._shared is None else self._shared.forward(hidden_TH)
+        return added_TH, MoeInput(hidden_TH, *chosen)
 
 
 class Layer:
@@ -111,10 +111,15 @@ class Layer:
         """What attention of the heads here adds to the residual stream."""
         return self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
 
-    @quiet
     def network(self, x_TH: Floats) -> tuple[Floats, MoeInput | None]:
         """What follows when attention has been added."""
-        return self._network.forward(x_TH, rms_norm(x_TH, self._post_norm, self._eps))
+        added_TH, moe = self.beside(x_TH)
+        return x_TH if added_TH is None else x_TH + added_TH, moe
+
+    @quiet
+    def beside(self, x_TH: Floats) -> tuple[Floats | None, MoeInput | None]:
+        """The same, and what is added here apart."""
+        return self._network.forward(rms_norm(x_TH, self._post_norm, self._eps))
 
 
 @quiet

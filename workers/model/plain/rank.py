@@ -1,29 +1,28 @@
 """A rank of a model in exact mode: some heads of some layers.
 
 Its output projection gives a share of what attention adds to the residual stream, so there the
-program asks for a sum over the ranks. Norms and gate need whole rows: each rank computes them for
-itself, from the same sums and hence to the same bits. KV blocks hold the rank's own heads.
+program asks for a sum over the ranks; and again where a network stands beside the experts, of which
+a rank has a share as well. Norms and gate need whole rows: each rank computes them for itself, from
+the same sums and hence to the same bits. KV blocks hold the rank's own heads, or the latent.
 
-    enter ─▶ own heads ─▶ share ── Reduce ──▶ residual, norm, gate ── Experts ──▶
+    enter ─▶ own heads ─▶ share ── Reduce ──▶ residual, norm, gate ── (Reduce) ── Experts ──▶
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from configs.families import load_model
-from configs.parts import Heads, Part
-from workers.hardware.work import Work
+from configs.heads import Heads
+from configs.parts import Part
 from workers.model.base import MoeInput, StepLayout
-from workers.model.forward import after_gate
-from workers.model.parts.rows import Floats
+from workers.model.forward import over_ranks
+from workers.model.parts.rows import Floats, on_grid
 from workers.model.plain.part import PlainPart
-from workers.model.program import Compute, Enter, Program, Reduce, Sums
+from workers.model.program import Enter, Program, Sums
 from workers.model.work import WorkModel
-
-# The launch after a sum. What it asks for is declared with the attention before it.
-GATE = Work("gate")
 
 
 class PlainRank(PlainPart):
@@ -44,18 +43,23 @@ class PlainRank(PlainPart):
         super().__init__(folder, num_blocks, block_size, work, held)
 
     def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
-        """Two launches with the sum over the ranks between them, then the experts."""
-        work = self.attend_work(layer, layout)
-        x, share_TH = yield Compute(work, self._attention, (layer, enter, layout))
-        sums_TH = yield Reduce(share_TH)
-        x, moe = yield Compute(GATE, self._network, (layer, x, sums_TH))
-        return (yield from after_gate(self, layer, x, moe))
+        """Two launches with sums over the ranks behind them, then the experts."""
+        return over_ranks(self, layer, enter, layout)
 
-    def _attention(
+    def attention_share(
         self, layer: int, enter: Enter, layout: StepLayout
     ) -> tuple[Floats, NDArray[Any]]:
         x = enter()
-        return x, self._layer(layer).attention(x, self._plans.of(layout))
+        return x, _share(self._layer(layer).attention(x, self._plans.of(layout)))
 
-    def _network(self, layer: int, x: Floats, sums_TH: Sums) -> tuple[Floats, MoeInput | None]:
-        return self._layer(layer).network(self.merge(x, sums_TH))
+    def behind(
+        self, layer: int, x: Floats, sums_TH: Sums, layout: StepLayout
+    ) -> tuple[Floats, NDArray[Any] | None, MoeInput | None]:
+        x = self.merge(x, sums_TH)
+        added_TH, moe = self._layer(layer).beside(x)
+        return x, None if added_TH is None else _share(added_TH), moe
+
+
+def _share(added_TH: NDArray[Any]) -> NDArray[np.float64]:
+    """Of a sum over ranks, to be the same in whatever order it is made."""
+    return added_TH if added_TH.dtype == np.float64 else on_grid(added_TH.astype(np.float64))

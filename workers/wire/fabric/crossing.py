@@ -21,6 +21,7 @@ class Way:
     """
 
     __slots__ = ("by_own_links", "count", "joules_per_byte", "latency_ns", "names", "waits_ns")
+    count: WayCount  # of all that took it
 
     def __init__(self, route: Route, own: tuple[str, str], ends_ns: tuple[int, int]) -> None:
         """ends_ns: from the sender to the first port, and from the last one to the receiver."""
@@ -31,7 +32,6 @@ class Way:
             names, waits_ns = (own[0], *names, own[1]), (0, *waits_ns, self.latency_ns)
         self.names, self.waits_ns = names, waits_ns
         self.joules_per_byte, self.by_own_links = route.joules_per_byte, route.by_own_links
-        self.count = WayCount()
 
 
 class Crossing(Leaving):

@@ -8,25 +8,31 @@ from configs.schema.network import NetworkSection
 from kernels.paths import RATE_MAX
 from workers.host.clock.base import Clock
 from workers.wire.curve import PARTS_PER_BYTE, Curve, curve_of
-from workers.wire.fabric.counts import LinkCount, NetworkCounts, TalkCount
+from workers.wire.fabric.counts import NetworkCounts, WayCount, counts_of
 from workers.wire.fabric.crossing import Crossing, Way, names_of
 from workers.wire.fabric.route import Routes
 from workers.wire.fabric.sharing import FairLinks, FifoLinks, LinkSharing
 from workers.wire.fabric.traffic import CLASSES, class_of
+from workers.wire.membership import Membership
 from workers.wire.message import Message
 from workers.wire.narrow import Narrow
-from workers.wire.notes import Tell
+from workers.wire.notes import Notes, Tell
 from workers.wire.peer import Peer
 
 
 class Fabric:
     """Nodes join it by their own links, and their endpoints send over it."""
 
-    def __init__(self, section: NetworkSection, routes: Routes, clock: Clock) -> None:
+    def __init__(
+        self,
+        section: NetworkSection,
+        routes: Routes,
+        clock: Clock,
+        links: LinkSharing | None = None,
+    ) -> None:
+        """links: None: of this process alone."""
         self._routes, self._clock = routes, clock
-        self.links: LinkSharing = FifoLinks(clock)
-        if section.sharing == "fair":
-            self.links = FairLinks(clock, are_ranked=section.strict)
+        self.links = links or _links(section, clock)
         for name, bytes_per_s in routes.rates.items():
             self.links.add(name, bytes_per_s)
         self._is_adaptive = section.routing == "adaptive"
@@ -38,6 +44,8 @@ class Fabric:
         self._curves: dict[str, Curve | None] = {}
         self._ways: dict[tuple[str, str], tuple[Way, ...]] = {}
         self._narrow: dict[str, tuple[Narrow, Narrow]] = {}
+        # Of nodes in other processes: what rules narrow where messages arrive, for `faults.rules`.
+        self.far_ends: dict[str, Narrow] = {}
         self._before_ns: dict[str, int] = {}  # own link -> busy before its node stood
 
     def join(self, node: str, link: LinkSpec, out: Narrow, into: Narrow) -> None:
@@ -52,6 +60,9 @@ class Fabric:
             self._own[node], self._curves[node] = link, curve_of(link)
             self.links.add(f"{node}.out", link.bytes_per_s)
             self.links.add(f"{node}.in", link.bytes_per_s)
+
+    def meet(self, notes: Notes, peers: Mapping[str, Peer], members: Membership) -> None:
+        """Of a node that stands: how it speaks to others of links. In one process nobody need."""
 
     def busy_ns(self, own_link: str, now_ns: int) -> int:
         """Since its node stands: what earlier incarnations have asked for is theirs."""
@@ -71,10 +82,8 @@ class Fabric:
             way = self._least_loaded(ways, now_ns)
         crossing = Crossing(message.message_id, peer, tell, way)
         traffic, num_bytes = class_of(message.content), message.charged_bytes
-        charged, count = self._charged(num_bytes, node, peer), way.count
-        count.charged += charged
-        count.messages[traffic] += 1
-        count.num_bytes[traffic] += num_bytes
+        charged = self._charged(num_bytes, node, peer)
+        way.count.add(traffic, num_bytes, charged)
         names, waits_ns = way.names, way.waits_ns
         out, into = self._narrow[node][0], self._narrow[peer.node][1]
         if out.rules or into.rules:
@@ -99,16 +108,24 @@ class Fabric:
         return -(-max(parts) // PARTS_PER_BYTE)
 
     def _find(self, node: str, peer: Peer) -> tuple[Way, ...]:
-        own = self._own[node]
-        latency_ns = max(own.latency_ns, peer.link.latency_ns)
-        ends_ns = own.startup_ns + latency_ns // 2, latency_ns - latency_ns // 2
+        routes, own = self._routes.between(node, peer.node), self._own[node]
+        out_ns = in_ns = max(own.latency_ns, peer.link.latency_ns)
+        if routes[0].at_switch:  # each end has its own half
+            out_ns, in_ns = own.latency_ns, peer.link.latency_ns
+        ends_ns = own.startup_ns + out_ns // 2, in_ns - in_ns // 2
         names = f"{node}.out", f"{peer.node}.in"
-        ways = tuple(Way(r, names, ends_ns) for r in self._routes.between(node, peer.node))
+        ways = tuple(Way(route, names, ends_ns) for route in routes)
+        for way in ways:
+            way.count = self._count_of(way, (node, peer.node))
         self._ways[node, peer.node] = ways
         return ways
 
+    def _count_of(self, way: Way, pair: tuple[str, str]) -> WayCount:
+        return WayCount()
+
     def _least_loaded(self, ways: Sequence[Way], now_ns: int) -> Way:
         """By the link that has most on it; of equal ones the first."""
+        self.links.look(now_ns)
         load = self.links.load
         return min(ways, key=lambda way: max(load(name, now_ns) for name in way.names[1:-1]))
 
@@ -138,32 +155,12 @@ class Fabric:
 
     def counts(self) -> NetworkCounts:
         """Until now."""
-        now_ns = self._clock.now()
-        talk = dict[tuple[str, str], TalkCount]()
-        by_link = dict[str, list[int]]()
-        for pair, ways in self._ways.items():
-            messages, num_bytes, byte_hops = [0] * len(CLASSES), [0] * len(CLASSES), 0
-            for way in ways:
-                sent = way.count.num_bytes
-                messages = [a + b for a, b in zip(messages, way.count.messages, strict=True)]
-                num_bytes = [a + b for a, b in zip(num_bytes, sent, strict=True)]
-                byte_hops += way.count.charged * len(way.names)
-                for name in way.names:
-                    known = by_link.setdefault(name, [0] * len(CLASSES))
-                    by_link[name] = [a + b for a, b in zip(known, sent, strict=True)]
-            talk[pair] = TalkCount(tuple(messages), tuple(num_bytes), byte_hops)
-        return NetworkCounts(now_ns, self._link_counts(by_link, now_ns), talk)
+        now_ns, ways = self._clock.now(), self._ways.items()
+        counted = ((pair, way.names, way.count) for pair, several in ways for way in several)
+        return counts_of(now_ns, counted, self.links)
 
-    def _link_counts(
-        self, by_link: Mapping[str, Sequence[int]], now_ns: int
-    ) -> dict[str, LinkCount]:
-        links = self.links
-        return {
-            name: LinkCount(
-                tuple(num_bytes),
-                links.moved_bytes(name, now_ns),
-                links.busy_ns(name, now_ns),
-                links.peak(name),
-            )
-            for name, num_bytes in by_link.items()
-        }
+
+def _links(section: NetworkSection, clock: Clock) -> LinkSharing:
+    if section.sharing == "fifo":
+        return FifoLinks(clock)
+    return FairLinks(clock, are_ranked=section.strict)

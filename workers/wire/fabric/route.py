@@ -13,6 +13,7 @@ class Route:
     latency_ns  of all inner links and switches
     joules_per_byte   of the inner links
     by_own_links   whether it begins and ends on the nodes' own links: not within a server
+    at_switch   whether one of its ends is a switch: half of the own links' latency lies behind it
     """
 
     hops: tuple[str, ...]
@@ -20,6 +21,7 @@ class Route:
     latency_ns: int
     joules_per_byte: float = 0.0
     by_own_links: bool = True
+    at_switch: bool = False
 
 
 class Routes(Protocol):

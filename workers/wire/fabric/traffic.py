@@ -8,6 +8,7 @@ from workers.wire.kind import Kind
 CLASSES: tuple[TrafficClass, ...] = ("experts", "collectives", "kv", "retrieval", "rest")
 _OF_FILE: dict[str, TrafficClass] = {
     "workers.wire.kinds.experts": "experts",
+    "workers.wire.kinds.switched": "experts",
     "workers.wire.kinds.collectives": "collectives",
     "workers.wire.kinds.ranks": "collectives",
     "workers.wire.kinds.kv": "kv",

@@ -22,6 +22,7 @@ from workers.wire.roles import (
     bookkeeping,
     column,
     free,
+    listed,
     nested,
     one_byte_each,
     plain,
@@ -100,6 +101,7 @@ class Tokens(Kind[Reply]):
     logprobs   row -> {"logprob", "top"}, where it was asked for
     times      request -> nanoseconds by phase, of those that ended here
     logits     row -> [V] float32, where it was asked for
+    approximate   rows of tokens that lack a share, or follow from one that does
     """
 
     requests: Texts
@@ -112,6 +114,7 @@ class Tokens(Kind[Reply]):
     logprobs: Annotated[Mapping[str, Any], plain()]
     times: Times
     logits: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
+    approximate: Annotated[tuple[int, ...], listed(4)] = ()
 
 
 @kind("stretch")

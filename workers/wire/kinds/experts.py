@@ -24,6 +24,44 @@ from workers.wire.roles import (
 ComputedFor = Annotated[Cause, spent_for()]
 
 
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Where the sums of one dispatch meet: at a switch, which adds them.
+
+    number     of the dispatch, of its chip
+    shards     that are asked: so many sums are to come
+    until_ns   by when the switch passes on what it has
+    """
+
+    switch: str
+    number: int
+    shards: tuple[str, ...]
+    until_ns: int
+
+    def wire_bytes(self) -> int:
+        """Addresses of 4, a number and a time of 8."""
+        return 4 + 8 + 4 * len(self.shards) + 8
+
+    def to_body(self) -> list[Any]:
+        return [self.switch, self.number, list(self.shards), self.until_ns]
+
+    @classmethod
+    def from_body(cls, body: list[Any]) -> "Gather":
+        switch, number, shards, until_ns = body
+        return cls(switch, number, tuple(shards), until_ns)
+
+
+MaybeGather = Annotated[
+    Gather | None,
+    Role(
+        "body",
+        lambda value, _: 0 if value is None else value.wire_bytes(),
+        lambda value: None if value is None else value.to_body(),
+        lambda body: None if body is None else Gather.from_body(body),
+    ),
+]
+
+
 # These are not frozen, as they are made for every shard in every layer, and a frozen one takes
 # twice as long.
 @kind("combine")
@@ -53,6 +91,7 @@ class Dispatch(Kind[Combine]):
     weights    of the gate, [t, K]
     hidden     rows as the model's numerics sends them, [t, ...]
     computed_for   what the step is for that they are of
+    gather     where the sums meet; None: at the chip
     """
 
     layer: Count
@@ -62,6 +101,7 @@ class Dispatch(Kind[Combine]):
     weights: Annotated[NDArray[np.float32], column(4)]
     hidden: Rows
     computed_for: ComputedFor = Phase.SERVING
+    gather: MaybeGather = None
 
     def wire_bytes(self, precision: WirePrecision) -> int:
         """As the fields' roles have it, which a test compares: this is the hot path."""
@@ -70,7 +110,8 @@ class Dispatch(Kind[Combine]):
         if precision.free_metadata:
             return int(num_tokens) * row
         a_token = 8 + 4 + 8 * top_k + row
-        return ENVELOPE_BYTES + 4 + int(num_tokens) * int(a_token)
+        told = 0 if self.gather is None else self.gather.wire_bytes()
+        return ENVELOPE_BYTES + 4 + int(num_tokens) * int(a_token) + told
 
 
 @kind("weights")

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.wire.kind import Kind, Reply, kind
-from workers.wire.roles import Count, KvBytes, Moment, column
+from workers.wire.kind import A_co, Kind, Reply, kind
+from workers.wire.roles import Count, KvBytes, Moment, WirePrecision, column, fact
 
 Index = Annotated[NDArray[np.int64], column(4)]
 Checksums = Annotated[NDArray[np.uint64], column(8)]
@@ -15,14 +15,35 @@ Checksums = Annotated[NDArray[np.uint64], column(8)]
 Hashes = Annotated[NDArray[np.uint8], column(1)]
 
 
+# What is known to both ends, and then costs nothing, unless they keep KV in different forms.
+PieceTokens = Annotated[int | None, fact(4)]
+Numbers = Annotated[str | None, fact(1)]
+
+
+class OfKv(Kind[A_co]):
+    """Carries KV in `numbers`, which are the cluster's own where it is None."""
+
+    __slots__ = ()
+
+    def wire_bytes(self, precision: WirePrecision) -> int:
+        return super().wire_bytes(precision.of_kv(getattr(self, "numbers", None)))
+
+
 @kind("kv_blocks")
 @dataclass(frozen=True, slots=True)
-class KvBlocks(Kind[Reply]):
-    """Some of a sequence's KV: logical index and checksum of each block, blocks of all layers."""
+class KvBlocks(OfKv[Reply]):
+    """Some of a sequence's KV: logical index and checksum of each block, blocks of all layers.
+
+    size      tokens of each, where that is not the receiver's: pieces of its blocks, then, which
+              `index` counts
+    numbers   in which they are, where these are not the cluster's
+    """
 
     index: Index
     checksum: Checksums
     blocks: KvBytes
+    size: PieceTokens = None
+    numbers: Numbers = None
 
 
 @kind("start")
@@ -31,28 +52,32 @@ class Start(Kind[Reply]):
     """All of a sequence's KV is there: decode from this token on.
 
     prefilled_ns   when the last of it was computed
+    approximate_from   position from which on it is approximate; None: all is exact
     """
 
     token: Count
     prefilled_ns: Moment
+    approximate_from: Annotated[int | None, fact(4)] = None
 
 
 @kind("pool_blocks")
 @dataclass(frozen=True, slots=True)
-class PoolBlocks(Kind[Any]):
+class PoolBlocks(OfKv[Any]):
     """The leading run of the wanted blocks that the pool has, perhaps none."""
 
     index: Index
     checksum: Checksums
     blocks: KvBytes
+    numbers: Numbers = None
 
 
 @kind("pool_get")
 @dataclass(frozen=True, slots=True)
 class PoolGet(Kind[PoolBlocks]):
-    """The blocks with these content hashes, in prefix order."""
+    """The blocks with these content hashes, in prefix order. `numbers`: see `OfKv`."""
 
     hash: Hashes
+    numbers: Numbers = None
 
 
 @kind("pool_stored")
@@ -66,12 +91,13 @@ class PoolStored(Kind[Any]):
 
 @kind("pool_put")
 @dataclass(frozen=True, slots=True)
-class PoolPut(Kind[PoolStored]):
+class PoolPut(OfKv[PoolStored]):
     """Blocks to keep for all, by content hash, in prefix order."""
 
     hash: Hashes
     checksum: Checksums
     blocks: KvBytes
+    numbers: Numbers = None
 
 
 @kind("pool_drop")

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from workers.hardware.energy.phase import Cause
 from workers.wire.kind import Kind, Reply, kind
-from workers.wire.kinds.kv import Checksums, Index
+from workers.wire.kinds.kv import Checksums, Index, OfKv, PieceTokens
+from workers.wire.kinds.kv import Numbers as KvNumbers
 from workers.wire.roles import (
     Count,
     KvBytes,
@@ -99,6 +100,8 @@ class Share(Kind[Reply]):
 class StageRows(Kind[Reply]):
     """The residual stream at the end of a pipeline stage, of one micro-batch, in the numbers of
     sums: it is not rounded as rows to experts are. No rows where all its requests failed.
+
+    approximate   requests with a row of which a share of experts was replaced
     """
 
     step: Count
@@ -106,6 +109,7 @@ class StageRows(Kind[Reply]):
     rows: Sums
     failed: Failures
     computed_for: ComputedFor
+    approximate: Texts = ()
 
 
 @kind("step_failed")
@@ -124,18 +128,20 @@ class KvSend(Kind[Reply]):
 
     first, blocks   logical index of the first of them, and their ids
     until_ns        after which nobody wants them
+    num             pieces, and `first` the first of them, where chips keep blocks in other forms
     """
 
     destination: Text
     first: Count
     blocks: Numbers
     until_ns: Moment
+    num: PieceTokens = None
 
 
 @kind("kv_part")
 @dataclass(frozen=True, slots=True)
-class KvPart(Kind[Reply]):
-    """Some layers and heads of some of a sequence's KV: see `kv_blocks`.
+class KvPart(OfKv[Reply]):
+    """Some layers and heads of some of a sequence's KV: see `KvBlocks`.
 
     layer, head   the first ones, as the whole model counts them
     """
@@ -145,3 +151,5 @@ class KvPart(Kind[Reply]):
     layer: Count
     head: Count
     blocks: KvBytes
+    size: PieceTokens = None
+    numbers: KvNumbers = None

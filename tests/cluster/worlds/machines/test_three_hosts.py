@@ -1,12 +1,13 @@
 """The default cluster on three hosts, each with a network of its own, two of them with clocks that
 are seconds off and drift. One Ray cluster serves all tests of this file, and one cluster of
-ours all that leave it standing.
+ours nearly all: raising them is what takes time.
 """
 
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,12 @@ from benchmarks.ray.hosts import hindrance
 from benchmarks.ray.ray_hosts import RayHosts, ray_hosts
 from cluster.worlds.folder import OWNER, PREFIX
 from configs.schema.wires import has_ucx
+from tests.cluster.worlds.machines.crowds import (
+    compared_with_now,
+    decode_nodes,
+    expected,
+    streams_until,
+)
 from tests.cluster.worlds.machines.free import FREE
 from tests.cluster.worlds.machines.right import (
     ASKED,
@@ -34,6 +41,12 @@ pytestmark = [
     pytest.mark.skipif(bool(hindrance()), reason=hindrance()),
 ]
 
+# Of Ray's actors and groups of resources none is left. Its argument: Ray's address.
+NOTHING_STANDS = (
+    "import sys; from cluster.worlds.machines.joining import join; join(sys.argv[1])\n"
+    "from cluster.worlds.machines.standing import actors, groups\n"
+    "assert actors() == [] and groups() == {}, (actors(), groups())"
+)
 SKEWS = {1: "3 s, 200 ppm", 2: "-3 s, -200 ppm"}
 CUT_S = 10.0
 
@@ -44,14 +57,30 @@ def ray() -> Iterator[RayHosts]:
         yield started
 
 
-@pytest.fixture
-def standing(ray: RayHosts) -> RayHosts:
-    """With the cluster `demo`."""
-    if not ray.stands:
-        done = ray.perfuse("up", "demo", *FREE)
-        assert done.returncode == 0, done.stdout + done.stderr
-        ray.stands = True
-    return ray
+@pytest.fixture(scope="module")
+def standing(ray: RayHosts) -> Iterator[RayHosts]:
+    """With the cluster `demo`, which leaves nothing when it is taken down."""
+    done = ray.perfuse("up", "demo", *FREE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield ray
+    with ray.attached("demo") as asked:
+        pids = asked.ask("pids")
+    done = ray.perfuse("down", "demo")
+    assert done.returncode == 0, done.stderr
+    assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
+    told = ray.run(0, (sys.executable, "-c", NOTHING_STANDS, ray.address))
+    assert told.returncode == 0, told.stderr
+    assert not _folders(set(pids.values()))
+
+
+def _folders(pids: set[int]) -> list[Path]:
+    """Clusters' folders whose owners were processes of ours."""
+    found = []
+    for place in (Path("/tmp"), Path("/dev/shm")):
+        for folder in place.glob(f"{PREFIX}*"):
+            told = (folder / OWNER).read_text().split() if (folder / OWNER).exists() else ["0"]
+            found += [folder] if int(told[0]) in pids else []
+    return found
 
 
 def test_what_cannot_be_placed_is_refused_before_anything_starts(ray: RayHosts) -> None:
@@ -158,31 +187,30 @@ def _name(standing: RayHosts, machines: dict[str, str], number: int) -> str:
     return next(name for name in machines.values() if f"({address})" in name)
 
 
-def test_down_leaves_nothing(standing: RayHosts) -> None:
+def test_decode_chips_come_and_go_while_streams_run(standing: RayHosts) -> None:
+    """More of them, and no more of those: nobody notices."""
+    right = expected()
+    with standing.attached("demo") as asked, ThreadPoolExecutor(1) as thread:
+        assert decode_nodes(asked) == ["decode-0", "decode-1"]
+        for count in (4, 2):
+            done = thread.submit(standing.perfuse, "scale", f"decode={count}", "--name", "demo")
+            streams_until(done, asked, right)
+            told = done.result()
+            assert told.returncode == 0, told.stdout + told.stderr
+            assert f"stands with decode {count}" in told.stdout
+            assert decode_nodes(asked) == [f"decode-{number}" for number in range(count)]
+            compared_with_now(standing)
+        assert asked.ask("failures") == []
+        assert standing.perfuse("status", "demo").stdout.count("decode-") == count
+
+
+def test_too_few_resources_are_said_before_anything_changes(standing: RayHosts) -> None:
+    done = standing.perfuse("scale", "decode=9000")
+    assert done.returncode == 2
+    said = "cluster.nodes.decode.machines.cpus: the new nodes together take 89.98 of CPU"
+    assert "cluster demo cannot be scaled so:" in done.stderr and said in done.stderr
     with standing.attached("demo") as asked:
-        pids = asked.ask("pids")
-    done = standing.perfuse("down", "demo")
-    standing.stands = False
-    assert done.returncode == 0, done.stderr
-    assert not [pid for pid in pids.values() if psutil.pid_exists(pid)]
-    code = (
-        "import sys; from cluster.worlds.machines.joining import join; join(sys.argv[1])\n"
-        "from cluster.worlds.machines.standing import actors, groups\n"
-        "assert actors() == [] and groups() == {}, (actors(), groups())"
-    )
-    told = standing.run(0, (sys.executable, "-c", code, standing.address))
-    assert told.returncode == 0, told.stderr
-    assert not _folders(set(pids.values()))
-
-
-def _folders(pids: set[int]) -> list[Path]:
-    """Clusters' folders whose owners were processes of ours."""
-    found = []
-    for place in (Path("/tmp"), Path("/dev/shm")):
-        for folder in place.glob(f"{PREFIX}*"):
-            told = (folder / OWNER).read_text().split() if (folder / OWNER).exists() else ["0"]
-            found += [folder] if int(told[0]) in pids else []
-    return found
+        assert decode_nodes(asked) == ["decode-0", "decode-1"]
 
 
 @pytest.mark.skipif(not has_ucx(), reason="UCX was not in the way: all of the above was gRPC")

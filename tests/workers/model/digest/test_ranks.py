@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from configs.heads import Heads
 from configs.model_config import ModelConfig
-from configs.parts import Heads, Part, parts_of
+from configs.parts import Part, parts_of
 from tests.workers.model.digest.models import BF16, GROUPED, LATENT
 from workers.model.base import StepLayout, StepSequence
-from workers.model.digest.mixing import Digests
+from workers.model.digest.mixing import Digests, mixed
 from workers.model.digest.numerics import Digest
 from workers.model.digest.rank import DigestRank
 from workers.model.digest.routing import Uniform
@@ -39,13 +40,34 @@ def attended(model: DigestRank, layer: int) -> tuple[Compute, Digests]:
     return launch, asked.partial
 
 
-@pytest.mark.parametrize("tensor", [2, 4])
+@pytest.mark.parametrize("tensor", [2, 4, 8])
 def test_shares_add_up_to_one_rank_of_all_heads(tensor: int) -> None:
     _, whole = attended(rank(Part(0, 3, Heads(0, 4))), 0)
     shares = [attended(rank(part), 0)[1] for part in parts_of(GROUPED, tensor, 1)]
     assert all(share.any() for share in shares)
     assert np.array_equal(np.sum(shares, axis=0, dtype=np.uint64), whole)
     assert not np.array_equal(shares[0], shares[1])
+
+
+@pytest.mark.parametrize("tensor", [2, 8])
+def test_every_rank_holds_the_latent_and_its_slices_of_networks(tensor: int) -> None:
+    """The first layer has a dense network, the others shared experts."""
+    parts = parts_of(LATENT, tensor, 1)
+    whole = rank(None, LATENT)
+    for layer in (0, 1):
+        x = whole.embed(TOKENS)
+        models = [rank(part, LATENT) for part in parts]
+        shares = [attended(model, layer)[1] for model in models]
+        sums_T = np.stack(shares).sum(axis=0)
+        behind = [model.behind(layer, x.copy(), sums_T, LAYOUT) for model in models]
+        added = [beside for _, beside, _ in behind if beside is not None]
+        total_T = behind[0][0] + np.sum(added, axis=0, dtype=np.uint64)
+        right_T, moe = whole.attend(layer, x.copy(), LAYOUT)
+        assert np.array_equal(mixed(total_T) if moe is None else total_T, right_T)
+        assert len(added) == tensor and not np.array_equal(added[0], added[1])
+        keys = [model.read_blocks(BLOCKS) for model in models]
+        assert all(np.array_equal(each, keys[0]) for each in keys) and keys[0].any()
+    assert {rank(part, LATENT).block_bytes for part in parts} == {whole.block_bytes}
 
 
 def test_work_is_that_of_the_heads_held() -> None:

@@ -3,14 +3,25 @@
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from configs.schema.network import NetworkSection
 from tests.cluster.network.laid_out import network
 from tests.workers.bench import Bench, make_link
 from tests.workers.wire.parcel import Parcel
+from workers.host.clock.base import Clock
 from workers.wire.fabric.fabric import Fabric
+from workers.wire.fabric.shared.course import courses
+from workers.wire.fabric.shared.fabric import SharedFabric
+from workers.wire.fabric.shared.links import SharedLinks
+from workers.wire.fabric.shared.segment import Segment
 from workers.wire.rules import Rule
+
+# Folder of the segments over which nodes share links as processes do; None: they are in one.
+SEGMENTS: Path | None = None
+MADE: list[SharedFabric] = []
+GRACE_NS = 10**6
 
 Sent = tuple[str, str, int, int]  # from, to, at, bytes
 
@@ -22,7 +33,17 @@ def bench_of(num_nodes: int, link_changes: Mapping[str, Any] | None = None, **ke
     nodes = [f"n-{i}" for i in range(num_nodes)]
     link = make_link(sharing=section.sharing).model_copy(update=link_changes or {})
     links = dict.fromkeys(nodes, link)
-    return Bench(*nodes, links=links, fabric=lambda clock: Fabric(section, laid, clock))
+    if SEGMENTS is None:
+        return Bench(*nodes, links=links, fabric=lambda clock: Fabric(section, laid, clock))
+    path = SEGMENTS / str(len(MADE))
+
+    def shared(clock: Clock) -> Fabric:
+        first, course_of = courses(section)
+        own = SharedLinks(clock, Segment(path, first.saved()), course_of, GRACE_NS)
+        MADE.append(SharedFabric(section, laid, clock, own, links, "", GRACE_NS))
+        return MADE[-1]
+
+    return Bench(*nodes, links=links, fabric=shared, each_fabric=True, through_frames=True)
 
 
 def arrivals(

@@ -17,6 +17,8 @@ from workers.wire.kinds.near import NearAttend
 from workers.wire.kinds.ranks import KvPart, Share
 from workers.wire.kinds.shipping import VectorsRead
 
+pytestmark = pytest.mark.usefixtures("stand")
+
 
 @pytest.fixture
 def parcels_of_n0_are_experts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +102,10 @@ def test_what_rules_narrow_is_a_link_more(sharing: str, end: str) -> None:
     endpoint = bench.node(at).endpoint
     narrow = endpoint.egress.narrow if end == "out" else endpoint.ingress.narrow
     narrow.rules["rule"] = narrowed
+    if end == "into":
+        for name in set(bench.nodes) - {at}:
+            if (far := bench.node(name).endpoint.far_ends.get(at)) is not None:
+                far.rules["rule"] = narrowed
     seen = arrivals(bench, ("n-0", "n-2", 0, 1_000), ("n-1", "n-2", 5_000, 1_000))
     assert seen == [("n-0", "n-2", 5_000), ("n-1", "n-2", 7_000)]
 

@@ -5,6 +5,8 @@ import pytest
 from tests.workers.wire.fabric.bench import arrivals, bench_of
 from workers.wire.rules import Delay, Drop, Duplicate, Pass
 
+pytestmark = pytest.mark.usefixtures("stand")
+
 LINE = [{"from": "n-0", "to": "n-1"}, {"from": "n-1", "to": "n-2"}]
 
 

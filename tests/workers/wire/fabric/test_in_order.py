@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from tests.workers.wire.fabric.bench import arrivals, bench_of
+
+pytestmark = pytest.mark.usefixtures("stand")
 
 MIDDLE: dict[str, Any] = {
     "type": "given",

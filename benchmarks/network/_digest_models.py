@@ -1,0 +1,67 @@
+"""Random models for digests, as their publishers would describe them."""
+
+import json
+from random import Random
+from typing import Any
+
+from configs.presets import ROOT
+
+
+def grouped(random: Random) -> dict[str, Any]:
+    base: dict[str, Any] = json.loads((ROOT / "perfuse_tiny" / "model" / "config.json").read_text())
+    kv_heads = random.choice((1, 2, 4))
+    experts = random.randint(2, 40)
+    return base | {
+        "num_hidden_layers": random.randint(1, 4),
+        "num_attention_heads": kv_heads * random.choice((1, 2, 4)),
+        "num_key_value_heads": kv_heads,
+        "num_experts": experts,
+        "num_experts_per_tok": random.randint(1, min(8, experts)),
+        "vocab_size": random.randint(260, 5000),
+        "max_position_embeddings": 1024,
+    }
+
+
+def latent(random: Random) -> dict[str, Any]:
+    base: dict[str, Any] = json.loads(
+        (ROOT / "scenarios" / "models" / "deepseek-v3.json").read_text()
+    )
+    del base["rope_scaling"]
+    experts = random.randint(2, 40)
+    layers = random.randint(2, 4)
+    return base | {
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "moe_intermediate_size": 128,
+        "num_hidden_layers": layers,
+        "first_k_dense_replace": random.randint(0, layers - 1),
+        "n_shared_experts": random.randint(0, 2),
+        "n_routed_experts": experts,
+        "num_experts_per_tok": random.randint(1, min(8, experts)),
+        "n_group": 1,
+        "topk_group": 1,
+        "vocab_size": random.randint(260, 5000),
+        "max_position_embeddings": 1024,
+    }
+
+
+def windowed(random: Random) -> dict[str, Any]:
+    """Like gpt-oss: layers of a window among such that meet all, or of a window alone."""
+    experts, layers = random.randint(2, 40), random.randint(1, 4)
+    kv_heads = random.choice((1, 2, 4))
+    kinds = ("sliding_attention", random.choice(("full_attention", "sliding_attention")))
+    return {
+        "architectures": ["GptOssForCausalLM"],
+        "hidden_size": 256,
+        "num_hidden_layers": layers,
+        "layer_types": [random.choice(kinds) for _ in range(layers)],
+        "sliding_window": random.choice((1, 7, 16, 33, 70)),
+        "num_attention_heads": kv_heads * random.choice((1, 2, 4)),
+        "num_key_value_heads": kv_heads,
+        "head_dim": 32,
+        "intermediate_size": 128,
+        "max_position_embeddings": 1024,
+        "num_experts_per_tok": random.randint(1, min(8, experts)),
+        "num_local_experts": experts,
+        "vocab_size": random.randint(260, 5000),
+    }

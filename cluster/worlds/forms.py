@@ -1,0 +1,43 @@
+"""How the chips of a cluster keep KV, each in its own form, and what that makes of its content."""
+
+from dataclasses import replace
+
+from cluster.worlds.blueprint import Blueprint
+from configs.block_form import narrowest
+from configs.plan import ChipPlan, PartPlan
+from configs.precision import KV_KINDS, KvKind
+from workers.kv.crossing import Forms, Kept, as_they_are
+
+
+def forms_of(blueprint: Blueprint, worker: PartPlan) -> Forms:
+    """As a chip, or a rank of one, needs them."""
+    from workers.model.parts.kv_conversion import KvConversion
+
+    plan, section = blueprint.plan, blueprint.scenario.model
+    config = plan.part(worker).of(blueprint.model)
+    token_bytes = {
+        kind: replace(section.precision, kv=kind).kv_bytes_per_token(config) for kind in KV_KINDS
+    }
+    kept = worker.form, worker.kv_tier, section.precision.kv, token_bytes
+    if section.numerics == "digest":
+        return Forms(Kept(*kept, config.num_layers, as_they_are), plan.forms)
+    conversion = KvConversion(config)
+    return Forms(Kept(*kept, conversion.planes, conversion), plan.forms)
+
+
+def numbers_of(blueprint: Blueprint, worker: PartPlan) -> KvKind | None:
+    """Of a chip's KV, where they are not the cluster's own."""
+    numbers = worker.form.numbers
+    return None if numbers == blueprint.scenario.model.precision.kv else numbers
+
+
+def content_salt(blueprint: Blueprint, worker: ChipPlan) -> bytes:
+    """What a chip's KV depends on beside its tokens: its numbers, and narrower ones that it may
+    have come through. Nothing where all are the cluster's own.
+    """
+    own, cluster = worker.form.numbers, blueprint.scenario.model.precision.kv
+    through = own
+    if worker.role == "decode":
+        sources = [w for w in blueprint.plan.workers if w.role == "prefill"]
+        through = narrowest(own, *(w.form.numbers for w in sources if isinstance(w, ChipPlan)))
+    return b"" if own == through == cluster else f"{own} of {through}".encode()

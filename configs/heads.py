@@ -1,0 +1,90 @@
+"""Which heads a tensor-parallel rank holds, and into how many parts a model's can be cut.
+
+Each rank computes as many query heads as any other, and holds the KV heads that these look at:
+
+    8 query heads, 4 KV heads    4 ranks  │ 0 1 │ 2 3 │ 4 5 │ 6 7 │    of KV heads 0, 1, 2, 3
+                                 8 ranks  │ 0 │ 1 │ 2 │ 3 │ 4 │ ...    of KV heads 0, 0, 1, 1, 2
+
+Where there are more ranks than KV heads, several hold the same ones, as in vLLM and TensorRT-LLM;
+a latent (MLA) is one KV head in that, which every rank holds. What a network beside the experts
+has inside is cut into as many parts as there are ranks.
+"""
+
+from dataclasses import dataclass
+
+from configs.model_config import ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """KV heads first .. first + count - 1, and the query heads that look at them; or, where
+    several ranks hold these KV heads, part `copy` of `copies` equal parts of those query heads.
+    """
+
+    first: int
+    count: int
+    copy: int = 0
+    copies: int = 1
+
+    def queries(self, config: ModelConfig) -> range:
+        """Its query heads, by their numbers in the model."""
+        each = config.num_heads // config.num_kv_units
+        share = self.count * each // self.copies
+        first = self.first * each + self.copy * share
+        return range(first, first + share)
+
+    def part_of(self, config: ModelConfig) -> ModelConfig:
+        """The sizes of a model that has these heads alone: so declared work, KV blocks and weights
+        of a rank are counted from what it holds.
+
+        Raises ValueError where the model has no such heads.
+        """
+        most = config.num_kv_units
+        if not 0 <= self.first < self.first + self.count <= most:
+            raise ValueError(
+                f"KV heads {self.first} to {self.first + self.count - 1} are asked for; the model "
+                f"has 0 to {most - 1}"
+            )
+        return config.with_heads(len(self.queries(config)), self.count)
+
+    def common(self, other: "Heads") -> "Heads":
+        """KV heads in both; none of a count of 0 or less."""
+        first = max(self.first, other.first)
+        return Heads(first, min(self.first + self.count, other.first + other.count) - first)
+
+    def sends_to(self, other: "Heads | None") -> bool:
+        """Whether this is the copy that gives KV to that one: each is given it once."""
+        return (0 if other is None else other.copy) % self.copies == self.copy
+
+
+def heads_of(config: ModelConfig, tensor: int) -> tuple[Heads | None, ...]:
+    """Of each rank of a stage; None: all. Raises ValueError, with the nearest degree that would
+    do, where ranks would not hold alike.
+    """
+    if tensor == 1:
+        return (None,)
+    if reason := _hindrance(config, tensor):
+        fitting = [n for n in range(1, config.num_heads + 1) if not _hindrance(config, n)]
+        nearest = min(fitting, key=lambda n: (abs(n - tensor), n))
+        raise ValueError(
+            f"tensor_parallel_size: is {tensor}, which {reason}: the nearest that does is {nearest}"
+        )
+    units = config.num_kv_units
+    if tensor <= units:
+        count = units // tensor
+        return tuple(Heads(number * count, count) for number in range(tensor))
+    copies = tensor // units
+    return tuple(Heads(number // copies, 1, number % copies, copies) for number in range(tensor))
+
+
+def _hindrance(config: ModelConfig, tensor: int) -> str:
+    """What keeps the ranks from holding alike; empty where nothing does."""
+    if config.num_heads % tensor:
+        return f"does not divide the model's {config.num_heads} query heads"
+    units = config.num_kv_units
+    if units % tensor and tensor % units:
+        return f"neither divides the model's {units} KV heads nor is divided by them"
+    for inner in (config.dense_intermediate, config.shared_intermediate):
+        if inner % tensor:
+            return f"does not divide the inner width {inner} of the model's network beside experts"
+    return ""

@@ -1,0 +1,111 @@
+"""Chips whose KV blocks are not all of one form (`cluster.nodes.<group>.kv`): what that is not
+combined with.
+"""
+
+from collections.abc import Mapping
+
+from configs.block_form import BlockForm
+from configs.model_config import ModelConfig
+from configs.precision import kernels_hindrance
+from configs.schema import CHIP_ROLES, Scenario
+
+
+def forms_of(scenario: Scenario) -> dict[str, BlockForm]:
+    """Group of chips -> how they keep their KV."""
+    models = {
+        name: scenario.of_group(name).model
+        for name, group in scenario.cluster.nodes.items()
+        if any(role in CHIP_ROLES for role in group.workers)
+    }
+    return {name: BlockForm(m.block_size, m.precision.kv) for name, m in models.items()}
+
+
+def form_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
+    """None where all chips are alike."""
+    forms = forms_of(scenario)
+    problems = _number_problems(scenario, forms)
+    if len({form.size for form in forms.values()}) > 1:
+        problems += _layout_problems(scenario, config, forms)
+    if len(set(forms.values())) > 1:
+        problems += _elsewhere_problems(scenario, forms)
+    return problems
+
+
+def form_notes(scenario: Scenario) -> list[str]:
+    """How KV crosses between chips of other forms, and what that costs it."""
+    forms, notes = forms_of(scenario), []
+    nodes = scenario.cluster.nodes
+    sources = [name for name in forms if "prefill" in nodes[name].workers]
+    for target in (name for name in forms if "decode" in nodes[name].workers):
+        for source in sources:
+            one, other = forms[source], forms[target]
+            if one == other:
+                continue
+            piece, who = one.between(other), ""
+            if one.numbers != other.numbers:
+                converts = target if piece.numbers == one.numbers else source
+                who = f", converted by {converts}: it is as exact as {piece.numbers}"
+            notes.append(
+                f"KV of {source} ({one}) goes to {target} ({other}) in pieces of {piece.size} "
+                f"tokens in {piece.numbers}{who}"
+            )
+    return notes
+
+
+def _number_problems(scenario: Scenario, forms: Mapping[str, BlockForm]) -> list[str]:
+    """Exact mode is exact at both ends."""
+    if scenario.model.dtype != "fp32":
+        return []
+    return [
+        f"cluster.nodes.{name}.kv.dtype: is {form.numbers!r} and model.dtype fp32, which is exact "
+        "mode: set model.dtype: bf16, or leave kv.dtype out"
+        for name, form in forms.items()
+        if form.numbers != "fp32"
+    ]
+
+
+def _layout_problems(
+    scenario: Scenario, config: ModelConfig, forms: Mapping[str, BlockForm]
+) -> list[str]:
+    """Kernels and plain arrays lay blocks out differently; ranks are plain arrays throughout. Of
+    counts a byte stands for a block, which cannot be cut.
+    """
+    if scenario.model.numerics == "counts":
+        sizes = ", ".join(f"{name} {form.size}" for name, form in forms.items())
+        return [
+            f"cluster.nodes.<group>.kv.block_size: chips have blocks of other sizes ({sizes}), and "
+            "model.numerics is 'counts', which keeps nothing that could be cut: make them alike, "
+            "or set numerics: digest"
+        ]
+    is_split = any(group.num_ranks > 1 for group in scenario.cluster.nodes.values())
+    if scenario.model.numerics == "digest" or is_split:
+        return []
+    found = {name: kernels_hindrance(config, form.size) for name, form in forms.items()}
+    if None not in found.values() or set(found.values()) == {None}:
+        return []
+    other = next(name for name, why in found.items() if why is None)
+    return [
+        f"cluster.nodes.{name}.kv: {why}, as cluster.nodes.{other} has it: blocks of real numbers "
+        "are laid out alike at both ends"
+        for name, why in found.items()
+        if why is not None
+    ]
+
+
+def _elsewhere_problems(scenario: Scenario, forms: Mapping[str, BlockForm]) -> list[str]:
+    """Memory servers that attend, and files with pages, know blocks of one form."""
+    (one, form), *others = forms.items()
+    name, other = next((name, other) for name, other in others if other != form)
+    why = f"chips of cluster.nodes.{one} keep {form}, and those of {name} {other}"
+    problems = []
+    if scenario.placement.kv_near is not None:
+        problems.append(f"placement.kv_near: is given, and {why}: leave it out, or make them alike")
+    problems += [
+        f"cluster.nodes.{group}.device.tiers.{tier}.file: is given, and {why}: a file's pages are "
+        "as large as blocks of one form; leave file out, or make them alike"
+        for group, spec in scenario.cluster.nodes.items()
+        if "memory" in spec.workers and scenario.placement.pools
+        for tier, tier_spec in spec.device.tiers.items()
+        if tier_spec.file is not None
+    ]
+    return problems

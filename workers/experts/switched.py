@@ -1,0 +1,158 @@
+"""A chip's half of the exchange where a switch copies its tokens, or adds what comes of them.
+
+    copies   each token goes up the chip's link once, however many shards hold its experts
+    adds     one sum a token comes down it, however many shards had a share
+
+Calls and answers are those of `exchange`, and so is what becomes of a shard that says nothing. What
+the switch carries is sent once: what does not come is asked for from chip to shard. So a switch
+that is gone costs time, and no token.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.errors import PeerDead, PerfuseError
+from workers.experts.exchange import NONE_LOST, DispatchHandle, DispatchSide
+from workers.experts.routing import NOBODY, RoutingTable
+from workers.experts.spread import owners_of
+from workers.experts.stand_ins import StandIns
+from workers.experts.tokens import Missing, Tokens
+from workers.wire.kinds.experts import Combine, Gather
+from workers.wire.kinds.switched import Multicast, Reduced
+from workers.wire.message import Message
+from workers.wire.port import Port
+from workers.wire.relays import Relays
+
+if TYPE_CHECKING:
+    from workers.node import Node
+
+# A switch waits for the last share no longer than this part of a call's time: whoever is there has
+# the rest of it.
+WAIT_SHARE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BySwitch:
+    """What a switch does for a chip."""
+
+    switch: str
+    copies: bool
+    adds: bool
+
+
+class SwitchedDispatch(DispatchSide):
+    """See above."""
+
+    def __init__(self, node: "Node", port: Port, stand_ins: StandIns, by: BySwitch) -> None:
+        super().__init__(port, node.clock, node.numerics, stand_ins)
+        self._node, self._by, self._number = node, by, 0
+        self._relays = Relays(port.endpoint, node.numerics)
+        port.on(Reduced, self._reduced)
+
+    async def dispatch_send(
+        self,
+        tokens: Tokens,
+        table: RoutingTable,
+        timeout_ns: int,
+        lost: Mapping[str, PerfuseError] = NONE_LOST,
+    ) -> DispatchHandle:
+        """As where no switch works; shards of this node are asked directly, and so are one that is
+        asked alone, and spares.
+        """
+        spread, now_ns = self._spread(tokens, table), self._clock.now()
+        handle = self._handle(tokens)
+        runs = [(table.shards[index], run) for index, run in spread.runs()]
+        far = [shard for shard, _ in runs if shard not in lost and self._is_far(shard)]
+        by, gather = self._by, None
+        helps = len(far) > 1 and self._stand_ins.lives(by.switch)
+        if helps and by.adds:
+            self._number += 1
+            gather = Gather(by.switch, self._number, tuple(far), now_ns + timeout_ns // WAIT_SHARE)
+        copied = list[Message[Any]]()
+        try:
+            for shard, run in runs:
+                rows = spread.rows_N[run]
+                if shard in lost:
+                    handle.missing.append(Missing(shard, rows, lost[shard]))
+                    continue
+                content = spread.dispatch(
+                    tokens.layer, run, tokens.cause, gather if shard in far else None
+                )
+                deadline_ns = now_ns + timeout_ns
+                asked = shard if shard in far else self._stand_ins.of(shard)
+                call = Message(content, self._port.worker, asked, tokens.request_id, deadline_ns)
+                try:
+                    pending = None
+                    if helps and by.copies and shard in far:
+                        pending = self._relays.open_now(call)
+                    if pending is not None:
+                        copied.append(call)
+                    else:
+                        pending = await self._port.post(
+                            asked, content, deadline_ns=deadline_ns, request_id=tokens.request_id
+                        )
+                except PerfuseError as error:
+                    handle.missing.append(Missing(shard, rows, error))
+                else:
+                    handle.await_sums_of(shard, rows, pending)
+            if copied:
+                await self._copy(tokens, table, copied, gather)
+        except BaseException:
+            handle.abandon()
+            raise
+        return handle
+
+    def _is_far(self, shard: str) -> bool:
+        is_here = self._node.members.node_of(shard) == self._node.name
+        return not is_here and self._stand_ins.lives(shard)
+
+    async def _copy(
+        self, tokens: Tokens, table: RoutingTable, calls: Sequence[Message[Any]],
+        gather: Gather | None,
+    ) -> None:  # fmt: skip
+        """Each token that any of these are about, once."""
+        owners_TK = self._owners(table, tokens, [call.destination for call in calls])
+        rows = np.flatnonzero((owners_TK != NOBODY).any(axis=1))
+        content = Multicast(
+            tokens.layer,
+            tokens.requests_T[rows],
+            tokens.positions_T[rows],
+            tokens.experts_TK[rows],
+            tokens.weights_TK[rows],
+            owners_TK[rows],
+            self._numerics.sent(tokens.hidden_TH)[rows],
+            tuple(call.destination for call in calls),
+            tuple(call.message_id for call in calls),
+            tuple(call.concluded for call in calls),
+            calls[0].deadline_ns,
+            gather,
+            tokens.cause,
+        )
+        try:
+            await self._port.send(self._by.switch, content, request_id=tokens.request_id)
+        except PeerDead:
+            return  # it left just now: what did not go is asked for
+
+    def _owners(
+        self, table: RoutingTable, tokens: Tokens, shards: Sequence[str]
+    ) -> NDArray[np.int16]:
+        """Index into these shards of the one that each token asks for each expert; NOBODY."""
+        place_S = np.full(len(table.shards) + 1, NOBODY, dtype=np.int16)
+        for index, shard in enumerate(shards):
+            place_S[table.shards.index(shard)] = index
+        owners_TK = owners_of(table, tokens.requests_T, tokens.positions_T, tokens.experts_TK)
+        return place_S[owners_TK]
+
+    def _reduced(self, message: Message[Reduced]) -> None:
+        """What the switch has of several calls."""
+        told = message.content
+        for index, (shard, call) in enumerate(zip(told.shards, told.calls, strict=True)):
+            answer = Message(
+                Combine(told.terms[str(index)], told.computed_for), shard, self._port.worker,
+                message.request_id, reply_to=call, due_ns=message.due_ns,
+            )  # fmt: skip
+            self._relays.answered(answer, told.epoch)

@@ -1,0 +1,191 @@
+"""KV between chips that keep it in other forms: blocks of another size, or other numbers.
+
+    prefill, 16 tokens, bf16     decode, 64 tokens, int8
+    block 0 ── int8 piece 0 ──▶ ┐
+    block 1 ── int8 piece 1 ──▶ ├ block 0
+    block 2 ── int8 piece 2 ──▶ │
+    block 3 ── int8 piece 3 ──▶ ┘
+
+What travels are pieces of which both ends' blocks are made, in the narrower numbers of both
+(`BlockForm.between`): whoever has the wider ones converts. Chips know each other's form since they
+met; a message says what it carries where that is neither the receiver's nor the cluster's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from configs.block_form import BlockForm
+from configs.precision import KV_KINDS, KvKind
+from workers.errors import InvalidRequest
+from workers.hardware.work import Work
+from workers.kv.pieces import cut, runs, spliced
+from workers.model.base import ChipModel
+from workers.wire.kinds.kv import KvBlocks
+from workers.wire.kinds.ranks import KvPart
+from workers.wire.roles import Array
+
+# (pieces, of that form, in other numbers) -> the same in these.
+Convert = Callable[[Array, BlockForm, KvKind], Array]
+# ASSUMED, of each number: it is compared with the largest of its head, or widened, and scaled.
+CONVERT_FLOPS = 2
+
+
+def as_they_are(pieces: Array, _form: BlockForm, _numbers: KvKind) -> Array:
+    """Of digests, which stand for keys in any numbers."""
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a chip, or a rank of one, keeps its KV.
+
+    cluster       numbers that messages mean where they say none
+    token_bytes   of a token, all that is held of it, in each kind of numbers
+    planes        of blocks that are bytes (`workers.kv.pieces`)
+    """
+
+    form: BlockForm
+    tier: str
+    cluster: KvKind
+    token_bytes: Mapping[KvKind, int]
+    planes: int = 1
+    convert: Convert = as_they_are
+
+    def crossing(self, other: BlockForm) -> "Crossing":
+        """What goes to, or has come from, a chip of that form."""
+        return Crossing(self, self.form.between(other), other)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """kept    this chip's own     piece   what travels     other   the form at the far end"""
+
+    kept: Kept
+    piece: BlockForm
+    other: BlockForm
+
+    @property
+    def per_block(self) -> int:
+        """Pieces of a block here."""
+        return self.kept.form.size // self.piece.size
+
+    @property
+    def converts(self) -> bool:
+        return self.piece.numbers != self.kept.form.numbers
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether blocks travel as they are here."""
+        return self.piece == self.kept.form
+
+    @property
+    def told(self) -> tuple[int | None, KvKind | None]:
+        """Tokens and numbers of pieces, as a message says them: nothing where they are the far
+        end's own, and the cluster's.
+        """
+        piece, cluster = self.piece, self.kept.cluster
+        return (
+            None if piece.size == self.other.size else piece.size,
+            None if piece.numbers == cluster else piece.numbers,
+        )
+
+    @property
+    def piece_bytes(self) -> int:
+        """Of one, on a link."""
+        return self.piece.size * self.kept.token_bytes[self.piece.numbers]
+
+    def first(self, other_block: int) -> int:
+        """The first piece of a block of the far end."""
+        return other_block * (self.other.size // self.piece.size)
+
+    # -- away --------------------------------------------------------------------------------------
+
+    def holding(self, first: int, num: int) -> slice:
+        """Which blocks here hold these pieces."""
+        return slice(first // self.per_block, -(-(first + num) // self.per_block))
+
+    def taken(self, blocks: Array, first: int, num: int) -> Array:
+        """`num` pieces from `first` on, of the blocks that hold them, as they travel."""
+        if not self.is_plain:
+            begin = first % self.per_block
+            blocks = cut(blocks, self.per_block, self.kept.planes)[begin : begin + num]
+        return self._converted(blocks, self.kept.form.numbers, self.piece.numbers)
+
+    def read_work(self, num: int) -> Work:
+        """Reading pieces."""
+        return self.moving("kv_read", self._bytes(num))
+
+    # -- here --------------------------------------------------------------------------------------
+
+    def places(self, indexes: Sequence[int]) -> tuple[tuple[int, ...], list[int]]:
+        """Logical blocks in which these pieces lie, each once; and where in these."""
+        return runs(indexes, self.per_block)
+
+    def put_into(self, blocks: Array, places: Sequence[int], pieces: Array) -> Array:
+        """Blocks as they are from now on. Raises ValueError where the shape does not fit."""
+        pieces = self._converted(pieces, self.piece.numbers, self.kept.form.numbers)
+        return spliced(blocks, self.per_block, self.kept.planes, places, pieces)
+
+    def write_work(self, num: int) -> Work:
+        """Writing pieces."""
+        return self.moving("kv_write", self._bytes(num))
+
+    def _bytes(self, num: int) -> Callable[[KvKind], int]:
+        tokens = num * self.piece.size
+        return lambda kind: tokens * self.kept.token_bytes[kind]
+
+    def moving(self, what: str, bytes_in: Callable[[KvKind], int]) -> Work:
+        """Of something that has so many bytes in each kind of numbers; `what` is "kv_read" or
+        "kv_write". What is converted lies in the tier in between: it is written once and read once
+        in the numbers that travel.
+        """
+        tier, own = self.kept.tier, bytes_in(self.kept.form.numbers)
+        between = bytes_in(self.piece.numbers) if self.converts else 0
+        read, written = (own, 0) if what == "kv_read" else (0, own)
+        flops = {"fp32": CONVERT_FLOPS * bytes_in("fp32") // 4} if self.converts else {}
+        reads, writes = read + between, written + between
+        return Work.of(
+            what,
+            flops=flops,
+            reads={tier: reads} if reads else {},
+            writes={tier: writes} if writes else {},
+        )
+
+    def _converted(self, pieces: Array, numbers: KvKind, to: KvKind) -> Array:
+        if numbers == to:
+            return pieces
+        return self.kept.convert(pieces, BlockForm(self.piece.size, numbers), to)
+
+
+def came(kept: Kept, content: KvBlocks | KvPart) -> Crossing:
+    """As a message says that its pieces were sent. Raises InvalidRequest where no blocks here are
+    made of such.
+    """
+    own = kept.form
+    size = own.size if content.size is None else content.size
+    if not 1 <= size <= own.size or own.size % size:
+        raise InvalidRequest(f"pieces of {size} tokens came: blocks here have {own.size}")
+    kind = next((k for k in KV_KINDS if k == (content.numbers or kept.cluster)), None)
+    if kind is None:
+        raise InvalidRequest(f"KV came in {content.numbers!r}: known are {', '.join(KV_KINDS)}")
+    form = BlockForm(size, kind)
+    return Crossing(kept, form, form)
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """kept   how this chip, or rank of one, keeps its KV        of   chip -> how that one does"""
+
+    kept: Kept
+    of: Mapping[str, BlockForm]
+
+    def to(self, chip: str) -> Crossing:
+        """What goes there."""
+        return self.kept.crossing(self.of.get(chip, self.kept.form))
+
+
+def alike(model: ChipModel) -> Forms:
+    """Where all chips keep KV as this model does, in whatever numbers."""
+    form = BlockForm(model.block_size, "fp32")
+    token_bytes = dict.fromkeys(KV_KINDS, model.block_bytes // model.block_size)
+    return Forms(Kept(form, model.kv_tier, form.numbers, token_bytes), {})
