@@ -10,6 +10,8 @@ from benchmarks.network import (
     deepseek,
     digests,
     ep_bound,
+    fold,
+    fold_engine,
     in_network,
     incast,
     live,
@@ -32,11 +34,15 @@ PARTS = {
     "ep_bound": ep_bound.run,
     "digests": digests.run,
     "deepseek": deepseek.run,
+    "fold_engine": fold_engine.run,
+    "fold": fold.run,
     "parallel": parallel.rows,
     "live": live.rows,
 }
 
-TOLD = "Links, incast, collectives, models, digests, ranks, replicas, processes on a torus."
+TOLD = (
+    "Links, incast, collectives, models, digests, folding, ranks, replicas, processes on a torus."
+)
 
 
 if __name__ == "__main__":

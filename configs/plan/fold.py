@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from configs.plan.nodes import ChipPlan, FoldPlan, NodePlan, ShardPlan
-from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, Scenario
+from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, NodeGroup, Scenario
 from configs.units import BANDWIDTH, DURATION
 
 # So many like nodes are folded without being asked for: small clusters stay message by message.
@@ -55,6 +55,9 @@ def _unfoldable(scenario: Scenario) -> Iterator[str]:
     for key, is_given, instead in (
         ("experts.replicas", placement.experts.replicas is not None, "leave it out"),
         ("experts.mode", placement.experts.mode != "near", "make it near"),
+        ("experts.on_timeout", placement.experts.on_timeout != "fail", "make it fail"),
+        ("experts.dispatch", placement.experts.dispatch != "direct", "make it direct"),
+        ("experts.combine", placement.experts.combine != "direct", "make it direct"),
         ("experts_prefetch", placement.experts_prefetch, "leave it out"),
         ("hot_experts", bool(placement.hot_experts), "leave it out"),
         ("kv_near", placement.kv_near is not None, "leave it out"),
@@ -64,19 +67,21 @@ def _unfoldable(scenario: Scenario) -> Iterator[str]:
             yield f"placement.{key} is given, which folded steps do not have; {instead}"
     for name, group in cluster.nodes.items():
         if any(role in _FOLDED for role in group.workers):
-            yield from _group_problems(f"cluster.nodes.{name}", group.workers, group.num_ranks)
+            yield from _group_problems(f"cluster.nodes.{name}", group)
             yield from _link_problems(f"cluster.nodes.{name}.link", group.link)
             yield from _device_problems(f"cluster.nodes.{name}.device", group.device)
 
 
-def _group_problems(key: str, workers: tuple[str, ...], num_ranks: int) -> Iterator[str]:
-    if len(workers) > 1:
+def _group_problems(key: str, group: NodeGroup) -> Iterator[str]:
+    if len(group.workers) > 1:
         yield (
-            f"{key}.workers has {', '.join(workers)} on one node: a folded chip or shard has its "
+            f"{key}.workers has {', '.join(group.workers)} on one node: a folded chip or shard has its "
             "node for itself; give each a group"
         )
-    if num_ranks > 1:
-        yield f"{key} has chips of {num_ranks} ranks: folded ones have 1"
+    if group.num_ranks > 1:
+        yield f"{key} has chips of {group.num_ranks} ranks: folded ones have 1"
+    if group.spares:
+        yield f"{key}.spares is {group.spares}: nobody is lost in a fold; leave it out"
 
 
 def _link_problems(key: str, link: LinkSpec) -> Iterator[str]:

@@ -4,11 +4,6 @@
 #include <algorithm>
 
 namespace perfuse::fold {
-namespace {
-
-constexpr int kPlaceBits = 17;  // of an order: what comes first within one task
-
-}  // namespace
 
 Fold::Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& owners, Terms terms)
     : exchanges_(exchanges), terms_(std::move(terms)), owners_(shards, owners), counter_(owners_),
@@ -17,10 +12,10 @@ Fold::Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& own
       back_(terms_.combine_fixed, terms_.combine_row, terms_.shard_rate),
       into_chip_(terms_.combine_fixed, terms_.combine_row, terms_.chip_rate),
       chips_(size_t(chips)), shards_(size_t(shards)), instants_(chips + shards),
-      expert_tokens_(owners.size(), 0), rows_(size_t(chips) * size_t(shards), 0),
-      choices_(rows_.size(), 0), masks_(rows_.size() * size_t(owners_.words), 0),
-      met_(size_t(owners_.words), 0), known_ns_(terms_.computes.size()),
-      batch_of_(size_t(exchanges), 0) {
+      expert_tokens_(owners.size(), 0), tally_(owners_), asked_(size_t(chips) * size_t(shards)),
+      masks_(owners_.words > 1 ? asked_.size() * size_t(owners_.words) : 0),
+      met_(size_t(owners_.words)), known_ns_(terms_.computes.size()),
+      batch_of_(size_t(exchanges), 0), away_(size_t(chips)), answers_(asked_.size()) {
   if (terms_.chip_rate < terms_.shard_rate) {
     for (Shard& shard : shards_) {
       shard.into = std::make_unique<LimitedLane>(terms_.shard_rate, terms_.chip_rate);
@@ -65,12 +60,6 @@ void Fold::advance(int64_t until_ns) {
     }
   }
   if (until_ns > now_ns_ && !is_told_) now_ns_ = until_ns;
-}
-
-Tally Fold::tally(int chip) {
-  const size_t first = size_t(chip) * shards_.size();
-  return {rows_.data() + first, choices_.data() + first,
-          masks_.data() + first * size_t(owners_.words)};
 }
 
 // A stretch begins, or a launch has ended.
@@ -136,75 +125,115 @@ void Fold::step_ended(int index, int64_t now_ns) {
 bool Fold::dispatch(int index, int64_t now_ns) {
   Chip& chip = chips_[size_t(index)];
   const Stretch& stretch = *chip.stretch;
-  const Tally asked = tally(index);
-  const size_t shards = shards_.size();
-  std::fill_n(asked.rows, shards, 0);
-  std::fill_n(asked.choices, shards, 0);
-  std::fill_n(asked.masks, shards * size_t(owners_.words), 0);
+  tally_.clear();
   if (stretch.pool) {
     stretch.pool->draw(stretch.seed, uint64_t(index), stretch.first_step + uint64_t(chip.step),
-                       uint64_t(chip.exchange), stretch.tokens, asked);
+                       uint64_t(chip.exchange), stretch.tokens, tally_);
   } else {
     const int64_t number = chip.step * exchanges_ + chip.exchange;
     const uint16_t* experts = stretch.experts.data() + number * stretch.tokens * stretch.each;
-    counter_.count(experts, stretch.tokens, stretch.each, asked, expert_tokens_.data());
+    counter_.count(experts, stretch.tokens, stretch.each, tally_, expert_tokens_.data());
   }
   chip.sent_order = ++num_ordered_ << kPlaceBits;
-  chip.answers_ns = chip.rows = chip.num_open = 0;
-  chip.last = {};
-  chip.answers.clear();
-  int64_t first_ns = now_ns + terms_.out_ns;
-  const int64_t begin_ns = first_ns;
-  for (size_t shard = 0; shard < shards; ++shard) {
-    const uint32_t rows = asked.rows[shard];
-    if (!rows) continue;
-    queue(int(shard), index, first_ns);
-    first_ns += out_[rows];
-    chip.rows += rows;
-    ++chip.num_open;
-  }
-  chip.count.messages_out += chip.num_open;
+  away_[size_t(index)] = {int32_t(chip.exchange), 0};
+  const int64_t begin_ns = now_ns + terms_.out_ns;
+  const int64_t end_ns = send_all(index, chip, begin_ns);
+  away_[size_t(index)].num_open = int32_t(chip.num_sent);
+  chip.count.messages_out += chip.num_sent;
   chip.count.rows_out += chip.rows;
-  chip.count.busy_out_ns += first_ns - begin_ns;
-  return chip.num_open > 0;
+  chip.count.busy_out_ns += end_ns - begin_ns;
+  return chip.num_sent > 0;
+}
+
+// A dispatch leaves for a shard. Nearly always it comes after all that are on their way there.
+inline void Fold::queue(int index, int chip, int64_t first_ns, uint32_t rows) {
+  Shard& shard = shards_[size_t(index)];
+  std::vector<Queued>& queue = shard.queue;
+  size_t at = queue.size();
+  queue.emplace_back();
+  Queued* all = queue.data();
+  if (at > shard.taken && all[at - 1].first_ns > first_ns) at = made_room(shard, at, first_ns);
+  // One by one: a whole one would be read back before its parts are written.
+  all[at].first_ns = first_ns;
+  all[at].chip = chip;
+  all[at].rows = rows;
+  if (shard.is_idle && (at == shard.head || shard.into)) idle(index);
+}
+
+// What is in the tally, shard by shard; returns when the last byte has left, and gone its path.
+int64_t Fold::send_all(int index, Chip& chip, int64_t first_ns) {
+  const size_t shards = shards_.size(), chips = chips_.size(), words = size_t(owners_.words);
+  const int64_t *out_ns = out_.by_rows(), *back_ns = into_chip_.by_rows();
+  const Tally& tally = tally_;
+  const uint32_t* all_rows = tally.rows.data();
+  Asked* asked = asked_.data() + index;
+  int64_t num_sent = 0, num_rows = 0, answers_ns = 0;
+  for (size_t shard = 0; shard < shards; ++shard, asked += chips) {
+    const uint32_t rows = all_rows[shard];
+    if (!rows) continue;
+    asked->choices = tally.choices[shard];
+    asked->mask = tally.masks[shard * words];
+    if (words > 1) {
+      const size_t pair = shard * chips + size_t(index);
+      std::copy_n(&tally.masks[shard * words], words, &masks_[pair * words]);
+    }
+    queue(int(shard), index, first_ns, rows);
+    first_ns += out_ns[rows];
+    answers_ns += back_ns[rows];
+    num_rows += rows;
+    ++num_sent;
+  }
+  chip.num_sent = num_sent;
+  chip.rows = num_rows;
+  chip.answers_ns = answers_ns;
+  return first_ns;
 }
 
 // All answers are sent: the next launch begins when the last of them is there.
 void Fold::answered(int index) {
   Chip& chip = chips_[size_t(index)];
-  chip.count.messages_in += int64_t(chip.answers.size());
+  chip.count.messages_in += chip.num_sent;
   chip.count.rows_in += chip.rows;
   chip.count.busy_in_ns += chip.answers_ns;
-  const int64_t now_ns = taken_in(chip);
+  int64_t at_ns = 0;
+  const Answer last = chip.into ? taken_in_limited(index, at_ns) : taken_in(index, at_ns);
   ++chip.exchange;
-  launch(index, now_ns, {now_ns, set_at(chip.last.first_ns, kArrived), 0, chip.last.order});
+  launch(index, at_ns, {at_ns, set_at(last.first_ns, kArrived), 0, last.order});
 }
 
-// When the last answer is there. Only those matter from which on the lane may have been busy until
-// then: they come no earlier than all answers take before the last one.
-int64_t Fold::taken_in(Chip& chip) {
-  if (chip.into) {
-    std::sort(chip.answers.begin(), chip.answers.end());
-    int64_t end_ns = -1;
-    for (const Answer& one : chip.answers) {
-      const int64_t in_ns = chip.into->take(one.first_ns, into_chip_.bytes(one.rows));
-      const int64_t at_ns = std::max(in_ns, one.first_ns + back_[one.rows]);
-      if (at_ns >= end_ns) {
-        end_ns = at_ns;
-        chip.last = one;
-      }
-    }
-    return end_ns;
-  }
-  const int64_t since_ns = chip.last.first_ns - chip.answers_ns;
+// The last answer, and when it is there. Only those matter from which on the lane may have been
+// busy until then: they come no earlier than all answers take before the last one.
+Answer Fold::taken_in(int index, int64_t& at_ns) {
+  const Chip& chip = chips_[size_t(index)];
+  const Answer* answers = answers_.data() + size_t(index) * shards_.size();
+  int64_t last_ns = 0;
+  for (int64_t i = 0; i < chip.num_sent; ++i) last_ns = std::max(last_ns, answers[i].first_ns);
   late_.clear();
-  for (const Answer& one : chip.answers) {
-    if (one.first_ns >= since_ns) late_.push_back(one);
+  for (int64_t i = 0; i < chip.num_sent; ++i) {
+    if (answers[i].first_ns >= last_ns - chip.answers_ns) late_.push_back(answers[i]);
   }
   std::sort(late_.begin(), late_.end());
-  int64_t end_ns = 0;
-  for (const Answer& one : late_) end_ns = std::max(end_ns, one.first_ns) + into_chip_[one.rows];
-  return end_ns;
+  at_ns = 0;
+  for (const Answer& one : late_) at_ns = std::max(at_ns, one.first_ns) + into_chip_[one.rows];
+  return late_.back();
+}
+
+// Where shards are slower: what one leaves of the lane others have.
+Answer Fold::taken_in_limited(int index, int64_t& at_ns) {
+  Chip& chip = chips_[size_t(index)];
+  Answer* answers = answers_.data() + size_t(index) * shards_.size();
+  std::sort(answers, answers + chip.num_sent);
+  Answer last{};
+  at_ns = 0;
+  for (int64_t i = 0; i < chip.num_sent; ++i) {
+    const Answer& one = answers[i];
+    const int64_t in_ns = chip.into->take(one.first_ns, into_chip_.bytes(one.rows));
+    const int64_t there_ns = std::max(in_ns, one.first_ns + back_[one.rows]);
+    if (there_ns < at_ns) continue;
+    at_ns = there_ns;
+    last = one;
+  }
+  return last;
 }
 
 std::vector<int64_t> Fold::expert_tokens() const {

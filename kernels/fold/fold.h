@@ -1,8 +1,8 @@
-// Steps of many like chips beside many like shards. What they do is said in __init__.py; plain.py is
-// the same, written to be read.
+// Steps of many like chips beside many like shards. What they do is said in __init__.py, and plain.py
+// is the same, written to be read.
 //
-// Only two things are waited for: the end of a chip's launch, and the end of a shard's launch or, of
-// an idle one, the first message that arrives. All between follows when it is asked for:
+// Only two things are waited for: the end of a chip's launch, and that of a shard's or, where one is
+// idle, the first message that arrives. All between follows when it is asked for:
 //
 //   a chip's launch ends     its messages go into the queues of all shards, ordered by first bytes
 //   a shard's launch ends    what came until now is taken in: then it has arrived. It answers, and
@@ -21,6 +21,7 @@
 namespace perfuse::fold {
 
 constexpr int64_t kTimeMax = int64_t{1} << 61;
+constexpr int kPlaceBits = 17;  // of an order: what comes first within one task
 
 // What a launch asks for by a count, as workers.hardware.sharing.base.duration_ns rounds it.
 struct Term {
@@ -77,29 +78,43 @@ struct Chip {
   int64_t step = 0, exchange = 0;  // whose launch runs, or whose answers are awaited
   int64_t begun_ns = 0;            // the step
   uint64_t sent_order = 0;         // of its messages
-  int64_t num_open = 0;            // without an answer
-  // Of its answers: the time of all together, and the last one.
-  int64_t answers_ns = 0, rows = 0;
-  Answer last{};
-  std::vector<Answer> answers;
+  int64_t num_sent = 0, rows = 0;
+  int64_t answers_ns = 0;  // of all answers together, as they come in
   std::unique_ptr<LimitedLane> into;  // where shards are slower
   EndCount count;
+};
+
+// What shards ask of a chip again and again: its layer, and how many answers are not sent.
+struct Away {
+  int32_t layer, num_open;
 };
 
 // A dispatch on its way to a shard, or there: then it arrived at at_ns.
 struct Queued {
   int64_t first_ns, at_ns;
-  int chip;
+  int32_t chip;
+  uint32_t rows;
+};
+
+// What a dispatch asks for. mask: over the shard's experts, where one word holds them.
+struct Asked {
+  uint32_t choices;
+  uint64_t mask;
+};
+
+struct Taken {
+  int32_t chip;
+  uint32_t rows;
 };
 
 // Of one layer, what a shard took.
 struct Batch {
   int64_t layer;
   bool is_launched;
-  std::vector<int> chips;
+  std::vector<Taken> taken;
 };
 
-struct Shard {
+struct alignas(64) Shard {
   // In the order of first bytes: [head, taken) are taken in, the others on their way. Those that
   // are taken in lie in the order of arrival.
   std::vector<Queued> queue;
@@ -144,18 +159,21 @@ class Fold : public Owned {
 
  private:
   int shard_index(int shard) const { return num_chips() + shard; }
-  Tally tally(int chip);
   void chip_goes_on(int chip, const Moment& woken);
   void step_ended(int chip, int64_t now_ns);
   bool dispatch(int chip, int64_t now_ns);
-  void queue(int shard, int chip, int64_t first_ns);
+  int64_t send_all(int index, Chip& chip, int64_t first_ns);
+  void queue(int shard, int chip, int64_t first_ns, uint32_t rows);
+  static size_t made_room(Shard& shard, size_t end, int64_t first_ns);
   void launch(int chip, int64_t now_ns, const Moment& woken);
   void answered(int chip);
-  int64_t taken_in(Chip& chip);
+  Answer taken_in(int chip, int64_t& at_ns);
+  Answer taken_in_limited(int chip, int64_t& at_ns);
 
   void shard_goes_on(int shard, const Moment& woken);
   void take_in(int shard, int64_t now_ns);
-  int64_t arrival_ns(const Shard& shard, const Queued& one, int index) const;
+  void take_in_limited(Shard& shard, size_t at);
+  int64_t arrival_ns(const Shard& shard, const Queued& one) const;
   void idle(int shard);
   void take(int shard, int64_t now_ns);
   int64_t batch_ns(int shard, const Batch& batch);
@@ -175,12 +193,14 @@ class Fold : public Owned {
   bool is_told_ = false;  // a stretch has ended
   std::vector<Ended> ended_;
   std::vector<int64_t> expert_tokens_;
-  // [chips, shards], of what each chip has sent last; masks [chips, shards, words].
-  std::vector<uint32_t> rows_, choices_;
-  std::vector<uint64_t> masks_, met_;
+  Tally tally_;
+  std::vector<Asked> asked_;           // [shards, chips]: what each chip has sent last
+  std::vector<uint64_t> masks_, met_;  // [shards, chips, words], where there are several; [words]
   std::vector<std::vector<int64_t>> known_ns_;  // of each term, by count; -1: not yet
   std::vector<size_t> batch_of_;                // by layer, where it is in `batches`
-  std::vector<Answer> late_;
+  std::vector<Away> away_;  // [chips]
+  // [chips, shards]: those that were sent, the last one first.
+  std::vector<Answer> answers_, late_;
 };
 
 }  // namespace perfuse::fold

@@ -39,29 +39,39 @@ class Instants {
   explicit Instants(int count) : leaves_(1) {
     while (leaves_ < count) leaves_ *= 2;
     moments_.resize(size_t(leaves_));
-    winners_.resize(size_t(leaves_) * 2);
-    for (int i = 0; i < leaves_; ++i) winners_[size_t(leaves_ + i)] = i;
+    winners_.resize(size_t(leaves_) * 2, {kNever, 0});
+    for (int i = 0; i < leaves_; ++i) winners_[size_t(leaves_ + i)].who = i;
     for (int i = leaves_ - 1; i > 0; --i) winners_[size_t(i)] = winners_[size_t(2 * i)];
   }
 
-  int first() const { return winners_[1]; }
+  int first() const { return winners_[1].who; }
   const Moment& at(int who) const { return moments_[size_t(who)]; }
 
   void put(int who, const Moment& moment) {
     moments_[size_t(who)] = moment;
-    for (int i = (leaves_ + who) / 2; i > 0; i /= 2) {
-      const int one = winners_[size_t(2 * i)], other = winners_[size_t(2 * i + 1)];
-      const int winner = at(other) < at(one) ? other : one;
-      if (winners_[size_t(i)] == winner && winner != who) return;
-      winners_[size_t(i)] = winner;
+    Winner winner{moment.at, who};
+    winners_[size_t(leaves_ + who)].at = moment.at;
+    for (int i = leaves_ + who; i > 1; i /= 2) {
+      const Winner other = winners_[size_t(i ^ 1)];
+      if (other.at < winner.at || (other.at == winner.at && at(other.who) < at(winner.who))) {
+        winner = other;
+      }
+      Winner& above = winners_[size_t(i / 2)];
+      if (above.who == winner.who && winner.who != who) return;
+      above = winner;
     }
   }
   void drop(int who) { put(who, Moment()); }
 
  private:
+  struct Winner {
+    int64_t at;  // its moment's: most often that decides
+    int who;
+  };
+
   int leaves_;
   std::vector<Moment> moments_;
-  std::vector<int> winners_;
+  std::vector<Winner> winners_;
 };
 
 }  // namespace perfuse::fold

@@ -31,6 +31,7 @@ class Durations {
     }
   }
   int64_t bytes(int64_t rows) const { return fixed_ + row_ * rows; }
+  const int64_t* by_rows() const { return known_.data(); }
   // Of as many rows as were reserved.
   int64_t operator[](int64_t rows) const { return known_[size_t(rows)]; }
 

@@ -1,13 +1,13 @@
 // What shards do: take messages in, compute, answer.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "fold.h"
 
 namespace perfuse::fold {
 namespace {
 
-constexpr int kPlaceBits = 17;
 constexpr int64_t kLaunchMax = int64_t{1} << 50;
 constexpr int64_t kKnownMax = 1 << 16;  // counts whose times are kept
 constexpr size_t kStepsMax = 8;         // of a search before it halves
@@ -64,31 +64,24 @@ void Fold::shard_goes_on(int index, const Moment& moment) {
   }
 }
 
-// A dispatch leaves for a shard. Nearly always it comes after all that are on their way there.
-void Fold::queue(int index, int chip, int64_t first_ns) {
-  Shard& shard = shards_[size_t(index)];
-  std::vector<Queued>& queue = shard.queue;
-  size_t at = queue.size();
-  queue.push_back({first_ns, 0, chip});
+// Where it belongs among those on their way; those behind it move up, to `end`.
+size_t Fold::made_room(Shard& shard, size_t end, int64_t first_ns) {
+  Queued* queue = shard.queue.data();
+  size_t at = end;
   for (size_t steps = 0; at > shard.taken && queue[at - 1].first_ns > first_ns; --at) {
     if (++steps <= kStepsMax) continue;
     const auto before = [](int64_t ns, const Queued& one) { return ns < one.first_ns; };
-    const auto begin = queue.begin() + long(shard.taken), end = queue.begin() + long(at);
-    at = size_t(std::upper_bound(begin, end, first_ns, before) - queue.begin());
+    at = size_t(std::upper_bound(queue + shard.taken, queue + at, first_ns, before) - queue);
     break;
   }
-  if (at + 1 < queue.size()) {
-    std::move_backward(queue.begin() + long(at), queue.end() - 1, queue.end());
-    queue[at] = {first_ns, 0, chip};
-  }
-  if (shard.is_idle && (at == shard.head || shard.into)) idle(index);
+  std::memmove(queue + at + 1, queue + at, (end - at) * sizeof *queue);
+  return at;
 }
 
 // When one that is next on the lane will have arrived; where chips are slower, not before that.
-int64_t Fold::arrival_ns(const Shard& shard, const Queued& one, int index) const {
-  const uint32_t rows = rows_[size_t(one.chip) * shards_.size() + size_t(index)];
-  if (shard.into) return one.first_ns + out_[rows];
-  return std::max(shard.in_free_ns, one.first_ns) + into_shard_[rows];
+int64_t Fold::arrival_ns(const Shard& shard, const Queued& one) const {
+  if (shard.into) return one.first_ns + out_[one.rows];
+  return std::max(shard.in_free_ns, one.first_ns) + into_shard_[one.rows];
 }
 
 // Nothing waits at a shard: it looks again when the first message arrives, or may.
@@ -103,12 +96,12 @@ void Fold::idle(int index) {
   const Queued* first = &queue[shard.head];
   int64_t at_ns = first->at_ns;
   if (shard.head == shard.taken) {
-    at_ns = arrival_ns(shard, *first, index);
+    at_ns = arrival_ns(shard, *first);
     shard.is_looking = bool(shard.into);
   }
   if (shard.into) {
     for (size_t i = shard.taken; i < queue.size(); ++i) {
-      const int64_t least_ns = arrival_ns(shard, queue[i], index);
+      const int64_t least_ns = arrival_ns(shard, queue[i]);
       if (least_ns > at_ns) continue;
       at_ns = least_ns;
       shard.is_looking = true;
@@ -126,22 +119,34 @@ void Fold::idle(int index) {
 void Fold::take_in(int index, int64_t now_ns) {
   Shard& shard = shards_[size_t(index)];
   std::vector<Queued>& queue = shard.queue;
-  const uint32_t* rows = rows_.data() + index;
-  for (; shard.taken < queue.size() && queue[shard.taken].first_ns <= now_ns; ++shard.taken) {
-    Queued one = queue[shard.taken];
-    const uint32_t count = rows[size_t(one.chip) * shards_.size()];
-    shard.count.busy_in_ns += into_shard_[count];
-    if (!shard.into) {
-      one.at_ns = std::max(shard.in_free_ns, one.first_ns) + into_shard_[count];
-      queue[shard.taken].at_ns = shard.in_free_ns = one.at_ns;
-      continue;
+  size_t taken = shard.taken;
+  if (shard.into) {
+    for (; taken < queue.size() && queue[taken].first_ns <= now_ns; ++taken) {
+      take_in_limited(shard, taken);
     }
-    const int64_t in_ns = shard.into->take(one.first_ns, into_shard_.bytes(count));
-    one.at_ns = std::max(in_ns, one.first_ns + out_[count]);
-    size_t at = shard.taken;
-    for (; at > shard.head && queue[at - 1].at_ns > one.at_ns; --at) queue[at] = queue[at - 1];
-    queue[at] = one;
+  } else {
+    int64_t free_ns = shard.in_free_ns, busy_ns = 0;
+    for (; taken < queue.size() && queue[taken].first_ns <= now_ns; ++taken) {
+      Queued& one = queue[taken];
+      const int64_t took_ns = into_shard_[one.rows];
+      busy_ns += took_ns;
+      one.at_ns = free_ns = std::max(free_ns, one.first_ns) + took_ns;
+    }
+    shard.in_free_ns = free_ns;
+    shard.count.busy_in_ns += busy_ns;
   }
+  shard.taken = taken;
+}
+
+// Where chips are slower one may overtake another: those that are taken in lie as they arrive.
+void Fold::take_in_limited(Shard& shard, size_t at) {
+  std::vector<Queued>& queue = shard.queue;
+  Queued one = queue[at];
+  const int64_t in_ns = shard.into->take(one.first_ns, into_shard_.bytes(one.rows));
+  one.at_ns = std::max(in_ns, one.first_ns + out_[one.rows]);
+  for (; at > shard.head && queue[at - 1].at_ns > one.at_ns; --at) queue[at] = queue[at - 1];
+  queue[at] = one;
+  shard.count.busy_in_ns += into_shard_[one.rows];
 }
 
 // All that has arrived, by layer in the order of first arrival.
@@ -150,17 +155,17 @@ void Fold::take(int index, int64_t now_ns) {
   std::vector<Queued>& queue = shard.queue;
   shard.num_batches = shard.batch = 0;
   for (; shard.head < shard.taken && queue[shard.head].at_ns <= now_ns; ++shard.head) {
-    const int chip = queue[shard.head].chip;
-    const int64_t layer = chips_[size_t(chip)].exchange;
+    const Taken one{queue[shard.head].chip, queue[shard.head].rows};
+    const int64_t layer = away_[size_t(one.chip)].layer;
     size_t at = batch_of_[size_t(layer)];
     if (at >= shard.num_batches || shard.batches[at].layer != layer) {
       at = batch_of_[size_t(layer)] = shard.num_batches++;
       if (at == shard.batches.size()) shard.batches.emplace_back();
       shard.batches[at].layer = layer;
       shard.batches[at].is_launched = false;
-      shard.batches[at].chips.clear();
+      shard.batches[at].taken.clear();
     }
-    shard.batches[at].chips.push_back(chip);
+    shard.batches[at].taken.push_back(one);
   }
   if (shard.head > kGoneMax && shard.head * 2 > queue.size()) {
     queue.erase(queue.begin(), queue.begin() + long(shard.head));
@@ -171,16 +176,25 @@ void Fold::take(int index, int64_t now_ns) {
 
 int64_t Fold::batch_ns(int index, const Batch& batch) {
   Shard& shard = shards_[size_t(index)];
-  const size_t words = size_t(owners_.words);
+  const size_t words = size_t(owners_.words), first = size_t(index) * chips_.size();
   int64_t rows = 0, choices = 0, distinct = 0;
-  std::fill(met_.begin(), met_.end(), 0);
-  for (const int chip : batch.chips) {
-    const size_t at = size_t(chip) * shards_.size() + size_t(index);
-    rows += rows_[at];
-    choices += choices_[at];
-    for (size_t word = 0; word < words; ++word) met_[word] |= masks_[at * words + word];
+  uint64_t met = 0;
+  for (const Taken& one : batch.taken) {
+    const Asked& asked = asked_[first + size_t(one.chip)];
+    rows += one.rows;
+    choices += asked.choices;
+    met |= asked.mask;
   }
-  for (const uint64_t word : met_) distinct += __builtin_popcountll(word);
+  if (words > 1) {
+    std::fill(met_.begin(), met_.end(), 0);
+    for (const Taken& one : batch.taken) {
+      const uint64_t* mask = masks_.data() + (first + size_t(one.chip)) * words;
+      for (size_t word = 0; word < words; ++word) met_[word] |= mask[word];
+    }
+    for (const uint64_t word : met_) distinct += __builtin_popcountll(word);
+  } else {
+    distinct = __builtin_popcountll(met);
+  }
   int64_t took_ns = terms_.reads_ns[size_t(distinct)];
   for (size_t term = 0; term < terms_.computes.size(); ++term) {
     took_ns = std::max(took_ns, term_ns(term, terms_.computes[term].of_rows ? rows : choices));
@@ -189,7 +203,7 @@ int64_t Fold::batch_ns(int index, const Batch& batch) {
   const double slow = terms_.slow[size_t(index)];
   if (slow != 1.0) took_ns = rounded_up(double(took_ns) * slow, 1.0);
   if (took_ns > kLaunchMax) refuse("a shard's launch takes longer than 2^50 ns, 13 days");
-  shard.count.messages_in += int64_t(batch.chips.size());
+  shard.count.messages_in += int64_t(batch.taken.size());
   shard.count.rows_in += rows;
   ++shard.launches;
   shard.compute_ns += took_ns;
@@ -219,23 +233,24 @@ int64_t Fold::term_ns(size_t number, int64_t count) {
 
 void Fold::answer(int index, const Batch& batch, int64_t now_ns) {
   Shard& shard = shards_[size_t(index)];
-  const uint32_t* rows = rows_.data() + index;
   uint64_t order = ++num_ordered_ << kPlaceBits;
   int64_t free_ns = std::max(shard.out_free_ns, now_ns), num_rows = 0;
-  const int64_t begin_ns = free_ns;
-  for (const int to : batch.chips) {
-    Chip& chip = chips_[size_t(to)];
-    const uint32_t count = rows[size_t(to) * shards_.size()];
-    const Answer one{free_ns + terms_.back_ns, order++, count};
-    chip.answers.push_back(one);
-    chip.answers_ns += into_chip_[count];
-    if (chip.last < one) chip.last = one;
-    free_ns += back_[count];
-    num_rows += count;
-    if (!--chip.num_open) answered(to);
+  const int64_t begin_ns = free_ns, path_ns = terms_.back_ns, *took_ns = back_.by_rows();
+  const size_t shards = shards_.size();
+  Away* away = away_.data();
+  Answer* answers = answers_.data();
+  for (const Taken to : batch.taken) {
+    const int32_t place = --away[to.chip].num_open;
+    Answer& one = answers[size_t(to.chip) * shards + size_t(place)];
+    one.first_ns = free_ns + path_ns;
+    one.order = order++;
+    one.rows = to.rows;
+    free_ns += took_ns[to.rows];
+    num_rows += to.rows;
+    if (!place) answered(to.chip);
   }
   shard.out_free_ns = free_ns;
-  shard.count.messages_out += int64_t(batch.chips.size());
+  shard.count.messages_out += int64_t(batch.taken.size());
   shard.count.rows_out += num_rows;
   shard.count.busy_out_ns += free_ns - begin_ns;
 }

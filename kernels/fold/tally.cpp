@@ -49,7 +49,7 @@ Owners::Owners(int shards_count, const std::vector<int>& owners) : num_shards(sh
   words = (std::max<int>(1, *std::max_element(held.begin(), held.end())) + 63) / 64;
 }
 
-void Counter::count(const uint16_t* experts, int64_t tokens, int64_t each, const Tally& tally,
+void Counter::count(const uint16_t* experts, int64_t tokens, int64_t each, Tally& tally,
                     int64_t* expert_tokens) {
   for (int64_t t = 0; t < tokens; ++t) {
     ++num_tokens_;
@@ -60,7 +60,7 @@ void Counter::count(const uint16_t* experts, int64_t tokens, int64_t each, const
       ++tally.choices[shard];
       tally.rows[shard] += last_[shard] != num_tokens_;
       last_[shard] = num_tokens_;
-      add_mask(tally.masks + shard * size_t(owners_.words), owners_.slots[*experts]);
+      add_mask(tally.masks.data() + shard * size_t(owners_.words), owners_.slots[*experts]);
     }
   }
 }
@@ -111,7 +111,7 @@ void Pool::make_sparse() {
 }
 
 void Pool::draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int64_t tokens,
-                const Tally& tally) {
+                Tally& tally) {
   uint64_t bits = key_of(seed, chip, step, layer);
   const int64_t of = layer % uint64_t(layers_);
   uint64_t* drawn = drawn_.data() + of * size_;
@@ -136,7 +136,7 @@ void Pool::draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int
 
 // As many tokens at a time as bytes hold.
 void Pool::add_dense(int64_t layer, const uint32_t* picks, int64_t count,
-                     const Tally& tally) const {
+                     Tally& tally) const {
   const int64_t stride = blocks_ * 3 * kBlock, chunk = 255 / most_;
   const uint8_t* base = dense_.data() + layer * size_ * stride;
   alignas(16) uint8_t sums[3 * kBlock];
@@ -157,17 +157,18 @@ void Pool::add_dense(int64_t layer, const uint32_t* picks, int64_t count,
       }
       const Bytes all[] = {rows0, rows1, choices0, choices1, masks0, masks1};
       std::memcpy(sums, all, sizeof sums);
-      for (int64_t s = 0; s < here; ++s) {
-        tally.rows[first + s] += sums[s];
-        tally.choices[first + s] += sums[kBlock + s];
-        tally.masks[first + s] |= sums[2 * kBlock + s];
-      }
+      uint32_t* rows = tally.rows.data() + first;
+      uint32_t* choices = tally.choices.data() + first;
+      uint64_t* masks = tally.masks.data() + first;
+      for (int64_t s = 0; s < here; ++s) rows[s] += sums[s];
+      for (int64_t s = 0; s < here; ++s) choices[s] += sums[kBlock + s];
+      for (int64_t s = 0; s < here; ++s) masks[s] |= sums[2 * kBlock + s];
     }
   }
 }
 
 void Pool::add_sparse(int64_t layer, const uint32_t* picks, int64_t count,
-                      const Tally& tally) const {
+                      Tally& tally) const {
   const uint32_t* begins = begins_.data() + layer * size_;
   for (int64_t i = 0; i < count; ++i) {
     const uint32_t end = begins[picks[i] + 1];
@@ -175,7 +176,7 @@ void Pool::add_sparse(int64_t layer, const uint32_t* picks, int64_t count,
       const Asked& one = asked_[j];
       tally.rows[one.shard] += one.rows;
       ++tally.choices[one.shard];
-      add_mask(tally.masks + size_t(one.shard) * size_t(owners_.words), one.slot);
+      add_mask(tally.masks.data() + size_t(one.shard) * size_t(owners_.words), one.slot);
     }
   }
 }

@@ -1,5 +1,6 @@
 // What a chip's tokens of one exchange ask of each shard: rows, choices, and which experts.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,11 +19,19 @@ struct Owners {
   Owners(int num_shards, const std::vector<int>& owners);
 };
 
-// By shard, of one chip, into its part of arrays of all. rows and choices [S], masks [S, words].
+// Of one chip: rows and choices [S], masks [S, words].
 struct Tally {
-  uint32_t* rows;
-  uint32_t* choices;
-  uint64_t* masks;
+  std::vector<uint32_t> rows, choices;
+  std::vector<uint64_t> masks;
+
+  explicit Tally(const Owners& owners)
+      : rows(size_t(owners.num_shards)), choices(rows.size()),
+        masks(rows.size() * size_t(owners.words)) {}
+  void clear() {
+    std::fill(rows.begin(), rows.end(), 0);
+    std::fill(choices.begin(), choices.end(), 0);
+    std::fill(masks.begin(), masks.end(), 0);
+  }
 };
 
 // Counts the choices of `tokens` x `each` experts; adds what each expert gets.
@@ -31,7 +40,7 @@ class Counter {
   explicit Counter(const Owners& owners)
       : owners_(owners), last_(size_t(owners.num_shards), 0) {}
 
-  void count(const uint16_t* experts, int64_t tokens, int64_t each, const Tally& tally,
+  void count(const uint16_t* experts, int64_t tokens, int64_t each, Tally& tally,
              int64_t* expert_tokens);
 
  private:
@@ -53,7 +62,7 @@ class Pool {
 
   // Draws `tokens` by the key, and adds them up.
   void draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int64_t tokens,
-            const Tally& tally);
+            Tally& tally);
 
   void add_expert_tokens(int64_t* expert_tokens) const;
 
@@ -64,8 +73,8 @@ class Pool {
   };
   void make_dense();
   void make_sparse();
-  void add_dense(int64_t layer, const uint32_t* picks, int64_t count, const Tally& tally) const;
-  void add_sparse(int64_t layer, const uint32_t* picks, int64_t count, const Tally& tally) const;
+  void add_dense(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally) const;
+  void add_sparse(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally) const;
 
   const Owners& owners_;
   std::vector<uint16_t> experts_;  // [layers, size, each]

@@ -9,6 +9,7 @@ Whoever asks the chip, or tells it something, finds it as it is after the step t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kernels.fold import Ended
@@ -96,8 +97,9 @@ class FoldedChip(Chip):
             return
         if self._result is not None:
             result, self._result = self._result, None
-            spent = ended[0].compute_ns - result.sampling_ns, ended[0].wait_ns
-            self._step_ended(stretch.step, _spent(result, *spent))
+            attention_ns = ended[0].compute_ns - result.sampling_ns
+            told = replace(result, attention_ns=attention_ns, expert_wait_ns=ended[0].wait_ns)
+            self._step_ended(stretch.step, told)
             return
         self._steps_ended(stretch, ended)
 
@@ -186,10 +188,4 @@ def _is_simple(job: Job | None, wanted: Wanted) -> bool:
         and params.logprobs is None
         and not params.return_logits
         and job.seq.num_outputs >= params.min_tokens
-    )
-
-
-def _spent(result: StepResult, attention_ns: int, wait_ns: int) -> StepResult:
-    return StepResult(
-        result.choices, result.logits, result.failures, attention_ns, wait_ns, result.sampling_ns
     )
