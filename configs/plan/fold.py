@@ -41,8 +41,14 @@ def _unfoldable(scenario: Scenario) -> Iterator[str]:
     cluster, model, placement = scenario.cluster, scenario.model, scenario.placement
     if cluster.world != "virtual":
         yield f"cluster.world is {cluster.world!r}: live nodes stand one by one; make it virtual"
-    if model.numerics != "digest":
-        yield f"model.numerics is {model.numerics!r}: steps ahead are of digests; make it digest"
+    if model.numerics == "real":
+        yield "model.numerics is 'real': every chip computes its own; make it digest or counts"
+    is_drawn = model.routing.bursty is None and model.routing.balanced is None
+    if model.numerics == "counts" and not is_drawn:
+        yield (
+            "model.routing is bursty or balanced, and model.numerics 'counts': folded choices are "
+            "drawn from a pool of tokens, which know no position and no step; make it zipf"
+        )
     if model.micro_batches != 1:
         yield f"model.micro_batches is {model.micro_batches}: a folded step is one batch; make it 1"
     if cluster.network is not None:
@@ -75,8 +81,8 @@ def _unfoldable(scenario: Scenario) -> Iterator[str]:
 def _group_problems(key: str, group: NodeGroup) -> Iterator[str]:
     if len(group.workers) > 1:
         yield (
-            f"{key}.workers has {', '.join(group.workers)} on one node: a folded chip or shard has its "
-            "node for itself; give each a group"
+            f"{key}.workers has {', '.join(group.workers)} on one node: a folded chip or shard "
+            "has its node for itself; give each a group"
         )
     if group.num_ranks > 1:
         yield f"{key} has chips of {group.num_ranks} ranks: folded ones have 1"

@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.fold import Chosen
 from workers.chip.batch import Batch
 from workers.fold.accounts import NOTHING, charge, queue_up
 from workers.fold.ahead import Ahead
@@ -20,13 +19,9 @@ from workers.fold.shards import Shards
 from workers.fold.stretch import Stretch
 from workers.fold.values import Row, Values
 from workers.host.clock.virtual import VirtualClock
-from workers.model.digest.chip_model import DigestChip
+from workers.model.base import LaunchModel
 from workers.model.program import Hidden
 from workers.node import Node
-
-# Steps of a sequence that are computed before their time: what comes in between cuts a stretch and
-# leaves what is known; what is lost with a sequence's blocks is computed again.
-DEPTH = 8
 
 
 class Looking(Protocol):
@@ -55,7 +50,7 @@ class Fold:
         self._told: list[Stretch] = []
         clock.ahead = self
 
-    def join(self, node: Node, model: DigestChip, costs: Costs, first_block: int) -> "Member":
+    def join(self, node: Node, model: LaunchModel, costs: Costs, first_block: int) -> "Member":
         """The next chip."""
         member = Member(self, len(self.members), node, model, costs, first_block)
         self.members.append(member)
@@ -99,7 +94,9 @@ class Fold:
         now_ns = self._clock.now()
         launches_ns = np.stack([cost.launches_ns for cost in costs])
         launches_ns[0, 0] += queue_up(member.node.hardware, costs[0].first, now_ns)
-        self._engine.begin(member.number, now_ns, launches_ns, Chosen(experts))
+        choices = self._values.choices(member.number, member.num_begun, experts)
+        self._engine.begin(member.number, now_ns, launches_ns, choices)
+        member.num_begun += len(costs)
 
     def cut(self, number: int) -> None:
         self._engine.cut(number)
@@ -109,19 +106,18 @@ class Fold:
         """See `Values`."""
         return self._values.alone
 
-    def step(self, model: DigestChip, batch: Batch) -> tuple[Hidden, NDArray[np.int32]]:
+    def step(self, model: LaunchModel, batch: Batch) -> tuple[Hidden, NDArray[np.int32]]:
         """A step's last hidden states, and its experts [1, X, T, K]."""
-        x, experts = self._values.step(model, batch)
-        return x, experts[None]
+        return self._values.step(model, batch)
 
     def look_ahead(self, asking: Looking) -> None:
         """Some steps of all chips that will want them soon, but at least of who asks."""
-        found = list(asking.wants(DEPTH, asks=True))
+        found = list(asking.wants(self._values.depth, asks=True))
         owners = [asking] * len(found)
         if not self._values.alone:
             for member in self.members:
                 if member.looking is not None and member.looking is not asking:
-                    more = member.looking.wants(DEPTH, asks=False)
+                    more = member.looking.wants(self._values.depth, asks=False)
                     found += more
                     owners += [member.looking] * len(more)
         if not found:
@@ -143,7 +139,7 @@ class Member:
         fold: Fold,
         number: int,
         node: Node,
-        model: DigestChip,
+        model: LaunchModel,
         costs: Costs,
         first_block: int,
     ) -> None:
@@ -151,6 +147,7 @@ class Member:
         self.costs, self.first_block = costs, first_block
         self.stretch: Stretch | None = None
         self.looking: Looking | None = None
+        self.num_begun = 0  # steps, cut ones among them
 
     def begin(self, stretch: Stretch, experts: NDArray[np.int32]) -> None:
         """experts: [steps, X, T, K]"""

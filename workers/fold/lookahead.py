@@ -94,7 +94,7 @@ class Lookahead:
     def _row(self, ahead: Ahead, steps: int) -> Row:
         first = self._member.first_block
         blocks = [first + block_id for block_id in ahead.seq.block_ids]
-        return Row(blocks, ahead.end, ahead.last_token, steps)
+        return Row(ahead.seq, blocks, ahead.end, ahead.last_token, steps)
 
     def found(self, ahead: Ahead, tokens: NDArray[np.int64], experts: NDArray[np.int32]) -> None:
         ids, job = tokens.tolist(), self._jobs.get(ahead.seq.seq_id)

@@ -6,12 +6,14 @@ Letters: N sequences, T tokens of a step, X layers with experts, K experts a tok
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.fold import Chosen, Drawn
 from workers.chip.batch import Batch
+from workers.chip.sequence import Sequence as TokenSequence
 from workers.model.base import StepLayout
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
@@ -26,11 +28,12 @@ Experts = NDArray[np.int32]
 class Row:
     """A sequence whose next tokens are wanted.
 
-    blocks     its KV blocks, among those of all members
+    seq        itself        blocks   its KV blocks, among those of all members
     position   of the token to compute next        token   itself
     steps      how many steps are wanted of it
     """
 
+    seq: TokenSequence
     blocks: Sequence[int]
     position: int
     token: int
@@ -38,13 +41,25 @@ class Row:
 
 
 class Values(Protocol):
-    """What a fold computes with. `alone`: experts hang on the whole batch of a step."""
+    """What a fold computes with.
+
+    alone   experts hang on the whole batch of a step
+    depth   steps of a sequence that are computed before their time: what comes in between cuts a
+            stretch and leaves what is known; what is lost with its blocks is computed again
+    """
 
     @property
     def alone(self) -> bool: ...
 
-    def step(self, model: DigestChip, batch: Batch) -> tuple[Hidden, Experts]:
-        """The last hidden states of a member's step, and [X, T, K]."""
+    @property
+    def depth(self) -> int: ...
+
+    def step(self, model: Any, batch: Batch) -> tuple[Hidden, Experts]:
+        """The last hidden states of a member's step, and [1, X, T, K]."""
+        ...
+
+    def choices(self, chip: int, first_step: int, experts: Experts) -> Chosen | Drawn:
+        """Of the steps of a chip's stretch, as the engine is told: experts [steps, X, T, K]."""
         ...
 
     def ahead(self, rows: Sequence[Row]) -> tuple[NDArray[np.int64], Experts]:
@@ -56,6 +71,8 @@ class Values(Protocol):
 
 class DigestValues:
     """whole     a model over the blocks of all members        experts   all of them"""
+
+    depth = 8
 
     def __init__(self, whole: DigestChip, experts: DigestExperts, *, alone: bool) -> None:
         self._whole, self._experts, self.alone = whole, experts, alone
@@ -69,7 +86,10 @@ class DigestValues:
         experts = np.empty((len(self._sparse), len(tokens), self._top_k), dtype=np.int32)
         layout: StepLayout = batch.layout
         plan = model.plan(layout)
-        return self._through(model, model.embed(tokens), plan, experts), experts
+        return self._through(model, model.embed(tokens), plan, experts), experts[None]
+
+    def choices(self, chip: int, first_step: int, experts: Experts) -> Chosen | Drawn:
+        return Chosen(experts)
 
     def ahead(self, rows: Sequence[Row]) -> tuple[NDArray[np.int64], Experts]:
         model = self._whole

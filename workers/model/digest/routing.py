@@ -95,11 +95,11 @@ class Skewed:
         and Spirakis, 2006).
         """
         draws_TE = _draws(self.seed, layer, gated_T, self.num_experts)
-        times_TE = -np.log(_fractions(draws_TE)) / self._weights(layer, positions_T)
+        times_TE = -np.log(_fractions(draws_TE)) / self.weights(layer, positions_T)
         return _smallest(times_TE, self.top_k)
 
-    def _weights(self, layer: int, positions_T: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[T, E], or [1, E]."""
+    def weights(self, layer: int, positions_T: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of experts at some positions, [T, E], or [1, E] where all have the same."""
         which = np.zeros(1, dtype=np.int64)
         if self.stretch is not None:
             which = positions_T // self.stretch + 1
