@@ -144,13 +144,14 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                 )
                 break
 
-    for node in chips[1:]:
-        here, first = node.workers[0], chips[0].workers[0]
-        if isinstance(here, ChipPlan) and isinstance(first, ChipPlan) and here.form != first.form:
+    forms = [(n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan)]
+    for node, form in forms[1:]:
+        first, known = forms[0]
+        if form != known:
             yield (
-                f"KV blocks differ: {chips[0].name} has {first.form.size} tokens of "
-                f"{first.form.numbers} in one and {node.name} {here.form.size} of "
-                f"{here.form.numbers}; give cluster.nodes.{node.group} the kv of {chips[0].group}"
+                f"KV blocks differ: {first.name} has {known.size} tokens of {known.numbers} in one "
+                f"and {node.name} {form.size} of {form.numbers}; give cluster.nodes.{node.group} "
+                f"the kv of {first.group}"
             )
             break
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from configs.attention import Window
 from workers.model.base import StepLayout, StepSequence
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.logits import logits_of, most_likely
@@ -18,22 +19,26 @@ def test_the_likeliest_token_is_that_of_the_logits(vocab: int) -> None:
 
 
 def test_a_plan_of_one_token_each_is_that_of_the_layout() -> None:
-    cache = DigestCache(20, 32, 2, 1)
+    cache, windows = DigestCache(20, 32, 2, 1), (None, Window(24), Window(5))
     blocks, starts = ((4, 7), (9,), (1, 2, 3)), (40, 3, 95)
     layout = StepLayout(
         tuple(StepSequence(ids, at, 1) for ids, at in zip(blocks, starts, strict=True))
     )
-    wanted = plan_step(layout, cache, 32)
+    wanted = plan_step(layout, cache, 32, windows)
     spans = [cache.spans_of(ids) for ids in blocks]
     firsts = np.cumsum([0, *(len(one) for one in spans[:-1])])
-    found = plan_next(cache, np.concatenate(spans), firsts, np.array(starts))
-    for name in ("positions_T", "steps_T", "spans_T", "slots_T", "seen_TS", "whole_G"):
+    found = plan_next(cache, np.concatenate(spans), firsts, np.array(starts), windows)
+    for name in ("positions_T", "steps_T", "spans_T", "slots_T"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name)), name
-    for one, other in zip(found.pieces, wanted.pieces, strict=True):
-        assert one.rows == other.rows
-        assert np.array_equal(one.tokens_P, other.tokens_P)
-        assert np.array_equal(one.spans_P, other.spans_P)
-        assert np.array_equal(one.starts_T, other.starts_T)
+    for window in windows:
+        one, other = found.sights[window], wanted.sights[window]
+        for name in ("own_T", "seen_TS", "whole_G", "begun_B", "spans_B", "seen_BS"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        for mine, its in zip(one.pieces, other.pieces, strict=True):
+            assert mine.rows == its.rows
+            assert np.array_equal(mine.tokens_P, its.tokens_P)
+            assert np.array_equal(mine.spans_P, its.spans_P)
+            assert np.array_equal(mine.starts_T, its.starts_T)
 
 
 def test_parts_of_a_cache_share_its_memory() -> None:
