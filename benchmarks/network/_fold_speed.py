@@ -12,8 +12,8 @@ from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
 
 SCENARIO = "deepseek-ep320"
-# Of emulated time between two looks.
-LOOK_EVERY_NS = 1_000_000
+# Of emulated time between two looks: about a step.
+LOOK_EVERY_NS = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,24 +24,25 @@ from workers.node import Node
 class ClusterFold:
     """cache    KV blocks of all chips, in the order of the plan's; None where none has any content
     firsts    of each chip's, the first
+    costs     of steps, by group and slowness of chips
     """
 
     blueprint: Blueprint
     fold: Fold
     cache: DigestCache | None
     firsts: dict[str, int]
-    benches: dict[tuple[str, float], Bench]
+    costs: dict[tuple[str, float], Costs]
 
     def member(self, node: Node, worker: ChipPlan, models: NodeModels) -> Member:
         """A chip's place, with its model."""
         plan, first = self.blueprint.plan.node(node.name), self.firsts[worker.name]
         cache = None if self.cache is None else self.cache.part(first, worker.num_kv_blocks)
         model = sized_chip(self.blueprint, worker, models.work(worker), cache)
-        # Chips of one group ask for the same, and a launch that is known need not be measured.
+        # Chips of one group ask for the same, and what is known of one need not be counted again.
         key = plan.group, plan.slow
-        if key not in self.benches:
-            self.benches[key] = Bench(plan.device, node.clock, plan.slow)
-        return self.fold.join(node, model, Costs(model, self.benches[key]), first)
+        if key not in self.costs:
+            self.costs[key] = Costs(model, Bench(plan.device, node.clock, plan.slow))
+        return self.fold.join(node, model, self.costs[key], first)
 
     def stand_shard(self, node: Node, name: str) -> FoldedShard:
         """A shard, for whoever looks at it."""

@@ -32,7 +32,9 @@ class Cost:
 
 
 class Costs:
-    """Of one chip's steps. Layers that ask for the same are launched once to be measured."""
+    """Of steps of chips that are alike. Layers that ask for the same are launched once to be
+    measured.
+    """
 
     def __init__(self, model: LaunchModel, bench: Bench) -> None:
         self._model, self._bench = model, bench
