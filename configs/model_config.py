@@ -135,6 +135,18 @@ class ModelConfig:
         """Tokens whose keys some of these queries meet."""
         return start + count
 
+    def index_bytes(self, number_bytes: int) -> int:
+        """What one token leaves in one layer for an index that chooses keys, beside a cache whose
+        numbers have so many bytes.
+        """
+        return 0
+
+    def index_macs(self, layer: int, start: int, count: int) -> int:
+        """Multiply-adds where index queries of these tokens meet index keys; all of these are
+        read.
+        """
+        return 0
+
     def window_of(self, layer: int) -> Window | None:
         """What bounds the keys that a layer's queries meet; None: they meet all before them."""
         return None
@@ -150,7 +162,8 @@ class ModelConfig:
 
     def kv_bytes_per_token(self, dtype_bytes: int) -> int:
         """What one token leaves in the KV cache of all layers."""
-        return self.num_layers * self.attention.cache_width * dtype_bytes
+        layer = self.attention.cache_width * dtype_bytes + self.index_bytes(dtype_bytes)
+        return self.num_layers * layer
 
     def expert_bytes(self, dtype_bytes: int) -> int:
         """Gate, up and down projection of one expert of one layer."""

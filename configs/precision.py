@@ -71,8 +71,12 @@ class Precision:
         return config.num_layers * self.kv_layer_bytes(config)
 
     def kv_layer_bytes(self, config: ModelConfig) -> int:
-        """The same of one layer. int8 has an fp32 scale for each head's key and for its value, or
-        for the latent and for the rotated key.
+        """The same of one layer, the key of an index with it."""
+        return self.kv_entry_bytes(config) + config.index_bytes(_KV_BYTES[self.kv])
+
+    def kv_entry_bytes(self, config: ModelConfig) -> int:
+        """What queries that meet a token read of it in one layer. int8 has an fp32 scale for each
+        head's key and for its value, or for the latent and for the rotated key.
         """
         attention = config.attention
         scales = 2 * attention.num_kv_heads if isinstance(attention, Gqa) else 2

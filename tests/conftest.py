@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
 # Before torch and faiss are loaded: two cores are shared with the other test processes and with
@@ -36,7 +37,9 @@ _turn: list[int] = []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
     """Live tests form a group, which `-n 3 --dist loadgroup` gives to one process. It comes first:
     a cluster that starts is many processes, which get their share of the cores beside those that
     compute, and often waits. What is marked `alone`, as it measures time, is a group that comes
@@ -49,7 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
         if group:
             item.add_marker(pytest.mark.xdist_group(group))
     yield
+    if config.getoption("loadgroup", False):  # in a process of xdist's
+        for item, group in groups.items():
+            _name_group(item, group)
     items.sort(key=lambda item: ORDER.index(groups[item]))
+
+
+def _name_group(item: pytest.Item, group: str) -> None:
+    """xdist's scheduler reads a group from the end of an id. xdist 3.8 writes it to where pytest
+    9.2 no longer has the id: then no group would stay together.
+    """
+    if group and not item.nodeid.endswith(f"@{group}"):
+        item._id = coerce_node_id(f"{item.nodeid}@{group}")
 
 
 def _group(item: pytest.Item) -> str:

@@ -19,6 +19,7 @@ from benchmarks.network import (
     parallel,
     replicas,
     sharing,
+    standby,
     wire_speed,
 )
 from benchmarks.parts import chosen_parts
@@ -30,6 +31,7 @@ PARTS = {
     "sharing": sharing.rows,
     "incast": incast.rows,
     "in_network": in_network.rows,
+    "standby": standby.rows,
     "wire_speed": wire_speed.rows,
     "ep_bound": ep_bound.run,
     "digests": digests.run,
@@ -40,9 +42,7 @@ PARTS = {
     "live": live.rows,
 }
 
-TOLD = (
-    "Links, incast, collectives, models, digests, folding, ranks, replicas, processes on a torus."
-)
+TOLD = "Links, incast, collectives, switches, spares, models, digests, folds, ranks, copies, live."
 
 
 if __name__ == "__main__":

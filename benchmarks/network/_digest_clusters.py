@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.network._digest_models import grouped, latent, windowed
+from benchmarks.network._digest_models import grouped, indexed, latent, windowed
 from workers.model.digest.recorded import write_routing
 
 EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts")
@@ -36,8 +36,10 @@ def drawn(number: int, folder: Path) -> Case:
     """Files go to `folder`."""
     random = Random(f"digest cluster {number}")
     config = grouped(random) if random.random() < 0.5 else latent(random)
-    if (other := Random(f"model {number}")).random() < 0.3:
-        config = windowed(other)
+    other = Random(f"model {number}")
+    kind = other.random()
+    if kind < 0.4:
+        config = windowed(other) if kind < 0.25 else indexed(other)
     path = folder / f"model-{number}.json"
     path.write_text(json.dumps(config))
     experts = next(config[key] for key in EXPERTS if key in config)
@@ -56,7 +58,7 @@ def drawn(number: int, folder: Path) -> Case:
         "workload": _workload(random),
         "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": "1000 s"},
     }
-    if config.get("sliding_window"):
+    if config.get("sliding_window") or "index_topk" in config:
         placement.pop("kv_near", None)
     if (network := _network(Random(f"network {number}"))) is not None:
         scenario["cluster"]["network"] = network

@@ -65,3 +65,13 @@ def windowed(random: Random) -> dict[str, Any]:
         "num_local_experts": experts,
         "vocab_size": random.randint(260, 5000),
     }
+
+
+def indexed(random: Random) -> dict[str, Any]:
+    """Like DeepSeek-V3.2: an index chooses what the latents' queries meet."""
+    return latent(random) | {
+        "architectures": ["DeepseekV32ForCausalLM"],
+        "index_n_heads": random.choice((1, 4)),
+        "index_head_dim": 32,
+        "index_topk": random.choice((1, 16, 50, 2048)),
+    }

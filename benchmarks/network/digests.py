@@ -27,7 +27,7 @@ from workers.model.digest.reference import reference_of
 
 NUM_CLUSTERS = 200
 # Shipped descriptions of models that do not fit this machine.
-SPARSE = ("deepseek-v3", "kimi-k2", "qwen3-235b-a22b", "gpt-oss-120b")
+SPARSE = ("deepseek-v3", "kimi-k2", "qwen3-235b-a22b", "gpt-oss-120b", "deepseek-v3.2", "glm-5")
 DENSE = ("llama-3.1-405b",)
 # What must have come about, by the kind of a message or by what chips count.
 EXERCISED = (

@@ -6,10 +6,10 @@
 one segment. Expected before the first run of 100 questions: the main job's bar, medians of TTFT and
 TPOT within 15 % and at most 5 % of overruns. Emulated time does not depend on how late a host is (a
 message gets the place on its links that its time gives it); what users see on the wall is later by
-the last waits before a token, some milliseconds, which is below a microsecond of 12,000 ms' worth:
-1 % of a token of some 180 us. Routing of requests depends on who is there first, so messages are
-not the same ones in both worlds; bytes x links should still agree within a few percent, as whatever
-is computed is. And in both worlds the two hands that count agree.
+the last waits before a token, some milliseconds, less than a microsecond emulated: 1 % of a token.
+Who is served first depends on who is there first, so messages are not the same ones in both worlds;
+bytes x links should still agree within a few percent, as whatever is computed is. And in both
+worlds the two hands that count agree.
 """
 
 from collections.abc import Sequence

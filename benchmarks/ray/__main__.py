@@ -7,7 +7,7 @@ Hosts are network namespaces on one switch, with a Ray node each; two of them ha
 import sys
 
 from benchmarks.parts import report_parts
-from benchmarks.ray import clocks, exact, failures, paced, scaling, standing
+from benchmarks.ray import clocks, exact, failures, networked, paced, scaling, standing
 from benchmarks.ray.hosts import hindrance
 from benchmarks.ray.ray_hosts import ray_hosts
 from benchmarks.rows import arguments
@@ -30,6 +30,7 @@ def main() -> int:
             "failures": lambda: failures.run(ray),
             "scaling": lambda: scaling.run(ray),
             "paced": lambda: paced.run(ray),
+            "networked": lambda: networked.run(ray),
             "clocks": lambda: clocks.run(ray, chosen.minutes),
         }
         wanted = {name: part for name, part in parts.items() if name in (chosen.only or parts)}

@@ -11,10 +11,12 @@ FREE: Mapping[str, Any] = {"cluster.emulation": False, "cluster.dilation": 1}
 
 
 @contextmanager
-def cluster(ray: RayHosts, name: str, changes: Mapping[str, Any]) -> Iterator[Asked]:
-    """The demo with these keys changed. Raises RuntimeError with what a command said."""
+def cluster(
+    ray: RayHosts, name: str, changes: Mapping[str, Any], scenario: str = "demo"
+) -> Iterator[Asked]:
+    """A scenario's, with these keys changed. Raises RuntimeError with what a command said."""
     words = [word for key, value in changes.items() for word in ("--set", f"{key}={_yaml(value)}")]
-    _done(ray.perfuse("up", "demo", "--name", name, *words, timeout_s=UP_S))
+    _done(ray.perfuse("up", scenario, "--name", name, *words, timeout_s=UP_S))
     try:
         with ray.attached(name) as asked:
             yield asked

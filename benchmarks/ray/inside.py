@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cluster.worlds.machines.world import AttachedWorld
 
 CHAT_S = 120.0
+# Of a report's figures.
+NETWORK = ("estimated", "byte_hops")
 
 
 class Inside:
@@ -62,6 +64,7 @@ class Inside:
 
     def run(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The scenario's workload with these keys changed."""
+        from cluster.reports.network import network_figures
         from cluster.reports.summary import overrun_fraction, summarise
         from cluster.runs.run import run_in
         from cluster.workload.build import build_workload
@@ -72,6 +75,7 @@ class Inside:
         workload = build_workload(scenario, blueprint.model.vocab)
         run = run_in(self._world, workload, lambda _: None)
         summary = summarise(run.answers, scenario.slo)
+        told = network_figures(run.network)
         tpots = {a.request_id: a.tpot_ns for a in run.answers if a.tpot_ns is not None}
         return {
             "tokens": {answer.request_id: list(answer.token_ids) for answer in run.answers},
@@ -80,6 +84,7 @@ class Inside:
             "tpot_us": summary.tpot_us_p50,
             "overruns": overrun_fraction(run.lateness, tpots) if run.lateness else 0.0,
             "held": run.held,
+            "network": None if told is None else {key: told[key] for key in NETWORK},
         }
 
     def scale(self, counts: Mapping[str, int]) -> None:

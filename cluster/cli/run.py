@@ -97,6 +97,8 @@ def _show(blueprint: Blueprint, run: Run, summary: Summary, elapsed_s: float) ->
     scenario = blueprint.scenario
     world: str = scenario.cluster.world
     evidence = {world: "projection" if scenario.cluster.emulation else "measured"}
+    if scenario.model.numerics == "counts":
+        evidence[world] += ", placeholders"
     console.print(
         comparison(f"scenario {scenario.name}, {world} world", {world: summary}, evidence)
     )

@@ -26,7 +26,9 @@ from configs.plan.fold import AUTO_NODES_MIN
 from configs.plan.forms import form_notes
 from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
+from configs.sliding import sliding_of
 from configs.totals import price_usd
+from configs.units import DURATION
 
 _ROLE_COLOURS = {
     "router": "bold white",
@@ -51,7 +53,8 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     network = network_of(scenario)
     if network is not None:
         below.insert(0, render_network(network, keys_in_network(scenario)))
-    notes = [Text(note, style="yellow") for note in form_notes(scenario)]
+    said = [*form_notes(scenario), *_window_note(plan, scenario, config)]
+    notes = [Text(note, style="yellow") for note in said]
     return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 
 
@@ -83,7 +86,8 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     text.append(
         f" {model.precision.label(config)}{rows} · context {plan.max_model_len:,} tokens · "
         f"KV block {model.block_size} tokens = {rough(plan.kv_block_bytes)} · "
-        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}{_copies(plan)}\n"
+        f"{len(plan.experts)} experts on {shards} shard{_s(shards)}{_copies(plan)}"
+        f"{_late(scenario)}\n"
     )
     text.append(f"{len(plan.nodes)} nodes, {len(plan.workers)} workers", style="bold")
     text.append(_folded(plan, scenario))
@@ -96,6 +100,20 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
         text.append(f" · {sum(known):,.0f} USD")
         text.append(f" and {unknown} node{_s(unknown)} of unknown price" if unknown else "")
     return text
+
+
+def _window_note(plan: Plan, scenario: Scenario, config: ModelConfig) -> Iterator[str]:
+    """What windows leave of a sequence, where some layers have one."""
+    sliding, size = sliding_of(config), scenario.model.block_size
+    if sliding is not None:
+        longest = plan.max_model_len
+        whole = -(-longest // size) * plan.kv_block_bytes
+        kept = sliding.pages(longest, size) * plan.kv_block_bytes // sliding.layers
+        yield (
+            f"{sliding.windowed} of {sliding.layers} layers meet {sliding.window.tokens:,} tokens "
+            f"at most: while it decodes, a sequence of {longest:,} keeps {rough(kept)}, not "
+            f"{rough(whole)}"
+        )
 
 
 def _s(count: int) -> str:
@@ -135,6 +153,11 @@ def _panel(nodes: list[NodePlan], collection_bytes: Mapping[str, int]) -> Panel:
 def _copies(plan: Plan) -> str:
     more = sum(map(len, plan.experts.values())) - len(plan.experts)
     return f", {more:,} further cop{'y' if more == 1 else 'ies'}" if more else ""
+
+
+def _late(scenario: Scenario) -> str:
+    late_ns = scenario.placement.experts.timeout_ns
+    return "" if late_ns is None else f", shares later than {DURATION.format(late_ns)} replaced"
 
 
 def _notes(nodes: list[NodePlan]) -> Iterator[str]:

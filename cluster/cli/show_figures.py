@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from configs.schema import DeviceSpec, LinkSpec, TierSpec
+from configs.schema.device import ADDER
 from configs.units import BANDWIDTH, COMPUTE, DURATION, MESSAGE_RATE, SIZE
 
 _EVIDENCE_COLOURS = {"source": "green", "secondary": "cyan", "derived": "blue", "assumed": "red"}
@@ -39,7 +40,7 @@ def compute_line(device: DeviceSpec) -> Text:
 
 
 def engine_lines(device: DeviceSpec) -> Text:
-    """Engines beside the main one; empty without any."""
+    """Engines beside the main one, and at the link; empty without any."""
     text = Text()
     for name, engine in device.engines.items():
         rates = " · ".join(
@@ -49,6 +50,11 @@ def engine_lines(device: DeviceSpec) -> Text:
         where = f" beside {engine.beside}" if engine.beside is not None else ""
         text.append(f"\n{name}{where} ", style="dim")
         text.append(f"{rates} ×{engine.compute_efficiency:.0%}")
+    adder = device.resources.get(ADDER)
+    if adder is not None:
+        text.append(f"\n{ADDER} ", style="dim")
+        text.append(f"adds {BANDWIDTH.format(round(adder.rate_per_s))} of what comes")
+        text.append(f", {DURATION.format(adder.latency_ns)} deep")
     return text
 
 

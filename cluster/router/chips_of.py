@@ -16,5 +16,9 @@ def chips_of(plan: Plan, members: Membership) -> list[ChipState]:
             chip = ChipState(each.name, each.role, each.num_kv_blocks, epoch or 0, lives)
             chip.granules = each.form.size // plan.common_tokens
             chip.watermark_blocks, chip.gives_away = each.watermark_blocks, each.gives_away
+            if each.sliding is not None and each.watermark_blocks is None:
+                chip.layers, chip.windowed = each.sliding.layers, each.sliding.windowed
+                chip.whole_most = each.sliding.whole_most(each.form.size)
+                chip.num_blocks *= chip.layers
             chips.append(chip)
     return chips

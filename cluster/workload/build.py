@@ -21,6 +21,11 @@ from configs.schema.workload import WorkloadSection
 
 __all__ = ["TimedRequest", "Workload", "build_workload"]
 
+PLACEHOLDERS = (
+    "model.numerics is 'counts': nothing is computed; answers are placeholders of the right "
+    "length, and nothing checks that what they came of is whole, as numerics: digest does"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -66,6 +71,8 @@ def build_workload(scenario: Scenario, vocab_size: int) -> Workload:
     retrieval = None
     if questions is not None and questions.retrieval is not None:
         retrieval = Retrieval(questions.retrieval.store, questions.retrieval.top_k)
+    has_values = scenario.model.numerics != "counts"
+    told = () if has_values else (PLACEHOLDERS,)
     requests = Requests(
         scenario.model.name,
         section.sampling,
@@ -73,8 +80,9 @@ def build_workload(scenario: Scenario, vocab_size: int) -> Workload:
         _prompts(section, count, seed, trace, words),
         arrivals,
         retrieval,
+        is_judged=has_values,
     )
-    workload = Workload(requests, arrivals.concurrency, arrivals.sessions)
+    workload = Workload(requests, arrivals.concurrency, arrivals.sessions, notes=told)
     if trace is None:
         return workload
     return replace(
@@ -82,7 +90,7 @@ def build_workload(scenario: Scenario, vocab_size: int) -> Workload:
         max_input=None if recorded is None else recorded.max_input,
         words=words,
         num_skipped=trace.num_skipped,
-        notes=_notes(trace, section, vocab_size),
+        notes=(*told, *_notes(trace, section, vocab_size)),
     )
 
 

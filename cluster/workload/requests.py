@@ -48,10 +48,13 @@ class Requests(Lazy[TimedRequest]):
         prompts: Sequence[Prompt],
         arrivals: Arriving,
         retrieval: Retrieval | None,
+        *,
+        is_judged: bool = True,
     ) -> None:
+        """is_judged   answers are compared with the right ones, where these are known"""
         self._model, self._sampling, self._seeds = model, sampling, seeds
         self._prompts, self._times_ns = prompts, arrivals.times_ns
-        self._retrieval = retrieval
+        self._retrieval, self._is_judged = retrieval, is_judged
 
     def __len__(self) -> int:
         return len(self._times_ns)
@@ -68,7 +71,7 @@ class Requests(Lazy[TimedRequest]):
                 prompt_ids=prompt.token_ids,
                 retrieval=self._retrieval,
             ),
-            expected_answer=prompt.expected_answer,
+            expected_answer=prompt.expected_answer if self._is_judged else None,
             session=prompt.session,
             turn=prompt.turn,
             history=prompt.history,

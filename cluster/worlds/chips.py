@@ -36,6 +36,7 @@ from workers.wire.port import Port
 
 if TYPE_CHECKING:
     from cluster.worlds.folding import ClusterFold
+    from workers.fold.fold import Member
 
 
 def stand_chip(
@@ -64,12 +65,7 @@ def stand_chip(
         split = _split(node, blueprint, worker, ranked, scheduler, port, forms)
     else:
         model, local_step = models.chip(worker)
-    make: Callable[..., Chip] = Chip
-    if member is not None:
-        from workers.fold.chip import FoldedChip
-
-        make = partial(FoldedChip, member=member)
-    chip = make(
+    chip = _make(member)(
         node,
         worker.name,
         model,
@@ -88,6 +84,15 @@ def stand_chip(
         ShippedSearch(node, node.port(worker.name), worker.activations_tier)
     node.spawn(chip.serve(), worker.name)
     return chip
+
+
+def _make(member: "Member | None") -> Callable[..., Chip]:
+    """A chip by itself, or a member of a fold."""
+    if member is None:
+        return Chip
+    from workers.fold.chip import FoldedChip
+
+    return partial(FoldedChip, member=member)
 
 
 def _pool(

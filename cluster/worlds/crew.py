@@ -67,19 +67,18 @@ class Crew:
             self._build(worker)
 
     def _build(self, worker: WorkerPlan) -> None:
-        if self._fold is not None and worker.name in self.blueprint.plan.fold:
-            self._build_folded(worker, self._fold)
-        elif isinstance(worker, ChipPlan):
+        if isinstance(worker, ChipPlan):
             from cluster.worlds.chips import stand_chip
 
-            self._chips.append(stand_chip(self.node, self.blueprint, worker, self._models, ROUTER))
+            here = self.node, self.blueprint, worker, self._models
+            self._chips.append(stand_chip(*here, ROUTER, self._fold))
         elif isinstance(worker, RankPlan):
             from cluster.worlds.chips import stand_rank
 
             self._ranks.append(stand_rank(self.node, self.blueprint, worker, self._models))
         elif isinstance(worker, ShardPlan):
             if not self._models.whole:
-                shard = stand_shard(self.node, self.blueprint, worker, self._models)
+                shard = stand_shard(self.node, self.blueprint, worker, self._models, self._fold)
                 self._shards += [] if shard is None else [shard]
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)
@@ -98,15 +97,6 @@ class Crew:
                 timeout_ns=self.blueprint.timeout_ns,
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
             )
-
-    def _build_folded(self, worker: WorkerPlan, fold: "ClusterFold") -> None:
-        if isinstance(worker, ChipPlan):
-            from cluster.worlds.chips import stand_chip
-
-            chip = stand_chip(self.node, self.blueprint, worker, self._models, ROUTER, fold)
-            self._chips.append(chip)
-        else:
-            self._shards.append(fold.stand_shard(self.node, worker.name))
 
     def _build_memory(self, worker: MemoryPlan) -> None:
         from cluster.worlds.near import build_near

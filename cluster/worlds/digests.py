@@ -50,7 +50,7 @@ def _sizes(
 ) -> tuple[ModelConfig, int, int, Precision, WorkModel, Routing]:
     precision = replace(blueprint.scenario.model.precision, kv=worker.form.numbers)
     numbers = worker.form.size, precision
-    return blueprint.model, worker.num_kv_blocks, *numbers, work, routing_of(blueprint)
+    return blueprint.model, worker.num_block_ids, *numbers, work, routing_of(blueprint)
 
 
 def sized_experts(

@@ -18,11 +18,15 @@ def forms_of(blueprint: Blueprint, worker: PartPlan) -> Forms:
     token_bytes = {
         kind: replace(section.precision, kv=kind).kv_bytes_per_token(config) for kind in KV_KINDS
     }
-    kept = worker.form, worker.kv_tier, section.precision.kv, token_bytes
-    if section.numerics == "digest":
-        return Forms(Kept(*kept, config.num_layers, as_they_are), plan.forms)
-    conversion = KvConversion(config)
-    return Forms(Kept(*kept, conversion.planes, conversion), plan.forms)
+    form, numbers = worker.form, section.precision.kv
+    if section.numerics != "digest":
+        how = KvConversion(config)
+        kept = Kept(form, worker.kv_tier, numbers, token_bytes, how.planes, how)
+        return Forms(kept, plan.forms)
+    layers = config.num_layers
+    thin = tuple(layer for layer in range(layers) if config.window_of(layer) is None)
+    kept = Kept(form, worker.kv_tier, numbers, token_bytes, layers, as_they_are, layers, thin)
+    return Forms(replace(kept, sliding=worker.sliding), plan.forms)
 
 
 def numbers_of(blueprint: Blueprint, worker: PartPlan) -> KvKind | None:

@@ -36,7 +36,7 @@ class LocalWorld(LiveWorld):
 
     folder     holds everything that the session writes, Ray's files included; goes with it
     segments   the same in shared memory, for a wire that makes names there, and for a network;
-               None: there is neither
+               None: there is neither, or no shared memory: then a network's is in `folder`
     """
 
     def __init__(self, blueprint: Blueprint, folder: Path, segments: Path | None) -> None:
@@ -136,7 +136,8 @@ def local_world(blueprint: Blueprint, on_step: OnStep = quiet) -> Iterator[Local
         folder = stack.enter_context(own_folder())
         segments = None
         cluster = blueprint.scenario.cluster
-        if "ucx" in cluster.wires or cluster.network is not None:
+        has_network = cluster.network is not None and SHARED_MEMORY.is_dir()
+        if "ucx" in cluster.wires or has_network:
             segments = stack.enter_context(own_folder(SHARED_MEMORY))
         on_step("starting Ray")
         try:

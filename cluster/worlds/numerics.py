@@ -12,5 +12,5 @@ def wire_numerics(blueprint: Blueprint) -> Numerics:
     from workers.model.digest.numerics import Digest
 
     sizes, is_free = (blueprint.model, section.precision), section.message_metadata == "free"
-    carried = (1, section.block_size) if section.numerics == "counts" else ()
+    carried = (1, blueprint.plan.common_tokens) if section.numerics == "counts" else ()
     return Digest.of(*sizes, section.rows, free_metadata=is_free, carried=carried)

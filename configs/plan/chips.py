@@ -9,7 +9,8 @@ from configs.offload import OffloadPlan, offload_plan
 from configs.plan.nodes import ChipPlan, PartPlan, RankPlan
 from configs.plan.sites import PlanRole, Site
 from configs.schema import CHIP_ROLES, Scenario
-from configs.schema.cluster import RANK
+from configs.schema.nodes import RANK
+from configs.sliding import Sliding, sliding_of
 from configs.tiers import Tiers
 
 # Of a chip's KV blocks, as in vLLM (`watermark` of its block manager); at least one block, since
@@ -31,12 +32,19 @@ def chip_plan(
     tiers: Tiers,
     fit: Fit,
     weights_bytes: int,
+    max_model_len: int,
 ) -> PartPlan:
     """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
     kv_bytes = fit.num_kv_blocks * block_bytes(scenario, config)
     where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
     form = BlockForm(scenario.model.block_size, scenario.model.precision.kv)
-    held = name, role, site.name, *where, weights_bytes, fit.num_kv_blocks, kv_bytes, form
+    sliding = _sliding(site, config)
+    num_ids = fit.num_kv_blocks
+    if sliding is not None:
+        most = scenario.model.max_num_seqs * -(-max_model_len // form.size)
+        num_ids = sliding.num_ids(num_ids, most)
+    kv = fit.num_kv_blocks, kv_bytes, form, sliding, num_ids
+    held = name, role, site.name, *where, weights_bytes, *kv
     if role == RANK:
         return RankPlan(*held, site.chip, site.rank)
     is_watermarked = scenario.placement.reserve == "watermark"
@@ -46,6 +54,11 @@ def chip_plan(
         offload=_offload(site, scenario, config, tiers),
         gives_away=scenario.placement.kv_near is not None,
     )
+
+
+def _sliding(site: Site, config: ModelConfig) -> Sliding | None:
+    """None in pipelines: what each stage gives back would differ, and their blocks are the same."""
+    return sliding_of(config) if site.group.pipeline_parallel_size == 1 else None
 
 
 def _offload(

@@ -14,8 +14,8 @@ from configs.plan.nodes import MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import SHARD_ROLES, PlanRole, Site
 from configs.prefetch import prefetch_bytes
 from configs.schema import CHIP_ROLES, Scenario
-from configs.schema.cluster import RANK
 from configs.schema.model import ModelSection
+from configs.schema.nodes import RANK
 from configs.schema.placement import What
 from configs.tiers import Tiers, tiers_of
 
@@ -57,7 +57,8 @@ def fill_site(
     )
     ahead, wrong = _prefetch(key, site, scenario, tiers, len(held), num_chips)
     weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)
-    workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, weights)
+    sizes_of_chips = weights, max_model_len
+    workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, sizes_of_chips)
     link, slow = site.group.link, site.slow
     node = NodePlan(site.name, site.group_name, device, link, workers, fit.fills, slow)
     wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
@@ -74,13 +75,13 @@ def _workers(
     held: Mapping[str, tuple[int, ...]],
     ahead: Mapping[str, int],
     servers: tuple[str, ...],
-    weights_bytes: int,
+    sizes_of_chips: tuple[int, int],
 ) -> tuple[WorkerPlan, ...]:
-    """`weights_bytes`: of each chip."""
+    """`sizes_of_chips`: bytes of each one's weights, and the longest prompt plus answer."""
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in _CHIPS:
-            what = site, scenario, config, tiers, fit, weights_bytes
+            what = site, scenario, config, tiers, fit, *sizes_of_chips
             workers.append(chip_plan(name, role, *what))
         elif role in SHARD_ROLES:
             workers.append(_shard(name, role, site, scenario, config, tiers, held[name], ahead))

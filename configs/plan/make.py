@@ -42,9 +42,8 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         )
 
     nodes, wrong = _filled(sites, scenario, fill)
-    problems += wrong
-    fold, wrong = fold_of(scenario, tuple(nodes))
-    problems += wrong
+    fold, more = fold_of(scenario, tuple(nodes))
+    problems += wrong + more
     if problems:
         unique = list(dict.fromkeys(problems))  # nodes of one group have the same problem
         title = f"scenario {scenario.name} cannot stand: {len(unique)} problem(s)"

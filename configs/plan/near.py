@@ -4,8 +4,8 @@ from configs.engines import engine_for
 from configs.model_config import ModelConfig
 from configs.precision import kernels_hindrance
 from configs.schema import Scenario
-from configs.schema.cluster import NodeGroup
 from configs.schema.device import MAIN_ENGINE
+from configs.schema.nodes import NodeGroup
 
 KEY = "placement.kv_near"
 
@@ -28,11 +28,16 @@ def near_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
 
 def window_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """Keys that are far are attended to where they are, all of them."""
-    if scenario.placement.kv_near is None or not config.has_windows:
+    if scenario.placement.kv_near is None:
         return []
+    found = {
+        "layers with a window, whose old keys no query meets": config.has_windows,
+        "an index, which chooses the keys that are met": config.index_bytes(1) > 0,
+    }
     return [
-        f"placement.kv_near: is given, and {scenario.model.path} has layers with a window, whose "
-        "old keys no query meets: leave it out"
+        f"placement.kv_near: is given, and {scenario.model.path} has {what}: leave it out"
+        for what, is_there in found.items()
+        if is_there
     ]
 
 

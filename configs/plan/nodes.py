@@ -12,6 +12,7 @@ from configs.parts import Part, Ranks
 from configs.plan.sites import PlanRole
 from configs.schema import DeviceSpec, LinkSpec
 from configs.schema.device import MAIN_ENGINE
+from configs.sliding import Sliding
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class PartPlan(WorkerPlan):
 
     weights_bytes      of layers, embedding and projection
     form               of its KV blocks
+    sliding, num_block_ids   where some layers have a window: what that gives back, and how many
+                       blocks may be there at once in the room of `num_kv_blocks` whole ones
     """
 
     tier: str
@@ -40,6 +43,8 @@ class PartPlan(WorkerPlan):
     num_kv_blocks: int
     kv_bytes: int
     form: BlockForm
+    sliding: Sliding | None
+    num_block_ids: int
 
 
 @dataclass(frozen=True, slots=True)

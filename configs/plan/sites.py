@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.schema import SINGLE_ROLES, NodeGroup, Role, Scenario
-from configs.schema.cluster import RANK
+from configs.schema.nodes import RANK
 
 # What a worker of a plan is.
 PlanRole = Role | Literal["rank", "spare"]

@@ -16,6 +16,8 @@ from configs.units import DurationNs, FlopsPerSecond, KilogramCo2e, Picojoule, U
 
 # What work calls the arithmetic of `compute`.
 MAIN_ENGINE = "compute"
+# Of `resources`: an engine at the link, which adds so many bytes of what comes.
+ADDER = "nic"
 
 
 class EngineSpec(Section):

@@ -1,8 +1,8 @@
 """A described model in the place of a computed one, for numerics that need no weights: digests.
 
 Its sizes, bytes, windows and stored formats are the shape's own. What a cache of equal blocks and
-one KV width for all layers cannot hold is refused by name: states, compressed entries, indexes,
-borrowed keys, layers of other heads. A window bounds work, not the room of its keys.
+one KV width for all layers cannot hold is refused by name: states, compressed entries, indexes in
+some layers alone, borrowed keys, layers of other heads.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from configs.families import FAMILIES, load_model
 from configs.fp8 import Fp8
 from configs.model_config import ModelConfig
 from configs.model_presets import is_model_name
+from configs.shapes.alike import formats, hindrance
 from configs.shapes.attention import Full, Latent
 from configs.shapes.describe import describe_model
 from configs.shapes.formats import BF16, Format
@@ -74,6 +75,15 @@ class DescribedConfig(ModelConfig):
 
     def met(self, layer: int, start: int, count: int) -> int:
         return self._attention(layer).met(start, count)
+
+    def index_bytes(self, number_bytes: int) -> int:
+        index = self._attention(0).index
+        return 0 if index is None else index.key_bytes(number_bytes)
+
+    def index_macs(self, layer: int, start: int, count: int) -> int:
+        attention = self._attention(layer)
+        index = attention.index
+        return 0 if index is None else attention.scored(start, count) * index.pair_macs
 
     def window_of(self, layer: int) -> Window | None:
         attention = self._attention(layer)
@@ -170,39 +180,6 @@ def config_of(shape: ModelShape, name: str) -> DescribedConfig:
     )
 
 
-def hindrance(shape: ModelShape) -> str:
-    """Why no config is made of a shape; empty where one is."""
-    widths = set()
-    for layer, each in enumerate(shape.layers):
-        mixer = each.mixer
-        if not isinstance(mixer, Full | Latent):
-            kept = "nothing" if mixer is None else f"{mixer}, not keys and values of each token"
-            return f"keeps {kept}, in layer {layer}: only its sizes are known"
-        if mixer.index is not None or (isinstance(mixer, Full) and mixer.borrows):
-            return f"has {mixer} in layer {layer}, of which keys are not kept alike"
-        if isinstance(mixer, Full) and mixer.value_width != mixer.head_dim:
-            return f"has keys and values of other widths in layer {layer}"
-        widths.add((type(mixer), mixer.heads, mixer.entry_numbers))
-        if not isinstance(each.network, Dense | Moe):
-            return f"has no network in layer {layer}"
-        if isinstance(each.network, Moe) and (not each.network.gated or each.network.latent):
-            return f"has experts of another kind in layer {layer}: {each.network}"
-    if len(widths) > 1:
-        return "has other heads in some layers than in others"
-    if len(_kinds(shape, Moe)) > 1 or len(_kinds(shape, Dense)) > 1:
-        return "has networks of several sizes"
-    dense = [shape.is_dense(layer) for layer in range(shape.num_layers)]
-    if dense != sorted(dense, reverse=True):
-        return "has dense layers among those with experts, not before them"
-    if len(_formats(shape)) > 1 or not shape.storage.same_in_all_layers:
-        return "has weights in several formats beside the wide one"
-    return ""
-
-
-def _kinds(shape: ModelShape, kind: type) -> set[object]:
-    return {each.network for each in shape.layers if isinstance(each.network, kind)}
-
-
 def _networks(shape: ModelShape) -> tuple[Moe | None, Dense | None]:
     last, first = shape.layers[-1].network, shape.layers[0].network
     moe = last if isinstance(last, Moe) else None
@@ -220,21 +197,10 @@ def _mla(hidden: int, latent: Latent) -> Mla:
     return Mla(hidden, latent.heads, latent.q_rank, *widths)
 
 
-def _formats(shape: ModelShape) -> dict[str, Format]:
-    """Of matrices in layers that are not wide."""
-    found = {}
-    for layer in range(shape.num_layers):
-        for weight in shape.weights(layer):
-            chosen = shape.storage.of(layer, weight)
-            if chosen != shape.storage.wide:
-                found[chosen.name] = chosen
-    return found
-
-
 def _stored(shape: ModelShape) -> Stored | None:
     """The one format of quantised matrices, and which are wide."""
-    formats = _formats(shape)
-    if not formats:
+    found = formats(shape)
+    if not found:
         return None
     wide = frozenset(
         weight.name
@@ -242,4 +208,4 @@ def _stored(shape: ModelShape) -> Stored | None:
         for weight in shape.weights(layer)
         if shape.storage.of(layer, weight) == shape.storage.wide
     )
-    return Stored("tensor", wide=wide, format=next(iter(formats.values())))
+    return Stored("tensor", wide=wide, format=next(iter(found.values())))

@@ -1,8 +1,8 @@
-// Steps of many like chips beside many like shards. What they do is said in __init__.py, and plain.py
+// Steps of many like chips beside many like shards. What they do is said in __init__.py; plain.py
 // is the same, written to be read.
 //
-// Only two things are waited for: the end of a chip's launch, and that of a shard's or, where one is
-// idle, the first message that arrives. All between follows when it is asked for:
+// Only two things are waited for: the end of a chip's launch, and that of a shard's or, of an idle
+// one, the first message that arrives. All between follows when it is asked for:
 //
 //   a chip's launch ends     its messages go into the queues of all shards, ordered by first bytes
 //   a shard's launch ends    what came until now is taken in: then it has arrived. It answers, and

@@ -18,7 +18,7 @@ import numpy as np
 from kernels.native import lib
 
 # Whether there is a library, and one that has this op.
-available = hasattr(lib, "paths_load")
+available = hasattr(lib, "paths_join_ranked")
 RATE_MAX = 10**15  # units a second of one resource
 
 
@@ -56,10 +56,17 @@ class Shares:
         return int(lib.paths_way(self._stored, np.asarray(hops, dtype=np.int32)))
 
     def join(
-        self, now_ns: int, amount: int, way: int, limit_per_s: int = -1, weight: int = 1
+        self,
+        now_ns: int,
+        amount: int,
+        way: int,
+        limit_per_s: int = -1,
+        weight: int = 1,
+        rank: int = 0,
     ) -> int:
         """A flow of so many units, fewer than 2^48, joins; see `Paths.join`. limit -1: none."""
-        flow: int = lib.paths_join(self._stored, now_ns, amount, way, limit_per_s, weight)
+        asked = now_ns, amount, way, limit_per_s, weight, rank
+        flow: int = lib.paths_join_ranked(self._stored, *asked)
         return flow
 
     def leave(self, now_ns: int, flow: int) -> None:

@@ -16,6 +16,12 @@ Int threshold(const PathFlow& flow) { return flow.limit / flow.weight; }
 void Paths::refill(std::vector<int>& flows) {
   if (flows.empty()) return;
   for (const int slot : flows) flow(slot).is_filled = true;
+  if (ranked_) {
+    all_that_meet(flows);
+    fill_by_rank(flows);
+    keep(flows);
+    return;
+  }
   bool moved = true;
   for (int round = 0; moved && round < kEnlargedMax; ++round) {
     fill(flows);
@@ -39,25 +45,59 @@ void Paths::fill(const std::vector<int>& flows) {
     PathFlow& one = flow(slot);
     one.new_rate = -1;
     for (const int index : one.way) {
-      Hop& hop = at(index);
-      if (hop.load < 0) {
-        hop.load = int(num_loads_++);
-        if (num_loads_ > loads_.size()) loads_.emplace_back();
-        Load& fresh = loads_[size_t(hop.load)];
-        fresh.hop = index;
-        fresh.left = hop.rate - hop.used;
-        fresh.held = -1;
-        fresh.top = 0;
-        fresh.weight = 0;
-        fresh.flows.clear();
-      }
-      Load& load = loads_[size_t(hop.load)];
+      const Hop& hop = at(index);
+      Load& load = loads_[size_t(place_load(index, hop.rate - hop.used))];
       load.left += one.rate;
       load.weight += one.weight;
       load.flows.push_back(slot);
     }
   }
   grow(flows);
+}
+
+// A resource's place in loads_, where it begins with what is left of it.
+int Paths::place_load(int index, Int left) {
+  Hop& hop = at(index);
+  if (hop.load >= 0) return hop.load;
+  hop.load = int(num_loads_++);
+  if (num_loads_ > loads_.size()) loads_.emplace_back();
+  Load& fresh = loads_[size_t(hop.load)];
+  fresh.hop = index;
+  fresh.left = left;
+  fresh.held = -1;
+  fresh.top = 0;
+  fresh.weight = 0;
+  fresh.flows.clear();
+  return hop.load;
+}
+
+// All that meet, those of the lowest rank first: the next have what is left to them.
+void Paths::fill_by_rank(const std::vector<int>& flows) {
+  drop_loads();
+  std::vector<int64_t> ranks;
+  for (const int slot : flows) {
+    PathFlow& one = flow(slot);
+    one.new_rate = -1;
+    ranks.push_back(one.rank);
+    for (const int index : one.way) place_load(index, at(index).rate);
+  }
+  std::sort(ranks.begin(), ranks.end());
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+  std::vector<int> those;
+  for (const int64_t rank : ranks) {
+    those.clear();
+    for (size_t i = 0; i < num_loads_; ++i) loads_[i].flows.clear();
+    for (const int slot : flows) {
+      if (flow(slot).rank != rank) continue;
+      those.push_back(slot);
+      for (const int index : flow(slot).way) {
+        Load& load = loads_[size_t(at(index).load)];
+        load.weight += flow(slot).weight;
+        load.flows.push_back(slot);
+      }
+    }
+    grow(those);
+  }
 }
 
 void Paths::grow(const std::vector<int>& flows) {

@@ -45,7 +45,8 @@ void join(const Argument* a, Result& result) {
   const int way = int(integer(a[3], "way", 0, all.num_ways() - 1));
   const int64_t limit = integer(a[4], "limit_per_s", -1, kRateMax);
   if (!limit) refuse("limit_per_s is 0; it must be above it, or -1");
-  result.set(int64_t{all.join(now_ns, amount, way, limit, integer(a[5], "weight", 1, 1 << 20))});
+  const int64_t weight = integer(a[5], "weight", 1, 1 << 20), rank = integer(a[6], "rank", 0, kRankMax);
+  result.set(int64_t{all.join(now_ns, amount, way, limit, weight, rank)});
 }
 
 void leave(const Argument* a, Result&) {
@@ -90,7 +91,7 @@ void load(const Argument* a, Result& result) {
 
 Functions paths_functions() {
   return {{"paths_create", create, 0, true}, {"paths_add", add, 2, true},
-          {"paths_way", way, 2, true},       {"paths_join", join, 6, true},
+          {"paths_way", way, 2, true},       {"paths_join_ranked", join, 7, true},
           {"paths_leave", leave, 3, true},   {"paths_next", next, 1, true},
           {"paths_end", end, 2, true},       {"paths_hop", hop, 3, true},
           {"paths_save", save, 2, true},     {"paths_load", load, 1, true}};

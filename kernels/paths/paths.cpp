@@ -42,7 +42,8 @@ void Paths::settle() {
   refill(fresh);
 }
 
-int Paths::join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, int64_t weight) {
+int Paths::join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, int64_t weight,
+                int64_t rank) {
   if (now_ns > now_ns_) {
     settle();
     now_ns_ = now_ns;
@@ -62,6 +63,8 @@ int Paths::join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, in
   one.left = Int(amount) * kUnit;
   one.limit = limit_per_s < 0 ? Int(-1) : Int(limit_per_s) * kGrains;
   one.weight = weight;
+  one.rank = rank;
+  ranked_ |= rank > 0;
   one.way_number = way;
   const std::vector<int>& hops = ways_[size_t(way)];
   one.way = {hops.data(), int(hops.size())};
@@ -107,7 +110,8 @@ void Paths::refill_gone() {
   for (const int index : touched_) {
     for (const int slot : at(index).flows) {
       PathFlow& other = flow(slot);
-      if (other.held_by == index && !holds_elsewhere(other, index, false)) {
+      if (other.is_filled) continue;
+      if (ranked_ || (other.held_by == index && !holds_elsewhere(other, index, false))) {
         other.is_filled = true;
         freed.push_back(slot);
       }

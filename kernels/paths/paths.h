@@ -38,7 +38,7 @@ struct alignas(64) PathFlow {
   int held_by = -1;
   bool is_filled = false;  // among those that are filled anew
   Way way;
-  int64_t weight = 1;
+  int64_t weight = 1, rank = 0;
   Int new_rate = 0, limit = -1, left = 0;
   int64_t order = 0, since_ns = 0, promise_ns = -1;  // order 0: the slot is free
   int new_held_by = -1, way_number = 0;
@@ -49,7 +49,8 @@ class Paths : public Owned {
   const char* what() const override { return "paths"; }
   int add(int64_t rate_per_s);
   int add_way(const std::vector<int>& hops);
-  int join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, int64_t weight);
+  int join(int64_t now_ns, int64_t amount, int way, int64_t limit_per_s, int64_t weight,
+           int64_t rank);
   void leave(int64_t now_ns, int slot);
   int64_t next_end_ns();
   int end(int64_t now_ns);
@@ -95,6 +96,8 @@ class Paths : public Owned {
   void refill_gone();
   void refill(std::vector<int>& flows);
   void fill(const std::vector<int>& flows);
+  void fill_by_rank(const std::vector<int>& flows);
+  int place_load(int index, Int left);
   void grow(const std::vector<int>& flows);
   void stop(int slot, Int rate, int held_by);
   bool others_moved(std::vector<int>& flows);
@@ -115,6 +118,7 @@ class Paths : public Owned {
   size_t num_loads_ = 0;
   std::vector<End> ends_;  // a heap; old promises fall out on top, or when they are too many
   int64_t now_ns_ = 0, num_joined_ = 0, gone_at_ns_ = -1, num_limited_ = 0;
+  bool ranked_ = false;  // some flow was of a rank above 0
 };
 
 }  // namespace perfuse

@@ -12,7 +12,7 @@
 namespace perfuse {
 namespace {
 
-constexpr int64_t kFormat = 0x7061746873303031;  // "paths001"
+constexpr int64_t kFormat = 0x7061746873303032;  // "paths002"
 constexpr int64_t kMany = int64_t{1} << 30;
 
 class Writer {
@@ -81,7 +81,7 @@ std::vector<char> Paths::saved() const {
   std::vector<char> bytes;
   Writer to(bytes);
   to.put(kFormat);
-  for (const int64_t one : {now_ns_, num_joined_, gone_at_ns_}) to.put(one);
+  for (const int64_t one : {now_ns_, num_joined_, gone_at_ns_, int64_t(ranked_)}) to.put(one);
   to.put(num_hops());
   for (const Hop& hop : hops_) {
     for (const Int one : {hop.rate, hop.used, hop.served, hop.top}) to.put(one);
@@ -95,7 +95,7 @@ std::vector<char> Paths::saved() const {
     to.put(one.order);
     if (!one.order) continue;
     for (const Int each : {one.level, one.rate, one.limit, one.left}) to.put(each);
-    for (const int64_t each : {one.weight, one.since_ns, one.promise_ns, int64_t(one.held_by),
+    for (const int64_t each : {one.weight, one.rank, one.since_ns, one.promise_ns, int64_t(one.held_by),
                                int64_t(one.way_number)}) {
       to.put(each);
     }
@@ -112,6 +112,7 @@ Paths* Paths::from_saved(const char* bytes, int64_t size) {
   paths->now_ns_ = from.whole("now_ns", 0, kNsMax);
   paths->num_joined_ = from.whole("num_joined", 0, kNsMax);
   paths->gone_at_ns_ = from.whole("gone_at_ns", -1, kNsMax);
+  paths->ranked_ = from.whole("ranked", 0, 1);
   const Int most = Int(1) << 120;
   const int64_t num_hops = from.whole("num_hops", 0, std::min(kMany, from.left()));
   for (int64_t i = 0; i < num_hops; ++i) {
@@ -140,6 +141,7 @@ Paths* Paths::from_saved(const char* bytes, int64_t size) {
                       one.limit = from.large("limit", -1, most);
                       one.left = from.large("left", 0, most);
                       one.weight = from.whole("weight", 1, 1 << 20);
+                      one.rank = from.whole("rank", 0, kRankMax);
                       one.since_ns = from.whole("since_ns", 0, kNsMax);
                       one.promise_ns = from.whole("promise_ns", -1, kNsMax);
                       one.held_by = int(from.whole("held_by", -1, num_hops - 1));

@@ -30,9 +30,9 @@ def has_slot(roster: Roster) -> bool:
     return len(roster.running) + len(roster.receiving) < roster.max_num_seqs
 
 
-def has_room(roster: Roster, num_new: int, shared: list[int]) -> bool:
+def has_room(roster: Roster, num_new: int, shared: list[int], num_thin: int = 0) -> bool:
     """For `num_new` blocks beside `shared` ones, with some to spare for those that grow."""
-    return roster.blocks.can_allocate(num_new + _spare_blocks(roster), shared)
+    return roster.blocks.can_allocate(num_new + _spare_blocks(roster), shared, num_thin)
 
 
 def _spare_blocks(roster: Roster) -> int:
@@ -42,8 +42,11 @@ def _spare_blocks(roster: Roster) -> int:
     return roster.watermark_blocks if roster.running or roster.receiving else 0
 
 
-def allocate(roster: Roster, seq: Sequence, num_tokens: int, most_cached: int) -> bool:
-    """Blocks for `num_tokens` tokens, up to `most_cached` of them from the prefix cache.
+def allocate(
+    roster: Roster, seq: Sequence, num_tokens: int, most_cached: int, behind: int = 0
+) -> bool:
+    """Blocks for `num_tokens` tokens, up to `most_cached` of them from the prefix cache; `behind`
+    leading ones lie behind every window of what it computes here.
 
     False, changing nothing, if there is no room.
     """
@@ -51,9 +54,11 @@ def allocate(roster: Roster, seq: Sequence, num_tokens: int, most_cached: int) -
     roster.hash(seq)
     hits = blocks.match(seq.block_hashes[: most_cached // blocks.block_size])
     num_new = blocks.blocks_for(num_tokens) - len(hits)
-    if not has_room(roster, num_new, hits):
+    num_thin = max(0, behind - len(hits))
+    if not has_room(roster, num_new, hits, num_thin):
         return False
-    seq.block_ids = blocks.allocate(num_new, hits)
+    seq.block_ids = blocks.allocate(num_new, hits, num_thin)
+    roster.slide(seq, behind)
     seq.num_computed = len(hits) * blocks.block_size
     return True
 

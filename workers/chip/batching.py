@@ -139,6 +139,8 @@ def advance(roster: Roster, step: Step, tokens: Mapping[str, int]) -> tuple[Sequ
         if item.samples:
             seq.token_ids.append(tokens[seq.seq_id])
         roster.commit(seq, item.start)
+        if seq.num_computed > seq.num_prompt:  # until it decodes, others may want its prefix
+            roster.slide(seq, roster.num_behind(seq.num_computed))
         if item.samples and roster.at_end(seq):
             hold(roster, seq.seq_id)
             ended.append(seq)

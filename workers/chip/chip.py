@@ -129,9 +129,9 @@ class Chip:
         """Compute a prompt and its first token; its KV goes to the decode chip."""
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id, content = job.seq.seq_id, message.content
-        destination = Destination(content.decode_chip, content.first_block, content.deadline_ns)
-        ways = self._split.forms_of(self._model).to(destination.chip), self._split.parts
-        what = self._scheduler.blocks, seq_id, destination, self._timeout_ns, *ways
+        to = content.decode_chip, content.first_block, content.deadline_ns, job.seq.num_prompt
+        ways = self._split.forms_of(self._model).to(content.decode_chip), self._split.parts
+        what = self._scheduler.blocks, seq_id, Destination(*to), self._timeout_ns, *ways
         job.handover = Handover(self._node, self._port, self._model, *what)
         job.task = self._node.spawn(self._hand_over(job), f"handover {seq_id}")
         self._queue_up(job)

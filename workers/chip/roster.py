@@ -17,6 +17,7 @@ from workers.chip.elsewhere import Elsewhere, Nowhere
 from workers.chip.sequence import ELSEWHERE, Sequence, State
 from workers.chip.step import Step
 from workers.kv.blocks import BlockManager
+from workers.kv.windowed import WindowedBlocks
 
 
 class Roster:
@@ -62,7 +63,7 @@ class Roster:
         }
         self._all: dict[str, Sequence] = {}
         self._num_arrivals = 0
-        self._free_later: list[list[int]] = []
+        self._free_later: list[tuple[list[int], int]] = []
         self.on_let_go: Callable[[Sequence], None] = lambda _: None  # its blocks elsewhere, too
         self.on_distrusted: Callable[[list[bytes]], None] = lambda _: None  # content hashes
 
@@ -137,10 +138,13 @@ class Roster:
 
     def let_go(self, seq: Sequence) -> None:
         """Free all its blocks: now, or after the step in flight, which may be writing them."""
-        self._free(seq, list(seq.held.values()) if seq.state is State.HELD else seq.own_blocks)
+        if seq.state is State.HELD:
+            self._free(seq, list(seq.held.values()), sum(i < seq.num_slid for i in seq.held))
+        else:
+            self._free(seq, seq.own_blocks, seq.num_slid)
         self.on_let_go(seq)
         seq.block_ids = []
-        seq.num_far = 0
+        seq.num_far = seq.num_slid = 0
         seq.held = {}
         seq.num_computed = 0
         seq.approximate_from = None
@@ -156,14 +160,33 @@ class Roster:
         given = seq.block_ids[seq.num_far : num_far]
         seq.block_ids[seq.num_far : num_far] = [ELSEWHERE] * len(given)
         seq.num_far += len(given)
-        self._free(seq, given)
+        self._free(seq, given, 0)
 
-    def _free(self, seq: Sequence, block_ids: list[int]) -> None:
+    def num_behind(self, num_tokens: int) -> int:
+        """Leading blocks behind every window once so many tokens are computed."""
+        blocks = self.blocks
+        if not isinstance(blocks, WindowedBlocks):
+            return 0
+        return blocks.sliding.num_thin(num_tokens, blocks.block_size)
+
+    def slide(self, seq: Sequence, num_behind: int) -> None:
+        """A sequence needs no windowed layer of so many leading blocks any more."""
+        if isinstance(self.blocks, WindowedBlocks) and num_behind > seq.num_slid:
+            self.blocks.slide(seq.block_ids[seq.num_slid : num_behind])
+            seq.num_slid = num_behind
+
+    def free(self, block_ids: list[int], num_slid: int) -> None:
+        """Of a sequence, which has slid past the first `num_slid` of them."""
+        self.blocks.free(block_ids[num_slid:])
+        if isinstance(self.blocks, WindowedBlocks):
+            self.blocks.free_slid(block_ids[:num_slid])
+
+    def _free(self, seq: Sequence, block_ids: list[int], num_slid: int) -> None:
         """Now, or after the step in flight, which may read or write them."""
         if self.is_in_flight(seq):
-            self._free_later.append(block_ids)
+            self._free_later.append((block_ids, num_slid))
         else:
-            self.blocks.free(block_ids)
+            self.free(block_ids, num_slid)
 
     # -- the step in flight ----------------------------------------------------------------------
 
@@ -178,8 +201,8 @@ class Roster:
         """Raises ValueError, changing nothing, for another step than the one in flight."""
         self.check_in_flight(step)
         self.step = None
-        for block_ids in self._free_later:
-            self.blocks.free(block_ids)
+        for block_ids, num_slid in self._free_later:
+            self.free(block_ids, num_slid)
         self._free_later.clear()
 
     def check_in_flight(self, step: Step) -> None:
@@ -203,7 +226,7 @@ class Roster:
         for seq in seqs:
             self._check_sequence(seq)
             owners.update(seq.held.values() if seq.state is State.HELD else seq.own_blocks)
-        for block_ids in self._free_later:
+        for block_ids, _ in self._free_later:
             owners.update(block_ids)
         self.blocks.check_integrity(owners)
 

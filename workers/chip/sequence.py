@@ -55,6 +55,7 @@ class Sequence:
     num_cached        tokens found in the prefix cache when it was first admitted or reserved
     block_ids         physical blocks in logical order; the first `num_far` are ELSEWHERE
     num_far           so many first blocks lie with memory servers
+    num_slid          so many first blocks lie behind the window of all layers that have one
     block_hashes      content hashes of leading full blocks of `token_ids`
     held              state held only: logical block index -> block id still held
     arrival           order in which the scheduler learned of it, from 0
@@ -64,7 +65,7 @@ class Sequence:
     __slots__ = (
         "approximate_from", "arrival", "block_hashes", "block_ids", "block_size", "held",
         "max_tokens", "num_cached", "num_computed", "num_expected", "num_far", "num_prompt",
-        "salt", "seq_id", "state", "token_ids",
+        "num_slid", "salt", "seq_id", "state", "token_ids",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +102,7 @@ class Sequence:
         self.block_size = 0  # known once a scheduler has it
         self.block_ids: list[int] = []
         self.num_far = 0
+        self.num_slid = 0
         self.block_hashes: list[bytes] = []
         self.held: dict[int, int] = {}
         self.arrival = -1

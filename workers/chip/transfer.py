@@ -25,7 +25,7 @@ def reserve(roster: Roster, seq: Sequence, num_tokens: int | None) -> bool:
         )
     if roster.waiting or not has_slot(roster):
         return False
-    if not allocate(roster, seq, seq.num_tokens + 1, most):
+    if not allocate(roster, seq, seq.num_tokens + 1, most, roster.num_behind(expected)):
         return False
     roster.join(seq)
     roster.move(seq, State.RECEIVING)
@@ -131,8 +131,9 @@ def release(roster: Roster, seq_id: str, block_indexes: Iterable[int] | None) ->
             raise ValueError(
                 f"sequence {seq_id!r} has blocks 0 to {len(seq.block_ids) - 1}, none at {index}"
             )
-    released = [seq.held.pop(i) for i in indexes if i in seq.held]
-    roster.blocks.free(released)
+    there = [i for i in indexes if i in seq.held]
+    released = [seq.held.pop(i) for i in there]
+    roster.free(released, sum(i < seq.num_slid for i in there))
     if not seq.held:
         roster.remove(seq)
     return len(released)

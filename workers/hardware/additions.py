@@ -7,13 +7,12 @@ comes, in turn; without one, additions cost nothing.
 
 from collections.abc import Callable
 
+from configs.schema.device import ADDER
 from workers.hardware.energy.phase import Cause
 from workers.hardware.hardware import Hardware
 from workers.hardware.launch import Launch
 from workers.hardware.work import Demand, Work
 from workers.host.clock.base import Clock
-
-ADDER = "nic"
 
 
 class Additions:

@@ -76,14 +76,9 @@ class Hardware:
         if spec.tiers[spec.default_tier].bus_bytes_per_s is not None:
             copying += 2 * [f"{spec.default_tier}.bus"]
         self._copy = tuple(copying)
-        self._launch_overhead_ns = spec.launch_overhead_ns
-        self._rows = Rows(
-            clock,
-            self._resources,
-            self._begin,
-            spec.launch_overhead_ns,
-            crosses=self._buses is not None,
-        )
+        self._launch_overhead_ns = overhead_ns = spec.launch_overhead_ns
+        crosses = self._buses is not None
+        self._rows = Rows(clock, self._resources, self._begin, overhead_ns, crosses=crosses)
         self._joules = 0.0
         self._meter = Meter(idle_watts(spec), clock.wall_now())
         for name, resource in self._resources.items():

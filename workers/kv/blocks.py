@@ -20,7 +20,9 @@ __all__ = ["HASH_BYTES", "Adoption", "BlockManager"]
 
 
 class BlockManager:
-    """Blocks 0 .. num_blocks - 1. Operations are O(1) a block and depend on nothing but calls."""
+    """Blocks 0 .. num_ids - 1, in the room of `num_blocks`, which is as many. Operations are O(1) a
+    block and depend on nothing but calls.
+    """
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class BlockManager:
             raise ValueError(
                 f"num_blocks is {num_blocks} and block_size {block_size}: both must be at least 1"
             )
-        self.num_blocks = num_blocks
+        self.num_blocks = self.num_ids = num_blocks
         self.block_size = block_size
         self.enable_prefix_caching = enable_prefix_caching
         self.num_evictions = 0
@@ -91,12 +93,13 @@ class BlockManager:
         """Blocks that hold `num_tokens` tokens."""
         return -(-num_tokens // self.block_size)
 
-    def can_allocate(self, num_new: int, shared: Iterable[int] = ()) -> bool:
+    def can_allocate(self, num_new: int, shared: Iterable[int] = (), num_thin: int = 0) -> bool:
         """Is there room for `num_new` blocks, beside one more reference to `shared` (matched)?"""
         return num_new + sum(1 for b in shared if b in self._cached) <= self.num_free
 
-    def allocate(self, num_new: int, shared: Seq[int] = ()) -> list[int]:
-        """Reference `shared` once more, then take `num_new` blocks, evicting if need be.
+    def allocate(self, num_new: int, shared: Seq[int] = (), num_thin: int = 0) -> list[int]:
+        """Reference `shared` once more, then take `num_new` blocks, evicting if need be. Of these
+        `num_thin` may be thin where there are such (`workers.kv.windowed`).
 
         Raises ValueError, changing nothing, if there is no room: ask `can_allocate` first.
         """
@@ -159,7 +162,7 @@ class BlockManager:
     def invalidate(self, block_ids: Iterable[int]) -> None:
         """Nobody may find these blocks any more: their content is corrupt. Owners keep them.
 
-        What was computed from a corrupt block is corrupt too: if in doubt pass range(num_blocks).
+        What was computed from a corrupt block is corrupt too: if in doubt pass range(num_ids).
         """
         for block_id in block_ids:
             self.watcher.invalidated(self._content.forget(block_id))
@@ -204,15 +207,15 @@ class BlockManager:
         `owners`: block id -> sequences that hold it; references must be these plus the pins.
         """
         free, cached = list(self._free), list(self._cached)
-        referenced = [b for b in range(self.num_blocks) if self._references[b]]
+        referenced = [b for b in range(self.num_ids) if self._references[b]]
         total = (
             f"free {len(free)} + cached {len(cached)} + referenced {len(referenced)} = "
-            f"{len(free) + len(cached) + len(referenced)} of {self.num_blocks}; free {free}, "
+            f"{len(free) + len(cached) + len(referenced)} of {self.num_ids}; free {free}, "
             f"cached {cached}, references { ({b: self._references[b] for b in referenced}) }, "
             f"pins {self._pins}, owners {owners}"
         )
-        assert sorted(free + cached + referenced) == list(range(self.num_blocks)), total
-        for block_id in range(self.num_blocks):
+        assert sorted(free + cached + referenced) == list(range(self.num_ids)), total
+        for block_id in range(self.num_ids):
             count, pins = self._references[block_id], self._pins.get(block_id, 0)
             assert count >= pins >= 0, f"block {block_id}: {count} references, {pins} pins; {total}"
             if owners is not None:
@@ -222,13 +225,14 @@ class BlockManager:
         assert all(self.hash_of(b) is None for b in free), f"free but findable; {total}"
 
     def _take(self) -> int:
-        if self._free:
-            block_id = self._free.popleft()
-        else:
-            block_id, _ = self._cached.popitem(last=False)
-            self.watcher.evicted(block_id, self._content.forget(block_id))
-            self.num_evictions += 1
+        block_id = self._free.popleft() if self._free else self._evict()
         self._references[block_id] = 1
+        return block_id
+
+    def _evict(self) -> int:
+        block_id, _ = self._cached.popitem(last=False)
+        self.watcher.evicted(block_id, self._content.forget(block_id))
+        self.num_evictions += 1
         return block_id
 
     def _retain(self, block_id: int) -> None:

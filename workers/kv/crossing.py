@@ -12,13 +12,14 @@ met; a message says what it carries where that is neither the receiver's nor the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configs.block_form import BlockForm
 from configs.precision import KV_KINDS, KvKind
+from configs.sliding import Sliding
 from workers.errors import InvalidRequest
 from workers.hardware.work import Work
-from workers.kv.pieces import cut, runs, spliced
+from workers.kv.pieces import cut, of_layers, runs, spliced, with_layers
 from workers.model.base import ChipModel
 from workers.wire.kinds.kv import KvBlocks
 from workers.wire.kinds.ranks import KvPart
@@ -42,6 +43,8 @@ class Kept:
     cluster       numbers that messages mean where they say none
     token_bytes   of a token, all that is held of it, in each kind of numbers
     planes        of blocks that are bytes (`workers.kv.pieces`)
+    num_layers    that are held
+    thin_layers   of them, those that thin blocks have too        sliding   None: there are none
     """
 
     form: BlockForm
@@ -50,6 +53,9 @@ class Kept:
     token_bytes: Mapping[KvKind, int]
     planes: int = 1
     convert: Convert = as_they_are
+    num_layers: int = 1
+    thin_layers: tuple[int, ...] = ()
+    sliding: Sliding | None = None
 
     def crossing(self, other: BlockForm) -> "Crossing":
         """What goes to, or has come from, a chip of that form."""
@@ -58,11 +64,26 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """kept    this chip's own     piece   what travels     other   the form at the far end"""
+    """kept     this chip's own     piece   what travels     other   the form at the far end
+    is_thin     layers alone that thin blocks have
+    """
 
     kept: Kept
     piece: BlockForm
     other: BlockForm
+    is_thin: bool = False
+
+    @property
+    def thin(self) -> "Crossing":
+        """Of what the far end has in thin blocks."""
+        return replace(self, is_thin=True)
+
+    def num_thin(self, num_tokens: int) -> int:
+        """Leading pieces that are thin at the far end, which goes on after so many tokens."""
+        sliding = self.kept.sliding
+        if sliding is None:
+            return 0
+        return self.first(sliding.num_thin(num_tokens, self.other.size))
 
     @property
     def per_block(self) -> int:
@@ -76,23 +97,24 @@ class Crossing:
     @property
     def is_plain(self) -> bool:
         """Whether blocks travel as they are here."""
-        return self.piece == self.kept.form
+        return self.piece == self.kept.form and not self.is_thin
 
     @property
-    def told(self) -> tuple[int | None, KvKind | None]:
-        """Tokens and numbers of pieces, as a message says them: nothing where they are the far
-        end's own, and the cluster's.
+    def told(self) -> tuple[int | None, KvKind | None, bool | None]:
+        """Tokens and numbers of pieces, and that they are thin, as a message says it: nothing where
+        they are the far end's own, the cluster's, and whole.
         """
         piece, cluster = self.piece, self.kept.cluster
         return (
             None if piece.size == self.other.size else piece.size,
             None if piece.numbers == cluster else piece.numbers,
+            True if self.is_thin else None,
         )
 
     @property
     def piece_bytes(self) -> int:
         """Of one, on a link."""
-        return self.piece.size * self.kept.token_bytes[self.piece.numbers]
+        return self._bytes(1)(self.piece.numbers)
 
     def first(self, other_block: int) -> int:
         """The first piece of a block of the far end."""
@@ -109,6 +131,8 @@ class Crossing:
         if not self.is_plain:
             begin = first % self.per_block
             blocks = cut(blocks, self.per_block, self.kept.planes)[begin : begin + num]
+        if self.is_thin:
+            blocks = of_layers(blocks, self.kept.thin_layers, self.kept.num_layers)
         return self._converted(blocks, self.kept.form.numbers, self.piece.numbers)
 
     def read_work(self, num: int) -> Work:
@@ -124,6 +148,9 @@ class Crossing:
     def put_into(self, blocks: Array, places: Sequence[int], pieces: Array) -> Array:
         """Blocks as they are from now on. Raises ValueError where the shape does not fit."""
         pieces = self._converted(pieces, self.piece.numbers, self.kept.form.numbers)
+        if self.is_thin:
+            old = cut(blocks, self.per_block, self.kept.planes)[list(places)]
+            pieces = with_layers(old, self.kept.thin_layers, self.kept.num_layers, pieces)
         return spliced(blocks, self.per_block, self.kept.planes, places, pieces)
 
     def write_work(self, num: int) -> Work:
@@ -131,8 +158,11 @@ class Crossing:
         return self.moving("kv_write", self._bytes(num))
 
     def _bytes(self, num: int) -> Callable[[KvKind], int]:
-        tokens = num * self.piece.size
-        return lambda kind: tokens * self.kept.token_bytes[kind]
+        kept, tokens = self.kept, num * self.piece.size
+        if not self.is_thin:
+            return lambda kind: tokens * kept.token_bytes[kind]
+        layers, of = len(kept.thin_layers), kept.num_layers  # layers are alike
+        return lambda kind: tokens * kept.token_bytes[kind] * layers // of
 
     def moving(self, what: str, bytes_in: Callable[[KvKind], int]) -> Work:
         """Of something that has so many bytes in each kind of numbers; `what` is "kv_read" or
@@ -168,8 +198,11 @@ def came(kept: Kept, content: KvBlocks | KvPart) -> Crossing:
     kind = next((k for k in KV_KINDS if k == (content.numbers or kept.cluster)), None)
     if kind is None:
         raise InvalidRequest(f"KV came in {content.numbers!r}: known are {', '.join(KV_KINDS)}")
+    is_thin = isinstance(content, KvBlocks) and bool(content.thin)
+    if is_thin and kept.sliding is None:
+        raise InvalidRequest("thin pieces came: no layer here has a window")
     form = BlockForm(size, kind)
-    return Crossing(kept, form, form)
+    return Crossing(kept, form, form, is_thin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,13 +34,14 @@ __all__ = ["Destination", "Handover", "Pins", "block_checksums", "kv_work", "ver
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a sequence's KV goes: the decode chip, the first block it does not have yet, and until
-    when anybody wants it.
+    """Where a sequence's KV goes: the decode chip, the first block it does not have yet, until when
+    anybody wants it, and how many tokens there will be before it decodes.
     """
 
     chip: str
     first_block: int
     deadline_ns: int = 0
+    num_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,10 @@ class Handover:
         self._node, self._port, self._model, self._blocks = node, port, model, blocks
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
         self._next = crossing.first(destination.first_block)
+        in_parts = parts is not None and parts.are_for(destination.chip)
+        self._num_thin = 0 if in_parts else crossing.num_thin(destination.num_tokens)
+        if not crossing.kept.thin_layers:  # nothing of thin ones is kept, and none of it goes
+            self._next = max(self._next, self._num_thin)
         self._events: Mailbox[_Chunk | _Heard] = node.mailbox()
         # As many as the sequence has blocks: a slow link fills the cache with what waits for it,
         # and then nobody is admitted.
@@ -119,8 +124,25 @@ class Handover:
         end = num_tokens // self._model.block_size * crossing.per_block
         if first_token is not None:
             end = -(-num_tokens // crossing.piece.size)
+        if first < self._num_thin < end:
+            self._leave(block_ids, first, self._num_thin, None, None)
+            first = self._num_thin
+        self._leave(block_ids, first, end, first_token, approximate_from)
+        # Never back: a preempted prefill computes again what has gone, and what lies beneath
+        # `first_block` is shared there.
+        self._next = max(end, first)
+
+    def _leave(
+        self,
+        block_ids: Sequence[int],
+        first: int,
+        end: int,
+        first_token: int | None,
+        approximate_from: int | None,
+    ) -> None:
+        """A chunk more: these pieces, of which either all are thin or none is."""
         num = max(0, end - first)
-        fresh = tuple(block_ids[crossing.holding(first, num)]) if num else ()
+        fresh = tuple(block_ids[self._crossing.holding(first, num)]) if num else ()
         if fresh:
             # Its sequence may be preempted, and others write into its blocks, before they are read.
             self._blocks.pin(fresh)
@@ -130,9 +152,6 @@ class Handover:
             self._events.put(_Chunk(first, num, fresh, first_token, now_ns, approximate_from))
             self._num_waiting += 1
             self._longest.seen(self._num_waiting)
-        # Never back: a preempted prefill computes again what has gone, and what lies beneath
-        # `first_block` is shared there.
-        self._next = max(end, first)
 
     def close(self) -> None:
         """Nothing more is read: let go of the blocks."""
@@ -184,7 +203,7 @@ class Handover:
         return self._node.spawn(self._send_blocks(chunk), f"blocks of {self._request_id}")
 
     async def _send_blocks(self, chunk: _Chunk) -> None:
-        first, num, crossing = chunk.first, chunk.num, self._crossing
+        first, num, crossing = chunk.first, chunk.num, self._of(chunk)
         error: PerfuseError | None = None
         try:
             if self._parts is not None and self._parts.are_for(self._to.chip):
@@ -203,7 +222,10 @@ class Handover:
 
     def _taken(self, chunk: _Chunk) -> Array:
         blocks = self._model.read_blocks(chunk.block_ids)
-        return self._crossing.taken(blocks, chunk.first, chunk.num)
+        return self._of(chunk).taken(blocks, chunk.first, chunk.num)
+
+    def _of(self, chunk: _Chunk) -> Crossing:
+        return self._crossing.thin if chunk.first < self._num_thin else self._crossing
 
     async def _call(self, content: KvBlocks | Start) -> None:
         """A link may be as slow as whoever asked has patience: KV is the most that a request sends

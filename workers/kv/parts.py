@@ -148,7 +148,7 @@ class KvParts:
             some = _cut(pieces, self._own, common)
             head = 0 if common.heads is None else common.heads.first
             where = common.first_layer, head
-            content = KvPart(index, block_checksums(some), *where, some, *crossing.told)
+            content = KvPart(index, block_checksums(some), *where, some, *crossing.told[:2])
             wanted.append((name, content))
         pendings = await self._posted(wanted, request_id, until_ns)
         try:

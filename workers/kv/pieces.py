@@ -30,6 +30,20 @@ def cut(blocks: Array, num: int, planes: int) -> Array:
     return np.ascontiguousarray(found.reshape(len(found), -1) if blocks.ndim == 2 else found)
 
 
+def of_layers(pieces: Array, layers: Sequence[int], num_layers: int) -> Array:
+    """Some layers of each: [piece, layer, ...], or as bytes where all of it is bytes."""
+    by_layer = pieces.reshape(len(pieces), num_layers, -1) if pieces.ndim == 2 else pieces
+    some = np.ascontiguousarray(by_layer[:, list(layers)])
+    return some.reshape(len(pieces), -1) if pieces.ndim == 2 else some
+
+
+def with_layers(pieces: Array, layers: Sequence[int], num_layers: int, some: Array) -> Array:
+    """Copies in which these layers are new ones. Raises ValueError where the shape does not fit."""
+    found = pieces.reshape(len(pieces), num_layers, -1).copy()
+    found[:, list(layers)] = some.reshape(len(pieces), len(layers), -1)
+    return found.reshape(pieces.shape)
+
+
 def spliced(blocks: Array, num: int, planes: int, places: Iterable[int], pieces: Array) -> Array:
     """Copies of blocks of `num` pieces each, in which the pieces at these places are new ones; a
     place counts pieces over all of the blocks. Raises ValueError where the shape does not fit.

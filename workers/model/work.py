@@ -6,7 +6,7 @@ Weights are read once a step, however many tokens share them; KV is read once fo
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,13 @@ from configs.model_config import ModelConfig
 from configs.precision import EXACT, Precision
 from configs.schema.device import MAIN_ENGINE
 from workers.hardware.work import Demand, Work
+from workers.model.apart import Apart
 from workers.model.base import StepLayout
 
 # So few ids are counted faster in a list than by numpy's calls.
 COUNTED_ONE_BY_ONE_MAX = 64
 # And so few experts are each compared with all ids before numpy has sorted out which ids are valid.
 HELD_ONE_BY_ONE_MAX = 4
-
-
-class Apart(NamedTuple):
-    """A layer of a step in which some keys are elsewhere: its three launches."""
-
-    queries: Work
-    own: Work
-    values: Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +85,11 @@ class WorkModel:
         config, tokens = self.config, layout.num_tokens
         kv_token_bytes = self.precision.kv_layer_bytes(config)
         pairs = sum(config.pairs(layer, s.start, s.count) for s in layout.sequences)
-        context = sum(config.met(layer, s.start, s.count) for s in layout.sequences)
+        scored = sum(config.index_macs(layer, s.start, s.count) for s in layout.sequences)
         gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
         flops: dict[str, int] = {}
-        _add(flops, self.precision.arithmetic, 2 * tokens * (config.layer_weights(layer) - gate))
+        products = tokens * (config.layer_weights(layer) - gate) + scored
+        _add(flops, self.precision.arithmetic, 2 * products)
         _add(flops, "fp32", 2 * tokens * gate)
         pair_flops = 2 * pairs * config.attention.pair_products
         _add(flops, self.precision.pair_arithmetic(config), pair_flops)
@@ -103,7 +97,7 @@ class WorkModel:
         reads: dict[str, int] = {}
         if not self.streams:
             _add(reads, self.tier, weights)
-        _add(reads, self.kv_tier, context * kv_token_bytes)
+        _add(reads, self.kv_tier, self._kv_read(layer, layout))
         work = Work.of(
             "attention",
             flops={dtype: count for dtype, count in flops.items() if count},
@@ -111,6 +105,15 @@ class WorkModel:
             writes={self.kv_tier: tokens * kv_token_bytes},
         )
         return work._replace(demands=(*work.demands, *self._ahead(self.tier, weights)))
+
+    def _kv_read(self, layer: int, layout: StepLayout) -> int:
+        """Bytes of the keys and values that are met, and of all keys of an index."""
+        config, entry = self.config, self.precision.kv_entry_bytes(self.config)
+        index = self.precision.kv_layer_bytes(config) - entry
+        return sum(
+            config.met(layer, s.start, s.count) * entry + (s.start + s.count) * index
+            for s in layout.sequences
+        )
 
     def attend_apart(self, layer: int, layout: StepLayout, block_size: int) -> Apart:
         """What `attend` asks for, of the keys that are here, in three launches: projections up to

@@ -141,7 +141,7 @@ class Leader:
         self._num_steps += 1  # of the next one others may have heard that it failed
         self._told.clear()
         self._ended.clear()
-        self._blocks.invalidate(range(self._blocks.num_blocks))
+        self._blocks.invalidate(range(self._blocks.num_ids))
         self.on_lost(error)
         self._told.clear()
         self._ended.clear()

@@ -84,7 +84,8 @@ class Pending(Generic[A_co]):
         if self.answer is None:
             self.answer = answer
             if self.heard is not None:
-                self.heard()
+                heard, self.heard = self.heard, None  # no circle is left
+                heard()
             if self.waiter is not None:
                 self.waiter.settled()
 

@@ -26,6 +26,9 @@ class ChipState:
     is_draining       nothing new is placed here: it leaves when what it has has ended
     granules          blocks as prompts count them, the largest of which all chips' are made, in one
                       block of its own
+    layers, windowed, whole_most   where windowed layers give back what lies behind their window:
+                      `num_blocks` and `blocks_taken` count single layers of blocks, so many to a
+                      block; of a request's blocks all but `whole_most` lack `windowed` of these
     """
 
     name: str
@@ -42,10 +45,15 @@ class ChipState:
     is_draining: bool = False
     gives_away: bool = False
     granules: int = 1
+    layers: int = 1
+    windowed: int = 0
+    whole_most: int = 0
 
     def blocks_of(self, num_granules: int) -> int:
         """Of its own, that hold so many."""
-        return -(-num_granules // self.granules)
+        blocks = -(-num_granules // self.granules)
+        behind = max(0, blocks - self.whole_most) if self.windowed else 0
+        return self.layers * blocks - self.windowed * behind
 
     def names_of(self, block_hashes: Sequence[str]) -> Sequence[str]:
         """Of its own full blocks: a prefix is named by its end."""

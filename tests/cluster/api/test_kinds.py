@@ -12,7 +12,7 @@ from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
 from configs.precision import Precision
-from tests.cluster.api import rank_kinds, store_prices, switched_kinds
+from tests.cluster.api import fold_kinds, rank_kinds, store_prices, switched_kinds
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
@@ -90,6 +90,7 @@ TERMS = {
 
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
+    *fold_kinds.BY_HAND,
     *rank_kinds.BY_HAND,
     *switched_kinds.BY_HAND,
     (Reply(), 0),
@@ -105,6 +106,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (kv.KvBlocks(INDEX, SUMS, KV_IN_INT8), 3 * 4 + 3 * 8 + 3 * 16),
     (kv.Start(5, 10**12), 4 + 8),
     (kv.PoolGet(HASHES), 3 * 16),
+    (kv.KvBlocks(INDEX, SUMS, BLOCKS, 16, "int8", True), 3 * 4 + 3 * 8 + 3 * 16 * 4 + 4 + 1 + 1),
     (kv.PoolBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolPut(HASHES, SUMS, BLOCKS), 3 * 16 + 3 * 8 + 3 * 16 * 4),
     (kv.PoolStored(2, 1), 4 + 4),
@@ -139,21 +141,6 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
             {"r2": ROW},
         ),
         2 * (2 + 1 + 3 * 4) + 4 + (9 + 4) + (8 + 2 * 8) + 11 * 4,
-    ),
-    (
-        # Three tokens of each of two sequences: position and cached of 4, tokens of 4 each. When
-        # they were sampled costs nothing.
-        chip.Stretch(
-            ("r1", "r2"),
-            ("both", "decode"),
-            TOKENS,
-            np.array([[7, 8, 9], [4, 5, 6]], dtype=np.int64),
-            TOKENS,
-            {"r1": "stop"},
-            {"r1": {"queue": 5}},
-            (200, 100, 0),
-        ),
-        2 * (2 + 1 + 2 * 4) + 2 * 3 * 4 + 2 + 4,
     ),
     (chip.ChipState(), 0),
     (chip.ChipStateIs({"num_running": 1, "jobs": 2}), 2 * 8),

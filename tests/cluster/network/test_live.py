@@ -1,5 +1,6 @@
 """A torus whose nodes are processes: what stands in the segment that they share."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,4 +46,4 @@ def test_processes_share_a_torus() -> None:
         assert not_conserved(run.network) == "" and not run.network.is_estimated
         pair = "decode-0", "decode-0-rank-1"
         assert run.network.talk[pair].messages[CLASSES.index("collectives")] > 0
-    assert not world.segments.exists() and left_behind(before) == []
+    assert not world.segments.exists() and left_behind(before, of=os.getpid()) == []

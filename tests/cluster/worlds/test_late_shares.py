@@ -1,9 +1,12 @@
 """A straggler's share replaced where the user allows it: flagged, counted, and found by nobody."""
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from cluster.cli.show import render
 from cluster.reports.summary import summarise
 from cluster.runs.run import run_in_virtual
 from cluster.workload.build import build_workload
@@ -93,6 +96,9 @@ def test_a_run_counts_them() -> None:
     scenario = load_scenario("demo", {**few, **REPLACES, **slow(toxicity=0.5)})
     drawn = Blueprint.draw(scenario)
     done = run_in_virtual(drawn, build_workload(scenario, drawn.model.vocab), lambda _: None)
+    shown = Console(width=200, file=StringIO(), record=True)
+    shown.print(render(drawn.plan, scenario, drawn.model))
+    assert "shares later than 100 us replaced" in shown.export_text()
     summary = summarise(done.answers)
     assert 0 < summary.num_approximate <= summary.num_tokens
     assert summary.num_failed == 0 and not any(done.held.values())

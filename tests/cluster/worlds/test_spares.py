@@ -2,9 +2,11 @@
 is another.
 """
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from cluster.cli.show import render
 from cluster.worlds.blueprint import Blueprint
@@ -57,10 +59,6 @@ def test_a_spare_holds_what_its_group_holds_and_is_shown() -> None:
     assert spare.weights_bytes == whole
     assert spare.expert_ids == tuple(range(drawn.model.num_experts))
     assert all(names == ("spare-0",) for names in drawn.plan.spares.values())
-    from io import StringIO
-
-    from rich.console import Console
-
     shown = Console(width=160, file=StringIO(), record=True)
     shown.print(render(drawn.plan, drawn.scenario, drawn.model))
     assert "experts-spare-0: spare-0 (0-" in shown.export_text()

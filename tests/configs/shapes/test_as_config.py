@@ -17,7 +17,8 @@ from workers.model.base import StepLayout, StepSequence
 from workers.model.work import WorkModel
 
 BF16 = Precision("bf16", "bf16")
-# Dense; experts everywhere; windows, biases and mxfp4; int4 experts; a dense layer first; chunks.
+# Dense; experts everywhere; windows, biases and mxfp4; int4 experts; a dense layer first; chunks;
+# an index.
 NAMES = (
     "llama-3.1-405b",
     "mixtral-8x7b",
@@ -25,6 +26,7 @@ NAMES = (
     "kimi-k2.5",
     "step-3.7-flash",
     "llama-4-scout",
+    "deepseek-v3.2",
 )
 
 
@@ -65,6 +67,19 @@ def test_layers_of_a_window_are_not_taken_for_others() -> None:
     assert far - near == (4096 - 128) * 2 * 8 * 64 * 2
 
 
+def test_an_index_reads_all_its_keys_and_attention_the_chosen_ones() -> None:
+    """DeepSeek-V3.2 at 5,000 tokens: 2,048 latents of 576 numbers in bf16, 5,001 keys of 128 bytes
+    in fp8 with an fp32 scale; 64 heads of 128 score each key, 128 heads meet each latent.
+    """
+    config = load_described("deepseek-v3.2")
+    asked = WorkModel(config, BF16).attend(5, StepLayout((StepSequence((), 5000, 1),))).amounts()
+    assert asked["hbm.read"] - BF16.layer_bytes(config, 5) == 2048 * 576 * 2 + 5001 * 132
+    weights = 2 * (config.layer_weights(5) - 256 * 7168)
+    pairs = 2 * 2048 * 128 * (2 * 512 + 64) + 2 * 5001 * 64 * 128
+    assert asked["compute.bf16"] == weights + pairs
+    assert BF16.kv_bytes_per_token(config) == 61 * (576 * 2 + 132)
+
+
 def test_experts_are_read_as_they_are_stored() -> None:
     """mxfp4: half a byte and a byte for 32; biases in bf16."""
     expert = 3 * 2880 * 2880 // 2 + 3 * 2880 * 2880 // 32 + 2 * 3 * 2880
@@ -85,7 +100,7 @@ def test_computed_models_are_those_that_are_computed() -> None:
     ("name", "words"),
     [
         ("qwen3-next-80b-a3b", "keeps Gated DeltaNet 32 x 128 x 128, not keys and values"),
-        ("deepseek-v3.2", "has MLA 512 + 64, best 2,048 of all in layer 0"),
+        ("glm-5.2", "best 2,048 of all in layer 3, with another index than in layer 0"),
         ("deepseek-v4-pro", "keeps HCA, 1 entry for 128 tokens"),
         ("nemotron-3-nano", "keeps Mamba-2 64 x 64 x 128"),
         ("gemma-4-26b-a4b", "has other heads in some layers than in others"),
@@ -129,7 +144,7 @@ def test_a_dense_model_needs_no_shards_and_has_none() -> None:
     with pytest.raises(ScenarioError, match="the model has no experts: leave experts out"):
         make_plan(scenario(experts=shards), config)
     assert [load_described(name).has_windows for name in NAMES] == [
-        False, False, True, False, True, True
+        False, False, True, False, True, True, False
     ]  # fmt: skip
     sparse = load_described("mixtral-8x7b")
     with pytest.raises(ScenarioError, match="no expert shard"):

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from configs.schema.collectives import Algorithm
-from configs.schema.device import ResourceSpec
+from configs.schema.device import ADDER, ResourceSpec
 from tests.workers.bench import SECOND_NS, Bench, make_device
 from tests.workers.collectives.ranks import SWITCH, Ranks, names, switch_for
 from tests.workers.experts.toy import HIDDEN, cluster, serve, side, tokens
 from workers.collectives import operations
-from workers.hardware.additions import ADDER
 
 LATENCY_NS = 50
 # 2 bytes a ns, and 1 pJ a byte.

@@ -22,6 +22,10 @@ JOIN = st.tuples(
     st.integers(0, 10**7),
     st.none() | st.sampled_from([10**8, 5_000]),
     st.integers(1, 4),
+    st.just(0),
+)
+RANKED = JOIN.map(lambda join: join[:-1]).flatmap(
+    lambda join: st.integers(0, 3).map(lambda rank: (*join, rank))
 )
 LEAVE = st.tuples(st.just("leave"), st.integers(0, 10**5), st.integers(0, 30))
 
@@ -40,8 +44,8 @@ def play(paths: ManyPaths, plan: list[Any]) -> list[Any]:
         now_ns += gap_ns
         go(now_ns)
         if what == "join":
-            path, amount, limit, weight = of
-            flows.append(PathFlow(lambda end_ns: None, amount, path, limit, weight))
+            path, amount, limit, weight, rank = of
+            flows.append(PathFlow(lambda end_ns: None, amount, path, limit, weight, rank))
             paths.join(now_ns, flows[-1])
         elif of[0] < len(flows):
             paths.leave(now_ns, flows[of[0]])
@@ -59,9 +63,24 @@ def test_both_name_the_same_ends(plan: list[Any]) -> None:
     assert play(FastPaths(RATES), plan) == play(Paths(RATES), plan)
 
 
-def test_ranks_are_left_to_python() -> None:
-    assert isinstance(make_paths(are_ranked=True), Paths)
-    assert isinstance(make_paths(), FastPaths)
+@settings(max_examples=150)
+@given(st.lists(RANKED | LEAVE, max_size=30))
+def test_so_they_do_where_some_go_first(plan: list[Any]) -> None:
+    assert play(FastPaths(RATES), plan) == play(Paths(RATES), plan)
+
+
+def test_who_goes_first_by_hand() -> None:
+    """Two of rank 0 share 1 unit a ns; one of rank 1 has nothing until one is at its end."""
+    paths, ends = make_paths(), list[int]()
+    assert isinstance(paths, FastPaths)
+    paths.add("a", 10**9)
+    for amount, limit, rank in ((100, None, 0), (30, 200_000_000, 0), (50, None, 1)):
+        paths.join(0, PathFlow(lambda end_ns: None, amount, ("a",), limit, 1, rank))
+    # The second has 0.2 until 150; the first 0.8 until 125; then the third 0.8 until the second
+    # ends: 20 by 150, and 1 for the other 30.
+    while (end_ns := paths.next_end_ns) is not None:
+        ends += [end_ns] * len(paths.advance(end_ns))
+    assert ends == [125, 150, 180]
 
 
 def test_a_flow_that_would_never_end_ends_late() -> None:

@@ -49,7 +49,8 @@ def test_what_was_saved_goes_on_alike(kind: type[ManyPaths]) -> None:
 def test_ranks_are_saved() -> None:
     for seed in range(20):
         whole = played(Paths, seed, is_saved=False, most_rank=2)
-        assert played(Paths, seed, is_saved=True, most_rank=2) == whole
+        for kind in KINDS:
+            assert played(kind, seed, is_saved=True, most_rank=2) == whole
 
 
 @pytest.mark.skipif(not native.available, reason="the native library is not built")

@@ -1,11 +1,15 @@
 """What travels between chips that keep KV in other forms, and what that asks of them, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from configs.attention import Window
 from configs.block_form import BlockForm
 from configs.families import load_model
 from configs.presets import model_folder
+from configs.sliding import Sliding
 from workers.errors import InvalidRequest
 from workers.hardware.work import Work
 from workers.kv.crossing import Kept, came
@@ -24,12 +28,12 @@ def kept(size: int, numbers: str) -> Kept:
 def test_pieces_are_common_to_both_and_in_the_narrower_numbers() -> None:
     away = kept(24, "bf16").crossing(BlockForm(64, "int8"))
     assert away.piece == BlockForm(8, "int8") and away.per_block == 3
-    assert away.told == (8, "int8")
+    assert away.told == (8, "int8", None)
     assert away.piece_bytes == 8 * 288
     assert away.first(2) == 16  # 128 tokens on
     assert away.holding(16, 3) == slice(5, 7)  # tokens 128 to 151: of blocks that begin at 120, 144
-    assert kept(64, "int8").crossing(BlockForm(64, "fp32")).told == (None, "int8")
-    assert kept(16, "bf16").crossing(BlockForm(16, "bf16")).told == (None, None)
+    assert kept(64, "int8").crossing(BlockForm(64, "fp32")).told == (None, "int8", None)
+    assert kept(16, "bf16").crossing(BlockForm(16, "bf16")).told == (None, None, None)
 
 
 def test_whoever_has_the_wider_numbers_converts_and_says_so() -> None:
@@ -51,6 +55,24 @@ def test_whoever_has_the_wider_numbers_converts_and_says_so() -> None:
         reads={"hbm": 16 * 288},
         writes={"hbm": 16 * (288 + 512)},
     )
+
+
+def test_thin_pieces_have_the_layers_without_a_window_and_cost_their_share() -> None:
+    """2 of 4 layers have a window of 40 tokens: after 100 tokens it begins at 61, so of blocks of
+    16 the first three are thin at the far end. A token has 8 bytes here, 2 in each layer.
+    """
+    layers = {"num_layers": 4, "thin_layers": (1, 3), "sliding": Sliding(Window(40), 4, 2)}
+    own = replace(kept(16, "bf16"), planes=4, **layers)  # type: ignore[arg-type]
+    away = own.crossing(BlockForm(16, "bf16"))
+    assert away.num_thin(100) == 3
+    assert away.thin.told == (None, None, True)
+    assert away.thin.piece_bytes * 2 == away.piece_bytes == 16 * 512
+    blocks = np.repeat(np.arange(4, dtype=np.uint8), 32)[None] + np.zeros((2, 1), dtype=np.uint8)
+    some = away.thin.taken(blocks, 0, 2)
+    assert some.shape == (2, 64) and set(some[0].tolist()) == {1, 3}
+    here = came(own, KvBlocks(NONE, SUMS, NONE, *away.thin.told))
+    new = here.put_into(np.full_like(blocks, 9), [0, 1], some)
+    assert new[1].reshape(4, 32)[:, 0].tolist() == [9, 1, 9, 3]
 
 
 @pytest.mark.parametrize(

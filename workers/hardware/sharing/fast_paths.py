@@ -43,7 +43,7 @@ class ManyPaths(Protocol):
 
 
 class FastPaths:
-    """Ranks are none of its business: it knows weights and limits."""
+    """See `kernels.paths.Shares`."""
 
     def __init__(self, rates_per_s: Mapping[str, int], shares: native.Shares | None = None) -> None:
         """shares: what resources are added to; None: new ones."""
@@ -68,7 +68,6 @@ class FastPaths:
         return None if end_ns < 0 else end_ns
 
     def join(self, now_ns: int, flow: PathFlow) -> None:
-        assert not flow.rank, "who goes first is for `Paths`"
         if now_ns > self.now_ns:
             self.now_ns = now_ns
         path = tuple(flow.path)
@@ -77,7 +76,7 @@ class FastPaths:
             hops = [self._hops[name] for name in path]
             way = self._ways[path] = self._shares.way(hops)
         limit = -1 if flow.limit_per_s is None else flow.limit_per_s
-        number = self._shares.join(now_ns, flow.amount, way, limit, flow.weight)
+        number = self._shares.join(now_ns, flow.amount, way, limit, flow.weight, flow.rank)
         flow.order = number
         self._flows[number] = flow
 
@@ -127,9 +126,9 @@ class FastPaths:
         return paths
 
 
-def make_paths(*, are_ranked: bool = False) -> ManyPaths:
-    """The fastest that there is for it."""
-    return FastPaths({}) if native.available and not are_ranked else Paths({})
+def make_paths() -> ManyPaths:
+    """The fastest that there is."""
+    return FastPaths({}) if native.available else Paths({})
 
 
 def paths_of(saved: Any) -> ManyPaths:

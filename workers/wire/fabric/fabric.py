@@ -163,4 +163,4 @@ class Fabric:
 def _links(section: NetworkSection, clock: Clock) -> LinkSharing:
     if section.sharing == "fifo":
         return FifoLinks(clock)
-    return FairLinks(clock, are_ranked=section.strict)
+    return FairLinks(clock)

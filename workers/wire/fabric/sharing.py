@@ -63,8 +63,8 @@ class FairLinks(Flows[PathFlow]):
 
     __slots__ = ("_is_open", "_paths")
 
-    def __init__(self, clock: Clock, *, are_ranked: bool = False) -> None:
-        self._paths, self._is_open = make_paths(are_ranked=are_ranked), False
+    def __init__(self, clock: Clock) -> None:
+        self._paths, self._is_open = make_paths(), False
         super().__init__(clock, self._paths)
 
     def add(self, name: str, bytes_per_s: int) -> None:

@@ -37,6 +37,8 @@ class KvBlocks(OfKv[Reply]):
     size      tokens of each, where that is not the receiver's: pieces of its blocks, then, which
               `index` counts
     numbers   in which they are, where these are not the cluster's
+    thin      of layers alone that have no window: those that have one meet none of these tokens any
+              more (`configs.sliding`)
     """
 
     index: Index
@@ -44,6 +46,7 @@ class KvBlocks(OfKv[Reply]):
     blocks: KvBytes
     size: PieceTokens = None
     numbers: Numbers = None
+    thin: Annotated[bool | None, fact(1)] = None
 
 
 @kind("start")

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from cluster.faults.rules import put, take_out
+from cluster.faults.written import read_fault
 from tests.workers.bench import Bench
 from tests.workers.wire.fabric.bench import arrivals, bench_of
 from tests.workers.wire.parcel import Parcel
@@ -186,3 +188,25 @@ def test_what_an_earlier_incarnation_asked_for_is_not_the_next_one_s(sharing: st
         return [*told, node.busy_ns()["link.out"]]
 
     assert bench_of(2, type="direct", sharing=sharing).run(job) == [0, 600, 900]
+
+
+@pytest.mark.parametrize("sharing", ["fair", "fifo"])
+def test_a_bandwidth_fault_narrows_the_way_into_a_node(sharing: str) -> None:
+    """As faults put it in on every node: who sends knows it of the node that it sends to, though
+    that is another process. Taken out again it is no link any more.
+    """
+    fault = read_fault(
+        {"type": "bandwidth", "destination": "n-2", "attributes": {"rate": "250 MB/s"}}
+    )
+    sends = ("n-0", "n-2", 0, 1_000), ("n-0", "n-1", 20_000, 1_000)
+    for is_out in (False, True):
+        bench = bench_of(3, type="switch", sharing=sharing)
+        for node in bench.nodes.values():
+            put(node.endpoint, "slow", fault, bench.directory, node.rng)
+            if is_out:
+                take_out(node.endpoint, "slow")
+        slow_ns = 1_000 if is_out else 4_000
+        assert arrivals(bench, *sends) == [
+            ("n-0", "n-2", slow_ns + 1_000),
+            ("n-0", "n-1", 22_000),
+        ]

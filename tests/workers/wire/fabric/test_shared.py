@@ -24,7 +24,7 @@ from workers.wire.fabric.sharing import FairLinks, FifoLinks, LinkSharing
 RATES = {"a": 10**9, "b": 3 * 10**8, "c": 7 * 10**9, "d": 10**8, "e": 10**9}
 SECTIONS: dict[str, dict[str, Any]] = {
     "fair": {"sharing": "fair"},
-    "strict": {"sharing": "fair", "strict": True},
+    "strict": {"sharing": "fair", "strict": True, "priorities": {"experts": 3}},
     "fifo": {"sharing": "fifo"},
 }
 GRACE_NS = 10**6
@@ -54,9 +54,7 @@ def shared(kind: str, clock: VirtualClock, path: Path, grace_ns: int = GRACE_NS)
 
 
 def alone(kind: str, clock: VirtualClock) -> LinkSharing:
-    links: Any = (
-        FifoLinks(clock) if kind == "fifo" else FairLinks(clock, are_ranked=kind == "strict")
-    )
+    links: Any = FifoLinks(clock) if kind == "fifo" else FairLinks(clock)
     for name, rate in RATES.items():
         links.add(name, rate)
     return cast(LinkSharing, links)

@@ -56,8 +56,8 @@ class Course(Protocol):
 class FairCourse:
     """Fairly: `sharing.FairLinks`."""
 
-    def __init__(self, *, are_ranked: bool = False) -> None:
-        self._paths = make_paths(are_ranked=are_ranked)
+    def __init__(self) -> None:
+        self._paths = make_paths()
         self._tags: set[Tag] = set()
 
     @classmethod
@@ -221,4 +221,4 @@ def courses(section: NetworkSection) -> tuple[Course, Callable[[Any], Course]]:
     """Links on which nothing has been, as a network shares them; and what goes on from a state."""
     if section.sharing == "fifo":
         return LineCourse(), LineCourse.of_saved
-    return FairCourse(are_ranked=section.strict), FairCourse.of_saved
+    return FairCourse(), FairCourse.of_saved

@@ -1,0 +1,75 @@
+"""Models with windows in whole clusters: what lies behind the windows is neither kept nor sent."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from cluster.worlds.virtual import VirtualWorld
+from configs.plan import ChipPlan
+from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
+from workers.host.trace import Delivered
+from workers.model.digest.reference import reference_of
+from workers.model.sampling_params import SamplingParams
+
+# 4 layers, 2 of them with a window of 16 tokens; 2 KV heads of 32 numbers: 256 B a token and layer
+# in bf16, so a block of 16 has 16,384 B, and a thin one 8,192 B.
+MODEL = {
+    "architectures": ["GptOssForCausalLM"],
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "sliding_window": 16,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "intermediate_size": 128,
+    "max_position_embeddings": 1024,
+    "num_experts_per_tok": 2,
+    "num_local_experts": 8,
+    "vocab_size": 600,
+}
+LENGTH, COUNT, SEQUENCES = 70, 30, 4
+
+
+def test_what_lies_behind_windows_is_neither_kept_nor_sent(tmp_path: Path) -> None:
+    """A prompt of 70 tokens: the first query of decode meets tokens 55 to 70, so blocks 0 to 2 go
+    thin and 3 to 4 whole. A sequence of 100 tokens has 7 blocks, of which 2 are whole at most: 18
+    of 28 layers of blocks. Four of them have room for 18 blocks (72 layers), all at once; with
+    whole blocks two had.
+    """
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(MODEL))
+    plan = blueprint(
+        {
+            "model.path": str(path),
+            "model.served_name": "perfuse-tiny",
+            "model.numerics": "digest",
+            "model.dtype": "bf16",
+            "model.num_kv_blocks": 18,
+            "model.max_model_len": 128,
+            "placement.kv_pool": False,
+            "cluster.nodes.decode.count": 1,
+        }
+    )
+    (decode,) = [w for w in plan.plan.workers if isinstance(w, ChipPlan) and w.role == "decode"]
+    assert decode.sliding is not None and decode.sliding.pages(LENGTH + COUNT, 16) == 18
+
+    async def job(world: VirtualWorld) -> tuple[list[list[int]], Counter[int], int]:
+        wanted = [
+            request(f"r{i}", prompt_ids=prompt(i, LENGTH), max_tokens=COUNT)
+            for i in range(SEQUENCES)
+        ]
+        heard = await ask_all(world, wanted)
+        assert not any(one.code for one in heard)
+        await settle(world)
+        counts = await world.ask_each(list(world.seats), "counts")
+        preempted = sum(each.get("preemptions", 0) for each in counts.values())
+        heard_of = [r for r in world.trace.records if isinstance(r, Delivered)]
+        sent = Counter(r.num_bytes for r in heard_of if r.kind == "kv_blocks")
+        return [one.tokens for one in heard], sent, preempted
+
+    tokens, sent, preempted = run(plan, job)
+    reference = reference_of(plan.model, 16, plan.scenario.seed, plan.scenario.model.routing)
+    params = SamplingParams(max_tokens=COUNT, ignore_eos=True)
+    assert tokens == [list(reference.answer(prompt(i, LENGTH), params)) for i in range(SEQUENCES)]
+    assert sent == {64 + 3 * 12 + 1 + 3 * 8192: SEQUENCES, 64 + 2 * 12 + 2 * 16384: SEQUENCES}
+    assert preempted == 0

@@ -1,0 +1,1 @@
+"""Models of which nothing is computed."""
