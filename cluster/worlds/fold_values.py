@@ -28,7 +28,7 @@ def digest_values(
 ) -> tuple[DigestValues, DigestCache]:
     """Over so many KV blocks, of all chips. Raises ValueError where memory ends."""
     model, routing = blueprint.model, blueprint.scenario.model.routing
-    whole = sized_chip(blueprint, replace(chip, num_kv_blocks=num_blocks), work)
+    whole = sized_chip(blueprint, replace(chip, num_block_ids=num_blocks), work)
     assert isinstance(whole, DigestChip), "asked for digests alone"
     alike = routing.balanced is not None
     experts = DigestExperts(model, tuple(range(model.num_experts)), work, alike=alike)

@@ -36,7 +36,7 @@ class ClusterFold:
     def member(self, node: Node, worker: ChipPlan, models: NodeModels) -> Member:
         """A chip's place, with its model."""
         plan, first = self.blueprint.plan.node(node.name), self.firsts[worker.name]
-        cache = None if self.cache is None else self.cache.part(first, worker.num_kv_blocks)
+        cache = None if self.cache is None else self.cache.part(first, worker.num_block_ids)
         model = sized_chip(self.blueprint, worker, models.work(worker), cache)
         # Chips of one group ask for the same, and what is known of one need not be counted again.
         key = plan.group, plan.slow
@@ -64,7 +64,7 @@ def make_fold(blueprint: Blueprint, clock: VirtualClock) -> ClusterFold:
     terms, asks = terms_of(blueprint, clock, chips[0], shards)
     slow = [plan.node(shard.node).slow for shard in shards] or [1.0]
     engine = make_engine(len(chips), owners_E, terms, exchanges, slow, len(slow))
-    firsts = list(accumulate((chip.num_kv_blocks for chip in chips), initial=0))
+    firsts = list(accumulate((chip.num_block_ids for chip in chips), initial=0))
     values: Values
     cache: DigestCache | None = None
     if is_counted(blueprint):

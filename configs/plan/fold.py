@@ -145,6 +145,8 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                 break
 
     forms = [(n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan)]
+    if any(isinstance(w, ChipPlan) and w.sliding is not None for n in chips for w in n.workers):
+        yield "layers of the model have a window, and give blocks back as it moves: take another"
     for node, form in forms[1:]:
         first, known = forms[0]
         if form != known:

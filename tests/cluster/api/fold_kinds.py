@@ -12,7 +12,7 @@ FIRST = np.array([7, 8], dtype=np.int64)
 # content -> bytes beside the envelope
 BY_HAND: list[tuple[Kind[Any], int]] = [
     (
-        # Three tokens of each of two sequences: a name of 2, a stage of 1, position and cached of 4,
+        # Three tokens of each of two sequences: a name of 2, a stage of 1, position, cached and
         # tokens of 4 each; why one ended. When they were sampled costs nothing.
         chip.Stretch(
             ("r1", "r2"),
