@@ -14,8 +14,11 @@ to 1 MB in these models: 1 to 10 us of a link, beside steps of 50 us and more, o
 within 1 % of TTFT, and less of TPOT, but where a slow link carries long prompts.
 
 What came out: where prompts leave for other chips, reading their KV waits for the weights that the
-next step reads from the same memory, some 40 us: a quarter of TTFT to TPOT of short answers, until
-a chip's first launch queued up with what else its machine does.
+next step reads from the same memory, some 40 us: up to 38 % of the TPOT of short answers, until a
+chip's first launch queued up with what else its machine does. Then 30 of 50 clusters are equal to
+the nanosecond and 43 within 1 %. The others have prefill apart and short steps: KV on a chip's
+links, or read in the middle of a step, takes as long as what it meets, or a few us decide which of
+two requests comes first.
 
 **DeepSeek-V3**, `deepseek-ep320`: 320 chips x 32 tokens beside 32 shards. Expected before the first
 run: 1.2 million envelopes would take 47 s. Folded, the engine takes 30 ms (given choices); digests
@@ -82,11 +85,12 @@ def compared(number: int, folder: Path) -> tuple[bool, Figures]:
 
 def random_clusters(num_clusters: int = NUM_CLUSTERS) -> Iterator[Row]:
     worst: Figures = {}
-    same = exact = 0
+    same = exact = near = 0
     with TemporaryDirectory() as name:
         for number in range(num_clusters):
             is_same, off = compared(number, Path(name))
-            same, exact = same + is_same, exact + (max(off.values()) < 1e-6)
+            same, furthest = same + is_same, max(off.values())
+            exact, near = exact + (furthest < 1e-6), near + (furthest <= WITHIN)
             worst = {key: max(worst.get(key, 0.0), value) for key, value in off.items()} | {
                 key: value for key, value in worst.items() if key not in off
             }
@@ -96,6 +100,10 @@ def random_clusters(num_clusters: int = NUM_CLUSTERS) -> Iterator[Row]:
     )  # fmt: skip
     yield from _rows(worst)
     yield Row("the same: clusters equal to 1 in a million", exact, "", "shown", True, EVIDENCE)
+    yield Row(
+        "the same: clusters within 1 %", near, "", f"{num_clusters} of {num_clusters}",
+        near == num_clusters, EVIDENCE,
+    )  # fmt: skip
 
 
 def _rows(worst: Mapping[str, float]) -> Iterator[Row]:
