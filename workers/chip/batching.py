@@ -137,7 +137,7 @@ def advance_by(
             ended.append(seq)
     if goes_on:
         items = [Item(i.seq, i.start + num_steps, i.count, True) for i in step.items]
-        roster.step = Step(tuple(items), (), step.num_tokens)
+        roster.steps.append(Step(tuple(items), (), step.num_tokens))
     return tuple(ended)
 
 

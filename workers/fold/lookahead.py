@@ -58,7 +58,7 @@ class Lookahead:
     # -- see `workers.fold.fold.Looking` -----------------------------------------------------------
 
     def wants(self, depth: int, *, asks: bool) -> Sequence[tuple[Ahead, Row]]:
-        step, stretch = self._scheduler.roster.step, self.stretch
+        step, stretch = next(iter(self._scheduler.roster.steps), None), self.stretch
         if step is None or (stretch is None and not asks):
             return ()
         under_way = 0 if stretch is None else stretch.num_steps - stretch.num_taken

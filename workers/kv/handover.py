@@ -121,7 +121,7 @@ class Handover:
         if first < self._num_thin < end:
             self._leave(block_ids, first, self._num_thin, None, None)
             first = self._num_thin
-        self._leave(block_ids, first, end, first_token, approximate_from)
+        self._leave(block_ids, first, end, first_token, self.approximate_from)
         # Never back: a preempted prefill computes again what has gone, and what lies beneath
         # `first_block` is shared there.
         self._next = max(end, first)
