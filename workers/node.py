@@ -46,6 +46,7 @@ class Node:
     numerics    of the model: how its rows travel, what they cost, and how sums of them merge
     ranked      those whose experts' tokens cross shared memory; None: they go as messages
     fabric      what lies between the nodes' own links; None: nothing
+    slow        how many times as long its launches take
     on_failure  told of an error nobody waited for, which most often ended a task; a bug, not a
                 request's fault
     on_routed   told of every layer's tokens and the experts they chose; None: nobody is
@@ -72,6 +73,7 @@ class Node:
         aside: Aside | None = None,
         ranked: RankedNodes | None = None,
         fabric: Fabric | None = None,
+        slow: float = 1.0,
     ) -> None:
         self.name, self.epoch, self.members = name, epoch, members
         self.clock, self.disk, self.rng, self.trace = clock, disk, rng, trace
@@ -79,11 +81,13 @@ class Node:
         self._tasks: dict[int, asyncio.Task[Any]] = {}
         self._num_tasks, self._begin_ns = 0, clock.wall_now()
         self.queues: dict[str, Longest] = {}
-        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng)
+        self.hardware = Hardware(name, device, clock, trace, compute_thread, aside, rng, slow)
         self.endpoint = Endpoint(
             name, epoch, clock, link, self.hardware, trace, mail, members, self.spawn, self.failed,
             numerics, fabric,
         )  # fmt: skip
+        # Where others compute for it (`workers.fold`), they tell it what they did.
+        self.before_reading: Callable[[], None] = lambda: None
         self.ranks: Ranks | None = None
         if ranked is not None and name in ranked.nodes:
             self.ranks = Ranks.made(ranked, name, epoch, clock, self.failed)
@@ -114,6 +118,7 @@ class Node:
 
     def busy_ns(self) -> dict[str, int]:
         """How long each of its resources has worked until now, both ways of its link among them."""
+        self.before_reading()
         now_ns = self.clock.now()
         busy = {name: known.busy_ns(now_ns) for name, known in self.hardware.resources.items()}
         return busy | self._links_busy_ns(now_ns)
@@ -128,6 +133,7 @@ class Node:
 
     def usage(self) -> Usage:
         """What its resources did since it stands, both ways of its link among them."""
+        self.before_reading()
         now_ns, hardware = self.clock.wall_now(), self.hardware
         links_busy_ns = self._links_busy_ns(now_ns)
         return usage_of(hardware.spec, hardware.resources, self._begin_ns, now_ns, links_busy_ns)
@@ -136,12 +142,14 @@ class Node:
         """What it drew since `restart_energy`, or since it stands; None where nothing is emulated.
         A link's energy is its sender's.
         """
+        self.before_reading()
         if not self.clock.emulated:
             return None
         accounts = {"machine": self.hardware.joules, "link": self.endpoint.egress.joules}
         return self.hardware.meter.read(self.clock.wall_now(), accounts)
 
     def restart_energy(self) -> None:
+        self.before_reading()
         self.hardware.joules = self.endpoint.egress.joules = 0.0
         self.hardware.meter.restart(self.clock.wall_now())
 

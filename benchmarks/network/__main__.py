@@ -10,6 +10,7 @@ from benchmarks.network import (
     deepseek,
     digests,
     ep_bound,
+    fold,
     fold_engine,
     in_network,
     incast,
@@ -36,6 +37,7 @@ PARTS = {
     "digests": digests.run,
     "deepseek": deepseek.run,
     "fold_engine": fold_engine.run,
+    "fold": fold.run,
     "parallel": parallel.rows,
     "live": live.rows,
 }

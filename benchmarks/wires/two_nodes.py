@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from benchmarks.wires.round_trip import transport
 from cluster.faults.standing import StandingFaults
 from configs.schema import load_scenario
-from configs.schema.cluster import NodeGroup
+from configs.schema.nodes import NodeGroup
 from workers.host.clock.live import LiveClock
 from workers.host.clock.origin import Origin
 from workers.host.disk import MemoryDisk

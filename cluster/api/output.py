@@ -79,6 +79,8 @@ class Output:
     logits         [tokens, V] float32 where return_logits asked for them; travels beside the body
     approximate    positions whose token is approximate (a straggler's share replaced), flagged by
                    law 5
+    late_ns        how long before they were told each token was sampled, where that was not at
+                   once: folded chips tell of several steps together
     """
 
     request_id: str
@@ -95,6 +97,7 @@ class Output:
     passages: tuple[str, ...] = ()
     approximate: tuple[int, ...] = ()
     logits: "NDArray[np.float32] | None" = None
+    late_ns: tuple[int, ...] = ()
 
     def to_body(self) -> dict[str, Any]:
         """All but the logits; what is empty stays out, since there is one of these a token."""
@@ -109,7 +112,7 @@ class Output:
         }
         if self.logprobs:
             body["logprobs"] = [logprob.to_body() for logprob in self.logprobs]
-        for name in ("finish_reason", "error", "times", "passages", "approximate"):
+        for name in ("finish_reason", "error", "times", "passages", "approximate", "late_ns"):
             if value := getattr(self, name):
                 body[name] = value
         return body
@@ -126,7 +129,7 @@ class Output:
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Output":
         known = dict(body)
-        for name in ("token_ids", "passages", "approximate"):
+        for name in ("token_ids", "passages", "approximate", "late_ns"):
             if name in known:
                 known[name] = tuple(known[name])
         if "logprobs" in known:

@@ -22,6 +22,7 @@ from cluster.network.problems import network_of
 from configs.fitting import rough
 from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
+from configs.plan.fold import AUTO_NODES_MIN
 from configs.plan.forms import form_notes
 from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
@@ -57,6 +58,16 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 
 
+def _folded(plan: Plan, scenario: Scenario) -> str:
+    """What is computed as one; where it was not asked for and cannot be, why."""
+    fold = plan.fold
+    if fold.is_on:
+        chips, shards = len(fold.chips), len(fold.shards)
+        return f" · folded: {chips} chip{_s(chips)}, {shards} expert shard{_s(shards)}"
+    large = any((g.count or 1) >= AUTO_NODES_MIN for g in scenario.cluster.nodes.values())
+    return f" · not folded: {fold.why_not[0]}" if large and fold.why_not else ""
+
+
 def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
     """What is served on it, in three lines."""
     cluster, model, shards = scenario.cluster, scenario.model, len(plan.names("experts"))
@@ -79,6 +90,7 @@ def _head(plan: Plan, scenario: Scenario, config: ModelConfig) -> Text:
         f"{_late(scenario)}\n"
     )
     text.append(f"{len(plan.nodes)} nodes, {len(plan.workers)} workers", style="bold")
+    text.append(_folded(plan, scenario))
     prices = [price_usd(node.device) for node in plan.nodes]
     known = [price for price in prices if price is not None]
     watts = sum(node.device.tdp_watts for node in plan.nodes)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from cluster.network.errors import NodeProblem
 from cluster.network.graph import Graph
 from configs.nearest import nearest
-from configs.schema.cluster import ClusterSection, NodeGroup
+from configs.schema.cluster import ClusterSection
+from configs.schema.nodes import NodeGroup
 
 
 def with_workers(graph: Graph, topology: str, cluster: ClusterSection) -> Graph:

@@ -5,7 +5,7 @@ on all, so with one of them everything is lost. Its incarnation is the sum of th
 whenever one of them is replaced; of one rank, it is the node's.
 """
 
-from configs.schema.cluster import is_rank_of
+from configs.schema.nodes import is_rank_of
 from workers.wire.membership import Membership
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cluster.api.kinds import Accepted, Cancel, Submit, WasCancelled
-from cluster.router import wire as said
+from cluster.router import heard as said
 from cluster.router.admission import check_admission
 from cluster.router.incarnations import living, nodes_of
 from cluster.router.journal.journal import Journal
@@ -42,7 +42,7 @@ from workers.node import Node
 from workers.wire.calls import Handled
 from workers.wire.ended import Ended
 from workers.wire.kind import Reply
-from workers.wire.kinds.chip import Tokens
+from workers.wire.kinds.chip import Stretch, Tokens
 from workers.wire.message import Message
 
 
@@ -131,6 +131,7 @@ class Router:
         self.port.on(Submit, self._submit)
         self.port.on(Cancel, self._cancel)
         self.port.on(Tokens, self._tokens)
+        self.port.on(Stretch, self._stretch)
         members = self._node.members
         members.on_leave.append(lambda member, why: self.node_lost(member.node, why))
         members.on_join.append(lambda member: self.node_joined(member.node))
@@ -190,6 +191,16 @@ class Router:
                 tokens = tuple(token for token in step if token.sequence_id in known)
                 if tokens:
                     self.ledger.happened(of.TokensSampled(now_ns, chip, tokens))
+            self.port.reply(message, Reply())
+        return Handled.LATER
+
+    def _stretch(self, message: Message[Stretch]) -> Handled:
+        """The same of a chip that tells of several steps together."""
+        now_ns, known = self._node.clock.now(), self.state.sequences
+        with self._performer.answer_first():
+            told = said.stretches_of(message.content)
+            if tokens := tuple(token for token in told if token.sequence_id in known):
+                self.ledger.happened(of.TokensSampled(now_ns, message.source, tokens))
             self.port.reply(message, Reply())
         return Handled.LATER
 

@@ -1,6 +1,6 @@
-"""What a router says to others, and what it hears from chips, in the machine's own terms."""
+"""What a router says to others."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +12,6 @@ from cluster.retrieval.passages import Passage
 from cluster.router.machine import actions as act
 from cluster.router.machine.actions import Said
 from cluster.router.machine.events import Fault
-from cluster.router.machine.sampled import Logprob, SampledToken
 from cluster.router.pieces import pieces
 from workers.errors import to_body
 from workers.memory.index.choice import IndexChoice
@@ -26,7 +25,6 @@ from workers.wire.kinds.chip import (
     Generate,
     Prefill,
     Reserve,
-    Tokens,
 )
 from workers.wire.kinds.memory import (
     Hits,
@@ -186,58 +184,12 @@ def _outputs(said: Sequence[Said]) -> Outputs:
     return Outputs(tuple(one.output for one in said), logits)
 
 
-# -- what a router hears -------------------------------------------------------------------------
-
-
-def failures_of(told: Tokens) -> list[tuple[str, Fault]]:
-    """(sequence id, fault) of what a chip says to have failed."""
-    return [(name, _plain(fault)) for name, fault in told.failed.items()]
-
-
-def steps_of(told: Tokens) -> Iterator[list[SampledToken]]:
-    """Tokens of one chip, a step at a time: a sequence has one of each."""
-    step: dict[str, SampledToken] = {}
-    for token in tokens_of(told):
-        if token.sequence_id in step:
-            yield list(step.values())
-            step = {}
-        step[token.sequence_id] = token
-    yield list(step.values())
-
-
-def tokens_of(told: Tokens) -> Iterator[SampledToken]:
-    """Tokens of one chip, in the order of its steps. A sequence ends with the last of its own."""
-    last_rows = {name: row for row, name in enumerate(told.requests)}
-    columns = told.position.tolist(), told.token.tolist(), told.cached.tolist()
-    rows = zip(told.requests, told.stages, *columns, strict=True)
-    for index, (name, stage, position, token, cached) in enumerate(rows):
-        is_last = last_rows[name] == index
-        times_ns, logits = told.times.get(name) if is_last else None, told.logits.get(str(index))
-        yield SampledToken(
-            sequence_id=name,
-            stage=stage,
-            position=position,
-            token_id=token,
-            num_cached=cached,
-            finish_reason=told.finished.get(name, "") if is_last else "",
-            times_ns=None if times_ns is None else dict(times_ns),
-            logprob=_logprob(told.logprobs.get(str(index))),
-            logits=b"" if logits is None else np.asarray(logits, "<f4").tobytes(),
-            approximate=index in told.approximate,
-        )
-
-
-def _logprob(told: Mapping[str, Any] | None) -> Logprob | None:
-    if told is None:
-        return None
-    return Logprob(float(told["logprob"]), tuple((int(i), float(p)) for i, p in told["top"]))
-
-
 def fault_of(error: Exception) -> Fault:
-    """The error as plain data that stays the same when it is written and read."""
-    return _plain(to_body(error))
+    """The error; see `plain_fault`."""
+    return plain_fault(to_body(error))
 
 
-def _plain(told: Mapping[str, Any]) -> Fault:
+def plain_fault(told: Mapping[str, Any]) -> Fault:
+    """As plain data that stays the same when it is written and read."""
     fault: Fault = orjson.loads(orjson.dumps(told, default=str))
     return fault

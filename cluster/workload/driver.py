@@ -4,7 +4,7 @@ every world.
 
 import asyncio
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -69,12 +69,14 @@ class Answer:
         spent = {phase: self.times_ns.get(phase, 0) for phase in PHASES}
         return {**spent, DELIVERY: self.e2e_ns - sum(spent.values())}
 
-    def read(self, num_tokens: int, now_ns: int) -> None:
-        """Whoever asked reads an output, perhaps with tokens, at `now_ns`."""
+    def read(self, num_tokens: int, now_ns: int, late_ns: Sequence[int] = ()) -> None:
+        """Whoever asked reads an output, perhaps with tokens, at `now_ns`; so much before could
+        each have been read, had it been told at once.
+        """
         self.e2e_ns = now_ns - self.submitted_ns
-        self.token_ns.extend([self.e2e_ns] * num_tokens)
+        self.token_ns.extend([self.e2e_ns - late for late in late_ns or [0] * num_tokens])
         if self.ttft_ns is None and num_tokens:
-            self.ttft_ns = self.e2e_ns
+            self.ttft_ns = self.token_ns[0]
 
     @property
     def itl_ns(self) -> list[int]:
@@ -181,7 +183,7 @@ class Driver:
         request = replace(request, arrived_ns=arrived_ns)
         try:
             async for output in self._client.submit(request):
-                answer.read(len(output.token_ids), clock.wall_now())
+                answer.read(len(output.token_ids), clock.wall_now(), output.late_ns)
                 answer.tokens.extend(output.token_ids)
                 answer.num_approximate += len(output.approximate)
                 answer.text += output.text

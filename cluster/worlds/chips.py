@@ -1,6 +1,8 @@
 """A chip with all that it needs, or a rank of one: built as the plan says, and started."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
@@ -32,34 +34,38 @@ from workers.parallel.running import Running
 from workers.parallel.team import Team
 from workers.wire.port import Port
 
+if TYPE_CHECKING:
+    from cluster.worlds.folding import ClusterFold
+    from workers.fold.fold import Member
+
 
 def stand_chip(
-    node: Node, blueprint: Blueprint, worker: ChipPlan, models: NodeModels, router: str
+    node: Node,
+    blueprint: Blueprint,
+    worker: ChipPlan,
+    models: NodeModels,
+    router: str,
+    fold: "ClusterFold | None" = None,
 ) -> Chip:
-    """A chip serves from now on, and tells `router`. Raises CheckpointError where the folder does
-    not fit.
+    """A chip serves from now on, and tells `router`; `fold` computes its steps, if there is one.
+    Raises CheckpointError where the folder does not fit.
     """
     placement, timeout_ns = blueprint.scenario.placement, blueprint.timeout_ns
     scheduler, port = scheduler_of(blueprint, worker), node.port(worker.name)
     forms = forms_of(blueprint, worker)
-    split, numbers = Split(forms=forms), numbers_of(blueprint, worker)
+    split = Split(forms=forms)
     model: ChipModel
     local_step: LocalStep | None = None
-    if blueprint.plan.is_split:
+    member = None
+    if fold is not None:
+        member = fold.member(node, worker, models)
+        model = member.model
+    elif blueprint.plan.is_split:
         model = ranked = models.rank(worker)
         split = _split(node, blueprint, worker, ranked, scheduler, port, forms)
     else:
         model, local_step = models.chip(worker)
-    servers = blueprint.plan.names("memory")
-    pool: PoolClient | None = None
-    forget: Callable[[Sequence[bytes]], None] = _nothing
-    if placement.kv_pool:
-        pool = PoolClient(node, node.port(worker.name), model, servers, timeout_ns, numbers)
-        forget = pool.forget
-    if placement.pools:
-        drops = PoolDrops(node, node.port(worker.name), servers, timeout_ns, forget)
-        scheduler.roster.on_distrusted = drops.distrust
-    chip = Chip(
+    chip = _make(member)(
         node,
         worker.name,
         model,
@@ -69,7 +75,7 @@ def stand_chip(
         eos_token_ids=blueprint.model.eos_token_ids,
         grammars=open_grammars(blueprint.folder),
         timeout_ns=timeout_ns,
-        pool=pool,
+        pool=_pool(node, blueprint, worker, model, scheduler),
         split=split,
     )
     if placement.search == "ship":
@@ -78,6 +84,33 @@ def stand_chip(
         ShippedSearch(node, node.port(worker.name), worker.activations_tier)
     node.spawn(chip.serve(), worker.name)
     return chip
+
+
+def _make(member: "Member | None") -> Callable[..., Chip]:
+    """A chip by itself, or a member of a fold."""
+    if member is None:
+        return Chip
+    from workers.fold.chip import FoldedChip
+
+    return partial(FoldedChip, member=member)
+
+
+def _pool(
+    node: Node, blueprint: Blueprint, worker: ChipPlan, model: ChipModel, scheduler: Scheduler
+) -> PoolClient | None:
+    """A chip's way to prefixes that memory servers keep, where they keep any."""
+    placement, timeout_ns = blueprint.scenario.placement, blueprint.timeout_ns
+    servers, name = blueprint.plan.names("memory"), worker.name
+    numbers = numbers_of(blueprint, worker)
+    pool: PoolClient | None = None
+    forget: Callable[[Sequence[bytes]], None] = _nothing
+    if placement.kv_pool:
+        pool = PoolClient(node, node.port(name), model, servers, timeout_ns, numbers)
+        forget = pool.forget
+    if placement.pools:
+        drops = PoolDrops(node, node.port(name), servers, timeout_ns, forget)
+        scheduler.roster.on_distrusted = drops.distrust
+    return pool
 
 
 def _nothing(_: Sequence[bytes]) -> None:

@@ -23,9 +23,11 @@ from workers.node import Node
 
 if TYPE_CHECKING:
     from cluster.router.router import Router
+    from cluster.worlds.folding import ClusterFold
     from workers.chip.chip import Chip
     from workers.experts.expert_shard import ExpertShard
     from workers.flash.wear import Wear
+    from workers.fold.shards import FoldedShard
     from workers.memory.memory_server import MemoryServer
     from workers.parallel.rank import Rank
 
@@ -39,17 +41,20 @@ class Crew:
 
     client   the way to the router, where a gateway stands
     faults   those of all links, changed from there
+    fold     what computes steps of the node's workers, if anything does
     """
 
-    def __init__(self, blueprint: Blueprint, plan: NodePlan, node: Node) -> None:
-        self.blueprint, self.plan, self.node = blueprint, plan, node
+    def __init__(
+        self, blueprint: Blueprint, plan: NodePlan, node: Node, fold: "ClusterFold | None" = None
+    ) -> None:
+        self.blueprint, self.plan, self.node, self._fold = blueprint, plan, node, fold
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None
         self._chips: list[Chip] = []
         self._ranks: list[Rank] = []
         self._server: MemoryServer | None = None
-        self._shards: list[ExpertShard] = []
+        self._shards: list[ExpertShard | FoldedShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(named(scenario.faults))
@@ -65,14 +70,15 @@ class Crew:
         if isinstance(worker, ChipPlan):
             from cluster.worlds.chips import stand_chip
 
-            self._chips.append(stand_chip(self.node, self.blueprint, worker, self._models, ROUTER))
+            here = self.node, self.blueprint, worker, self._models
+            self._chips.append(stand_chip(*here, ROUTER, self._fold))
         elif isinstance(worker, RankPlan):
             from cluster.worlds.chips import stand_rank
 
             self._ranks.append(stand_rank(self.node, self.blueprint, worker, self._models))
         elif isinstance(worker, ShardPlan):
             if not self._models.whole:
-                shard = stand_shard(self.node, self.blueprint, worker, self._models)
+                shard = stand_shard(self.node, self.blueprint, worker, self._models, self._fold)
                 self._shards += [] if shard is None else [shard]
         elif isinstance(worker, MemoryPlan):
             self._build_memory(worker)

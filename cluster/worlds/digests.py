@@ -8,6 +8,7 @@ from configs.plan import ChipPlan, PartPlan, ShardPlan
 from configs.precision import Precision
 from workers.model.counts.chip_model import CountsChip, CountsRank
 from workers.model.counts.expert_model import CountedExperts
+from workers.model.digest.cache import DigestCache
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.expert_model import DigestExperts
 from workers.model.digest.mixing import Digests
@@ -19,12 +20,16 @@ from workers.model.digest.shipped import ShippedDigests
 from workers.model.work import WorkModel
 
 
-def sized_chip(blueprint: Blueprint, worker: ChipPlan, work: WorkModel) -> DigestChip | CountsChip:
-    """Raises ValueError where this machine has not the memory."""
+def sized_chip(
+    blueprint: Blueprint, worker: ChipPlan, work: WorkModel, cache: DigestCache | None = None
+) -> DigestChip | CountsChip:
+    """`cache`: where digests of its keys lie, if not in one of its own. Raises ValueError where
+    this machine has not the memory.
+    """
     sizes = _sizes(blueprint, worker, work)
     if is_counted(blueprint):
         return CountsChip(*sizes)
-    return DigestChip(*sizes, span=span_of(blueprint.plan.common_tokens))
+    return DigestChip(*sizes, cache=cache, span=span_of(blueprint.plan.common_tokens))
 
 
 def sized_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank | CountsRank:

@@ -11,10 +11,12 @@ from configs.plan import ChipPlan, ShardPlan
 from workers.node import Node
 
 if TYPE_CHECKING:
+    from cluster.worlds.folding import ClusterFold
     from workers.experts.exchange import DispatchSide
     from workers.experts.expert_shard import ExpertShard
     from workers.experts.late import Lateness
     from workers.experts.stand_ins import StandIns
+    from workers.fold.shards import FoldedShard
 
 
 def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "DispatchSide":
@@ -56,12 +58,18 @@ def stand_ins_of(node: Node, blueprint: Blueprint) -> "StandIns":
 
 
 def stand_shard(
-    node: Node, blueprint: Blueprint, worker: ShardPlan, models: NodeModels
-) -> "ExpertShard | None":
+    node: Node,
+    blueprint: Blueprint,
+    worker: ShardPlan,
+    models: NodeModels,
+    fold: "ClusterFold | None" = None,
+) -> "ExpertShard | FoldedShard | None":
     """A shard serves from now on; None: it ships weights, and computes nothing.
 
     Raises CheckpointError where the folder does not fit.
     """
+    if fold is not None:
+        return fold.stand_shard(node, worker.name)
     if blueprint.scenario.placement.experts.mode == "near":
         from cluster.worlds.prefetching import prefetch_of
         from workers.experts.expert_shard import ExpertShard

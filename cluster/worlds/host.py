@@ -3,7 +3,7 @@
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cluster.network.problems import network_of
 from cluster.worlds.blueprint import Blueprint
@@ -22,6 +22,9 @@ from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.fabric.fabric import Fabric
 from workers.wire.mail import Codec, Handover, Mail, WholeFrames
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
+
+if TYPE_CHECKING:
+    from cluster.worlds.folding import ClusterFold
 
 # An event loop that wants Python's lock back from a thread gets it so soon; Python's own 5 ms, once
 # for each of the few waits on a token's way, would show in the gaps of a stream.
@@ -67,6 +70,10 @@ class Host(Protocol):
         """What lies between the nodes' own links, the same for all of them; None: nothing."""
         ...
 
+    def fold(self, blueprint: Blueprint) -> "ClusterFold | None":
+        """The object that computes steps of its members; None: every chip does its own."""
+        ...
+
     def network_counts(self) -> NetworkCounts | None:
         """What has crossed it, as far as this host knows; None where there is none."""
         ...
@@ -100,6 +107,7 @@ class VirtualHost:
         self.whole_trace = Trace(hashed=True)
         self.disks: dict[str, MemoryDisk] = {}
         self._fabric: Fabric | None = None
+        self._fold: ClusterFold | None = None
         self._codec: Codec = WholeFrames() if through_frames else Handover()
 
     def mail(self, node: str) -> Mail:
@@ -120,6 +128,13 @@ class VirtualHost:
     def fabric(self, blueprint: Blueprint) -> Fabric | None:
         self._fabric = self._fabric or make_fabric(blueprint, self.clock)
         return self._fabric
+
+    def fold(self, blueprint: Blueprint) -> "ClusterFold | None":
+        if self._fold is None and blueprint.plan.fold.is_on:
+            from cluster.worlds.folding import make_fold
+
+            self._fold = make_fold(blueprint, self.clock)
+        return self._fold
 
     def network_counts(self) -> NetworkCounts | None:
         return None if self._fabric is None else self._fabric.counts()
@@ -177,6 +192,9 @@ class LiveHost:
 
     def network_counts(self) -> NetworkCounts | None:
         return None if self._fabric is None else self._fabric.counts()
+
+    def fold(self, blueprint: Blueprint) -> "ClusterFold | None":
+        return None  # its members would share one thread
 
     def correction(self) -> Correction | None:
         return None

@@ -49,11 +49,11 @@ class NodeModels:
         if self._blueprint.scenario.model.numerics != "real":
             from cluster.worlds.digests import sized_chip
 
-            return sized_chip(self._blueprint, worker, self._work(worker)), None
+            return sized_chip(self._blueprint, worker, self.work(worker)), None
         from workers.model.factory import open_apart, open_chip, open_whole
 
         section, folder = self._blueprint.scenario.model, self._blueprint.folder
-        form, work = worker.form, self._work(worker)
+        form, work = worker.form, self.work(worker)
         precision = replace(section.precision, kv=form.numbers)
         sizes = worker.num_kv_blocks, form.size, precision, work
         with self._enough_memory():
@@ -68,11 +68,11 @@ class NodeModels:
         if self._blueprint.scenario.model.numerics != "real":
             from cluster.worlds.digests import sized_rank
 
-            return sized_rank(self._blueprint, worker, self._work(worker))
+            return sized_rank(self._blueprint, worker, self.work(worker))
         from workers.model.factory import open_rank
 
         part = self._blueprint.plan.part(worker)
-        sizes = worker.num_kv_blocks, worker.form.size, self._work(worker)
+        sizes = worker.num_kv_blocks, worker.form.size, self.work(worker)
         with self._enough_memory():
             return open_rank(self._blueprint.folder, part, *sizes)
 
@@ -81,13 +81,13 @@ class NodeModels:
         if self._blueprint.scenario.model.numerics != "real":
             from cluster.worlds.digests import sized_experts
 
-            return sized_experts(self._blueprint, worker, self._work(worker))
+            return sized_experts(self._blueprint, worker, self.work(worker))
         from workers.model.factory import open_experts
 
         precision = self._blueprint.scenario.model.precision
         with self._enough_memory():
             return open_experts(
-                self._blueprint.folder, worker.expert_ids, precision, self._work(worker)
+                self._blueprint.folder, worker.expert_ids, precision, self.work(worker)
             )
 
     @contextmanager
@@ -104,7 +104,8 @@ class NodeModels:
                 "smaller model or smaller numbers (model.dtype, model.quantization)"
             ) from error
 
-    def _work(self, worker: PartPlan | ShardPlan) -> "WorkModel":
+    def work(self, worker: PartPlan | ShardPlan) -> "WorkModel":
+        """How the work of a worker's launches is counted."""
         from workers.model.work import WorkModel
 
         precision = self._blueprint.scenario.model.precision

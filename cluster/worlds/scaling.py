@@ -28,6 +28,11 @@ def scaled(blueprint: Blueprint, counts: Mapping[str, int]) -> Blueprint:
             "cluster.network: is laid out for the nodes that there are: a cluster with a network "
             "keeps its counts; leave cluster.network out to scale"
         )
+    if blueprint.plan.fold.is_on:
+        problems.append(
+            f"cluster.fold: {len(blueprint.plan.fold.chips)} chips are computed as one, which has "
+            "as many members as it began with; set fold: off to scale"
+        )
     if problems:
         raise ScenarioError(f"{scenario.name} cannot be scaled so:", problems)
     groups = {

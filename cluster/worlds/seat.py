@@ -76,6 +76,7 @@ class Seat:
             aside=host.aside,
             ranked=host.ranked(blueprint),
             fabric=host.fabric(blueprint),
+            slow=plan.slow,
         )
         self.crew: Crew | None = None
 
@@ -99,7 +100,8 @@ class Seat:
 
     async def build(self) -> None:
         """Load what the node's workers need."""
-        self.crew = Crew(self._blueprint, self.plan, self.node)
+        fold = self._host.fold(self._blueprint)
+        self.crew = Crew(self._blueprint, self.plan, self.node, fold)
 
     async def meet(self, members: Sequence[Member]) -> None:
         """These live now, each in place of its older incarnation."""

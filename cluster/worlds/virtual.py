@@ -86,7 +86,12 @@ class VirtualWorld:
         self.members = await raise_cluster(self.blueprint, self, lambda step: None)
 
     async def kill(self, node: str) -> None:
-        """The node dies without a word: what it had not synced to its disk may be torn."""
+        """The node dies without a word: what it had not synced to its disk may be torn. Raises
+        ValueError for a member of a fold, which nobody can lose.
+        """
+        workers = self.blueprint.plan.node(node).workers
+        if any(worker.name in self.blueprint.plan.fold for worker in workers):
+            raise ValueError(f"{node} is a member of a fold: set cluster.fold: off to let it die")
         self.host.network.kill(node)
         await self.seats[node].node.crash()
         self.members = [member for member in self.members if member.node != node]

@@ -9,6 +9,7 @@ be right.
 from configs.plan.make import make_plan
 from configs.plan.nodes import (
     ChipPlan,
+    FoldPlan,
     MemoryPlan,
     NodePlan,
     PartPlan,
@@ -20,6 +21,7 @@ from configs.plan.nodes import (
 
 __all__ = [
     "ChipPlan",
+    "FoldPlan",
     "MemoryPlan",
     "NodePlan",
     "PartPlan",

@@ -9,7 +9,7 @@ from configs.offload import OffloadPlan, offload_plan
 from configs.plan.nodes import ChipPlan, PartPlan, RankPlan
 from configs.plan.sites import PlanRole, Site
 from configs.schema import CHIP_ROLES, Scenario
-from configs.schema.cluster import RANK
+from configs.schema.nodes import RANK
 from configs.sliding import Sliding, sliding_of
 from configs.tiers import Tiers
 

@@ -14,8 +14,8 @@ from configs.plan.nodes import MemoryPlan, NodePlan, ShardPlan, WorkerPlan
 from configs.plan.sites import SHARD_ROLES, PlanRole, Site
 from configs.prefetch import prefetch_bytes
 from configs.schema import CHIP_ROLES, Scenario
-from configs.schema.cluster import RANK
 from configs.schema.model import ModelSection
+from configs.schema.nodes import RANK
 from configs.schema.placement import What
 from configs.tiers import Tiers, tiers_of
 
@@ -59,7 +59,8 @@ def fill_site(
     weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)
     sizes_of_chips = weights, max_model_len
     workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, sizes_of_chips)
-    node = NodePlan(site.name, site.group_name, device, site.group.link, workers, fit.fills)
+    link, slow = site.group.link, site.slow
+    node = NodePlan(site.name, site.group_name, device, link, workers, fit.fills, slow)
     wrong += problems_of_files(key, device, tiers, has_pool, kv_block_bytes)
     wrong += near_engine_problems(scenario, config, key, site.group, tiers["pool"])
     return node, [*fit.problems, *wrong]

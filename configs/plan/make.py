@@ -6,6 +6,7 @@ from configs.model_config import ModelConfig
 from configs.placing import place_experts
 from configs.plan.chips import block_bytes
 from configs.plan.filling import fill_site
+from configs.plan.fold import fold_of
 from configs.plan.nodes import NodePlan, PartPlan, Plan
 from configs.plan.problems import problems_of
 from configs.plan.ranks import part_of, ranks_of
@@ -41,7 +42,8 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         )
 
     nodes, wrong = _filled(sites, scenario, fill)
-    problems += wrong
+    fold, more = fold_of(scenario, tuple(nodes))
+    problems += wrong + more
     if problems:
         unique = list(dict.fromkeys(problems))  # nodes of one group have the same problem
         title = f"scenario {scenario.name} cannot stand: {len(unique)} problem(s)"
@@ -57,6 +59,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         kv_block_bytes=block_bytes(scenario, model_config),
         ranks=ranks,
         shares=uneven_shares(scenario.placement.experts.replicas, placed),
+        fold=fold,
         spares=spares,
     )
 

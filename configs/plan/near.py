@@ -4,8 +4,8 @@ from configs.engines import engine_for
 from configs.model_config import ModelConfig
 from configs.precision import kernels_hindrance
 from configs.schema import Scenario
-from configs.schema.cluster import NodeGroup
 from configs.schema.device import MAIN_ENGINE
+from configs.schema.nodes import NodeGroup
 
 KEY = "placement.kv_near"
 

@@ -126,6 +126,7 @@ class NodePlan:
 
     fills   tier -> what lies in it (collections are not counted: their size shows when they are
             loaded)
+    slow    how many times as long its launches take
     """
 
     name: str
@@ -134,6 +135,7 @@ class NodePlan:
     link: LinkSpec
     workers: tuple[WorkerPlan, ...]
     fills: Mapping[str, tuple[Fill, ...]]
+    slow: float = 1.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -164,6 +166,24 @@ def _left_to_the_main_engine(worker: WorkerPlan) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldPlan:
+    """Which workers are computed as one object with vectors (`workers.fold`): all chips and all
+    shards, or nobody; and why nobody.
+    """
+
+    chips: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
+    why_not: tuple[str, ...] = ()
+
+    def __contains__(self, worker: str) -> bool:
+        return worker in self.chips or worker in self.shards
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.chips)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The whole cluster.
 
@@ -175,6 +195,7 @@ class Plan:
     shares      (expert, shard) -> what that copy has of the expert's tokens, in any unit; even
                 where it is left out
     spares      shard -> those that stand by for it
+    fold        what is computed as one
     """
 
     nodes: tuple[NodePlan, ...]
@@ -185,6 +206,7 @@ class Plan:
     ranks: Mapping[str, Ranks]
     shares: Mapping[tuple[int, str], float] = field(default_factory=dict)
     spares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fold: FoldPlan = FoldPlan()
 
     @property
     def is_split(self) -> bool:

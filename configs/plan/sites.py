@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.schema import SINGLE_ROLES, NodeGroup, Role, Scenario
-from configs.schema.cluster import RANK
+from configs.schema.nodes import RANK
 
 # What a worker of a plan is.
 PlanRole = Role | Literal["rank", "spare"]
@@ -17,6 +17,7 @@ class Site:
     """A node and its workers, as (name, role).
 
     chip, rank   the chip of several ranks of which one stands here, and its number; "" elsewhere
+    slow         how many times as long its launches take
     """
 
     name: str
@@ -25,6 +26,7 @@ class Site:
     workers: tuple[tuple[str, PlanRole], ...]
     chip: str = ""
     rank: int = 0
+    slow: float = 1.0
 
 
 def sites_of(scenario: Scenario) -> tuple[Site, ...]:
@@ -35,7 +37,7 @@ def sites_of(scenario: Scenario) -> tuple[Site, ...]:
         if group.num_ranks > 1:
             sites += _rank_sites(group_name, group, counts)
             continue
-        for node_name in group.node_names(group_name):
+        for i, node_name in enumerate(group.node_names(group_name)):
             workers: list[tuple[str, PlanRole]] = []
             stands_by = node_name in group.spare_names(group_name)
             roles: tuple[PlanRole, ...] = ("spare",) if stands_by else group.workers
@@ -44,7 +46,8 @@ def sites_of(scenario: Scenario) -> tuple[Site, ...]:
                 counts[role] = number + 1
                 plain = role in SINGLE_ROLES and number == 0
                 workers.append((role if plain else f"{role}-{number}", role))
-            sites.append(Site(node_name, group_name, group, tuple(workers)))
+            slow = group.slow.get(i, 1.0)
+            sites.append(Site(node_name, group_name, group, tuple(workers), slow=slow))
     return tuple(sites)
 
 
@@ -61,7 +64,9 @@ def _rank_sites(group_name: str, group: NodeGroup, counts: dict[PlanRole, int]) 
         names = group.rank_names(f"{group_name}-{i}"), group.rank_names(chip)
         for rank, node, worker in zip(numbers, *names, strict=True):
             held: tuple[tuple[str, PlanRole], ...] = ((worker, role if rank == leader else RANK),)
-            sites.append(Site(node, group_name, group, held, chip, rank))
+            place = i * group.num_ranks + rank
+            slow = group.slow.get(place, 1.0)
+            sites.append(Site(node, group_name, group, held, chip, rank, slow))
     return sites
 
 

@@ -1,6 +1,6 @@
 """The scenario: one YAML file that says everything a run depends on."""
 
-from configs.schema.cluster import CHIP_ROLES, SINGLE_ROLES, ClusterSection, NodeGroup, Role
+from configs.schema.cluster import ClusterSection
 from configs.schema.device import DeviceSpec, TierSpec
 from configs.schema.economics import DeviceCost, EconomicsSection
 from configs.schema.errors import ScenarioError
@@ -8,6 +8,7 @@ from configs.schema.faults import FaultRule
 from configs.schema.link import LinkSpec
 from configs.schema.load import dump_scenario, load_device, load_link, load_scenario
 from configs.schema.model import ModelSection
+from configs.schema.nodes import CHIP_ROLES, SINGLE_ROLES, NodeGroup, Role
 from configs.schema.placement import CollectionPlacement, ExpertPlacement, PlacementSection
 from configs.schema.scenario import Scenario
 from configs.schema.slo import SloSection

@@ -4,7 +4,7 @@ Decode first, then unfinished prefills, then the head of the queue, as far as th
 needs a block and finds none preempts the newest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from workers.chip.admission import admit_next
 from workers.chip.roster import Roster
@@ -86,6 +86,59 @@ def _give(items: list[Item], seq: Sequence, budget: int) -> int:
     count = min(left, budget)
     items.append(Item(seq, seq.num_computed, count, count == left))
     return count
+
+
+def hold_ahead(roster: Roster, step: Step, num_steps: int) -> None:
+    """Blocks for so many more tokens of each sequence of a step, as far as there are any to spare:
+    whoever has to be sure of one asks its `block_ids`.
+    """
+    for item in step.items:
+        if item.seq.state is State.RUNNING:
+            seq = item.seq
+            most = min(seq.num_prompt + seq.max_tokens, roster.max_tokens)
+            roster.blocks.append(seq.block_ids, min(seq.num_tokens + num_steps, most))
+
+
+def give_back(roster: Roster) -> int:
+    """Blocks that are held ahead are free again; returns how many."""
+    blocks, before = roster.blocks, roster.blocks.num_free
+    for seq in roster.running.values():
+        num_needed = max(blocks.blocks_for(seq.num_tokens), 1)
+        surplus = seq.block_ids[num_needed:]
+        if surplus and seq.num_tokens - seq.num_computed == 1:
+            del seq.block_ids[num_needed:]
+            blocks.free(surplus)
+    return blocks.num_free - before
+
+
+def advance_by(
+    roster: Roster,
+    step: Step,
+    tokens: Mapping[str, Iterable[int]],
+    num_steps: int,
+    *,
+    goes_on: bool,
+) -> tuple[Sequence, ...]:
+    """So many decode steps of one batch were computed; `goes_on`: the next one is in flight.
+
+    Returns those that can go no further, as `advance` does.
+    """
+    roster.check_in_flight(step)
+    live = [item.seq for item in step.items if item.seq.state is State.RUNNING]
+    roster.end_step(step)
+    ended: list[Sequence] = []
+    for seq in live:
+        start = seq.num_computed
+        seq.num_computed += num_steps
+        seq.token_ids.extend(tokens[seq.seq_id])
+        roster.commit(seq, start)
+        if roster.at_end(seq):
+            hold(roster, seq.seq_id)
+            ended.append(seq)
+    if goes_on:
+        items = [Item(i.seq, i.start + num_steps, i.count, True) for i in step.items]
+        roster.step = Step(tuple(items), (), step.num_tokens)
+    return tuple(ended)
 
 
 def advance(roster: Roster, step: Step, tokens: Mapping[str, int]) -> tuple[Sequence, ...]:

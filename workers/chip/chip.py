@@ -22,8 +22,8 @@ from workers.chip.arrivals import Arrivals
 from workers.chip.arriving import as_invalid_request
 from workers.chip.deadlines import Deadlines
 from workers.chip.figures import chip_state, counts_of
-from workers.chip.job import Job, account, begin, note_preempted
-from workers.chip.reports import failure_report, one_report, sampled_record, tokens_report
+from workers.chip.job import Job, Preempted, account, begin
+from workers.chip.reports import Report, failure_report, report_line, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
 from workers.chip.split import Split
@@ -47,10 +47,8 @@ from workers.wire.kinds.chip import (
     Prefill,
     Reserve,
     Reserved,
-    Tokens,
 )
 from workers.wire.kinds.kv import Start
-from workers.wire.line import Line
 from workers.wire.membership import Member
 from workers.wire.message import Message
 from workers.wire.port import Port
@@ -85,11 +83,9 @@ class Chip:
         self._deadlines = Deadlines(node.clock, self._forget)
         self._wake = node.mailbox()
         self._longest_queue = node.queues.setdefault(f"requests of {name}", Longest())
-        scheduler.blocks.on_unpinned = lambda: self._wake.put(None)
-        self._num_preemptions = 0  # that the trace knows
-        self._reports: Line[Tokens] = Line(
-            node, self._port, router, "tokens", timeout_ns, one_report, self._on_told
-        )
+        scheduler.blocks.on_unpinned = self._look_again
+        self._preempted = Preempted(node, name, self._jobs)
+        self._reports = report_line(node, self._port, router, timeout_ns, self._on_told)
         self._port.on(Reserve, self._reserve)
         self._port.on(Prefill, self._prefill)
         self._port.on(Generate, self._generate)
@@ -174,6 +170,10 @@ class Chip:
         """Raises InvalidRequest if it can never fit."""
         with as_invalid_request():
             self._scheduler.add(job.seq)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """There is something new to schedule, or room for it."""
         self._wake.put(None)
 
     def _is_here(self, job: Job) -> bool:
@@ -189,7 +189,7 @@ class Chip:
             return
         self._scheduler.release(seq_id)
         self._forget(seq_id)
-        self._wake.put(None)  # its blocks are free now
+        self._look_again()  # its blocks are free now
 
     def _start(self, message: Message[Start]) -> None:
         job = self._known(message)
@@ -197,7 +197,7 @@ class Chip:
         with as_invalid_request():
             mark_sent(self._scheduler, job, message.content.approximate_from)
             self._scheduler.received(message.request_id, [message.content.token])
-        self._wake.put(None)
+        self._look_again()
 
     def _known(self, message: Message[Any]) -> Job:
         job = self._jobs.get(message.request_id)
@@ -218,7 +218,7 @@ class Chip:
         if job is not None:
             job.end()
         if known:
-            self._wake.put(None)
+            self._look_again()
         return job is not None or known
 
     def _joined(self, member: Member) -> None:
@@ -246,7 +246,7 @@ class Chip:
             self._wake.take_due()
             self._longest_queue.seen(self._scheduler.num_waiting)
             step = None if self._scheduler.is_full else self._scheduler.schedule()
-            self._tell_preempted()
+            self._preempted.tell(self._scheduler.num_preemptions)
             if step is None:
                 if not self._scheduler.roster.steps:
                     await self._split.rest()
@@ -260,24 +260,24 @@ class Chip:
         await self._run(step)  # while other stages of the pipeline have others
         self._wake.put(None)
 
-    def _tell_preempted(self) -> None:
-        if self._num_preemptions != self._scheduler.num_preemptions:
-            self._num_preemptions, now_ns = self._scheduler.num_preemptions, self._node.clock.now()
-            for seq_id in note_preempted(self._jobs, now_ns):
-                self._node.trace.note(now_ns, "preempted", self._name, request_id=seq_id)
-
     async def _run(self, step: Step) -> None:
         wanted = begin(step, self._jobs, self._node.clock.now())
         try:
             result = await self._stepper.run(step, wanted)
         except Exception as error:
-            if not isinstance(error, PerfuseError):
-                # A bug. It must not end the loop: whoever comes next would wait for nobody.
-                self._node.failed(f"{self._name} step", error)
-            self._scheduler.abandon(step)
-            for item in step.items:
-                self._fail(item.seq.seq_id, error)
-            return
+            self._step_failed(step, error)
+        else:
+            self._step_ended(step, result)
+
+    def _step_failed(self, step: Step, error: Exception) -> None:
+        if not isinstance(error, PerfuseError):
+            # A bug. It must not end the loop: whoever comes next would wait for nobody.
+            self._node.failed(f"{self._name} step", error)
+        self._scheduler.abandon(step)
+        for item in step.items:
+            self._fail(item.seq.seq_id, error)
+
+    def _step_ended(self, step: Step, result: StepResult) -> None:
         for seq_id, lost in result.failures.items():  # before `advance` lets others find its KV
             self._fail(seq_id, lost)
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
@@ -329,7 +329,7 @@ class Chip:
         for seq_id in list(self._jobs):
             self._fail(seq_id, error)
 
-    def _on_told(self, reports: Iterable[Tokens], is_heard: bool) -> None:
+    def _on_told(self, reports: Iterable[Report], is_heard: bool) -> None:
         """What the router did not take makes a gap, and a stream with a gap is none: its sequences
         end.
         """

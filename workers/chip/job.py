@@ -14,6 +14,7 @@ from workers.kv.handover import Handover
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaper import Shaper
+from workers.node import Node
 
 
 @dataclass(slots=True)
@@ -96,15 +97,37 @@ def account(
     """Where a step's time went, for each of its sequences. What passes until its next one, because
     others have the chip, is queueing.
     """
+    times_ns = result.attention_ns, result.expert_wait_ns, result.sampling_ns
     for item in items:
         job = jobs[item.seq.seq_id]
         if item.seq.num_outputs == 0 or item.count > 1:
             job.spend_until("prefill", now_ns)
-            continue
-        job.spend("attention", result.attention_ns)
-        job.spend("expert_wait", result.expert_wait_ns)
-        job.spend("sampling", result.sampling_ns)
-        job.since_ns = now_ns
+        else:
+            account_steps(job, *times_ns, now_ns)
+
+
+def account_steps(
+    job: Job, attention_ns: int, expert_wait_ns: int, sampling_ns: int, end_ns: int
+) -> None:
+    """Of decode, one step or several without a gap."""
+    job.spend("attention", attention_ns)
+    job.spend("expert_wait", expert_wait_ns)
+    job.spend("sampling", sampling_ns)
+    job.since_ns = end_ns
+
+
+class Preempted:
+    """Tells the trace of a chip's sequences that lose their blocks."""
+
+    def __init__(self, node: Node, chip: str, jobs: Mapping[str, Job]) -> None:
+        self._node, self._chip, self._jobs, self._num_known = node, chip, jobs, 0
+
+    def tell(self, num_preemptions: int) -> None:
+        """So many there were so far."""
+        if num_preemptions != self._num_known:
+            self._num_known, now_ns = num_preemptions, self._node.clock.now()
+            for seq_id in note_preempted(self._jobs, now_ns):
+                self._node.trace.note(now_ns, "preempted", self._chip, request_id=seq_id)
 
 
 def note_preempted(jobs: Mapping[str, Job], now_ns: int) -> Iterator[str]:

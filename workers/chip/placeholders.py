@@ -6,6 +6,9 @@ so an answer is as long as its request allows.
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from workers.chip.batch import Batch
 from workers.chip.choosing import Chosen
 from workers.chip.wanted import Wanted
@@ -37,6 +40,18 @@ class Placeholders:
             for item in batch.sampled
         }
         return chosen, {}
+
+    def tokens(self, request_id: str, first: int, count: int) -> NDArray[np.int64]:
+        """So many from a place on, [count]: as `token` has each."""
+        places = np.arange(first + 1, first + count + 1, dtype=np.uint64)
+        drawn = np.uint64(request_number(request_id)) + np.uint64(_STEP) * places
+        # Halves of 32 bits: the product has up to 96, of which those above 64 are wanted.
+        num, half = np.uint64(self._num_tokens), np.uint64(32)
+        low = (drawn & np.uint64(0xFFFFFFFF)) * num >> half
+        tokens = ((drawn >> half) * num + low >> half).astype(np.int64)
+        for end in self._ends:
+            tokens += tokens >= end
+        return tokens
 
     def token(self, request_id: str, place: int) -> int:
         """At so many tokens from the beginning of the answer."""

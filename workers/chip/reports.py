@@ -1,7 +1,7 @@
 """What the router is told of a step, and the trace with it."""
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,14 @@ from workers.chip.job import Job
 from workers.errors import to_body
 from workers.host.trace import Sampled
 from workers.model.sampling import Choice
-from workers.wire.kinds.chip import Tokens
+from workers.node import Node
+from workers.wire.kinds.chip import Stretch, Tokens
+from workers.wire.line import Line
+from workers.wire.port import Port
+
+Report = Tokens | Stretch
+# Told of reports that were heard (True) or given up.
+OnTold = Callable[[Sequence[Report], bool], None]
 
 
 def sampled_record(job: Job, chip: str, now_ns: int, choice: Choice) -> Sampled:
@@ -58,6 +65,49 @@ def failure_report(seq_id: str, error: Exception) -> Tokens:
     """A sequence cannot go on."""
     none = np.zeros(0, dtype=np.int64)
     return Tokens((), (), none, none, none, {}, {seq_id: to_body(error)}, {}, {}, {})
+
+
+def stretch_report(
+    jobs: Sequence[Job],
+    tokens: Sequence[Sequence[int]],
+    finished: Mapping[str, str],
+    late_ns: tuple[int, ...],
+) -> Stretch:
+    """What several steps of one batch sampled for each of these, the last of it by now."""
+    count = len(late_ns)
+    return Stretch(
+        requests=tuple(job.seq.seq_id for job in jobs),
+        stages=tuple(job.stage for job in jobs),
+        position=np.array([job.seq.num_outputs - count for job in jobs], dtype=np.int64),
+        token=np.array(tokens, dtype=np.int64).reshape(len(jobs), count),
+        cached=np.array([job.seq.num_cached for job in jobs], dtype=np.int64),
+        finished=finished,
+        times={job.seq.seq_id: dict(job.times_ns) for job in jobs if job.seq.seq_id in finished},
+        late_ns=late_ns,
+    )
+
+
+def apart(reports: Sequence[Report]) -> Iterator[Sequence[Report]]:
+    """In order: a stretch is a report by itself, others that follow each other are one."""
+    for is_stretch, some in groupby(reports, lambda report: isinstance(report, Stretch)):
+        if is_stretch:
+            yield from ((report,) for report in some)
+        else:
+            yield tuple(some)
+
+
+def report_line(
+    node: Node, port: Port, router: str, timeout_ns: int, on_told: OnTold
+) -> Line[Report]:
+    """Of a chip to its router."""
+    return Line(node, port, router, "tokens", timeout_ns, _one, on_told, apart)
+
+
+def _one(reports: Sequence[Report]) -> Report:
+    """Of those that `apart` leaves together."""
+    if isinstance(reports[0], Stretch):
+        return reports[0]
+    return one_report([report for report in reports if isinstance(report, Tokens)])
 
 
 def one_report(reports: Sequence[Tokens]) -> Tokens:

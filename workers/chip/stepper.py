@@ -23,6 +23,7 @@ from workers.kv.far import FarKv
 from workers.model.base import ChipModel
 from workers.model.forward import forward
 from workers.model.local import LocalStep
+from workers.model.program import Hidden
 from workers.model.sampling import Choice
 from workers.node import Node
 
@@ -157,9 +158,15 @@ class Stepper:
         begun_ns = wall_now()
         x = local_step(self._model.embed(batch.token_ids_T), batch.layout)
         stepped_ns = wall_now()
-        chosen = self._chooser.choose([(batch, x)], wanted)
+        chosen = self.choose([(batch, x)], wanted)
         sampling_ns = wall_now() - stepped_ns
         return StepResult(*chosen, batch.failures, stepped_ns - begun_ns, 0, sampling_ns)
 
+    def choose(
+        self, computed: Sequence[tuple[Batch, Hidden]], wanted: Mapping[str, Wanted]
+    ) -> Chosen:
+        """One choice for all sequences of a step, whatever batch they were in."""
+        return self._chooser.choose(computed, wanted)
+
     def _sample(self, lanes: Sequence[Lane], wanted: Mapping[str, Wanted]) -> Chosen:
-        return self._chooser.choose([(lane.batch, lane.result()) for lane in lanes], wanted)
+        return self.choose([(lane.batch, lane.result()) for lane in lanes], wanted)

@@ -47,6 +47,7 @@ class Hardware:
     thread   where models are computed; None computes everything in line
     aside    where what users send is worked on
     rng      of what flash draws: where reads lie that do not say, which pages are read twice
+    slow     how many times as long its launches take; what they ask for is served as ever
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Hardware:
         thread: Executor | None,
         aside: Aside | None = None,
         rng: Rng | None = None,
+        slow: float = 1.0,
     ) -> None:
+        self.slow = slow
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
         self._resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
@@ -174,7 +177,8 @@ class Hardware:
             raise ValueError(
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
-        launch = Launch(start_ns, len(asked), self._launch_overhead_ns if overhead else 0)
+        overhead_ns = self._launch_overhead_ns if overhead else 0
+        launch = Launch(start_ns, len(asked), overhead_ns, self.slow)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)

@@ -152,6 +152,21 @@ class Resource:
         return joules
 
     @property
+    def work_rate(self) -> Rate:
+        """Units a second."""
+        return self._rate_per_s
+
+    def tally(self) -> tuple[int, int, int]:
+        """Units asked for, units moved, and accesses, so far; where there are no banks."""
+        return self.asked, self._moved, self._num_accesses
+
+    def did(self, tally: tuple[int, int, int]) -> None:
+        """So much more was asked for, moved and accessed: somebody else has kept the time."""
+        self.asked += tally[0]
+        self._moved += tally[1]
+        self._num_accesses += tally[2]
+
+    @property
     def moved(self) -> int:
         """Units so far in whole pages; with banks, bytes that crossed a bus."""
         return self._moved if self._banked is None else self._banked.moved

@@ -37,6 +37,12 @@ class Taken:
 
         return told
 
+    def was_taken(self, took_ns: int, now_ns: int) -> None:
+        """So long somebody asked for it who keeps its time, until now; as far as others did
+        meanwhile, at the same time.
+        """
+        self._before_ns += min(took_ns, now_ns - self.taken_ns(now_ns))
+
     def again(self, start_ns: int, every_ns: int, times: int, took_ns: int) -> None:
         """So many times, each when nobody else asks."""
         assert not self._num_open, "somebody asks"

@@ -14,7 +14,9 @@ from typing import Any
 
 from configs.schema.link import LinkSpec
 from workers.hardware.energy.meter import Meter
+from workers.hardware.energy.phase import Cause
 from workers.hardware.energy.timeline import Timeline
+from workers.hardware.sharing.in_order import Fifo
 from workers.host.clock.base import Clock
 from workers.wire.curve import curve_of
 from workers.wire.kinds.left import NOT_KNOWN_NS, Left
@@ -145,6 +147,15 @@ class Egress:
         message.due_ns = end_ns if end_ns == NOT_KNOWN_NS else end_ns + peer.latency_ns
         if leaving is not None:
             leaving.narrowed = crossings
+
+    def left(self, num_bytes: int, busy_ns: int, cause: Cause, begin_ns: int, end_ns: int) -> None:
+        """So much has left between two instants, for which somebody else kept the time."""
+        assert isinstance(self.lane, Fifo), "time is kept by others where messages go in order"
+        self.lane.worked(busy_ns)
+        if self._component is not None:
+            self._component.count(num_bytes, cause)
+            self.joules += num_bytes * self._joules_per_byte
+            self._meter.timeline.draw(begin_ns, end_ns, num_bytes * self._joules_per_byte)
 
     def inner_ns(self, node: str) -> int:
         """Latency to another node beside that of the two ends' links."""

@@ -116,7 +116,9 @@ class LineWaited:
 
 @dataclass(frozen=True, slots=True)
 class TokensSampled:
-    """One step of one chip. Sequences that ended here meanwhile may be among them."""
+    """One step of one chip, or several that are told together. Sequences that ended here meanwhile
+    may be among them.
+    """
 
     at_ns: int
     chip: str

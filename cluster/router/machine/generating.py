@@ -85,7 +85,7 @@ def _account(turn: Turn, request: RequestState, chip: str, token: SampledToken) 
     placement, prompt = request.placement, request.prompt
     assert placement is not None, f"{token.sequence_id} names a request that is placed"
     assert prompt is not None, f"{token.sequence_id} is placed, so its prompt is known"
-    num_tokens = len(prompt.ids) + token.position + 1
+    num_tokens = len(prompt.ids) + token.position + 1 + len(token.more)
     grown(turn.state.chips, placement, prompt, turn.state.blocks_for(num_tokens))
     if token.stage != "decode" and placement.is_prefilling:
         request.stream.num_cached = token.num_cached

@@ -1,6 +1,6 @@
 """A token as a chip tells of it. Tuples, since there is one of these a token."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 
@@ -22,6 +22,8 @@ class SampledToken(NamedTuple):
                     last, or with each where a stop string may make any the last
     logits          [V] float32, little-endian, where they were asked for
     approximate     it lacks a share, or follows from one that does
+    more            tokens that follow it, sampled before it was told (`workers.fold`)
+    late_ns         how long before it was told each of these was sampled, its own first; empty: now
     """
 
     sequence_id: str
@@ -34,3 +36,18 @@ class SampledToken(NamedTuple):
     logprob: Logprob | None = None
     logits: bytes = b""
     approximate: bool = False
+    more: tuple[int, ...] = ()
+    late_ns: tuple[int, ...] = ()
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        return (self.token_id, *self.more)
+
+    def one_by_one(self) -> "Iterator[SampledToken]":
+        """The same, each token by itself; what ends a sequence is with the last."""
+        last, alone = len(self.more), self._replace(more=(), finish_reason="", times_ns=None)
+        for place, token_id in enumerate(self.token_ids):
+            late_ns = self.late_ns[place : place + 1]
+            yield (self if place == last else alone)._replace(
+                position=self.position + place, token_id=token_id, more=(), late_ns=late_ns
+            )

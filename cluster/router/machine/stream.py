@@ -9,17 +9,19 @@ from cluster.router.machine.text import Texts
 
 
 def push(request: RequestState, token: SampledToken, texts: Texts) -> list[Said]:
-    """Take one token; returns the outputs that it completes.
+    """Take one token, or several that follow each other; returns the outputs that they complete.
 
     A position that came before changes nothing (law 2), nor does anything after the end. One that
     comes before its time waits: the first token is told by another chip than the second, and one's
     report may be repeated while the other's passes.
     """
     stream = request.stream
+    if not stream.finish_reason and token.position == len(stream.tokens) and not stream.early:
+        return [_take(request, token, texts)]
+    if token.more:  # some of them may have come before
+        return [said for one in token.one_by_one() for said in push(request, one, texts)]
     if stream.finish_reason or token.position < len(stream.tokens):
         return []
-    if token.position == len(stream.tokens) and not stream.early:
-        return [_take(request, token, texts)]
     if all(early.position != token.position for early in stream.early):
         stream.early.append(token)
     said: list[Said] = []
@@ -54,11 +56,11 @@ def _next(stream: Stream) -> SampledToken | None:
 
 def _take(request: RequestState, token: SampledToken, texts: Texts) -> Said:
     stream, text = request.stream, texts.of(request)
-    stream.tokens.append(token.token_id)
+    stream.tokens.extend(token.token_ids)
     stream.is_approximate |= token.approximate
     reason = token.finish_reason
     ends = reason == "stop"  # an end token, which stays out of the text whatever it stands for
-    shown = "" if ends else text.push(token.token_id)
+    shown = text.push(token.token_ids[:-1] if ends else token.token_ids)
     if text.is_stopped:
         reason = "stop"
         _spend_unfinished(request, token)
@@ -67,7 +69,9 @@ def _take(request: RequestState, token: SampledToken, texts: Texts) -> Said:
     stream.finish_reason = reason
     in_text = not ends and not texts.is_special(token.token_id)
     logprobs = () if token.logprob is None else (_logprob(token, token.logprob, texts, in_text),)
-    output = _output(request, token.position, (token.token_id,), shown, logprobs)
+    output = _output(
+        request, token.position, token.token_ids, shown, logprobs, late_ns=token.late_ns
+    )
     return Said(output, token.logits)
 
 
@@ -92,6 +96,7 @@ def _output(
     text: str,
     logprobs: tuple[TokenLogprob, ...],
     fault: Fault | None = None,
+    late_ns: tuple[int, ...] = (),
 ) -> Output:
     stream = request.stream
     has_ended = bool(stream.finish_reason)
@@ -109,4 +114,5 @@ def _output(
         approximate=(position,) if token_ids and stream.is_approximate else (),
         times=dict(stream.times_ns) if has_ended else {},
         passages=request.passages if has_ended else (),
+        late_ns=late_ns,
     )

@@ -23,10 +23,14 @@ class StreamText:
         self._detokenizer = IncrementalDetokenizer(tokenizer, shown)
         self._stops, self._min_tokens, self._num_tokens = StopMatcher(stops), min_tokens, 0
 
-    def push(self, token_id: int) -> str:
-        """Text that this token completes; nothing once a stop string was met."""
-        self._num_tokens += 1
-        return self._stops.push(self._detokenizer.push((token_id,)), self._may_stop)
+    def push(self, token_ids: Sequence[int]) -> str:
+        """Text that these tokens complete; nothing once a stop string was met. Where there are stop
+        strings they come one by one.
+        """
+        if not token_ids:
+            return ""
+        self._num_tokens += len(token_ids)
+        return self._stops.push(self._detokenizer.push(token_ids), self._may_stop)
 
     def flush(self) -> str:
         """What is still held back; the stream is over."""
@@ -58,7 +62,7 @@ class Texts:
                 self.tokenizer, sampling.stop, sampling.min_tokens, has_tools=has_tools
             )
             for token_id in request.stream.tokens:
-                text.push(token_id)
+                text.push((token_id,))
             self._texts[request.request_id] = text
         return text
 

@@ -12,7 +12,7 @@ from cluster.api.output import Output, TokenLogprob
 from cluster.api.request import Request, Retrieval
 from cluster.faults.words import kind_words
 from configs.precision import Precision
-from tests.cluster.api import rank_kinds, store_prices, switched_kinds
+from tests.cluster.api import fold_kinds, rank_kinds, store_prices, switched_kinds
 from workers.memory.hit import Hit
 from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
@@ -90,6 +90,7 @@ TERMS = {
 
 # content -> bytes beside the envelope, of an exact model
 BY_HAND: list[tuple[Kind[Any], int]] = [
+    *fold_kinds.BY_HAND,
     *rank_kinds.BY_HAND,
     *switched_kinds.BY_HAND,
     (Reply(), 0),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cluster.router.wire import failures_of, steps_of, tokens_of
+from cluster.router.heard import failures_of, steps_of, tokens_of
 from workers.chip.job import Job
 from workers.chip.reports import failure_report, one_report, tokens_report
 from workers.chip.sequence import Sequence

@@ -125,6 +125,10 @@ class Fifo:
             begin_ns = max(begin_ns, until_ns)
         return begin_ns
 
+    def worked(self, took_ns: int) -> None:
+        """So long it has worked for somebody who keeps its time."""
+        self._taken_ns += took_ns
+
     def busy_ns(self, now_ns: int) -> int:
         # From now until it is free it works without a gap, and that is still to come.
         to_come = max(0, self.free_ns - now_ns) * GRAINS

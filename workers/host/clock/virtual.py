@@ -10,11 +10,25 @@ import asyncio
 import heapq
 import selectors
 from collections.abc import Callable, Coroutine, Mapping, Sized
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from workers.host.clock.base import Deadline, wake
 
 OnError = Callable[[Callable[..., None], Exception], None]
+
+
+class Ahead(Protocol):
+    """What happens in this time without a timer: the clock asks before it jumps."""
+
+    def go_on(self, until_ns: int | None) -> int | None:
+        """Go on until something has to be told of, and return when that is; None where there is
+        nothing by then, or (of None) at all.
+        """
+        ...
+
+    def tell(self) -> None:
+        """The clock is there."""
+        ...
 
 
 class VirtualDeadlock(RuntimeError):
@@ -43,6 +57,7 @@ class VirtualClock:
         self._now_ns = 0
         self._instants: dict[int, list[_Entry]] = {}
         self._heap: list[int] = []  # of their times
+        self.ahead: Ahead | None = None
 
     def now(self) -> int:
         return self._now_ns
@@ -93,7 +108,17 @@ class VirtualClock:
         no timer is left.
         """
         heap, instants, pop = self._heap, self._instants, heapq.heappop
-        while heap:
+        while True:
+            if self.ahead is not None:
+                told_ns = self.ahead.go_on(heap[0] if heap else None)
+                if told_ns is not None:
+                    self._now_ns = told_ns
+                    self.ahead.tell()
+                    if ready:
+                        return True
+                    continue
+            if not heap:
+                return False
             now_ns = pop(heap)
             for callback, arguments in instants.pop(now_ns):
                 if callback is not None:  # else cancelled, perhaps by one before it
@@ -104,7 +129,6 @@ class VirtualClock:
                         failed(callback, error)
             if ready:
                 return True
-        return False
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):

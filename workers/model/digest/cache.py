@@ -8,6 +8,7 @@ A span's digest of one unit is the sum of its tokens'; it is never kept, so what
 what is there. A block lies in one piece, as it travels, so that memory is touched as blocks are.
 """
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,19 @@ class DigestCache:
         self.span = span or span_of(block_size)
         self.per_block = block_size // self.span
         self.block_bytes = num_layers * units * block_size * _DIGEST_BYTES
-        blocks = np.zeros((num_blocks, self.block_bytes), dtype=np.uint8)
-        self._blocks: NDArray[np.uint8] = blocks
+        self._over(np.zeros((num_blocks, self.block_bytes), dtype=np.uint8))
+
+    def _over(self, blocks: NDArray[np.uint8]) -> None:
+        self._blocks = blocks
         # The same memory, a row for each span of a layer.
-        self._keys: Digests = blocks.reshape(-1).view(np.uint64).reshape(-1, units, self.span)
+        self._keys: Digests = blocks.reshape(-1).view(np.uint64).reshape(-1, self.units, self.span)
+
+    def part(self, first: int, num_blocks: int) -> "DigestCache":
+        """Some of the blocks as a cache of their own, over the same memory."""
+        part = copy.copy(self)
+        part.num_blocks = num_blocks
+        part._over(self._blocks[first : first + num_blocks])
+        return part
 
     def write(self, layer: int, spans_T: Indices, slots_T: Indices, keys_TU: Digests) -> None:
         """Each token's digests into its slot of its span."""

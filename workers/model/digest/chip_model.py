@@ -16,14 +16,15 @@ from configs.precision import Precision
 from workers.model.base import MoeInput, StepLayout
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.gate import Gate
-from workers.model.digest.logits import logits_of
+from workers.model.digest.logits import logits_of, most_likely
 from workers.model.digest.mixing import Digests, Weights, What, mixed
-from workers.model.digest.plan import StepPlan, plan_step
+from workers.model.digest.plan import StepPlan, plan_next, plan_step
 from workers.model.digest.routing import Routing
 from workers.model.digest.shape import kv_units, name_of, units_of
 from workers.model.digest.sight import attended
 from workers.model.no_memory import no_memory
 from workers.model.parts.partial import Part, PartOf
+from workers.model.parts.positions import Indices
 from workers.model.parts.sized_chip import SizedChip
 from workers.model.plans import Plans
 from workers.model.program import Enter
@@ -35,6 +36,7 @@ class DigestChip(SizedChip):
 
     span         tokens of one digest, as the blocks of all chips have them in common; left out, as
                  blocks of this size do
+    cache        where its keys lie; one of its own where left out
 
     Raises ValueError where this machine has not the memory for so many digests.
     """
@@ -49,11 +51,13 @@ class DigestChip(SizedChip):
         routing: Routing,
         part: Held | None = None,
         span: int | None = None,
+        cache: DigestCache | None = None,
     ) -> None:
         super().__init__(config, num_blocks, block_size, precision, work, part)
         part, units = self.part, units_of(config, self.part)
         try:
-            self._cache = DigestCache(num_blocks, block_size, part.num_layers, len(units), span)
+            sizes = num_blocks, block_size, part.num_layers, len(units), span
+            self.cache = self._cache = cache or DigestCache(*sizes)
         except MemoryError:
             carried = num_blocks * block_size * part.num_layers * len(units) * 8
             raise no_memory(num_blocks, carried) from None
@@ -74,7 +78,20 @@ class DigestChip(SizedChip):
         return mixed(token_ids_T.astype(np.uint64) + self._embedding)
 
     def attend(self, layer: int, x: Digests, layout: StepLayout) -> tuple[Digests, MoeInput | None]:
-        plan = self._plans.of(layout)
+        return self.attend_planned(layer, x, self.plan(layout))
+
+    def plan(self, layout: StepLayout) -> StepPlan:
+        """What is written and seen of a step, the same in all layers."""
+        return self._plans.of(layout)
+
+    def plan_next(self, spans: Indices, begins_T: Indices, positions_T: Indices) -> StepPlan:
+        """The same of one more token of each of some sequences; see `plan.plan_next`."""
+        return plan_next(self._cache, spans, begins_T, positions_T, self._windows)
+
+    def attend_planned(
+        self, layer: int, x: Digests, plan: StepPlan
+    ) -> tuple[Digests, MoeInput | None]:
+        """The same where it is known already what is written and seen."""
         queries_TU = self._written(layer, x, plan)
         return self._after(layer, x, self._found(layer, queries_TU, plan), plan)
 
@@ -155,6 +172,10 @@ class DigestChip(SizedChip):
     def merge(self, x: Digests, sums_TH: NDArray[Any]) -> Digests:
         """The sums of all experts join, modulo 2^64."""
         return mixed(x + sums_TH)
+
+    def most_likely(self, x: Digests) -> NDArray[np.int64]:
+        """After each row the token of the largest logit, [T]: as `logits` has it."""
+        return most_likely(mixed(x + self._head), self.config.vocab)
 
     def logits(self, x: Digests, rows_R: NDArray[np.int64]) -> NDArray[np.float32]:
         """[R, V] float32."""

@@ -13,7 +13,7 @@ from configs.attention import Window
 from workers.model.base import StepLayout, StepSequence
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.mixing import Digests, stepped
-from workers.model.digest.sight import Held, Sight, sight_of
+from workers.model.digest.sight import Held, Sight, sight_next, sight_of
 from workers.model.parts.positions import Indices, check_sequence
 
 
@@ -58,6 +58,25 @@ def plan_step(
 def _firsts(window: Window | None, positions: Indices) -> Indices:
     """The first token that each sees."""
     return np.zeros_like(positions) if window is None else window.first(positions)
+
+
+def plan_next(
+    cache: DigestCache,
+    spans: Indices,
+    begins_T: Indices,
+    positions_T: Indices,
+    windows: Iterable[Window | None] = (None,),
+) -> StepPlan:
+    """One more token of each of some sequences, all of whose blocks are here.
+
+    spans       of all sequences, one after the other        begins_T   where each one's begin
+    """
+    sights = {
+        window: sight_next(spans, begins_T, positions_T, _firsts(window, positions_T), cache.span)
+        for window in windows
+    }
+    written = next(iter(sights.values())).own_T
+    return StepPlan(positions_T, stepped(positions_T), written, positions_T % cache.span, sights)
 
 
 def _spans(sequence: StepSequence, cache: DigestCache) -> Indices:

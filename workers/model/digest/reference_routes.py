@@ -28,12 +28,14 @@ def chance(seed: int, layer: int, g: int) -> int:
 
 
 def uniform_route(seed: int, num_experts: int, top_k: int) -> Route:
-    """Those with the smallest draws."""
+    """The first places of a shuffled deck."""
 
     def route(layer: int, g: int, _: int) -> Sequence[int]:
-        c = chance(seed, layer, g)
-        draws = [m(c + STEP * (e + 1)) for e in range(num_experts)]
-        return sorted(range(num_experts), key=draws.__getitem__)[:top_k]
+        c, deck = chance(seed, layer, g), list(range(num_experts))
+        for k in range(top_k):
+            swap = k + m(c + STEP * (k + 1)) % (num_experts - k)
+            deck[k], deck[swap] = deck[swap], deck[k]
+        return deck[:top_k]
 
     return route
 

@@ -37,7 +37,9 @@ class Routing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Any K experts in any order, all as likely: those with the smallest of a draw for each."""
+    """Any K experts in any order, all as likely: the first K places of a shuffled deck (Fisher and
+    Yates; Durstenfeld, CACM 1964), one draw a place, whatever the number of experts.
+    """
 
     seed: int
     num_experts: int
@@ -45,7 +47,11 @@ class Uniform:
     alike: bool = False
 
     def choose(self, layer: int, gated_T: Digests, positions_T: NDArray[np.int64]) -> Experts:
-        return _smallest(_draws(self.seed, layer, gated_T, self.num_experts), self.top_k)
+        draws_KT = _draws(self.seed, layer, gated_T, self.top_k).T
+        left_K = self.num_experts - np.arange(self.top_k, dtype=np.uint64)
+        swaps_KT = (draws_KT % left_K[:, None]).astype(np.int32)
+        swaps_KT += np.arange(self.top_k, dtype=np.int32)[:, None]
+        return _dealt(swaps_KT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,11 @@ class Skewed:
         and Spirakis, 2006).
         """
         draws_TE = _draws(self.seed, layer, gated_T, self.num_experts)
-        times_TE = -np.log(_fractions(draws_TE)) / self._weights(layer, positions_T)
+        times_TE = -np.log(_fractions(draws_TE)) / self.weights(layer, positions_T)
         return _smallest(times_TE, self.top_k)
 
-    def _weights(self, layer: int, positions_T: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[T, E], or [1, E]."""
+    def weights(self, layer: int, positions_T: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of experts at some positions, [T, E], or [1, E] where all have the same."""
         which = np.zeros(1, dtype=np.int64)
         if self.stretch is not None:
             which = positions_T // self.stretch + 1
@@ -135,10 +141,24 @@ def _key(seed: int, layer: int) -> Digests:
     return mixed(mixed(np.array([seed % 2**64], dtype=np.uint64)) + np.uint64(layer))
 
 
-def _draws(seed: int, layer: int, gated_T: Digests, num_experts: int) -> Digests:
-    """[T, E]: one for each expert."""
-    experts_E = stepped(np.arange(1, num_experts + 1))
-    return mixed(_chances(seed, layer, gated_T)[:, None] + experts_E)
+def _draws(seed: int, layer: int, gated_T: Digests, count: int) -> Digests:
+    """[T, count] of each token: one for each expert, or for each place."""
+    return mixed(_chances(seed, layer, gated_T)[:, None] + stepped(np.arange(1, count + 1)))
+
+
+def _dealt(swaps_KT: Experts) -> Experts:
+    """The first K places of a deck 0, 1, 2 ... once place k has been swapped with place swaps[k],
+    for k = 0, 1, ... in turn: [T, K]. No deck is made: what lies at a place is its own number, or
+    what an earlier swap has put there.
+    """
+    dealt_KT, moved_KT = swaps_KT.copy(), np.empty_like(swaps_KT)
+    for place, swap_T in enumerate(swaps_KT):
+        moved_KT[place] = place
+        for before in range(place):
+            moved_T = moved_KT[before]
+            np.copyto(dealt_KT[place], moved_T, where=swaps_KT[before] == swap_T)
+            np.copyto(moved_KT[place], moved_T, where=swaps_KT[before] == place)
+    return np.ascontiguousarray(dealt_KT.T)
 
 
 def _smallest(of_TE: Digests | NDArray[np.float64], top_k: int) -> Experts:

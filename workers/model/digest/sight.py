@@ -101,6 +101,33 @@ def sight_of(sequences: Iterable[Held], span: int) -> Sight:
     )
 
 
+def sight_next(
+    spans: Indices, begins_T: Indices, positions_T: Indices, firsts_T: Indices, span: int
+) -> Sight:
+    """The same of one token of each of some sequences: their spans one after the other, where each
+    one's begin, the tokens' positions, and the first that each sees.
+    """
+    number_T, head_T = positions_T // span, firsts_T // span
+    begun_B = np.flatnonzero((firsts_T % span > 0) & (head_T < number_T))
+    first_T = np.minimum(-(-firsts_T // span), number_T)
+    counts_T = number_T - first_T
+    ends_T = np.cumsum(counts_T)
+    in_whole_T = ends_T - counts_T
+    whole = np.arange(ends_T[-1]) + np.repeat(begins_T + first_T - in_whole_T, counts_T)
+    lowest_T = np.where(head_T == number_T, firsts_T % span, 0)
+    slots = np.arange(span)
+    seen_TS = (slots <= (positions_T % span)[:, None]) & (slots >= lowest_T[:, None])
+    return Sight(
+        spans[begins_T + number_T],
+        seen_TS.astype(np.uint64),
+        spans[whole],
+        tuple(_pieces(in_whole_T, counts_T, int(ends_T[-1]))),
+        begun_B,
+        spans[(begins_T + head_T)[begun_B]],
+        (slots >= (firsts_T % span)[begun_B][:, None]).astype(np.uint64),
+    )
+
+
 def _pieces(firsts_T: Indices, numbers_T: Indices, num_whole: int) -> Iterator[Piece]:
     """firsts_T, numbers_T: each token sees so many whole spans, from there on, and its own."""
     for begin, end in parts_of(numbers_T + 1):

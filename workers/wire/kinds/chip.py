@@ -14,12 +14,14 @@ from workers.wire.roles import (
     Count,
     Flag,
     Moment,
+    Role,
     Text,
     Texts,
     TokenIds,
     arrays_by_name,
     bookkeeping,
     column,
+    free,
     listed,
     nested,
     one_byte_each,
@@ -113,6 +115,26 @@ class Tokens(Kind[Reply]):
     times: Times
     logits: Annotated[Mapping[str, Array], arrays_by_name("tensors")]
     approximate: Annotated[tuple[int, ...], listed(4)] = ()
+
+
+@kind("stretch")
+@dataclass(frozen=True, slots=True)
+class Stretch(Kind[Reply]):
+    """What a folded chip sampled in several steps of one batch, told together (`workers.fold`): a
+    row a sequence, n tokens each. The rest is as in `Tokens`.
+
+    position   of the first of a row's tokens        token   [rows, n]
+    late_ns    how long before it is told each step ended, [n]
+    """
+
+    requests: Texts
+    stages: Annotated[tuple[str, ...], one_byte_each()]
+    position: Annotated[NDArray[np.int64], column(4)]
+    token: Annotated[NDArray[np.int64], column(4)]
+    cached: Annotated[NDArray[np.int64], column(4)]
+    finished: Annotated[Mapping[str, str], plain()]
+    times: Times
+    late_ns: Annotated[tuple[int, ...], Role("body", free, list, tuple)]
 
 
 @kind("chip_state_is")

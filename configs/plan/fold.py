@@ -1,0 +1,163 @@
+"""What of a cluster is computed as one object with vectors (`cluster.fold`), and what cannot be."""
+
+from collections.abc import Iterator
+
+from configs.plan.nodes import ChipPlan, FoldPlan, NodePlan, ShardPlan
+from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, NodeGroup, Scenario
+from configs.units import BANDWIDTH, DURATION
+
+# So many like nodes are folded without being asked for: small clusters stay message by message.
+AUTO_NODES_MIN = 64
+_FOLDED = (*CHIP_ROLES, "experts")
+
+
+def fold_of(scenario: Scenario, nodes: tuple[NodePlan, ...]) -> tuple[FoldPlan, list[str]]:
+    """What is folded, and what is wrong: a fold that was asked for and cannot be."""
+    asked = scenario.cluster.fold
+    if asked == "off":
+        return FoldPlan(why_not=("cluster.fold is off",)), []
+    counts = {
+        name: group.count or 1
+        for name, group in scenario.cluster.nodes.items()
+        if any(role in _FOLDED for role in group.workers)
+    }
+    most = max(counts, key=lambda name: counts[name], default="")
+    if asked == "auto" and counts.get(most, 0) < AUTO_NODES_MIN:
+        few = f"no group has {AUTO_NODES_MIN} chips or expert shards: {most} has {counts[most]}"
+        return FoldPlan(why_not=(few,) if most else ()), []
+    why_not = tuple(dict.fromkeys([*_unfoldable(scenario), *_differences(nodes)]))
+    if why_not:
+        told = [f"cluster.fold: is 'on', and {why}; or leave fold out" for why in why_not]
+        return FoldPlan(why_not=why_not), told if asked == "on" else []
+    workers = [worker for node in nodes for worker in node.workers]
+    return FoldPlan(
+        tuple(worker.name for worker in workers if worker.role in CHIP_ROLES),
+        tuple(worker.name for worker in workers if worker.role == "experts"),
+    ), []
+
+
+def _unfoldable(scenario: Scenario) -> Iterator[str]:
+    """What no fold computes yet, each with the nearest that would do."""
+    cluster, model, placement = scenario.cluster, scenario.model, scenario.placement
+    if cluster.world != "virtual":
+        yield f"cluster.world is {cluster.world!r}: live nodes stand one by one; make it virtual"
+    if model.numerics == "real":
+        yield "model.numerics is 'real': every chip computes its own; make it digest or counts"
+    is_drawn = model.routing.bursty is None and model.routing.balanced is None
+    if model.numerics == "counts" and not is_drawn:
+        yield (
+            "model.routing is bursty or balanced, and model.numerics 'counts': folded choices are "
+            "drawn from a pool of tokens, which know no position and no step; make it zipf"
+        )
+    if model.micro_batches != 1:
+        yield f"model.micro_batches is {model.micro_batches}: a folded step is one batch; make it 1"
+    if cluster.network is not None:
+        yield (
+            f"cluster.network is a {cluster.network.type}: folded messages cross no inner link, "
+            "but wait for those before them at both ends; leave network out"
+        )
+    if scenario.faults:
+        yield f"faults has {len(scenario.faults)}: no link of a fold has any; leave them out"
+    for key, is_given, instead in (
+        ("experts.replicas", placement.experts.replicas is not None, "leave it out"),
+        ("experts.mode", placement.experts.mode != "near", "make it near"),
+        ("experts.on_timeout", placement.experts.on_timeout != "fail", "make it fail"),
+        ("experts.dispatch", placement.experts.dispatch != "direct", "make it direct"),
+        ("experts.combine", placement.experts.combine != "direct", "make it direct"),
+        ("experts_prefetch", placement.experts_prefetch, "leave it out"),
+        ("hot_experts", bool(placement.hot_experts), "leave it out"),
+        ("kv_near", placement.kv_near is not None, "leave it out"),
+        ("kv_offload", placement.kv_offload is not None, "leave it out"),
+    ):
+        if is_given:
+            yield f"placement.{key} is given, which folded steps do not have; {instead}"
+    for name, group in cluster.nodes.items():
+        if any(role in _FOLDED for role in group.workers):
+            yield from _group_problems(f"cluster.nodes.{name}", group)
+            yield from _link_problems(f"cluster.nodes.{name}.link", group.link)
+            yield from _device_problems(f"cluster.nodes.{name}.device", group.device)
+
+
+def _group_problems(key: str, group: NodeGroup) -> Iterator[str]:
+    if len(group.workers) > 1:
+        yield (
+            f"{key}.workers has {', '.join(group.workers)} on one node: a folded chip or shard "
+            "has its node for itself; give each a group"
+        )
+    if group.num_ranks > 1:
+        yield f"{key} has chips of {group.num_ranks} ranks: folded ones have 1"
+    if group.spares:
+        yield f"{key}.spares is {group.spares}: nobody is lost in a fold; leave it out"
+
+
+def _link_problems(key: str, link: LinkSpec) -> Iterator[str]:
+    if link.sharing != "fifo":
+        yield f"{key}.sharing is {link.sharing!r}: folded messages go in order; make it fifo"
+    for name, is_given in (
+        ("overhead", link.overhead_ns > 0),
+        ("message_rate", link.messages_per_s is not None),
+        ("dram_latency", link.dram_latency_ns > 0),
+    ):
+        if is_given:
+            yield f"{key}.{name} is given: folded messages cost their bytes alone; leave it out"
+
+
+def _device_problems(key: str, device: DeviceSpec) -> Iterator[str]:
+    """Resources whose time hangs on what was asked for before, beyond who comes first."""
+    if device.compute_sharing != "fifo":
+        yield f"{key}.compute_sharing is {device.compute_sharing!r}; make it fifo"
+    for name, tier in device.tiers.items():
+        for what, is_given in (
+            ("banks", tier.banks is not None),
+            ("buffer", tier.buffer_bytes is not None),
+            ("sharing", tier.sharing != "fifo"),
+        ):
+            if is_given:
+                yield (
+                    f"{key}.tiers.{name} has {what}, by which a launch hangs on those before it: "
+                    "folded ones take tiers in order; leave it out"
+                )
+
+
+def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
+    """A fold's shards are alike, and its chips hang on one kind of link."""
+    shards = [node for node in nodes if isinstance(node.workers[0], ShardPlan)]
+    chips = [node for node in nodes if node.workers[0].role in CHIP_ROLES]
+    if chips and not shards:
+        return
+    for node in shards[1:]:
+        first = shards[0]
+        if node.device != first.device:
+            yield (
+                f"expert shards differ: {first.name} is a {first.device.name} and {node.name} a "
+                f"{node.device.name} of other figures; give cluster.nodes.{node.group} the device "
+                f"of {first.group}"
+            )
+            break
+    for one in (shards, chips):
+        for node in one[1:]:
+            if node.link != one[0].link:
+                yield (
+                    f"links differ: {one[0].name} has {_told(one[0].link)} and {node.name} "
+                    f"{_told(node.link)}; give cluster.nodes.{node.group} the link of "
+                    f"{one[0].group}"
+                )
+                break
+
+    forms = [(n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan)]
+    if any(isinstance(w, ChipPlan) and w.sliding is not None for n in chips for w in n.workers):
+        yield "layers of the model have a window, and give blocks back as it moves: take another"
+    for node, form in forms[1:]:
+        first, known = forms[0]
+        if form != known:
+            yield (
+                f"KV blocks differ: {first.name} has {known.size} tokens of {known.numbers} in one "
+                f"and {node.name} {form.size} of {form.numbers}; give cluster.nodes.{node.group} "
+                f"the kv of {first.group}"
+            )
+            break
+
+
+def _told(link: LinkSpec) -> str:
+    figures = f"{BANDWIDTH.format(link.bytes_per_s)}, {DURATION.format(link.latency_ns)}"
+    return f"{figures}, {link.pj_per_bit:g} pJ/bit"

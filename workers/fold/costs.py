@@ -1,0 +1,85 @@
+"""What a folded chip's step costs: how long its launches take between exchanges, and what they ask
+of its machine.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.fold.launches import Asked, Bench, Measure
+from workers.hardware.energy.phase import Cause
+from workers.model.base import LaunchModel, StepLayout, StepSequence
+
+# Steps of which the costs are kept, by how many tokens they have and how much these see.
+KNOWN_MAX = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """launches_ns   [X + 1]: before each exchange with the experts, and after the last
+    logits_ns        of what follows the layers
+    first            what the first launch asks of each resource, which is a part of `resources`
+    """
+
+    launches_ns: NDArray[np.int64]
+    logits_ns: int
+    first: Mapping[str, Asked]
+    resources: Mapping[str, Asked]
+    cause: Cause
+    num_tokens: int
+
+
+class Costs:
+    """Of steps of chips that are alike. Layers that ask for the same are launched once to be
+    measured.
+    """
+
+    def __init__(self, model: LaunchModel, bench: Bench) -> None:
+        self._model, self._bench = model, bench
+        config = model.config
+        self._firsts: list[int] = []  # of layers that are alike
+        kinds: dict[tuple[object, ...], int] = {}
+        layers = list[int]()
+        for layer in range(config.num_layers):
+            kind = config.kind_of(layer), layer == 0
+            if kind not in kinds:
+                kinds[kind] = len(self._firsts)
+                self._firsts.append(layer)
+            layers.append(kinds[kind])
+        sparse = [layer for layer in range(config.num_layers) if not config.is_dense(layer)]
+        self._counts = np.zeros((len(sparse) + 1, len(self._firsts)), dtype=np.int64)
+        for layer, kind_number in enumerate(layers):
+            self._counts[np.searchsorted(sparse, layer), kind_number] += 1
+        self._totals = self._counts.sum(axis=0).tolist()
+        self._may_know = not config.has_windows
+        self._known: dict[tuple[int, int], Cost] = {}
+
+    def of(self, layout: StepLayout, num_sampled: int, cause: Cause) -> Cost:
+        """Of a step."""
+        measures = [
+            self._bench.launch(self._model.attend_work(layer, layout)) for layer in self._firsts
+        ]
+        logits = self._bench.launch(self._model.logits_work(num_sampled))
+        took = np.array([measure.took_ns for measure in measures], dtype=np.int64)
+        launches_ns = self._counts @ took
+        launches_ns[-1] += logits.took_ns
+        total = Measure()
+        for measure, times in zip(measures, self._totals, strict=True):
+            total.add(measure, times)
+        total.add(logits)
+        asked = measures[0].resources, total.resources
+        return Cost(launches_ns, logits.took_ns, *asked, cause, layout.num_tokens)
+
+    def next_of(self, starts: Sequence[int], cause: Cause) -> Cost:
+        """Of a step with one token of each of some sequences, at these positions."""
+        key = len(starts), sum(starts)
+        known = self._known.get(key) if self._may_know else None
+        if known is None:
+            layout = StepLayout(tuple(StepSequence((), start, 1) for start in starts))
+            known = self.of(layout, len(starts), cause)
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[key] = known
+        return known

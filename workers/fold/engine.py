@@ -1,0 +1,27 @@
+"""What computes the times of all members' steps: see `kernels.fold`."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.fold import Chosen, Counts, Drawn, Ended
+
+
+class Engine(Protocol):
+    """See `kernels.fold`."""
+
+    def begin(
+        self, chip: int, start_ns: int, launches_ns: NDArray[np.int64], choices: Chosen | Drawn
+    ) -> None: ...
+
+    def cut(self, chip: int) -> None: ...
+
+    def advance(self, until_ns: int | None) -> list[Ended]: ...
+
+    @property
+    def now_ns(self) -> int: ...
+
+    def next_ns(self) -> int | None: ...
+
+    def counts(self) -> Counts: ...

@@ -1,0 +1,123 @@
+"""What a folded chip knows of steps to come, and the blocks that it holds for them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.chip import batching
+from workers.chip.job import Job
+from workers.chip.scheduler import Item, Scheduler, Step
+from workers.chip.sequence import Sequence as TokenSequence
+from workers.chip.sequence import State
+from workers.fold.ahead import Ahead
+from workers.fold.costs import Cost
+from workers.fold.fold import Member
+from workers.fold.stretch import Stretch
+from workers.fold.values import Row
+from workers.hardware.energy.phase import Phase
+
+
+class Lookahead:
+    """stretch   of decode steps that is under way"""
+
+    def __init__(
+        self, member: Member, scheduler: Scheduler, jobs: Mapping[str, Job], eos: tuple[int, ...]
+    ) -> None:
+        self._member, self._scheduler, self._jobs, self._eos = member, scheduler, jobs, eos
+        self._known: dict[str, Ahead] = {}
+        self.stretch: Stretch | None = None
+
+    def steps_of(self, step: Step) -> tuple[list[Cost], list[list[int]], NDArray[np.int32]]:
+        """As many decode steps of this batch as are known of all its sequences, one at least: what
+        each costs, its tokens, and experts [steps, X, T, K].
+        """
+        if self._member.fold.alone:
+            self._known.clear()  # experts hang on the whole batch
+        if not all(self._of(item).left(item.start) for item in step.items):
+            self._member.fold.look_ahead(self)
+        known = [(self._of(item), item.start) for item in step.items]
+        steps = min(ahead.left(at) for ahead, at in known)
+        tokens = [[ahead.tokens[at - ahead.start + n] for ahead, at in known] for n in range(steps)]
+        experts = np.stack([ahead.experts(at, steps) for ahead, at in known], axis=2)
+        costs = [
+            self._member.costs.next_of([at + n for _, at in known], Phase.DECODE)
+            for n in range(steps)
+        ]
+        return costs, tokens, experts
+
+    def passed(self, seq: TokenSequence) -> None:
+        """Steps before its next one are over."""
+        if (ahead := self._known.get(seq.seq_id)) is not None:
+            ahead.forget(seq.num_computed)
+
+    def drop(self, seq_id: str) -> None:
+        """It is gone."""
+        self._known.pop(seq_id, None)
+
+    # -- see `workers.fold.fold.Looking` -----------------------------------------------------------
+
+    def wants(self, depth: int, *, asks: bool) -> Sequence[tuple[Ahead, Row]]:
+        step, stretch = self._scheduler.roster.step, self.stretch
+        if step is None or (stretch is None and not asks):
+            return ()
+        under_way = 0 if stretch is None else stretch.num_steps - stretch.num_taken
+        return list(self._wanted(step, under_way, depth))
+
+    def _wanted(self, step: Step, under_way: int, depth: int) -> Iterator[tuple[Ahead, Row]]:
+        roster, blocks = self._scheduler.roster, self._scheduler.blocks
+        most = len(step.items) * blocks.blocks_for(under_way + depth)
+        if blocks.num_free >= self._scarce + most:
+            batching.hold_ahead(roster, step, under_way + depth)
+        for item in step.items:
+            seq = item.seq
+            if seq.state is not State.RUNNING or seq.seq_id not in self._jobs:
+                continue  # it is gone
+            ahead = self._of(item)
+            lacking = under_way + depth - ahead.left(item.start)
+            last = seq.num_prompt + seq.max_tokens - 1, roster.max_tokens - 1
+            room = len(seq.block_ids) * blocks.block_size
+            steps = min(lacking, min(*last, room) - ahead.end)
+            if steps > 0 and not ahead.ends:
+                yield ahead, self._row(ahead, steps)
+
+    def _of(self, item: Item) -> Ahead:
+        seq = item.seq
+        ahead = self._known.get(seq.seq_id)
+        if ahead is None or not self._is_good(ahead, item):
+            ahead = self._known[seq.seq_id] = Ahead(seq, item.start)
+        return ahead
+
+    def _is_good(self, ahead: Ahead, item: Item) -> bool:
+        return ahead.seq is item.seq and ahead.start <= item.start <= ahead.end and ahead.holds()
+
+    def _row(self, ahead: Ahead, steps: int) -> Row:
+        first = self._member.first_block
+        blocks = [first + block_id for block_id in ahead.seq.block_ids]
+        return Row(ahead.seq, blocks, ahead.end, ahead.last_token, steps)
+
+    def found(self, ahead: Ahead, tokens: NDArray[np.int64], experts: NDArray[np.int32]) -> None:
+        ids, job = tokens.tolist(), self._jobs.get(ahead.seq.seq_id)
+        sampling = None if job is None else job.sampling
+        for count, token in enumerate(ids, 1):
+            if sampling is not None and (
+                token in sampling.stop_token_ids or (sampling.may_end and token in self._eos)
+            ):
+                ahead.add(ids[:count], experts[:count], ends=True)
+                return
+        ahead.add(ids, experts, ends=False)
+
+    # -- room --------------------------------------------------------------------------------------
+
+    @property
+    def _scarce(self) -> int:
+        """With so many free blocks nobody needs those that are held ahead."""
+        roster, blocks = self._scheduler.roster, self._scheduler.blocks
+        return blocks.blocks_for(roster.max_tokens) + len(roster.running)
+
+    def make_room(self) -> None:
+        """Give blocks back where somebody may need them."""
+        if self._scheduler.blocks.num_free < self._scarce:
+            num_freed = batching.give_back(self._scheduler.roster)
+            if num_freed and self.stretch is not None:
+                self._member.cut()  # steps beyond the one under way have no blocks now
