@@ -119,20 +119,15 @@ class Handover:
         if first_token is not None:
             end = -(-num_tokens // crossing.piece.size)
         if first < self._num_thin < end:
-            self._leave(block_ids, first, self._num_thin, None, None)
+            self._leave(block_ids, first, self._num_thin, None)
             first = self._num_thin
-        self._leave(block_ids, first, end, first_token, self.approximate_from)
+        self._leave(block_ids, first, end, first_token)
         # Never back: a preempted prefill computes again what has gone, and what lies beneath
         # `first_block` is shared there.
         self._next = max(end, first)
 
     def _leave(
-        self,
-        block_ids: Sequence[int],
-        first: int,
-        end: int,
-        first_token: int | None,
-        approximate_from: int | None,
+        self, block_ids: Sequence[int], first: int, end: int, first_token: int | None
     ) -> None:
         """A chunk more: these pieces, of which either all are thin or none is."""
         num = max(0, end - first)
