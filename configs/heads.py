@@ -6,8 +6,9 @@ Each rank computes as many query heads as any other, and holds the KV heads that
                                  8 ranks  │ 0 │ 1 │ 2 │ 3 │ 4 │ ...    of KV heads 0, 0, 1, 1, 2
 
 Where there are more ranks than KV heads, several hold the same ones, as in vLLM and TensorRT-LLM;
-a latent (MLA) is one KV head in that, which every rank holds. What a network beside the experts
-has inside is cut into as many parts as there are ranks.
+a latent (MLA) is one KV head in that, which every rank holds. With decode context parallelism they
+hold slices of its tokens instead (`configs/slices.py`). What a network beside the experts has
+inside is cut into as many parts as there are ranks.
 """
 
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from configs.model_config import ModelConfig
 class Heads:
     """KV heads first .. first + count - 1, and the query heads that look at them; or, where
     several ranks hold these KV heads, part `copy` of `copies` equal parts of those query heads.
+
+    slices   of such ranks, so many in a row hold a slice of the tokens each; 1: all tokens
     """
 
     first: int
     count: int
     copy: int = 0
     copies: int = 1
+    slices: int = 1
 
     def queries(self, config: ModelConfig) -> range:
         """Its query heads, by their numbers in the model."""
@@ -57,10 +61,13 @@ class Heads:
         return (0 if other is None else other.copy) % self.copies == self.copy
 
 
-def heads_of(config: ModelConfig, tensor: int) -> tuple[Heads | None, ...]:
-    """Of each rank of a stage; None: all. Raises ValueError, with the nearest degree that would
-    do, where ranks would not hold alike.
+def heads_of(config: ModelConfig, tensor: int, context: int = 1) -> tuple[Heads | None, ...]:
+    """Of each rank of a stage; None: all. `context` of the ranks that share KV heads hold slices of
+    the tokens. Raises ValueError, with the nearest degree that would do, where ranks would not hold
+    alike.
     """
+    if reason := _context_hindrance(config, tensor, context):
+        raise ValueError(f"decode_context_parallel_size: is {context}, {reason}")
     if tensor == 1:
         return (None,)
     if reason := _hindrance(config, tensor):
@@ -74,7 +81,22 @@ def heads_of(config: ModelConfig, tensor: int) -> tuple[Heads | None, ...]:
         count = units // tensor
         return tuple(Heads(number * count, count) for number in range(tensor))
     copies = tensor // units
-    return tuple(Heads(number // copies, 1, number % copies, copies) for number in range(tensor))
+    shared = copies, context
+    return tuple(Heads(number // copies, 1, number % copies, *shared) for number in range(tensor))
+
+
+def _context_hindrance(config: ModelConfig, tensor: int, context: int) -> str:
+    """What keeps ranks that hold the same KV heads from holding slices of the tokens."""
+    copies = max(1, tensor // config.num_kv_units)
+    if copies % context == 0:
+        return ""
+    fitting = [n for n in range(1, copies + 1) if copies % n == 0]
+    nearest = min(fitting, key=lambda n: (abs(n - context), n))
+    held = "latent" if config.mla is not None else f"{config.num_kv_units} KV heads"
+    return (
+        f"and with tensor_parallel_size {tensor} each of the model's {held} is held by {copies} "
+        f"rank{'' if copies == 1 else 's'}: it must divide that; the nearest that does is {nearest}"
+    )
 
 
 def _hindrance(config: ModelConfig, tensor: int) -> str:

@@ -35,6 +35,11 @@ class Part:
     projects: bool = True
 
     @property
+    def slices(self) -> int:
+        """Of a KV block's tokens it has one of so many parts."""
+        return 1 if self.heads is None else self.heads.slices
+
+    @property
     def layers(self) -> range:
         return range(self.first_layer, self.first_layer + self.num_layers)
 
@@ -108,15 +113,26 @@ class Ranks:
         first = self.stage(rank) * self.tensor
         return range(first, first + self.tensor)
 
+    def sharers(self, rank: int) -> range:
+        """Ranks that hold slices of the same keys, in order, itself among them."""
+        slices = self.parts[rank].slices
+        first = rank - rank % self.tensor % slices
+        return range(first, first + slices)
+
     @property
     def is_split(self) -> bool:
         return len(self.names) > 1
 
 
 def parts_of(
-    config: ModelConfig, tensor: int, pipeline: int, layers: tuple[int, ...] = ()
+    config: ModelConfig,
+    tensor: int,
+    pipeline: int,
+    layers: tuple[int, ...] = (),
+    context: int = 1,
 ) -> tuple[Part, ...]:
     """What each rank holds, in order of the ranks. `layers` of each stage; left out: `stages_of`.
+    `context`: slices of the tokens, where ranks hold the same keys.
 
     Raises ValueError, with the nearest that would do, where ranks would not hold alike, or layers
     are no stages of this model.
@@ -130,5 +146,5 @@ def parts_of(
             projects=stage.stop == config.num_layers and number == 0,
         )
         for stage in stages_of(config.num_layers, pipeline, layers)
-        for number, heads in enumerate(heads_of(config, tensor))
+        for number, heads in enumerate(heads_of(config, tensor, context))
     )

@@ -53,7 +53,8 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     network = network_of(scenario)
     if network is not None:
         below.insert(0, render_network(network, keys_in_network(scenario)))
-    said = [*form_notes(scenario), *_window_note(plan, scenario, config)]
+    said = [*form_notes(scenario), *_slice_notes(scenario)]
+    said += _window_note(plan, scenario, config)
     notes = [Text(note, style="yellow") for note in said]
     return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 
@@ -114,6 +115,17 @@ def _window_note(plan: Plan, scenario: Scenario, config: ModelConfig) -> Iterato
             f"at most: while it decodes, a sequence of {longest:,} keeps {rough(kept)}, not "
             f"{rough(whole)}"
         )
+
+
+def _slice_notes(scenario: Scenario) -> Iterator[str]:
+    """Of chips whose ranks hold slices of the same keys: how many tokens of a block each has."""
+    for name, group in scenario.cluster.nodes.items():
+        if (slices := group.decode_context_parallel_size) > 1:
+            size = scenario.of_group(name).model.block_size
+            yield (
+                f"{name}: of {slices} ranks that share keys each holds {size // slices} of a KV "
+                f"block's {size} tokens (decode context parallel)"
+            )
 
 
 def _s(count: int) -> str:

@@ -17,6 +17,7 @@ from workers.model.digest.recorded import read_routing
 from workers.model.digest.routing import Balanced, Replayed, Routing, Skewed, Uniform
 from workers.model.digest.shape import span_of
 from workers.model.digest.shipped import ShippedDigests
+from workers.model.digest.slices import DigestSlice
 from workers.model.work import WorkModel
 
 
@@ -29,7 +30,7 @@ def sized_chip(
     sizes = _sizes(blueprint, worker, work)
     if is_counted(blueprint):
         return CountsChip(*sizes)
-    return DigestChip(*sizes, cache=cache, span=span_of(blueprint.plan.common_tokens))
+    return DigestChip(*sizes, cache=cache, span=span_of(blueprint.plan.span_tokens))
 
 
 def sized_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> DigestRank | CountsRank:
@@ -37,7 +38,8 @@ def sized_rank(blueprint: Blueprint, worker: PartPlan, work: WorkModel) -> Diges
     sizes, part = _sizes(blueprint, worker, work), blueprint.plan.part(worker)
     if is_counted(blueprint):
         return CountsRank(*sizes, part)
-    return DigestRank(*sizes, part, span_of(blueprint.plan.common_tokens))
+    rank = DigestSlice if part.slices > 1 else DigestRank
+    return rank(*sizes, part, span_of(blueprint.plan.span_tokens))
 
 
 def is_counted(blueprint: Blueprint) -> bool:

@@ -18,9 +18,10 @@ from configs.tiers import Tiers
 WATERMARK_SHARE = 0.01
 
 
-def block_bytes(scenario: Scenario, config: ModelConfig) -> int:
-    """Of one KV block, all layers of `config`."""
-    return scenario.model.block_size * scenario.model.precision.kv_bytes_per_token(config)
+def block_bytes(scenario: Scenario, config: ModelConfig, slices: int = 1) -> int:
+    """Of one KV block, all layers of `config`; or of one of so many slices of its tokens."""
+    token_bytes = scenario.model.precision.kv_bytes_per_token(config)
+    return scenario.model.block_size * token_bytes // slices
 
 
 def chip_plan(
@@ -33,9 +34,10 @@ def chip_plan(
     fit: Fit,
     weights_bytes: int,
     max_model_len: int,
+    kv_block_bytes: int,
 ) -> PartPlan:
     """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
-    kv_bytes = fit.num_kv_blocks * block_bytes(scenario, config)
+    kv_bytes = fit.num_kv_blocks * kv_block_bytes
     where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
     form = BlockForm(scenario.model.block_size, scenario.model.precision.kv)
     sliding = _sliding(site, config)

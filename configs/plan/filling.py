@@ -34,7 +34,7 @@ def fill_site(
     """A node with its workers' shares of its memory. `part` of the model is what its chips hold;
     `config` has the sizes of that.
     """
-    kv_block_bytes = block_bytes(scenario, config)
+    kv_block_bytes = block_bytes(scenario, config, part.slices)
     shards = [name for name, role in site.workers if role in SHARD_ROLES]
     held = {name: tuple(sorted(placed.get(name, ()))) for name in shards}
     num_chips = sum(role in _CHIPS for _, role in site.workers)
@@ -57,7 +57,7 @@ def fill_site(
     )
     ahead, wrong = _prefetch(key, site, scenario, tiers, len(held), num_chips)
     weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)
-    sizes_of_chips = weights, max_model_len
+    sizes_of_chips = weights, max_model_len, kv_block_bytes
     workers = _workers(site, scenario, config, tiers, fit, held, ahead, servers, sizes_of_chips)
     link, slow = site.group.link, site.slow
     node = NodePlan(site.name, site.group_name, device, link, workers, fit.fills, slow)
@@ -75,9 +75,11 @@ def _workers(
     held: Mapping[str, tuple[int, ...]],
     ahead: Mapping[str, int],
     servers: tuple[str, ...],
-    sizes_of_chips: tuple[int, int],
+    sizes_of_chips: tuple[int, int, int],
 ) -> tuple[WorkerPlan, ...]:
-    """`sizes_of_chips`: bytes of each one's weights, and the longest prompt plus answer."""
+    """`sizes_of_chips`: bytes of each one's weights, the longest prompt plus answer, and bytes of a
+    KV block.
+    """
     workers: list[WorkerPlan] = []
     for name, role in site.workers:
         if role in _CHIPS:

@@ -199,12 +199,20 @@ class Plan:
     @property
     def forms(self) -> dict[str, BlockForm]:
         """Chip, or rank of one -> how it keeps its KV."""
-        return {w.name: w.form for w in self.workers if isinstance(w, PartPlan)}
+        return {w.name: w.form for w in self._parts()}
 
     @property
     def common_tokens(self) -> int:
         """Of the largest pieces of which the KV blocks of all chips are made."""
         return gcd(*(form.size for form in self.forms.values()))
+
+    @property
+    def span_tokens(self) -> int:
+        """The same of slices of blocks: a chip has no larger piece in one place."""
+        return gcd(*(w.form.size // self.part(w).slices for w in self._parts()))
+
+    def _parts(self) -> Iterator[PartPlan]:
+        return (worker for worker in self.workers if isinstance(worker, PartPlan))
 
     def part(self, worker: PartPlan) -> Part:
         """What a chip, or a rank of one, holds."""

@@ -3,6 +3,7 @@
 from configs.certificates import read_certificates
 from configs.model_config import ModelConfig
 from configs.nearest import nearest
+from configs.plan.context import context_problems
 from configs.plan.digests import digest_problems
 from configs.plan.forms import form_problems
 from configs.plan.near import near_problems, window_problems
@@ -28,6 +29,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *window_problems(scenario, config),
         *digest_problems(scenario, config),
         *split_problems(scenario),
+        *context_problems(scenario, config),
         *_batch_problems(scenario),
         *_context_problems(scenario, config),
         *_expert_problems(scenario, config),

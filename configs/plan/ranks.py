@@ -17,7 +17,8 @@ def ranks_of(
     for name, group in scenario.cluster.nodes.items():
         degrees = group.tensor_parallel_size, group.pipeline_parallel_size
         try:
-            parts[name] = parts_of(config, *degrees, group.pipeline_layers)
+            how = group.pipeline_layers, group.decode_context_parallel_size
+            parts[name] = parts_of(config, *degrees, *how)
         except ValueError as error:
             problems.append(f"cluster.nodes.{name}.{error}")
     ranks = {

@@ -42,6 +42,8 @@ class NodeGroup(Section):
     tensor_parallel_size, pipeline_parallel_size   of each chip of the group, as vLLM calls them: it
              becomes as many nodes as their product, one a rank. `count` is of chips, then: so many
              stand side by side (data parallel)
+    decode_context_parallel_size   so many of the ranks that hold the same KV heads hold slices of
+             the tokens instead
     pipeline_layers   how many layers each stage holds; left out: `configs.stages`
     device   a preset's name, a whole specification, or {base: <preset>, <keys to change>}
     link     the same, for the link that joins each of these nodes to the others
@@ -61,6 +63,7 @@ class NodeGroup(Section):
     spares: int = Field(default=0, ge=0, le=1_024)
     tensor_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_parallel_size: int = Field(default=1, ge=1, le=1_024)
+    decode_context_parallel_size: int = Field(default=1, ge=1, le=1_024)
     pipeline_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), max_length=1_024)
     device: Annotated[DeviceSpec, BeforeValidator(_expand_device)]
     link: Annotated[LinkSpec, BeforeValidator(_expand_link)]

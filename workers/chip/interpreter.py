@@ -14,9 +14,10 @@ one order.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from workers.chip.batch import Batch
+from workers.chip.ways import Away, FarKeys, NextStage, Reducer, Slices
 from workers.errors import PerfuseError
 from workers.experts.exchange import Away as Dispatched
 from workers.experts.exchange import DispatchSide
@@ -25,48 +26,18 @@ from workers.experts.late import Lateness, without_late
 from workers.experts.routing import RoutingTable
 from workers.experts.tokens import Tokens
 from workers.model.numerics import Numerics
-from workers.model.program import Attend, Compute, Experts, Program, Reduce, Rows, SendNext, Sums
+from workers.model.program import (
+    Attend,
+    Compute,
+    Experts,
+    Gather,
+    Program,
+    Reduce,
+    SendNext,
+    Sums,
+    Swap,
+)
 from workers.node import Node
-
-
-class Away(Protocol):
-    """Something that others were sent and will answer."""
-
-    async def receive(self) -> Any:
-        """The answer. Called once, or not at all."""
-        ...
-
-    def abandon(self) -> None:
-        """Nobody will ask for the answer. Does nothing after `receive`."""
-        ...
-
-
-class Reducer(Protocol):
-    """The way to the other ranks of a tensor-parallel group."""
-
-    async def send(self, batch: Batch, partial: Rows) -> Away:
-        """This rank's share; the answer is the sum over all ranks, the same bits on each. Every
-        rank sends the same sequence of shares.
-        """
-        ...
-
-
-class NextStage(Protocol):
-    """The way to the next stage of a pipeline."""
-
-    async def send(self, batch: Batch, rows_T: Rows) -> None:
-        """Returns when the rows are on their way. Raises PeerDead."""
-        ...
-
-
-class FarKeys(Protocol):
-    """The way to keys that lie with memory servers."""
-
-    async def send(self, batch: Batch, op: Attend) -> Away:
-        """Queries of the sequences that have such keys; the answer is a list of `PartOf`. What
-        nobody answers fails sequences of the batch.
-        """
-        ...
 
 
 @dataclass(slots=True)
@@ -100,6 +71,7 @@ class Interpreter:
     next_stage   None where this chip holds the last layer
     hints        None where shards read nothing ahead
     far          None where all keys are on this chip
+    slices       None where no other rank holds slices of this one's keys
     late         when a share of experts is, and what then; None: when the time of a call is over,
                  and its rows fail
     """
@@ -115,12 +87,13 @@ class Interpreter:
         hints: HintSide | None = None,
         far: FarKeys | None = None,
         late: Lateness | None = None,
+        slices: Slices | None = None,
     ) -> None:
         self._node, self._clock, self._hardware = node, node.clock, node.hardware
         self._exchange, self._replaces = exchange, late is not None and late.replaces
         self._timeout_ns = timeout_ns if late is None else min(timeout_ns, late.after_ns)
         self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
-        self._far = far
+        self._far, self._slices = far, slices
 
     async def run(
         self, lanes: Sequence[Lane], table: RoutingTable, spent: Spent | None = None
@@ -191,11 +164,14 @@ class Interpreter:
         lane.away = _Attended(part, away)
 
     async def _depart(
-        self, op: Reduce | Experts, batch: Batch, table: RoutingTable, spent: Spent
+        self, op: Reduce | Gather | Swap | Experts, batch: Batch, table: RoutingTable, spent: Spent
     ) -> Away:
         if isinstance(op, Reduce):
             assert self._reducer is not None
             return await self._reducer.send(batch, op.partial)
+        if isinstance(op, Gather | Swap):
+            assert self._slices is not None, "all keys are here"
+            return await self._slices.send(batch, op)
         tokens = batch.tokens(op)
         if self._node.on_routed is not None:
             self._node.on_routed(tokens)

@@ -4,7 +4,16 @@ from functools import partial
 
 from workers.hardware.work import Work
 from workers.model.base import ChipModel, LaunchModel, MoeInput, SharedModel, StepLayout
-from workers.model.program import Compute, Enter, Experts, Hidden, Program, Reduce, SendNext
+from workers.model.program import (
+    Compute,
+    Enter,
+    Experts,
+    Hidden,
+    Program,
+    Reduce,
+    Rows,
+    SendNext,
+)
 
 # The launch after a sum over ranks.
 GATE = Work("gate")
@@ -47,6 +56,13 @@ def over_ranks(model: SharedModel, layer: int, enter: Enter, layout: StepLayout)
     """
     work = model.attend_work(layer, layout)
     x, share_TH = yield Compute(work, model.attention_share, (layer, enter, layout))
+    return (yield from after_share(model, layer, x, share_TH, layout))
+
+
+def after_share(
+    model: SharedModel, layer: int, x: Hidden, share_TH: Rows, layout: StepLayout
+) -> Program[Enter]:
+    """What follows when this rank has its share of what attention adds."""
     sums_TH = yield Reduce(share_TH)
     x, beside_TH, moe = yield Compute(GATE, model.behind, (layer, x, sums_TH, layout))
     added_TH = None if beside_TH is None else (yield Reduce(beside_TH))

@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 from workers.model.base import ChipModel, ExpertModel, StepLayout
 from workers.model.forward import as_it_is, forward
 from workers.model.numerics import Numerics
-from workers.model.program import Attend, Compute, Experts, Hidden, Program, R, Reduce, Rows, Sums
+from workers.model.program import (
+    Attend,
+    Compute,
+    Experts,
+    Gather,
+    Hidden,
+    Program,
+    R,
+    Reduce,
+    Rows,
+    Sums,
+    Swap,
+)
 
 # layer, rows, experts, weights -> sums: `ExpertModel.forward`.
 ExpertsHere = Callable[[int, Rows, NDArray[np.int32], NDArray[np.float32]], Sums]
@@ -35,6 +47,8 @@ def run_here(program: Program[R], experts: ExpertsHere) -> R:
             sent = experts(op.layer, op.rows_T, op.experts_TK, op.weights_TK)
         elif isinstance(op, Reduce):
             sent = op.partial
+        elif isinstance(op, Gather | Swap):
+            raise ValueError("a rank does not run alone: others hold slices of its keys")
         elif isinstance(op, Attend):
             raise ValueError("attention does not run alone: some of its keys are elsewhere")
         else:

@@ -9,6 +9,8 @@ a plain loop in one process (`workers/model/local.py`).
     Reduce(partial)                  the sum of the partials of all tensor-parallel ranks; of one
                                      rank, the partial as it is
     Experts(layer, rows, ...)        for each row the weighted sum over its experts
+    Gather(rows)                     the same of all ranks that hold slices of the same keys
+    Swap(rows)                       what each of these ranks had for this one
     Attend(layer, queries, own)      own's result, and what others found over the keys they hold
     SendNext(rows)                   None: the rows are on their way to the next pipeline stage
 
@@ -49,6 +51,28 @@ class Reduce:
 
 
 @dataclass(frozen=True, slots=True)
+class Gather:
+    """Queries [T, N, D] of this rank's heads, for all ranks that hold slices of the same keys.
+
+    num_bytes   that a link is charged for them
+    """
+
+    rows_TND: Rows
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What this rank found over its slice of the keys, for each of these ranks its own [T, N, D].
+
+    num_bytes   that a link is charged for one of them
+    """
+
+    rows_TND: tuple[Rows, ...]
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Experts:
     """Rows [T, ...] of one layer that want experts, and the gate's choice."""
 
@@ -77,6 +101,6 @@ class SendNext:
     rows_T: Rows
 
 
-Op: TypeAlias = Compute | Reduce | Experts | Attend | SendNext
+Op: TypeAlias = Compute | Reduce | Gather | Swap | Experts | Attend | SendNext
 R = TypeVar("R")
 Program: TypeAlias = Generator[Op, Any, R]

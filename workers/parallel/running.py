@@ -26,6 +26,7 @@ from workers.model.base import ChipModel
 from workers.model.forward import as_it_is, forward, stage
 from workers.model.program import Enter, Rows
 from workers.node import Node
+from workers.parallel.slices import SliceTrades
 from workers.parallel.sums import SharedDispatch, StageSums
 from workers.parallel.team import Team
 from workers.wire.kinds.ranks import StageRows
@@ -62,10 +63,13 @@ class Running:
         is_alone = len(team.peers) == 1
         self._next = None if self._is_last else ToNextStage(team)
         self._sums: StageSums | None = None
+        self._slices: SliceTrades | None = None
         if not is_alone:
             collectives = Collectives(node, team.port.worker)
             self._sums = StageSums(team, collectives, all_reduce, switch)
             exchange = SharedDispatch(exchange, team)
+            if self._part.slices > 1:
+                self._slices = SliceTrades(team, collectives)
         self._interpreter = Interpreter(
             node,
             exchange,
@@ -73,6 +77,7 @@ class Running:
             reducer=self._sums,
             next_stage=self._next,
             late=late,
+            slices=self._slices,
         )
 
     def batches(self, items: Sequence[Item], token_ids_T: Ids) -> list[Batch]:
@@ -88,6 +93,8 @@ class Running:
         """The step, which the team has begun. Raises what ended it, after all others were told."""
         if self._sums is not None:
             self._sums.begin(step)
+        if self._slices is not None:
+            self._slices.begin(step)
         try:
             if (told := self._team.inbox.failure(step)) is not None:
                 raise told

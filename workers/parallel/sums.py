@@ -58,7 +58,7 @@ class StageSums:
         members = (*ranks, switch) if asked == "in_network" else ranks
         self._group = collectives.join(name, members, team.timeout_ns, len(ranks))
         self._sums = AllReduce(self._group, chosen(asked, self._group))
-        team.on_step_failed = self.give_up
+        team.on_step_failed.append(self.give_up)
 
     def begin(self, step: int) -> None:
         self._group.restart(step << SUMS_BITS)

@@ -29,7 +29,7 @@ class Team:
         self.timeout_ns, self.numerics = timeout_ns, node.numerics
         self.inbox = Inbox(node.clock)
         self.on_failure: list[Callable[[PerfuseError], None]] = []
-        self.on_step_failed: Callable[[], None] = _nobody
+        self.on_step_failed: list[Callable[[], None]] = []
         self._num_exchanges = 0
         self._said: Any = node.mailbox()
         self._numbers = {name: rank for rank, name in enumerate(ranks.names)}
@@ -113,7 +113,8 @@ class Team:
     def _end(self, step: int, error: PerfuseError) -> None:
         self.inbox.fail(step, error)
         if step == self.inbox.step:
-            self.on_step_failed()
+            for listener in self.on_step_failed:
+                listener()
 
     async def _hear(self) -> None:
         while True:
@@ -126,7 +127,3 @@ class Team:
                     continue  # `_left` has told
                 except PerfuseError as error:
                     self._fail(error)
-
-
-def _nobody() -> None:
-    """Is told."""

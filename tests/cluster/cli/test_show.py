@@ -114,3 +114,17 @@ def test_a_bar_is_always_as_long() -> None:
     for parts in ((), (("kv", 1),), (("weights", 50), ("kv", 50)), (("kv", 99), ("pool", 1))):
         text = bar(tuple(Part(what, size) for what, size in parts), 100, 20)
         assert text.cell_len == 22
+
+
+def test_slices_are_told() -> None:
+    degrees = {"tensor_parallel_size": 4, "decode_context_parallel_size": 2}
+    changes = {
+        "placement.kv_pool": False,
+        "model.numerics": "digest",
+        "cluster.nodes.prefill": None,
+        "cluster.nodes.decode": None,
+        "cluster.nodes.both": {
+            "workers": ["chip"], "device": "h100-sxm", "link": "lowlat-2us", **degrees
+        },
+    }  # fmt: skip
+    assert "each holds 8 of a KV block's 16 tokens" in " ".join(drawn("demo", changes).split())

@@ -7,7 +7,7 @@ import pytest
 
 from configs.schema.collectives import Algorithm
 from tests.workers.collectives.ranks import run, shares, switch_for
-from workers.chip.interpreter import Reducer
+from workers.chip.ways import Reducer
 from workers.collectives.member import AllReduce
 from workers.collectives.named import algorithms_for
 from workers.hardware.energy.phase import Phase

@@ -56,7 +56,7 @@ class DigestChip(SizedChip):
         super().__init__(config, num_blocks, block_size, precision, work, part)
         part, units = self.part, units_of(config, self.part)
         try:
-            sizes = num_blocks, block_size, part.num_layers, len(units), span
+            sizes = num_blocks, self._slice.tokens, part.num_layers, len(units), span
             self.cache = self._cache = cache or DigestCache(*sizes)
         except MemoryError:
             carried = num_blocks * block_size * part.num_layers * len(units) * 8
@@ -126,6 +126,10 @@ class DigestChip(SizedChip):
         for rows, part in others:
             found_TU[rows] += part.out_TND[:, :, 0]
         return self._after(layer, x, found_TU, self._plans.of(layout))
+
+    def _found_share(self, layer: int, found: Sequence[Digests]) -> Digests:
+        """Terms over all slices, modulo 2^64."""
+        return self._share(layer, np.sum(found, axis=0)[:, :, 0])
 
     def attention_share(
         self, layer: int, enter: Enter, layout: StepLayout

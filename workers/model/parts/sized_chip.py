@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from configs.model_config import ModelConfig
 from configs.parts import Part as Held
 from configs.precision import Precision
+from configs.slices import Slice
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
-from workers.model.forward import after_gate, one_launch, over_ranks
+from workers.model.forward import after_gate, after_share, one_launch, over_ranks
 from workers.model.parts.partial import Part, PartOf
-from workers.model.program import Attend, Compute, Enter, Hidden, Program, Rows
+from workers.model.plans import Plans
+from workers.model.program import Attend, Compute, Enter, Gather, Hidden, Program, Rows, Swap
+from workers.model.sliced import Sliced, sliced
 from workers.model.work import WorkModel
 
 Entered = tuple[Hidden, MoeInput | None]
@@ -47,7 +50,9 @@ class SizedChip(ABC):
         # Work is counted by the layers' numbers in the whole model: the first one embeds.
         held = replace(part, first_layer=0, num_layers=config.num_layers).of(config)
         self._work = replace(work, config=held)
-        self.block_bytes = block_size * precision.kv_bytes_per_token(self.config)
+        self._slice = Slice.of(part.heads, block_size)
+        self._sliced: Plans[dict[tuple[int, bool], Sliced]] = Plans(lambda _: {})
+        self.block_bytes = self._slice.tokens * precision.kv_bytes_per_token(self.config)
 
     @property
     def kv_tier(self) -> str:
@@ -63,8 +68,11 @@ class SizedChip(ABC):
 
     def layer(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
         """One launch; three where some keys are elsewhere; two, with sums over the ranks behind
-        them, where other ranks have heads of the layer. Then the experts.
+        them, where other ranks have heads of the layer, and three before the sum where they have
+        slices of the same keys. Then the experts.
         """
+        if self._slice.count > 1:
+            return (yield from self._over_slices(layer, enter, layout))
         if self.part.heads is not None:
             return (yield from over_ranks(self, layer, enter, layout))
         if not layout.has_far:
@@ -81,6 +89,29 @@ class SizedChip(ABC):
             works.values, self._values, (layer, x, own, others, layout)
         )
         return entered
+
+    def _over_slices(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
+        """Queries of all ranks that hold slices of these keys meet each slice where it lies."""
+        works = self._sliced_works(layer, layout)
+        x, q_TND = yield Compute(works.queries, self._queries, (layer, enter, layout))
+        everyones = yield Gather(q_TND, works.query_bytes)
+        own = yield Compute(works.own, self._over_slice, (layer, everyones, layout))
+        found = yield Swap(own, works.found_bytes)
+        share_TH = yield Compute(works.values, self._found_share, (layer, found))
+        return (yield from after_share(self, layer, x, share_TH, layout))
+
+    def _sliced_works(self, layer: int, layout: StepLayout) -> Sliced:
+        """Layers of one kind ask for the same; the first one also embeds."""
+        known, kind = self._sliced.of(layout), (self._work.config.kind_of(layer), layer == 0)
+        if kind not in known:
+            known[kind] = sliced(self._work, layer, layout, self._slice)
+        return known[kind]
+
+    def _over_slice(
+        self, layer: int, everyones: Sequence[Rows], layout: StepLayout
+    ) -> tuple[Rows, ...]:
+        """What each rank's queries find over the keys that are here."""
+        return tuple(self._over_own(layer, q_TND, layout).out_TND for q_TND in everyones)
 
     def attend_work(self, layer: int, layout: StepLayout) -> Work:
         return self._work.attend(layer, layout)
@@ -122,6 +153,10 @@ class SizedChip(ABC):
         self, layer: int, x: Hidden, own: Part, others: Sequence[PartOf], layout: StepLayout
     ) -> Entered:
         """What follows when all parts are there."""
+
+    @abstractmethod
+    def _found_share(self, layer: int, found: Sequence[Rows]) -> Rows:
+        """What the heads here add, of what was found for them over each slice of their keys."""
 
     @abstractmethod
     def attention_share(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Hidden, Rows]:
