@@ -10,6 +10,9 @@ In vLLM's words: a virtual block of `slices` blocks, and an interleave size of o
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from configs.heads import Heads
 
 
@@ -34,6 +37,11 @@ class Slice:
     def tokens(self) -> int:
         """That lie here of each block."""
         return self.block_size // self.count
+
+    def positions(self, num_tokens: int) -> NDArray[np.int64]:
+        """Where the first tokens that lie here stand in their sequence."""
+        blocks, offsets = np.divmod(np.arange(num_tokens), self.tokens)
+        return blocks * self.block_size + self.number * self.tokens + offsets
 
     def before(self, position: Any) -> Any:
         """How many of a sequence's first `position` tokens lie here; or of each of an array."""

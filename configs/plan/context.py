@@ -44,10 +44,8 @@ def _group_problems(key: str, name: str, group: NodeGroup, scenario: Scenario) -
 
 
 def _model_problems(key: str, scenario: Scenario, config: ModelConfig) -> list[str]:
-    path, numerics = scenario.model.path, scenario.model.numerics
+    path = scenario.model.path
     found = {
-        f"model.numerics {numerics!r}: slices of real keys are not merged yet; set numerics: "
-        "digest, or counts": numerics == "real",
         f"{path} has layers with a window, whose old keys no query meets: make it 1": (
             config.has_windows
         ),

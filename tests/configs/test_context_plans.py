@@ -74,7 +74,6 @@ def test_ranks_in_a_row_share() -> None:
         ({"decode_context_parallel_size": 2}, {}, ("is 2", "by 1 rank:", "does is 1")),
         (CUT, {"model__block_size": 15}, ("15 tokens", "kv.block_size that it divides is 16")),
         ({**CUT, "workers": ["decode"]}, {}, ("workers is [decode]", "workers: [chip]")),
-        (CUT, {"model__numerics": "real"}, ("numerics 'real'", "set numerics: digest")),
     ],
 )
 def test_refusals_name_the_nearest_that_would_do(

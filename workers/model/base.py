@@ -4,6 +4,7 @@ Letters: T tokens of this step (over all sequences), H hidden, K experts a token
 V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -146,6 +147,26 @@ class SharedModel(ChipModel, Protocol):
         """The stream with the sum over ranks; the share here of what a network beside the experts
         adds, if there is one; and what experts are to add, if there are any.
         """
+        ...
+
+
+class SlicedModel(SharedModel, Protocol):
+    """A SharedModel whose keys other ranks hold slices of."""
+
+    def slice_queries(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Hidden, Rows]:
+        """What entered, and queries [T, N, D] of the heads here; of the new tokens' KV what lies
+        here goes into its blocks.
+        """
+        ...
+
+    def over_slice(
+        self, layer: int, everyones: Sequence[Rows], layout: StepLayout
+    ) -> tuple[Rows, ...]:
+        """What each rank's queries find over the keys that are here, [T, N, ...]."""
+        ...
+
+    def found_share(self, layer: int, found: Sequence[Rows]) -> Rows:
+        """What the heads here add, of what was found for them over each slice of their keys."""
         ...
 
 

@@ -3,17 +3,27 @@
 from functools import partial
 
 from workers.hardware.work import Work
-from workers.model.base import ChipModel, LaunchModel, MoeInput, SharedModel, StepLayout
+from workers.model.base import (
+    ChipModel,
+    LaunchModel,
+    MoeInput,
+    SharedModel,
+    SlicedModel,
+    StepLayout,
+)
 from workers.model.program import (
     Compute,
     Enter,
     Experts,
+    Gather,
     Hidden,
     Program,
     Reduce,
     Rows,
     SendNext,
+    Swap,
 )
+from workers.model.sliced import Sliced
 
 # The launch after a sum over ranks.
 GATE = Work("gate")
@@ -56,6 +66,20 @@ def over_ranks(model: SharedModel, layer: int, enter: Enter, layout: StepLayout)
     """
     work = model.attend_work(layer, layout)
     x, share_TH = yield Compute(work, model.attention_share, (layer, enter, layout))
+    return (yield from after_share(model, layer, x, share_TH, layout))
+
+
+def over_slices(
+    model: SlicedModel, works: Sliced, layer: int, enter: Enter, layout: StepLayout
+) -> Program[Enter]:
+    """A layer of which other ranks hold slices of the same keys: queries of all of them meet each
+    slice where it lies, and what is found goes back to whose queries they are.
+    """
+    x, q_TND = yield Compute(works.queries, model.slice_queries, (layer, enter, layout))
+    everyones = yield Gather(q_TND, works.query_bytes)
+    own = yield Compute(works.own, model.over_slice, (layer, everyones, layout))
+    found = yield Swap(own, works.found_bytes)
+    share_TH = yield Compute(works.values, model.found_share, (layer, found))
     return (yield from after_share(model, layer, x, share_TH, layout))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from configs.slices import Slice
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
+from workers.model.plans import Plans
 from workers.model.work import WorkModel
 
 _FP32_BYTES = 4
@@ -28,6 +29,20 @@ class Sliced(NamedTuple):
     values: Work
     query_bytes: int
     found_bytes: int
+
+
+class SlicedWorks:
+    """Of a rank with that slice. Layers of one kind ask for the same; the first one also embeds."""
+
+    def __init__(self, work: WorkModel, held: Slice) -> None:
+        self._work, self._held = work, held
+        self._known: Plans[dict[tuple[int, bool], Sliced]] = Plans(lambda _: {})
+
+    def of(self, layer: int, layout: StepLayout) -> Sliced:
+        known, kind = self._known.of(layout), (self._work.config.kind_of(layer), layer == 0)
+        if kind not in known:
+            known[kind] = sliced(self._work, layer, layout, self._held)
+        return known[kind]
 
 
 def sliced(work: WorkModel, layer: int, layout: StepLayout, held: Slice) -> Sliced:

@@ -15,10 +15,13 @@ import pytest
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import ROOT
 from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS
+from tests.cluster.worlds.chips_of_ranks import expected as one_process
 from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
+from tests.workers.model.models import DEEPSEEK_V3, write_model
 from workers.host.trace import Delivered, Ran
 from workers.model.digest.reference import reference_of
 from workers.model.digest.slices import DigestSlice
+from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
 SIZES = [(0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6)]
@@ -53,7 +56,7 @@ def expected(span: int) -> list[list[int]]:
 def served(
     changes: Mapping[str, object], *, through_frames: bool = False
 ) -> tuple[list[list[int]], Counter[str]]:
-    """Tokens, and of each kind how many messages there were."""
+    """Tokens, and of each kind how many messages there were; of `piece` also the bytes."""
 
     async def job(world: VirtualWorld) -> tuple[list[list[int]], Counter[str]]:
         wanted = [
@@ -63,7 +66,9 @@ def served(
         heard = await ask_all(world, wanted)
         assert not any(one.code for one in heard), heard
         await settle(world)
-        found = Counter(r.kind for r in world.trace.records if isinstance(r, Delivered))
+        heard_of = [r for r in world.trace.records if isinstance(r, Delivered)]
+        found = Counter(one.kind for one in heard_of)
+        found["piece bytes"] = sum(one.num_bytes for one in heard_of if one.kind == "piece")
         return [one.tokens for one in heard], found
 
     return run(blueprint(changes), job, through_frames=through_frames)
@@ -100,9 +105,13 @@ def test_a_latent_is_cut_as_well(tensor: int, context: int, tmp_path: Path) -> N
     assert served({**split(tensor, context, block_size=64), **model})[0] == alone
 
 
-def test_counts_send_what_digests_send() -> None:
-    of = [served(split(8, 2, numerics=numerics))[1] for numerics in ("digest", "counts")]
-    assert of[0]["piece"] == of[1]["piece"] > 0
+def test_links_are_charged_alike_in_all_numerics() -> None:
+    """But for dispatches, as other experts are chosen."""
+    real, digest, counts = (
+        served(split(8, 2, numerics=numerics))[1] for numerics in ("real", "digest", "counts")
+    )
+    assert real["piece"] == digest["piece"] == counts["piece"] > 0
+    assert real["piece bytes"] == digest["piece bytes"] == counts["piece bytes"]
 
 
 def changed(
@@ -193,3 +202,24 @@ def test_times_and_bytes_by_hand(tmp_path: Path) -> None:
         attention = next(one for one in ran if one.node == rank and one.work == "attention")
         reading_ns = attention.took_ns - device.launch_overhead_ns - tier.read_latency_ns
         assert reading_ns == pytest.approx(here * 576 * 2 * byte_ns, abs=1)
+
+
+@pytest.mark.parametrize(("tensor", "pipeline", "block_size"), [(8, 1, 16), (8, 2, 32)])
+def test_real_slices_give_one_process_tokens(tensor: int, pipeline: int, block_size: int) -> None:
+    changes = {**split(tensor, 2, pipeline, block_size, "real"), "model.micro_batches": 2}
+    found, kinds = served(changes, through_frames=True)
+    assert found == one_process()[: len(SIZES)]
+    assert kinds["piece"]
+
+
+def test_a_real_latent_is_cut_as_well(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, sizes=DEEPSEEK_V3 | {"vocab_size": 512})
+    reference, params = Reference(folder), SamplingParams(max_tokens=6, ignore_eos=True)
+    right = [list(reference.generate(prompt(i, 20), params).token_ids) for i in range(3)]
+
+    async def job(world: VirtualWorld) -> list[list[int]]:
+        wanted = [request(f"r{i}", prompt_ids=prompt(i, 20), max_tokens=6) for i in range(3)]
+        return [one.tokens for one in await ask_all(world, wanted)]
+
+    model = {"model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 128}
+    assert run(blueprint({**split(4, 4, 2, 16, "real"), **model}), job) == right

@@ -99,7 +99,7 @@ class CountsChip(SizedChip):
     ) -> tuple[Digests, MoeInput | None]:
         return self.attend(layer, x, layout)
 
-    def _found_share(self, layer: int, found: Sequence[Digests]) -> Digests:
+    def found_share(self, layer: int, found: Sequence[Digests]) -> Digests:
         return np.zeros(len(found[0]), dtype=np.uint64)
 
     def attention_share(

@@ -127,7 +127,7 @@ class DigestChip(SizedChip):
             found_TU[rows] += part.out_TND[:, :, 0]
         return self._after(layer, x, found_TU, self._plans.of(layout))
 
-    def _found_share(self, layer: int, found: Sequence[Digests]) -> Digests:
+    def found_share(self, layer: int, found: Sequence[Digests]) -> Digests:
         """Terms over all slices, modulo 2^64."""
         return self._share(layer, np.sum(found, axis=0)[:, :, 0])
 

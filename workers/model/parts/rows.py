@@ -91,6 +91,20 @@ def softmax_in_place(x: Floats) -> Floats:
     return x
 
 
+def softmax_of_some(x: Floats) -> tuple[Floats, Floats]:
+    """The same of scores of which a whole row may be -infinity, and the log of each row's sum of
+    exponentials: such a row is 0 and -infinity.
+    """
+    most = np.maximum.reduce(x, axis=-1, keepdims=True)
+    base = np.where(np.isneginf(most), np.float32(0.0), most)
+    x -= base
+    np.exp(x, out=x)
+    total = np.add.reduce(x, axis=-1, keepdims=True)
+    np.divide(x, total, out=x, where=total > 0)
+    with np.errstate(divide="ignore"):
+        return x, (base + np.log(total))[..., 0]
+
+
 def silu_product(gate: Floats, up: Floats) -> Floats:
     """silu(gate) * up. exp overflows to infinity where silu is zero: that is the right limit."""
     with np.errstate(over="ignore"):

@@ -16,11 +16,10 @@ from configs.precision import Precision
 from configs.slices import Slice
 from workers.hardware.work import Work
 from workers.model.base import MoeInput, StepLayout
-from workers.model.forward import after_gate, after_share, one_launch, over_ranks
+from workers.model.forward import after_gate, one_launch, over_ranks, over_slices
 from workers.model.parts.partial import Part, PartOf
-from workers.model.plans import Plans
-from workers.model.program import Attend, Compute, Enter, Gather, Hidden, Program, Rows, Swap
-from workers.model.sliced import Sliced, sliced
+from workers.model.program import Attend, Compute, Enter, Hidden, Program, Rows
+from workers.model.sliced import SlicedWorks
 from workers.model.work import WorkModel
 
 Entered = tuple[Hidden, MoeInput | None]
@@ -51,7 +50,7 @@ class SizedChip(ABC):
         held = replace(part, first_layer=0, num_layers=config.num_layers).of(config)
         self._work = replace(work, config=held)
         self._slice = Slice.of(part.heads, block_size)
-        self._sliced: Plans[dict[tuple[int, bool], Sliced]] = Plans(lambda _: {})
+        self._sliced = SlicedWorks(self._work, self._slice)
         self.block_bytes = self._slice.tokens * precision.kv_bytes_per_token(self.config)
 
     @property
@@ -72,7 +71,8 @@ class SizedChip(ABC):
         slices of the same keys. Then the experts.
         """
         if self._slice.count > 1:
-            return (yield from self._over_slices(layer, enter, layout))
+            works = self._sliced.of(layer, layout)
+            return (yield from over_slices(self, works, layer, enter, layout))
         if self.part.heads is not None:
             return (yield from over_ranks(self, layer, enter, layout))
         if not layout.has_far:
@@ -90,24 +90,10 @@ class SizedChip(ABC):
         )
         return entered
 
-    def _over_slices(self, layer: int, enter: Enter, layout: StepLayout) -> Program[Enter]:
-        """Queries of all ranks that hold slices of these keys meet each slice where it lies."""
-        works = self._sliced_works(layer, layout)
-        x, q_TND = yield Compute(works.queries, self._queries, (layer, enter, layout))
-        everyones = yield Gather(q_TND, works.query_bytes)
-        own = yield Compute(works.own, self._over_slice, (layer, everyones, layout))
-        found = yield Swap(own, works.found_bytes)
-        share_TH = yield Compute(works.values, self._found_share, (layer, found))
-        return (yield from after_share(self, layer, x, share_TH, layout))
+    def slice_queries(self, layer: int, enter: Enter, layout: StepLayout) -> tuple[Hidden, Rows]:
+        return self._queries(layer, enter, layout)
 
-    def _sliced_works(self, layer: int, layout: StepLayout) -> Sliced:
-        """Layers of one kind ask for the same; the first one also embeds."""
-        known, kind = self._sliced.of(layout), (self._work.config.kind_of(layer), layer == 0)
-        if kind not in known:
-            known[kind] = sliced(self._work, layer, layout, self._slice)
-        return known[kind]
-
-    def _over_slice(
+    def over_slice(
         self, layer: int, everyones: Sequence[Rows], layout: StepLayout
     ) -> tuple[Rows, ...]:
         """What each rank's queries find over the keys that are here."""
@@ -155,7 +141,7 @@ class SizedChip(ABC):
         """What follows when all parts are there."""
 
     @abstractmethod
-    def _found_share(self, layer: int, found: Sequence[Rows]) -> Rows:
+    def found_share(self, layer: int, found: Sequence[Rows]) -> Rows:
         """What the heads here add, of what was found for them over each slice of their keys."""
 
     @abstractmethod

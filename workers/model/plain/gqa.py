@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from configs.model_config import ModelConfig
 from workers.model.parts.dense import Read
+from workers.model.parts.partial import Part
 from workers.model.parts.rope import Rope
 from workers.model.parts.rows import (
     Floats,
@@ -21,6 +22,7 @@ from workers.model.parts.rows import (
     padded,
     rms_norm,
     softmax_in_place,
+    softmax_of_some,
     transposed,
 )
 from workers.model.plain.masking import hide, mix
@@ -63,19 +65,38 @@ class GqaAttention:
         """Writes the new tokens' KV, then mixes values: the heads' sums [T, H], multiples of
         1 / GRID, without the residual.
         """
+        return self.share(self._over(self.queries(x_TH, plan), plan))
+
+    def queries(self, x_TH: Floats, plan: StepPlan) -> Floats:
+        """[T, N, D]; the new tokens' KV goes into its blocks."""
         config, tokens = self._config, x_TH.shape[0]
         qkv_TKGD = self._project(x_TH)
         qk_TKGD = rms_norm(qkv_TKGD[:, :, :-1], self._qk_norm, config.rms_eps)
         qk_TND = qk_TKGD.reshape(tokens, -1, config.head_dim)
         qk_TKGD = self._rope.rotate(qk_TND, plan.positions_T).reshape(qk_TKGD.shape)
         planes_T = plan.blocks_T * self._cache.planes_a_block + 2 * self._layer
-        self._cache.write(planes_T, plan.offsets_T, qk_TKGD[:, :, -1])
-        self._cache.write(planes_T + 1, plan.offsets_T, qkv_TKGD[:, :, -1])
-        q_TND = qk_TKGD[:, :, :-1].reshape(tokens, config.num_heads, config.head_dim)
-        mixed_TKN = np.empty((tokens, config.num_kv_heads, self._out_KNH.shape[1]), np.float32)
+        self._cache.write(planes_T, plan.offsets_T, qk_TKGD[plan.rows_T, :, -1])
+        self._cache.write(planes_T + 1, plan.offsets_T, qkv_TKGD[plan.rows_T, :, -1])
+        return qk_TKGD[:, :, :-1].reshape(tokens, config.num_heads, config.head_dim)
+
+    def over_slice(self, q_TND: Floats, plan: StepPlan) -> Part:
+        """What queries of any heads of the one KV head find over the keys that are here."""
+        lse_TN = np.empty(q_TND.shape[:2], dtype=np.float32)
+        return Part(self._over(q_TND, plan, lse_TN), lse_TN)
+
+    def _over(self, q_TND: Floats, plan: StepPlan, lse_TN: Floats | None = None) -> Floats:
+        """[T, N, D]; without a place for log-sum-exps, each query sees a key."""
+        mixed_TND = np.empty(q_TND.shape, dtype=np.float32)
         for group in plan.groups:
-            mixed_TKN[group.rows_R] = self._attend(group, q_TND).reshape(-1, *mixed_TKN.shape[1:])
-        sums_TH = np.zeros(x_TH.shape, dtype=np.float64)
+            rows = self._attend(group, q_TND, lse_TN)
+            mixed_TND[group.rows_R] = rows.reshape(-1, *q_TND.shape[1:])
+        return mixed_TND
+
+    def share(self, mixed_TND: Floats) -> NDArray[np.float64]:
+        """What values mixed for the heads here add, [T, H], multiples of 1 / GRID."""
+        tokens, config = len(mixed_TND), self._config
+        mixed_TKN = mixed_TND.reshape(tokens, config.num_kv_heads, self._out_KNH.shape[1])
+        sums_TH = np.zeros((tokens, config.hidden), dtype=np.float64)
         for head, out_NH in enumerate(self._out_KNH):
             sums_TH += on_grid(linear(mixed_TKN[:, head], out_NH).astype(np.float64))
         return sums_TH
@@ -87,11 +108,11 @@ class GqaAttention:
         rows: Floats = product.swapaxes(1, 2).reshape(-1, heads, product.shape[-1] // width, width)
         return rows[: x_TH.shape[0]]
 
-    def _attend(self, group: Group, q_TND: Floats) -> Floats:
+    def _attend(self, group: Group, q_TND: Floats, lse_TN: Floats | None = None) -> Floats:
         """Attention of some query tiles: [R, query width], rows as in group.rows_R."""
         config = self._config
         heads, width = config.num_kv_heads, config.head_dim
-        tile = np.zeros((group.tiles * QUERY_TILE, config.num_heads, width), dtype=np.float32)
+        tile = np.zeros((group.tiles * QUERY_TILE, *q_TND.shape[1:]), dtype=np.float32)
         tile[group.places_R] = q_TND[group.rows_R]
         shape = (group.tiles, QUERY_TILE, heads, -1, width)
         q = tile.reshape(shape).swapaxes(1, 2).reshape(group.tiles, heads, -1, width)
@@ -100,7 +121,13 @@ class GqaAttention:
         scores = np.matmul(q, k.transpose(0, 2, 3, 1))
         in_tiles = scores.reshape(group.tiles, heads, QUERY_TILE, -1, scores.shape[-1])
         hide(in_tiles, group.unseen[:, None, :, None])
-        weights = softmax_in_place(scores)
+        if lse_TN is None:
+            weights = softmax_in_place(scores)
+        else:
+            weights, lse = softmax_of_some(scores)
+            by_query = lse.reshape(group.tiles, heads, QUERY_TILE, -1).swapaxes(1, 2)
+            rows_RN = by_query.reshape(-1, q_TND.shape[1])
+            lse_TN[group.rows_R] = rows_RN[group.places_R]
 
         def product(values: Floats) -> Floats:
             mixed = np.matmul(weights, values.transpose(0, 2, 1, 3))

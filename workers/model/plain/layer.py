@@ -13,6 +13,7 @@ from kernels.numbers import quiet
 from workers.model.base import MoeInput
 from workers.model.parts.dense import GatedMlp, Read
 from workers.model.parts.gating import Gating
+from workers.model.parts.partial import Part
 from workers.model.parts.rope import Rope
 from workers.model.parts.rows import Floats, linear, rms_norm, transposed
 from workers.model.plain import gqa, mla
@@ -32,6 +33,18 @@ class Attention(Protocol):
         """Writes the new tokens' KV, then mixes values: [T, H], without the residual; float64 where
         heads are summed.
         """
+        ...
+
+    def queries(self, x_TH: Floats, plan: StepPlan) -> Floats:
+        """[T, N, D], as they meet the cache; the new tokens' KV goes into its blocks."""
+        ...
+
+    def over_slice(self, q_TND: Floats, plan: StepPlan) -> Part:
+        """What queries of any heads that look at the same keys find over those that are here."""
+        ...
+
+    def share(self, mixed_TND: Floats) -> NDArray[Any]:
+        """What is found for the heads here, as `forward` gives it."""
         ...
 
 
@@ -110,6 +123,21 @@ class Layer:
     def attention(self, x_TH: Floats, plan: StepPlan) -> NDArray[Any]:
         """What attention of the heads here adds to the residual stream."""
         return self._attention.forward(rms_norm(x_TH, self._input_norm, self._eps), plan)
+
+    @quiet
+    def queries(self, x_TH: Floats, plan: StepPlan) -> Floats:
+        """Of the heads here; the new tokens' KV goes into its blocks."""
+        return self._attention.queries(rms_norm(x_TH, self._input_norm, self._eps), plan)
+
+    @quiet
+    def over_slice(self, q_TND: Floats, plan: StepPlan) -> Part:
+        """What queries of any heads that look at the same keys find over those that are here."""
+        return self._attention.over_slice(q_TND, plan)
+
+    @quiet
+    def share(self, mixed_TND: Floats) -> NDArray[Any]:
+        """What attention of the heads here adds, of what was found for them."""
+        return self._attention.share(mixed_TND)
 
     def network(self, x_TH: Floats) -> tuple[Floats, MoeInput | None]:
         """What follows when attention has been added."""

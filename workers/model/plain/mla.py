@@ -16,6 +16,7 @@ from configs.attention import Mla
 from configs.model_config import ModelConfig
 from workers.model.parts.dense import Read
 from workers.model.parts.latent import LATENT_EPS, halves, queries_in_halves, score_scale
+from workers.model.parts.partial import Part
 from workers.model.parts.rope import Rope
 from workers.model.parts.rows import (
     Floats,
@@ -23,6 +24,7 @@ from workers.model.parts.rows import (
     linear_heads,
     rms_norm,
     softmax_in_place,
+    softmax_of_some,
     transposed,
 )
 from workers.model.plain.masking import hide, mix
@@ -66,15 +68,33 @@ class MlaAttention:
 
     def forward(self, x_TH: Floats, plan: StepPlan) -> Floats:
         """Writes the new tokens' latents, then mixes values: [T, H], without the residual."""
-        mla, tokens = self._mla, x_TH.shape[0]
+        return self.share(self._over(self.queries(x_TH, plan), plan))
+
+    def queries(self, x_TH: Floats, plan: StepPlan) -> Floats:
+        """As they meet the cache's rows, [T, N, L + P]; the new tokens' latents go into their
+        blocks.
+        """
+        width = self._mla.cache_width
         down = linear(x_TH, self._down)
-        self._write(down[:, -mla.cache_width :], plan)
-        query = self._query(down[:, : -mla.cache_width], plan)
-        mixed = np.empty((tokens, mla.num_heads, mla.kv_rank), dtype=np.float32)
+        self._write(down[:, -width:], plan)
+        return self._query(down[:, :-width], plan)
+
+    def over_slice(self, query: Floats, plan: StepPlan) -> Part:
+        """What queries of any heads find over the latents that are here."""
+        lse_TN = np.empty(query.shape[:2], dtype=np.float32)
+        return Part(self._over(query, plan, lse_TN), lse_TN)
+
+    def _over(self, query: Floats, plan: StepPlan, lse_TN: Floats | None = None) -> Floats:
+        """Mixed latents [T, N, L]; without a place for log-sum-exps, each query sees a key."""
+        mixed = np.empty((*query.shape[:2], self._mla.kv_rank), dtype=np.float32)
         for group in plan.groups:
-            mixed[group.rows_R] = self._attend(group, query)
+            mixed[group.rows_R] = self._attend(group, query, lse_TN)
+        return mixed
+
+    def share(self, mixed: Floats) -> Floats:
+        """What latents mixed for the heads here add, [T, H]."""
         values = linear_heads(mixed, self._up_values)
-        return linear(values.reshape(tokens, -1), self._out)
+        return linear(values.reshape(len(mixed), -1), self._out)
 
     def _write(self, down: Floats, plan: StepPlan) -> None:
         """Latent, normed, and rotated key of each new token, [T, L + P], into the cache."""
@@ -83,7 +103,7 @@ class MlaAttention:
         rows[:, :rank] = rms_norm(down[:, :rank], self._kv_norm, LATENT_EPS)
         rows[:, rank:] = self._rope.rotate(down[:, None, rank:], plan.positions_T)[:, 0]
         planes_T = plan.blocks_T * self._cache.planes_a_block + self._layer
-        self._cache.write(planes_T, plan.offsets_T, rows)
+        self._cache.write(planes_T, plan.offsets_T, rows[plan.rows_T])
 
     def _query(self, x: Floats, plan: StepPlan) -> Floats:
         """Queries as they meet the cache's rows, [T, N, L + P], from their own first projection."""
@@ -97,9 +117,9 @@ class MlaAttention:
         query[..., mla.kv_rank :] = rotated
         return query
 
-    def _attend(self, group: Group, query: Floats) -> Floats:
+    def _attend(self, group: Group, query: Floats, lse_TN: Floats | None = None) -> Floats:
         """Mixed latents of some query tiles: [R, N, L], rows as in group.rows_R."""
-        heads, rank = self._mla.num_heads, self._mla.kv_rank
+        heads, rank = query.shape[1], self._mla.kv_rank
         tile = np.zeros((group.tiles * QUERY_TILE, *query.shape[1:]), dtype=np.float32)
         tile[group.places_R] = query[group.rows_R]
         rows = self._cache.windows(group.blocks * self._cache.planes_a_block + self._layer)
@@ -108,7 +128,11 @@ class MlaAttention:
         scores = np.matmul(q, rows.swapaxes(1, 2))
         in_tiles = scores.reshape(group.tiles, QUERY_TILE, heads, -1)
         hide(in_tiles, group.unseen[:, :, None])
-        weights = softmax_in_place(scores)
+        if lse_TN is None:
+            weights = softmax_in_place(scores)
+        else:
+            weights, lse = softmax_of_some(scores)
+            lse_TN[group.rows_R] = lse.reshape(-1, heads)[group.places_R]
 
         def product(window: Floats) -> Floats:
             mixed = np.matmul(weights, window[..., :rank])

@@ -18,6 +18,7 @@ from configs.families import load_model
 from configs.model_config import ModelConfig
 from configs.parts import Part
 from configs.precision import EXACT
+from configs.slices import Slice
 from kernels.numbers import quiet
 from workers.hardware.work import Work
 from workers.model.base import StepLayout
@@ -74,7 +75,8 @@ class PlainPart:
         # Work is counted by the layers' numbers in the whole model: the first one embeds.
         held = replace(part, first_layer=0, num_layers=whole.num_layers).of(whole)
         self._work = replace(work or WorkModel(held), config=held)
-        self._cache = make_cache(config, num_blocks, block_size)
+        self._slice = Slice.of(part.heads, block_size)
+        self._cache = make_cache(config, num_blocks, self._slice.tokens)
         self._rope = make_rope(config, min(config.max_context, num_blocks * block_size))
         with Checkpoint(folder, whole.fp8) as checkpoint:
             shapes = dict(chip_shapes(whole))
@@ -147,7 +149,7 @@ class PlainPart:
     def _new_plan(self, layout: StepLayout) -> StepPlan:
         for sequence in layout.sequences:
             self._cache.check_ids(sequence.block_ids)
-        plan = plan_step(layout, self.block_size, self._cache.row_width)
+        plan = plan_step(layout, self.block_size, self._cache.row_width, self._slice)
         if plan.positions_T.size and plan.positions_T.max() >= self._rope.positions:
             raise ValueError(
                 f"position {plan.positions_T.max()} is past the context of "

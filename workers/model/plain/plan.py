@@ -12,11 +12,13 @@ share their keys), and the decoding tokens of all sequences.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.slices import Slice
 from workers.model.base import StepLayout, StepSequence
 from workers.model.parts.positions import Indices, check_sequence
 
@@ -48,17 +50,27 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """Position, block and offset in the block of each new token, and who is computed together."""
+    """Position, block and offset in the block of each new token, and who is computed together.
+
+    rows_T   where a slice of the keys is here: whose keys these are, of which alone blocks and
+             offsets are
+    """
 
     positions_T: Indices
     blocks_T: Indices
     offsets_T: Indices
     groups: tuple[Group, ...]
+    rows_T: Indices | slice = field(default_factory=partial(slice, None))
 
 
-def plan_step(layout: StepLayout, block_size: int, kv_width: int) -> StepPlan:
-    """Index arrays for a step. Raises ValueError where blocks do not cover a sequence's tokens."""
-    span_blocks = -(-SPAN_TOKENS // block_size)
+def plan_step(
+    layout: StepLayout, block_size: int, kv_width: int, held: Slice | None = None
+) -> StepPlan:
+    """Index arrays for a step; `held`: what is here of each block. Raises ValueError where blocks
+    do not cover a sequence's tokens.
+    """
+    held = held or Slice(0, 1, block_size)
+    span_blocks = -(-SPAN_TOKENS // held.tokens)
     span = span_blocks * block_size
     positions: list[Indices] = []
     tables: list[Indices] = []
@@ -73,16 +85,21 @@ def plan_step(layout: StepLayout, block_size: int, kv_width: int) -> StepPlan:
         if sequence.count == 1:
             singles.setdefault(sequence.start // span + 1, []).append((row, sequence))
         else:
-            groups.extend(_prefill_groups(sequence, row, span, span_blocks))
+            groups.extend(_prefill_groups(sequence, row, span, span_blocks, held))
         row += sequence.count
     for num_spans in sorted(singles):
-        most = max(1, GATHER_NUMBERS_MAX // (num_spans * span * kv_width))
+        keys = num_spans * span_blocks * held.tokens
+        most = max(1, GATHER_NUMBERS_MAX // (keys * kv_width))
         members = singles[num_spans]
         parts = (members[first : first + most] for first in range(0, len(members), most))
-        groups.extend(_decode_group(part, num_spans, span, span_blocks) for part in parts)
+        groups.extend(_decode_group(part, num_spans * span_blocks, held) for part in parts)
     positions_T = np.concatenate(positions) if positions else np.empty(0, dtype=np.int64)
     blocks_T = np.concatenate(tables) if tables else np.empty(0, dtype=np.int64)
-    return StepPlan(positions_T, blocks_T, positions_T % block_size, tuple(groups))
+    if held.count == 1:
+        return StepPlan(positions_T, blocks_T, positions_T % block_size, tuple(groups))
+    rows_T = np.flatnonzero(positions_T % block_size // held.tokens == held.number)
+    offsets_T = positions_T[rows_T] % held.tokens
+    return StepPlan(positions_T, blocks_T[rows_T], offsets_T, tuple(groups), rows_T)
 
 
 def _window(sequence: StepSequence, num_blocks: int) -> list[int]:
@@ -92,7 +109,7 @@ def _window(sequence: StepSequence, num_blocks: int) -> list[int]:
 
 
 def _prefill_groups(
-    sequence: StepSequence, row: int, span: int, span_blocks: int
+    sequence: StepSequence, row: int, span: int, span_blocks: int, held: Slice
 ) -> Iterator[Group]:
     """One group for each span that the new tokens touch; its tiles share one window."""
     end = sequence.start + sequence.count
@@ -104,12 +121,10 @@ def _prefill_groups(
         rows = np.arange(low, high) - sequence.start + row
         blocks = np.array([_window(sequence, (number + 1) * span_blocks)], dtype=np.int64)
         first = np.arange(first_tile, first_tile + tiles) * QUERY_TILE
-        yield Group(rows, places, tiles, blocks, _unseen(first, (number + 1) * span))
+        yield Group(rows, places, tiles, blocks, _unseen(first, blocks.shape[1], held))
 
 
-def _decode_group(
-    members: list[tuple[int, StepSequence]], num_spans: int, span: int, span_blocks: int
-) -> Group:
+def _decode_group(members: list[tuple[int, StepSequence]], num_blocks: int, held: Slice) -> Group:
     """One tile for each sequence, each with its own window."""
     starts = np.array([sequence.start for _, sequence in members])
     tiles = np.arange(len(members))
@@ -117,12 +132,12 @@ def _decode_group(
         rows_R=np.array([row for row, _ in members]),
         places_R=tiles * QUERY_TILE + starts % QUERY_TILE,
         tiles=len(members),
-        blocks=np.array([_window(s, num_spans * span_blocks) for _, s in members], dtype=np.int64),
-        unseen=_unseen(starts - starts % QUERY_TILE, num_spans * span),
+        blocks=np.array([_window(s, num_blocks) for _, s in members], dtype=np.int64),
+        unseen=_unseen(starts - starts % QUERY_TILE, num_blocks, held),
     )
 
 
-def _unseen(first_positions_G: Indices, num_keys: int) -> NDArray[np.bool_]:
+def _unseen(first_positions_G: Indices, num_blocks: int, held: Slice) -> NDArray[np.bool_]:
     """True where a key is after the query. A row of a tile without a token sees by its place."""
     queries = first_positions_G[:, None] + np.arange(QUERY_TILE)
-    return np.arange(num_keys) > queries[:, :, None]
+    return held.positions(num_blocks * held.tokens) > queries[:, :, None]
