@@ -15,7 +15,7 @@ within 1 % of TTFT, and less of TPOT, but where a slow link carries long prompts
 
 What came out: where prompts leave for other chips, reading their KV waits for the weights that the
 next step reads from the same memory, some 40 us: up to 38 % of the TPOT of short answers, until a
-chip's first launch queued up with what else its machine does. Then 30 of 50 clusters are equal to
+chip's first launch queued up with what else its machine does. Then 31 of 50 clusters are equal to
 the nanosecond and 43 within 1 %. The others have prefill apart and short steps: KV on a chip's
 links, or read in the middle of a step, takes as long as what it meets, or a few us decide which of
 two requests comes first.

@@ -53,8 +53,7 @@ class Seat:
     ) -> None:
         self._blueprint, self._host, self._alone = blueprint, host, alone
         self._on_failure = on_failure or printed
-        self._failures: list[str] = []
-        self._answers: list[Answer] = []
+        self._failures, self._answers = list[str](), list[Answer]()
         self._server: GatewayServer | None = None
         self._watchdog = Watchdog()
         self.plan = plan = blueprint.plan.node(name)
@@ -100,8 +99,7 @@ class Seat:
 
     async def build(self) -> None:
         """Load what the node's workers need."""
-        fold = self._host.fold(self._blueprint)
-        self.crew = Crew(self._blueprint, self.plan, self.node, fold)
+        self.crew = Crew(self._blueprint, self.plan, self.node, self._host.fold)
 
     async def meet(self, members: Sequence[Member]) -> None:
         """These live now, each in place of its older incarnation."""

@@ -6,10 +6,10 @@ Nothing is started, read or allocated here. All that is wrong is reported at onc
 be right.
 """
 
+from configs.plan.folded import FoldPlan
 from configs.plan.make import make_plan
 from configs.plan.nodes import (
     ChipPlan,
-    FoldPlan,
     MemoryPlan,
     NodePlan,
     PartPlan,

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from configs.plan.nodes import ChipPlan, FoldPlan, NodePlan, ShardPlan
+from configs.plan.folded import FoldPlan
+from configs.plan.nodes import ChipPlan, NodePlan, ShardPlan
 from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, NodeGroup, Scenario
 from configs.units import BANDWIDTH, DURATION
 

@@ -9,6 +9,7 @@ from configs.engines import engine_notes
 from configs.fitting import Fill
 from configs.offload import OffloadPlan
 from configs.parts import Part, Ranks
+from configs.plan.folded import FoldPlan
 from configs.plan.sites import PlanRole
 from configs.schema import DeviceSpec, LinkSpec
 from configs.schema.device import MAIN_ENGINE
@@ -163,24 +164,6 @@ def _left_to_the_main_engine(worker: WorkerPlan) -> set[str]:
     else:
         return set()
     return {tier for tier, engine in engines if engine == MAIN_ENGINE}
-
-
-@dataclass(frozen=True, slots=True)
-class FoldPlan:
-    """Which workers are computed as one object with vectors (`workers.fold`): all chips and all
-    shards, or nobody; and why nobody.
-    """
-
-    chips: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
-    why_not: tuple[str, ...] = ()
-
-    def __contains__(self, worker: str) -> bool:
-        return worker in self.chips or worker in self.shards
-
-    @property
-    def is_on(self) -> bool:
-        return bool(self.chips)
 
 
 @dataclass(frozen=True, slots=True)
