@@ -5,7 +5,7 @@ What a role needs is imported only where that role stands, so that a router neve
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -36,25 +36,18 @@ ROUTER = "router"
 COLLECTION_SIZE = 1 << 30
 
 
-Folding = Callable[[Blueprint], "ClusterFold | None"]
-
-
-def _not(_: Blueprint) -> None:
-    """Each worker computes its own."""
-
-
 class Crew:
     """Builds and starts every worker of `plan` on `node`.
 
     client   the way to the router, where a gateway stands
     faults   those of all links, changed from there
-    fold     says what computes steps of the node's workers, if anything does
+    fold     what computes steps of the node's workers, if anything does
     """
 
     def __init__(
-        self, blueprint: Blueprint, plan: NodePlan, node: Node, fold: Folding = _not
+        self, blueprint: Blueprint, plan: NodePlan, node: Node, fold: "ClusterFold | None" = None
     ) -> None:
-        self.blueprint, self.plan, self.node, self._fold = blueprint, plan, node, fold(blueprint)
+        self.blueprint, self.plan, self.node, self._fold = blueprint, plan, node, fold
         self.client: MessageRouterClient | None = None
         self._models = NodeModels(blueprint, plan)
         self._router: Router | None = None

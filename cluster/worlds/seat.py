@@ -52,10 +52,9 @@ class Seat:
         on_failure: OnFailure | None = None,
     ) -> None:
         self._blueprint, self._host, self._alone = blueprint, host, alone
-        self._on_failure = on_failure or printed
         self._failures, self._answers = list[str](), list[Answer]()
         self._server: GatewayServer | None = None
-        self._watchdog = Watchdog()
+        self._on_failure, self._watchdog = on_failure or printed, Watchdog()
         self.plan = plan = blueprint.plan.node(name)
         self.mail = host.mail(name)
         self.node = Node(
@@ -99,7 +98,8 @@ class Seat:
 
     async def build(self) -> None:
         """Load what the node's workers need."""
-        self.crew = Crew(self._blueprint, self.plan, self.node, self._host.fold)
+        fold = self._host.fold(self._blueprint)
+        self.crew = Crew(self._blueprint, self.plan, self.node, fold)
 
     async def meet(self, members: Sequence[Member]) -> None:
         """These live now, each in place of its older incarnation."""

@@ -189,7 +189,7 @@ class Plan:
     ranks: Mapping[str, Ranks]
     shares: Mapping[tuple[int, str], float] = field(default_factory=dict)
     spares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    fold: FoldPlan = FoldPlan()
+    fold: FoldPlan = field(default_factory=FoldPlan)
 
     @property
     def is_split(self) -> bool:
