@@ -22,6 +22,11 @@ def stages_of(num_layers: int, num_stages: int, given: Sequence[int] = ()) -> tu
             f"pipeline_parallel_size: is {num_stages}, and the model has {num_layers} layers, of "
             f"which each stage holds one at least: the nearest that would do is {num_layers}"
         )
+    if given and len(given) != num_stages:
+        raise ValueError(
+            f"pipeline_layers: names {len(given)} stages, and pipeline_parallel_size is "
+            f"{num_stages}: make both the same"
+        )
     counts = tuple(given) or _evenly(num_layers, num_stages)
     if sum(counts) != num_layers:
         others, nearest = sum(counts[:-1]), ", ".join(map(str, _evenly(num_layers, num_stages)))

@@ -167,7 +167,7 @@ class Node:
         """
         port, stand_ins = self.port(worker), stand_ins or StandIns(self.members)
         if by is not None:
-            return SwitchedDispatch(self, port, stand_ins, by)
+            return SwitchedDispatch(port, self.clock, self.numerics, stand_ins, by)
         if self.ranks is not None:
             return NearDispatch(port, self.clock, self.numerics, stand_ins, self.ranks)
         return DispatchSide(port, self.clock, self.numerics, stand_ins)

@@ -10,7 +10,7 @@ from cluster.workload.build import build_workload
 from cluster.workload.driver import Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
-from configs.schema import load_scenario
+from configs.schema import Scenario, load_scenario
 from workers.host.trace import Delivered
 
 LINK = "lowlat-2us"
@@ -40,10 +40,10 @@ class Measured:
     tpot_ns: float
 
 
-def measured(way: tuple[str, ...]) -> Measured:
+def scenario_of(way: tuple[str, ...]) -> Scenario:
     node = {"device": "h100-sxm", "link": LINK}
     wide = {"base": LINK, "latency": "0 ns", "bandwidth": "8 TB/s"}
-    scenario = load_scenario(
+    return load_scenario(
         "demo",
         {
             "cluster.nodes": {
@@ -73,6 +73,10 @@ def measured(way: tuple[str, ...]) -> Measured:
             },
         },
     )
+
+
+def measured(way: tuple[str, ...]) -> Measured:
+    scenario = scenario_of(way)
     drawn = Blueprint.draw(scenario, needs_weights=False)
 
     async def job(world: VirtualWorld) -> Measured:

@@ -156,8 +156,11 @@ def _copies(plan: Plan) -> str:
 
 
 def _late(scenario: Scenario) -> str:
-    late_ns = scenario.placement.experts.timeout_ns
-    return "" if late_ns is None else f", shares later than {DURATION.format(late_ns)} replaced"
+    experts = scenario.placement.experts
+    if experts.timeout_ns is None:
+        return ""
+    what = "replaced" if experts.on_timeout == "replace" else "missed"
+    return f", shares later than {DURATION.format(experts.timeout_ns)} {what}"
 
 
 def _notes(nodes: list[NodePlan]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import exchange_of, stand_ins_of
+from cluster.worlds.experts import exchange_of, late_of, stand_ins_of
 from cluster.worlds.forms import forms_of, numbers_of
 from cluster.worlds.models import NodeModels
 from cluster.worlds.near import far_of
@@ -143,7 +143,7 @@ def _stepper(
         hints=hints_of(blueprint, node, worker),
         far=far_of(blueprint, node, worker.name, model, scheduler),
         ranked=leader,
-        late_ns=blueprint.scenario.placement.experts.timeout_ns,
+        late=late_of(blueprint),
     )
 
 
@@ -206,6 +206,5 @@ def _running(
     batches = blueprint.scenario.model.micro_batches
     algorithm = blueprint.scenario.placement.collectives.all_reduce
     switch = switch_of(blueprint.plan, worker)
-    late_ns = blueprint.scenario.placement.experts.timeout_ns
-    how = team, batches, algorithm, switch, late_ns
+    how = team, batches, algorithm, switch, late_of(blueprint)
     return Running(node, model, exchange, table_of(blueprint), *how)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cluster.worlds.folding import ClusterFold
     from workers.experts.exchange import DispatchSide
     from workers.experts.expert_shard import ExpertShard
+    from workers.experts.late import Lateness
     from workers.experts.stand_ins import StandIns
     from workers.fold.shards import FoldedShard
 
@@ -37,6 +38,16 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
         check_kernels(section.precision)
     sizes = sizes_of(blueprint.model, section.precision, worker.activations_tier)
     return FetchingSide(node, worker.name, sizes)
+
+
+def late_of(blueprint: Blueprint) -> "Lateness | None":
+    """When a shard is late, and what then."""
+    from workers.experts.late import Lateness
+
+    experts = blueprint.scenario.placement.experts
+    if experts.timeout_ns is None:
+        return None
+    return Lateness(experts.timeout_ns, experts.on_timeout == "replace")
 
 
 def stand_ins_of(node: Node, blueprint: Blueprint) -> "StandIns":

@@ -19,7 +19,7 @@ def forms_of(blueprint: Blueprint, worker: PartPlan) -> Forms:
         kind: replace(section.precision, kv=kind).kv_bytes_per_token(config) for kind in KV_KINDS
     }
     form, numbers = worker.form, section.precision.kv
-    if section.numerics != "digest":
+    if section.numerics == "real":
         how = KvConversion(config)
         kept = Kept(form, worker.kv_tier, numbers, token_bytes, how.planes, how)
         return Forms(kept, plan.forms)

@@ -16,6 +16,7 @@ def scheduler_of(blueprint: Blueprint, worker: ChipPlan) -> Scheduler:
         max_num_batched_tokens=section.max_num_batched_tokens,
         max_model_len=blueprint.plan.max_model_len,
         watermark_blocks=worker.watermark_blocks,
+        max_steps=blueprint.plan.ranks[worker.name].num_stages,
     )
 
 

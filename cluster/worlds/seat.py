@@ -164,11 +164,9 @@ class Seat:
         return self._watchdog.stop()
 
     async def activity(self) -> dict[str, int]:
-        """What this node is busy with now; see `node_status`."""
         return activity(self.node)
 
     async def status(self) -> dict[str, Any]:
-        """For whoever looks at a whole cluster; see `node_status`."""
         return node_status(self.node, self._host, self._blueprint.scenario.cluster.dilation)
 
     async def wall(self) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""What of a plan is computed as one."""
+"""What a plan says of folding."""
 
 from dataclasses import dataclass
 

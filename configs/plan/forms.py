@@ -8,6 +8,7 @@ from configs.block_form import BlockForm
 from configs.model_config import ModelConfig
 from configs.precision import kernels_hindrance
 from configs.schema import CHIP_ROLES, Scenario
+from configs.schema.kv import KvSection
 
 
 def forms_of(scenario: Scenario) -> dict[str, BlockForm]:
@@ -23,7 +24,13 @@ def forms_of(scenario: Scenario) -> dict[str, BlockForm]:
 def form_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
     """None where all chips are alike."""
     forms = forms_of(scenario)
-    problems = _number_problems(scenario, forms)
+    problems = [
+        f"cluster.nodes.{name}.kv: is given, and workers names {', '.join(group.workers)}: only "
+        "prefill, decode and chip keep KV blocks of their own; leave it out"
+        for name, group in scenario.cluster.nodes.items()
+        if name not in forms and group.kv != KvSection()
+    ]
+    problems += _number_problems(scenario, forms)
     if len({form.size for form in forms.values()}) > 1:
         problems += _layout_problems(scenario, config, forms)
     if len(set(forms.values())) > 1:

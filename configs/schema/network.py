@@ -132,13 +132,13 @@ class NetworkSection(Section):
             raise ValueError(f"dims is {list(self.dims)}: a torus has two or three, as [4, 4]")
         if self.arity is not None and self.arity % 2:
             raise ValueError(f"arity is {self.arity}: half of a switch's ports go up: even, as 4")
+        if self.strict and self.sharing == "fifo":
+            raise ValueError("strict is true and sharing fifo: who came first goes first; use fair")
         if self.strict and not self.priorities:
             raise ValueError(
                 "strict is true and priorities are missing: no class goes before another; give "
                 "them, for example priorities: {experts: 2}, or leave strict out"
             )
-        if self.strict and self.sharing == "fifo":
-            raise ValueError("strict is true and sharing fifo: who came first goes first; use fair")
         if self.priorities and self.sharing == "fifo":
             raise ValueError("priorities are given and sharing is fifo: they need sharing: fair")
         return self

@@ -11,6 +11,7 @@ from configs.schema.kv import KvSection
 from configs.schema.link import LinkSpec
 from configs.schema.machines import MachinesSection
 from configs.schema.placement import What
+from configs.schema.roles import check_spares, check_switch
 from configs.schema.section import Name, Section
 from configs.schema.wires import WireChoice
 
@@ -80,27 +81,9 @@ class NodeGroup(Section):
         return self
 
     @model_validator(mode="after")
-    def _switch_is_alone(self) -> Self:
-        if self.is_switch and len(self.workers) > 1:
-            others = ", ".join(role for role in self.workers if role != "switch")
-            raise ValueError(
-                f"workers names switch and {others}: nobody else stands on a switch; give the "
-                "others a group of their own"
-            )
-        if self.at is not None and not self.is_switch:
-            raise ValueError(
-                f"at is {self.at!r}, which is said of workers: [switch] alone: leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _spares_are_of_shards(self) -> Self:
-        if self.spares and self.workers != ("experts",):
-            raise ValueError(
-                f"spares is {self.spares}, and workers names {', '.join(self.workers)}: only "
-                "expert shards, alone on their nodes, have any; leave it out, or give the shards a "
-                "group of their own"
-            )
+    def _roles_have_their_keys(self) -> Self:
+        check_switch(self.workers, self.at)
+        check_spares(self.workers, self.spares)
         return self
 
     @property
@@ -131,24 +114,6 @@ class NodeGroup(Section):
         if beyond := [number for number in self.slow if not 0 <= number < num_nodes]:
             raise ValueError(
                 f"slow names node {beyond[0]}, and the group has {num_nodes}: 0 to {num_nodes - 1}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _kv_is_of_chips(self) -> Self:
-        if self.kv != KvSection() and not any(role in CHIP_ROLES for role in self.workers):
-            raise ValueError(
-                f"kv is given, and workers names {', '.join(self.workers)}: only prefill, decode "
-                "and chip keep KV blocks of their own; leave it out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _each_stage_has_its_layers(self) -> Self:
-        if self.pipeline_layers and len(self.pipeline_layers) != self.pipeline_parallel_size:
-            raise ValueError(
-                f"pipeline_layers names {len(self.pipeline_layers)} stages, and "
-                f"pipeline_parallel_size is {self.pipeline_parallel_size}: make both the same"
             )
         return self
 

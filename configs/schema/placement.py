@@ -9,7 +9,7 @@ from configs.schema.collectives import CollectivesSection
 from configs.schema.offload import KvOffload
 from configs.schema.replicas import ExpertReplicas
 from configs.schema.section import Name, Section
-from configs.units import DURATION, DurationNs
+from configs.units import DurationNs
 
 # What lies in a memory tier. Weights are a chip's own: attention, norms, gates, shared experts;
 # embeddings are embedding and vocabulary projection; hot experts are those of `hot_experts`;
@@ -44,7 +44,7 @@ class ExpertPlacement(Section):
     dispatch, combine   "in_network": a node with workers: [switch] copies tokens on their way to
                   shards, adds their sums on the way back; "direct": chips and shards do all
     on_timeout    of a token whose shard has not answered `timeout_ns` after it was asked: "fail",
-                  its request ends with an error (when a call's time is over; no timeout is given);
+                  its request ends with an error (without a timeout when a call's time is over);
                   "replace", the shard's share is left out, and the token is flagged
     """
 
@@ -65,11 +65,6 @@ class ExpertPlacement(Section):
             raise ValueError(
                 "on_timeout is 'replace' and timeout is missing: say after how long a share is "
                 "replaced, for example timeout: 200 us"
-            )
-        if self.on_timeout == "fail" and self.timeout_ns is not None:
-            raise ValueError(
-                f"timeout is {DURATION.format(self.timeout_ns)} and on_timeout 'fail': a call has "
-                "a quarter of its request's deadline; make on_timeout replace, or leave timeout out"
             )
         if self.on_timeout == "replace" and self.mode == "ship":
             raise ValueError(

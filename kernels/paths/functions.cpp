@@ -45,7 +45,8 @@ void join(const Argument* a, Result& result) {
   const int way = int(integer(a[3], "way", 0, all.num_ways() - 1));
   const int64_t limit = integer(a[4], "limit_per_s", -1, kRateMax);
   if (!limit) refuse("limit_per_s is 0; it must be above it, or -1");
-  const int64_t weight = integer(a[5], "weight", 1, 1 << 20), rank = integer(a[6], "rank", 0, kRankMax);
+  const int64_t weight = integer(a[5], "weight", 1, 1 << 20);
+  const int64_t rank = integer(a[6], "rank", 0, kRankMax);
   result.set(int64_t{all.join(now_ns, amount, way, limit, weight, rank)});
 }
 

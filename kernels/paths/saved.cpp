@@ -95,8 +95,8 @@ std::vector<char> Paths::saved() const {
     to.put(one.order);
     if (!one.order) continue;
     for (const Int each : {one.level, one.rate, one.limit, one.left}) to.put(each);
-    for (const int64_t each : {one.weight, one.rank, one.since_ns, one.promise_ns, int64_t(one.held_by),
-                               int64_t(one.way_number)}) {
+    for (const int64_t each : {one.weight, one.rank, one.since_ns, one.promise_ns,
+                               int64_t(one.held_by), int64_t(one.way_number)}) {
       to.put(each);
     }
   }

@@ -48,6 +48,10 @@ def test_what_a_handover_costs_is_said() -> None:
             {f"{DECODE}.dtype": "int8"},
             r"cluster.nodes.decode.kv.dtype: is 'int8' and model.dtype fp32, which is exact mode",
         ),
+        (
+            {"cluster.nodes.experts.kv.block_size": 64},
+            "cluster.nodes.experts.kv: is given, and workers names experts: only prefill, decode",
+        ),
         ({f"{DECODE}.block_size": 24}, "cluster.nodes.decode.kv: block_size is 24: it must be"),
         (
             {f"{DECODE}.block_size": 64, "placement.kv_near": {"keep": 1}},
@@ -60,8 +64,3 @@ def test_what_is_not_combined_is_refused(changes: Mapping[str, object], why: str
     with pytest.raises(ScenarioError) as error:
         make_plan(scenario(changes), TINY)
     assert any(why in problem for problem in error.value.problems), error.value.problems
-
-
-def test_only_chips_keep_kv() -> None:
-    with pytest.raises(ScenarioError, match="only prefill, decode and chip keep KV blocks"):
-        scenario({"cluster.nodes.experts.kv.block_size": 64})

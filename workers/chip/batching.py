@@ -14,36 +14,47 @@ from workers.chip.transfer import hold
 
 
 def schedule(roster: Roster) -> Step | None:
-    if roster.step is not None:
+    if len(roster.steps) >= roster.max_steps:
         raise ValueError("a step is in flight: call advance or abandon before schedule")
-    num_preemptions = roster.num_preemptions
-    items, prefills = _decodes(roster)
+    num_preemptions, most = roster.num_preemptions, _share(roster)
+    items, prefills = _decodes(roster, most)
     budget = roster.max_num_batched_tokens - len(items)
     for seq in prefills:
-        if seq.state is State.RUNNING and budget:
+        if seq.state is State.RUNNING and budget and len(items) < most:
             budget -= _give(items, seq, budget)
     # Who was preempted now would come in again at once, and be preempted again.
     if roster.num_preemptions == num_preemptions:
-        while budget and (head := admit_next(roster)) is not None:
+        while budget and len(items) < most and (head := admit_next(roster)) is not None:
             budget -= _give(items, head, budget)
     if not items:
         return None
     preempted = tuple(roster.preempted)
     roster.preempted.clear()
-    roster.step = Step(tuple(items), preempted, roster.max_num_batched_tokens - budget)
-    return roster.step
+    step = Step(tuple(items), preempted, roster.max_num_batched_tokens - budget)
+    roster.steps.append(step)
+    return step
 
 
-def _decodes(roster: Roster) -> tuple[list[Item], list[Sequence]]:
+def _share(roster: Roster) -> int:
+    """Sequences of a step at most. Where several are in flight each has its share of all, or the
+    first would leave nothing to the others.
+    """
+    if roster.max_steps == 1:
+        return roster.max_num_seqs
+    here = min(len(roster.running) + len(roster.waiting), roster.max_num_seqs)
+    return -(-here // roster.max_steps)
+
+
+def _decodes(roster: Roster, most: int) -> tuple[list[Item], list[Sequence]]:
     """An item for each that has one token to compute and a block for it; and the others."""
     items: list[Item] = []
     prefills: list[Sequence] = []
     for seq in tuple(roster.running.values()):
-        if seq.state is not State.RUNNING:
+        if seq.state is not State.RUNNING or roster.is_in_flight(seq):
             continue
         if seq.num_tokens - seq.num_computed > 1:
             prefills.append(seq)
-        elif _grow(roster, seq):
+        elif len(items) < most and _grow(roster, seq):
             items.append(Item(seq, seq.num_computed, 1, True))
     if roster.preempted:  # KV comes out of turn: a newer one may run before its older preemptor
         items = [item for item in items if item.seq.state is State.RUNNING]
@@ -52,8 +63,13 @@ def _decodes(roster: Roster) -> tuple[list[Item], list[Sequence]]:
 
 
 def _grow(roster: Roster, seq: Sequence) -> bool:
-    """Room for its next token, at the cost of the newest; False if that was itself."""
+    """Room for its next token, at the cost of the newest; False if that was itself. A step that is
+    in flight keeps its blocks, so while there is one nobody is preempted: who finds no block waits,
+    and soon nobody else has one left either.
+    """
     while not roster.blocks.append(seq.block_ids, seq.num_tokens):
+        if roster.steps:
+            return False
         victim = max(roster.running.values(), key=_arrival)
         roster.preempt(victim)
         if victim is seq:
@@ -121,7 +137,7 @@ def advance_by(
             ended.append(seq)
     if goes_on:
         items = [Item(i.seq, i.start + num_steps, i.count, True) for i in step.items]
-        roster.step = Step(tuple(items), (), step.num_tokens)
+        roster.steps.append(Step(tuple(items), (), step.num_tokens))
     return tuple(ended)
 
 

@@ -10,14 +10,14 @@ What it is told, and by whom:
     router ── abort ─────▶ forget it, whatever its state
     router ◀── tokens ──── what the last step sampled, with positions, and how sequences ended
 
-One loop: take what came, schedule a step, run it, report. Everything else is a message handler or a
-task a sequence.
+One loop: take what came, schedule a step, run it, report; a pipeline has as many at once as stages.
+Everything else is a message handler or a task a sequence.
 """
 
 from collections.abc import Awaitable, Iterable
-from collections.abc import Set as AbstractSet
 from typing import Any
 
+from workers.chip.approximate import mark, mark_sent
 from workers.chip.arrivals import Arrivals
 from workers.chip.arriving import as_invalid_request
 from workers.chip.deadlines import Deadlines
@@ -25,7 +25,7 @@ from workers.chip.figures import chip_state, counts_of
 from workers.chip.job import Job, Preempted, account, begin
 from workers.chip.reports import Report, failure_report, report_line, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
-from workers.chip.sequence import Sequence, State
+from workers.chip.sequence import Sequence
 from workers.chip.split import Split
 from workers.chip.stepper import Stepper, StepResult
 from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
@@ -96,8 +96,6 @@ class Chip:
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
         node.members.on_join.append(self._joined)
-
-    # -- messages ----------------------------------------------------------------------------------
 
     def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
         """Raises Cancelled, InvalidRequest, PeerDead."""
@@ -195,15 +193,9 @@ class Chip:
 
     def _start(self, message: Message[Start]) -> None:
         job = self._known(message)
-        now_ns = self._node.clock.now()
-        job.since_ns = message.content.prefilled_ns
-        job.spend_until("kv_transfer", now_ns)
-        since = message.content.approximate_from
-        job.is_approximate = since is not None
+        job.was_sent(message.content.prefilled_ns, self._node.clock.now())
         with as_invalid_request():
-            if since is not None:  # what is found here already was computed exactly
-                since = max(since, job.seq.num_computed)
-                self._scheduler.mark_approximate(message.request_id, since)
+            mark_sent(self._scheduler, job, message.content.approximate_from)
             self._scheduler.received(message.request_id, [message.content.token])
         self._look_again()
 
@@ -245,26 +237,28 @@ class Chip:
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
         blocks = self._scheduler.blocks
-        return {
-            "jobs": len(self._jobs),
-            "blocks": blocks.num_blocks - blocks.num_free,
-            "reports": self._reports.in_flight,
-        }
-
-    # -- the loop ----------------------------------------------------------------------------------
+        held = blocks.num_blocks - blocks.num_free
+        return {"jobs": len(self._jobs), "blocks": held, "reports": self._reports.in_flight}
 
     async def serve(self) -> None:
         while True:
             await self._reports.room()
             self._wake.take_due()
             self._longest_queue.seen(self._scheduler.num_waiting)
-            step = self._scheduler.schedule()
+            step = None if self._scheduler.is_full else self._scheduler.schedule()
             self._preempted.tell(self._scheduler.num_preemptions)
             if step is None:
-                await self._split.rest()
+                if not self._scheduler.roster.steps:
+                    await self._split.rest()
                 await self._wake.get_due()
-                continue
-            await self._run(step)
+            elif self._scheduler.roster.max_steps == 1:
+                await self._run(step)
+            else:
+                self._node.spawn(self._run_beside(step), f"a step of {self._name}")
+
+    async def _run_beside(self, step: Step) -> None:
+        await self._run(step)  # while other stages of the pipeline have others
+        self._wake.put(None)
 
     async def _run(self, step: Step) -> None:
         wanted = begin(step, self._jobs, self._node.clock.now())
@@ -287,21 +281,11 @@ class Chip:
         for seq_id, lost in result.failures.items():  # before `advance` lets others find its KV
             self._fail(seq_id, lost)
         live = [item for item in step.items if item.seq.seq_id in self._jobs]
-        for item in live:
-            account(self._jobs[item.seq.seq_id], item, result, self._node.clock.now())
-        self._mark(live, result.approximated)
+        account(self._jobs, live, result, self._node.clock.now())
+        mark(self._scheduler, self._jobs, live, result.approximated)
         tokens = {seq_id: choice.token_id for seq_id, choice in result.choices.items()}
         at_end = {seq.seq_id for seq in self._scheduler.advance(step, tokens)}
         self._conclude(live, result, at_end)
-
-    def _mark(self, live: list[Item], approximated: AbstractSet[str]) -> None:
-        """Their KV is found by nobody, from here on."""
-        for item in live:
-            seq = item.seq
-            if seq.seq_id in approximated:
-                self._jobs[seq.seq_id].is_approximate = True
-                if seq.state is State.RUNNING:
-                    self._scheduler.mark_approximate(seq.seq_id, seq.num_computed)
 
     def _conclude(self, live: list[Item], result: StepResult, at_end: set[str]) -> None:
         """Report what was sampled, hand over what was prefilled, let go of what ended."""
@@ -332,8 +316,7 @@ class Chip:
             self._forget(seq.seq_id)
         elif job.handover is not None:
             first_token = None if choice is None else choice.token_id
-            since = seq.approximate_from
-            job.handover.computed(seq.block_ids, seq.num_computed, first_token, since)
+            job.handover.computed(seq.block_ids, seq.num_computed, first_token)
 
     def _fail(self, seq_id: str, error: Exception) -> None:
         """A sequence cannot go on: the router hears why."""

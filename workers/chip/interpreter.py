@@ -21,7 +21,7 @@ from workers.errors import PerfuseError
 from workers.experts.exchange import Away as Dispatched
 from workers.experts.exchange import DispatchSide
 from workers.experts.hints import HintSide
-from workers.experts.late import without_late
+from workers.experts.late import Lateness, without_late
 from workers.experts.routing import RoutingTable
 from workers.experts.tokens import Tokens
 from workers.model.numerics import Numerics
@@ -100,8 +100,8 @@ class Interpreter:
     next_stage   None where this chip holds the last layer
     hints        None where shards read nothing ahead
     far          None where all keys are on this chip
-    late_ns      after which a share of experts is replaced; None: none is, and rows that lack one
-                 fail when the time of a call is over
+    late         when a share of experts is, and what then; None: when the time of a call is over,
+                 and its rows fail
     """
 
     def __init__(
@@ -114,11 +114,11 @@ class Interpreter:
         next_stage: NextStage | None = None,
         hints: HintSide | None = None,
         far: FarKeys | None = None,
-        late_ns: int | None = None,
+        late: Lateness | None = None,
     ) -> None:
         self._node, self._clock, self._hardware = node, node.clock, node.hardware
-        self._exchange, self._replaces = exchange, late_ns is not None
-        self._timeout_ns = timeout_ns if late_ns is None else min(timeout_ns, late_ns)
+        self._exchange, self._replaces = exchange, late is not None and late.replaces
+        self._timeout_ns = timeout_ns if late is None else min(timeout_ns, late.after_ns)
         self._reducer, self._next_stage, self._hints = reducer, next_stage, hints
         self._far = far
 

@@ -1,7 +1,7 @@
 """One sequence on a chip, and what it has cost."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,11 @@ class Job:
         self.spend(phase, now_ns - self.since_ns)
         self.since_ns = now_ns
 
+    def was_sent(self, prefilled_ns: int, now_ns: int) -> None:
+        """Its KV has come, of which the last was computed then."""
+        self.since_ns = prefilled_ns
+        self.spend_until("kv_transfer", now_ns)
+
     def begin(self, now_ns: int) -> None:
         """It is in a step. Until then it waited for the chip, or for blocks."""
         self.spend_until("preempted" if self.is_preempted else "queue", now_ns)
@@ -86,15 +91,19 @@ def begin(step: Step, jobs: Mapping[str, Job], now_ns: int) -> dict[str, Wanted]
     return wanted
 
 
-def account(job: Job, item: Item, result: StepResult, now_ns: int) -> None:
-    """Where a step's time went, for one of its sequences. What passes until its next one, because
+def account(
+    jobs: Mapping[str, Job], items: Iterable[Item], result: StepResult, now_ns: int
+) -> None:
+    """Where a step's time went, for each of its sequences. What passes until its next one, because
     others have the chip, is queueing.
     """
-    if item.seq.num_outputs == 0 or item.count > 1:
-        job.spend_until("prefill", now_ns)
-        return
     times_ns = result.attention_ns, result.expert_wait_ns, result.sampling_ns
-    account_steps(job, *times_ns, now_ns)
+    for item in items:
+        job = jobs[item.seq.seq_id]
+        if item.seq.num_outputs == 0 or item.count > 1:
+            job.spend_until("prefill", now_ns)
+        else:
+            account_steps(job, *times_ns, now_ns)
 
 
 def account_steps(

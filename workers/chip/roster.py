@@ -30,6 +30,7 @@ class Roster:
         max_num_batched_tokens: int,
         max_model_len: int,
         watermark_blocks: int | None = None,
+        max_steps: int = 1,
     ) -> None:
         if not 1 <= max_num_seqs <= max_num_batched_tokens:
             raise ValueError(
@@ -43,6 +44,7 @@ class Roster:
         self.max_num_batched_tokens = max_num_batched_tokens
         self.max_model_len = max_model_len
         self.watermark_blocks = watermark_blocks
+        self.max_steps = max_steps
         self.max_tokens = min(max_model_len, blocks.num_blocks * blocks.block_size)
         self.num_preemptions = 0
         self.num_prefix_queries = 0
@@ -52,7 +54,7 @@ class Roster:
         self.running: OrderedDict[str, Sequence] = OrderedDict()  # in order of admission
         self.held: OrderedDict[str, Sequence] = OrderedDict()
         self.preempted: list[str] = []  # not reported yet
-        self.step: Step | None = None  # in flight
+        self.steps: list[Step] = []  # in flight, in order
         self.elsewhere: Elsewhere = Nowhere()
         self._places = {
             State.WAITING: self.waiting,
@@ -63,11 +65,9 @@ class Roster:
         }
         self._all: dict[str, Sequence] = {}
         self._num_arrivals = 0
-        self._free_later: list[tuple[list[int], int]] = []
+        self._free_later: list[tuple[Step, list[int], int]] = []
         self.on_let_go: Callable[[Sequence], None] = lambda _: None  # its blocks elsewhere, too
         self.on_distrusted: Callable[[list[bytes]], None] = lambda _: None  # content hashes
-
-    # -- sequences -------------------------------------------------------------------------------
 
     def get(self, seq_id: str) -> Sequence | None:
         return self._all.get(seq_id)
@@ -119,8 +119,6 @@ class Roster:
         """It has all its outputs, or there is no room for one more."""
         return seq.num_outputs >= seq.max_tokens or seq.num_tokens >= self.max_tokens
 
-    # -- blocks ----------------------------------------------------------------------------------
-
     def hash(self, seq: Sequence) -> None:
         """Name its full blocks by their content, as far as its tokens go by now."""
         seq.block_size = self.blocks.block_size
@@ -137,7 +135,7 @@ class Roster:
             self.blocks.commit(seq.block_ids[index], seq.block_hashes[index])
 
     def let_go(self, seq: Sequence) -> None:
-        """Free all its blocks: now, or after the step in flight, which may be writing them."""
+        """Free all its blocks: now, or after a step in flight that may be writing them."""
         if seq.state is State.HELD:
             self._free(seq, list(seq.held.values()), sum(i < seq.num_slid for i in seq.held))
         else:
@@ -182,34 +180,38 @@ class Roster:
             self.blocks.free_slid(block_ids[:num_slid])
 
     def _free(self, seq: Sequence, block_ids: list[int], num_slid: int) -> None:
-        """Now, or after the step in flight, which may read or write them."""
-        if self.is_in_flight(seq):
-            self._free_later.append((block_ids, num_slid))
+        """Now, or after the step that it is in, which may read or write them."""
+        step = self.step_of(seq)
+        if step is not None:
+            self._free_later.append((step, block_ids, num_slid))
         else:
             self.free(block_ids, num_slid)
 
-    # -- the step in flight ----------------------------------------------------------------------
+    # -- steps in flight -------------------------------------------------------------------------
 
     @property
     def is_idle(self) -> bool:
-        return not self._all and self.step is None
+        return not self._all and not self.steps
+
+    def step_of(self, seq: Sequence) -> Step | None:
+        """The step in flight that a sequence is in: there is one at most."""
+        return next((s for s in self.steps if any(i.seq is seq for i in s.items)), None)
 
     def is_in_flight(self, seq: Sequence) -> bool:
-        return self.step is not None and any(item.seq is seq for item in self.step.items)
+        return self.step_of(seq) is not None
 
     def end_step(self, step: Step) -> None:
-        """Raises ValueError, changing nothing, for another step than the one in flight."""
+        """Raises ValueError, changing nothing, for a step that is not in flight."""
         self.check_in_flight(step)
-        self.step = None
-        for block_ids, num_slid in self._free_later:
+        self.steps = [other for other in self.steps if other is not step]
+        ended = [each for each in self._free_later if each[0] is step]
+        self._free_later = [each for each in self._free_later if each[0] is not step]
+        for _, block_ids, num_slid in ended:
             self.free(block_ids, num_slid)
-        self._free_later.clear()
 
     def check_in_flight(self, step: Step) -> None:
-        if step is not self.step:
-            raise ValueError(f"not the step in flight, which is {self.step!r}")
-
-    # -- invariants ------------------------------------------------------------------------------
+        if not any(step is other for other in self.steps):
+            raise ValueError(f"not the step in flight, which is {self.steps or None!r}")
 
     def check_integrity(self) -> None:
         """Assert that sequences, places and blocks agree; what fails prints the whole sum."""
@@ -221,12 +223,15 @@ class Roster:
         assert arrivals == sorted(arrivals), total
         assert all(self._places[s.state].get(s.seq_id) is s for s in seqs), total
         assert len(self.running) + len(self.receiving) <= self.max_num_seqs, total
-        assert self.step is not None or not self._free_later, total
+        assert all(each[0] in self.steps for each in self._free_later), total
+        assert len(self.steps) <= self.max_steps, total
+        flying = Counter(item.seq.seq_id for step in self.steps for item in step.items)
+        assert all(count == 1 for count in flying.values()), total
         owners = Counter[int]()
         for seq in seqs:
             self._check_sequence(seq)
             owners.update(seq.held.values() if seq.state is State.HELD else seq.own_blocks)
-        for block_ids, _ in self._free_later:
+        for _, block_ids, _ in self._free_later:
             owners.update(block_ids)
         self.blocks.check_integrity(owners)
 

@@ -8,7 +8,8 @@ the last one, the logits are sampled and the sequence has one token more. The ru
    another block.
 2. A step serves first what has one token to compute (decode), then unfinished prefills, then the
    head of the queue: in order of admission, as far as `max_num_batched_tokens` goes. max_num_seqs
-   <= max_num_batched_tokens, so each decoding sequence is in each step.
+   <= max_num_batched_tokens, so each decoding sequence is in each step; where several steps are in
+   flight, in one of them, and each has its share of the sequences.
 3. Who needs a block and finds none preempts the newest running sequence, which is the one that came
    last, itself in the end. The victim loses its blocks (findable in the prefix cache until evicted)
    and queues up before all that came later.
@@ -23,7 +24,8 @@ held) when it fills the cache or the model's context, so what was accepted alway
 the oldest finishes, then the next.
 
 A step is in flight between `schedule` and `advance` (or `abandon`). Blocks of a sequence that goes
-away meanwhile are freed only then: the kernel may still write them.
+away meanwhile are freed only then: the kernel may still write them. Of several in flight each has
+other sequences, and nobody is preempted (rule 3) until all of them have ended.
 
 One state (roster) and three decisions about it, functions that keep nothing of their own:
 
@@ -56,14 +58,19 @@ class Scheduler:
         max_num_batched_tokens: int,
         max_model_len: int,
         watermark_blocks: int | None = None,
+        max_steps: int = 1,
     ) -> None:
         """max_num_seqs bounds running plus receiving; max_num_batched_tokens is a step's budget;
-        watermark_blocks is rule 4's, None for one block a running sequence.
+        watermark_blocks is rule 4's, None for one block a running sequence; max_steps may fly.
         """
         self.blocks = blocks
-        self.roster = Roster(
-            blocks, max_num_seqs, max_num_batched_tokens, max_model_len, watermark_blocks
-        )
+        sizes = max_num_seqs, max_num_batched_tokens, max_model_len, watermark_blocks, max_steps
+        self.roster = Roster(blocks, *sizes)
+
+    @property
+    def is_full(self) -> bool:
+        """As many steps are in flight as may be."""
+        return len(self.roster.steps) >= self.roster.max_steps
 
     @property
     def num_running(self) -> int:
@@ -104,8 +111,6 @@ class Scheduler:
     def get(self, seq_id: str) -> Sequence | None:
         """The sequence, unless it is unknown or finished."""
         return self.roster.get(seq_id)
-
-    # -- how sequences come ----------------------------------------------------------------------
 
     def add(self, seq: Sequence) -> None:
         """Join the end of the queue. Raises ValueError if it is not new, or can never fit."""
@@ -158,12 +163,10 @@ class Scheduler:
         """
         return transfer.take_back(self.roster, seq, leading)
 
-    # -- steps -----------------------------------------------------------------------------------
-
     def schedule(self) -> Step | None:
         """The next step, or None: nothing can run until something comes, ends or is released.
 
-        Raises ValueError while a step is in flight.
+        Raises ValueError while as many steps are in flight as may be.
         """
         return batching.schedule(self.roster)
 
@@ -180,8 +183,6 @@ class Scheduler:
     def abandon(self, step: Step) -> None:
         """The step failed: nothing of it counts, and the same tokens are scheduled again."""
         self.roster.end_step(step)
-
-    # -- how sequences go ------------------------------------------------------------------------
 
     def finish(self, seq_id: str) -> None:
         """It is done: frees its blocks, whose content stays findable.

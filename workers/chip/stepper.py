@@ -16,6 +16,7 @@ from workers.chip.wanted import Wanted
 from workers.errors import PerfuseError
 from workers.experts.exchange import DispatchSide
 from workers.experts.hints import HintSide
+from workers.experts.late import Lateness
 from workers.experts.routing import RoutingTable
 from workers.hardware.energy.phase import together
 from workers.kv.far import FarKv
@@ -71,7 +72,7 @@ class Stepper:
     hints          to shards that read experts ahead
     far            where KV of its sequences may lie with memory servers
     ranked         where this chip is one of several ranks, and leads
-    late_ns        after which a share of experts is replaced; None: none is
+    late           when a share of experts is, and what then; None: when a call's time is over
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Stepper:
         hints: HintSide | None = None,
         far: FarKv | None = None,
         ranked: Ranked | None = None,
-        late_ns: int | None = None,
+        late: Lateness | None = None,
     ) -> None:
         self._node, self._model, self.table, self._ranked = node, model, table, ranked
         self._exchange = exchange
@@ -99,9 +100,9 @@ class Stepper:
         self._num_batches, self._local_step = num_batches, local_step
         self._far = far
         queries = None if far is None else far.queries
-        self._replaces, self.num_replaced = late_ns is not None, 0
+        self._replaces, self.num_replaced = late is not None and late.replaces, 0
         self._interpreter = Interpreter(
-            node, exchange, timeout_ns, hints=hints, far=queries, late_ns=late_ns
+            node, exchange, timeout_ns, hints=hints, far=queries, late=late
         )
 
     @property

@@ -9,7 +9,7 @@ as a gate that had not chosen them would have weighed the others. A sum of diges
 come. Only what is late is replaced: a shard that is gone, or refuses, fails its tokens as ever.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,15 @@ from workers.experts.routing import NOBODY, RoutingTable
 from workers.experts.spread import owners_of
 from workers.experts.tokens import Combined, Tokens
 from workers.model.numerics import Numerics
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """When a share is late, and whether it is replaced; else its tokens fail."""
+
+    after_ns: int
+    replaces: bool
+
 
 NO_ROWS = np.empty(0, dtype=np.intp)
 

@@ -10,7 +10,7 @@ that is gone costs time, and no token.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +21,13 @@ from workers.experts.routing import NOBODY, RoutingTable
 from workers.experts.spread import owners_of
 from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Missing, Tokens
+from workers.host.clock.base import Clock
+from workers.model.numerics import Numerics
 from workers.wire.kinds.experts import Combine, Gather
 from workers.wire.kinds.switched import Multicast, Reduced
 from workers.wire.message import Message
 from workers.wire.port import Port
 from workers.wire.relays import Relays
-
-if TYPE_CHECKING:
-    from workers.node import Node
 
 # A switch waits for the last share no longer than this part of a call's time: whoever is there has
 # the rest of it.
@@ -47,10 +46,12 @@ class BySwitch:
 class SwitchedDispatch(DispatchSide):
     """See above."""
 
-    def __init__(self, node: "Node", port: Port, stand_ins: StandIns, by: BySwitch) -> None:
-        super().__init__(port, node.clock, node.numerics, stand_ins)
-        self._node, self._by, self._number = node, by, 0
-        self._relays = Relays(port.endpoint, node.numerics)
+    def __init__(
+        self, port: Port, clock: Clock, numerics: Numerics, stand_ins: StandIns, by: BySwitch
+    ) -> None:
+        super().__init__(port, clock, numerics, stand_ins)
+        self._by, self._number = by, 0
+        self._relays = Relays(port.endpoint, numerics)
         port.on(Reduced, self._reduced)
 
     async def dispatch_send(
@@ -64,37 +65,26 @@ class SwitchedDispatch(DispatchSide):
         asked alone, and spares.
         """
         spread, now_ns = self._spread(tokens, table), self._clock.now()
-        handle = self._handle(tokens)
+        handle, copied = self._handle(tokens), list[Message[Any]]()
         runs = [(table.shards[index], run) for index, run in spread.runs()]
-        far = [shard for shard, _ in runs if shard not in lost and self._is_far(shard)]
-        by, gather = self._by, None
-        helps = len(far) > 1 and self._stand_ins.lives(by.switch)
-        if helps and by.adds:
-            self._number += 1
-            gather = Gather(by.switch, self._number, tuple(far), now_ns + timeout_ns // WAIT_SHARE)
-        copied = list[Message[Any]]()
+        far = self._far([shard for shard, _ in runs if shard not in lost])
+        gather = self._gather(far, now_ns + timeout_ns // WAIT_SHARE)
         try:
             for shard, run in runs:
-                rows = spread.rows_N[run]
+                rows, is_far = spread.rows_N[run], shard in far
                 if shard in lost:
                     handle.missing.append(Missing(shard, rows, lost[shard]))
                     continue
-                content = spread.dispatch(
-                    tokens.layer, run, tokens.cause, gather if shard in far else None
-                )
-                deadline_ns = now_ns + timeout_ns
-                asked = shard if shard in far else self._stand_ins.of(shard)
-                call = Message(content, self._port.worker, asked, tokens.request_id, deadline_ns)
+                told = spread.dispatch(tokens.layer, run, tokens.cause, gather if is_far else None)
+                asked = shard if is_far else self._stand_ins.of(shard)
+                envelope = self._port.worker, asked, tokens.request_id, now_ns + timeout_ns
+                call = Message(told, *envelope)
                 try:
-                    pending = None
-                    if helps and by.copies and shard in far:
-                        pending = self._relays.open_now(call)
+                    pending = self._relays.open_now(call) if is_far and self._by.copies else None
                     if pending is not None:
                         copied.append(call)
                     else:
-                        pending = await self._port.post(
-                            asked, content, deadline_ns=deadline_ns, request_id=tokens.request_id
-                        )
+                        pending = await self._port.endpoint.outgoing.post(call)
                 except PerfuseError as error:
                     handle.missing.append(Missing(shard, rows, error))
                 else:
@@ -106,8 +96,20 @@ class SwitchedDispatch(DispatchSide):
             raise
         return handle
 
+    def _far(self, shards: Sequence[str]) -> tuple[str, ...]:
+        """Those that the switch is used for: none where it is of no help, or gone."""
+        far = tuple(shard for shard in shards if self._is_far(shard))
+        return far if len(far) > 1 and self._stand_ins.lives(self._by.switch) else ()
+
+    def _gather(self, far: tuple[str, ...], until_ns: int) -> Gather | None:
+        if not far or not self._by.adds:
+            return None
+        self._number += 1
+        return Gather(self._by.switch, self._number, far, until_ns)
+
     def _is_far(self, shard: str) -> bool:
-        is_here = self._node.members.node_of(shard) == self._node.name
+        endpoint = self._port.endpoint
+        is_here = endpoint.members.node_of(shard) == endpoint.node
         return not is_here and self._stand_ins.lives(shard)
 
     async def _copy(

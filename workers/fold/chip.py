@@ -114,8 +114,7 @@ class FoldedChip(Chip):
         wait_ns, end_ns = sum(one.wait_ns for one in ended), ended[-1].end_ns
         for job in jobs:
             account_steps(job, attention_ns, wait_ns, sampling_ns, end_ns)
-        step = self._scheduler.roster.step
-        assert step is not None, "its first step is in flight"
+        (step,) = self._scheduler.roster.steps  # its first one is in flight
         at_end = batching.advance_by(
             self._scheduler.roster, step, tokens, count, goes_on=not stretch.is_over
         )

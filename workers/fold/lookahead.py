@@ -60,7 +60,7 @@ class Lookahead:
     # -- see `workers.fold.fold.Looking` -----------------------------------------------------------
 
     def wants(self, depth: int, *, asks: bool) -> Sequence[tuple[Ahead, Row]]:
-        step, stretch = self._scheduler.roster.step, self.stretch
+        step, stretch = next(iter(self._scheduler.roster.steps), None), self.stretch
         if step is None:
             return ()
         if not asks and (stretch is None or self._is_supplied or not stretch.is_half_over):

@@ -160,9 +160,8 @@ class Hardware:
     def launch(
         self, work: Work, start_ns: int, cause: Cause = Phase.SERVING, overhead: bool = True
     ) -> Launch:
-        """Begin `work`: all its demands at once. Counts its energy. `overhead`: of a launch.
-
-        Raises ValueError, with nothing begun, if the work names a resource that is not there.
+        """Begin `work`: all its demands at once. Counts its energy. `overhead`: of a launch. Raises
+        ValueError, with nothing begun, if the work names a resource that is not there.
         """
         if self._rows.going is not None:
             self._rows.settle()

@@ -55,7 +55,6 @@ class _Chunk:
     block_ids: tuple[int, ...]
     first_token: int | None
     computed_ns: int
-    approximate_from: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,38 +106,28 @@ class Handover:
         # As many as the sequence has blocks: a slow link fills the cache with what waits for it,
         # and then nobody is admitted.
         self._num_waiting = 0
+        self.approximate_from: int | None = None  # position from which on what was computed is
         self._unread: dict[int, tuple[int, ...]] = {}  # first index -> blocks, pinned until read
         self._longest = node.queues.setdefault(f"KV chunks of {port.worker}", Longest())
 
-    def computed(
-        self,
-        block_ids: Sequence[int],
-        num_tokens: int,
-        first_token: int | None,
-        approximate_from: int | None = None,
-    ) -> None:
-        """`num_tokens` tokens are in the cache, exact up to a position; the last, partial block
-        goes with the first token.
+    def computed(self, block_ids: Sequence[int], num_tokens: int, first_token: int | None) -> None:
+        """`num_tokens` tokens are in the cache; the last, partial block goes with the first
+        token.
         """
         crossing, first = self._crossing, self._next
         end = num_tokens // self._model.block_size * crossing.per_block
         if first_token is not None:
             end = -(-num_tokens // crossing.piece.size)
         if first < self._num_thin < end:
-            self._leave(block_ids, first, self._num_thin, None, None)
+            self._leave(block_ids, first, self._num_thin, None)
             first = self._num_thin
-        self._leave(block_ids, first, end, first_token, approximate_from)
+        self._leave(block_ids, first, end, first_token)
         # Never back: a preempted prefill computes again what has gone, and what lies beneath
         # `first_block` is shared there.
         self._next = max(end, first)
 
     def _leave(
-        self,
-        block_ids: Sequence[int],
-        first: int,
-        end: int,
-        first_token: int | None,
-        approximate_from: int | None,
+        self, block_ids: Sequence[int], first: int, end: int, first_token: int | None
     ) -> None:
         """A chunk more: these pieces, of which either all are thin or none is."""
         num = max(0, end - first)
@@ -149,7 +138,7 @@ class Handover:
             self._unread[first] = fresh
         if fresh or first_token is not None:
             now_ns = self._node.clock.now()
-            self._events.put(_Chunk(first, num, fresh, first_token, now_ns, approximate_from))
+            self._events.put(_Chunk(first, num, fresh, first_token, now_ns))
             self._num_waiting += 1
             self._longest.seen(self._num_waiting)
 
@@ -191,7 +180,7 @@ class Handover:
             for task in on_their_way:
                 task.cancel()
         assert last.first_token is not None, "the last chunk has it"
-        await self._call(Start(last.first_token, last.computed_ns, last.approximate_from))
+        await self._call(Start(last.first_token, last.computed_ns, self.approximate_from))
 
     def _has_room(self, num: int) -> bool:
         """Whether the path is not full of so many pieces. One chunk more may go, which is read

@@ -11,13 +11,15 @@ Place = tuple[str, int, int]
 
 
 class Inbox:
-    """Contents by step and place. Ranks send no more than one step ahead of each other, so what
-    lies here is bounded by what one step exchanges.
+    """Contents by step and place. Ranks are no further ahead of each other than there are steps in
+    flight, so what lies here is bounded by what these exchange.
+
+    step   that is run here, or is next        latest   that this rank has been told of
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.step = -1
+        self.step, self.latest = -1, -1
         self._here: dict[tuple[int, Place], tuple[int, Any]] = {}
         self._waiting: dict[tuple[int, Place], asyncio.Future[tuple[int, Any]]] = {}
         self._failed: dict[int, PerfuseError] = {}
@@ -30,6 +32,10 @@ class Inbox:
         self.step = step
         self._here = {key: item for key, item in self._here.items() if key[0] >= step}
         self._failed = {failed: error for failed, error in self._failed.items() if failed >= step}
+
+    def under_way(self) -> range:
+        """Steps that are run here, or will be; or the next one, where there is none."""
+        return range(self.step, max(self.step, self.latest) + 1)
 
     def end(self, step: int) -> None:
         """The step is over here."""

@@ -6,14 +6,18 @@ prefixes, preemption and room is true of all. A rank that is lost takes the chip
 requests end, and what is told begins anew under the next generation.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from workers.chip.batch import Batch
 from workers.chip.interpreter import Lane, Spent
 from workers.chip.sequence import Sequence as TokenSequence
 from workers.chip.step import Item, Step
-from workers.errors import PerfuseError
+from workers.errors import Cancelled, PerfuseError
+from workers.host.mailbox import Mailbox
 from workers.kv.blocks import BlockManager
 from workers.parallel.running import Running
 from workers.parallel.team import Team
@@ -21,6 +25,15 @@ from workers.wire.kinds.ranks import ExpectKv, Forget, StepOrder
 
 # More steps than an incarnation runs.
 EPOCH_BITS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A step that all others know of, and who waits for this rank's part of it."""
+
+    step: int
+    batches: list[Batch]
+    done: "Mailbox[tuple[list[Lane], Spent] | Exception]"
 
 
 class Leader:
@@ -37,6 +50,9 @@ class Leader:
         self._told: dict[str, list[int]] = {}  # request -> its blocks, as the ranks know them
         self._ended: list[str] = []
         self.on_lost: Callable[[PerfuseError], None] = lambda _: None
+        self._telling = asyncio.Lock()  # orders of steps leave in the order of their numbers
+        self._own: Mailbox[_Own] = team.node.mailbox()
+        team.node.spawn(self._serve(), f"steps of {team.port.worker}")
         team.on_failure.append(self._begin_anew)
 
     def check(self) -> None:
@@ -44,20 +60,43 @@ class Leader:
         self._team.check()
 
     async def run(self, step: Step) -> tuple[list[Lane], Spent]:
-        """All ranks run it; what comes of this rank's part. Raises what ended it."""
+        """All ranks run it, after those that were asked for before: what comes of this rank's part.
+        Raises what ended it.
+        """
         number = self._num_steps
         self._num_steps += 1
-        self._team.begin(number)
+        self._team.expect(number)
+        # As all is now: by the time that it runs here, a sequence may have lost its blocks.
         ids = [token for i in step.items for token in i.seq.token_ids[i.start : i.start + i.count]]
-        try:
-            await self._tell(number, step.items, ids)
-        except Exception as error:
-            await self._team.give_up(number, error)
-            self._begin_anew(_as_ours(error))
-            raise
-        return await self._running.run(number, step.items, np.array(ids, dtype=np.int64))
+        batches = self._running.batches(step.items, np.array(ids, dtype=np.int64))
+        order = self._order(number, step.items)
+        done: Mailbox[tuple[list[Lane], Spent] | Exception] = self._team.node.mailbox()
+        async with self._telling:
+            if order.generation != self._generation:
+                raise Cancelled("the chip began anew before this step was told")
+            try:
+                await self._tell(order, tuple(ids))
+            except Exception as error:
+                await self._team.give_up(number, error)
+                self._begin_anew(_as_ours(error))
+                raise
+            self._own.put(_Own(number, batches, done))
+        found = await done.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-    async def _tell(self, step: int, items: Sequence[Item], ids: Sequence[int]) -> None:
+    async def _serve(self) -> None:
+        """This rank's part of each step, one after another."""
+        while True:
+            own = await self._own.get()
+            self._team.begin(own.step)
+            try:
+                own.done.put(await self._running.run(own.step, own.batches))
+            except Exception as error:  # whoever asked for it raises it
+                own.done.put(error)
+
+    def _order(self, step: int, items: Sequence[Item]) -> StepOrder:
         known, blocks = list[int](), list[tuple[int, ...]]()
         for item in items:
             seq_id, held = item.seq.seq_id, item.seq.block_ids
@@ -67,22 +106,25 @@ class Leader:
             blocks.append(tuple(held[same:]))
             self._told[seq_id] = list(held)
         generation, number, ended = self._next()
+        return StepOrder(
+            generation,
+            number,
+            step,
+            tuple(item.seq.seq_id for item in items),
+            tuple(item.start for item in items),
+            tuple(item.count for item in items),
+            tuple(known),
+            tuple(blocks),
+            (),
+            tuple(item.seq.num_prompt for item in items),
+            ended,
+        )
+
+    async def _tell(self, order: StepOrder, ids: tuple[int, ...]) -> None:
+        """Token ids go to those that embed them."""
         for rank in self._others:
             embeds = self._team.ranks.parts[rank].embeds
-            order = StepOrder(
-                generation,
-                number,
-                step,
-                tuple(item.seq.seq_id for item in items),
-                tuple(item.start for item in items),
-                tuple(item.count for item in items),
-                tuple(known),
-                tuple(blocks),
-                tuple(ids) if embeds else (),
-                tuple(item.seq.num_prompt for item in items),
-                ended,
-            )
-            await self._team.say(rank, order)
+            await self._team.say(rank, replace(order, token_ids=ids) if embeds else order)
 
     async def expect(self, seq: TokenSequence) -> None:
         """KV of a sequence will come to all ranks: returns when all know where to. Raises

@@ -1,7 +1,7 @@
 """A rank that does not lead: it runs its part of each step that its leader orders, and holds the KV
 of its layers and heads, in blocks of the same ids as its leader's.
 
-    leader ── step ──────▶ run this, in its turn
+    leader ── step ──────▶ run this, after those before it
     leader ── expect_kv ─▶ KV of a sequence will come, for these blocks
     leader ── forget ────▶ these sequences are gone
     leader ── kv_send ───▶ send some blocks to the ranks of another chip
@@ -60,6 +60,7 @@ class Rank:
         content = order.content
         self._told.forget(content.ended)
         if isinstance(content, StepOrder):
+            self._team.expect(content.step)
             self._steps.put(self._told.step(content))
         elif isinstance(content, ExpectKv):
             self._told.blocks[order.request_id] = list(content.blocks)
@@ -100,7 +101,8 @@ class Rank:
             told: ToldStep = await self._steps.get()
             self._team.begin(told.step)
             try:
-                await self._running.run(told.step, told.items, told.token_ids_T)
+                batches = self._running.batches(told.items, told.token_ids_T)
+                await self._running.run(told.step, batches)
             except PerfuseError:
                 continue  # the leader has heard, and ends the step's requests
             except Exception as error:

@@ -1,13 +1,13 @@
-"""One rank's part of a step: its layers of all micro-batches, in order.
+"""One rank's part of a step: its layers of all micro-batches, in order. Steps come one after
+another, and while one stage has a step the one before it has the next:
 
-stage 0   A ▓▓▓▓  B ▓▓▓▓  C ▓▓▓▓
-stage 1          A ▓▓▓▓  B ▓▓▓▓  C ▓▓▓▓      as many micro-batches as stages, so that all have
-                                             something to do
+    stage 0   A ▓▓▓▓  B ▓▓▓▓  A ▓▓▓▓  B ▓▓▓▓
+    stage 1          A ▓▓▓▓  B ▓▓▓▓  A ▓▓▓▓      A, B: steps of other sequences, as many in flight
+                                                 as there are stages
 """
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate, chain
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from workers.chip.step import Item
 from workers.collectives.member import Collectives
 from workers.errors import from_body, to_body
 from workers.experts.exchange import DispatchSide
+from workers.experts.late import Lateness
 from workers.experts.routing import RoutingTable
 from workers.model.base import ChipModel
 from workers.model.forward import as_it_is, forward, stage
@@ -35,10 +36,10 @@ Ids = NDArray[np.int64]
 class Running:
     """Runs steps on a rank.
 
-    num_batches   micro-batches that take turns within each part of the pipeline
+    num_batches   micro-batches of a step, which take turns
     all_reduce    how shares of sums travel
     switch        that adds them, where it is "in_network"
-    late_ns       after which a share of experts is replaced
+    late          when a share of experts is, and what then
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Running:
         num_batches: Literal[1, 2] = 1,
         all_reduce: Algorithms = "auto",
         switch: str = "",
-        late_ns: int | None = None,
+        late: Lateness | None = None,
     ) -> None:
         self._clock, self._model, self._table, self._team = node.clock, model, table, team
         self._num_batches = num_batches
@@ -71,17 +72,26 @@ class Running:
             team.timeout_ns,
             reducer=self._sums,
             next_stage=self._next,
-            late_ns=late_ns,
+            late=late,
         )
 
-    async def run(
-        self, step: int, items: Sequence[Item], token_ids_T: Ids
-    ) -> tuple[list[Lane], Spent]:
+    def batches(self, items: Sequence[Item], token_ids_T: Ids) -> list[Batch]:
+        """Micro-batches that take turns."""
+        batches, first = list[Batch](), 0
+        for number, some in enumerate(in_parts(items, self._num_batches)):
+            end = first + sum(item.count for item in some)
+            batches.append(Batch(some, token_ids_T[first:end], number))
+            first = end
+        return batches
+
+    async def run(self, step: int, batches: Sequence[Batch]) -> tuple[list[Lane], Spent]:
         """The step, which the team has begun. Raises what ended it, after all others were told."""
         if self._sums is not None:
             self._sums.begin(step)
         try:
-            return await self._run(items, token_ids_T)
+            if (told := self._team.inbox.failure(step)) is not None:
+                raise told
+            return await self._run(batches)
         except Exception as error:
             why = self._team.inbox.failure(step)
             await self._team.give_up(step, why or error)
@@ -91,38 +101,17 @@ class Running:
         finally:
             self._team.inbox.end(step)
 
-    async def _run(self, items: Sequence[Item], token_ids_T: Ids) -> tuple[list[Lane], Spent]:
-        spent, lanes = Spent(), list[Lane]()
-        for batches in self._batches(items, token_ids_T):
-            begun_ns = self._clock.now()
-            fresh = [self._lane(batch, await self._enter(batch)) for batch in batches]
-            spent.wait_ns += self._clock.now() - begun_ns
-            going = [lane for lane in fresh if not lane.batch.is_lost]
-            await self._interpreter.run(going, self._table, spent)
-            if self._next is not None:
-                for lane in fresh:
-                    if lane.batch.is_lost:
-                        await self._next.send(lane.batch, self._no_rows())
-            lanes += fresh
+    async def _run(self, batches: Sequence[Batch]) -> tuple[list[Lane], Spent]:
+        spent, begun_ns = Spent(), self._clock.now()
+        lanes = [self._lane(batch, await self._enter(batch)) for batch in batches]
+        spent.wait_ns += self._clock.now() - begun_ns
+        going = [lane for lane in lanes if not lane.batch.is_lost]
+        await self._interpreter.run(going, self._table, spent)
+        if self._next is not None:
+            for lane in lanes:
+                if lane.batch.is_lost:
+                    await self._next.send(lane.batch, self._no_rows())
         return lanes, spent
-
-    def _batches(self, items: Sequence[Item], token_ids_T: Ids) -> list[list[Batch]]:
-        """Micro-batches of the pipeline, each in those that take turns; numbered through."""
-        parts = [
-            in_parts(part, self._num_batches)
-            for part in in_parts(items, self._team.ranks.num_stages)
-        ]
-        ends = list(accumulate(sum(i.count for i in some) for some in chain(*parts)))
-        made, number = list[list[Batch]](), 0
-        for part in parts:
-            batches = list[Batch]()
-            for some in part:
-                first = ends[number - 1] if number else 0
-                batch = Batch(some, token_ids_T[first : ends[number]], number)
-                batches.append(batch)
-                number += 1
-            made.append(batches)
-        return made
 
     async def _enter(self, batch: Batch) -> Enter:
         """What comes into this rank's first layer."""

@@ -49,6 +49,10 @@ class Team:
     def stage(self) -> int:
         return self.ranks.stage(self.number)
 
+    def expect(self, step: int) -> None:
+        """It will be run here, after those before it."""
+        self.inbox.latest = max(self.inbox.latest, step)
+
     def begin(self, step: int) -> None:
         self.inbox.begin(step)
         self._num_exchanges = 0
@@ -101,7 +105,8 @@ class Team:
             self._fail(PeerDead(f"{member.node}, a rank of the chip, is gone: {reason}"))
 
     def _fail(self, error: PerfuseError) -> None:
-        self._end(self.inbox.step, error)
+        for step in self.inbox.under_way():
+            self._end(step, error)
         for listener in self.on_failure:
             listener(error)
 

@@ -108,7 +108,6 @@ def test_refused_with_what_would_do() -> None:
     for changes, words in (
         ({"placement.experts.on_timeout": "replace"}, "on_timeout is 'replace' and timeout is "
          "missing"),
-        ({"placement.experts.timeout": "1 ms"}, "timeout is 1 ms and on_timeout 'fail'"),
         ({**REPLACES, "placement.experts.mode": "ship"}, "on_timeout is 'replace' and mode 'ship'"),
     ):  # fmt: skip
         with pytest.raises(ScenarioError) as refused:

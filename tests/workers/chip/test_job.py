@@ -18,10 +18,10 @@ def test_what_passes_between_its_steps_is_queueing() -> None:
     seq = Sequence("s", [1, 2, 3], 4)
     job = Job(seq, SamplingParams(), "both", 0)
     job.spend_until("queue", 10)
-    account(job, Item(seq, 0, 3, True), spent(25, 0, 5), 40)
+    account({"s": job}, [Item(seq, 0, 3, True)], spent(25, 0, 5), 40)
     seq.token_ids.append(7)
     job.spend_until("queue", 70)
-    account(job, Item(seq, 3, 1, True), spent(20, 6, 4), 100)
+    account({"s": job}, [Item(seq, 3, 1, True)], spent(20, 6, 4), 100)
     assert job.times_ns == {
         "queue": 40,
         "prefill": 30,

@@ -29,11 +29,9 @@ ORDER_NS = ENVELOPE + 3 * 4 + 2 + 3 * 4 + 8 * 4 + 4
 ROWS_NS = ENVELOPE + 2 * 4 + 4 * HIDDEN  # sums of a row for another rank, or the row of a stage
 PIECE_NS = ENVELOPE + len("rank-0") + 8 + 4 + 4 * HIDDEN  # a share, in the chip's group
 # Number, position, two experts and weights, and the row; two experts' weights; the sum.
-EXPERTS_NS = (
-    (ENVELOPE + 4 + 8 + 4 + 2 * 4 + 2 * 4 + 4 * HIDDEN + WAY_NS)
-    + 2 * 3 * 24 * HIDDEN * 4
-    + (ENVELOPE + 4 * HIDDEN + WAY_NS)
-)
+THERE_NS = ENVELOPE + 4 + 8 + 4 + 2 * 4 + 2 * 4 + 4 * HIDDEN + WAY_NS
+BACK_NS = ENVELOPE + 4 * HIDDEN + WAY_NS
+EXPERTS_NS = THERE_NS + 2 * 3 * 24 * HIDDEN * 4 + BACK_NS
 
 
 def step_ns(tmp_path: Path, tensor: int, pipeline: int, layers: int) -> int:
@@ -72,22 +70,31 @@ def test_more_layers_over_two_ranks_cost_as_many_sums(tmp_path: Path) -> None:
     assert step_ns(tmp_path, 2, 1, 4) == pytest.approx(one_ns + 3 * layer_ns, rel=0.01)
 
 
-def test_stages_work_side_by_side_on_the_parts_of_a_step(tmp_path: Path) -> None:
-    """Two prompts are two micro-batches: one stage computes the second while the other computes the
-    first. The experts of both are one machine, which has twice as much to do.
+@pytest.mark.parametrize("stages", [2, 4])
+def test_each_stage_works_on_another_step(tmp_path: Path, stages: int) -> None:
+    """Steps follow each other at the time of one stage, not of all of them: by hand, `n` steps take
+    the time of one and of `n - 1` stages more. Experts are waited for by their stage; they are
+    narrow here, as one shard has those of all stages.
     """
-    folder = write_model(tmp_path, sizes=SIZES | {"num_hidden_layers": 4})
-    prompts = [[7, 9, 11], [13, 15, 17]]
+    narrow = {"num_hidden_layers": 4, "moe_intermediate_size": 1}
+    folder, count = write_model(tmp_path, sizes=SIZES | narrow), 6
 
-    async def job(bench: Bench) -> tuple[int, int]:
-        crew = Crew(bench, folder, 1, 2)
-        lanes, both_ns = await crew.step(prompts)
-        assert [len(lane.batch.items) for lane in lanes] == [1, 1]
-        _, one_ns = await crew.step(prompts[:1])
-        return both_ns, one_ns
+    async def job(bench: Bench) -> int:
+        crew, begun_ns = Crew(bench, folder, 1, stages), bench.clock.now()
+        node = bench.nodes[crew.ranks.names[crew.ranks.leader]]
+        tasks = [node.spawn(crew.step([[7]]), f"step {n}") for n in range(count)]
+        for task in tasks:
+            await task
+        return bench.clock.now() - begun_ns
 
-    both_ns, one_ns = bench_of(1, 2).run(job)
-    assert one_ns < both_ns < 1.7 * one_ns
+    experts_ns = THERE_NS + 2 * 3 * HIDDEN * 4 + BACK_NS
+    stage_ns = (4 // stages) * (WHOLE_NS + experts_ns)
+    between_ns = ROWS_NS + WAY_NS
+    first_ns = ORDER_NS + WAY_NS + ROW_NS + stages * stage_ns + (stages - 1) * between_ns
+    # The first stage is the longest: it embeds, and sends what it has computed before it goes on.
+    each_ns = stage_ns + ROW_NS + ROWS_NS
+    by_hand_ns = first_ns + (count - 1) * each_ns
+    assert bench_of(1, stages).run(job) == pytest.approx(by_hand_ns, rel=0.01)
 
 
 @pytest.mark.parametrize(("tensor", "pipeline"), [(2, 1), (1, 2), (2, 2)])
