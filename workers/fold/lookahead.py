@@ -17,6 +17,9 @@ from workers.fold.stretch import Stretch
 from workers.fold.values import Row
 from workers.hardware.energy.phase import Phase
 
+# As far ahead as there are blocks to spare, but for fewer steps none are held.
+DEPTH_MIN = 8
+
 
 class Lookahead:
     """stretch   of decode steps that is under way"""
@@ -71,8 +74,10 @@ class Lookahead:
 
     def _wanted(self, step: Step, under_way: int, depth: int) -> Iterator[tuple[Ahead, Row]]:
         roster, blocks = self._scheduler.roster, self._scheduler.blocks
-        most = len(step.items) * blocks.blocks_for(under_way + depth)
-        if blocks.num_free >= self._scarce + most:
+        spare = (blocks.num_free - self._scarce) // len(step.items)
+        while depth > DEPTH_MIN and blocks.blocks_for(under_way + depth) > spare:
+            depth //= 2
+        if blocks.blocks_for(under_way + depth) <= spare:
             batching.hold_ahead(roster, step, under_way + depth)
         for item in step.items:
             seq = item.seq
