@@ -14,7 +14,7 @@ import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import ROOT
-from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS
+from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS, answers, of_digests
 from tests.cluster.worlds.chips_of_ranks import expected as one_process
 from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
 from tests.workers.model.models import DEEPSEEK_V3, write_model
@@ -24,7 +24,7 @@ from workers.model.digest.slices import DigestSlice
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
-SIZES = [(0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6)]
+SIZES = ((0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6))
 
 
 def split(
@@ -45,11 +45,11 @@ def split(
 
 
 @cache
-def expected(span: int) -> list[list[int]]:
+def expected(span: int, sizes: tuple[tuple[int, int, int], ...] = SIZES) -> list[list[int]]:
     plan = blueprint({"model.numerics": "digest"})
     section = plan.scenario.model
     reference = reference_of(plan.model, span, plan.scenario.seed, section.routing)
-    wanted = [(i, n, SamplingParams(max_tokens=m, ignore_eos=True)) for i, n, m in SIZES]
+    wanted = [(i, n, SamplingParams(max_tokens=m, ignore_eos=True)) for i, n, m in sizes]
     return [list(reference.answer(prompt(i, length), how)) for i, length, how in wanted]
 
 
@@ -223,3 +223,54 @@ def test_a_real_latent_is_cut_as_well(tmp_path: Path) -> None:
 
     model = {"model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 128}
     assert run(blueprint({**split(4, 4, 2, 16, "real"), **model}), job) == right
+
+
+@pytest.mark.parametrize("victim", ["chip-0", "chip-0-rank-3"])
+@pytest.mark.parametrize("at_ns", [30_000, 170_000, 400_000])
+def test_a_rank_that_dies_fails_its_chip_and_returns(victim: str, at_ns: int) -> None:
+    """A slice that is lost takes the chip's KV along, and no token comes of the rest."""
+
+    async def job(world: VirtualWorld) -> None:
+        asked = world.gateway.spawn(answers(world, "2-"), "ask")
+        await world.clock.wait_until(world.clock.now() + at_ns)
+        killed_ns = world.clock.now()
+        await world.kill(victim)
+        for one, right in zip(await asked, of_digests(), strict=True):
+            assert one.code in ("", "peer_dead")
+            assert one.code or one.tokens == right
+            assert one.tokens == right[: len(one.tokens)]
+            assert one.ended_ns <= killed_ns + world.blueprint.timeout_ns, "nothing hangs"
+        await world.revive(victim)
+        await settle(world)
+        after = await answers(world, "2-after-")
+        assert [one.tokens for one in after] == of_digests()
+        await settle(world)
+
+    run(blueprint(split(8, 2)), job)
+
+
+def test_chunks_preemption_and_known_prefixes_change_no_token() -> None:
+    """Blocks for fewer sequences than there are, prompts in chunks, asked twice."""
+    changes = {
+        **split(8, 2, block_size=32),
+        "model.num_kv_blocks": 4,
+        "model.max_model_len": 128,
+        "model.max_num_batched_tokens": 24,
+        "model.max_num_seqs": 8,
+        "placement.reserve": "watermark",
+    }
+
+    sizes = tuple((i, 30, 12) for i in range(3))
+
+    async def job(world: VirtualWorld) -> None:
+        for name in ("first", "again"):
+            wanted = [
+                request(f"{name}{i}", prompt_ids=prompt(i, length), max_tokens=count)
+                for i, length, count in sizes
+            ]
+            assert [one.tokens for one in await ask_all(world, wanted)] == expected(16, sizes)
+            await settle(world)
+        noted = [r for r in world.trace.records if getattr(r, "what", "") == "preempted"]
+        assert noted, "the blocks were to run out"
+
+    run(blueprint(changes), job)
