@@ -38,9 +38,12 @@ class LayerShape:
         return self.network if isinstance(self.network, Moe) else None
 
     def cut(self, heads: int, kv_heads: int) -> "LayerShape":
-        """With so many heads of its attention; a latent stays whole."""
+        """With so many heads of its attention; a latent stays whole, and so does a layer that keeps
+        a state (`configs.plan.states` says no).
+        """
         mixer, network = self.mixer, self.network
-        assert isinstance(mixer, Full | Latent)
+        if not isinstance(mixer, Full | Latent):
+            return self
         share = heads, mixer.heads
         cut: Mixer = (
             replace(mixer, heads=heads, kv_heads=kv_heads)
