@@ -169,6 +169,11 @@ class ModelConfig:
     def has_states(self) -> bool:
         return self.num_kv_layers < self.num_layers
 
+    @property
+    def state_parts(self) -> int:
+        """Heads of a state, as far as they can be cut alike; 0 without states."""
+        return 0
+
     def state_bytes(self, layer: int, number_bytes: int) -> int:
         """A sequence's state in one layer, and inputs of its short convolution in numbers of so
         many bytes.

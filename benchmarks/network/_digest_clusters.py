@@ -71,7 +71,7 @@ def drawn(number: int, folder: Path) -> Case:
     if (forms := Random(f"forms {number}")).random() < 0.5:
         _reform(forms, scenario)
     if "linear_attention" in config.get("layer_types", ()):
-        _keep_states(scenario)
+        _keep_states(scenario, config["num_attention_heads"])
     return Case(scenario, random.random() < 0.25)
 
 
@@ -123,14 +123,16 @@ def _reform(random: Random, scenario: dict[str, Any]) -> None:
     model["num_kv_blocks"] = needed + random.randint(0, needed)
 
 
-def _keep_states(scenario: dict[str, Any]) -> None:
-    """What is not combined with states goes."""
+def _keep_states(scenario: dict[str, Any], heads: int) -> None:
+    """What is not combined with states goes. Those drawn here are cut in two."""
     scenario["model"]["enable_prefix_caching"] = False
     for key in ("kv_pool", "kv_offload", "kv_near"):
         scenario["placement"].pop(key, None)
-    for node in scenario["cluster"]["nodes"].values():
-        for key in ("kv", "tensor_parallel_size", "pipeline_parallel_size"):
+    for role, node in scenario["cluster"]["nodes"].items():
+        for key in ("kv", "pipeline_parallel_size"):
             node.pop(key, None)
+        if node.pop("tensor_parallel_size", 1) > 1 and role == "chip" and heads % 2 == 0:
+            node["tensor_parallel_size"] = 2
 
 
 def _divisors(number: int, most: int) -> list[int]:

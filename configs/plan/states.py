@@ -28,11 +28,17 @@ def state_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
             "a state cannot be met elsewhere; leave it out",
         ),
     }
+    groups = scenario.cluster.nodes.values()
+    is_apart = any(role in ("prefill", "decode") for group in groups for role in group.workers)
     for name, group in scenario.cluster.nodes.items():
         key = f"cluster.nodes.{name}"
-        asked[f"{key}: has chips of {group.num_ranks} ranks"] = (
-            group.num_ranks > 1,
-            "states are not cut; make tensor_parallel_size and pipeline_parallel_size 1",
+        asked[f"{key}.pipeline_parallel_size: is {group.pipeline_parallel_size}"] = (
+            group.pipeline_parallel_size > 1,
+            "stages keep other layers, and one may have states alone; make it 1",
+        )
+        asked[f"{key}.tensor_parallel_size: is {group.tensor_parallel_size}"] = (
+            group.tensor_parallel_size > 1 and is_apart,
+            "a state is not handed over in parts; make it 1, or have workers: [chip] alone",
         )
         asked[f"{key}.kv: is given"] = (
             group.kv != KvSection(),

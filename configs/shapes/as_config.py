@@ -6,6 +6,7 @@ entries, indexes in some layers alone, borrowed keys, layers of other heads.
 """
 
 from dataclasses import dataclass, replace
+from math import gcd
 from pathlib import Path
 from typing import Self
 
@@ -56,7 +57,7 @@ class DescribedConfig(ModelConfig):
         return replace(ModelConfig.with_layers(self, layers), shape=self._described.part(layers))
 
     def with_heads(self, num_heads: int, num_kv_heads: int) -> Self:
-        shape = self._described.cut(num_heads, num_kv_heads)
+        shape = self._described.cut(num_heads, num_kv_heads, self.num_heads)
         return replace(ModelConfig.with_heads(self, num_heads, num_kv_heads), shape=shape)
 
     def _chips(self, layer: int) -> list[Weight]:
@@ -85,6 +86,11 @@ class DescribedConfig(ModelConfig):
     @property
     def num_kv_layers(self) -> int:
         return sum(not self.is_state(layer) for layer in range(self.num_layers))
+
+    @property
+    def state_parts(self) -> int:
+        found = (each.mixer for each in self._described.layers)
+        return gcd(*(mixer.parts for mixer in found if isinstance(mixer, State)))
 
     def state_bytes(self, layer: int, number_bytes: int) -> int:
         return self._described.layer_state_bytes(layer, number_bytes)

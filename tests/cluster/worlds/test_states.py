@@ -90,7 +90,8 @@ def test_states_have_room_beside_blocks(tmp_path: Path) -> None:
         ({"placement.kv_near": {"keep": 1}}, "a state cannot be met elsewhere"),
         ({"placement.kv_offload": {"tier": "memory"}}, "blocks alone are brought back"),
         ({"cluster.nodes.decode.kv": {"block_size": 32}}, "a last block of the same form"),
-        ({"cluster.nodes.decode.tensor_parallel_size": 2}, "states are not cut"),
+        ({"cluster.nodes.decode.tensor_parallel_size": 2}, "a state is not handed over in parts"),
+        ({"cluster.nodes.decode.pipeline_parallel_size": 2}, "one may have states alone"),
         ({"cluster.fold": "on"}, "layers of the model keep states"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.heads import heads_of
 from configs.model_config import ModelConfig
 from configs.precision import Precision
 from configs.schema.routing import Routing as Section
@@ -136,3 +137,20 @@ def test_bytes(config: ModelConfig) -> None:
     counts = Digest.of(config, BF16, "bf16", free_metadata=False, carried=(1, 16), block_tokens=16)
     assert counts.kv_bytes(np.zeros((1, 4 * 2), np.uint8)) == 16 * 512 + 2 * STATE
     assert counts.kv_bytes(np.zeros((3, 2 * 2), np.uint8)) == 3 * 16 * 512
+
+
+def test_a_rank_has_its_share_of_a_state() -> None:
+    """Qwen3-Next on 4 ranks: 8 of 32 heads of 128 x 128, and a quarter of the convolution."""
+    config = load_described("qwen3-next-80b-a3b")
+    whole, ranks = BF16.state_bytes(config), heads_of(config, 4)
+    assert [BF16.state_bytes(heads.part_of(config)) for heads in ranks if heads] == [whole // 4] * 4
+    with pytest.raises(ValueError, match="does not divide the model's 16 query heads"):
+        heads_of(config, 32)
+
+
+def test_states_are_cut_by_heads(config: ModelConfig) -> None:
+    """4 query heads and 2 groups of a state: two ranks have half of each, four do not."""
+    heads = heads_of(config, 2)
+    assert [BF16.state_bytes(each.part_of(config)) for each in heads if each] == [STATE, STATE]
+    with pytest.raises(ValueError, match="the 2 parts into which its states' heads come"):
+        heads_of(config, 4)
