@@ -52,11 +52,9 @@ class Seat:
         on_failure: OnFailure | None = None,
     ) -> None:
         self._blueprint, self._host, self._alone = blueprint, host, alone
-        self._on_failure = on_failure or printed
-        self._failures: list[str] = []
-        self._answers: list[Answer] = []
+        self._failures, self._answers = list[str](), list[Answer]()
         self._server: GatewayServer | None = None
-        self._watchdog = Watchdog()
+        self._on_failure, self._watchdog = on_failure or printed, Watchdog()
         self.plan = plan = blueprint.plan.node(name)
         self.mail = host.mail(name)
         self.node = Node(

@@ -21,7 +21,7 @@ class CountedValues:
     """
 
     alone = False
-    depth = 128
+    depth = 512
 
     def __init__(self, placeholders: Placeholders, pool: int | None, seed: int) -> None:
         self._placeholders, self._pool, self._seed = placeholders, pool, seed

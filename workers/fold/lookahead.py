@@ -17,6 +17,9 @@ from workers.fold.stretch import Stretch
 from workers.fold.values import Row
 from workers.hardware.energy.phase import Phase
 
+# As far ahead as there are blocks to spare, but for fewer steps none are held.
+DEPTH_MIN = 8
+
 
 class Lookahead:
     """stretch   of decode steps that is under way"""
@@ -27,6 +30,7 @@ class Lookahead:
         self._member, self._scheduler, self._jobs, self._eos = member, scheduler, jobs, eos
         self._known: dict[str, Ahead] = {}
         self.stretch: Stretch | None = None
+        self._is_supplied = False  # beyond the stretch that is under way
 
     def steps_of(self, step: Step) -> tuple[list[Cost], list[list[int]], NDArray[np.int32]]:
         """As many decode steps of this batch as are known of all its sequences, one at least: what
@@ -36,6 +40,7 @@ class Lookahead:
             self._known.clear()  # experts hang on the whole batch
         if not all(self._of(item).left(item.start) for item in step.items):
             self._member.fold.look_ahead(self)
+        self._is_supplied = False
         known = [(self._of(item), item.start) for item in step.items]
         steps = min(ahead.left(at) for ahead, at in known)
         tokens = [[ahead.tokens[at - ahead.start + n] for ahead, at in known] for n in range(steps)]
@@ -59,15 +64,20 @@ class Lookahead:
 
     def wants(self, depth: int, *, asks: bool) -> Sequence[tuple[Ahead, Row]]:
         step, stretch = next(iter(self._scheduler.roster.steps), None), self.stretch
-        if step is None or (stretch is None and not asks):
+        if step is None:
             return ()
+        if not asks and (stretch is None or self._is_supplied or not stretch.is_half_over):
+            return ()
+        self._is_supplied = not asks
         under_way = 0 if stretch is None else stretch.num_steps - stretch.num_taken
         return list(self._wanted(step, under_way, depth))
 
     def _wanted(self, step: Step, under_way: int, depth: int) -> Iterator[tuple[Ahead, Row]]:
         roster, blocks = self._scheduler.roster, self._scheduler.blocks
-        most = len(step.items) * blocks.blocks_for(under_way + depth)
-        if blocks.num_free >= self._scarce + most:
+        spare = (blocks.num_free - self._scarce) // len(step.items)
+        while depth > DEPTH_MIN and blocks.blocks_for(under_way + depth) > spare:
+            depth //= 2
+        if blocks.blocks_for(under_way + depth) <= spare:
             batching.hold_ahead(roster, step, under_way + depth)
         for item in step.items:
             seq = item.seq

@@ -32,6 +32,11 @@ class Stretch:
         self.is_over = ended.is_last
         return self.costs[ended.step]
 
+    @property
+    def is_half_over(self) -> bool:
+        """Whether its chip will soon want more."""
+        return 2 * len(self._ended) >= self.num_steps
+
     def take(self) -> list[Ended]:
         """Those that have ended since this was last asked."""
         fresh = self._ended[self.num_taken :]

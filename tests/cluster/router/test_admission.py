@@ -11,7 +11,7 @@ from tests.cluster.router.machine.told import kinds, prepared, restarted, runnin
 from workers.errors import InvalidRequest, QueueFull
 
 # All of the settings that a door looks at.
-SETTINGS: Any = SimpleNamespace(model="m", max_queue=2)
+SETTINGS: Any = SimpleNamespace(model="m", max_queue=2, has_values=True)
 
 
 def test_a_name_is_taken_from_submission_to_the_end() -> None:
