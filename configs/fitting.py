@@ -53,9 +53,11 @@ def fit_node(
     max_model_len: int,
     has_pool: bool,
     near_blocks: int = 0,
+    states_bytes: int = 0,
 ) -> Fit:
     """Fill one node. `held`: bytes of all that is not KV or pool; `key` for errors.
 
+    states_bytes  of all sequences of a chip at once, beside KV blocks and in their tier
     near_blocks   KV blocks of others' running sequences, in the pool's tier
     """
     problems = list(tiers.problems)
@@ -66,12 +68,13 @@ def fit_node(
     num_kv_blocks = 0
     if num_chips:
         kv_tier = tiers["kv"]
-        room = _budget(device, kv_tier, model) - sum(f.num_bytes for f in fills[kv_tier])
+        states = states_bytes * num_chips
+        room = _budget(device, kv_tier, model) - sum(f.num_bytes for f in fills[kv_tier]) - states
         num_kv_blocks, wrong = _kv_blocks(
             key, device, kv_tier, model, max(0, room), num_chips, kv_block_bytes, max_model_len
         )
         problems += [] if room < 0 else wrong  # weights that do not fit were reported already
-        _put(fills[kv_tier], "kv", num_kv_blocks * kv_block_bytes * num_chips)
+        _put(fills[kv_tier], "kv", num_kv_blocks * kv_block_bytes * num_chips + states)
     problems += _near(key, device, tiers["pool"], fills, model, near_blocks, kv_block_bytes)
     pool_bytes = _pool_bytes(device, tiers, fills, model) if has_pool else 0
     _put(fills[tiers["pool"]], "pool", pool_bytes)

@@ -109,4 +109,6 @@ def _hindrance(config: ModelConfig, tensor: int) -> str:
     for inner in (config.dense_intermediate, config.shared_intermediate):
         if inner % tensor:
             return f"does not divide the inner width {inner} of the model's network beside experts"
+    if config.state_parts % tensor:
+        return f"does not divide the {config.state_parts} parts into which its states' heads come"
     return ""

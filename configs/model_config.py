@@ -156,6 +156,34 @@ class ModelConfig:
         """Whether queries of some layer do not meet all keys before them."""
         return any(self.window_of(layer) is not None for layer in range(self.num_layers))
 
+    def is_state(self, layer: int) -> bool:
+        """Whether a sequence leaves a state of fixed size in a layer, not keys and values."""
+        return False
+
+    @property
+    def num_kv_layers(self) -> int:
+        """Layers in which each token leaves keys and values."""
+        return self.num_layers
+
+    @property
+    def has_states(self) -> bool:
+        return self.num_kv_layers < self.num_layers
+
+    @property
+    def state_parts(self) -> int:
+        """Heads of a state, as far as they can be cut alike; 0 without states."""
+        return 0
+
+    def state_bytes(self, layer: int, number_bytes: int) -> int:
+        """A sequence's state in one layer, and inputs of its short convolution in numbers of so
+        many bytes.
+        """
+        return 0
+
+    def state_flops(self, layer: int) -> int:
+        """Where a token meets a state."""
+        return 0
+
     def kind_of(self, layer: int) -> int:
         """A number for each kind of layer; those of one kind ask for the same work."""
         return int(self.is_dense(layer))
@@ -163,7 +191,7 @@ class ModelConfig:
     def kv_bytes_per_token(self, dtype_bytes: int) -> int:
         """What one token leaves in the KV cache of all layers."""
         layer = self.attention.cache_width * dtype_bytes + self.index_bytes(dtype_bytes)
-        return self.num_layers * layer
+        return self.num_kv_layers * layer
 
     def expert_bytes(self, dtype_bytes: int) -> int:
         """Gate, up and down projection of one expert of one layer."""

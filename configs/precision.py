@@ -68,7 +68,15 @@ class Precision:
 
     def kv_bytes_per_token(self, config: ModelConfig) -> int:
         """What one token leaves in the KV cache of all layers."""
-        return config.num_layers * self.kv_layer_bytes(config)
+        return config.num_kv_layers * self.kv_layer_bytes(config)
+
+    def state_layer_bytes(self, config: ModelConfig, layer: int) -> int:
+        """A sequence's state in one layer: fp32, beside inputs of a convolution as they come."""
+        return config.state_bytes(layer, 4 if self.weights == "fp32" else 2)
+
+    def state_bytes(self, config: ModelConfig) -> int:
+        """What a sequence keeps beside keys and values, in all layers."""
+        return sum(self.state_layer_bytes(config, layer) for layer in range(config.num_layers))
 
     def kv_layer_bytes(self, config: ModelConfig) -> int:
         """The same of one layer, the key of an index with it."""

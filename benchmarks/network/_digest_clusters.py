@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.network._digest_models import grouped, indexed, latent, windowed
+from benchmarks.network._digest_models import grouped, indexed, latent, stateful, windowed
 from workers.model.digest.recorded import write_routing
 
 EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts")
@@ -40,6 +40,8 @@ def drawn(number: int, folder: Path) -> Case:
     kind = other.random()
     if kind < 0.4:
         config = windowed(other) if kind < 0.25 else indexed(other)
+    elif kind > 0.85:
+        config = stateful(other)
     path = folder / f"model-{number}.json"
     path.write_text(json.dumps(config))
     experts = next(config[key] for key in EXPERTS if key in config)
@@ -68,6 +70,8 @@ def drawn(number: int, folder: Path) -> Case:
         _split(ranks, scenario, config)
     if (forms := Random(f"forms {number}")).random() < 0.5:
         _reform(forms, scenario)
+    if "linear_attention" in config.get("layer_types", ()):
+        _keep_states(scenario, config["num_attention_heads"])
     return Case(scenario, random.random() < 0.25)
 
 
@@ -117,6 +121,18 @@ def _reform(random: Random, scenario: dict[str, Any]) -> None:
     scenario["placement"].pop("kv_near", None)
     needed = -(-208 // min(sizes))
     model["num_kv_blocks"] = needed + random.randint(0, needed)
+
+
+def _keep_states(scenario: dict[str, Any], heads: int) -> None:
+    """What is not combined with states goes. Those drawn here are cut in two."""
+    scenario["model"]["enable_prefix_caching"] = False
+    for key in ("kv_pool", "kv_offload", "kv_near"):
+        scenario["placement"].pop(key, None)
+    for role, node in scenario["cluster"]["nodes"].items():
+        for key in ("kv", "pipeline_parallel_size"):
+            node.pop(key, None)
+        if node.pop("tensor_parallel_size", 1) > 1 and role == "chip" and heads % 2 == 0:
+            node["tensor_parallel_size"] = 2
 
 
 def _divisors(number: int, most: int) -> list[int]:

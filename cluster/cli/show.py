@@ -24,6 +24,7 @@ from configs.model_config import ModelConfig
 from configs.plan import MemoryPlan, NodePlan, Plan, ShardPlan
 from configs.plan.fold import AUTO_NODES_MIN
 from configs.plan.forms import form_notes
+from configs.plan.states import state_notes
 from configs.plan.switches import keys_in_network
 from configs.schema import Scenario
 from configs.sliding import sliding_of
@@ -54,7 +55,7 @@ def render(plan: Plan, scenario: Scenario, config: ModelConfig) -> RenderableTyp
     if network is not None:
         below.insert(0, render_network(network, keys_in_network(scenario)))
     said = [*form_notes(scenario), *_slice_notes(scenario)]
-    said += _window_note(plan, scenario, config)
+    said += [*_window_note(plan, scenario, config), *state_notes(scenario, config)]
     notes = [Text(note, style="yellow") for note in said]
     return Group(_head(plan, scenario, config), *notes, *panels, *below, _legend())
 

@@ -6,6 +6,7 @@ from cluster.worlds.blueprint import Blueprint
 from configs.block_form import narrowest
 from configs.plan import ChipPlan, PartPlan
 from configs.precision import KV_KINDS, KvKind
+from configs.states import StateAtEnd
 from workers.kv.crossing import Forms, Kept, as_they_are
 
 
@@ -24,8 +25,15 @@ def forms_of(blueprint: Blueprint, worker: PartPlan) -> Forms:
         kept = Kept(form, worker.kv_tier, numbers, token_bytes, how.planes, how)
         return Forms(kept, plan.forms)
     layers = config.num_layers
-    thin = tuple(layer for layer in range(layers) if config.window_of(layer) is None)
+    thin = tuple(
+        layer
+        for layer in range(layers)
+        if config.window_of(layer) is None and not config.is_state(layer)
+    )
     kept = Kept(form, worker.kv_tier, numbers, token_bytes, layers, as_they_are, layers, thin)
+    if config.has_states:
+        at_end = StateAtEnd(section.precision.state_bytes(config))
+        return Forms(replace(kept, sliding=at_end), plan.forms)
     return Forms(replace(kept, sliding=worker.sliding), plan.forms)
 
 

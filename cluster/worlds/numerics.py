@@ -12,5 +12,7 @@ def wire_numerics(blueprint: Blueprint) -> Numerics:
     from workers.model.digest.numerics import Digest
 
     sizes, is_free = (blueprint.model, section.precision), section.message_metadata == "free"
-    carried = (1, blueprint.plan.common_tokens) if section.numerics == "counts" else ()
-    return Digest.of(*sizes, section.rows, free_metadata=is_free, carried=carried)
+    tokens = blueprint.plan.common_tokens
+    carried = (1, tokens) if section.numerics == "counts" else ()
+    what = *sizes, section.rows
+    return Digest.of(*what, free_metadata=is_free, carried=carried, block_tokens=tokens)

@@ -17,6 +17,7 @@ def scheduler_of(blueprint: Blueprint, worker: ChipPlan) -> Scheduler:
         max_model_len=blueprint.plan.max_model_len,
         watermark_blocks=worker.watermark_blocks,
         max_steps=blueprint.plan.ranks[worker.name].num_stages,
+        holds_slots=blueprint.model.has_states,
     )
 
 

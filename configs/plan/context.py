@@ -49,6 +49,7 @@ def _model_problems(key: str, scenario: Scenario, config: ModelConfig) -> list[s
         f"{path} has layers with a window, whose old keys no query meets: make it 1": (
             config.has_windows
         ),
+        f"{path} has layers that keep a state, which has no tokens: make it 1": config.has_states,
         f"{path} has an index, which chooses the keys that are met: make it 1": (
             config.index_bytes(1) > 0
         ),

@@ -54,6 +54,7 @@ def fill_site(
         max_model_len=max_model_len,
         has_pool=has_pool,
         near_blocks=near_blocks(scenario) * sum(role == "memory" for _, role in site.workers),
+        states_bytes=scenario.model.max_num_seqs * scenario.model.precision.state_bytes(config),
     )
     ahead, wrong = _prefetch(key, site, scenario, tiers, len(held), num_chips)
     weights = (sizes["weights"] + sizes["embeddings"]) // max(1, num_chips)

@@ -12,7 +12,9 @@ AUTO_NODES_MIN = 64
 _FOLDED = (*CHIP_ROLES, "experts")
 
 
-def fold_of(scenario: Scenario, nodes: tuple[NodePlan, ...]) -> tuple[FoldPlan, list[str]]:
+def fold_of(
+    scenario: Scenario, nodes: tuple[NodePlan, ...], has_states: bool = False
+) -> tuple[FoldPlan, list[str]]:
     """What is folded, and what is wrong: a fold that was asked for and cannot be."""
     asked = scenario.cluster.fold
     if asked == "off":
@@ -26,7 +28,7 @@ def fold_of(scenario: Scenario, nodes: tuple[NodePlan, ...]) -> tuple[FoldPlan, 
     if asked == "auto" and counts.get(most, 0) < AUTO_NODES_MIN:
         few = f"no group has {AUTO_NODES_MIN} chips or expert shards: {most} has {counts[most]}"
         return FoldPlan(why_not=(few,) if most else ()), []
-    why_not = tuple(dict.fromkeys([*_unfoldable(scenario), *_differences(nodes)]))
+    why_not = tuple(dict.fromkeys([*_unfoldable(scenario, has_states), *_differences(nodes)]))
     if why_not:
         told = [f"cluster.fold: is 'on', and {why}; or leave fold out" for why in why_not]
         return FoldPlan(why_not=why_not), told if asked == "on" else []
@@ -37,8 +39,10 @@ def fold_of(scenario: Scenario, nodes: tuple[NodePlan, ...]) -> tuple[FoldPlan, 
     ), []
 
 
-def _unfoldable(scenario: Scenario) -> Iterator[str]:
+def _unfoldable(scenario: Scenario, has_states: bool) -> Iterator[str]:
     """What no fold computes yet, each with the nearest that would do."""
+    if has_states:
+        yield "layers of the model keep states, which folded chips do not: take another"
     cluster, model, placement = scenario.cluster, scenario.model, scenario.placement
     if cluster.world != "virtual":
         yield f"cluster.world is {cluster.world!r}: live nodes stand one by one; make it virtual"

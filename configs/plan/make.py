@@ -42,7 +42,7 @@ def make_plan(scenario: Scenario, model_config: ModelConfig) -> Plan:
         )
 
     nodes, wrong = _filled(sites, scenario, fill)
-    fold, more = fold_of(scenario, tuple(nodes))
+    fold, more = fold_of(scenario, tuple(nodes), model_config.has_states)
     problems += wrong + more
     if problems:
         unique = list(dict.fromkeys(problems))  # nodes of one group have the same problem

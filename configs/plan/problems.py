@@ -9,6 +9,7 @@ from configs.plan.forms import form_problems
 from configs.plan.near import near_problems, window_problems
 from configs.plan.ranks import split_problems
 from configs.plan.sites import Site, named
+from configs.plan.states import state_problems
 from configs.precision import Precision, kernels_hindrance
 from configs.presets import certificates_folder
 from configs.schema import CHIP_ROLES, SINGLE_ROLES, ClusterSection, NodeGroup, Scenario
@@ -28,6 +29,7 @@ def problems_of(scenario: Scenario, sites: tuple[Site, ...], config: ModelConfig
         *near_problems(scenario, config),
         *window_problems(scenario, config),
         *digest_problems(scenario, config),
+        *state_problems(scenario, config),
         *split_problems(scenario),
         *context_problems(scenario, config),
         *_batch_problems(scenario),

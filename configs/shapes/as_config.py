@@ -1,11 +1,12 @@
 """A described model in the place of a computed one, for numerics that need no weights: digests.
 
 Its sizes, bytes, windows and stored formats are the shape's own. What a cache of equal blocks and
-one KV width for all layers cannot hold is refused by name: states, compressed entries, indexes in
-some layers alone, borrowed keys, layers of other heads.
+one KV width, with a state of fixed size in some layers, cannot hold is refused by name: compressed
+entries, indexes in some layers alone, borrowed keys, layers of other heads.
 """
 
 from dataclasses import dataclass, replace
+from math import gcd
 from pathlib import Path
 from typing import Self
 
@@ -15,12 +16,13 @@ from configs.families import FAMILIES, load_model
 from configs.fp8 import Fp8
 from configs.model_config import ModelConfig
 from configs.model_presets import is_model_name
-from configs.shapes.alike import formats, hindrance
+from configs.shapes.alike import first_attention, formats, hindrance
 from configs.shapes.attention import Full, Latent
 from configs.shapes.describe import describe_model
 from configs.shapes.formats import BF16, Format
 from configs.shapes.network import Dense, Moe
 from configs.shapes.shape import ModelShape
+from configs.shapes.state import State
 from configs.shapes.weight import Weight, numbers
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -55,7 +57,7 @@ class DescribedConfig(ModelConfig):
         return replace(ModelConfig.with_layers(self, layers), shape=self._described.part(layers))
 
     def with_heads(self, num_heads: int, num_kv_heads: int) -> Self:
-        shape = self._described.cut(num_heads, num_kv_heads)
+        shape = self._described.cut(num_heads, num_kv_heads, self.num_heads)
         return replace(ModelConfig.with_heads(self, num_heads, num_kv_heads), shape=shape)
 
     def _chips(self, layer: int) -> list[Weight]:
@@ -71,19 +73,42 @@ class DescribedConfig(ModelConfig):
         ]
 
     def pairs(self, layer: int, start: int, count: int) -> int:
-        return self._attention(layer).pairs(start, count)
+        attention = self._attention(layer)
+        return 0 if attention is None else attention.pairs(start, count)
 
     def met(self, layer: int, start: int, count: int) -> int:
-        return self._attention(layer).met(start, count)
+        attention = self._attention(layer)
+        return 0 if attention is None else attention.met(start, count)
+
+    def is_state(self, layer: int) -> bool:
+        return isinstance(self._described.layers[layer].mixer, State)
+
+    @property
+    def num_kv_layers(self) -> int:
+        return sum(not self.is_state(layer) for layer in range(self.num_layers))
+
+    @property
+    def state_parts(self) -> int:
+        found = (each.mixer for each in self._described.layers)
+        return gcd(*(mixer.parts for mixer in found if isinstance(mixer, State)))
+
+    def state_bytes(self, layer: int, number_bytes: int) -> int:
+        return self._described.layer_state_bytes(layer, number_bytes)
+
+    def state_flops(self, layer: int) -> int:
+        mixer = self._described.layers[layer].mixer
+        return mixer.token_flops if isinstance(mixer, State) else 0
 
     def index_bytes(self, number_bytes: int) -> int:
-        index = self._attention(0).index
+        index = first_attention(self._described).index
         return 0 if index is None else index.key_bytes(number_bytes)
 
     def index_macs(self, layer: int, start: int, count: int) -> int:
         attention = self._attention(layer)
-        index = attention.index
-        return 0 if index is None else attention.scored(start, count) * index.pair_macs
+        index = None if attention is None else attention.index
+        if attention is None or index is None:
+            return 0
+        return attention.scored(start, count) * index.pair_macs
 
     def window_of(self, layer: int) -> Window | None:
         attention = self._attention(layer)
@@ -94,10 +119,10 @@ class DescribedConfig(ModelConfig):
     def kind_of(self, layer: int) -> int:
         return self._described.first_like(layer)
 
-    def _attention(self, layer: int) -> Full | Latent:
+    def _attention(self, layer: int) -> Full | Latent | None:
+        """None where a state is kept."""
         attention = self._described.layers[layer].mixer
-        assert isinstance(attention, Full | Latent)
-        return attention
+        return attention if isinstance(attention, Full | Latent) else None
 
     def expert_bytes(self, dtype_bytes: int) -> int:
         return sum(rows * columns for _, (rows, columns) in self.expert_matrices) * dtype_bytes
@@ -150,8 +175,7 @@ def config_of(shape: ModelShape, name: str) -> DescribedConfig:
     """Raises CheckpointError where layers are not alike; `name` is what the error calls it."""
     if reason := hindrance(shape):
         raise CheckpointError(f"{name}: {shape.architecture} {reason}")
-    attention = shape.layers[0].mixer
-    assert isinstance(attention, Full | Latent)
+    attention = first_attention(shape)
     moe, dense = _networks(shape)
     latent = attention if isinstance(attention, Latent) else None
     return DescribedConfig(

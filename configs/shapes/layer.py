@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from configs.shapes.attention import Full, Latent
 from configs.shapes.compressed import Compressed
 from configs.shapes.network import Moe, Network
-from configs.shapes.state import DeltaNet, Kda, Mamba2
+from configs.shapes.state import DeltaNet, Kda, Mamba2, State
 from configs.shapes.weight import Weight, vector
 
 Attention = Full | Latent | Compressed
@@ -37,16 +37,19 @@ class LayerShape:
     def moe(self) -> Moe | None:
         return self.network if isinstance(self.network, Moe) else None
 
-    def cut(self, heads: int, kv_heads: int) -> "LayerShape":
-        """With so many heads of its attention; a latent stays whole."""
-        mixer, network = self.mixer, self.network
-        assert isinstance(mixer, Full | Latent)
-        share = heads, mixer.heads
-        cut: Mixer = (
-            replace(mixer, heads=heads, kv_heads=kv_heads)
-            if isinstance(mixer, Full)
-            else replace(mixer, heads=heads)
-        )
+    def cut(self, heads: int, kv_heads: int, of: int) -> "LayerShape":
+        """With so many of `of` heads of its attention, and that share of a state's; a latent stays
+        whole.
+        """
+        mixer, network, share = self.mixer, self.network, (heads, of)
+        assert isinstance(mixer, Full | Latent | State)
+        cut: Mixer
+        if isinstance(mixer, State):
+            cut = mixer.cut(share)
+        elif isinstance(mixer, Full):
+            cut = replace(mixer, heads=heads, kv_heads=kv_heads)
+        else:
+            cut = replace(mixer, heads=heads)
         return replace(self, mixer=cut, network=None if network is None else network.cut(share))
 
     def __str__(self) -> str:

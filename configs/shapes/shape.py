@@ -53,11 +53,11 @@ class ModelShape:
         some = self.layers[layers.start : layers.stop]
         return replace(self, layers=some, _lists={}, _layers={})
 
-    def cut(self, heads: int, kv_heads: int) -> "ModelShape":
-        """So many heads of each layer, all layers having the same, and the same share of networks
-        beside experts.
+    def cut(self, heads: int, kv_heads: int, of: int) -> "ModelShape":
+        """So many of `of` heads of each layer, all layers having the same, and the same share of
+        states and of networks beside experts.
         """
-        some = tuple(layer.cut(heads, kv_heads) for layer in self.layers)
+        some = tuple(layer.cut(heads, kv_heads, of) for layer in self.layers)
         return replace(self, layers=some, _lists={}, _layers={})
 
     # What a placement and a digest model ask, by the names of ModelConfig.

@@ -6,7 +6,8 @@ state: decay 1, key against state 2, update 2, query against state 2 operations 
 output 2 for Mamba-2 (arXiv 2405.21060, equation 16). Chunked forms of prefill do other sums.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import gcd
 
 from configs.shapes.weight import Weight, matrix, vector
 
@@ -53,6 +54,16 @@ class DeltaNet:
     @property
     def token_flops(self) -> int:
         return 7 * self.state_numbers
+
+    @property
+    def parts(self) -> int:
+        """Into so many equal ones, and divisors of it, its heads can be cut."""
+        return gcd(self.key_heads, self.value_heads)
+
+    def cut(self, share: tuple[int, int]) -> "DeltaNet":
+        """So many of so many heads."""
+        keys, values = (n * share[0] // share[1] for n in (self.key_heads, self.value_heads))
+        return replace(self, key_heads=keys, value_heads=values)
 
     def __str__(self) -> str:
         return f"Gated DeltaNet {self.value_heads} x {self.key_dim} x {self.value_dim}"
@@ -101,6 +112,13 @@ class Kda:
     def token_flops(self) -> int:
         return 7 * self.state_numbers
 
+    @property
+    def parts(self) -> int:
+        return self.heads
+
+    def cut(self, share: tuple[int, int]) -> "Kda":
+        return replace(self, heads=self.heads * share[0] // share[1])
+
     def __str__(self) -> str:
         return f"Kimi Delta Attention {self.heads} x {self.dim} x {self.dim}"
 
@@ -147,6 +165,14 @@ class Mamba2:
     @property
     def token_flops(self) -> int:
         return 5 * self.state_numbers
+
+    @property
+    def parts(self) -> int:
+        return gcd(self.heads, self.groups)
+
+    def cut(self, share: tuple[int, int]) -> "Mamba2":
+        heads, groups = (n * share[0] // share[1] for n in (self.heads, self.groups))
+        return replace(self, heads=heads, groups=groups)
 
     def __str__(self) -> str:
         return f"Mamba-2 {self.heads} x {self.head_dim} x {self.state}"

@@ -27,7 +27,7 @@ def check_new(roster: Roster, seq: Sequence) -> None:
 
 
 def has_slot(roster: Roster) -> bool:
-    return len(roster.running) + len(roster.receiving) < roster.max_num_seqs
+    return roster.num_slots < roster.max_num_seqs
 
 
 def has_room(roster: Roster, num_new: int, shared: list[int], num_thin: int = 0) -> bool:

@@ -31,6 +31,7 @@ class Roster:
         max_model_len: int,
         watermark_blocks: int | None = None,
         max_steps: int = 1,
+        holds_slots: bool = False,
     ) -> None:
         if not 1 <= max_num_seqs <= max_num_batched_tokens:
             raise ValueError(
@@ -40,15 +41,11 @@ class Roster:
         if max_model_len < 2:
             raise ValueError(f"max_model_len is {max_model_len}: it must be at least 2")
         self.blocks = blocks
-        self.max_num_seqs = max_num_seqs
-        self.max_num_batched_tokens = max_num_batched_tokens
-        self.max_model_len = max_model_len
-        self.watermark_blocks = watermark_blocks
-        self.max_steps = max_steps
+        self.max_num_seqs, self.holds_slots = max_num_seqs, holds_slots
+        self.max_num_batched_tokens, self.max_model_len = max_num_batched_tokens, max_model_len
+        self.watermark_blocks, self.max_steps = watermark_blocks, max_steps
         self.max_tokens = min(max_model_len, blocks.num_blocks * blocks.block_size)
-        self.num_preemptions = 0
-        self.num_prefix_queries = 0
-        self.num_prefix_hits = 0
+        self.num_preemptions = self.num_prefix_queries = self.num_prefix_hits = 0
         self.waiting: OrderedDict[str, Sequence] = OrderedDict()  # head is next
         self.receiving: OrderedDict[str, Sequence] = OrderedDict()
         self.running: OrderedDict[str, Sequence] = OrderedDict()  # in order of admission
@@ -63,11 +60,15 @@ class Roster:
             State.PREEMPTED: self.waiting,
             State.HELD: self.held,
         }
-        self._all: dict[str, Sequence] = {}
-        self._num_arrivals = 0
+        self._all, self._num_arrivals = dict[str, Sequence](), 0
         self._free_later: list[tuple[Step, list[int], int]] = []
         self.on_let_go: Callable[[Sequence], None] = lambda _: None  # its blocks elsewhere, too
         self.on_distrusted: Callable[[list[bytes]], None] = lambda _: None  # content hashes
+
+    @property
+    def num_slots(self) -> int:  # taken of max_num_seqs
+        here = len(self.running) + len(self.receiving)
+        return here + len(self.held) * self.holds_slots
 
     def get(self, seq_id: str) -> Sequence | None:
         return self._all.get(seq_id)
@@ -222,7 +223,7 @@ class Roster:
         arrivals = [seq.arrival for seq in self.waiting.values()]
         assert arrivals == sorted(arrivals), total
         assert all(self._places[s.state].get(s.seq_id) is s for s in seqs), total
-        assert len(self.running) + len(self.receiving) <= self.max_num_seqs, total
+        assert self.num_slots <= self.max_num_seqs, total
         assert all(each[0] in self.steps for each in self._free_later), total
         assert len(self.steps) <= self.max_steps, total
         flying = Counter(item.seq.seq_id for step in self.steps for item in step.items)

@@ -59,13 +59,14 @@ class Scheduler:
         max_model_len: int,
         watermark_blocks: int | None = None,
         max_steps: int = 1,
+        holds_slots: bool = False,
     ) -> None:
-        """max_num_seqs bounds running plus receiving; max_num_batched_tokens is a step's budget;
-        watermark_blocks is rule 4's, None for one block a running sequence; max_steps may fly.
+        """max_num_seqs bounds running plus receiving (`holds_slots`: and held); watermark_blocks is
+        rule 4's (None: one a running sequence); max_num_batched_tokens a step's, max_steps fly.
         """
         self.blocks = blocks
-        sizes = max_num_seqs, max_num_batched_tokens, max_model_len, watermark_blocks, max_steps
-        self.roster = Roster(blocks, *sizes)
+        sizes = max_num_seqs, max_num_batched_tokens, max_model_len, watermark_blocks
+        self.roster = Roster(blocks, *sizes, max_steps, holds_slots)
 
     @property
     def is_full(self) -> bool:

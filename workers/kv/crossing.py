@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from configs.block_form import BlockForm
 from configs.precision import KV_KINDS, KvKind
 from configs.sliding import Sliding
+from configs.states import StateAtEnd
 from workers.errors import InvalidRequest
 from workers.hardware.work import Work
 from workers.kv.pieces import cut, of_layers, runs, spliced, with_layers
@@ -44,7 +45,8 @@ class Kept:
     token_bytes   of a token, all that is held of it, in each kind of numbers
     planes        of blocks that are bytes (`workers.kv.pieces`)
     num_layers    that are held
-    thin_layers   of them, those that thin blocks have too        sliding   None: there are none
+    thin_layers   of them, those that thin blocks have too        sliding   None: there are none;
+                  or all blocks but a sequence's last are, which comes with its state
     """
 
     form: BlockForm
@@ -55,7 +57,7 @@ class Kept:
     convert: Convert = as_they_are
     num_layers: int = 1
     thin_layers: tuple[int, ...] = ()
-    sliding: Sliding | None = None
+    sliding: Sliding | StateAtEnd | None = None
 
     def crossing(self, other: BlockForm) -> "Crossing":
         """What goes to, or has come from, a chip of that form."""
@@ -159,6 +161,9 @@ class Crossing:
 
     def _bytes(self, num: int) -> Callable[[KvKind], int]:
         kept, tokens = self.kept, num * self.piece.size
+        if isinstance(kept.sliding, StateAtEnd):  # a token leaves nothing else in other layers
+            states = 0 if self.is_thin else num * kept.sliding.num_bytes
+            return lambda kind: tokens * kept.token_bytes[kind] + states
         if not self.is_thin:
             return lambda kind: tokens * kept.token_bytes[kind]
         layers, of = len(kept.thin_layers), kept.num_layers  # layers are alike
@@ -200,7 +205,7 @@ def came(kept: Kept, content: KvBlocks | KvPart) -> Crossing:
         raise InvalidRequest(f"KV came in {content.numbers!r}: known are {', '.join(KV_KINDS)}")
     is_thin = isinstance(content, KvBlocks) and bool(content.thin)
     if is_thin and kept.sliding is None:
-        raise InvalidRequest("thin pieces came: no layer here has a window")
+        raise InvalidRequest("thin pieces came: all blocks here are whole")
     form = BlockForm(size, kind)
     return Crossing(kept, form, form, is_thin)
 

@@ -72,9 +72,7 @@ class WorkModel:
         return work if layer else self._entered(work, layout.num_tokens)
 
     def _entered(self, work: Work, num_tokens: int) -> Work:
-        """The same, and each token's row of the embedding: an access of its own, which nothing
-        reads ahead, as tokens come one by one.
-        """
+        """The same, and each token's row of the embedding, an access that nothing reads ahead."""
         if not num_tokens:
             return work
         num_bytes = num_tokens * self.precision.embedding_row_bytes(self.config)
@@ -83,26 +81,27 @@ class WorkModel:
 
     def _attend(self, layer: int, layout: StepLayout) -> Work:
         config, tokens = self.config, layout.num_tokens
-        kv_token_bytes = self.precision.kv_layer_bytes(config)
+        states = len(layout.sequences) * self.precision.state_layer_bytes(config, layer)
+        kept = 0 if config.is_state(layer) else tokens * self.precision.kv_layer_bytes(config)
         pairs = sum(config.pairs(layer, s.start, s.count) for s in layout.sequences)
         scored = sum(config.index_macs(layer, s.start, s.count) for s in layout.sequences)
         gate = 0 if config.is_dense(layer) else config.num_experts * config.hidden
         flops: dict[str, int] = {}
         products = tokens * (config.layer_weights(layer) - gate) + scored
         _add(flops, self.precision.arithmetic, 2 * products)
-        _add(flops, "fp32", 2 * tokens * gate)
+        _add(flops, "fp32", tokens * (2 * gate + config.state_flops(layer)))  # states are fp32
         pair_flops = 2 * pairs * config.attention.pair_products
         _add(flops, self.precision.pair_arithmetic(config), pair_flops)
         weights = self.precision.layer_bytes(config, layer)
         reads: dict[str, int] = {}
         if not self.streams:
             _add(reads, self.tier, weights)
-        _add(reads, self.kv_tier, self._kv_read(layer, layout))
+        _add(reads, self.kv_tier, self._kv_read(layer, layout) + states)
         work = Work.of(
             "attention",
             flops={dtype: count for dtype, count in flops.items() if count},
             reads=reads,
-            writes={self.kv_tier: tokens * kv_token_bytes},
+            writes={self.kv_tier: kept + states},
         )
         return work._replace(demands=(*work.demands, *self._ahead(self.tier, weights)))
 

@@ -55,7 +55,8 @@ def test_what_is_not_computed_says_so() -> None:
         assert "real GptOssForCausalLM is described, not computed: only Qwen3MoeForC" in text
         assert "digest runs it" in text
         assert "18 x GQA 64/8, window of 128 · 4 of 128 x 2,880" in text
-    assert "digest Qwen3NextForCausalLM keeps Gated DeltaNet" in model("qwen3-next-80b-a3b")[1]
+    assert "digest runs it" in model("qwen3-next-80b-a3b")[1]
+    assert "digest NemotronHForCausalLM has Mamba-2 64" in model("nemotron-3-nano")[1]
     run = runner.invoke(app, ["run", "single", "--set", "model.path=gpt-oss-120b"])
     assert run.exit_code == 2
     assert "gpt-oss-120b: is GptOssForCausalLM, which is described by its sizes" in run.output

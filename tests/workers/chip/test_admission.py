@@ -1,5 +1,7 @@
 """Who may come in: order, slots, room, and what the prefix cache has of it."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,6 +165,6 @@ def test_what_can_never_fit_is_refused_with_its_numbers() -> None:
         ),
     ],
 )
-def test_bounds_that_cannot_work_are_refused(arguments: dict[str, int], match: str) -> None:
+def test_bounds_that_cannot_work_are_refused(arguments: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         Scheduler(BlockManager(4, 2), **arguments)

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.workers.chip.driver import chip_with, next_token, reference, shape
+from workers.chip.scheduler import Scheduler
 from workers.chip.sequence import Sequence, State
+from workers.kv.blocks import BlockManager
 
 
 def test_prefill_only_holds_its_blocks_until_each_is_acknowledged() -> None:
@@ -27,6 +29,29 @@ def test_prefill_only_holds_its_blocks_until_each_is_acknowledged() -> None:
     assert scheduler.release("p") == 0
     assert scheduler.is_idle
     assert seq.state is State.FINISHED
+
+
+@pytest.mark.parametrize("holds_slots", [False, True])
+def test_a_held_sequence_keeps_its_slot_where_it_has_a_state(holds_slots: bool) -> None:
+    """Room for two: one runs, one is held until its KV has been sent, and a third waits for it."""
+    scheduler = Scheduler(
+        BlockManager(20, 2), max_num_seqs=2, max_num_batched_tokens=9, max_model_len=9,
+        holds_slots=holds_slots,
+    )  # fmt: skip
+    for name, count in (("held", 1), ("runs", 5), ("third", 5)):
+        scheduler.add(Sequence(name, [1, 2], max_tokens=count))
+    step = scheduler.schedule()
+    assert step is not None and shape(step) == [("held", 0, 2, True), ("runs", 0, 2, True)]
+    scheduler.advance(step, {"held": 1, "runs": 1})
+    scheduler.check_integrity()
+    step = scheduler.schedule()
+    assert step is not None
+    assert [item.seq.seq_id for item in step.items] == ["runs", "third"][: 2 - holds_slots]
+    scheduler.advance(step, {item.seq.seq_id: 1 for item in step.items})
+    scheduler.release("held")
+    step = scheduler.schedule()
+    assert step is not None and [item.seq.seq_id for item in step.items] == ["runs", "third"]
+    scheduler.check_integrity()
 
 
 def test_hold_stops_a_sequence_between_steps_only() -> None:

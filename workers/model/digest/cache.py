@@ -57,6 +57,11 @@ class DigestCache:
         """Each token's digests into its slot of its span."""
         self._keys[spans_T + layer * self.per_block, :, slots_T] = keys_TU
 
+    def read(self, layer: int, spans_T: Indices, slots_T: Indices) -> Digests:
+        """What `write` left there: [T, U]."""
+        keys: Digests = self._keys[spans_T + layer * self.per_block, :, slots_T]
+        return keys
+
     def whole(self, layer: int, spans_G: Indices) -> Digests:
         """Sums over all tokens of some spans: [G, U]."""
         sums: Digests = self._keys.take(spans_G + layer * self.per_block, axis=0).sum(axis=2)

@@ -22,6 +22,7 @@ from workers.model.digest.plan import StepPlan, plan_next, plan_step
 from workers.model.digest.routing import Routing
 from workers.model.digest.shape import kv_units, name_of, units_of
 from workers.model.digest.sight import attended
+from workers.model.digest.states import Decay, evolved
 from workers.model.no_memory import no_memory
 from workers.model.parts.partial import Part, PartOf
 from workers.model.parts.positions import Indices
@@ -70,7 +71,8 @@ class DigestChip(SizedChip):
         self._plans: Plans[StepPlan] = Plans(self._new_plan)
 
     def _new_plan(self, layout: StepLayout) -> StepPlan:
-        return plan_step(layout, self._cache, self.block_size, self._windows)
+        sizes, has_states = (self._cache, self.block_size, self._windows), self._whole.has_states
+        return plan_step(layout, *sizes, has_states=has_states)
 
     def embed(self, token_ids_T: NDArray[np.int64]) -> Digests:
         """[T]. Raises ValueError on ids outside the vocabulary."""
@@ -85,7 +87,9 @@ class DigestChip(SizedChip):
         return self._plans.of(layout)
 
     def plan_next(self, spans: Indices, begins_T: Indices, positions_T: Indices) -> StepPlan:
-        """The same of one more token of each of some sequences; see `plan.plan_next`."""
+        """The same of one more token of each of some sequences, of a model that keeps no states;
+        see `plan.plan_next`.
+        """
         return plan_next(self._cache, spans, begins_T, positions_T, self._windows)
 
     def attend_planned(
@@ -96,15 +100,22 @@ class DigestChip(SizedChip):
         return self._after(layer, x, self._found(layer, queries_TU, plan), plan)
 
     def _written(self, layer: int, x: Digests, plan: StepPlan) -> Digests:
-        """Queries [T, U]; the new tokens' keys go into their blocks."""
+        """Queries [T, U]; the new tokens' keys, or states, go into their blocks."""
         of, number = self._layer(layer), layer - self.part.first_layer
         placed_T = (x + plan.steps_T)[:, None]
-        self._cache.write(number, plan.spans_T, plan.slots_T, mixed(placed_T + of.keys_U))
+        kept_TU = mixed(placed_T + of.keys_U)
+        if of.decay is not None:
+            assert plan.runs is not None, "a model that keeps states has them planned"
+            kept_TU = evolved(self._cache, number, plan.runs, of.decay, kept_TU)
+        self._cache.write(number, plan.spans_T, plan.slots_T, kept_TU)
         queries_TU: Digests = placed_T + of.queries_U
         return queries_TU
 
     def _found(self, layer: int, queries_TU: Digests, plan: StepPlan) -> Digests:
-        """Over the keys that are here."""
+        """Over the keys that are here, or in the state."""
+        if self._layer(layer).decay is not None:
+            number = layer - self.part.first_layer
+            return mixed(self._cache.read(number, plan.spans_T, plan.slots_T) + queries_TU)
         sight = plan.sights[self._whole.window_of(layer)]
         return attended(self._cache, layer - self.part.first_layer, sight, queries_TU)
 
@@ -198,6 +209,7 @@ class _Layer:
     """Digests of one layer's weights, of some units and query heads.
 
     out_U       of the output projection: those of a unit's heads, summed up
+    decay       of a layer that keeps states
     network, network_slices   of a dense network, or of shared experts: of what enters, and of its
                 slices, one a head, summed up; None where there is neither
     """
@@ -209,6 +221,9 @@ class _Layer:
         self.queries_U = weights.slices(What.QUERY, layer, units)
         out = weights.slices(What.OUT, layer, heads)
         self.out_U = out.reshape(len(units), -1).sum(axis=1)
+        self.decay: Decay | None = None
+        if config.is_state(layer):
+            self.decay = Decay(weights.slices(What.DECAY, layer, units))
         self.network: Digests | None = None
         self.network_slices = np.zeros(1, dtype=np.uint64)
         is_dense = config.is_dense(layer)

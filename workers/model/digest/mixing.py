@@ -33,6 +33,7 @@ class What(IntEnum):
     GATE = 7
     EXPERT = 8
     HEAD = 9
+    DECAY = 10
 
 
 def mixed(values: Digests) -> Digests:

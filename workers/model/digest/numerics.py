@@ -44,18 +44,23 @@ class Digest:
         *,
         free_metadata: bool,
         carried: tuple[int, ...] = (),
+        block_tokens: int = 1,
     ) -> "Digest":
         """As a cluster with real numbers of this precision would charge. Scales are metadata.
 
         carried   (bytes, tokens) that stand for keys (`KvSizes`); left out, a digest for each
                   token's
+        block_tokens   of a block that travels
         """
         real = numerics_of(precision, config.hidden, row)
         travels_as, _ = wire_formats(precision, row)
         width = config.hidden if free_metadata else codec.row_width(travels_as, config.hidden)
         sizes = real.row_bytes(width), real.sum_bytes(config.hidden)
         kinds: dict[str, KvSizes] = {
-            kind: KvSizes.of(config, replace(precision, kv=kind), *carried) for kind in KV_KINDS
+            kind: KvSizes.of(
+                config, replace(precision, kv=kind), *carried, block_tokens=block_tokens
+            )
+            for kind in KV_KINDS
         }
         return cls(*sizes, kinds[precision.kv], free_metadata, kinds)
 
@@ -66,7 +71,8 @@ class Digest:
         return self.sum
 
     def kv_bytes(self, blocks: NDArray[Any]) -> int:
-        return self.kv.kv_bytes(blocks.nbytes)
+        num = len(blocks)
+        return self.kv.blocks_bytes(num, blocks.nbytes // num) if num else 0
 
     def of_kv(self, numbers: str | None) -> "Digest":
         return self if numbers is None else replace(self, kv=self.kinds[numbers])

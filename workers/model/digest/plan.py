@@ -14,6 +14,7 @@ from workers.model.base import StepLayout, StepSequence
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.mixing import Digests, stepped
 from workers.model.digest.sight import Held, Sight, sight_next, sight_of
+from workers.model.digest.states import Runs, runs_of
 from workers.model.parts.positions import Indices, check_sequence
 
 
@@ -22,6 +23,7 @@ class StepPlan:
     """steps_T      each token's position, `stepped`
     spans_T, slots_T   where it writes
     sights       of layers with each window (None: with none)
+    runs         what states go on from, where layers keep them
     """
 
     positions_T: Indices
@@ -29,6 +31,7 @@ class StepPlan:
     spans_T: Indices
     slots_T: Indices
     sights: Mapping[Window | None, Sight]
+    runs: Runs | None = None
 
 
 def plan_step(
@@ -36,6 +39,8 @@ def plan_step(
     cache: DigestCache,
     block_size: int,
     windows: Iterable[Window | None] = (None,),
+    *,
+    has_states: bool = False,
 ) -> StepPlan:
     """Raises ValueError where blocks do not cover a sequence's tokens, or are unknown."""
     for sequence in layout.sequences:
@@ -52,7 +57,9 @@ def plan_step(
         sights[window] = sight_of(held, cache.span)
     positions_T = np.concatenate(mine)
     written = next(iter(sights.values())).own_T
-    return StepPlan(positions_T, stepped(positions_T), written, positions_T % cache.span, sights)
+    runs = runs_of(mine, here, cache.span) if has_states else None
+    slots_T = positions_T % cache.span
+    return StepPlan(positions_T, stepped(positions_T), written, slots_T, sights, runs)
 
 
 def _firsts(window: Window | None, positions: Indices) -> Indices:

@@ -103,8 +103,19 @@ class DigestReference:
             keys.append(key)
             query = x + self._weight(2, layer, unit) + STEP * position
             out = sum(self._weight(4, layer, unit * heads + h) for h in range(heads))
-            found += out * sum(m(s + query) for s in self._seen(layer, keys, spans))
+            if self.shape.is_state(layer):
+                seen: Sequence[int] = [self._state(layer, unit, keys)]
+            else:
+                seen = self._seen(layer, keys, spans)
+            found += out * sum(m(s + query) for s in seen)
         return found
+
+    def _state(self, layer: int, unit: int, keys: list[int]) -> int:
+        """What all tokens so far make of a state, the oldest first."""
+        state, decay = 0, self._weight(10, layer, unit) | 1
+        for key in keys:
+            state = decay * state + key & 0xFFFF_FFFF_FFFF_FFFF
+        return state
 
     def _seen(self, layer: int, keys: list[int], spans: list[int]) -> Sequence[int]:
         """Sums of the keys that the last token sees, one for each span."""

@@ -37,6 +37,7 @@ class Shape(Protocol):
 
     def is_dense(self, layer: int) -> bool: ...
     def window_of(self, layer: int) -> Window | None: ...
+    def is_state(self, layer: int) -> bool: ...
 
 
 def kv_units(config: ModelConfig) -> int:
@@ -65,6 +66,18 @@ def span_of(block_size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSizes:
+    """carried_bytes   of a block that comes with its sequence's state
+    stand_bytes     of them, those that stand for the state
+    num_bytes       of the state, in all layers
+    """
+
+    carried_bytes: int
+    stand_bytes: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class KvSizes:
     """What the keys of the real model take, where others stand for them.
 
@@ -73,6 +86,7 @@ class KvSizes:
     num_heads, query_width   of a query as it meets the cache
     carried_bytes, tokens    so many bytes stand for one unit of so many tokens: a digest for one
                    token's, or a byte for a block's
+    states         where some layers keep them: None where none does
     """
 
     units: int
@@ -81,15 +95,37 @@ class KvSizes:
     query_width: int
     carried_bytes: int = 8
     tokens: int = 1
+    states: "StateSizes | None" = None
 
     @classmethod
     def of(
-        cls, config: ModelConfig, precision: Precision, carried_bytes: int = 8, tokens: int = 1
+        cls,
+        config: ModelConfig,
+        precision: Precision,
+        carried_bytes: int = 8,
+        tokens: int = 1,
+        *,
+        block_tokens: int = 1,
     ) -> "KvSizes":
         width = config.head_dim if config.mla is None else config.mla.cache_width
         layer_bytes = precision.kv_layer_bytes(config)
         sizes = kv_units(config), layer_bytes, config.num_heads, width
-        return cls(*sizes, carried_bytes, tokens)
+        if not config.has_states:
+            return cls(*sizes, carried_bytes, tokens)
+        one_layer = kv_units(config) * carried_bytes * block_tokens // tokens
+        states = StateSizes(
+            one_layer * config.num_layers,
+            one_layer * (config.num_layers - config.num_kv_layers),
+            precision.state_bytes(config),
+        )
+        return cls(*sizes, carried_bytes, tokens, states)
+
+    def blocks_bytes(self, num_blocks: int, carried: int) -> int:
+        """Of blocks of which each is so many bytes: with a state, or of other layers alone."""
+        if self.states is None or carried != self.states.carried_bytes:
+            return self.kv_bytes(num_blocks * carried)
+        keys = self.kv_bytes(num_blocks * (carried - self.states.stand_bytes))
+        return keys + num_blocks * self.states.num_bytes
 
     def kv_bytes(self, num_bytes: int) -> int:
         """Of keys that so many bytes stand for, be it of some units alone."""

@@ -24,19 +24,19 @@ from workers.model.digest.sight import Piece, over_spans, pairs_of, parts_of
 from workers.model.parts.positions import Indices, check_sequence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlicePlan(StepPlan):
     """rows_W       which tokens lie here: `spans_T` and `slots_T` are theirs alone
     seen_WS      slots of its own span that each of these sees
     whole_G      spans here that are whole for some token
-    rows_R, runs   tokens that see any of these, and which
+    rows_R, pieces_R   tokens that see any of these, and which
     """
 
     rows_W: Indices
     seen_WS: Digests
     whole_G: Indices
     rows_R: Indices
-    runs: tuple[Piece, ...]
+    pieces_R: tuple[Piece, ...]
 
 
 def plan_slice(layout: StepLayout, cache: DigestCache, held: Slice) -> SlicePlan:
@@ -63,11 +63,11 @@ def plan_slice(layout: StepLayout, cache: DigestCache, held: Slice) -> SlicePlan
         spans_T[rows_W],
         slots_W,
         {},
-        rows_W,
-        (np.arange(cache.span) <= slots_W[:, None]).astype(np.uint64),
-        np.concatenate(whole),
-        rows_R,
-        tuple(_runs(np.concatenate(firsts)[rows_R], numbers_T[rows_R])),
+        rows_W=rows_W,
+        seen_WS=(np.arange(cache.span) <= slots_W[:, None]).astype(np.uint64),
+        whole_G=np.concatenate(whole),
+        rows_R=rows_R,
+        pieces_R=tuple(_runs(np.concatenate(firsts)[rows_R], numbers_T[rows_R])),
     )
 
 
@@ -106,7 +106,7 @@ class DigestSlice(DigestRank):
         number, found_TU = layer - self.part.first_layer, np.zeros_like(queries_TU)
         if plan.rows_R.size:
             whole_GU = self._cache.whole(number, plan.whole_G)
-            found_TU[plan.rows_R] = over_spans(whole_GU, plan.runs, queries_TU[plan.rows_R])
+            found_TU[plan.rows_R] = over_spans(whole_GU, plan.pieces_R, queries_TU[plan.rows_R])
         terms_WU = self._cache.begun(number, plan.spans_T, plan.seen_WS)
         terms_WU += queries_TU[plan.rows_W]
         found_TU[plan.rows_W] += mixed(terms_WU)
