@@ -89,8 +89,8 @@ class VirtualWorld:
         """The node dies without a word: what it had not synced to its disk may be torn. Raises
         ValueError for a member of a fold, which nobody can lose.
         """
-        workers = self.blueprint.plan.node(node).workers
-        if any(worker.name in self.blueprint.plan.fold for worker in workers):
+        fold = self.blueprint.plan.fold
+        if any(worker.name in fold for worker in self.seats[node].plan.workers):
             raise ValueError(f"{node} is a member of a fold: set cluster.fold: off to let it die")
         self.host.network.kill(node)
         await self.seats[node].node.crash()
