@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from configs.plan.folded import FoldPlan
 from configs.plan.nodes import ChipPlan, NodePlan, ShardPlan
 from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, NodeGroup, Scenario
+from configs.schema.device import ADDER
 from configs.units import BANDWIDTH, DURATION
 
 # So many like nodes are folded without being asked for: small clusters stay message by message.
@@ -67,6 +68,7 @@ def _unfoldable(scenario: Scenario, has_states: bool) -> Iterator[str]:
         ("experts.replicas", placement.experts.replicas is not None, "leave it out"),
         ("experts.mode", placement.experts.mode != "near", "make it near"),
         ("experts.on_timeout", placement.experts.on_timeout != "fail", "make it fail"),
+        ("experts.timeout", placement.experts.timeout_ns is not None, "leave it out"),
         ("experts.dispatch", placement.experts.dispatch != "direct", "make it direct"),
         ("experts.combine", placement.experts.combine != "direct", "make it direct"),
         ("experts_prefetch", placement.experts_prefetch, "leave it out"),
@@ -111,11 +113,17 @@ def _device_problems(key: str, device: DeviceSpec) -> Iterator[str]:
     """Resources whose time hangs on what was asked for before, beyond who comes first."""
     if device.compute_sharing != "fifo":
         yield f"{key}.compute_sharing is {device.compute_sharing!r}; make it fifo"
+    for name, engine in device.engines.items():
+        if engine.sharing != "fifo":
+            yield f"{key}.engines.{name}.sharing is {engine.sharing!r}; make it fifo"
+    if ADDER in device.resources:
+        yield f"{key}.resources.{ADDER} is given: nothing is added at a folded link; leave it out"
     for name, tier in device.tiers.items():
         for what, is_given in (
             ("banks", tier.banks is not None),
             ("buffer", tier.buffer_bytes is not None),
             ("sharing", tier.sharing != "fifo"),
+            ("layout", tier.layout is not None),
         ):
             if is_given:
                 yield (
@@ -137,6 +145,16 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                 f"expert shards differ: {first.name} is a {first.device.name} and {node.name} a "
                 f"{node.device.name} of other figures; give cluster.nodes.{node.group} the device "
                 f"of {first.group}"
+            )
+            break
+    tiers = [(n, w.tier) for n in shards for w in n.workers if isinstance(w, ShardPlan)]
+    for node, tier in tiers[1:]:
+        first, known = tiers[0]
+        if tier != known:
+            yield (
+                f"expert shards differ: experts of {first.name} lie in {known} and those of "
+                f"{node.name} in {tier}; give cluster.nodes.{node.group}.tiers the experts of "
+                f"{first.group}"
             )
             break
     for one in (shards, chips):
