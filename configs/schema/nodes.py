@@ -105,12 +105,13 @@ class NodeGroup(Section):
         given = {
             "tensor_parallel_size": self.tensor_parallel_size > 1,
             "pipeline_parallel_size": self.pipeline_parallel_size > 1,
-            "pipeline_layers": bool(self.pipeline_layers),
+            "pipeline_layers": self.pipeline_layers != (),
         }
         key = next((name for name, is_given in given.items() if is_given), None)
         if key is not None and (others or len(self.workers) > 1):
+            value = getattr(self, key)
             raise ValueError(
-                f"{key} is {getattr(self, key)}, and workers names {', '.join(self.workers)}: "
+                f"{key} is {list(value) if isinstance(value, tuple) else value}, and workers names {', '.join(self.workers)}: "
                 "only one of prefill, decode and chip has ranks; give the others a group of their "
                 "own"
             )
