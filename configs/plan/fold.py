@@ -149,12 +149,11 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
             break
     tiers = [(n, w.tier) for n in shards for w in n.workers if isinstance(w, ShardPlan)]
     for node, tier in tiers[1:]:
-        first, known = tiers[0]
-        if tier != known:
+        if tier != tiers[0][1]:
             yield (
-                f"expert shards differ: experts of {first.name} lie in {known} and those of "
-                f"{node.name} in {tier}; give cluster.nodes.{node.group}.tiers the experts of "
-                f"{first.group}"
+                f"expert shards differ: experts of {shards[0].name} lie in {tiers[0][1]} and those "
+                f"of {node.name} in {tier}; give cluster.nodes.{node.group}.tiers the experts of "
+                f"{shards[0].group}"
             )
             break
     for one in (shards, chips):
@@ -166,7 +165,6 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                     f"{one[0].group}"
                 )
                 break
-
     forms = [(n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan)]
     if any(isinstance(w, ChipPlan) and w.sliding is not None for n in chips for w in n.workers):
         yield "layers of the model have a window, and give blocks back as it moves: take another"

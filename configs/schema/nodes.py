@@ -110,10 +110,10 @@ class NodeGroup(Section):
         key = next((name for name, is_given in given.items() if is_given), None)
         if key is not None and (others or len(self.workers) > 1):
             value = getattr(self, key)
+            told = list(value) if isinstance(value, tuple) else value
             raise ValueError(
-                f"{key} is {list(value) if isinstance(value, tuple) else value}, and workers names {', '.join(self.workers)}: "
-                "only one of prefill, decode and chip has ranks; give the others a group of their "
-                "own"
+                f"{key} is {told}, and workers names {', '.join(self.workers)}: only one of "
+                "prefill, decode and chip has ranks; give the others a group of their own"
             )
         return self
 
