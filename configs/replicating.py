@@ -1,6 +1,7 @@
 """Further copies of experts: by hand, or as EPLB has it."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def balanced(
     apart = nodes if num_groups % nodes == 0 else 1  # a group's experts stay on one node
     problems = _slot_problems(slots, nodes, len(shards), num_experts, apart)
     try:
-        loads = replicas.loads or read_loads(replicas.path or "")
+        loads = _loads(replicas)
     except ValueError as error:
         problems.append(f"{KEY}.path: {error}")
         return dict.fromkeys(shards, ()), problems
@@ -66,19 +67,29 @@ def balanced(
 def uneven_shares(
     replicas: ExpertReplicas | None, placed: Mapping[str, tuple[int, ...]]
 ) -> dict[tuple[int, str], float]:
-    """(expert, shard) -> what that copy has of the expert's tokens; empty where all are even. Of a
-    placement without problems.
+    """(expert, shard) -> what that copy has of the expert's tokens, in a unit that all share; empty
+    where all are even. Of a placement without problems.
     """
     if replicas is None or replicas.shares == "even":
         return {}
-    loads = replicas.loads or read_loads(replicas.path or "")
-    shares = shares_of(loads, list(placed.values()))
+    shares = shares_of(_loads(replicas), list(placed.values()))
+    # Beside others so few tokens may be lost in rounding: then no copy has any, and all are even.
+    seen = {expert for of_shard in shares for expert, share in of_shard.items() if share}
     return {
         (expert, shard): share
         for shard, of_shard in zip(placed, shares, strict=True)
         for expert, share in of_shard.items()
-        if loads[expert]
+        if expert in seen
     }
+
+
+def _loads(replicas: ExpertReplicas) -> tuple[float, ...]:
+    """In a unit, a power of 2, in which none is above 1: sums of any loads are finite, and their
+    ratios as they were. Raises ValueError.
+    """
+    loads = replicas.loads or read_loads(replicas.path or "")
+    _, exponent = math.frexp(max(loads))
+    return tuple(math.ldexp(load, -exponent) for load in loads)
 
 
 def _slot_problems(
@@ -128,6 +139,7 @@ def read_loads(path: str) -> tuple[float, ...]:
         counted = {int(expert): float(count) for expert, count in tokens.items()}
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: experts.tokens holds what is no number: {error}") from error
-    if sorted(counted) != list(range(len(counted))) or min(counted.values()) < 0:
+    is_count = all(math.isfinite(count) and count >= 0 for count in counted.values())
+    if sorted(counted) != list(range(len(counted))) or not is_count:
         raise ValueError(f"{path}: experts.tokens must count experts 0, 1, ... without a gap")
     return tuple(counted[expert] for expert in range(len(counted)))

@@ -48,7 +48,7 @@ def wanted(blueprint: Blueprint, workload: Workload) -> dict[str, list[int]]:
     """Request id -> its tokens, by the reference."""
     scenario = blueprint.scenario
     section, seed = scenario.model, scenario.seed
-    reference = reference_of(blueprint.model, blueprint.plan.common_tokens, seed, section.routing)
+    reference = reference_of(blueprint.model, blueprint.plan.span_tokens, seed, section.routing)
     rng = Rng(seed)
 
     def uniform(request_seed: int | None) -> Callable[[int], float]:

@@ -89,6 +89,13 @@ def _recorder(blueprint: Blueprint, routing_file: Path | None) -> RoutingRecorde
     kind = blueprint.scenario.cluster.world
     if kind != "virtual":
         raise ValueError(f"--record-routing: world is {kind!r}: use --world virtual")
+    if not blueprint.model.num_experts:
+        raise ValueError("--record-routing: the model has no experts: leave it out")
+    if blueprint.plan.fold.is_on and blueprint.scenario.model.numerics == "counts":
+        raise ValueError(
+            "--record-routing: chips are folded, and model.numerics is 'counts': no token chooses "
+            "by itself; set cluster.fold: off"
+        )
     routing_file.parent.mkdir(parents=True, exist_ok=True)
     return RoutingRecorder(blueprint.model)
 

@@ -42,7 +42,7 @@ class RoutingRecorder:
         model = self._model
         layers = [n for n in range(model.num_layers) if not model.is_dense(n)]
         keys = [np.concatenate(self._keys.get(n, [np.empty(0, np.uint64)])) for n in layers]
-        common = reduce(np.intersect1d, keys)
+        common = reduce(np.intersect1d, keys[1:], np.unique(keys[0]))
         table = np.empty((len(common), len(layers), model.top_k), dtype=np.int32)
         for place, (layer, found) in enumerate(zip(layers, keys, strict=True)):
             if len(common):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from configs.plan.folded import FoldPlan
 from configs.plan.nodes import ChipPlan, NodePlan, ShardPlan
 from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, NodeGroup, Scenario
+from configs.schema.device import ADDER
 from configs.units import BANDWIDTH, DURATION
 
 # So many like nodes are folded without being asked for: small clusters stay message by message.
@@ -67,6 +68,7 @@ def _unfoldable(scenario: Scenario, has_states: bool) -> Iterator[str]:
         ("experts.replicas", placement.experts.replicas is not None, "leave it out"),
         ("experts.mode", placement.experts.mode != "near", "make it near"),
         ("experts.on_timeout", placement.experts.on_timeout != "fail", "make it fail"),
+        ("experts.timeout", placement.experts.timeout_ns is not None, "leave it out"),
         ("experts.dispatch", placement.experts.dispatch != "direct", "make it direct"),
         ("experts.combine", placement.experts.combine != "direct", "make it direct"),
         ("experts_prefetch", placement.experts_prefetch, "leave it out"),
@@ -111,11 +113,17 @@ def _device_problems(key: str, device: DeviceSpec) -> Iterator[str]:
     """Resources whose time hangs on what was asked for before, beyond who comes first."""
     if device.compute_sharing != "fifo":
         yield f"{key}.compute_sharing is {device.compute_sharing!r}; make it fifo"
+    for name, engine in device.engines.items():
+        if engine.sharing != "fifo":
+            yield f"{key}.engines.{name}.sharing is {engine.sharing!r}; make it fifo"
+    if ADDER in device.resources:
+        yield f"{key}.resources.{ADDER} is given: nothing is added at a folded link; leave it out"
     for name, tier in device.tiers.items():
         for what, is_given in (
             ("banks", tier.banks is not None),
             ("buffer", tier.buffer_bytes is not None),
             ("sharing", tier.sharing != "fifo"),
+            ("layout", tier.layout is not None),
         ):
             if is_given:
                 yield (
@@ -139,6 +147,15 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                 f"of {first.group}"
             )
             break
+    tiers = [(n, w.tier) for n in shards for w in n.workers if isinstance(w, ShardPlan)]
+    for node, tier in tiers[1:]:
+        if tier != tiers[0][1]:
+            yield (
+                f"expert shards differ: experts of {shards[0].name} lie in {tiers[0][1]} and those "
+                f"of {node.name} in {tier}; give cluster.nodes.{node.group}.tiers the experts of "
+                f"{shards[0].group}"
+            )
+            break
     for one in (shards, chips):
         for node in one[1:]:
             if node.link != one[0].link:
@@ -148,7 +165,6 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
                     f"{one[0].group}"
                 )
                 break
-
     forms = [(n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan)]
     if any(isinstance(w, ChipPlan) and w.sliding is not None for n in chips for w in n.workers):
         yield "layers of the model have a window, and give blocks back as it moves: take another"

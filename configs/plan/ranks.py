@@ -16,6 +16,8 @@ def ranks_of(
     parts, problems = dict[str, tuple[Part, ...]](), list[str]()
     for name, group in scenario.cluster.nodes.items():
         degrees = group.tensor_parallel_size, group.pipeline_parallel_size
+        if config.has_states and group.pipeline_parallel_size > 1:
+            continue  # refused (`configs.plan.states`): a stage may keep no keys at all
         try:
             how = group.pipeline_layers, group.decode_context_parallel_size
             parts[name] = parts_of(config, *degrees, *how)

@@ -102,12 +102,18 @@ class NodeGroup(Section):
     @model_validator(mode="after")
     def _ranks_are_of_chips(self) -> Self:
         others = [role for role in self.workers if role not in CHIP_ROLES]
-        if self.num_ranks > 1 and (others or len(self.workers) > 1):
-            key = f"{'tensor' if self.tensor_parallel_size > 1 else 'pipeline'}_parallel_size"
+        given = {
+            "tensor_parallel_size": self.tensor_parallel_size > 1,
+            "pipeline_parallel_size": self.pipeline_parallel_size > 1,
+            "pipeline_layers": self.pipeline_layers != (),
+        }
+        key = next((name for name, is_given in given.items() if is_given), None)
+        if key is not None and (others or len(self.workers) > 1):
+            value = getattr(self, key)
+            told = list(value) if isinstance(value, tuple) else value
             raise ValueError(
-                f"{key} is {getattr(self, key)}, and workers names {', '.join(self.workers)}: "
-                "only one of prefill, decode and chip has ranks; give the others a group of their "
-                "own"
+                f"{key} is {told}, and workers names {', '.join(self.workers)}: only one of "
+                "prefill, decode and chip has ranks; give the others a group of their own"
             )
         return self
 

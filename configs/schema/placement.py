@@ -61,6 +61,11 @@ class ExpertPlacement(Section):
 
     @model_validator(mode="after")
     def _late_are_known(self) -> Self:
+        if self.timeout_ns == 0:
+            raise ValueError(
+                "timeout is 0 ns: every share is late then; give some time, for example timeout: "
+                "200 us, or leave it out"
+            )
         if self.on_timeout == "replace" and not self.timeout_ns:
             raise ValueError(
                 "on_timeout is 'replace' and timeout is missing: say after how long a share is "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from configs.eplb import balance, imbalance, pack, replicate, shares_of
 from configs.placing import place_experts
 from configs.plan import ShardPlan
-from configs.replicating import read_loads
+from configs.replicating import read_loads, uneven_shares
 from configs.schema import ScenarioError, load_scenario
 from configs.schema.placement import ExpertPlacement
 from configs.schema.replicas import ExpertReplicas
@@ -83,11 +83,12 @@ def test_shares_by_loads_are_never_worse(
 
 
 def test_a_plan_has_the_shares_that_were_asked_for() -> None:
+    """In units of 128 tokens, the power of 2 above the largest load."""
     loads = [90, 10, 10, 10, 10, 10, 10, 10]
     assert plan({"placement.experts.replicas": asked_of(loads, 10)}).shares == {}
     made = plan({"placement.experts.replicas": asked_of(loads, 10, shares="loads")})
     of_0 = [made.shares[0, shard] for shard in made.experts[0]]
-    assert len(of_0) == 3 and sum(of_0) == pytest.approx(90)
+    assert len(of_0) == 3 and sum(of_0) == pytest.approx(90 / 128)
     assert {expert for expert, _ in made.shares} == set(range(8))
 
 
@@ -171,6 +172,25 @@ def test_groups_that_stay_on_a_node_leave_fewer_places_for_copies() -> None:
     ]
 
 
+@pytest.mark.parametrize("load", [5e-324, 1.0, 1e308])
+def test_shares_are_the_same_in_any_unit(load: float) -> None:
+    """Two experts on two shards, each twice: half of a shard is one expert's half. Sums of 1e308
+    are infinite, and half of 5e-324 is nothing.
+    """
+    section = {"strategy": "eplb", "slots": 4, "loads": [load, load], "shares": "loads"}
+    placed = {"a": (0, 1), "b": (0, 1)}
+    shares = uneven_shares(ExpertReplicas.model_validate(section), placed)
+    assert set(shares) == {(e, s) for e in (0, 1) for s in "ab"} and len({*shares.values()}) == 1
+
+
+def test_copies_of_an_expert_whose_load_is_lost_beside_others_are_even() -> None:
+    """Both shards have 1 of experts 0 and 1; 1e-20 of a token more is lost in that sum."""
+    section = {"strategy": "eplb", "slots": 4, "loads": [1, 1, 1e-20], "shares": "loads"}
+    placed = {"a": (0, 2), "b": (1, 2)}
+    shares = uneven_shares(ExpertReplicas.model_validate(section), placed)
+    assert set(shares) == {(0, "a"), (1, "b")}
+
+
 def test_copies_that_do_not_fit_are_refused_with_what_would_do() -> None:
     """Room for 2.9 experts of each layer, and a third one."""
     device = "cluster.nodes.experts.device.tiers.hbm.capacity"
@@ -209,6 +229,7 @@ def test_what_contradicts_itself_is_refused(section: dict[str, object], message:
         ('{"experts": {"tokens": {"a": 1}}}', "no number"),
         ('{"experts": {"tokens": {"0": 1, "2": 1}}}', "without a gap"),
         ('{"experts": {"tokens": {"0": -1}}}', "without a gap"),
+        ('{"experts": {"tokens": {"0": Infinity}}}', "without a gap"),
     ],
 )
 def test_a_file_that_counts_no_experts_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -10,6 +10,12 @@ from cluster.worlds.blueprint import Blueprint
 from configs.plan import FoldPlan
 from configs.schema import ScenarioError, load_scenario
 
+LIKE_HBM = {
+    "capacity": "192 GB", "read": "1 TB/s", "write": "1 TB/s", "read_latency": "1 us",
+    "write_latency": "1 us", "page": "64 B", "queue_depth": 65536, "read_energy": "1 pJ/bit",
+    "write_energy": "1 pJ/bit",
+}  # fmt: skip
+
 
 def fold(changes: dict[str, Any]) -> FoldPlan:
     return Blueprint.draw(load_scenario("deepseek-ep32", changes)).plan.fold
@@ -39,6 +45,28 @@ def test_many_that_cannot_be_folded_stay_as_they_are() -> None:
         ({"cluster.nodes.chip.link.message_rate": "1 Mmsg/s"}, "message_rate is given"),
         ({"placement.experts.mode": "ship"}, "experts.mode is given.*make it near"),
         ({"cluster.network": {"type": "switch", "sharing": "fifo"}}, "network is a switch"),
+        ({"placement.experts.timeout": "1 ms"}, "experts.timeout is given.*leave it out"),
+        (
+            {"cluster.nodes.chip.device.resources": {"nic": {"rate": 450e9}}},
+            "chip.device.resources.nic is given: nothing is added at a folded link; leave it out",
+        ),
+        (
+            {"cluster.nodes.experts.device.engines": {
+                "pim": {"beside": "hbm", "compute": {"fp32": "1 TFLOP/s"}, "sharing": "fair"}}},
+            "experts.device.engines.pim.sharing is 'fair'; make it fifo",
+        ),
+        (
+            {"cluster.nodes.experts.device.tiers.hbm.layout": {
+                "order": "row", "tile_rows": 128, "tile_columns": 128}},
+            "tiers.hbm has layout.*leave it out",
+        ),
+        (
+            {"cluster.nodes.experts.device.tiers.more": LIKE_HBM,
+             "cluster.nodes.more": {"workers": ["experts"], "tiers": {"experts": "more"},
+             "device": {"base": "b200-sxm", "tiers": {"more": LIKE_HBM}},
+             "link": {"base": "nvlink5", "sharing": "fifo"}}},
+            "experts-0 lie in hbm and those of more-0 in more; give cluster.nodes.more.tiers the",
+        ),
         (
             {"cluster.nodes.more": {"workers": ["experts"], "count": 2, "device": "h100-sxm",
              "link": {"base": "nvlink5", "sharing": "fifo"}}},

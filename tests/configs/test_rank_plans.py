@@ -96,3 +96,5 @@ def test_stages_of_a_scenario_are_checked() -> None:
 def test_only_chips_have_ranks(group: str) -> None:
     with pytest.raises(ScenarioError, match="only one of prefill, decode and chip has ranks"):
         load_scenario("demo", {f"cluster.nodes.{group}.pipeline_parallel_size": 2})
+    with pytest.raises(ScenarioError, match=r"pipeline_layers is \[4\], and workers names"):
+        load_scenario("demo", {f"cluster.nodes.{group}.pipeline_layers": [4]})

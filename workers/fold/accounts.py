@@ -19,11 +19,15 @@ def queue_up(hardware: Hardware, resources: Mapping[str, Asked], now_ns: int) ->
     """A launch begins that joins its resources' queues, as whatever else works there does: returns
     how much longer it takes for those before it.
     """
-    late_ns = 0
+    late_ns, joined = 0, list[Fifo]()
     for name, asked in resources.items():
         resource = hardware.resources[name]
         resource.did((asked.asked, asked.moved, asked.accesses))
-        end_ns = _fifo(resource).join(now_ns, asked.busy_ns)
+        fifo = _fifo(resource)
+        if any(fifo is one for one in joined):
+            continue  # the other direction of a bus, which has the time of both already
+        joined.append(fifo)
+        end_ns = fifo.join(now_ns, asked.busy_ns)
         late_ns = max(late_ns, end_ns - now_ns - asked.busy_ns)
     return late_ns
 

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kernels.fold import Ended
 from workers.chip import batching
 from workers.chip.batch import Batch
@@ -25,6 +28,7 @@ from workers.chip.wanted import Wanted
 from workers.fold.fold import Member
 from workers.fold.lookahead import Lookahead
 from workers.fold.stretch import Stretch
+from workers.model.program import Experts
 from workers.model.sampling import Choice
 from workers.wire.kinds.chip import Abort, Aborted, ChipState, ChipStateIs, Reserve
 from workers.wire.kinds.kv import Start
@@ -63,12 +67,24 @@ class FoldedChip(Chip):
         else:
             batch = Batch(step.items)
             x, experts = member.fold.step(member.model, batch)
+            self._tell_routed(batch, experts[0])
             choices, logits = self._stepper.choose([(batch, x)], wanted)
             cost = member.costs.of(batch.layout, len(batch.sampled), batch.cause)
             self._result = StepResult(choices, logits, batch.failures, 0, 0, cost.logits_ns)
             stretch = Stretch(step, now_ns, [cost], [])
         member.begin(stretch, experts)
         return stretch
+
+    def _tell_routed(self, batch: Batch, experts: NDArray[np.int32]) -> None:
+        """Of all sparse layers' tokens, as an exchange would: [X, T, K]."""
+        if self._node.on_routed is None:
+            return
+        config = self._member.model.config
+        layers = [n for n in range(config.num_layers) if not config.is_dense(n)]
+        rows, weights = np.empty((len(batch.token_ids_T), 0)), np.ones(experts.shape[1:])
+        for layer, experts_TK in zip(layers, experts, strict=True):
+            told = Experts(layer, rows, experts_TK, weights.astype(np.float32))
+            self._node.on_routed(batch.tokens(told))
 
     def _is_plain(self, step: Step, wanted: Mapping[str, Wanted]) -> bool:
         """Whether its tokens may be known before their time: greedy ones of sequences that decode,

@@ -53,7 +53,8 @@ class Costs:
         for layer, kind_number in enumerate(layers):
             self._counts[np.searchsorted(sparse, layer), kind_number] += 1
         self._totals = self._counts.sum(axis=0).tolist()
-        self._may_know = not config.has_windows
+        # Where all keys are met, sequences ask for as much as others whose positions add up alike.
+        self._may_know = not config.has_windows and not config.index_bytes(1)
         self._known: dict[tuple[int, int], Cost] = {}
 
     def of(self, layout: StepLayout, num_sampled: int, cause: Cause) -> Cost:

@@ -46,3 +46,22 @@ def test_live_worlds_record_nothing(world: str, tmp_path: Path) -> None:
     told = run("--world", world, "--record-routing", str(tmp_path / "routing.bin"), code=2)
     assert f"--record-routing: world is '{world}': use --world virtual" in " ".join(told.split())
     assert not (tmp_path / "routing.bin").exists()
+
+
+def test_a_fold_of_counts_records_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "routing.bin"
+    given = ("cluster.fold=on", "model.numerics=counts")
+    sets = [part for one in given for part in ("--set", one)]
+    result = runner.invoke(app, ["run", "deepseek-ep32", *sets, "--record-routing", str(path)])
+    assert result.exit_code == 2
+    assert "chips are folded, and model.numerics is 'counts'" in " ".join(result.output.split())
+    assert not path.exists()
+
+
+def test_a_dense_model_records_nothing(tmp_path: Path) -> None:
+    given = ("cluster.nodes.experts=null", "model.path=llama-3.1-8b", "model.served_name=null")
+    sets = [part for one in given for part in ("--set", one)]
+    path = tmp_path / "routing.bin"
+    result = runner.invoke(app, ["run", "deepseek-ep32", *sets, "--record-routing", str(path)])
+    assert result.exit_code == 2
+    assert "--record-routing: the model has no experts" in " ".join(result.output.split())

@@ -10,6 +10,8 @@ import pytest
 from benchmarks.network._fold_clusters import folded_cluster
 from benchmarks.network.fold import compared
 from cluster.api.output import Output
+from cluster.runs.routing import RoutingRecorder
+from cluster.runs.run import run_in_virtual
 from cluster.workload.build import build_workload
 from cluster.workload.driver import Driver
 from cluster.worlds.blueprint import Blueprint
@@ -64,6 +66,17 @@ def test_who_leaves_in_the_middle_of_a_stretch_leaves_nothing(tmp_path: Path) ->
     tokens, held = run_virtual(blueprint, job)
     assert not any(held.values())
     assert all(tokens)
+
+
+def test_what_tokens_choose_is_told_as_if_it_were_not_folded(tmp_path: Path) -> None:
+    tables = list[list[Any]]()
+    for fold in ("on", "off"):
+        blueprint = folded(tmp_path, 3, **{"cluster.fold": fold})
+        recorder = RoutingRecorder(blueprint.model)
+        workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+        run_in_virtual(blueprint, workload, lambda _: None, recorder.take)
+        tables.append(recorder.table().tolist())
+    assert tables[0] and tables[0] == tables[1]
 
 
 def test_its_counts_stay_and_nobody_dies(tmp_path: Path) -> None:

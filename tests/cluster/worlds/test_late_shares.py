@@ -108,6 +108,7 @@ def test_refused_with_what_would_do() -> None:
     for changes, words in (
         ({"placement.experts.on_timeout": "replace"}, "on_timeout is 'replace' and timeout is "
          "missing"),
+        ({"placement.experts.timeout": "0 ns"}, "timeout is 0 ns: every share is late then"),
         ({**REPLACES, "placement.experts.mode": "ship"}, "on_timeout is 'replace' and mode 'ship'"),
     ):  # fmt: skip
         with pytest.raises(ScenarioError) as refused:

@@ -92,9 +92,14 @@ def test_states_have_room_beside_blocks(tmp_path: Path) -> None:
         ({"cluster.nodes.decode.kv": {"block_size": 32}}, "a last block of the same form"),
         ({"cluster.nodes.decode.tensor_parallel_size": 2}, "a state is not handed over in parts"),
         ({"cluster.nodes.decode.pipeline_parallel_size": 2}, "one may have states alone"),
+        (  # of some stages no layer keeps keys
+            {"cluster.nodes.decode.pipeline_parallel_size": 4,
+             "cluster.nodes.decode.pipeline_layers": [1, 1, 1, 1]},
+            "one may have states alone",
+        ),
         ({"cluster.fold": "on"}, "layers of the model keep states"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_combined_with_states(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
