@@ -4,8 +4,9 @@
 12,031 requests of an hour, 144.8 M tokens of prompts and 4.12 M of answers, put to the scenario
 `mooncake`: Llama-3.1-70B, as the paper replays it (a dummy model of that shape), by counts. The
 promise is assumed, after the paper's real workload (arXiv 2407.00079), for 90 % of requests: a
-first token within 30 s, and 100 ms between tokens. TRACE is `conversation_trace.jsonl` of kvcache-ai/Mooncake, FAST25-release; without
-it, and where `PERFUSE_SHARED_DATA` has none, there is nothing to run (exit code 69).
+first token within 30 s, and 100 ms between tokens. TRACE is `conversation_trace.jsonl` of
+kvcache-ai/Mooncake, FAST25-release; without it, and where `PERFUSE_SHARED_DATA` has none, there is
+nothing to run (exit code 69).
 
 Expected before the first run. Of the cluster: an unbounded cache has 36.6 % of all blocks, so 92 M
 tokens are computed, at 141 GFLOP each and 39 of attention (tokens see 15,000 others on the mean):

@@ -131,7 +131,7 @@ def release(roster: Roster, seq_id: str, block_indexes: Iterable[int] | None) ->
             raise ValueError(
                 f"sequence {seq_id!r} has blocks 0 to {len(seq.block_ids) - 1}, none at {index}"
             )
-    there = [i for i in indexes if i in seq.held]
+    there = sorted(set(indexes) & set(seq.held))  # those behind a window come first
     released = [seq.held.pop(i) for i in there]
     roster.free(released, sum(i < seq.num_slid for i in there))
     if not seq.held:
