@@ -4,23 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from configs.model_config import ModelConfig
-from configs.precision import Precision
 from workers.model.counts.cache import NoKeys
 from workers.model.digest.mixing import Digests
-from workers.model.digest.shape import kv_units
-from workers.model.parts.kv_form import KvForm
+from workers.model.digest.unit_form import UnitForm
 from workers.model.parts.partial import Part
 
 
-class CountedForm(KvForm):
-    """Declared work is that of the real model."""
-
-    query_dtype = np.dtype(np.uint64)  # type: ignore[assignment]
-
-    def __init__(self, config: ModelConfig, precision: Precision, block_size: int) -> None:
-        super().__init__(config, precision, block_size)
-        self._units, self._num_layers = kv_units(config), config.num_layers
+class CountedForm(UnitForm):
+    """Nothing is kept, and nothing found."""
 
     def cache(  # type: ignore[override]
         self, num_blocks: int, num_layers: int | None = None
@@ -38,7 +29,3 @@ class CountedForm(KvForm):
     ) -> Part:
         """[T, U, 1] and [T, U] of zeros."""
         return Part(np.zeros_like(q_TND), np.zeros(q_TND.shape[:2], dtype=np.float32))
-
-    @property
-    def query_shape(self) -> tuple[int, int]:
-        return self._units, 1

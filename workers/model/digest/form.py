@@ -6,24 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from configs.model_config import ModelConfig
-from configs.precision import Precision
 from workers.model.digest.cache import DigestCache
 from workers.model.digest.mixing import Digests
-from workers.model.digest.shape import kv_units
 from workers.model.digest.sight import over_spans, pairs_of, parts_of
-from workers.model.parts.kv_form import KvForm
+from workers.model.digest.unit_form import UnitForm
 from workers.model.parts.partial import Part
 
 
-class DigestForm(KvForm):
+class DigestForm(UnitForm):
     """Declared work is that of the real model; its log-sum-exp says nothing here, and is zero."""
-
-    query_dtype = np.dtype(np.uint64)  # type: ignore[assignment]
-
-    def __init__(self, config: ModelConfig, precision: Precision, block_size: int) -> None:
-        super().__init__(config, precision, block_size)
-        self._units, self._num_layers = kv_units(config), config.num_layers
 
     def cache(  # type: ignore[override]
         self, num_blocks: int, num_layers: int | None = None
@@ -56,7 +47,3 @@ class DigestForm(KvForm):
             whole = cache.whole(layer, np.concatenate(spans))
             found[rows] = over_spans(whole, tuple(runs), queries_TU[rows])
         return Part(found[:, :, None], np.zeros(queries_TU.shape, dtype=np.float32))
-
-    @property
-    def query_shape(self) -> tuple[int, int]:
-        return self._units, 1
