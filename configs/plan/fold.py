@@ -1,12 +1,15 @@
 """What of a cluster is computed as one object with vectors (`cluster.fold`), and what cannot be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from configs.plan.folded import FoldPlan
 from configs.plan.nodes import ChipPlan, NodePlan, ShardPlan
 from configs.schema import CHIP_ROLES, DeviceSpec, LinkSpec, NodeGroup, Scenario
 from configs.schema.device import ADDER
 from configs.units import BANDWIDTH, DURATION
+
+T = TypeVar("T")
 
 # So many like nodes are folded without being asked for: small clusters stay message by message.
 AUTO_NODES_MIN = 64
@@ -138,45 +141,44 @@ def _differences(nodes: tuple[NodePlan, ...]) -> Iterator[str]:
     chips = [node for node in nodes if node.workers[0].role in CHIP_ROLES]
     if chips and not shards:
         return
-    for node in shards[1:]:
-        first = shards[0]
-        if node.device != first.device:
-            yield (
-                f"expert shards differ: {first.name} is a {first.device.name} and {node.name} a "
-                f"{node.device.name} of other figures; give cluster.nodes.{node.group} the device "
-                f"of {first.group}"
-            )
-            break
-    tiers = [(n, w.tier) for n in shards for w in n.workers if isinstance(w, ShardPlan)]
-    for node, tier in tiers[1:]:
-        if tier != tiers[0][1]:
-            yield (
-                f"expert shards differ: experts of {shards[0].name} lie in {tiers[0][1]} and those "
-                f"of {node.name} in {tier}; give cluster.nodes.{node.group}.tiers the experts of "
-                f"{shards[0].group}"
-            )
-            break
+    for first, node, known, device in _unlike((n, n.device) for n in shards):
+        yield (
+            f"expert shards differ: {first.name} is a {known.name} and {node.name} a "
+            f"{device.name} of other figures; give cluster.nodes.{node.group} the device "
+            f"of {first.group}"
+        )
+    tiers = ((n, w.tier) for n in shards for w in n.workers if isinstance(w, ShardPlan))
+    for first, node, lies_in, tier in _unlike(tiers):
+        yield (
+            f"expert shards differ: experts of {first.name} lie in {lies_in} and those "
+            f"of {node.name} in {tier}; give cluster.nodes.{node.group}.tiers the experts of "
+            f"{first.group}"
+        )
     for one in (shards, chips):
-        for node in one[1:]:
-            if node.link != one[0].link:
-                yield (
-                    f"links differ: {one[0].name} has {_told(one[0].link)} and {node.name} "
-                    f"{_told(node.link)}; give cluster.nodes.{node.group} the link of "
-                    f"{one[0].group}"
-                )
-                break
-    forms = [(n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan)]
+        for first, node, known_link, link in _unlike((n, n.link) for n in one):
+            yield (
+                f"links differ: {first.name} has {_told(known_link)} and {node.name} "
+                f"{_told(link)}; give cluster.nodes.{node.group} the link of {first.group}"
+            )
     if any(isinstance(w, ChipPlan) and w.sliding is not None for n in chips for w in n.workers):
         yield "layers of the model have a window, and give blocks back as it moves: take another"
-    for node, form in forms[1:]:
-        first, known = forms[0]
-        if form != known:
-            yield (
-                f"KV blocks differ: {first.name} has {known.size} tokens of {known.numbers} in one "
-                f"and {node.name} {form.size} of {form.numbers}; give cluster.nodes.{node.group} "
-                f"the kv of {first.group}"
-            )
-            break
+    forms = ((n, w.form) for n in chips for w in n.workers if isinstance(w, ChipPlan))
+    for first, node, kept, form in _unlike(forms):
+        yield (
+            f"KV blocks differ: {first.name} has {kept.size} tokens of {kept.numbers} in one "
+            f"and {node.name} {form.size} of {form.numbers}; give cluster.nodes.{node.group} "
+            f"the kv of {first.group}"
+        )
+
+
+def _unlike(held: Iterable[tuple[NodePlan, T]]) -> Iterator[tuple[NodePlan, NodePlan, T, T]]:
+    """The first node, the first of those that have something else, and what either has."""
+    pairs = list(held)
+    for node, other in pairs[1:]:
+        first, known = pairs[0]
+        if other != known:
+            yield first, node, known, other
+            return
 
 
 def _told(link: LinkSpec) -> str:
