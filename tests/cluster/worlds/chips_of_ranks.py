@@ -60,6 +60,17 @@ def tokens(heard: Sequence[Heard]) -> list[list[int]]:
     return [one.tokens for one in heard]
 
 
+def check_cut_short(
+    heard: Sequence[Heard], expected_tokens: Sequence[list[int]], until_ns: int
+) -> None:
+    """Whoever lost a rank hears it in time, after right tokens alone; the others are whole."""
+    for one, right in zip(heard, expected_tokens, strict=True):
+        assert one.code in ("", "peer_dead")
+        assert one.code or one.tokens == right
+        assert one.tokens == right[: len(one.tokens)]
+        assert one.ended_ns <= until_ns, "nothing hangs"
+
+
 def served(
     changes: Mapping[str, object], *, through_frames: bool = False
 ) -> tuple[list[list[int]], dict[str, int], int]:

@@ -1,18 +1,16 @@
 """Models with states in whole clusters: a state goes with the last block, and has its own room."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.virtual import VirtualWorld
 from configs.plan import ChipPlan
 from configs.schema import ScenarioError
-from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
+from tests.cluster.worlds.cluster import blueprint, prompt, request
+from tests.cluster.worlds.handed_over import handed_over
 from tests.workers.model.digest.test_states import MODEL, STATE
-from workers.host.trace import Delivered
 from workers.model.digest.reference import reference_of
 from workers.model.sampling_params import SamplingParams
 
@@ -46,22 +44,11 @@ def test_a_state_goes_with_the_last_block(tmp_path: Path, numerics: str) -> None
     begin again from nothing.
     """
     plan = plan_of(tmp_path, {"model.numerics": numerics, "placement.reserve": "watermark"})
-
-    async def job(world: VirtualWorld) -> tuple[list[list[int]], Counter[int], int]:
-        wanted = [
-            request(f"r{i}", prompt_ids=prompt(i % 2, LENGTH), max_tokens=COUNT)
-            for i in range(SEQUENCES)
-        ]
-        heard = await ask_all(world, wanted)
-        assert not any(one.code for one in heard), [one.error for one in heard]
-        await settle(world)
-        counts = await world.ask_each(list(world.seats), "counts")
-        preempted = sum(each.get("preemptions", 0) for each in counts.values())
-        heard_of = [r for r in world.trace.records if isinstance(r, Delivered)]
-        sent = Counter(r.num_bytes for r in heard_of if r.kind == "kv_blocks")
-        return [one.tokens for one in heard], sent, preempted
-
-    tokens, sent, preempted = run(plan, job)
+    wanted = [
+        request(f"r{i}", prompt_ids=prompt(i % 2, LENGTH), max_tokens=COUNT)
+        for i in range(SEQUENCES)
+    ]
+    tokens, sent, preempted = handed_over(plan, wanted)
     assert [len(each) for each in tokens] == [COUNT] * SEQUENCES
     if numerics == "digest":
         reference = reference_of(plan.model, 16, plan.scenario.seed, plan.scenario.model.routing)

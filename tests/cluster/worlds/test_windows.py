@@ -1,16 +1,14 @@
 """Models with windows in whole clusters: what lies behind the windows is neither kept nor sent."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.virtual import VirtualWorld
 from configs.plan import ChipPlan
-from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
-from workers.host.trace import Delivered
+from tests.cluster.worlds.cluster import blueprint, prompt, request
+from tests.cluster.worlds.handed_over import handed_over
 from workers.model.digest.reference import reference_of
 from workers.model.sampling_params import SamplingParams
 
@@ -66,22 +64,10 @@ def test_what_lies_behind_windows_is_neither_kept_nor_sent(tmp_path: Path, numer
     plan = plan_of(tmp_path, numerics)
     (decode,) = [w for w in plan.plan.workers if isinstance(w, ChipPlan) and w.role == "decode"]
     assert decode.sliding is not None and decode.sliding.pages(LENGTH + COUNT, 16) == 18
-
-    async def job(world: VirtualWorld) -> tuple[list[list[int]], Counter[int], int]:
-        wanted = [
-            request(f"r{i}", prompt_ids=prompt(i, LENGTH), max_tokens=COUNT)
-            for i in range(SEQUENCES)
-        ]
-        heard = await ask_all(world, wanted)
-        assert not any(one.code for one in heard)
-        await settle(world)
-        counts = await world.ask_each(list(world.seats), "counts")
-        preempted = sum(each.get("preemptions", 0) for each in counts.values())
-        heard_of = [r for r in world.trace.records if isinstance(r, Delivered)]
-        sent = Counter(r.num_bytes for r in heard_of if r.kind == "kv_blocks")
-        return [one.tokens for one in heard], sent, preempted
-
-    tokens, sent, preempted = run(plan, job)
+    wanted = [
+        request(f"r{i}", prompt_ids=prompt(i, LENGTH), max_tokens=COUNT) for i in range(SEQUENCES)
+    ]
+    tokens, sent, preempted = handed_over(plan, wanted)
     assert [len(each) for each in tokens] == [COUNT] * SEQUENCES
     if numerics == "digest":
         assert tokens == answers_of(plan)
