@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Read once, when the library is loaded; whoever has set one keeps it.
+# Read once, when the library is loaded; whoever has set one keeps it. Its hooks on memory stay as
+# they are: it writes jumps over the C library's mmap, munmap and others. By relocation tables
+# (UCX_MEM_MMAP_HOOK_MODE=reloc) Ray's actors die when they load it; without hooks
+# (UCX_MEM_EVENTS=n) a process does when a peer dies in the middle of a long message.
 _WHILE_LOADING = {
     "UCX_LOG_LEVEL": "fatal",  # what goes wrong reaches us as a status, and a peer's death is known
     "UCX_WARN_UNUSED_ENV_VARS": "n",
