@@ -37,8 +37,20 @@ next_ns() -> int | None
     A time before which nothing happens; None: nothing will, unless somebody begins.
 add_pool(experts_XPK) -> int
     Tokens with their experts, int32 [X or 1, P, K], of which `Drawn` draws.
+under_way(chip, now_ns) -> UnderWay | None
+    The launch that a chip's stretch is in, or its next one. now_ns, here and below: of who asks,
+    from `now_ns` on and not beyond what comes next.
+hold(chip, now_ns, until_ns, slow)
+    Others have its machine: a launch that begins before until_ns takes slow times as much longer as
+    that is away. That which is under way is not changed, nor the first of a stretch that has begun.
+lengthen(chip, now_ns, by_ns)
+    The launch that is under way takes longer.
+leave(chip, now_ns, num_bytes) -> end_ns
+    Another message than a dispatch goes out by its link, behind all that were sent before it.
+come(chip, now_ns, num_bytes, limit_per_s) -> end_ns
+    Another than an answer comes in, its first byte now; no faster than the limit, 0: as the link.
 counts() -> Counts
-    Messages, rows, busy times, batches, and tokens by expert.
+    Messages, rows, busy times, batches, and tokens by expert; nothing of others.
 
 Not foldable, so whoever folds refuses it: a chip and a shard on one node (messages between them
 cross no link), links with message curves or shared fairly, inner links, copies of experts, experts
@@ -60,6 +72,7 @@ from kernels.fold.terms import (
     Size,
     Term,
     Terms,
+    UnderWay,
 )
 
 __all__ = [
@@ -76,6 +89,7 @@ __all__ = [
     "Size",
     "Term",
     "Terms",
+    "UnderWay",
     "make_engine",
 ]
 

@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.fold.checks import Group
-from kernels.fold.terms import Chosen, Counts, Drawn, EndCounts, Ended, Link, Terms, Times
+from kernels.fold.terms import (
+    Chosen,
+    Counts,
+    Drawn,
+    EndCounts,
+    Ended,
+    Link,
+    Terms,
+    Times,
+    UnderWay,
+)
 from kernels.native import lib
 
 # Whether there is a library, and one that has this op.
@@ -70,6 +80,27 @@ class FoldEngine:
 
     def cut(self, chip: int) -> None:
         lib.fold_cut(self._stored, chip)
+
+    def under_way(self, chip: int, now_ns: int) -> UnderWay | None:
+        found = np.empty(5, dtype=np.int64)
+        if not lib.fold_under_way(self._stored, chip, now_ns, found):
+            return None
+        is_launching, *rest = found.tolist()
+        return UnderWay(bool(is_launching), *rest)
+
+    def hold(self, chip: int, now_ns: int, until_ns: int, slow: float) -> None:
+        lib.fold_hold(self._stored, chip, now_ns, until_ns, np.array([slow]))
+
+    def lengthen(self, chip: int, now_ns: int, by_ns: int) -> None:
+        lib.fold_lengthen(self._stored, chip, now_ns, by_ns)
+
+    def leave(self, chip: int, now_ns: int, num_bytes: int) -> int:
+        end_ns: int = lib.fold_leave(self._stored, chip, now_ns, num_bytes)
+        return end_ns
+
+    def come(self, chip: int, now_ns: int, num_bytes: int, limit_per_s: int) -> int:
+        end_ns: int = lib.fold_come(self._stored, chip, now_ns, num_bytes, limit_per_s)
+        return end_ns
 
     @property
     def now_ns(self) -> int:

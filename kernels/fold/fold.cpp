@@ -18,14 +18,10 @@ Fold::Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& own
       batch_of_(size_t(exchanges), 0), away_(size_t(chips)), answers_(asked_.size()) {
   if (terms_.chip_rate < terms_.shard_rate) {
     for (Shard& shard : shards_) {
-      shard.into = std::make_unique<LimitedLane>(terms_.shard_rate, terms_.chip_rate);
+      shard.into = std::make_unique<PartedLane>(terms_.shard_rate);
     }
   }
-  if (terms_.shard_rate < terms_.chip_rate) {
-    for (Chip& chip : chips_) {
-      chip.into = std::make_unique<LimitedLane>(terms_.chip_rate, terms_.shard_rate);
-    }
-  }
+  for (Chip& chip : chips_) chip.into = PartedLane(terms_.chip_rate);
 }
 
 int Fold::add_pool(std::vector<uint16_t> experts, int64_t layers, int64_t size, int64_t each) {
@@ -38,7 +34,9 @@ void Fold::begin(int index, std::unique_ptr<Stretch> stretch) {
   Chip& chip = chips_[size_t(index)];
   chip.is_cut = chip.has_begun = false;
   chip.step = chip.exchange = 0;
-  chip.begun_ns = stretch->start_ns;
+  chip.begun_ns = chip.launching.begin_ns = stretch->start_ns;
+  chip.launching.waited_ns = 0;
+  chip.launching.wait_for_others();
   instants_.put(index, {stretch->start_ns, set_at(now_ns_, kOutside), 0,
                         ++num_ordered_ << kPlaceBits});
   chip.stretch = std::move(stretch);
@@ -73,6 +71,8 @@ void Fold::chip_goes_on(int index, const Moment& moment) {
     launch(index, moment.at, woken);
     return;
   }
+  chip.launching.waited_ns += chip.launching.late_ns;
+  chip.launching.late_ns = 0;
   while (chip.stretch) {
     if (chip.exchange < exchanges_) {
       if (dispatch(index, moment.at)) return;
@@ -89,11 +89,18 @@ void Fold::chip_goes_on(int index, const Moment& moment) {
   }
 }
 
-// The launch before the next exchange, by a task that was woken as that says.
+// The launch before the next exchange, by a task that was woken as that says. What the first of a
+// stretch waits for was known when that was begun.
 void Fold::launch(int index, int64_t now_ns, const Moment& woken) {
-  const Chip& chip = chips_[size_t(index)];
+  Chip& chip = chips_[size_t(index)];
   const size_t at = size_t(chip.step * (exchanges_ + 1) + chip.exchange);
-  const int64_t took_ns = chip.stretch->launches_ns[at];
+  int64_t took_ns = chip.stretch->launches_ns[at];
+  Launching& launching = chip.launching;
+  launching.begin_ns = now_ns;
+  launching.woken = woken;
+  if (at) launching.wait_for_others();
+  if (!took_ns) launching.late_ns = 0;
+  took_ns += launching.late_ns;
   if (!took_ns) {
     instants_.put(index, {now_ns, woken.set, woken.woken_by, woken.order});
   } else if (woken.set == set_at(now_ns, kOutside)) {
@@ -107,7 +114,8 @@ void Fold::step_ended(int index, int64_t now_ns) {
   Chip& chip = chips_[size_t(index)];
   const Stretch& stretch = *chip.stretch;
   const int64_t* launches_ns = stretch.launches_ns.data() + chip.step * (exchanges_ + 1);
-  int64_t compute_ns = 0;
+  int64_t compute_ns = chip.launching.waited_ns;
+  chip.launching.waited_ns = 0;
   for (int64_t i = 0; i <= exchanges_; ++i) compute_ns += launches_ns[i];
   const bool is_last = chip.is_cut || chip.step + 1 == stretch.num_steps;
   const int64_t wait_ns = now_ns - chip.begun_ns - compute_ns;
@@ -134,10 +142,12 @@ bool Fold::dispatch(int index, int64_t now_ns) {
     const uint16_t* experts = stretch.experts.data() + number * stretch.tokens * stretch.each;
     counter_.count(experts, stretch.tokens, stretch.each, tally_, expert_tokens_.data());
   }
+  if (chip.is_tried || !chip.others.empty()) settle(index, now_ns);
   chip.sent_order = ++num_ordered_ << kPlaceBits;
   away_[size_t(index)] = {int32_t(chip.exchange), 0};
-  const int64_t begin_ns = now_ns + terms_.out_ns;
+  const int64_t begin_ns = std::max(now_ns, chip.out_free_ns) + terms_.out_ns;
   const int64_t end_ns = send_all(index, chip, begin_ns);
+  chip.out_free_ns = end_ns - terms_.out_ns;
   away_[size_t(index)].num_open = int32_t(chip.num_sent);
   chip.count.messages_out += chip.num_sent;
   chip.count.rows_out += chip.rows;
@@ -187,53 +197,6 @@ int64_t Fold::send_all(int index, Chip& chip, int64_t first_ns) {
   chip.rows = num_rows;
   chip.answers_ns = answers_ns;
   return first_ns;
-}
-
-// All answers are sent: the next launch begins when the last of them is there.
-void Fold::answered(int index) {
-  Chip& chip = chips_[size_t(index)];
-  chip.count.messages_in += chip.num_sent;
-  chip.count.rows_in += chip.rows;
-  chip.count.busy_in_ns += chip.answers_ns;
-  int64_t at_ns = 0;
-  const Answer last = chip.into ? taken_in_limited(index, at_ns) : taken_in(index, at_ns);
-  ++chip.exchange;
-  launch(index, at_ns, {at_ns, set_at(last.first_ns, kArrived), 0, last.order});
-}
-
-// The last answer, and when it is there. Only those matter from which on the lane may have been
-// busy until then: they come no earlier than all answers take before the last one.
-Answer Fold::taken_in(int index, int64_t& at_ns) {
-  const Chip& chip = chips_[size_t(index)];
-  const Answer* answers = answers_.data() + size_t(index) * shards_.size();
-  int64_t last_ns = 0;
-  for (int64_t i = 0; i < chip.num_sent; ++i) last_ns = std::max(last_ns, answers[i].first_ns);
-  late_.clear();
-  for (int64_t i = 0; i < chip.num_sent; ++i) {
-    if (answers[i].first_ns >= last_ns - chip.answers_ns) late_.push_back(answers[i]);
-  }
-  std::sort(late_.begin(), late_.end());
-  at_ns = 0;
-  for (const Answer& one : late_) at_ns = std::max(at_ns, one.first_ns) + into_chip_[one.rows];
-  return late_.back();
-}
-
-// Where shards are slower: what one leaves of the lane others have.
-Answer Fold::taken_in_limited(int index, int64_t& at_ns) {
-  Chip& chip = chips_[size_t(index)];
-  Answer* answers = answers_.data() + size_t(index) * shards_.size();
-  std::sort(answers, answers + chip.num_sent);
-  Answer last{};
-  at_ns = 0;
-  for (int64_t i = 0; i < chip.num_sent; ++i) {
-    const Answer& one = answers[i];
-    const int64_t in_ns = chip.into->take(one.first_ns, into_chip_.bytes(one.rows));
-    const int64_t there_ns = std::max(in_ns, one.first_ns + back_[one.rows]);
-    if (there_ns < at_ns) continue;
-    at_ns = there_ns;
-    last = one;
-  }
-  return last;
 }
 
 std::vector<int64_t> Fold::expert_tokens() const {

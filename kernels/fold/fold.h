@@ -41,6 +41,28 @@ struct Terms {
   std::vector<double> slow;           // by shard
 };
 
+// What others do on a chip's machine and link.
+struct Other {
+  int64_t first_ns, bytes, limit_per_s;
+};
+
+// What others ask of a chip with a stretch; see terms.py.
+struct UnderWay {
+  bool is_launching;
+  int64_t begin_ns, late_ns, step, exchange;
+};
+
+// A chip's launch: the one under way, or the next one where it is known when that begins.
+struct Launching {
+  int64_t begin_ns = 0, late_ns = 0;  // late: of these it waits for others
+  Moment woken;                       // the task that begins it
+  int64_t waited_ns = 0;              // all launches of the step, before this one
+  int64_t held_ns = 0;                // until then others have the machine
+  double slow = 1;
+
+  void wait_for_others();
+};
+
 // A stretch, and where its chip is in it.
 struct Stretch {
   int64_t start_ns, num_steps;
@@ -80,8 +102,20 @@ struct Chip {
   uint64_t sent_order = 0;         // of its messages
   int64_t num_sent = 0, rows = 0;
   int64_t answers_ns = 0;  // of all answers together, as they come in
-  std::unique_ptr<LimitedLane> into;  // where shards are slower
+  Launching launching;
+  int64_t out_free_ns = 0;
+  // What came in before the answers that are kept, and with these where others came beside them.
+  PartedLane into, tried;
+  bool is_tried = false;
+  std::vector<Other> others;
   EndCount count;
+};
+
+// An answer, or another's message, into a chip; least_ns: before that it is not there.
+struct Came {
+  Answer answer;
+  int64_t bytes, limit_per_s, least_ns;
+  bool is_answer;
 };
 
 // What shards ask of a chip again and again: its layer, and how many answers are not sent.
@@ -123,7 +157,7 @@ struct alignas(64) Shard {
   bool is_idle = true, is_looking = false;
   std::vector<Batch> batches;  // of these the first num_batches, from batch on
   size_t num_batches = 0, batch = 0;
-  std::unique_ptr<LimitedLane> into;  // where chips are slower
+  std::unique_ptr<PartedLane> into;  // where chips are slower
   EndCount count;
   int64_t launches = 0, compute_ns = 0, choices = 0, distinct = 0;
 };
@@ -148,6 +182,12 @@ class Fold : public Owned {
   bool has_stretch(int chip) const { return bool(chips_[size_t(chip)].stretch); }
   void begin(int chip, std::unique_ptr<Stretch> stretch);
   void cut(int chip) { chips_[size_t(chip)].is_cut = true; }
+  // Others on a chip's machine and link; now_ns: of who says so.
+  UnderWay under_way(int chip, int64_t now_ns) const;
+  void hold(int chip, int64_t now_ns, int64_t until_ns, double slow);
+  void lengthen(int chip, int64_t now_ns, int64_t by_ns);
+  int64_t leave(int chip, int64_t now_ns, int64_t bytes);
+  int64_t come(int chip, const Other& other);
   // until_ns < 0: as far as it goes.
   void advance(int64_t until_ns);
   int64_t next_ns() const { return instants_.at(instants_.first()).at; }
@@ -167,8 +207,11 @@ class Fold : public Owned {
   static size_t made_room(Shard& shard, size_t end, int64_t first_ns);
   void launch(int chip, int64_t now_ns, const Moment& woken);
   void answered(int chip);
+  bool is_pending(int chip, int64_t now_ns) const;
   Answer taken_in(int chip, int64_t& at_ns);
-  Answer taken_in_limited(int chip, int64_t& at_ns);
+  Answer replay(int chip, PartedLane& lane, int64_t until_ns, int64_t& at_ns);
+  void settle(int chip, int64_t until_ns);
+  void launch_after_answers(int chip);
 
   void shard_goes_on(int shard, const Moment& woken);
   void take_in(int shard, int64_t now_ns);
@@ -201,6 +244,7 @@ class Fold : public Owned {
   std::vector<Away> away_;  // [chips]
   // [chips, shards]: those that were sent, the last one first.
   std::vector<Answer> answers_, late_;
+  std::vector<Came> came_;
 };
 
 }  // namespace perfuse::fold

@@ -194,7 +194,10 @@ Functions fold_functions() {
           {"fold_begin_drawn", fold::begin_drawn, 8, true},
           {"fold_cut", cut, 2, true},            {"fold_advance", advance, 2, true},
           {"fold_ended", ended, 2, true},        {"fold_next", next, 1, true},
-          {"fold_now", now, 1, true},            {"fold_counts", counts, 5, true}};
+          {"fold_now", now, 1, true},            {"fold_counts", counts, 5, true},
+          {"fold_under_way", fold::under_way, 4, true},
+          {"fold_hold", fold::hold, 5, true},    {"fold_lengthen", fold::lengthen, 4, true},
+          {"fold_leave", fold::leave, 4, true},  {"fold_come", fold::come, 5, true}};
 }
 
 }  // namespace perfuse

@@ -4,12 +4,27 @@
 namespace perfuse::fold {
 
 // Whole ns first, so that nothing is beyond 128 bits.
-Grains LimitedLane::grains(int64_t bytes) const {
+Grains PartedLane::grains(int64_t bytes) const {
   const Grains work = Grains(bytes) * Grains(kNsPerS), rate = Grains(bytes_per_s_);
   return work / rate * kGrains + (work % rate * kGrains + rate - 1) / rate;
 }
 
-int64_t LimitedLane::take(int64_t now_ns, int64_t bytes) {
+Grains PartedLane::part(int64_t limit_per_s) {
+  if (!limit_per_s || limit_per_s >= bytes_per_s_) return kGrains;
+  if (limit_per_s != known_per_s_) {
+    const Grains rate = Grains(bytes_per_s_);
+    known_ = (kGrains * Grains(limit_per_s) + rate - 1) / rate;
+    known_per_s_ = limit_per_s;
+  }
+  return known_;
+}
+
+int64_t PartedLane::take(int64_t now_ns, int64_t bytes, int64_t limit_per_s) {
+  const Grains limit = part(limit_per_s);
+  if (open_.empty() && limit == kGrains) {
+    free_ns_ = std::max(free_ns_, now_ns) + duration_ns(bytes, bytes_per_s_);
+    return free_ns_;
+  }
   Grains wanted = grains(bytes);
   size_t gone = 0;
   while (gone < open_.size() && open_[gone].until_ns <= now_ns) free_ns_ = open_[gone++].until_ns;
@@ -24,7 +39,7 @@ int64_t LimitedLane::take(int64_t now_ns, int64_t bytes) {
       next_.push_back(segment);
       continue;
     }
-    const Grains rate = std::min(limit_, segment.left);
+    const Grains rate = std::min(limit, segment.left);
     if (!rate) {
       next_.push_back(segment);
       at_ns = segment.until_ns;
@@ -45,7 +60,7 @@ int64_t LimitedLane::take(int64_t now_ns, int64_t bytes) {
   return at_ns;
 }
 
-void LimitedLane::keep() {
+void PartedLane::keep() {
   open_.clear();
   int64_t begin_ns = free_ns_;
   for (const Segment& segment : next_) {

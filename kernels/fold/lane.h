@@ -40,16 +40,14 @@ class Durations {
   std::vector<int64_t> known_;
 };
 
-// A lane whose messages' sender is slower than it is: each takes a part of it.
-class LimitedLane {
+// A lane of which a message may take a part: as fast as its sender sends.
+class PartedLane {
  public:
-  LimitedLane(int64_t bytes_per_s, int64_t limit_per_s) : bytes_per_s_(bytes_per_s) {
-    const Grains rate = Grains(bytes_per_s);
-    limit_ = std::max(Grains(1), (kGrains * Grains(limit_per_s) + rate - 1) / rate);
-  }
+  explicit PartedLane(int64_t bytes_per_s = 1) : bytes_per_s_(bytes_per_s) {}
 
-  // When all of it is in.
-  int64_t take(int64_t now_ns, int64_t bytes);
+  // When all of it is in. limit_per_s: it goes no faster; 0: as fast as the lane.
+  int64_t take(int64_t now_ns, int64_t bytes, int64_t limit_per_s);
+  bool is_idle(int64_t now_ns) const { return open_.empty() && free_ns_ <= now_ns; }
 
  private:
   struct Segment {
@@ -57,10 +55,12 @@ class LimitedLane {
     Grains left;  // grains of each ns
   };
   Grains grains(int64_t bytes) const;
+  Grains part(int64_t limit_per_s);
   void keep();
 
   int64_t bytes_per_s_, free_ns_ = 0;
-  Grains limit_;
+  int64_t known_per_s_ = 0;  // whose part is known
+  Grains known_ = 0;
   std::vector<Segment> open_, next_;
 };
 

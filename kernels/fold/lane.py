@@ -13,34 +13,36 @@ NEVER_NS = 1 << 100
 class Lane:
     """limit_per_s   no message moves faster; 0: as fast as the lane"""
 
-    __slots__ = ("_bytes_per_s", "_limit", "_open", "busy_ns", "free_ns")
+    __slots__ = ("_bytes_per_s", "_limit_per_s", "_open", "busy_ns", "free_ns")
 
     def __init__(self, bytes_per_s: int, limit_per_s: int = 0) -> None:
-        self._bytes_per_s, self._limit = bytes_per_s, GRAINS
-        if 0 < limit_per_s < bytes_per_s:
-            self._limit = max(1, -(-GRAINS * limit_per_s // bytes_per_s))
+        self._bytes_per_s, self._limit_per_s = bytes_per_s, limit_per_s
         self.free_ns = self.busy_ns = 0
         self._open: list[tuple[int, int]] = []  # after that: (until, grains a ns that are left)
 
     def start(self, now_ns: int, num_bytes: int) -> tuple[int, int]:
         """When its first byte moves, and when its last has."""
-        took_ns = -(-num_bytes * 1_000_000_000 // self._bytes_per_s)
-        self.busy_ns += took_ns
-        if self._limit < GRAINS:
+        self.busy_ns += -(-num_bytes * 1_000_000_000 // self._bytes_per_s)
+        return self.start_other(now_ns, num_bytes, self._limit_per_s)
+
+    def start_other(self, now_ns: int, num_bytes: int, limit_per_s: int) -> tuple[int, int]:
+        """A message of somebody else, who counts it, and has a limit of its own; 0: none."""
+        if self._open or 0 < limit_per_s < self._bytes_per_s:
             wanted = -(-num_bytes * 1_000_000_000 * GRAINS // self._bytes_per_s)
-            return self._take(now_ns, wanted)
+            limit = -(-GRAINS * limit_per_s // self._bytes_per_s) or GRAINS
+            return self._take(now_ns, wanted, min(limit, GRAINS))
         begin_ns = max(now_ns, self.free_ns)
-        self.free_ns = begin_ns + took_ns
+        self.free_ns = begin_ns - (-num_bytes * 1_000_000_000 // self._bytes_per_s)
         return begin_ns, self.free_ns
 
-    def _take(self, now_ns: int, wanted: int) -> tuple[int, int]:
+    def _take(self, now_ns: int, wanted: int, limit: int) -> tuple[int, int]:
         while self._open and self._open[0][0] <= now_ns:
             self.free_ns = self._open.pop(0)[0]
         self.free_ns = at_ns = max(self.free_ns, now_ns)
         begin_ns, after = NEVER_NS, list[tuple[int, int]]()
         segments = iter([*self._open, (NEVER_NS, GRAINS)])
         for until_ns, left in segments:
-            rate = min(self._limit, left)
+            rate = min(limit, left)
             if not rate:
                 after.append((until_ns, left))
                 at_ns = until_ns

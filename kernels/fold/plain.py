@@ -5,7 +5,6 @@ Slow, and simple enough to be believed: what the native engine is compared with.
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,45 +12,11 @@ from numpy.typing import NDArray
 
 from kernels.fold.checks import Group, checked_pool, checked_stretch
 from kernels.fold.lane import Lane
+from kernels.fold.launching import Launching
+from kernels.fold.members import Chip, Sent, Shard, Stretch
 from kernels.fold.pools import asked
 from kernels.fold.rounds import Rounds, Task
-from kernels.fold.terms import NOBODY, Chosen, Counts, Drawn, Ended, Terms, Times
-
-
-@dataclass(eq=False)
-class _Sent:
-    """What one chip sent one shard of a layer."""
-
-    chip: int
-    layer: int
-    rows: int
-    choices: list[int]
-
-
-@dataclass(eq=False)
-class _Stretch:
-    start_ns: int
-    launches_ns: Times
-    choices: Chosen | Drawn
-    is_cut: bool = False
-
-
-@dataclass(eq=False)
-class _Chip:
-    out: Lane
-    into: Lane
-    stretch: _Stretch | None = None
-    num_open: int = 0
-    task: Task | None = None
-
-
-@dataclass(eq=False)
-class _Shard:
-    out: Lane
-    into: Lane
-    waiting: list[_Sent] = field(default_factory=list)
-    is_idle: bool = True
-    task: Task | None = None
+from kernels.fold.terms import NOBODY, Chosen, Counts, Drawn, Ended, Terms, Times, UnderWay
 
 
 class PlainEngine:
@@ -71,9 +36,9 @@ class PlainEngine:
         rates = terms.chip_link.bytes_per_s, terms.shard_link.bytes_per_s
         self._out_ns = terms.path_ns + terms.chip_link.startup_ns
         self._back_ns = terms.path_ns + terms.shard_link.startup_ns
-        self._chips = [_Chip(Lane(rates[0]), Lane(*rates)) for _ in range(num_chips)]
+        self._chips = [self._chip(number, *rates) for number in range(num_chips)]
         self._shards = [
-            _Shard(Lane(rates[1]), Lane(rates[1], rates[0])) for _ in range(group.num_shards)
+            Shard(Lane(rates[1]), Lane(rates[1], rates[0])) for _ in range(group.num_shards)
         ]
         self._pools: list[NDArray[np.int32]] = []
         self._ended, self._is_told = list[Ended](), False
@@ -81,6 +46,10 @@ class PlainEngine:
         for index, shard in enumerate(self._shards):
             shard.task = self._serve(index, shard)
             next(shard.task)
+
+    def _chip(self, number: int, rate: int, shards_rate: int) -> Chip:
+        launching = Launching(self._rounds, lambda: self._rounds.wake(self._chips[number].task))
+        return Chip(Lane(rate), Lane(rate, shards_rate), launching)
 
     # -- what is asked from outside ----------------------------------------------------------------
 
@@ -95,8 +64,9 @@ class PlainEngine:
         if start_ns < self.now_ns:
             raise ValueError(f"start_ns is {start_ns}; it is already {self.now_ns}")
         launches_ns = checked_stretch(self.group, launches_ns, choices, self._pools)
-        one.stretch = stretch = _Stretch(start_ns, launches_ns, choices)
+        one.stretch = stretch = Stretch(start_ns, launches_ns, choices)
         one.task = self._run(chip, one, stretch)
+        one.launching.begin(start_ns)
         self._rounds.call_at(start_ns, self._rounds.wake, one.task)
 
     def cut(self, chip: int) -> None:
@@ -126,28 +96,54 @@ class PlainEngine:
 
     def counts(self) -> Counts:
         counts = self._counts
-        chips: Sequence[_Chip | _Shard] = self._chips
+        chips: Sequence[Chip | Shard] = self._chips
         for ends, nodes in ((counts.chips, chips), (counts.shards, self._shards)):
             ends.busy_out_ns[:] = [node.out.busy_ns for node in nodes]
             ends.busy_in_ns[:] = [node.into.busy_ns for node in nodes]
         return copy.deepcopy(counts)
 
-    def _wait(self, took_ns: int, node: _Chip | _Shard) -> Task:
-        return self._rounds.wait(took_ns, lambda: self._rounds.wake(node.task))
+    # -- others on the chips' machines and links ---------------------------------------------------
+
+    def under_way(self, chip: int, now_ns: int) -> UnderWay | None:
+        one = self._chip_at(chip, now_ns)
+        return None if one.stretch is None else one.launching.under_way()
+
+    def hold(self, chip: int, now_ns: int, until_ns: int, slow: float) -> None:
+        self._chip_at(chip, now_ns).launching.hold(until_ns, slow)
+
+    def lengthen(self, chip: int, now_ns: int, by_ns: int) -> None:
+        one = self._chip_at(chip, now_ns)
+        if one.stretch is None or not one.launching.under_way().is_launching:
+            raise ValueError(f"chip {chip} has no launch under way")
+        one.launching.lengthen(by_ns)
+
+    def leave(self, chip: int, now_ns: int, num_bytes: int) -> int:
+        return self._chip_at(chip, now_ns).out.start_other(now_ns, num_bytes, 0)[1]
+
+    def come(self, chip: int, now_ns: int, num_bytes: int, limit_per_s: int) -> int:
+        into = self._chip_at(chip, now_ns).into
+        return into.start_other(now_ns, num_bytes, limit_per_s)[1]
+
+    def _chip_at(self, chip: int, now_ns: int) -> Chip:
+        if now_ns < self.now_ns:
+            raise ValueError(f"now_ns is {now_ns}; it is already {self.now_ns}")
+        return self._chips[self.group.checked_chip(chip)]
 
     # -- chips -------------------------------------------------------------------------------------
 
-    def _run(self, chip: int, one: _Chip, stretch: _Stretch) -> Task:
+    def _run(self, chip: int, one: Chip, stretch: Stretch) -> Task:
         begun_ns = stretch.start_ns
         for step, launches_ns in enumerate(stretch.launches_ns.tolist()):
             for exchange, took_ns in enumerate(launches_ns[:-1]):
-                yield from self._wait(took_ns, one)
+                yield from one.launching.launch(took_ns)
+                one.launching.exchanged()
                 asked_TK = asked(stretch.choices, self._pools, chip, step, exchange)
                 self._dispatch(chip, one, exchange, asked_TK)
                 if one.num_open:
                     yield
-            yield from self._wait(launches_ns[-1], one)
-            compute_ns, end_ns = sum(launches_ns), self.now_ns
+            yield from one.launching.launch(launches_ns[-1])
+            compute_ns = sum(launches_ns) + one.launching.step_over()
+            end_ns = self.now_ns
             is_last = stretch.is_cut or step + 1 == len(stretch.launches_ns)
             wait_ns, begun_ns = end_ns - begun_ns - compute_ns, end_ns
             self._ended.append(Ended(chip, step, end_ns, compute_ns, wait_ns, is_last))
@@ -155,16 +151,14 @@ class PlainEngine:
                 one.stretch, self._is_told = None, True
                 return
 
-    def _dispatch(
-        self, chip: int, one: _Chip, exchange: int, experts_TK: NDArray[np.int32]
-    ) -> None:
+    def _dispatch(self, chip: int, one: Chip, exchange: int, experts_TK: NDArray[np.int32]) -> None:
         """A message to each shard that owns an expert of these tokens, shard by shard."""
-        owners_E, sent = self.group.owners_E, dict[int, _Sent]()
+        owners_E, sent = self.group.owners_E, dict[int, Sent]()
         for experts in experts_TK.tolist():
             known = [expert for expert in experts if expert != NOBODY]
             for expert in known:
                 self._counts.expert_tokens_E[expert] += 1
-                message = sent.setdefault(int(owners_E[expert]), _Sent(chip, exchange, 0, []))
+                message = sent.setdefault(int(owners_E[expert]), Sent(chip, exchange, 0, []))
                 message.choices.append(expert)
             for shard in {int(owners_E[expert]) for expert in known}:
                 sent[shard].rows += 1
@@ -203,27 +197,28 @@ class PlainEngine:
 
     # -- shards ------------------------------------------------------------------------------------
 
-    def _arrived(self, shard: int, message: _Sent) -> None:
+    def _arrived(self, shard: int, message: Sent) -> None:
         one = self._shards[shard]
         one.waiting.append(message)
         if one.is_idle:
             one.is_idle = False
             self._rounds.wake(one.task)
 
-    def _serve(self, shard: int, one: _Shard) -> Task:
+    def _serve(self, shard: int, one: Shard) -> Task:
         while True:
             while not one.waiting:
                 one.is_idle = True
                 yield
             waiting, one.waiting = one.waiting, []
-            by_layer = dict[int, list[_Sent]]()
+            by_layer = dict[int, list[Sent]]()
             for message in waiting:
                 by_layer.setdefault(message.layer, []).append(message)
             for batch in by_layer.values():
-                yield from self._wait(self._launch_ns(shard, batch), one)
+                took_ns = self._launch_ns(shard, batch)
+                yield from self._rounds.wait(took_ns, lambda: self._rounds.wake(one.task))
                 self._answer(shard, one, batch)
 
-    def _launch_ns(self, shard: int, batch: Sequence[_Sent]) -> int:
+    def _launch_ns(self, shard: int, batch: Sequence[Sent]) -> int:
         rows = sum(message.rows for message in batch)
         choices = sum(len(message.choices) for message in batch)
         distinct = len({expert for message in batch for expert in message.choices})
@@ -237,7 +232,7 @@ class PlainEngine:
         counts.distinct_S[shard] += distinct
         return took_ns
 
-    def _answer(self, shard: int, one: _Shard, batch: Sequence[_Sent]) -> None:
+    def _answer(self, shard: int, one: Shard, batch: Sequence[Sent]) -> None:
         counts = self._counts
         for message in batch:
             chip, rows = message.chip, message.rows

@@ -105,7 +105,8 @@ class Drawn:
 
 
 class Ended(NamedTuple):
-    """A step. Of its time compute_ns went into launches, wait_ns into waiting for experts.
+    """A step. Of its time compute_ns went into launches, and what these waited for others, wait_ns
+    into waiting for experts.
 
     step   index within its stretch        is_last   the stretch ended with it
     """
@@ -116,6 +117,20 @@ class Ended(NamedTuple):
     compute_ns: int
     wait_ns: int
     is_last: bool
+
+
+class UnderWay(NamedTuple):
+    """A chip's launch that has begun and not ended; or, where none has, the next one.
+
+    exchange   before which it is; the number of all exchanges: it ends the step
+    begin_ns   late_ns: of these it waits for others
+    """
+
+    is_launching: bool
+    begin_ns: int
+    late_ns: int
+    step: int
+    exchange: int
 
 
 @dataclass

@@ -82,7 +82,34 @@ class Plan:
         return launches, Chosen(self.tokens(steps, self.exchanges, tokens))
 
 
-def play(seed: int, engines: list[type[Engine]]) -> None:
+def beside(plan: Plan, made: list[Engine], where: str) -> None:
+    """Others on a chip's machine and link, told to each of them at the instant of its `now_ns`."""
+    rng, chip, now_ns = plan.rng, plan.rng.randrange(plan.chips), made[0].now_ns
+    size = rng.choice([1, 200, 5000])
+    way = rng.choice(["leave", "come", "come", "hold", "lengthen"])
+    limit = rng.choice([0, 0, 10**9 // 7, 10**10])
+    if way == "leave":
+        ends = [engine.leave(chip, now_ns, size) for engine in made]
+    elif way == "come":
+        ends = [engine.come(chip, now_ns, size, limit) for engine in made]
+    elif way == "hold":
+        slow, until_ns = rng.choice([1.0, 2.5]), now_ns + plan.grain * rng.randint(0, 9)
+        ends = [0 for engine in made if engine.hold(chip, now_ns, until_ns, slow) is None]
+    elif (found := made[0].under_way(chip, now_ns)) and found.is_launching:
+        ends = [0 for engine in made if engine.lengthen(chip, now_ns, plan.grain) is None]
+    else:
+        return
+    assert len(set(ends)) == 1, f"{where}: {way} ends at {ends}"
+    looked = [engine.under_way(chip, now_ns) for engine in made]
+    for one in looked[1:]:
+        assert (one is None) == (looked[0] is None), where
+        if one is not None and looked[0] is not None:
+            same = one.is_launching, one.step, one.exchange
+            assert same == (looked[0].is_launching, looked[0].step, looked[0].exchange), where
+            assert not one.is_launching or one == looked[0], where
+
+
+def play(seed: int, engines: list[type[Engine]], others: int = 0) -> None:
     """Begin, cut and advance, the same of each; they must agree at every look."""
     plan = Plan(seed)
     made, rng, chips = [plan.make(engine) for engine in engines], plan.rng, plan.chips
@@ -98,6 +125,9 @@ def play(seed: int, engines: list[type[Engine]]) -> None:
             for engine in made:
                 engine.begin(chip, engine.now_ns + later_ns, launches, choices)
         going.update(begun)
+        for _ in range(others):
+            if rng.random() < 0.6:
+                beside(plan, made, f"seed {seed}")
         if rng.random() < 0.3:
             cut = rng.randrange(chips)
             for engine in made:
@@ -128,3 +158,10 @@ def _assert_alike(one: Any, other: Any, where: str) -> None:
 def test_both_say_the_same(first: int) -> None:
     for seed in range(first, first + 30):
         play(seed, [PlainEngine, FoldEngine])
+
+
+@needs_library
+@pytest.mark.parametrize("first", range(1000, 1150, 30))
+def test_both_say_the_same_beside_others(first: int) -> None:
+    for seed in range(first, first + 30):
+        play(seed, [PlainEngine, FoldEngine], others=3)

@@ -11,25 +11,7 @@ from workers.hardware.resource import Resource
 from workers.hardware.sharing.in_order import Fifo
 from workers.node import Node
 
-NOTHING: Mapping[str, Asked] = {}
-_NONE = Asked()
-
-
-def queue_up(hardware: Hardware, resources: Mapping[str, Asked], now_ns: int) -> int:
-    """A launch begins that joins its resources' queues, as whatever else works there does: returns
-    how much longer it takes for those before it.
-    """
-    late_ns, joined = 0, list[Fifo]()
-    for name, asked in resources.items():
-        resource = hardware.resources[name]
-        resource.did((asked.asked, asked.moved, asked.accesses))
-        fifo = _fifo(resource)
-        if any(fifo is one for one in joined):
-            continue  # the other direction of a bus, which has the time of both already
-        joined.append(fifo)
-        end_ns = fifo.join(now_ns, asked.busy_ns)
-        late_ns = max(late_ns, end_ns - now_ns - asked.busy_ns)
-    return late_ns
+NOTHING: Mapping[str, int] = {}
 
 
 def charge(
@@ -38,16 +20,15 @@ def charge(
     cause: Cause,
     begin_ns: int,
     end_ns: int,
-    queued: Mapping[str, Asked] = NOTHING,
+    counted: Mapping[str, int] = NOTHING,
 ) -> None:
-    """Launches between two instants, of which the second is now. `queued`: what one of them was
-    given by `queue_up`.
+    """Launches between two instants, of which the second is now. `counted`: for how long each
+    resource's queue has counted them as busy already.
     """
     for name, asked in resources.items():
-        resource, known = hardware.resources[name], queued.get(name, _NONE)
-        more = asked.asked - known.asked, asked.moved - known.moved
-        resource.did((*more, asked.accesses - known.accesses))
-        _fifo(resource).worked(asked.busy_ns - known.busy_ns)
+        resource = hardware.resources[name]
+        resource.did((asked.asked, asked.moved, asked.accesses))
+        _fifo(resource).worked(asked.busy_ns - counted.get(name, 0))
         resource.taken.was_taken(asked.taken_ns, end_ns)
         if resource.component is not None and asked.moved:
             joules = asked.moved * resource.unit_joules

@@ -19,16 +19,32 @@ KNOWN_MAX = 1 << 14
 @dataclass(frozen=True, slots=True)
 class Cost:
     """launches_ns   [X + 1]: before each exchange with the experts, and after the last
-    logits_ns        of what follows the layers
-    first            what the first launch asks of each resource, which is a part of `resources`
+    logits       what follows the layers        resources   what all of it asks for
+    measures     of each kind of layers         kinds       [X + 1]: of the layers of `launches_ns`
     """
 
     launches_ns: NDArray[np.int64]
-    logits_ns: int
-    first: Mapping[str, Asked]
+    logits: Measure
     resources: Mapping[str, Asked]
     cause: Cause
     num_tokens: int
+    measures: Sequence[Measure]
+    kinds: Sequence[Sequence[int]]
+
+    @property
+    def exchanges(self) -> int:
+        return len(self.kinds) - 1
+
+    @property
+    def logits_ns(self) -> int:
+        return self.logits.took_ns
+
+    def launches(self, exchange: int) -> list[Measure]:
+        """One by one: before an exchange, or behind the last."""
+        launches = [self.measures[kind] for kind in self.kinds[exchange]]
+        if exchange == self.exchanges:
+            launches.append(self.logits)
+        return launches
 
 
 class Costs:
@@ -50,8 +66,11 @@ class Costs:
             layers.append(kinds[kind])
         sparse = [layer for layer in range(config.num_layers) if not config.is_dense(layer)]
         self._counts = np.zeros((len(sparse) + 1, len(self._firsts)), dtype=np.int64)
+        self._kinds: list[list[int]] = [[] for _ in range(len(sparse) + 1)]
         for layer, kind_number in enumerate(layers):
-            self._counts[np.searchsorted(sparse, layer), kind_number] += 1
+            before = int(np.searchsorted(sparse, layer))
+            self._counts[before, kind_number] += 1
+            self._kinds[before].append(kind_number)
         self._totals = self._counts.sum(axis=0).tolist()
         # Where all keys are met, sequences ask for as much as others whose positions add up alike.
         self._may_know = not config.has_windows and not config.index_bytes(1)
@@ -70,8 +89,9 @@ class Costs:
         for measure, times in zip(measures, self._totals, strict=True):
             total.add(measure, times)
         total.add(logits)
-        asked = measures[0].resources, total.resources
-        return Cost(launches_ns, logits.took_ns, *asked, cause, layout.num_tokens)
+        return Cost(
+            launches_ns, logits, total.resources, cause, layout.num_tokens, measures, self._kinds
+        )
 
     def next_of(self, starts: Sequence[int], cause: Cause) -> Cost:
         """Of a step with one token of each of some sequences, at these positions."""

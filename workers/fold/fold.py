@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.batch import Batch
-from workers.fold.accounts import NOTHING, charge, queue_up
+from workers.fold.accounts import charge
 from workers.fold.ahead import Ahead
+from workers.fold.beside import Beside
 from workers.fold.costs import Cost, Costs
 from workers.fold.engine import Engine
 from workers.fold.shards import Shards
@@ -52,7 +53,9 @@ class Fold:
 
     def join(self, node: Node, model: LaunchModel, costs: Costs, first_block: int) -> "Member":
         """The next chip."""
-        member = Member(self, len(self.members), node, model, costs, first_block)
+        number = len(self.members)
+        beside = Beside(self._engine, number, node.hardware, node.endpoint)
+        member = Member(self, number, node, model, costs, first_block, beside)
         self.members.append(member)
         self.shards.chips.append(node)
         node.before_reading = self.shards.settle
@@ -71,8 +74,7 @@ class Fold:
             cost = stretch.add(ended)
             begin_ns = ended.end_ns - ended.compute_ns - ended.wait_ns
             span = cost.cause, begin_ns, ended.end_ns
-            queued = cost.first if ended.step == 0 else NOTHING
-            charge(member.node.hardware, cost.resources, *span, queued)
+            charge(member.node.hardware, cost.resources, *span, member.beside.counted())
             if self.shards.note(cost.cause, cost.num_tokens):
                 self.shards.settle()
             if ended.is_last:
@@ -88,12 +90,9 @@ class Fold:
     # -- the chips' side ---------------------------------------------------------------------------
 
     def begin(self, member: "Member", costs: Sequence[Cost], experts: NDArray[np.int32]) -> None:
-        """The first launch waits behind what else the chip's machine does, KV that comes and goes,
-        and others behind it; later ones do not.
-        """
         now_ns = self._clock.now()
         launches_ns = np.stack([cost.launches_ns for cost in costs])
-        launches_ns[0, 0] += queue_up(member.node.hardware, costs[0].first, now_ns)
+        member.beside.begin(costs, now_ns)
         choices = self._values.choices(member.number, member.num_begun, experts)
         self._engine.begin(member.number, now_ns, launches_ns, choices)
         member.num_begun += len(costs)
@@ -132,6 +131,7 @@ class Member:
     """A chip's place in a fold.
 
     first_block   of its KV blocks, among those of all        looking   the chip itself
+    beside        what else its machine and its link do
     """
 
     def __init__(
@@ -142,9 +142,10 @@ class Member:
         model: LaunchModel,
         costs: Costs,
         first_block: int,
+        beside: Beside,
     ) -> None:
         self.fold, self.number, self.node, self.model = fold, number, node, model
-        self.costs, self.first_block = costs, first_block
+        self.costs, self.first_block, self.beside = costs, first_block, beside
         self.stretch: Stretch | None = None
         self.looking: Looking | None = None
         self.num_begun = 0  # steps, cut ones among them
