@@ -26,9 +26,10 @@ begin(chip, start_ns, launches_ns, choices)
 cut(chip)
     Its stretch ends with the step that is in progress at `now_ns`; a chip without one is left
     alone.
-advance(until_ns) -> [Ended]
+advance(until_ns, each_step) -> [Ended]
     Go on to until_ns (all of that instant included) or, before, to the end of the first instant
-    at which a stretch ended (`Ended.is_last`): whoever asks may begin another one there. None: on
+    at which a stretch ended (`Ended.is_last`), or with each_step a step: whoever asks may begin
+    another one there. None: on
     to the next such end, or until nothing is left to happen. Steps in the order of their ends; of
     those that end within a stretch, some may have ended at earlier instants of this call.
 now_ns

@@ -111,8 +111,9 @@ class FoldEngine:
         next_ns: int = lib.fold_next(self._stored)
         return None if next_ns < 0 else next_ns
 
-    def advance(self, until_ns: int | None) -> list[Ended]:
-        count = lib.fold_advance(self._stored, -1 if until_ns is None else until_ns)
+    def advance(self, until_ns: int | None, each_step: bool = False) -> list[Ended]:
+        until_ns = -1 if until_ns is None else until_ns
+        count = lib.fold_advance(self._stored, until_ns, int(each_step))
         if not count:
             return []
         ended = np.empty((count, 6), dtype=np.int64)

@@ -42,8 +42,9 @@ void Fold::begin(int index, std::unique_ptr<Stretch> stretch) {
   chip.stretch = std::move(stretch);
 }
 
-void Fold::advance(int64_t until_ns) {
+void Fold::advance(int64_t until_ns, bool each_step) {
   is_told_ = false;
+  tells_each_ = each_step;
   while (true) {
     const int first = instants_.first();
     const Moment moment = instants_.at(first);
@@ -123,10 +124,8 @@ void Fold::step_ended(int index, int64_t now_ns) {
   chip.begun_ns = now_ns;
   ++chip.step;
   chip.exchange = 0;
-  if (is_last) {
-    chip.stretch.reset();
-    is_told_ = true;
-  }
+  if (is_last) chip.stretch.reset();
+  is_told_ = is_told_ || is_last || tells_each_;
 }
 
 // Sends to each shard that owns an expert of the chip's tokens; false: to none.

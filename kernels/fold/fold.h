@@ -189,7 +189,7 @@ class Fold : public Owned {
   int64_t leave(int chip, int64_t now_ns, int64_t bytes);
   int64_t come(int chip, const Other& other);
   // until_ns < 0: as far as it goes.
-  void advance(int64_t until_ns);
+  void advance(int64_t until_ns, bool each_step);
   int64_t next_ns() const { return instants_.at(instants_.first()).at; }
   std::vector<Ended>& ended() { return ended_; }
 
@@ -233,7 +233,8 @@ class Fold : public Owned {
   std::vector<std::unique_ptr<Pool>> pools_;
   Instants instants_;
   uint64_t num_ordered_ = 0;
-  bool is_told_ = false;  // a stretch has ended
+  bool is_told_ = false;  // a stretch has ended, or a step where each is told
+  bool tells_each_ = false;
   std::vector<Ended> ended_;
   std::vector<int64_t> expert_tokens_;
   Tally tally_;

@@ -122,7 +122,7 @@ void cut(const Argument* a, Result&) {
 
 void advance(const Argument* a, Result& result) {
   Fold& group = folded(a[0]);
-  group.advance(integer(a[1], "until_ns", -1, INT64_MAX));
+  group.advance(integer(a[1], "until_ns", -1, INT64_MAX), integer(a[2], "each_step", 0, 1) != 0);
   result.set(int64_t(group.ended().size()));
 }
 
@@ -192,7 +192,7 @@ Functions fold_functions() {
   return {{"fold_create", create, 13, true},     {"fold_pool", fold::add_pool, 2, true},
           {"fold_begin", fold::begin, 5, true},
           {"fold_begin_drawn", fold::begin_drawn, 8, true},
-          {"fold_cut", cut, 2, true},            {"fold_advance", advance, 2, true},
+          {"fold_cut", cut, 2, true},            {"fold_advance", advance, 3, true},
           {"fold_ended", ended, 2, true},        {"fold_next", next, 1, true},
           {"fold_now", now, 1, true},            {"fold_counts", counts, 5, true},
           {"fold_under_way", fold::under_way, 4, true},

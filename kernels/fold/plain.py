@@ -41,7 +41,7 @@ class PlainEngine:
             Shard(Lane(rates[1]), Lane(rates[1], rates[0])) for _ in range(group.num_shards)
         ]
         self._pools: list[NDArray[np.int32]] = []
-        self._ended, self._is_told = list[Ended](), False
+        self._ended, self._is_told, self._tells_each = list[Ended](), False, False
         self._counts = Counts.zero(num_chips, group.num_shards, len(group.owners_E))
         for index, shard in enumerate(self._shards):
             shard.task = self._serve(index, shard)
@@ -81,7 +81,8 @@ class PlainEngine:
     def next_ns(self) -> int | None:
         return self._rounds.next_ns()
 
-    def advance(self, until_ns: int | None) -> list[Ended]:
+    def advance(self, until_ns: int | None, each_step: bool = False) -> list[Ended]:
+        self._tells_each = each_step
         self._is_told, rounds = False, self._rounds
         while (next_ns := rounds.next_ns()) is not None:
             if until_ns is not None and next_ns > until_ns:
@@ -147,6 +148,7 @@ class PlainEngine:
             is_last = stretch.is_cut or step + 1 == len(stretch.launches_ns)
             wait_ns, begun_ns = end_ns - begun_ns - compute_ns, end_ns
             self._ended.append(Ended(chip, step, end_ns, compute_ns, wait_ns, is_last))
+            self._is_told = self._is_told or self._tells_each
             if is_last:
                 one.stretch, self._is_told = None, True
                 return

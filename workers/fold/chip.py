@@ -20,7 +20,7 @@ from workers.chip import batching
 from workers.chip.batch import Batch
 from workers.chip.chip import Chip, Prompted
 from workers.chip.job import Job, account_steps, begin
-from workers.chip.reports import sampled_record, stretch_report
+from workers.chip.reports import sampled_record, stretch_report, tokens_report
 from workers.chip.scheduler import Step
 from workers.chip.sequence import Sequence as TokenSequence
 from workers.chip.stepper import StepResult
@@ -55,6 +55,9 @@ class FoldedChip(Chip):
             self._step_failed(step, error)
             return
         await self._stretch.over()
+        self._stepped()
+
+    def _stepped(self) -> None:
         self._catch_up()
         self._ahead.make_room()
 
@@ -62,7 +65,7 @@ class FoldedChip(Chip):
         member, now_ns = self._member, self._node.clock.now()
         if self._is_plain(step, wanted):
             costs, tokens, experts = self._ahead.steps_of(step)
-            stretch = Stretch(step, now_ns, costs, tokens)
+            stretch = Stretch(step, now_ns, costs, tokens, self._stepped)
             self._ahead.stretch = stretch
         else:
             batch = Batch(step.items)
@@ -71,7 +74,7 @@ class FoldedChip(Chip):
             choices, logits = self._stepper.choose([(batch, x)], wanted)
             cost = member.costs.of(batch.layout, len(batch.sampled), batch.cause)
             self._result = StepResult(choices, logits, batch.failures, 0, 0, cost.logits_ns)
-            stretch = Stretch(step, now_ns, [cost], [])
+            stretch = Stretch(step, now_ns, [cost], [], self._stepped)
         member.begin(stretch, experts)
         return stretch
 
@@ -144,15 +147,18 @@ class FoldedChip(Chip):
         at_end: set[str],
         late_ns: tuple[int, ...],
     ) -> None:
-        finished: dict[str, str] = {}
+        finished, sampled = dict[str, str](), list[tuple[Job, Choice]]()
         for job in jobs:
             seq_id = job.seq.seq_id
             choice = Choice(tokens[seq_id][-1], None, (), 0.0)
+            sampled.append((job, choice))
             self._node.trace.add(sampled_record(job, self._name, self._node.clock.now(), choice))
             if reason := job.finish_reason(choice, seq_id in at_end, self._eos):
                 finished[seq_id] = reason
             self._ahead.passed(job.seq)
-        if jobs:
+        if jobs and late_ns == (0,):
+            self._reports.put(tokens_report(sampled, finished, {}))
+        elif jobs:
             told = [tokens[job.seq.seq_id] for job in jobs]
             self._reports.put(stretch_report(jobs, told, finished, late_ns))
         for seq_id in finished:

@@ -67,7 +67,7 @@ class Fold:
         next_ns = self._engine.next_ns()
         if next_ns is None or (until_ns is not None and next_ns > until_ns):
             return None
-        for ended in self._engine.advance(until_ns):
+        for ended in self._engine.advance(until_ns, self._values.is_told_by_step):
             member = self.members[ended.chip]
             stretch = member.stretch
             assert stretch is not None, "a step of nobody ended"
@@ -79,6 +79,7 @@ class Fold:
                 self.shards.settle()
             if ended.is_last:
                 member.stretch = None
+            if ended.is_last or self._values.is_told_by_step:
                 self._told.append(stretch)
         return self._engine.now_ns if self._told else None
 

@@ -1,7 +1,7 @@
 """Steps of one batch of a folded chip, that were begun together."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kernels.fold import Ended
 from workers.chip.step import Step
@@ -12,12 +12,18 @@ class Stretch:
     """step    the first of them
     tokens     of each step and item, where several were begun
     costs      of each step
+    on_step    told when a step has ended that is not the last
     """
 
     def __init__(
-        self, step: Step, begun_ns: int, costs: Sequence[Cost], tokens: Sequence[Sequence[int]]
+        self,
+        step: Step,
+        begun_ns: int,
+        costs: Sequence[Cost],
+        tokens: Sequence[Sequence[int]],
+        on_step: Callable[[], None],
     ) -> None:
-        self.step, self.costs, self.tokens = step, costs, tokens
+        self.step, self.costs, self.tokens, self._on_step = step, costs, tokens, on_step
         self.begun_ns, self.is_over, self.num_taken = begun_ns, False, 0
         self._ended: list[Ended] = []
         self._waiter: asyncio.Future[None] | None = None
@@ -50,5 +56,7 @@ class Stretch:
             await self._waiter
 
     def tell(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if not self.is_over:
+            self._on_step()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
