@@ -72,6 +72,9 @@ def make_fold(blueprint: Blueprint, clock: VirtualClock) -> ClusterFold:
     else:
         work = NodeModels(blueprint, plan.node(chips[0].node)).work(chips[0])
         values, cache = digest_values(blueprint, chips[0], firsts[-1], work)
-    fold = Fold(clock, engine, values, Shards(clock, engine, asks, owners_E))
+    tells = blueprint.scenario.cluster.fold_tells
+    tells_each = tells == "step" or (tells == "auto" and cache is not None)
+    told = Shards(clock, engine, asks, owners_E)
+    fold = Fold(clock, engine, values, told, tells_each=tells_each)
     names = dict(zip((chip.name for chip in chips), firsts, strict=False))
     return ClusterFold(blueprint, fold, cache, names, {})

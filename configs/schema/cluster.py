@@ -31,6 +31,8 @@ class ClusterSection(Section):
     network    what lies between their links; None: nothing that is narrow or takes time
     fold       whether chips and expert shards are computed as one object with vectors, in the
                virtual world: "on", "off", or "auto": where there are many (`configs.plan.fold`)
+    fold_tells when the router hears of what a folded step sampled: when it ends ("step"), or with
+               its whole stretch; "auto": by step with digests, by stretch with counts
     """
 
     world: Literal["virtual", "process", "local", "ray"] = "virtual"
@@ -43,6 +45,7 @@ class ClusterSection(Section):
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
     network: NetworkSection | None = None
     fold: Literal["auto", "on", "off"] = "auto"
+    fold_tells: Literal["auto", "step", "stretch"] = "auto"
 
     @field_validator("fold", mode="before")
     @classmethod

@@ -72,7 +72,7 @@ class Beside:
             self._join(launches[self._index])
 
     def joined(self, now_ns: int) -> None:
-        """Somebody else has joined: the next launch is behind it."""
+        """Somebody else has joined: the next launch that asks for it is behind."""
         under_way = self._engine.under_way(self._number, now_ns)
         if under_way is None:
             return
@@ -81,7 +81,6 @@ class Beside:
             launches = self._costs[step].launches(exchange)
             if self._index + 1 < len(launches):
                 self._lengthen(launches, now_ns)
-                return
             exchange += 1
             if exchange > self._costs[step].exchanges:
                 step, exchange = step + 1, 0

@@ -20,7 +20,7 @@ class CountedValues:
     seed   of draws from it
     """
 
-    alone = is_told_by_step = False
+    alone = False
     depth = 512
 
     def __init__(self, placeholders: Placeholders, pool: int | None, seed: int) -> None:

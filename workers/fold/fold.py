@@ -42,11 +42,21 @@ class Looking(Protocol):
 class Fold:
     """Of one cluster.
 
-    values    what steps compute with        shards   what the engine has done so far, told
+    values       what steps compute with        shards   what the engine has done so far, told
+    tells_each   what a step sampled is told when it ends; else with its whole stretch
     """
 
-    def __init__(self, clock: VirtualClock, engine: Engine, values: Values, shards: Shards) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        engine: Engine,
+        values: Values,
+        shards: Shards,
+        *,
+        tells_each: bool,
+    ) -> None:
         self._clock, self._engine, self._values, self.shards = clock, engine, values, shards
+        self._tells_each = tells_each
         self.members: list[Member] = []
         self._told: list[Stretch] = []
         clock.ahead = self
@@ -67,7 +77,7 @@ class Fold:
         next_ns = self._engine.next_ns()
         if next_ns is None or (until_ns is not None and next_ns > until_ns):
             return None
-        for ended in self._engine.advance(until_ns, self._values.is_told_by_step):
+        for ended in self._engine.advance(until_ns, self._tells_each):
             member = self.members[ended.chip]
             stretch = member.stretch
             assert stretch is not None, "a step of nobody ended"
@@ -79,7 +89,7 @@ class Fold:
                 self.shards.settle()
             if ended.is_last:
                 member.stretch = None
-            if ended.is_last or self._values.is_told_by_step:
+            if ended.is_last or self._tells_each:
                 self._told.append(stretch)
         return self._engine.now_ns if self._told else None
 

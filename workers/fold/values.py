@@ -44,16 +44,12 @@ class Values(Protocol):
     """What a fold computes with.
 
     alone   experts hang on the whole batch of a step
-    is_told_by_step   whether what a step sampled is told when it ends; else with its whole stretch
     depth   steps of a sequence that are computed before their time: what comes in between cuts a
             stretch and leaves what is known; what is lost with its blocks is computed again
     """
 
     @property
     def alone(self) -> bool: ...
-
-    @property
-    def is_told_by_step(self) -> bool: ...
 
     @property
     def depth(self) -> int: ...
@@ -77,8 +73,6 @@ class DigestValues:
     """whole     a model over the blocks of all members        experts   all of them"""
 
     depth = 8
-
-    is_told_by_step = True
 
     def __init__(self, whole: DigestChip, experts: DigestExperts, *, alone: bool) -> None:
         self._whole, self._experts, self.alone = whole, experts, alone

@@ -4,7 +4,7 @@ import pytest
 
 from configs.presets import expand
 from configs.schema import DeviceSpec
-from workers.fold.accounts import charge, queue_up
+from workers.fold.accounts import charge
 from workers.fold.launches import Bench
 from workers.hardware.energy.phase import Phase
 from workers.hardware.hardware import Hardware
@@ -50,14 +50,3 @@ def test_a_slow_machine_takes_so_many_times_as_long() -> None:
     assert late_ns == -(-took_ns * 3 // 2)
     hardware = Hardware("n", spec, VirtualClock(), Trace(), None, slow=1.5)
     assert hardware.launch(WORKS[0], 1_000).due_ns == 1_000 + late_ns
-
-
-def test_a_launch_does_not_wait_for_itself_on_a_bus_that_both_directions_share() -> None:
-    """3 MB read and 1 MB written at 1 TB/s: the next one waits 3,000 + 1,000 ns."""
-    rates = {"read": "1 TB/s", "write": "1 TB/s", "efficiency": 1, "shared_bus": True}
-    given = {"base": "b200-sxm", "tiers": {"hbm": rates}}
-    spec = DeviceSpec.model_validate(expand("device", given))
-    hardware = Hardware("n", spec, VirtualClock(), Trace(), None)
-    work = Work.of("rows", reads={"hbm": 3 * 10**6}, writes={"hbm": 10**6})
-    asked = Bench(spec, VirtualClock()).launch(work).resources
-    assert [queue_up(hardware, asked, 0) for _ in range(3)] == [0, 4_000, 8_000]
