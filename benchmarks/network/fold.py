@@ -15,9 +15,9 @@ within 1 % of TTFT, and less of TPOT, but where a slow link carries long prompts
 
 What came out: where prompts leave for other chips, reading their KV waits for the weights that the
 next step reads from the same memory, some 40 us: up to 38 % of the TPOT of short answers. With that
-for a chip's first launch of a stretch, 31 of 50 clusters were equal to the ns and 43 within 1 %; with
-KV on the same lanes and in the same queues as every step, 42 and 49; with what a step sampled told
-as it ends, and not up to eight steps later, all 50 are equal to the ns.
+for a chip's first launch of a stretch, 31 of 50 clusters were equal to the ns and 43 within 1 %;
+with KV on the same lanes and in the same queues as every step, 42 and 49; with what a step sampled
+told as it ends, and not up to eight steps later, all 50 are equal to the ns.
 
 **DeepSeek-V3**, `deepseek-ep320`: 320 chips x 32 tokens beside 32 shards. Expected before the first
 run: 1.2 million envelopes would take 47 s. Folded, the engine takes 30 ms (given choices); digests

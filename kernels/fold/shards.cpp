@@ -129,7 +129,8 @@ void Fold::take_in(int index, int64_t now_ns) {
 void Fold::take_in_limited(Shard& shard, size_t at) {
   std::vector<Queued>& queue = shard.queue;
   Queued one = queue[at];
-  const int64_t in_ns = shard.into->take(one.first_ns, into_shard_.bytes(one.rows), terms_.chip_rate);
+  const int64_t bytes = into_shard_.bytes(one.rows);
+  const int64_t in_ns = shard.into->take(one.first_ns, bytes, terms_.chip_rate);
   one.at_ns = std::max(in_ns, one.first_ns + out_[one.rows]);
   for (; at > shard.head && queue[at - 1].at_ns > one.at_ns; --at) queue[at] = queue[at - 1];
   queue[at] = one;
