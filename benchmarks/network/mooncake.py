@@ -36,7 +36,7 @@ from cluster.worlds.blueprint import Blueprint
 from configs.schema import SloSection, load_scenario
 
 SCENARIO, BAR_S, SHARE = "mooncake", 600, 0.9
-EVIDENCE = "measured: virtual world, counts, not folded, one core's CPU seconds"
+EVIDENCE = "measured: virtual world, counts, folded, one core's CPU seconds"
 PROJECTION = "projection: virtual world, counts, b300-sxm and roce as shipped"
 
 
