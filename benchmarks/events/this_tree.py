@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.events.cluster import DEVICE, LINK, TIMEOUT_NS, Cluster, Rows
-from cluster.worlds.virtual import little_garbage
 from configs.schema import load_device, load_link
 from configs.schema.device import Sharing
 from configs.schema.link import LinkSpec
@@ -17,6 +16,7 @@ from workers.experts.tokens import Tokens
 from workers.hardware.work import Work
 from workers.host.clock.virtual import VirtualClock, virtual_loop
 from workers.host.disk import MemoryDisk
+from workers.host.garbage import little_garbage
 from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.model.numerics import EXACT_NUMERICS

@@ -88,10 +88,10 @@ class Egress:
     """All messages on their way out of one node. Energy is the sender's."""
 
     def __init__(self, link: LinkSpec, clock: Clock, tell: Tell, meter: Meter) -> None:
-        self._link, self.lane, self._tell = link, make_lane(link, clock), tell
+        self._link, self.lane, self._tell = link, make_lane(link, clock.of_devices), tell
         self._may_change = not self.lane.keeps_promises
         self._joules_per_byte, self._curve = link.pj_per_bit * 8e-12, curve_of(link)
-        self.narrow = Narrow(link.sharing, clock)
+        self.narrow = Narrow(link.sharing, clock.of_devices)
         # By rules; what they hit is to `cross` them.
         self.narrowed: Mapping[str, Narrowing] = self.narrow.rules
         self.joules = 0.0

@@ -57,9 +57,10 @@ class Ingress:
 
     def __init__(self, node: str, link: LinkSpec, clock: Clock, deliver: Deliver) -> None:
         self._node, self._clock, self._deliver = node, clock, deliver
-        self.lane, self._link = make_lane(link, clock), link
+        self._of_devices = of_devices = clock.of_devices
+        self.lane, self._link = make_lane(link, of_devices), link
         self._lands_late = link.dram_latency_ns > 0
-        self.narrow = Narrow(link.sharing, clock)
+        self.narrow = Narrow(link.sharing, of_devices)
         self._narrowed, self._narrowed_far = self.narrow.rules, self.narrow.far
 
     def arrive(self, peer: Peer, message: Message[Any]) -> None:
@@ -71,7 +72,7 @@ class Ingress:
             arriving.twin = first
             peer.arriving[message.message_id] = arriving
         first_byte_ns = message.sent_ns + peer.latency_in_ns + message.delay_ns
-        self._clock.call_at(first_byte_ns, self._begin, arriving, first_byte_ns)
+        self._of_devices.call_at(first_byte_ns, self._begin, arriving, first_byte_ns)
 
     def _begin(self, arriving: Arriving, first_byte_ns: int) -> None:
         """The sender sends no faster than its own link."""

@@ -29,6 +29,11 @@ class Clock(Protocol):
 
     emulated: bool  # False: nothing costs emulated time, `now()` is the wall
 
+    @property
+    def of_devices(self) -> "Clock":
+        """What links and devices go by: they go on where a node's programs stand still."""
+        ...
+
     def now(self) -> int:
         """The running task's emulated time."""
         ...

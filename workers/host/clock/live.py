@@ -102,6 +102,10 @@ class LiveClock:
         self._is_soon = False
         self._timer_fd = _TimerFd(self._loop, self._expire)
 
+    @property
+    def of_devices(self) -> "LiveClock":
+        return self
+
     def now(self) -> int:
         return self._chain.get() if self.emulated else self.wall_now()
 

@@ -59,6 +59,10 @@ class VirtualClock:
         self._heap: list[int] = []  # of their times
         self.ahead: Ahead | None = None
 
+    @property
+    def of_devices(self) -> "VirtualClock":
+        return self
+
     def now(self) -> int:
         return self._now_ns
 
