@@ -22,7 +22,7 @@ from workers.hardware.bus import Buses
 from workers.hardware.energy.meter import Meter
 from workers.hardware.energy.phase import OF_WORK, Cause, Phase
 from workers.hardware.launch import Launch
-from workers.hardware.machine import SCALAR, resources_of
+from workers.hardware.machine import host_size, resources_of
 from workers.hardware.resource import Resource
 from workers.hardware.row import Rows
 from workers.hardware.sharing.base import Ended
@@ -61,7 +61,6 @@ class Hardware:
         rng: Rng | None = None,
         slow: float = 1.0,
     ) -> None:
-        self.slow = slow
         self._node, self.spec, self._clock = node, spec, clock
         self._trace, self._thread, self._aside = trace, thread, aside
         self._resources: Mapping[str, Resource] = resources_of(spec, clock, rng or Rng(0), node)
@@ -78,7 +77,7 @@ class Hardware:
         self._copy = tuple(copying)
         self._launch_overhead_ns = overhead_ns = spec.launch_overhead_ns
         crosses = self._buses is not None
-        self._rows = Rows(clock, self._resources, self._begin, overhead_ns, crosses=crosses)
+        self._rows = Rows(clock, self._resources, self._begin, overhead_ns, slow, crosses=crosses)
         self._joules = 0.0
         self._meter = Meter(idle_watts(spec), clock.wall_now())
         for name, resource in self._resources.items():
@@ -123,6 +122,16 @@ class Hardware:
     def _ran(self, work: Work, start_ns: int, due_ns: int, joules: float, computed_ns: int) -> None:
         took_ns, late_ns = due_ns - start_ns, computed_ns - due_ns
         self._trace.add(Ran(due_ns, self._node, work.name, took_ns, joules, late_ns))
+
+    @property
+    def slow(self) -> float:
+        """How many times as long launches take, from the next one on."""
+        return self._rows.slow
+
+    @slow.setter
+    def slow(self, slow: float) -> None:
+        self._rows.settle()
+        self._rows.slow = slow
 
     @property
     def resources(self) -> Mapping[str, Resource]:
@@ -178,7 +187,7 @@ class Hardware:
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
         overhead_ns = self._launch_overhead_ns if overhead else 0
-        launch = Launch(start_ns, len(asked), overhead_ns, self.slow)
+        launch = Launch(start_ns, len(asked), overhead_ns, self._rows.slow)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)
@@ -222,28 +231,18 @@ class Hardware:
         """Whether the event loop may wait for its numbers, be its dtypes the device's or not."""
         if self._thread is None:
             return True
-        return self._operations(work) < IN_LINE_FLOPS_MAX and _host_size(work) < IN_LINE_MAX
+        return self._operations(work) < IN_LINE_FLOPS_MAX and host_size(work) < IN_LINE_MAX
 
     def _operations(self, work: Work) -> int:
         """Of engines that compute models."""
-        return sum(
-            demand.amount
-            for demand in work.demands
-            if demand.resource.partition(".")[0] in self._engines
-        )
+        return sum(d.amount for d in work.demands if d.resource.partition(".")[0] in self._engines)
 
     async def _elsewhere(self, work: Work, job: Callable[[], R]) -> R:
         """Texts and such have threads of their own: a model's next step does not wait for them."""
         if self._aside is None or self._operations(work) >= IN_LINE_FLOPS_MAX:
             return await self._on_thread(job)
-        return await self._aside.run(_host_size(work), job)
+        return await self._aside.run(host_size(work), job)
 
     async def _on_thread(self, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: kernel(*args, **kwargs))
-
-
-def _host_size(work: Work) -> int:
-    """Scalar operations that it takes here."""
-    declared = sum(demand.amount for demand in work.demands if demand.resource == SCALAR)
-    return max(declared, work.host_size)

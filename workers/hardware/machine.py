@@ -22,6 +22,7 @@ from workers.hardware.sharing.depth import BesideServers, Depth, InOrder, binds
 from workers.hardware.sharing.fair import GRAINS, grains
 from workers.hardware.sharing.in_order import Fifo, Servers
 from workers.hardware.taken import Taken
+from workers.hardware.work import Work
 from workers.host.clock.base import Clock
 from workers.host.rng import Rng
 
@@ -33,6 +34,7 @@ SOME_CORES = ResourceSpec(rate_per_s=32e9, servers=8)
 
 def resources_of(spec: DeviceSpec, clock: Clock, rng: Rng, node: str) -> dict[str, Resource]:
     """Every resource of a machine, idle. `rng` and `node`: of what a tier with banks draws."""
+    clock = clock.of_devices
     resources = dict(
         _engine(
             MAIN_ENGINE, spec.compute, spec.compute_efficiency, spec.flop_pj,
@@ -57,6 +59,12 @@ def resources_of(spec: DeviceSpec, clock: Clock, rng: Rng, node: str) -> dict[st
     for name, other in {SCALAR: SOME_CORES, **spec.resources}.items():
         resources[name] = _other(other, clock)
     return resources
+
+
+def host_size(work: Work) -> int:
+    """Scalar operations that it takes of the machine that emulates."""
+    declared = sum(demand.amount for demand in work.demands if demand.resource == SCALAR)
+    return max(declared, work.host_size)
 
 
 def _engine(

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from workers.hardware.energy.phase import Cause
-from workers.hardware.launch import Launch
+from workers.hardware.launch import Launch, slowed_ns
 from workers.hardware.resource import Resource
 from workers.hardware.work import Work
 from workers.host.clock.base import Clock, wake
@@ -74,7 +74,7 @@ class Rows:
     """Of one machine: at most one goes on.
 
     begin    starts one launch: what it asks for, when, and for whom
-    overhead_ns   of each launch
+    overhead_ns   of each launch         slow   how many times as long each takes
     crosses  its demands ask for more than they say (buses): then all come one by one
     joules   of what was counted here
     """
@@ -85,11 +85,12 @@ class Rows:
         resources: Mapping[str, Resource],
         begin: Callable[[Work, int, Cause], Launch],
         overhead_ns: int,
+        slow: float,
         *,
         crosses: bool,
     ) -> None:
         self._clock, self._resources, self._begin = clock, resources, begin
-        self._overhead_ns, self._crosses = overhead_ns, crosses
+        self._overhead_ns, self.slow, self._crosses = overhead_ns, slow, crosses
         self.going: Row | None = None
         self.joules = 0.0
 
@@ -116,6 +117,7 @@ class Rows:
                 num_begun, due_ns = 1, launch.due_ns
                 joules += launch.joules
             await self._clock.wait_until(due_ns)
+            due_ns = self._clock.now()  # later than that, where the node was stopped meanwhile
             left -= num_begun
         return due_ns, joules
 
@@ -132,7 +134,9 @@ class Rows:
                 return 0
             servers.add(id(resource.shared))
             longest_ns = max(longest_ns, resource.alone_ns(demand))
-        return longest_ns + self._overhead_ns if len(servers) == len(work.demands) else 0
+        if len(servers) != len(work.demands):
+            return 0
+        return slowed_ns(longest_ns + self._overhead_ns, self.slow)
 
     def settle(self) -> None:
         """Whoever asks now finds what has begun counted, as if it had come one by one."""

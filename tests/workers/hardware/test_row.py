@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,14 @@ from workers.host.trace import Trace
 Asked = tuple[int, Work, int]  # when, what, how often in a row
 
 
-def launches(asked: Sequence[Asked], *, in_a_row: bool, **changes: object) -> tuple[object, ...]:
-    """When each is done, and what the machine has counted."""
+def launches(
+    asked: Sequence[Asked],
+    *,
+    in_a_row: bool,
+    slow: Sequence[tuple[int, float]] = (),
+    **changes: object,
+) -> tuple[object, ...]:
+    """When each is done, and what the machine has counted. `slow`: from when on it is how slow."""
     clock = VirtualClock()
     device = make_device(**changes)  # type: ignore[arg-type]
     machine = Hardware("test", device, clock, Trace(), None)
@@ -31,6 +38,12 @@ def launches(asked: Sequence[Asked], *, in_a_row: bool, **changes: object) -> tu
             for _ in range(times):
                 await machine.run_for(Phase.DECODE, work, lambda: None)
         done.append((number, clock.now()))
+
+    def becomes_slow(factor: float) -> None:
+        machine.slow = factor
+
+    for at_ns, factor in slow:
+        clock.call_at(at_ns, becomes_slow, factor)
 
     async def every() -> None:
         tasks = [clock.start(one(n, *each), str(n)) for n, each in enumerate(asked)]
@@ -67,9 +80,34 @@ def drawn(rng: random.Random) -> list[Asked]:
 def test_as_one_by_one(seed: int) -> None:
     rng = random.Random(seed)
     tier = make_tier(read_latency_ns=rng.choice([0, 8]), page_bytes=rng.choice([1, 32]))
-    device = {"tiers": {"hbm": tier}, "launch_overhead_ns": rng.choice([0, 30])}
+    device: dict[str, Any] = {"tiers": {"hbm": tier}, "launch_overhead_ns": rng.choice([0, 30])}
     asked = drawn(rng)
     assert launches(asked, in_a_row=True, **device) == launches(asked, in_a_row=False, **device)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_machine_that_is_slow_for_a_while_has_them_as_one_by_one(seed: int) -> None:
+    """All begin at odd times and take even ones, and it changes its pace at even times: no two at
+    once, whose order is another matter.
+    """
+    rng = random.Random(f"slow rows {seed}")
+    asked = []
+    for at_ns, work, times in drawn(rng):
+        demands = tuple(one._replace(amount=2 * one.amount) for one in work.demands)
+        asked.append((at_ns, work._replace(demands=demands), times))
+    spells = [(2 * rng.randint(0, 3_000), rng.choice((1.0, 2.0, 3.0))) for _ in range(3)]
+    both = [launches(asked, in_a_row=each, slow=spells) for each in (True, False)]
+    assert both[0] == both[1]
+
+
+def test_a_slow_row_by_hand() -> None:
+    """Four of 10 ns and an overhead of 5 ns take 60 ns, from 1 on; at half the pace 120."""
+    read = Work.of("w", reads={"hbm": 10})
+    (right, *_), (slow, *_) = (
+        launches([(1, read, 4)], in_a_row=True, slow=spells, launch_overhead_ns=5)
+        for spells in ([], [(0, 2.0)])
+    )
+    assert (right, slow) == ([(0, 61)], [(0, 121)])
 
 
 def test_a_row_by_hand() -> None:
