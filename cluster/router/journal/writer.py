@@ -59,14 +59,22 @@ class Writer:
         self._writes[-1].data += data
         self._num_put += 1
         if not self._disk.waits:
-            self._perform(self._take())
-            self._num_committed = self._num_put
+            self._at_once()
             return
         if self._task is None:
             self._task = self._spawn(self._serve(), "router journal")
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(LINGER_S, self._go_on)
+
+    def _at_once(self) -> None:
+        """In memory. A disk that fails is told to whoever waits, as one that makes wait tells."""
+        try:
+            self._perform(self._take())
+        except OSError as error:
+            self._error = error
+        else:
+            self._num_committed = self._num_put
 
     @property
     def is_committed(self) -> bool:
