@@ -26,7 +26,7 @@ from benchmarks.rows import Row, arguments, report
 from benchmarks.wires.round_trip import is_here
 from benchmarks.wires.two_nodes import WIRES, Talk, talking
 from configs.schema import load_scenario
-from configs.schema.faults import FaultRule, named
+from configs.schema.faults import FaultRule, link_faults
 
 MS = 1_000_000
 FIXED_MS = (0, 1, 5, 20)
@@ -54,7 +54,7 @@ DISTRIBUTIONS: Mapping[str, tuple[Mapping[str, object], Any]] = {
 def fault(attributes: Mapping[str, object]) -> dict[str, FaultRule]:
     rule = {"type": "latency", "source": "a", "destination": "b", "attributes": dict(attributes)}
     # By the words that a user writes; the names are these nodes', not the demo's.
-    return dict(named(load_scenario("demo", {"faults": [rule]}).faults))
+    return dict(link_faults(load_scenario("demo", {"faults": [rule]}).faults))
 
 
 class Observed:

@@ -15,7 +15,7 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.raising import ENDING, raise_cluster
 from cluster.worlds.seat import Seat
 from cluster.worlds.wire_host import Ground, WireHost
-from configs.schema.faults import named
+from configs.schema.faults import link_faults
 from workers.host.aside import at_once
 from workers.host.clock.origin import Origin
 from workers.host.rng import Rng
@@ -56,7 +56,7 @@ class _Side:
         if question == "faults":
             endpoint = self._seats[node].node.endpoint
             made = StandingFaults(endpoint, self._blueprint.plan.directory, Rng(0))
-            self._faults.setdefault(node, made).become(dict(named(arguments[0])))
+            self._faults.setdefault(node, made).become(dict(link_faults(arguments[0])))
             return None
         return await self._seats[node].ask(question, *arguments)
 

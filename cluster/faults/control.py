@@ -16,7 +16,7 @@ from cluster.faults.standing import StandingFaults
 from cluster.faults.written import read_fault, write_fault
 from configs.nearest import nearest
 from configs.schema import Scenario
-from configs.schema.faults import FaultRule, LatencyFault, named
+from configs.schema.faults import FaultRule, LatencyFault, link_faults
 from workers.errors import InvalidRequest, NotFound
 from workers.node import Node
 from workers.wire.kinds.faults import Faults, FaultsStand
@@ -53,7 +53,7 @@ class FaultControl:
     ) -> None:
         self._node, self._scenario, self._directory = node, scenario, directory
         self._standing = standing
-        self._faults = named(scenario.faults)
+        self._faults = link_faults(scenario.faults)
         self._number = 0
         self._num_named = len(self._faults)
         self._stands: dict[str, int] = {}  # node -> number of what stands there

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 
+from cluster.faults.node_problems import problems_of_nodes
 from cluster.faults.replay import read_delays
 from cluster.faults.words import kind_words
 from configs.nearest import nearest
 from configs.schema import Scenario, ScenarioError
 from configs.schema.faults import (
     ANYONE,
+    OF_NODES,
     BandwidthFault,
     DuplicateFault,
+    Fault,
     FaultRule,
     LatencyFault,
     ReorderFault,
@@ -31,11 +34,13 @@ def check_faults(scenario: Scenario, directory: Mapping[str, str]) -> None:
         raise ScenarioError(f"scenario {scenario.name} has faults that cannot happen:", problems)
 
 
-def problems_of(fault: FaultRule, scenario: Scenario, directory: Mapping[str, str]) -> list[str]:
+def problems_of(fault: Fault, scenario: Scenario, directory: Mapping[str, str]) -> list[str]:
     """Each as "key: what is wrong with its value, and what would be right"."""
     nodes = tuple(
         node for name, group in scenario.cluster.nodes.items() for node in group.node_names(name)
     )
+    if isinstance(fault, OF_NODES):
+        return problems_of_nodes(fault, scenario, nodes, directory)
     return [
         *_unknown(fault, (*nodes, *directory)),
         *_no_link(fault, nodes, directory),

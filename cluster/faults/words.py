@@ -1,5 +1,8 @@
 """Which messages a fault can name: every kind that workers tell each other."""
 
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
 from cluster.api import embedding, store_kinds
 from cluster.api import kinds as api
 from workers.wire.kind import Failed, Kind, Reply
@@ -21,7 +24,15 @@ ANSWER = Reply.kind
 
 def kind_words() -> tuple[str, ...]:
     """All kinds, in alphabetical order."""
-    found = {Reply.kind, Failed.kind}
+    return tuple(sorted({Reply.kind, Failed.kind, *(kind.kind for kind in _kinds())}))
+
+
+def kinds_with_a_layer() -> tuple[str, ...]:
+    """Those of which each is about one layer of the model."""
+    return tuple(sorted({kind.kind for kind in _kinds() if "layer" in get_type_hints(kind)}))
+
+
+def _kinds() -> Iterator[type[Kind[Any]]]:
     for module in (
         api,
         embedding,
@@ -38,5 +49,4 @@ def kind_words() -> tuple[str, ...]:
     ):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Kind) and hasattr(value, "kind"):
-                found.add(value.kind)
-    return tuple(sorted(found))
+                yield value

@@ -17,8 +17,9 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.experts import stand_shard
 from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, RankPlan, ShardPlan, WorkerPlan
-from configs.schema.faults import named
+from configs.schema.faults import link_faults
 from workers.errors import NotFound
+from workers.kv.page_errors import damage
 from workers.node import Node
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Crew:
         self._shards: list[ExpertShard | FoldedShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
         standing = StandingFaults(node.endpoint, directory, node.rng)
-        standing.become(named(scenario.faults))
+        standing.become(link_faults(scenario.faults))
         self.faults: FaultControl | None = None
         if any(worker.role == "gateway" for worker in plan.workers):
             self.faults = FaultControl(node, scenario, directory, standing)
@@ -189,6 +190,10 @@ class Crew:
     def flash_wear(self) -> "dict[str, Wear]":
         """Tier -> how worn the file behind it is; of tiers that have one."""
         return {} if self._server is None else self._server.flash_wear()
+
+    def damage(self, share: float) -> str:
+        """A memory error in the node's KV pool; see `workers.kv.page_errors`."""
+        return "" if self._server is None else damage(self._server.pool, share)
 
     def begin(self) -> None:
         """When the node is known to all others: what an earlier incarnation left goes on."""

@@ -14,13 +14,12 @@ from workers.host.clock.base import Clock
 from workers.host.clock.live import LiveClock
 from workers.host.clock.origin import Origin
 from workers.host.clock.steering import Correction
-from workers.host.clock.virtual import VirtualClock
-from workers.host.disk import Disk, FolderDisk, MemoryDisk
+from workers.host.disk import Disk, FolderDisk
 from workers.host.garbage import Garbage
 from workers.host.trace import Trace
 from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.fabric.fabric import Fabric
-from workers.wire.mail import Codec, Handover, Mail, WholeFrames
+from workers.wire.mail import Handover, Mail
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
 if TYPE_CHECKING:
@@ -50,6 +49,10 @@ class Host(Protocol):
 
     def mail(self, node: str) -> Mail:
         """A new wire for an incarnation of a node."""
+        ...
+
+    def clock_of(self, node: str) -> Clock:
+        """The clock of the incarnation whose wire was made last."""
         ...
 
     def disk(self, node: str) -> Disk:
@@ -91,64 +94,6 @@ class Host(Protocol):
         ...
 
 
-class VirtualHost:
-    """One event loop, no threads, exact time; all nodes of a cluster share it.
-
-    through_frames   encode and decode every message, as on a real wire
-    """
-
-    thread: Executor | None = None
-    aside: Aside | None = None
-    machine = ""
-
-    def __init__(self, clock: VirtualClock, *, through_frames: bool = False) -> None:
-        self.clock = clock
-        self.network = MemoryNetwork()
-        self.whole_trace = Trace(hashed=True)
-        self.disks: dict[str, MemoryDisk] = {}
-        self._fabric: Fabric | None = None
-        self._fold: ClusterFold | None = None
-        self._codec: Codec = WholeFrames() if through_frames else Handover()
-
-    def mail(self, node: str) -> Mail:
-        return Mail(MemoryTransport(self.network, node), self._codec)
-
-    def disk(self, node: str) -> MemoryDisk:
-        return self.disks.setdefault(node, MemoryDisk())
-
-    def trace(self, node: str) -> Trace:
-        return self.whole_trace
-
-    def become(self, cluster: ClusterSection) -> None:
-        """Whoever is there is found by its address."""
-
-    def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
-        return None  # what is exact is told of
-
-    def fabric(self, blueprint: Blueprint) -> Fabric | None:
-        self._fabric = self._fabric or make_fabric(blueprint, self.clock)
-        return self._fabric
-
-    def fold(self, blueprint: Blueprint) -> "ClusterFold | None":
-        if self._fold is None and blueprint.plan.fold.is_on:
-            from cluster.worlds.folding import make_fold
-
-            self._fold = make_fold(blueprint, self.clock)
-        return self._fold
-
-    def network_counts(self) -> NetworkCounts | None:
-        return None if self._fabric is None else self._fabric.counts()
-
-    def correction(self) -> Correction | None:
-        return None
-
-    def stands(self) -> None:
-        """Whoever runs the world looks after its garbage."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
 class LiveHost:
     """The wall clock, a compute thread, threads for what users send, disks in `folder`. Made
     inside the event loop in which the nodes will live.
@@ -172,6 +117,9 @@ class LiveHost:
             self._disks[node].close()  # no thread of the last incarnation writes to the next one's
         disk = self._disks[node] = FolderDisk(self._folder / node)
         return disk
+
+    def clock_of(self, node: str) -> Clock:
+        return self.clock
 
     def trace(self, node: str) -> Trace:
         return Trace()

@@ -60,7 +60,7 @@ class Seat:
         self.node = Node(
             name,
             epoch=epoch,
-            clock=host.clock,
+            clock=host.clock_of(name),
             device=plan.device,
             link=plan.link,
             mail=self.mail,

@@ -4,15 +4,13 @@ It imports no Ray, and nothing in it depends on the wall clock or on hashing: th
 seed give the same trace hash in any process.
 """
 
-import gc
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from cluster.faults.firing import Firing, nodes_of
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
-from cluster.worlds.host import VirtualHost
 from cluster.worlds.raising import (
     busy_with,
     part_with,
@@ -22,19 +20,24 @@ from cluster.worlds.raising import (
 )
 from cluster.worlds.scaling import added, by_steps
 from cluster.worlds.seat import Seat
+from cluster.worlds.virtual_hands import VirtualHands
+from cluster.worlds.virtual_host import VirtualHost
+from configs.schema.faults import DiskFullFault, PauseFault, node_faults
 from workers.hardware.energy.conservation import differences
 from workers.hardware.usage import problems, work_problems
 from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
+from workers.host.garbage import little_garbage
+from workers.host.rng import Rng
 from workers.host.trace import Trace
 from workers.node import Node
 from workers.wire.membership import Member
 
 T = TypeVar("T")
 
+# By this name every node's links ask for faults that wait for a message; no fault's has a space.
+FAULTS_OF_NODES = "faults of nodes"
 # Between two looks at whether a node that is to leave has ended what it had.
 LOOK_EVERY_NS = 1_000_000
-# Allocations beyond frees before the young are looked at, and how many such looks before the older.
-GARBAGE_THRESHOLDS = (200_000, 50, 100)
 
 
 class WorkerFailed(RuntimeError):
@@ -62,28 +65,46 @@ class VirtualWorld:
     def __init__(self, blueprint: Blueprint, *, through_frames: bool = False) -> None:
         self.blueprint = blueprint
         self.clock = VirtualClock()
-        self.host = VirtualHost(self.clock, through_frames=through_frames)
+        faults, plan = node_faults(blueprint.scenario.faults), blueprint.plan
+        self.host = VirtualHost(
+            self.clock,
+            through_frames=through_frames,
+            stopped=nodes_of(faults, PauseFault, plan.directory),
+            filled=nodes_of(faults, DiskFullFault, plan.directory),
+        )
         self.seats: dict[str, Seat] = {}
         self.members: list[Member] = []
         self.failures: list[tuple[str, BaseException]] = []
         self._epochs: dict[str, int] = {}  # of whoever was placed last
+        hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
+        rng, trace = Rng(blueprint.scenario.seed), self.host.whole_trace
+        self._firing = Firing(faults, plan.directory, self.clock, rng, hands, trace, self._failed)
 
     # -- Seats -------------------------------------------------------------------------------------
 
     async def place(self, node: str, epoch: int) -> None:
         self._epochs[node] = epoch
-        self.seats[node] = Seat(self.blueprint, node, epoch, self.host, on_failure=self._failed)
+        seat = Seat(self.blueprint, node, epoch, self.host, on_failure=self._failed)
+        if self._firing.tap is not None:
+            seat.node.endpoint.rules[FAULTS_OF_NODES] = self._firing.tap
+        self.seats[node] = seat
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any
     ) -> dict[str, Any]:
-        return {node: await self.seats[node].ask(question, *arguments) for node in nodes}
+        answers = {}
+        for node in nodes:
+            if node in self.host.gates:  # who stands still answers when it goes on
+                await self.host.gates[node].passed()
+            answers[node] = await self.seats[node].ask(question, *arguments)
+        return answers
 
     # ----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Let the cluster stand."""
         self.members = await raise_cluster(self.blueprint, self, lambda step: None)
+        self._firing.begin()
 
     async def kill(self, node: str) -> None:
         """The node dies without a word: what it had not synced to its disk may be torn. Raises
@@ -93,15 +114,25 @@ class VirtualWorld:
         if any(worker.name in fold for worker in self.seats[node].plan.workers):
             raise ValueError(f"{node} is a member of a fold: set cluster.fold: off to let it die")
         self.host.network.kill(node)
-        await self.seats[node].node.crash()
+        if node in self.host.gates:
+            self.host.gates[node].end()
         self.members = [member for member in self.members if member.node != node]
+        await self.seats[node].node.crash()
         rng, epoch = self.seats[node].node.rng, self.seats[node].node.epoch
-        self.host.disk(node).crash(lambda name: rng.uniform("torn", node, epoch, name))
+        self.host.disks[node].crash(lambda name: rng.uniform("torn", node, epoch, name))
 
     async def revive(self, node: str) -> None:
         """The next incarnation of a node that was killed joins."""
         epoch = self.seats[node].node.epoch + 1
-        self.members = await raise_again(self, self.members, {node: epoch})
+        living = self.members
+        members = await raise_again(self, living, {node: epoch})
+        died = [one for one in living if one not in self.members]
+        for one in died:  # meanwhile: nobody has told the new one
+            self.seats[node].node.members.leave(one.node, "it died")
+        self.members = [one for one in members if one not in died]
+
+    def _lives(self, node: str) -> bool:
+        return any(member.node == node for member in self.members)
 
     async def scale(self, counts: Mapping[str, int]) -> None:
         """So many nodes of these groups from now on, while the cluster serves; returns when those
@@ -173,6 +204,7 @@ class VirtualWorld:
                 raise EnergyLost(found[0])
 
     async def stop(self) -> None:
+        await self._firing.stop()
         for seat in self.seats.values():
             await seat.node.crash()
         for task, error in self.failures:
@@ -215,19 +247,3 @@ def run_virtual(
         raise deadlock
     finally:
         loop.close()
-
-
-@contextmanager
-def little_garbage() -> Iterator[None]:
-    """What stands, stands until the end, and what a run makes is hardly ever a circle: looking for
-    garbage as often as Python does by itself took a fifth of a run.
-    """
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

@@ -141,7 +141,7 @@ def _fault_problems(scenario: Scenario, sites: tuple[Site, ...]) -> list[str]:
     return [
         f"faults.{i}.{end}: no node or worker is called {name!r}: {nearest(name, known)}"
         for i, rule in enumerate(scenario.faults)
-        for end, name in (("source", rule.source), ("destination", rule.destination))
+        for end, name in rule.places.items()
         if name != ANYONE and name not in known
     ]
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from configs.nearest import nearest
 from configs.schema.cluster import ClusterSection
 from configs.schema.economics import EconomicsSection
-from configs.schema.faults import FaultRule, named
+from configs.schema.faults import Fault, named
 from configs.schema.model import ModelSection
 from configs.schema.placement import PlacementSection
 from configs.schema.section import Name, Section
@@ -25,7 +25,7 @@ class Scenario(Section):
     model: ModelSection = ModelSection()
     placement: PlacementSection = PlacementSection()
     workload: WorkloadSection
-    faults: tuple[FaultRule, ...] = ()
+    faults: tuple[Fault, ...] = ()
     slo: SloSection = SloSection()
     economics: EconomicsSection = EconomicsSection()
     seed: int = Field(default=0, ge=0)

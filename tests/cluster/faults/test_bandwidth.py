@@ -6,7 +6,7 @@ import pytest
 
 from cluster.faults.standing import StandingFaults
 from configs.schema import load_scenario
-from configs.schema.faults import named
+from configs.schema.faults import link_faults
 from tests.cluster.faults.only_links import RULE, scenario, took_ms
 from tests.workers.bench import Bench
 from workers.host.rng import Rng
@@ -61,7 +61,7 @@ def test_a_rule_narrows_the_link_that_it_names_or_all(
     found = {"out": "", "into": "", "far": ""}
     for name in "ab":
         endpoint = bench.node(name).endpoint
-        StandingFaults(endpoint, {"a": "a", "b": "b"}, Rng(0)).become(named(loaded.faults))
+        StandingFaults(endpoint, {"a": "a", "b": "b"}, Rng(0)).become(link_faults(loaded.faults))
         for where, rules in (
             ("out", endpoint.egress.narrow.rules),
             ("into", endpoint.ingress.narrow.rules),
@@ -77,12 +77,12 @@ def test_both_directions_have_a_link_each() -> None:
     """What a sends, and what it is sent: at b each is known by what comes in, and goes out."""
     faults = [{"type": "bandwidth", "direction": "both", "attributes": {"rate": "1 GB/s"}}]
     loaded = load_scenario("demo", {"faults": faults})
-    aimed = loaded.faults[0].model_copy(update={"source": "a"})
+    aimed = loaded.faults[0].model_copy(update={"source": "a", "name": "narrow"})
     bench = Bench("a", "b")
     found = {}
     for name in "ab":
         endpoint = bench.node(name).endpoint
-        StandingFaults(endpoint, bench.directory, Rng(0)).become({"narrow": aimed})
+        StandingFaults(endpoint, bench.directory, Rng(0)).become(link_faults((aimed,)))
         narrow = (endpoint.egress.narrow.rules, endpoint.ingress.narrow.rules)
         found[name] = tuple(list(rules) for rules in (*narrow, endpoint.ingress.narrow.far))
     assert found["a"] == (["narrow"], ["narrow back"], ["narrow"])

@@ -9,7 +9,7 @@ from scipy import stats
 from cluster.faults.distributions import Correlated, LogNormal, Normal, Pareto, drawn_ns
 from cluster.faults.standing import StandingFaults
 from configs.schema import load_scenario
-from configs.schema.faults import named
+from configs.schema.faults import link_faults
 from tests.workers.bench import LATENCY_NS, Bench
 from tests.workers.wire.parcel import Parcel
 from workers.host.rng import Rng
@@ -30,7 +30,7 @@ def arrived(num: int, every_ns: int, *faults: dict[str, Any]) -> list[tuple[int,
     async def job(bench: Bench) -> None:
         for name in ("a", "b"):
             endpoint = bench.node(name).endpoint
-            StandingFaults(endpoint, bench.directory, Rng(SEED)).become(named(loaded.faults))
+            StandingFaults(endpoint, bench.directory, Rng(SEED)).become(link_faults(loaded.faults))
         bench.port("b").on(Parcel, lambda message: heard.append(message.content.body["n"]))
         for number in range(num):
             await bench.clock.wait_until(number * every_ns)
@@ -154,7 +154,7 @@ def test_a_stall_holds_all_until_its_end_and_then_all_comes_in_order() -> None:
     ("direction", "hits"), [("to", "a"), ("from", "b"), ("both", "ab"), (None, "a")]
 )
 def test_a_direction_says_whose_messages_are_meant(direction: str | None, hits: str) -> None:
-    fault = {"type": "drop", "source": "a", "destination": "b"}
+    fault = {"type": "drop", "source": "a", "destination": "b", "name": "cut"}
     if direction is not None:
         fault["direction"] = direction
     loaded = load_scenario("demo", {"faults": [{"type": "drop"}]})
@@ -162,5 +162,5 @@ def test_a_direction_says_whose_messages_are_meant(direction: str | None, hits: 
     bench = Bench("a", "b")
     for name in "ab":
         endpoint = bench.node(name).endpoint
-        StandingFaults(endpoint, bench.directory, Rng(0)).become({"cut": aimed})
+        StandingFaults(endpoint, bench.directory, Rng(0)).become(link_faults((aimed,)))
         assert ("cut" in endpoint.rules) == (name in hits)

@@ -11,7 +11,7 @@ from cluster.faults.standing import StandingFaults
 from cluster.faults.words import kind_words
 from cluster.worlds.virtual import VirtualWorld
 from configs.schema import Scenario, ScenarioError, load_scenario
-from configs.schema.faults import named
+from configs.schema.faults import link_faults
 from tests.cluster.worlds.cluster import SMALL, blueprint, run, with_cards
 from tests.workers.bench import Bench
 from workers.host.rng import Rng
@@ -30,7 +30,7 @@ def rules_for(
     """What asks about messages that leave `node`."""
     check_faults(loaded, directory)
     endpoint = Bench(node).node(node).endpoint
-    StandingFaults(endpoint, directory, rng).become(named(loaded.faults))
+    StandingFaults(endpoint, directory, rng).become(link_faults(loaded.faults))
     return endpoint.rules
 
 

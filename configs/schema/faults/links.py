@@ -1,4 +1,4 @@
-"""What goes wrong on links: a list of rules with Toxiproxy's words (type, toxicity, attributes)."""
+"""What goes wrong on links: rules with Toxiproxy's words (type, toxicity, attributes)."""
 
 from typing import Annotated, Literal
 
@@ -53,6 +53,11 @@ class _Rule(Section):
     duration_ns: DurationNs | None = Field(
         default=None, validation_alias="duration", serialization_alias="duration"
     )
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Key -> the worker or node that it names, or "*"."""
+        return {"source": self.source, "destination": self.destination}
 
 
 class LatencyFault(_Rule):
@@ -111,14 +116,3 @@ FaultRule = Annotated[
     | PartitionFault,
     Field(discriminator="type"),
 ]
-
-
-def named(faults: tuple[FaultRule, ...]) -> dict[str, FaultRule]:
-    """Name -> fault; one that has none is called by its place. Raises ValueError."""
-    found: dict[str, FaultRule] = {}
-    for index, fault in enumerate(faults):
-        name = fault.name or f"fault-{index}"
-        if name in found:
-            raise ValueError(f"faults.{index}.name: {name!r} is another's too: choose another name")
-        found[name] = fault
-    return found

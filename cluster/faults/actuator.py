@@ -1,0 +1,51 @@
+"""The hands of faults: what a world can do to one of its nodes."""
+
+from typing import Protocol
+
+
+class Actuator(Protocol):
+    """Of one world. A node that is dead is done nothing to; who does something for a while asks
+    `epoch` first, and takes it back from that incarnation alone. What two do at once adds up.
+    """
+
+    def epoch(self, node: str) -> int | None:
+        """Which incarnation lives; None: none does."""
+        ...
+
+    async def crash(self, node: str) -> None:
+        """It dies without a word."""
+        ...
+
+    async def restart(self, node: str) -> None:
+        """Its next incarnation joins."""
+        ...
+
+    async def pause(self, node: str) -> None:
+        """Its programs stand still."""
+        ...
+
+    async def resume(self, node: str) -> None:
+        """They go on, unless another one keeps them."""
+        ...
+
+    async def slow(self, node: str, factor: float) -> None:
+        """What it launches takes so many times as long."""
+        ...
+
+    async def slow_no_more(self, node: str, factor: float) -> None:
+        """Take one `slow` by that factor back."""
+        ...
+
+    async def page_error(self, node: str, share: float) -> str:
+        """One bit of a stored KV block changes; `share` in [0, 1) says which. Returns the block's
+        key; "" where none is stored.
+        """
+        ...
+
+    async def fill_disk(self, node: str) -> None:
+        """Nothing more fits on its disk, whichever incarnation it is of."""
+        ...
+
+    async def empty_disk(self, node: str) -> None:
+        """Take one `fill_disk` back."""
+        ...

@@ -1,0 +1,168 @@
+"""Faults of nodes as they happen: each at its time or event, done by a world's hands, and told in
+the trace.
+
+    fault | decode-0 | fault-0: crash        what, of which node, by which fault
+    fault | decode-0 | fault-0: restart      and how it ended
+
+A fault whose node is dead when its moment comes is `missed`, and told too.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from cluster.faults.actuator import Actuator
+from cluster.faults.events import Tap, awaited_of
+from cluster.faults.instants import instants_of
+from configs.schema.faults import (
+    CrashFault,
+    DiskFullFault,
+    NodeFault,
+    PageErrorFault,
+    PauseFault,
+    SlowFault,
+)
+from workers.host.clock.base import Clock
+from workers.host.rng import Rng
+from workers.host.trace import Trace
+
+OnFailure = Callable[[str, BaseException], None]
+
+
+class Firing:
+    """All faults of a world's nodes.
+
+    faults       by name          directory   worker -> node
+    clock        of the world, which no fault stops
+    on_failure   told of an error that no fault should raise: a bug
+
+    tap   a rule for every node's links, where any fault waits for an event; else None
+    """
+
+    def __init__(
+        self,
+        faults: Mapping[str, NodeFault],
+        directory: Mapping[str, str],
+        clock: Clock,
+        rng: Rng,
+        hands: Actuator,
+        trace: Trace,
+        on_failure: OnFailure,
+    ) -> None:
+        self._faults, self._directory = dict(faults), directory
+        self._clock, self._rng, self._hands = clock, rng, hands
+        self._trace, self._on_failure = trace, on_failure
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._num_fired: dict[str, int] = {}
+        waits = any(fault.event or fault.transfer for fault in self._faults.values())
+        self.tap = Tap() if waits else None
+
+    def begin(self) -> None:
+        """The cluster stands: events count from now on, and what should have happened happens."""
+        for name, fault in self._faults.items():
+            for at_ns in instants_of(name, fault, self._rng):
+                self._clock.call_at(at_ns, self._fire, name)
+            awaited = awaited_of(fault, partial(self._at_once, name))
+            if awaited is not None:
+                assert self.tap is not None, "it was made for whoever waits for an event"
+                self.tap.add(awaited)
+
+    async def stop(self) -> None:
+        """Nothing more happens. What goes on stays as it is: the world ends."""
+        tasks, self._faults = list(self._tasks), {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _at_once(self, name: str) -> None:
+        """In this instant, when whoever sends has ended its turn."""
+        self._clock.call_at(self._clock.now(), self._fire, name)
+
+    def _fire(self, name: str) -> None:
+        fault = self._faults.get(name)
+        if fault is not None:
+            task = self._clock.start(self._happens(name, fault), f"fault {name}")
+            self._tasks[task] = None
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_failure(task.get_name(), error)
+
+    async def _happens(self, name: str, fault: NodeFault) -> None:
+        node = self._directory.get(fault.node, fault.node)
+        if self._hands.epoch(node) is None and not isinstance(fault, DiskFullFault):
+            self._tell(name, node, f"{fault.type} missed: the node is dead")
+            return
+        match fault:
+            case CrashFault():
+                await self._crash(name, node, fault)
+            case PauseFault():
+                await self._pause(name, node, fault)
+            case SlowFault():
+                await self._slow(name, node, fault)
+            case PageErrorFault():
+                await self._page_errors(name, node, fault)
+            case DiskFullFault():
+                await self._fill_disk(name, node, fault)
+
+    async def _crash(self, name: str, node: str, fault: CrashFault) -> None:
+        epoch = self._hands.epoch(node)
+        self._tell(name, node, "crash")
+        await self._hands.crash(node)
+        if fault.attributes.restart_after_ns is None:
+            return
+        await self._pass(fault.attributes.restart_after_ns)
+        if self._hands.epoch(node) is None:  # else somebody else was sooner
+            await self._hands.restart(node)
+            assert self._hands.epoch(node) != epoch, "no incarnation comes twice"
+            self._tell(name, node, "restart")
+
+    async def _pause(self, name: str, node: str, fault: PauseFault) -> None:
+        epoch = self._hands.epoch(node)
+        self._tell(name, node, "pause")
+        await self._hands.pause(node)
+        await self._pass(fault.duration_ns)
+        if self._hands.epoch(node) == epoch:
+            self._tell(name, node, "resume")
+            await self._hands.resume(node)
+
+    async def _slow(self, name: str, node: str, fault: SlowFault) -> None:
+        epoch, factor = self._hands.epoch(node), fault.attributes.factor
+        self._tell(name, node, f"slow {factor:g}")
+        await self._hands.slow(node, factor)
+        await self._pass(fault.duration_ns)
+        if self._hands.epoch(node) == epoch:
+            await self._hands.slow_no_more(node, factor)
+            self._tell(name, node, "slow ends")
+
+    async def _page_errors(self, name: str, node: str, fault: PageErrorFault) -> None:
+        begun = self._num_fired[name] = self._num_fired.get(name, 0) + 1
+        for number in range(fault.attributes.blocks):
+            share = self._rng.uniform("page error", name, begun, number)
+            key = await self._hands.page_error(node, share)
+            self._tell(name, node, f"page_error {key}" if key else "page_error missed: no block")
+
+    async def _fill_disk(self, name: str, node: str, fault: DiskFullFault) -> None:
+        self._tell(name, node, "disk_full")
+        await self._hands.fill_disk(node)
+        await self._pass(fault.duration_ns)
+        await self._hands.empty_disk(node)
+        self._tell(name, node, "disk_full ends")
+
+    async def _pass(self, span_ns: int) -> None:
+        await self._clock.wait_until(self._clock.now() + span_ns)
+
+    def _tell(self, name: str, node: str, what: str) -> None:
+        self._trace.note(self._clock.now(), "fault", node, f"{name}: {what}")
+
+
+def nodes_of(
+    faults: Mapping[str, NodeFault],
+    kind: type[PauseFault | DiskFullFault],
+    directory: Mapping[str, str],
+) -> frozenset[str]:
+    """The nodes that faults of one type are about."""
+    meant = (fault.node for fault in faults.values() if isinstance(fault, kind))
+    return frozenset(directory.get(name, name) for name in meant)

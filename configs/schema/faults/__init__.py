@@ -1,0 +1,98 @@
+"""What goes wrong, as data: rules of links (`links`), and what happens to nodes (`nodes`) and when
+(`when`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from configs.schema.faults.links import (
+    ANYONE,
+    BandwidthFault,
+    CorruptFault,
+    DropFault,
+    DuplicateFault,
+    FaultRule,
+    LatencyFault,
+    NoAttributes,
+    PartitionFault,
+    ReorderFault,
+    StallFault,
+)
+from configs.schema.faults.nodes import (
+    CrashFault,
+    DiskFullFault,
+    NodeFault,
+    PageErrorFault,
+    PauseFault,
+    SlowFault,
+)
+from configs.schema.faults.when import AtRandom, OnEvent, OnTransfer
+
+__all__ = [
+    "ANYONE",
+    "OF_NODES",
+    "AtRandom",
+    "BandwidthFault",
+    "CorruptFault",
+    "CrashFault",
+    "DiskFullFault",
+    "DropFault",
+    "DuplicateFault",
+    "Fault",
+    "FaultRule",
+    "LatencyFault",
+    "NoAttributes",
+    "NodeFault",
+    "OnEvent",
+    "OnTransfer",
+    "PageErrorFault",
+    "PartitionFault",
+    "PauseFault",
+    "ReorderFault",
+    "SlowFault",
+    "StallFault",
+    "link_faults",
+    "named",
+    "node_faults",
+]  # fmt: skip
+
+Fault = Annotated[
+    LatencyFault
+    | DropFault
+    | DuplicateFault
+    | CorruptFault
+    | ReorderFault
+    | StallFault
+    | BandwidthFault
+    | PartitionFault
+    | CrashFault
+    | PauseFault
+    | SlowFault
+    | PageErrorFault
+    | DiskFullFault,
+    Field(discriminator="type"),
+]
+OF_NODES = CrashFault | PauseFault | SlowFault | PageErrorFault | DiskFullFault
+
+
+def named(faults: Sequence[Fault]) -> Mapping[str, Fault]:
+    """Name -> fault; one that has none is called by its place. Raises ValueError."""
+    found: dict[str, Fault] = {}
+    for index, fault in enumerate(faults):
+        name = fault.name or f"fault-{index}"
+        if name in found:
+            raise ValueError(f"faults.{index}.name: {name!r} is another's too: choose another name")
+        found[name] = fault
+    return found
+
+
+def link_faults(faults: Sequence[Fault]) -> dict[str, FaultRule]:
+    """Those of links, by name."""
+    return {n: fault for n, fault in named(faults).items() if not isinstance(fault, OF_NODES)}
+
+
+def node_faults(faults: Sequence[Fault]) -> dict[str, NodeFault]:
+    """Those of nodes, by name."""
+    return {n: fault for n, fault in named(faults).items() if isinstance(fault, OF_NODES)}
