@@ -28,6 +28,10 @@ class Actuator(Protocol):
         """They go on, unless another one keeps them."""
         ...
 
+
+class Insides(Protocol):
+    """What a world can do inside a node, beyond what any process can be sent; as `Actuator`."""
+
     async def slow(self, node: str, factor: float) -> None:
         """What it launches takes so many times as long."""
         ...

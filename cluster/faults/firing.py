@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from cluster.faults.actuator import Actuator
+from cluster.faults.actuator import Actuator, Insides
 from cluster.faults.events import Tap, awaited_of
 from cluster.faults.instants import instants_of
 from configs.schema.faults import (
@@ -34,6 +34,7 @@ class Firing:
 
     faults       by name          directory   worker -> node
     clock        of the world, which no fault stops
+    insides      for faults that need more than `hands`: without, there are none of these
     on_failure   told of an error that no fault should raise: a bug
 
     tap   a rule for every node's links, where any fault waits for an event; else None
@@ -48,9 +49,11 @@ class Firing:
         hands: Actuator,
         trace: Trace,
         on_failure: OnFailure,
+        insides: Insides | None = None,
     ) -> None:
         self._faults, self._directory = dict(faults), directory
         self._clock, self._rng, self._hands = clock, rng, hands
+        self._of_insides = insides
         self._trace, self._on_failure = trace, on_failure
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._num_fired: dict[str, int] = {}
@@ -131,25 +134,30 @@ class Firing:
     async def _slow(self, name: str, node: str, fault: SlowFault) -> None:
         epoch, factor = self._hands.epoch(node), fault.attributes.factor
         self._tell(name, node, f"slow {factor:g}")
-        await self._hands.slow(node, factor)
+        await self._insides.slow(node, factor)
         await self._pass(fault.duration_ns)
         if self._hands.epoch(node) == epoch:
-            await self._hands.slow_no_more(node, factor)
+            await self._insides.slow_no_more(node, factor)
             self._tell(name, node, "slow ends")
 
     async def _page_errors(self, name: str, node: str, fault: PageErrorFault) -> None:
         begun = self._num_fired[name] = self._num_fired.get(name, 0) + 1
         for number in range(fault.attributes.blocks):
             share = self._rng.uniform("page error", name, begun, number)
-            key = await self._hands.page_error(node, share)
+            key = await self._insides.page_error(node, share)
             self._tell(name, node, f"page_error {key}" if key else "page_error missed: no block")
 
     async def _fill_disk(self, name: str, node: str, fault: DiskFullFault) -> None:
         self._tell(name, node, "disk_full")
-        await self._hands.fill_disk(node)
+        await self._insides.fill_disk(node)
         await self._pass(fault.duration_ns)
-        await self._hands.empty_disk(node)
+        await self._insides.empty_disk(node)
         self._tell(name, node, "disk_full ends")
+
+    @property
+    def _insides(self) -> Insides:
+        assert self._of_insides is not None, "`node_problems` refuses what this world cannot do"
+        return self._of_insides
 
     async def _pass(self, span_ns: int) -> None:
         await self._clock.wait_until(self._clock.now() + span_ns)

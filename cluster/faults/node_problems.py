@@ -9,8 +9,10 @@ from configs.nearest import nearest
 from configs.schema import Scenario
 from configs.schema.faults import DiskFullFault, NodeFault, PageErrorFault
 
-# Worlds that have hands for them.
-WORLDS = ("virtual",)
+# What has hands, and eyes for messages, in world virtual alone; crash and pause are signals, which
+# any process can be sent.
+WORLDS = ("virtual", "local")
+BY_SIGNAL = ("crash", "pause")
 
 
 def problems_of_nodes(
@@ -30,10 +32,17 @@ def problems_of_nodes(
 
 def _no_hands(fault: NodeFault, scenario: Scenario) -> Iterator[str]:
     world = scenario.cluster.world
-    if world not in WORLDS:
+    worlds = WORLDS if fault.type in BY_SIGNAL else WORLDS[:1]
+    if world not in worlds:
         yield (
-            f"type: {fault.type} happens to nodes of world {' and '.join(WORLDS)} alone, and "
+            f"type: {fault.type} happens to nodes of world {' and '.join(worlds)} alone, and "
             f"cluster.world is {world}: set cluster.world, or leave it out"
+        )
+    elif world != "virtual" and (fault.event or fault.transfer):
+        word = "event" if fault.event else "transfer"
+        yield (
+            f"{word}: messages are watched in world virtual alone, and cluster.world is {world}: "
+            "say when by start or random"
         )
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.fault_thread import FaultThread
 from cluster.worlds.folder import SHARED_MEMORY, own_folder
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import END_TIMEOUT_S, ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.seat import Seat
+from cluster.worlds.signals import Signals
 from cluster.worlds.wire_host import Ground, WireHost
 from configs.presets import certificates_folder
 from workers.actors import Make, start_process
@@ -45,6 +47,9 @@ class LocalWorld(LiveWorld):
         self._token = secrets.token_hex(16)
         self._origin = Origin.now()
         self._processes: dict[str, Any] = {}
+        self._pids: dict[str, int] = {}  # of who lived when they were asked last
+        self._signals = Signals(self._living, self.kill, self.revive)
+        self.faults = FaultThread(blueprint.scenario, blueprint.plan.directory, self._signals)
 
     # -- Seats -------------------------------------------------------------------------------------
 
@@ -92,12 +97,19 @@ class LocalWorld(LiveWorld):
 
     def kill(self, node: str) -> None:
         """The node's process dies without a word: kill -9."""
-        pid = self.ask(node, "pid")
         self._is_gone(node)
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was gone already
+            os.kill(self._pids[node], signal.SIGKILL)
 
     def revive(self, node: str) -> None:
         self.members = at_once(raise_again(self, self.members, {node: self._next_epoch(node)}))
+        self._pids[node] = self.ask(node, "pid")
+
+    def _living(self, node: str) -> tuple[int, int] | None:
+        """Epoch and process of the incarnation that lives."""
+        if not any(member.node == node for member in self.members):
+            return None
+        return self._epochs[node], self._pids[node]
 
     # ----------------------------------------------------------------------------------------------
 
@@ -105,11 +117,15 @@ class LocalWorld(LiveWorld):
         """Let the cluster stand."""
         # Not by asyncio.run: its own handler of Ctrl-C only cancels a task while Ray blocks.
         self.members = at_once(raise_cluster(self.blueprint, self, on_step))
+        self._pids = self.ask_all("pid")  # now: one that stands still does not tell
+        self.faults.begin()
 
     def stop(self) -> None:
         """In the order of every world; what is dead already has nothing to end, and what never
         stood has nothing open.
         """
+        self.faults.stop()
+        self._signals.resume_all()
         try:
             for question in ENDING if self.members else ():
                 self._end(question)

@@ -77,8 +77,8 @@ class VirtualWorld:
         self.failures: list[tuple[str, BaseException]] = []
         self._epochs: dict[str, int] = {}  # of whoever was placed last
         hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
-        rng, trace = Rng(blueprint.scenario.seed), self.host.whole_trace
-        self._firing = Firing(faults, plan.directory, self.clock, rng, hands, trace, self._failed)
+        drawn = faults, plan.directory, self.clock, Rng(blueprint.scenario.seed)
+        self._firing = Firing(*drawn, hands, self.host.whole_trace, self._failed, hands)
 
     # -- Seats -------------------------------------------------------------------------------------
 
@@ -123,8 +123,7 @@ class VirtualWorld:
 
     async def revive(self, node: str) -> None:
         """The next incarnation of a node that was killed joins."""
-        epoch = self.seats[node].node.epoch + 1
-        living = self.members
+        living, epoch = self.members, self.seats[node].node.epoch + 1
         members = await raise_again(self, living, {node: epoch})
         died = [one for one in living if one not in self.members]
         for one in died:  # meanwhile: nobody has told the new one

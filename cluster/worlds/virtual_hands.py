@@ -10,7 +10,7 @@ Do = Callable[[str], Awaitable[None]]
 
 
 class VirtualHands:
-    """`cluster.faults.actuator.Actuator` of the virtual world.
+    """`Actuator` and `Insides` of `cluster.faults.actuator`.
 
     seats    that stand, dead or alive      lives    whether one's incarnation does
     kill, revive   as the world does them

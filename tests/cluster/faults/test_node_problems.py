@@ -30,7 +30,17 @@ def test_kinds_of_one_layer() -> None:
         (
             CRASH,
             {"cluster.world": "ray"},
-            "faults.0.type: crash happens to nodes of world virtual alone, and cluster.world is",
+            "faults.0.type: crash happens to nodes of world virtual and local alone",
+        ),
+        (
+            {**SPELL, "type": "slow", "attributes": {"factor": 2}},
+            {"cluster.world": "local"},
+            "faults.0.type: slow happens to nodes of world virtual alone, and cluster.world",
+        ),
+        (
+            {**CRASH, "event": {"kind": "dispatch"}},
+            {"cluster.world": "local"},
+            "faults.0.event: messages are watched in world virtual alone, and cluster.world",
         ),
         (
             {"type": "page_error", "node": "decode-0"},

@@ -1,0 +1,61 @@
+"""Faults of nodes in a live world: a thread of the driver's in which they come due, by the wall.
+
+Emulated time 0 is when the cluster stands: starting processes takes as long as it takes.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+from cluster.faults.actuator import Actuator
+from cluster.faults.firing import Firing
+from cluster.worlds.node_status import printed
+from configs.schema import Scenario
+from configs.schema.faults import node_faults
+from workers.host.clock.live import LiveClock
+from workers.host.clock.origin import Origin
+from workers.host.rng import Rng
+from workers.host.trace import Trace
+
+
+class FaultThread:
+    """All faults of a scenario's nodes. `trace` has what happened, as the nodes' own have the rest.
+
+    directory   worker -> node
+    """
+
+    def __init__(self, scenario: Scenario, directory: Mapping[str, str], hands: Actuator) -> None:
+        self._scenario, self._directory, self._hands = scenario, directory, hands
+        self.trace = Trace()
+        self._loop = asyncio.new_event_loop()
+        self._is_over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="faults", daemon=True)
+
+    def begin(self) -> None:
+        """The cluster stands. Without faults there is no thread."""
+        if node_faults(self._scenario.faults):
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Nothing more happens from now on."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._is_over.set)
+            self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._live())
+
+    async def _live(self) -> None:
+        scenario = self._scenario
+        clock = LiveClock(Origin.now().monotonic_ns, scenario.cluster.dilation, emulated=False)
+        faults, rng = node_faults(scenario.faults), Rng(scenario.seed)
+        firing = Firing(
+            faults, self._directory, clock, rng, self._hands, self.trace, on_failure=printed
+        )
+        try:
+            firing.begin()
+            await self._is_over.wait()
+            await firing.stop()
+        finally:
+            clock.close()
