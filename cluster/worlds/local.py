@@ -9,6 +9,7 @@ travels by it.
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -47,6 +48,7 @@ class LocalWorld(LiveWorld):
         self._token = secrets.token_hex(16)
         self._origin = Origin.now()
         self._processes: dict[str, Any] = {}
+        self._joins = threading.Lock()
         self._pids: dict[str, int] = {}  # of who lived when they were asked last
         self._signals = Signals(self._living, self.kill, self.revive)
         self.faults = FaultThread(blueprint.scenario, blueprint.plan.directory, self._signals)
@@ -102,8 +104,10 @@ class LocalWorld(LiveWorld):
             os.kill(self._pids[node], signal.SIGKILL)
 
     def revive(self, node: str) -> None:
-        self.members = at_once(raise_again(self, self.members, {node: self._next_epoch(node)}))
-        self._pids[node] = self.ask(node, "pid")
+        with self._joins:  # one after the other: faults come from a thread of their own
+            again = raise_again(self, self.members, {node: self._next_epoch(node)})
+            self.members = at_once(again)
+            self._pids[node] = self.ask(node, "pid")
 
     def _living(self, node: str) -> tuple[int, int] | None:
         """Epoch and process of the incarnation that lives."""

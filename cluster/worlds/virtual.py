@@ -4,6 +4,7 @@ It imports no Ray, and nothing in it depends on the wall clock or on hashing: th
 seed give the same trace hash in any process.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -76,6 +77,7 @@ class VirtualWorld:
         self.members: list[Member] = []
         self.failures: list[tuple[str, BaseException]] = []
         self._epochs: dict[str, int] = {}  # of whoever was placed last
+        self._joins = asyncio.Lock()
         hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
         drawn = faults, plan.directory, self.clock, Rng(blueprint.scenario.seed)
         self._firing = Firing(*drawn, hands, self.host.whole_trace, self._failed, hands)
@@ -83,11 +85,10 @@ class VirtualWorld:
     # -- Seats -------------------------------------------------------------------------------------
 
     async def place(self, node: str, epoch: int) -> None:
-        self._epochs[node] = epoch
         seat = Seat(self.blueprint, node, epoch, self.host, on_failure=self._failed)
+        self.seats[node], self._epochs[node] = seat, epoch
         if self._firing.tap is not None:
             seat.node.endpoint.rules[FAULTS_OF_NODES] = self._firing.tap
-        self.seats[node] = seat
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any
@@ -122,13 +123,14 @@ class VirtualWorld:
         self.host.disks[node].crash(lambda name: rng.uniform("torn", node, epoch, name))
 
     async def revive(self, node: str) -> None:
-        """The next incarnation of a node that was killed joins."""
-        living, epoch = self.members, self.seats[node].node.epoch + 1
-        members = await raise_again(self, living, {node: epoch})
-        died = [one for one in living if one not in self.members]
-        for one in died:  # meanwhile: nobody has told the new one
-            self.seats[node].node.members.leave(one.node, "it died")
-        self.members = [one for one in members if one not in died]
+        """The next incarnation of a node that was killed joins, one after the other."""
+        async with self._joins:
+            living, epoch = self.members, self.seats[node].node.epoch + 1
+            members = await raise_again(self, living, {node: epoch})
+            died = [one for one in living if one not in self.members]
+            for one in died:  # meanwhile: nobody has told the new one
+                self.seats[node].node.members.leave(one.node, "it died")
+            self.members = [one for one in members if one not in died]
 
     def _lives(self, node: str) -> bool:
         return any(member.node == node for member in self.members)

@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
+from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
-from tests.cluster.worlds.cluster import blueprint, run
-from tests.cluster.worlds.faulty import NUM, Outcome, all_end_well_or_clearly, calm, outcome
-from workers.host.trace import Ran
+from configs.schema import load_scenario
+from tests.cluster.worlds.cluster import ask, blueprint, prompt, request, run, settle
+from tests.cluster.worlds.faulty import (
+    CHANGES,
+    NUM,
+    Outcome,
+    all_end_well_or_clearly,
+    calm,
+    outcome,
+)
+from workers.host.trace import Noted, Ran
 
 
 def test_without_faults_no_node_has_anything_of_theirs() -> None:
@@ -148,7 +157,70 @@ def test_a_crash_of_a_paused_node_is_at_once_and_its_next_incarnation_is_not_pau
     all_end_well_or_clearly(found)
 
 
+def test_two_that_come_back_at_once_meet_each_other_though_a_third_stands_still() -> None:
+    """experts-0 and decode-1 are back at 200 us, and the router hears of both when it goes on."""
+    back = {"type": "crash", "start": "100 us", "attributes": {"restart_after": "100 us"}}
+    faults = [
+        {**PAUSE, "node": "router", "start": "150 us", "duration": "100 us"},
+        {**back, "node": "experts-0"},
+        {**back, "node": "decode-1"},
+    ]
+    scenario = load_scenario("demo", {**CHANGES, "faults": faults})
+
+    async def job(world: VirtualWorld) -> None:
+        await world.clock.wait_until(300_000)
+        knows = await world.ask_each(list(world.seats), "knows")
+        right = {node: 1 + (node in ("experts-0", "decode-1")) for node in world.seats}
+        assert all(living == right for living in knows.values())
+        notes = [r for r in world.trace.records if isinstance(r, Noted) and "restart" in r.detail]
+        assert [r.at_ns for r in notes] == [250_000, 250_000]
+
+    run(Blueprint.draw(scenario), job)
+
+
+def test_one_that_dies_while_another_comes_back_is_known_to_be_dead() -> None:
+    """decode-1 dies while experts-0 waits for the router to hear of it."""
+    faults = [
+        {**PAUSE, "node": "router", "start": "150 us", "duration": "100 us"},
+        {"type": "crash", "node": "experts-0", "start": "100 us",
+         "attributes": {"restart_after": "100 us"}},
+        {"type": "crash", "node": "decode-1", "start": "220 us"},
+    ]  # fmt: skip
+    scenario = load_scenario("demo", {**CHANGES, "faults": faults})
+
+    async def job(world: VirtualWorld) -> None:
+        await world.clock.wait_until(300_000)
+        alive = [node for node in world.seats if node != "decode-1"]
+        knows = await world.ask_each(alive, "knows")
+        right = {node: 1 + (node == "experts-0") for node in alive}
+        assert all(living == right for living in knows.values())
+        assert {member.node: member.epoch for member in world.members} == right
+
+    run(Blueprint.draw(scenario), job)
+
+
 def test_who_dies_twice_is_missed_the_second_time() -> None:
     dies = {"type": "crash", "node": "experts-1"}
     found = outcome({**dies, "start": "100 us"}, {**dies, "start": "120 us", "name": "second"})
     assert found.told[1] == (120_000, "experts-1", "second: crash missed: the node is dead")
+
+
+@pytest.mark.parametrize("at_us", [10, 75, 130, 300])
+def test_a_gateway_that_crashes_takes_its_readers_along_and_the_next_one_serves(
+    at_us: int,
+) -> None:
+    back = {"attributes": {"restart_after": "100 us"}, "start": f"{at_us} us"}
+    faults = [{"type": "crash", "node": "gateway", **back}]
+    scenario = load_scenario("demo", {**CHANGES, "faults": faults})
+    right = calm().heard[1].tokens
+
+    async def job(world: VirtualWorld) -> None:
+        wanted = [request(f"r{i}", prompt_ids=prompt(i)) for i in range(NUM)]
+        readers = [world.gateway.spawn(ask(world, one), one.request_id) for one in wanted]
+        await world.clock.wait_until(500_000)
+        assert all(reader.cancelled() for reader in readers)
+        again = await ask(world, request("again", prompt_ids=prompt(1)))
+        assert (again.code, again.tokens) == ("", right)
+        await settle(world)
+
+    run(Blueprint.draw(scenario), job)
