@@ -106,6 +106,10 @@ class Performer:
                 self._await_room()
             case act.Forget(request_id):
                 self._forget(request_id)
+            case act.Abandon(request_id, fault):
+                self.calls.give_up(request_id)
+                why = str(fault["message"])
+                self._node.trace.note(self._node.clock.now(), "begun anew", "", why, request_id)
             case _:
                 return False
         return True

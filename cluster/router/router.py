@@ -73,6 +73,7 @@ class Router:
         state = before.state or RouterState.fresh(
             settings.block_size, [replace(chip) for chip in chips]
         )
+        state.attempts_max = settings.attempts
         journal = Journal(node.disk, node.spawn, before.generations) if journaled else None
         self.ledger = Ledger(Machine(state, tokenizer), journal)
         self.number_of_chips = NumberOfChips(node, self.ledger)

@@ -12,6 +12,7 @@ class RouterSettings:
     timeout_ns    of one call to a worker
     ships_search  a chip scans what memory servers send it
     has_values    chips compute what they answer; else it is placeholders
+    attempts      how often chips may begin a request
     """
 
     model: str
@@ -23,3 +24,4 @@ class RouterSettings:
     timeout_ns: int
     ships_search: bool = False
     has_values: bool = True
+    attempts: int = 3

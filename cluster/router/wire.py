@@ -73,7 +73,9 @@ class Wire:
     async def reserve(self, action: act.Reserve) -> int | None:
         """The first block whose KV is wanted; None if there is no room."""
         sequence = action.sequence
-        content = Reserve(sequence.prompt_ids, sequence.sampling, sequence.deadline_ns)
+        content = Reserve(
+            sequence.prompt_ids, sequence.sampling, sequence.deadline_ns, sequence.sent_ids
+        )
         reply = await self._call(action.chip, content, sequence.sequence_id, sequence.deadline_ns)
         return reply.first_block if reply.room else None
 
@@ -85,12 +87,15 @@ class Wire:
             action.decode_chip,
             action.first_block,
             sequence.deadline_ns,
+            sequence.sent_ids,
         )
         await self._call(action.chip, content, sequence.sequence_id, sequence.deadline_ns)
 
     async def generate(self, action: act.Generate) -> None:
         sequence = action.sequence
-        content = Generate(sequence.prompt_ids, sequence.sampling, sequence.deadline_ns)
+        content = Generate(
+            sequence.prompt_ids, sequence.sampling, sequence.deadline_ns, sequence.sent_ids
+        )
         await self._call(action.chip, content, sequence.sequence_id, sequence.deadline_ns)
 
     async def abort(self, chip: str, sequence_id: str) -> None:

@@ -132,6 +132,7 @@ class Crew:
             timeout_ns=blueprint.timeout_ns,
             ships_search=scenario.placement.search == "ship",
             has_values=scenario.model.numerics != "counts",
+            attempts=scenario.cluster.attempts,
         )
         today = clock_of(scenario.cluster.world)
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)

@@ -27,6 +27,7 @@ class ClusterSection(Section):
     restarts   how often a node whose process has died is started again, in world ray
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
+    attempts   how often a request is begun on chips, until it ends because they failed it each time
     nodes      group name -> nodes that are alike; the order numbers the workers
     network    what lies between their links; None: nothing that is narrow or takes time
     fold       whether chips and expert shards are computed as one object with vectors, in the
@@ -42,6 +43,7 @@ class ClusterSection(Section):
     certificates: str | None = Field(default=None, min_length=1)
     restarts: int = Field(default=3, ge=0, le=1_000_000)
     router_journal: bool | None = None
+    attempts: int = Field(default=3, ge=1, le=1_000)
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
     network: NetworkSection | None = None
     fold: Literal["auto", "on", "off"] = "auto"

@@ -23,7 +23,7 @@ LONG_FILES = {
     "tests/benchmarks/test_peers.py": 315,
     "tests/cluster/gateway/test_bad_input.py": 294,
     "tests/cluster/gateway/test_generate.py": 365,
-    "tests/cluster/router/test_router.py": 262,
+    "tests/cluster/router/test_router.py": 261,
     "tests/cluster/worlds/test_virtual.py": 299,
     "tests/configs/test_deepseek_config.py": 286,
     "tests/kernels/test_attention.py": 362,

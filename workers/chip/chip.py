@@ -45,6 +45,7 @@ from workers.wire.kinds.chip import (
     ChipStateIs,
     Generate,
     Prefill,
+    Prompted,
     Reserve,
     Reserved,
 )
@@ -52,8 +53,6 @@ from workers.wire.kinds.kv import Start
 from workers.wire.membership import Member
 from workers.wire.message import Message
 from workers.wire.port import Port
-
-Prompted = Reserve | Prefill | Generate
 
 
 class Chip:
@@ -97,20 +96,22 @@ class Chip:
         self._port.on(ChipState, self._state)
         node.members.on_join.append(self._joined)
 
-    def _new_sequence(self, message: Message[Prompted], max_tokens: int) -> Sequence:
-        """Raises Cancelled, InvalidRequest, PeerDead."""
+    def _new_sequence(self, message: Message[Prompted], more: int | None = None) -> Sequence:
+        """For all its tokens, or so many more. Raises Cancelled, InvalidRequest, PeerDead."""
         self._ended.check(message)
         self._split.check()
         if message.request_id in self._jobs:
             raise InvalidRequest(f"{self._name} has sequence {message.request_id!r} already")
+        told = message.content
+        most = told.sampling.max_tokens if more is None else len(told.sent_ids) + more
         with as_invalid_request():
-            return Sequence(message.request_id, message.content.prompt_ids, max_tokens)
+            return Sequence(message.request_id, told.prompt_ids, most, told.sent_ids)
 
     def _reserve(self, message: Message[Reserve]) -> Reserved | Awaitable[Reserved]:
         """Room for a prompt's KV and the tokens after it, on all ranks."""
-        seq = self._new_sequence(message, message.content.sampling.max_tokens)
+        seq = self._new_sequence(message)
         with as_invalid_request():
-            room = self._scheduler.reserve(seq)
+            room = self._scheduler.reserve(seq, seq.num_tokens)
         if room and (job := self._begin_job(message, seq, "decode")).shaper is not None:
             self._node.spawn(self._get_ready(job), f"grammar {seq.seq_id}")
         answer = Reserved(room, seq.num_cached // self._model.block_size)
@@ -127,7 +128,7 @@ class Chip:
         """Compute a prompt and its first token; its KV goes to the decode chip."""
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id, content = job.seq.seq_id, message.content
-        to = content.decode_chip, content.first_block, content.deadline_ns, job.seq.num_prompt
+        to = content.decode_chip, content.first_block, content.deadline_ns, job.seq.num_tokens
         ways = self._split.forms_of(self._model).to(content.decode_chip), self._split.parts
         what = self._scheduler.blocks, seq_id, Destination(*to), self._timeout_ns, *ways
         job.handover = Handover(self._node, self._port, self._model, *what)
@@ -136,8 +137,7 @@ class Chip:
 
     def _generate(self, message: Message[Generate]) -> None:
         """Compute a prompt and all its tokens here: its KV stays where it is."""
-        seq = self._new_sequence(message, message.content.sampling.max_tokens)
-        self._queue_up(self._begin_job(message, seq, "both"))
+        self._queue_up(self._begin_job(message, self._new_sequence(message), "both"))
 
     def _queue_up(self, job: Job) -> None:
         """The router is answered at once: a silent pool holds up none of its calls."""

@@ -75,7 +75,7 @@ class Job:
         if choice.token_id in eos and params.may_end:
             return "stop"
         if self.stage == "prefill":
-            return "length" if params.max_tokens == 1 else ""
+            return "length" if self.seq.num_outputs == params.max_tokens else ""
         return "length" if at_end else ""
 
 

@@ -19,6 +19,7 @@ def reserve(roster: Roster, seq: Sequence, num_tokens: int | None) -> bool:
     check_new(roster, seq)
     most = max(seq.num_prompt, seq.num_tokens - 1)
     expected = most if num_tokens is None else num_tokens
+    most = max(most, min(expected, seq.num_tokens))  # all, where the token after them comes, too
     if not 0 <= expected <= most:
         raise ValueError(
             f"sequence {seq.seq_id!r}: KV of {num_tokens} tokens announced, not 0 to {most}"

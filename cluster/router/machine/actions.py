@@ -55,7 +55,7 @@ class AwaitRoom:
 @dataclass(frozen=True, slots=True)
 class Sequence:
     """What a chip is told of a sequence. `request_id` is whose it is, `deadline_ns` a point in
-    emulated time.
+    emulated time; `sent_ids` are tokens of its answer by now, after which it goes on.
     """
 
     request_id: str
@@ -63,6 +63,7 @@ class Sequence:
     prompt_ids: tuple[int, ...] = field(repr=False)
     sampling: SamplingParams
     deadline_ns: int
+    sent_ids: tuple[int, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,14 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """The request is begun anew because of the fault: give up its calls."""
+
+    request_id: str
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """An output on its way. logits: [1, V] float32, little-endian, or nothing."""
 
@@ -152,6 +161,7 @@ Action = (
     | Generate
     | Abort
     | Forget
+    | Abandon
     | Say
     | DropStore
     | DropPassages

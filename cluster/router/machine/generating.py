@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from cluster.router.machine.actions import Said
+from cluster.router.machine.anew import OF_CHIPS, UNKNOWN, lost
 from cluster.router.machine.chips import grown
 from cluster.router.machine.ending import fail, leave
 from cluster.router.machine.events import (
@@ -47,7 +48,11 @@ def sampled(turn: Turn, event: TokensSampled) -> None:
 def sequence_failed(turn: Turn, event: SequenceFailed) -> None:
     turn.check(event.chip in turn.state.chips, f"there is no chip {event.chip!r}")
     request = turn.state.request_of(event.sequence_id)
-    if request is not None:
+    if request is None:
+        return
+    if event.fault["code"] in (*OF_CHIPS, UNKNOWN):
+        lost(turn, request, event.fault, [event.chip])
+    else:
         fail(turn, request, event.fault)
 
 
@@ -88,7 +93,7 @@ def _account(turn: Turn, request: RequestState, chip: str, token: SampledToken) 
     num_tokens = len(prompt.ids) + token.position + 1 + len(token.more)
     grown(turn.state.chips, placement, prompt, turn.state.blocks_for(num_tokens))
     if token.stage != "decode" and placement.is_prefilling:
-        request.stream.num_cached = token.num_cached
+        request.stream.num_cached = min(token.num_cached, len(prompt.ids))  # of its prompt
         first_token_sampled(turn, request)
         if token.stage == "prefill":
             _finished(request, chip, token)

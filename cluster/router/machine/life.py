@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cluster.api.deadlines import too_late
 from cluster.router.machine.actions import Accept, AwaitDeadline, Prepare, Retrieve
+from cluster.router.machine.anew import OF_CHIPS, UNANSWERED, lost
 from cluster.router.machine.chips import Prompt
 from cluster.router.machine.ending import fail, leave
 from cluster.router.machine.events import (
@@ -112,7 +113,13 @@ def prompt_prepared(turn: Turn, event: PromptPrepared) -> None:
 
 
 def failed(turn: Turn, event: RequestFailed) -> None:
-    fail(turn, turn.request(event.request_id), event.fault)
+    request = turn.request(event.request_id)
+    placement = request.placement
+    if placement is not None and event.fault["code"] in (*OF_CHIPS, UNANSWERED):
+        asked = placement.prefill_chip if placement.is_reserved else placement.decode_chip
+        lost(turn, request, event.fault, [asked])
+    else:
+        fail(turn, request, event.fault)
 
 
 def cancelled(turn: Turn, event: RequestCancelled) -> None:

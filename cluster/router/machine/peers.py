@@ -1,6 +1,6 @@
 """Who comes and goes: chips, readers, and this router itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from cluster.router.machine.actions import (
     Abort,
@@ -11,7 +11,8 @@ from cluster.router.machine.actions import (
     Said,
     Say,
 )
-from cluster.router.machine.ending import displace, fail, leave
+from cluster.router.machine.anew import begin_anew, lost
+from cluster.router.machine.ending import fail, leave
 from cluster.router.machine.events import (
     ChipJoined,
     ChipLost,
@@ -23,14 +24,13 @@ from cluster.router.machine.events import (
     RouterRestarted,
 )
 from cluster.router.machine.shelf import end_half_added, let_go_half_made
-from cluster.router.machine.stages import generation
-from cluster.router.machine.state import RequestState, RouterState
+from cluster.router.machine.state import RouterState
 from cluster.router.machine.turn import Turn
 from workers.errors import Cancelled, PeerDead, to_body
 
 
 def chip_lost(turn: Turn, event: ChipLost) -> None:
-    """Requests on it end with a clear error; what was placed elsewhere goes on."""
+    """Requests on it are begun anew on other chips; what was placed elsewhere goes on."""
     state = turn.state
     chip = state.chips.get(event.chip)
     is_living = chip is not None and chip.alive and chip.epoch == event.epoch
@@ -40,7 +40,8 @@ def chip_lost(turn: Turn, event: ChipLost) -> None:
     state.aborts.pop(event.chip, None)
     for request in list(state.requests.values()):
         if request.placement is not None and event.chip in request.placement.chips:
-            fail(turn, request, to_body(PeerDead(f"{event.chip} is gone: {event.reason}")))
+            fault = to_body(PeerDead(f"{event.chip} is gone: {event.reason}"))
+            lost(turn, request, fault, [event.chip])
     state.is_line_woken = True  # there may be no chip left to wait for
 
 
@@ -102,8 +103,8 @@ def restarted(turn: Turn, event: RouterRestarted) -> None:
     """Everything that was promised goes on.
 
     Nobody knows what the calls of the incarnation before were answered, nor which tokens were told
-    to it alone. So each generation begins anew, as a sequence of its own: it repeats itself, and
-    what its reader has heard is not told again. The old sequences are aborted. Whoever submitted
+    to it alone. So each generation begins anew, as a sequence of its own that goes on after the
+    tokens that are known here. The old sequences are aborted. Whoever submitted
     and has no answer yet was promised nothing, and asks again.
     """
     state = turn.state
@@ -114,7 +115,8 @@ def restarted(turn: Turn, event: RouterRestarted) -> None:
     open_aborts = [(chip, name) for chip, names in state.aborts.items() for name in names]
     for request in list(state.requests.values()):
         if request.is_accepted:
-            _begin_anew(turn, request, others)
+            begin_anew(turn, request, others)
+            turn.do(AwaitDeadline(request.request_id, request.deadline_ns))
         else:
             turn.do(Forget(request.request_id))
             del state.requests[request.request_id]
@@ -150,14 +152,3 @@ def _replace_chips(state: RouterState, living: Mapping[str, int]) -> list[str]:
         chip.prefixes.clear()
         state.aborts.pop(name, None)
     return others
-
-
-def _begin_anew(turn: Turn, request: RequestState, others: Sequence[str]) -> None:
-    if request.placement is not None:
-        request.placement.finished_on.extend(others)
-        displace(turn, request)
-        request.attempt += 1
-    request.stages[:] = generation()
-    request.since_ns = turn.at_ns
-    request.stream.early.clear()
-    turn.do(AwaitDeadline(request.request_id, request.deadline_ns))

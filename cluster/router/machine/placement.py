@@ -1,6 +1,6 @@
 """Which chips serve a prompt: filter what cannot, score what can in [0, 1], pick the best."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from cluster.router.machine.chips import ChipState, Prompt
 
@@ -60,17 +60,21 @@ def pick(
     prompt: Prompt,
     filters: Sequence[Filter],
     scorers: Sequence[tuple[Scorer, float]],
+    avoided: Collection[str] = (),
 ) -> ChipState | None:
-    """The chip with the highest weighted score, the first of equals; None if every one is
-    filtered out.
+    """The chip with the highest weighted score, the first of equals, and one of `avoided` only
+    where no other is left; None if every one is filtered out.
     """
     fit = [chip for chip in chips if all(keep(chip, prompt) for keep in filters)]
     if not fit:
         return None
+    fit = [chip for chip in fit if chip.name not in avoided] or fit
     return max(fit, key=lambda chip: sum(w * score(chip, prompt, fit) for score, w in scorers))
 
 
-def place(chips: Iterable[ChipState], prompt: Prompt) -> tuple[str, str] | None:
+def place(
+    chips: Iterable[ChipState], prompt: Prompt, avoided: Collection[str] = ()
+) -> tuple[str, str] | None:
     """(prefill chip, decode chip), or None while no decode chip has room.
 
     A chip that does both goes first, and is named twice: then no KV travels.
@@ -78,11 +82,11 @@ def place(chips: Iterable[ChipState], prompt: Prompt) -> tuple[str, str] | None:
     by_role: dict[str, list[ChipState]] = {"prefill": [], "decode": [], "chip": []}
     for chip in chips:
         by_role[chip.role].append(chip)
-    both = pick(by_role["chip"], prompt, (alive, stays, has_room), CHIP_SCORERS)
+    both = pick(by_role["chip"], prompt, (alive, stays, has_room), CHIP_SCORERS, avoided)
     if both is not None:
         return both.name, both.name
-    source = pick(by_role["prefill"], prompt, (alive, stays), PREFILL_SCORERS)
-    target = pick(by_role["decode"], prompt, (alive, stays, has_room), DECODE_SCORERS)
+    source = pick(by_role["prefill"], prompt, (alive, stays), PREFILL_SCORERS, avoided)
+    target = pick(by_role["decode"], prompt, (alive, stays, has_room), DECODE_SCORERS, avoided)
     return (source.name, target.name) if source and target else None
 
 

@@ -83,7 +83,7 @@ def first_token_sampled(turn: Turn, request: RequestState) -> None:
 def _place(turn: Turn, request: RequestState) -> bool:
     state, prompt = turn.state, request.prompt
     assert prompt is not None, f"{request.request_id} seeks room for a prompt that is known"
-    choice = place(state.chips.values(), prompt)
+    choice = place(state.chips.values(), prompt, request.avoided)
     if choice is None:
         return False
     placement = Placement(_sequence_id(state, request), *choice)
@@ -126,6 +126,7 @@ def _sequence(request: RequestState, placement: Placement) -> Sequence:
         request.prompt.ids,
         wanted.sampling,
         request.deadline_ns,
+        tuple(request.stream.tokens),
     )
 
 

@@ -37,6 +37,8 @@ class RequestState:
     stages     what is still to be done, the present one first
     since_ns   when it began to wait for what it now waits for
     attempt    how often its generation was begun anew
+    losses     how often of these because chips failed it; `avoided`: which, asked again only where
+               no other has room
     """
 
     request: Request
@@ -50,6 +52,8 @@ class RequestState:
     prompt: Prompt | None = None
     placement: Placement | None = None
     attempt: int = 0
+    losses: int = 0
+    avoided: list[str] = field(default_factory=list)
     stream: Stream = field(default_factory=Stream)
 
     @property
@@ -78,6 +82,7 @@ class RouterState:
     aborts          chip -> sequences that it has yet to let go of
     stores          by id, oldest first; num_stores_named counts deleted ones too
     dropped_stores  deleted ones that memory servers may still hold
+    attempts_max    how often chips may begin a request, until they have failed it for good
     """
 
     block_size: int
@@ -92,6 +97,7 @@ class RouterState:
     stores: dict[str, StoreState] = field(default_factory=dict)
     num_stores_named: int = 0
     dropped_stores: list[str] = field(default_factory=list)
+    attempts_max: int = 3
 
     @classmethod
     def fresh(cls, block_size: int, chips: Iterable[ChipState]) -> "RouterState":

@@ -96,10 +96,12 @@ def test_no_answer_is_right_after_its_deadline(kind: str) -> None:
         begun_ns = world.clock.now()
         heard = await ask_all(world, FOUR)
         assert {one.code for one in heard} == {"deadline_exceeded"}
-        # A call to a chip is given up after a quarter of the deadline, and the request with it.
+        # A call to a chip is given up after a quarter of the deadline, and with the third of these
+        # the request; those in line try one after the other, until their deadline.
         is_early = kind in ("reserve", "prefill")
         ends = {one.ended_ns - begun_ns for one in heard}
-        assert max(ends) < DEADLINE_NS // 2 if is_early else ends == {DEADLINE_NS}
+        assert min(ends) >= 3 * DEADLINE_NS // 4 if is_early else ends == {DEADLINE_NS}
+        assert max(ends) <= DEADLINE_NS
         assert all(not one.tokens or kind == "tokens" for one in heard)
         await world.clock.wait_until(begun_ns + 3 * DEADLINE_NS)
         for node in world.nodes.values():
@@ -134,7 +136,10 @@ def test_outputs_that_are_given_up_end_their_stream() -> None:
     run(blueprint(SHORT), job)
 
 
-def test_tokens_that_a_chip_cannot_tell_end_their_stream() -> None:
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_tokens_that_a_chip_cannot_tell_end_their_stream_or_are_sampled_again(
+    attempts: int,
+) -> None:
     """A deadline of 100 ms and calls of 0.25 ms: the chip's line gives up after eight of them, 2
     ms. When the link heals after 5 ms the router hears so, and nobody waits for the deadline.
     """
@@ -143,10 +148,14 @@ def test_tokens_that_a_chip_cannot_tell_end_their_stream() -> None:
         begun_ns = world.clock.now()
         wanted = [request("r", max_tokens=64, deadline_ns=100 * DEADLINE_NS)]
         (heard,) = await ask_all(world, wanted)
-        assert heard.code == "peer_dead"
-        assert heard.error is None and "could not tell what it sampled" in str(heard.last.error)
+        if attempts == 1:
+            assert heard.code == "peer_dead"
+            assert heard.error is None and "could not tell what it sampled" in str(heard.last.error)
+        else:
+            assert not heard.code and len(heard.tokens) == 64
         assert 5 * DEADLINE_NS < heard.ended_ns - begun_ns < 8 * DEADLINE_NS
         await settle(world)
 
     cuts = [cut("decode-0", "router", duration="4800 us")]
-    run(blueprint({**SHORT, "cluster.nodes.decode.count": 1, "faults": cuts}), job)
+    few = {"cluster.nodes.decode.count": 1, "cluster.attempts": attempts}
+    run(blueprint({**SHORT, **few, "faults": cuts}), job)

@@ -47,11 +47,13 @@ class Reserve(Kind[Reserved]):
     """Room for a sequence whose KV will come, and for the tokens after it.
 
     deadline_ns   point in emulated time after which nobody wants the sequence, here as below
+    sent_ids      tokens of its answer that are known: the next one is wanted
     """
 
     prompt_ids: TokenIds
     sampling: Sampling
     deadline_ns: Moment
+    sent_ids: TokenIds = ()
 
 
 @kind("prefill")
@@ -64,6 +66,7 @@ class Prefill(Kind[Reply]):
     decode_chip: Text
     first_block: Count
     deadline_ns: Moment
+    sent_ids: TokenIds = ()
 
 
 @kind("generate")
@@ -74,6 +77,10 @@ class Generate(Kind[Reply]):
     prompt_ids: TokenIds
     sampling: Sampling
     deadline_ns: Moment
+    sent_ids: TokenIds = ()
+
+
+Prompted = Reserve | Prefill | Generate
 
 
 @kind("aborted")

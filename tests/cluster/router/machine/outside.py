@@ -3,10 +3,8 @@ way that a real cluster could. Laws 2 and 3 are checked on the way, from the rea
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from cluster.api.output import Output
 from cluster.api.request import Retrieval
 from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
@@ -17,6 +15,7 @@ from cluster.router.machine.store_events import (
     StoreDropped,
 )
 from tests.cluster.router.machine.requests import asked, tokenizer
+from tests.cluster.router.machine.seats import Computed, Reader
 from workers.errors import PeerDead, to_body
 
 OnEvent = Callable[[of.Event, Sequence[act.Action]], None]
@@ -34,36 +33,6 @@ class Chance(Protocol):
 def token_at(request_id: str, position: int) -> int:
     """Streams repeat themselves."""
     return WORDS[(int(request_id[1:]) * 7 + position) % len(WORDS)]
-
-
-@dataclass
-class Computed:
-    """One sequence on its chips: who tells which positions, and what was told already."""
-
-    request_id: str
-    first_chip: str
-    other_chip: str
-    num_tokens: int
-    told: list[tuple[str, SampledToken]] = field(default_factory=list)
-
-
-@dataclass
-class Reader:
-    """One stream as a gateway hears it; positions that it knows pass it by."""
-
-    name: str
-    is_promised: bool = False
-    tokens: list[int] = field(default_factory=list)
-    last: Output | None = None
-    is_gone: bool = False
-
-    def hear(self, output: Output) -> None:
-        if self.last is not None or self.is_gone or output.position < len(self.tokens):
-            return
-        assert output.position == len(self.tokens), "law 2: in order, none left out"
-        self.tokens += output.token_ids
-        if output.finish_reason:
-            self.last = output
 
 
 class Outside:
@@ -91,6 +60,11 @@ class Outside:
                 self.on_the_way[reader].extend(said)
             case act.Forget(request_id):
                 self.open = [one for one in self.open if owner(one) != request_id]
+            case act.Abandon(request_id):
+                self.open = [
+                    one for one in self.open
+                    if owner(one) != request_id or isinstance(one, act.AwaitDeadline)
+                ]  # fmt: skip
             case act.Accept(request_id):
                 self.readers[request_id].is_promised = True
             case act.Refuse() | act.AwaitRoom():
@@ -154,9 +128,10 @@ class Outside:
                     self.happened(PassagesDropped(now_ns, store_id, first_id, count))
 
     def _compute(self, sequence: act.Sequence, first_chip: str, other_chip: str) -> None:
-        num_tokens = sequence.sampling.max_tokens
+        sent_ids = sequence.sent_ids
+        assert sent_ids == tuple(self.state.requests[sequence.request_id].stream.tokens)
         self.computed[sequence.sequence_id] = Computed(
-            sequence.request_id, first_chip, other_chip, num_tokens
+            sequence.request_id, first_chip, other_chip, len(sent_ids), sequence.sampling.max_tokens
         )
 
     def sample(self, chance: Chance) -> None:
@@ -174,15 +149,18 @@ class Outside:
             self.happened(of.TokensSampled(self.now_ns, chip, tuple(tokens.values())))
 
     def _next(self, sequence_id: str, chip: str) -> SampledToken | None:
-        """A prefill chip tells position 0, the decode chip the others, one ahead of the other."""
+        """A prefill chip tells one position after those that were sent, the decode chip the others,
+        one ahead of the other.
+        """
         computed = self.computed[sequence_id]
         is_apart = computed.first_chip != computed.other_chip
         told = [token.position for by, token in computed.told if by == chip]
-        position = len(told) + (is_apart and chip == computed.other_chip)
-        most = 1 if is_apart and chip == computed.first_chip else computed.num_tokens
+        first = computed.num_sent
+        position = first + len(told) + (is_apart and chip == computed.other_chip)
+        most = first + 1 if is_apart and chip == computed.first_chip else computed.num_tokens
         if chip not in (computed.first_chip, computed.other_chip) or position >= most:
             return None
-        stage = "both" if not is_apart else "decode" if position else "prefill"
+        stage = "both" if not is_apart else "decode" if position > first else "prefill"
         is_last = position == computed.num_tokens - 1
         token_id = token_at(computed.request_id, position)
         token = SampledToken(

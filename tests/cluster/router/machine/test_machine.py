@@ -123,6 +123,7 @@ def test_a_refusal_counts_back_and_waits_unless_something_was_let_go_meanwhile()
 
 def test_a_reserve_that_fails_leaves_the_state_right_and_tells_the_chip() -> None:
     one = machine(APART)
+    one.state.attempts_max = 1
     placed(one, "r")
     said, forget, *aborts = one.apply(of.RequestFailed(0, "r", FAULT))
     assert said.said[0].output.error == FAULT and forget == act.Forget("r")

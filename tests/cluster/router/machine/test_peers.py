@@ -22,7 +22,9 @@ from tests.cluster.router.machine.told import (
 
 @pytest.mark.parametrize("prefilled", [False, True])
 def test_a_lost_chip_ends_its_requests_and_no_others(prefilled: bool) -> None:
+    """Where each is begun once only."""
     one = machine(APART)
+    one.state.attempts_max = 1
     if prefilled:
         running(one, "r0", "r1")
     else:
