@@ -175,6 +175,7 @@ class Interpreter:
         tokens = batch.tokens(op)
         if self._node.on_routed is not None:
             self._node.on_routed(tokens)
+        table = self._exchange.living(table)
         handle = await self._exchange.dispatch_send(tokens, table, self._timeout_ns, spent.lost)
         if self._hints is not None:
             self._hints.after(op, table, batch.cause)

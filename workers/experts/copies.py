@@ -7,8 +7,9 @@ says. So a token asks the same copies whatever batch it is in, and when it is co
 Letters: T tokens, K experts a token, E experts, P slots, R copies of an expert.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,21 @@ class Copies:
         for array in (table.first_E, table.ends_ER, table.owners_P, table.experts_P):
             array.flags.writeable = False
         return table
+
+    def without(self, gone: Collection[int]) -> "Copies":
+        """Those on other shards, where an expert has any: each has its part of what these had."""
+        holders, weights = list[list[int]](), dict[tuple[int, int], float]()
+        firsts = self.first_E[:-1].tolist()
+        for expert, (first, end) in enumerate(pairwise([*firsts, len(self.owners_P) - 1])):
+            shards = self.owners_P[first:end].tolist()
+            ends = [0, *self.ends_ER[expert, : len(shards) - 1].tolist(), _NUMBERS]
+            shares = {shard: upto - since for shard, (since, upto) in
+                      zip(shards, pairwise(ends), strict=True)}  # fmt: skip
+            left = [shard for shard in shards if shard not in gone] or shards
+            holders.append(left)
+            if any(shares[shard] for shard in left):  # else all are even
+                weights.update({(expert, shard): shares[shard] for shard in left})
+        return Copies.of(holders, weights)
 
     def slots(
         self,

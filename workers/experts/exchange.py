@@ -3,7 +3,8 @@
 One message a shard carries all tokens of this step that have an expert there, each with its own
 identity, route and weights; a shard answers with one weighted partial sum a token. Partial sums
 merge in the order of the shards, so the bits do not depend on who answered first. A shard that does
-not answer is missed by its own tokens alone: they are named, and all others have their sums.
+not answer is missed by its own tokens alone: they are named, and all others have their sums. Where
+it is gone, those of its experts that have other copies are asked for there (`other_copies`).
 
     chip                                        shard
       dispatch_send ── rows, experts, weights ──▶ dispatch_receive   (all that wait, from all chips
@@ -15,16 +16,14 @@ way.
 """
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from workers.errors import PeerDead, PerfuseError
 from workers.experts.adding import Adding
+from workers.experts.handle import Away, DispatchHandle, Lost
+from workers.experts.other_copies import ask_other_copies
 from workers.experts.routing import RoutingTable
 from workers.experts.spread import Spread, merge
 from workers.experts.stand_ins import StandIns
@@ -32,45 +31,13 @@ from workers.experts.tokens import Combined, Missing, Tokens
 from workers.hardware.additions import Additions
 from workers.host.clock.base import Clock
 from workers.model.numerics import Numerics
-from workers.model.program import Sums
 from workers.wire.calls import Pending
 from workers.wire.kinds.experts import Combine, Dispatch
 from workers.wire.port import Port
 
+__all__ = ["NONE_LOST", "Away", "DispatchHandle", "DispatchSide"]
+
 NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
-
-
-class Away(Protocol):
-    """Tokens that are away."""
-
-    def abandon(self) -> None:
-        """Nobody will receive these."""
-        ...
-
-
-@dataclass(slots=True)
-class DispatchHandle:
-    """Which rows went to which shard, and which could not be sent."""
-
-    sums_TH: Sums
-    shards: list[str] = field(default_factory=list)
-    rows_by_shard: list[NDArray[np.intp]] = field(default_factory=list)
-    pending: list[Pending[Combine]] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
-    adding: Adding | None = None
-
-    def await_sums_of(self, shard: str, rows: NDArray[np.intp], pending: Pending[Combine]) -> None:
-        """A shard was asked."""
-        self.shards.append(shard)
-        self.rows_by_shard.append(rows)
-        self.pending.append(pending)
-        if self.adding is not None:
-            pending.heard = partial(self.adding.came, rows, pending)
-
-    def abandon(self) -> None:
-        """Nobody will receive these."""
-        for pending in self.pending:
-            pending.abandon()
 
 
 class DispatchSide:
@@ -89,11 +56,17 @@ class DispatchSide:
         stand_ins = self._stand_ins
         return {"spares_asked": stand_ins.num_asked} if stand_ins.has_any else {}
 
-    def _handle(self, tokens: Tokens) -> DispatchHandle:
+    def living(self, table: RoutingTable) -> RoutingTable:
+        """The same without copies on shards that are gone, where there are others."""
+        return self._stand_ins.living(table)
+
+    def _handle(self, tokens: Tokens, table: RoutingTable) -> DispatchHandle:
         adding = None
         if self._additions.are_charged:
             adding = Adding(self._additions, self._numerics, len(tokens.positions_T), tokens.cause)
-        return DispatchHandle(self._numerics.zero(tokens.hidden_TH), adding=adding)
+        handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH), adding=adding)
+        handle.table = None if table.copies is None else table
+        return handle
 
     def _spread(self, tokens: Tokens, table: RoutingTable) -> Spread:
         """Over the shards, as they travel."""
@@ -117,7 +90,7 @@ class DispatchSide:
 
         lost   shards that are not asked: their tokens are missing at once
         """
-        handle = self._handle(tokens)
+        handle = self._handle(tokens, table)
         deadline_ns = self._clock.now() + timeout_ns
         spread = self._spread(tokens, table)
         try:
@@ -135,7 +108,7 @@ class DispatchSide:
                     else:  # nearly always: then nothing is awaited
                         pending = posted[0]
                 except PerfuseError as error:
-                    handle.missing.append(Missing(shard, rows, error))
+                    handle.not_sent(Lost(shard, rows, *call[1:], error))
                 else:
                     handle.await_sums_of(shard, rows, pending)
         except BaseException:
@@ -173,6 +146,8 @@ class DispatchSide:
         try:
             await self._port.settled(handle.pending)
             await self._ask_others(handle)
+            if handle.table is not None:
+                await ask_other_copies(self._port, self._stand_ins, handle, handle.table)
             if handle.adding is not None:
                 await handle.adding.done(self._clock)
         except BaseException:
@@ -186,7 +161,7 @@ class DispatchSide:
                 partials.append(pending.take().sums)
                 rows.append(rows_t)
             except PerfuseError as error:
-                missing.append(Missing(shard, rows_t, error))
+                missing.append(Missing(shard, rows_t, handle.instead.get(pending, error)))
         merge(self._numerics, handle.sums_TH, rows, partials)
         return Combined(handle.sums_TH, tuple(missing))
 

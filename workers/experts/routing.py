@@ -66,6 +66,17 @@ class RoutingTable:
             copies = Copies.of(holders, shares)
         return cls(version, tuple(shards), table, copies)
 
+    def without(self, gone: Sequence[int]) -> "RoutingTable":
+        """No copy is asked on these shards, by index, where its expert has others: these share its
+        tokens. An expert whose copies are all there is asked for there.
+        """
+        if self.copies is None or not gone:
+            return self
+        copies = self.copies.without(gone)
+        owners_E = copies.owners_P[copies.first_E]
+        owners_E.flags.writeable = False
+        return RoutingTable(self.version, self.shards, owners_E, copies)
+
     def held_by(self, shard: int, experts: NDArray[np.int32]) -> NDArray[np.int32]:
         """Those of some experts that a shard has a copy of, in their order."""
         if self.copies is None:

@@ -8,6 +8,7 @@ incarnation of a shard joins, it is asked again.
 
 from collections.abc import Mapping, Sequence
 
+from workers.experts.routing import RoutingTable
 from workers.wire.membership import Membership
 
 
@@ -22,6 +23,9 @@ class StandIns:
         self._members, self._spares = members, spares or {}
         self._places = {shard: place for place, shard in enumerate(self._spares)}
         self.num_asked = 0  # of spares, so far
+        self._known: tuple[RoutingTable, RoutingTable] | None = None  # and what lives of it
+        members.on_join.append(lambda _: self._changed())
+        members.on_leave.append(lambda _, __: self._changed())
 
     @property
     def has_any(self) -> bool:
@@ -39,6 +43,23 @@ class StandIns:
             return shard
         self.num_asked += 1
         return living[self._places[shard] % len(living)]
+
+    def living(self, table: RoutingTable) -> RoutingTable:
+        """The same without copies on shards that are gone, and that nobody stands in for, of
+        experts that have others.
+        """
+        if table.copies is None:
+            return table
+        if self._known is None or self._known[0] is not table:
+            gone = [i for i, shard in enumerate(table.shards) if not self._answers(shard)]
+            self._known = table, table.without(gone)
+        return self._known[1]
+
+    def _answers(self, shard: str) -> bool:
+        return any(self.lives(one) for one in (shard, *self._spares.get(shard, ())))
+
+    def _changed(self) -> None:
+        self._known = None
 
     def lives(self, worker: str) -> bool:
         """Whether its node does, as far as this one knows."""

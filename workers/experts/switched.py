@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from workers.errors import PeerDead, PerfuseError
 from workers.experts.exchange import NONE_LOST, DispatchHandle, DispatchSide
+from workers.experts.handle import Lost
 from workers.experts.routing import NOBODY, RoutingTable
 from workers.experts.spread import owners_of
 from workers.experts.stand_ins import StandIns
@@ -65,7 +66,7 @@ class SwitchedDispatch(DispatchSide):
         asked alone, and spares.
         """
         spread, now_ns = self._spread(tokens, table), self._clock.now()
-        handle, copied = self._handle(tokens), list[Message[Any]]()
+        handle, copied = self._handle(tokens, table), list[Message[Any]]()
         runs = [(table.shards[index], run) for index, run in spread.runs()]
         far = self._far([shard for shard, _ in runs if shard not in lost])
         gather = self._gather(far, now_ns + timeout_ns // WAIT_SHARE)
@@ -86,7 +87,9 @@ class SwitchedDispatch(DispatchSide):
                     else:
                         pending = await self._port.endpoint.outgoing.post(call)
                 except PerfuseError as error:
-                    handle.missing.append(Missing(shard, rows, error))
+                    handle.not_sent(
+                        Lost(shard, rows, told, call.deadline_ns, call.request_id, error)
+                    )
                 else:
                     handle.await_sums_of(shard, rows, pending)
             if copied:

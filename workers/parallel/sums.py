@@ -93,6 +93,9 @@ class SharedDispatch(DispatchSide):
     def __init__(self, inner: DispatchSide, team: Team) -> None:
         self._inner, self._team = inner, team
 
+    def living(self, table: RoutingTable) -> RoutingTable:
+        return self._inner.living(table)
+
     async def dispatch_send(
         self,
         tokens: Tokens,

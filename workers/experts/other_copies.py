@@ -1,0 +1,66 @@
+"""Experts with several copies, of which one is gone: the tokens that it had are sent to others.
+
+Each token goes to a copy of each of its experts, as `copies` has it among those that live. What
+nobody else has is missed by its own tokens, for the reason for which the shard itself was.
+"""
+
+from workers.errors import PeerDead, PerfuseError
+from workers.experts.handle import DispatchHandle, Lost
+from workers.experts.routing import RoutingTable
+from workers.experts.spread import Spread
+from workers.experts.stand_ins import StandIns
+from workers.experts.tokens import Missing
+from workers.wire.calls import Pending
+from workers.wire.kinds.experts import Combine
+from workers.wire.port import Port
+
+
+async def ask_other_copies(
+    port: Port, stand_ins: StandIns, handle: DispatchHandle, table: RoutingTable
+) -> None:
+    """Until all has an answer that can have one, as long as it is time. Whoever is asked may die,
+    too; each time it is one more of them.
+    """
+    is_moved = False
+    for _ in table.shards:
+        if not (lost := handle.take_lost()):
+            break
+        is_moved = True
+        living, again = stand_ins.living(table), list[Pending[Combine]]()
+        for one in lost:
+            again += await _ask(port, stand_ins, living, one, handle)
+        await port.settled(again)
+    if is_moved:
+        handle.in_order(table.shards)
+    handle.missing.extend(Missing(one.shard, one.rows, one.error) for one in handle.unsent)
+    handle.unsent.clear()
+
+
+async def _ask(
+    port: Port, stand_ins: StandIns, living: RoutingTable, lost: Lost, handle: DispatchHandle
+) -> list[Pending[Combine]]:
+    """The holders of the same experts, as far as there are any."""
+    told, asked = lost.content, list[Pending[Combine]]()
+    columns = told.request, told.position, told.hidden, told.experts, told.weights
+    spread = Spread(living, *columns)
+    for index, run in spread.runs():
+        shard, rows = living.shards[index], lost.rows[spread.rows_N[run]]
+        other = stand_ins.of(shard)
+        if not stand_ins.lives(other):
+            handle.missing.append(Missing(lost.shard, rows, lost.error))
+            continue
+        content = spread.dispatch(told.layer, run, told.computed_for)
+        call = content, lost.deadline_ns, lost.request_id
+        try:
+            pending = await port.post(
+                other, content, deadline_ns=lost.deadline_ns, request_id=lost.request_id
+            )
+        except PeerDead:
+            handle.unsent.append(Lost(shard, rows, *call, lost.error))
+        except PerfuseError:  # there is no time left
+            handle.missing.append(Missing(lost.shard, rows, lost.error))
+        else:
+            handle.await_sums_of(shard, rows, pending)
+            handle.instead[pending] = lost.error
+            asked.append(pending)
+    return asked
