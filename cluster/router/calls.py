@@ -16,6 +16,7 @@ from cluster.router.machine.events import (
 )
 from cluster.router.preparation import Preparation
 from cluster.router.stores import Stores
+from cluster.router.watch import Watch
 from cluster.router.wire import Wire, fault_of
 from workers.errors import DeadlineExceeded, PerfuseError
 from workers.node import Node
@@ -27,8 +28,15 @@ class Calls:
     """One call for a request at a time; none outlives its request, but for aborts."""
 
     def __init__(
-        self, node: Node, wire: Wire, ledger: Ledger, stores: Stores, preparation: Preparation
+        self,
+        node: Node,
+        wire: Wire,
+        ledger: Ledger,
+        stores: Stores,
+        preparation: Preparation,
+        watch: Watch,
     ) -> None:
+        self._watch = watch
         self._node, self._wire, self._ledger, self._stores = node, wire, ledger, stores
         self._preparation = preparation
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -40,6 +48,8 @@ class Calls:
         """Nothing happens if the request has left meanwhile."""
         request_id = owner_of(action)
         if self._is_wanted(action):
+            if isinstance(action, act.Reserve | act.Generate):
+                self._watch.begin()
             task = self._node.spawn(self._follow(request_id, action), f"request {request_id}")
             self._tasks[request_id] = task
 

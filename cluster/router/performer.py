@@ -15,6 +15,7 @@ from cluster.router.machine import events as of
 from cluster.router.machine.actions import Action
 from cluster.router.preparation import Preparation
 from cluster.router.stores import Stores
+from cluster.router.watch import Watch
 from cluster.router.wire import Wire, fault_of
 from workers.errors import PerfuseError
 from workers.host.longest import Longest
@@ -42,10 +43,11 @@ class Performer:
         preparation: Preparation,
         stores: Stores,
         timeout_ns: int,
+        watch: Watch,
     ) -> None:
         self._node, self._wire, self._ledger = node, wire, ledger
         self._stores, self._timeout_ns = stores, timeout_ns
-        self.calls = Calls(node, wire, ledger, stores, preparation)
+        self.calls = Calls(node, wire, ledger, stores, preparation, watch)
         self._answers: dict[str, Mailbox[Answer]] = {}
         self._deadlines: dict[str, asyncio.Task[None]] = {}
         self._lines: dict[str, Line[act.Said]] = {}

@@ -35,6 +35,7 @@ from cluster.router.preparation import Preparation
 from cluster.router.prompts import check_least
 from cluster.router.settings import RouterSettings
 from cluster.router.stores import Stores
+from cluster.router.watch import Watch
 from cluster.router.wire import Wire
 from cluster.text.tokenizer import Tokenizer
 from workers.errors import DeadlineExceeded, InvalidRequest, from_body
@@ -87,8 +88,10 @@ class Router:
         )
         self.preloading = Preloading(node, self.wire, self.ledger, self.stores)
         preparation = Preparation(node, settings, tokenizer, state.chips)
+        self._watch = Watch(node, self.wire, self.ledger, settings.silence_ns)
+        timeout_ns, watch = settings.timeout_ns, self._watch
         self._performer = Performer(
-            node, self.wire, self.ledger, preparation, self.stores, settings.timeout_ns
+            node, self.wire, self.ledger, preparation, self.stores, timeout_ns, watch
         )
 
     @property
@@ -184,6 +187,7 @@ class Router:
         """Of sequences that ended here first, nobody wants to know: they are no events."""
         now_ns, chip = self._node.clock.now(), message.source
         with self._performer.answer_first():
+            self._watch.heard(chip)
             for sequence_id, fault in said.failures_of(message.content):
                 if sequence_id in self.state.sequences:
                     self.ledger.happened(of.SequenceFailed(now_ns, chip, sequence_id, fault))
@@ -199,6 +203,7 @@ class Router:
         """The same of a chip that tells of several steps together."""
         now_ns, known = self._node.clock.now(), self.state.sequences
         with self._performer.answer_first():
+            self._watch.heard(message.source)
             told = said.stretches_of(message.content)
             if tokens := tuple(token for token in told if token.sequence_id in known):
                 self.ledger.happened(of.TokensSampled(now_ns, message.source, tokens))

@@ -12,6 +12,7 @@ class RouterSettings:
     timeout_ns    of one call to a worker
     ships_search  a chip scans what memory servers send it
     has_values    chips compute what they answer; else it is placeholders
+    silence_ns    after which a chip that says nothing is given up
     attempts      how often chips may begin a request
     """
 
@@ -25,3 +26,4 @@ class RouterSettings:
     ships_search: bool = False
     has_values: bool = True
     attempts: int = 3
+    silence_ns: int = 1_500_000_000

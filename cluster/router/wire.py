@@ -106,6 +106,11 @@ class Wire:
         deadline_ns = self._clock.now() + self._timeout_ns // STATE_SHARE
         return await self._port.post(chip, ChipState(), deadline_ns=deadline_ns)
 
+    async def is_there(self, chip: str, within_ns: int) -> None:
+        """Whether it says anything."""
+        deadline_ns = self._clock.now() + within_ns
+        await self._port.call(chip, ChipState(), deadline_ns=deadline_ns)
+
     # -- to readers --------------------------------------------------------------------------------
 
     def reader_line(self, reader: str, on_told: OnTold) -> Line[Said]:

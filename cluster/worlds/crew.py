@@ -133,6 +133,7 @@ class Crew:
             ships_search=scenario.placement.search == "ship",
             has_values=scenario.model.numerics != "counts",
             attempts=scenario.cluster.attempts,
+            silence_ns=scenario.cluster.silence_ns,
         )
         today = clock_of(scenario.cluster.world)
         tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)

@@ -9,6 +9,7 @@ from configs.schema.network import NetworkSection
 from configs.schema.nodes import NodeGroup
 from configs.schema.section import Name, Section
 from configs.schema.wires import Wire, WireChoice, fastest_wire, wire_between
+from configs.units import DurationNs
 
 
 class ClusterSection(Section):
@@ -28,6 +29,7 @@ class ClusterSection(Section):
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     attempts   how often a request is begun on chips, until it ends because they failed it each time
+    silence    after which what a chip had goes elsewhere that says nothing, and answers nothing
     nodes      group name -> nodes that are alike; the order numbers the workers
     network    what lies between their links; None: nothing that is narrow or takes time
     fold       whether chips and expert shards are computed as one object with vectors, in the
@@ -44,6 +46,9 @@ class ClusterSection(Section):
     restarts: int = Field(default=3, ge=0, le=1_000_000)
     router_journal: bool | None = None
     attempts: int = Field(default=3, ge=1, le=1_000)
+    silence_ns: DurationNs = Field(
+        default=1_500_000_000, ge=1_000, validation_alias="silence", serialization_alias="silence"
+    )
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
     network: NetworkSection | None = None
     fold: Literal["auto", "on", "off"] = "auto"

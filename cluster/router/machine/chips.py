@@ -23,6 +23,7 @@ class ChipState:
     sharers           with a watermark: full prompt block -> how many placed requests share it
     gives_away        with a watermark: what requests grow by leaves for memory servers, and is not
                       counted; where these refuse it, the chip preempts as for any other lack
+    is_silent         it says nothing: nothing new is placed here
     is_draining       nothing new is placed here: it leaves when what it has has ended
     granules          blocks as prompts count them, the largest of which all chips' are made, in one
                       block of its own
@@ -42,6 +43,7 @@ class ChipState:
     prefixes: dict[str, None] = field(default_factory=dict)
     watermark_blocks: int | None = None
     sharers: dict[str, int] = field(default_factory=dict)
+    is_silent: bool = False
     is_draining: bool = False
     gives_away: bool = False
     granules: int = 1
@@ -141,6 +143,7 @@ class Placement:
     is_reserved    the decode chip holds room, or needs no reservation
     is_prefilling  its first token is not there yet
     finished_on    chips that said themselves that they let go of it
+    is_handed_over   its decode chip has told a token, so it has all KV
     own_blocks     of the decode chip, taken for it; those shared with others left out
     """
 
@@ -151,10 +154,16 @@ class Placement:
     is_prefilling: bool = True
     finished_on: list[str] = field(default_factory=list)
     own_blocks: int = 0
+    is_handed_over: bool = False
 
     @property
     def chips(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self.prefill_chip, self.decode_chip)))
+
+    def needs(self, chip: str) -> bool:
+        """Whether it is lost with this chip."""
+        is_over = self.is_handed_over and not self.is_prefilling  # the first token was told, too
+        return chip == self.decode_chip or (chip == self.prefill_chip and not is_over)
 
 
 def take(chips: Mapping[str, ChipState], placement: Placement, prompt: Prompt) -> None:

@@ -14,6 +14,7 @@ from cluster.api.request import Request
 from cluster.router.machine.sampled import SampledToken
 from cluster.router.machine.scaling_events import ScalingEvent
 from cluster.router.machine.store_events import StoreEvent
+from cluster.router.machine.watch_events import WatchEvent
 
 Fault = Mapping[str, Any]
 
@@ -232,6 +233,7 @@ Event = (
     | DrainBegan
     | RouterRestarted
     | ScalingEvent
+    | WatchEvent
     | StoreEvent
 )
 EVENTS: tuple[type[Event], ...] = get_args(Event)

@@ -98,6 +98,7 @@ def _account(turn: Turn, request: RequestState, chip: str, token: SampledToken) 
         if token.stage == "prefill":
             _finished(request, chip, token)
         advance(turn, request)
+    placement.is_handed_over |= token.stage == "decode"
     is_last = token.finish_reason and chip == placement.decode_chip
     if is_last and chip not in placement.finished_on:
         _finished(request, chip, token)

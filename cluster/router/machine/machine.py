@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cluster.router.machine import events as of
-from cluster.router.machine import generating, life, peers, room, scaling, shelf
+from cluster.router.machine import generating, life, peers, room, scaling, shelf, watching
 from cluster.router.machine import scaling_events as of_scaling
 from cluster.router.machine import store_events as of_store
+from cluster.router.machine import watch_events as of_watch
 from cluster.router.machine.actions import Action
 from cluster.router.machine.events import Event
 from cluster.router.machine.state import RouterState
@@ -38,6 +39,8 @@ TRANSITIONS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     of_scaling.ChipAdded: scaling.chip_added,
     of_scaling.ChipDrainBegan: scaling.chip_drain_began,
     of_scaling.ChipRemoved: scaling.chip_removed,
+    of_watch.ChipSilent: watching.chip_silent,
+    of_watch.ChipHeard: watching.chip_heard,
     of_store.StoreNamed: shelf.named,
     of_store.StoreCreated: shelf.created,
     of_store.PassagesAnnounced: shelf.announced,

@@ -35,11 +35,11 @@ def chip_lost(turn: Turn, event: ChipLost) -> None:
     chip = state.chips.get(event.chip)
     is_living = chip is not None and chip.alive and chip.epoch == event.epoch
     turn.check(is_living, f"{event.chip} has no living incarnation {event.epoch}")
-    state.chips[event.chip].alive = False
+    state.chips[event.chip].alive = state.chips[event.chip].is_silent = False
     state.chips[event.chip].prefixes.clear()
     state.aborts.pop(event.chip, None)
     for request in list(state.requests.values()):
-        if request.placement is not None and event.chip in request.placement.chips:
+        if request.placement is not None and request.placement.needs(event.chip):
             fault = to_body(PeerDead(f"{event.chip} is gone: {event.reason}"))
             lost(turn, request, fault, [event.chip])
     state.is_line_woken = True  # there may be no chip left to wait for
@@ -139,7 +139,7 @@ def _replace_chips(state: RouterState, living: Mapping[str, int]) -> list[str]:
     """Those of which another incarnation, or none, lives now: they have forgotten everything."""
     others = []
     for name, chip in state.chips.items():
-        epoch = living.get(name)
+        epoch, chip.is_silent = living.get(name), False  # it is asked anew
         if epoch == chip.epoch:
             # A router that was cut off took it for lost: it lives, and the router is what is new.
             chip.alive = True

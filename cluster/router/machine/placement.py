@@ -9,7 +9,7 @@ Scorer = Callable[[ChipState, Prompt, Sequence[ChipState]], float]
 
 
 def alive(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter gets both
-    return chip.alive
+    return chip.alive and not chip.is_silent
 
 
 def stays(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter gets both

@@ -14,6 +14,7 @@ from cluster.router.machine.store_events import (
     PassagesDropped,
     StoreDropped,
 )
+from cluster.router.machine.watch_events import ChipHeard
 from tests.cluster.router.machine.requests import asked, tokenizer
 from tests.cluster.router.machine.seats import Computed, Reader
 from workers.errors import PeerDead, to_body
@@ -195,6 +196,8 @@ class Outside:
         for chip in list(self.state.chips.values()):
             if not chip.alive:
                 self.happened(of.ChipJoined(self.now_ns, chip.name, chip.epoch + 1))
+            if chip.is_silent:
+                self.happened(ChipHeard(self.now_ns, chip.name))
         first_ns = self.now_ns
         while self.state.requests or self.state.outboxes or self.state.aborts:
             self.now_ns += 1

@@ -26,6 +26,7 @@ from cluster.router.machine.store_state import (
     StoreFile,
     StoreState,
 )
+from cluster.router.machine.watch_events import ChipHeard, ChipSilent
 from tests.cluster.router.machine.outside import READERS, Chance, Outside
 from workers.errors import PeerDead, to_body
 
@@ -56,7 +57,7 @@ def step(outside: Outside, chance: Chance) -> None:
 
 
 def disturb(outside: Outside, chance: Chance) -> None:
-    what = chance.randrange(13)
+    what = chance.randrange(15)
     requests, sequences = list(outside.state.requests), list(outside.state.sequences)
     chips = list(outside.state.chips.values())
     chip = chips[chance.randrange(len(chips))]
@@ -75,6 +76,10 @@ def disturb(outside: Outside, chance: Chance) -> None:
         restart(outside, chance)
     elif what < 12:
         lose_reader(outside, READERS[chance.randrange(2)], chance.random() < 0.5)
+    elif what < 13 and chip.alive and not chip.is_silent:
+        outside.happened(ChipSilent(outside.now_ns, chip.name, "no word"))
+    elif what < 14 and chip.is_silent:
+        outside.happened(ChipHeard(outside.now_ns, chip.name))
     elif chance.random() < 0.2 and not outside.state.is_draining:
         outside.happened(of.DrainBegan(outside.now_ns))
 
@@ -87,7 +92,7 @@ def lose(outside: Outside, chip: str) -> None:
     ]
     outside.computed = {
         name: one for name, one in outside.computed.items()
-        if chip not in (one.first_chip, one.other_chip)
+        if chip != one.other_chip and (chip != one.first_chip or one.is_handed_over)
     }  # fmt: skip
 
 

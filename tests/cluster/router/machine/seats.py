@@ -17,6 +17,11 @@ class Computed:
     num_tokens: int
     told: list[tuple[str, SampledToken]] = field(default_factory=list)
 
+    @property
+    def is_handed_over(self) -> bool:
+        """Both have told some of it: it needs its first chip no more."""
+        return {by for by, _ in self.told} == {self.first_chip, self.other_chip}
+
 
 @dataclass
 class Reader:

@@ -64,6 +64,22 @@ def test_a_lost_prefill_chip_s_request_goes_on_and_the_room_it_had_is_given_back
     assert one.state.requests["r0"].placement.prefill_chip != chips[0]
 
 
+def test_a_prefill_chip_takes_nothing_along_once_the_decode_chip_has_told_a_token() -> None:
+    """Until then its KV may be on its way still, and the first token is its own to tell."""
+    one = machine(APART)
+    running(one, "r0", "r1")
+    placed(one, "r2")
+    one.apply(of.RoomReserved(0, "r2", 0))
+    placements = {name: r.placement for name, r in one.state.requests.items()}
+    source = placements["r0"].prefill_chip
+    assert placements["r1"].prefill_chip == placements["r2"].prefill_chip == source
+    one.apply(sampled("d0", token("r0", "decode", 1, 66)))
+    one.apply(sampled(placements["r2"].decode_chip, token("r2", "decode", 1, 66)))
+    actions = one.apply(of.ChipLost(0, source, 1, "crashed"))
+    assert [a.request_id for a in actions if isinstance(a, act.Abandon)] == ["r1", "r2"]
+    assert one.state.requests["r0"].placement.sequence_id == "r0"
+
+
 @pytest.mark.parametrize("code", ["peer_dead", "corrupt_message", "not_found"])
 def test_what_chips_do_to_a_sequence_is_tried_again_on_others(code: str) -> None:
     one = machine(BOTH)
