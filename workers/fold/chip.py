@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kernels.fold import Ended
 from workers.chip import batching
 from workers.chip.batch import Batch
-from workers.chip.chip import Chip, Prompted
+from workers.chip.chip import Chip
 from workers.chip.job import Job, account_steps, begin
 from workers.chip.reports import sampled_record, stretch_report, tokens_report
 from workers.chip.scheduler import Step
@@ -30,7 +30,7 @@ from workers.fold.lookahead import Lookahead
 from workers.fold.stretch import Stretch
 from workers.model.program import Experts
 from workers.model.sampling import Choice
-from workers.wire.kinds.chip import Abort, Aborted, ChipState, ChipStateIs, Reserve
+from workers.wire.kinds.chip import Abort, Aborted, ChipState, ChipStateIs, Prompted, Reserve
 from workers.wire.kinds.kv import Start
 from workers.wire.message import Message
 
