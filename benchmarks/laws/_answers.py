@@ -9,8 +9,8 @@ from benchmarks.rows import Row
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import load_scenario
-from workers.kv.handover import block_checksums
-from workers.kv.pool_client import hash_columns
+from workers.kv.checksums import block_checksums
+from workers.kv.pool_client import hash_columns, hashes_of
 from workers.wire.kinds.kv import PoolGet, PoolPut
 from workers.wire.message import Message
 from workers.wire.rules import Drop, Pass, Verdict
@@ -41,7 +41,7 @@ def lost_answer(num_mib: int) -> Row:
     async def job(world: VirtualWorld) -> tuple[bool, int]:
         port = world.nodes[CHIP].port(CHIP)
         server = world.nodes[SERVER_NODE].endpoint
-        put = PoolPut(hashes, block_checksums(blocks), blocks)
+        put = PoolPut(hashes, block_checksums(blocks, hashes_of(hashes)), blocks)
         await port.call(SERVER, put, deadline_ns=DEADLINE_NS)
         server.rules["lost"] = _FirstLost()
         got = await port.call(SERVER, PoolGet(hashes), deadline_ns=DEADLINE_NS)

@@ -17,7 +17,7 @@ Everything else is a message handler or a task a sequence.
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
-from workers.chip.approximate import mark, mark_sent
+from workers.chip.approximate import mark
 from workers.chip.arrivals import Arrivals
 from workers.chip.arriving import as_invalid_request
 from workers.chip.deadlines import Deadlines
@@ -90,7 +90,7 @@ class Chip:
         self._port.on(Generate, self._generate)
         self._split = split or Split()
         self._split.follow(self._lost)
-        Arrivals(node, self._port, model, self._split, self._known, self._is_here)
+        self._arrivals = Arrivals(node, self._port, model, self._split, self._known, self._is_here)
         self._port.on(Start, self._start)
         self._port.on(Abort, self._abort)
         self._port.on(ChipState, self._state)
@@ -128,7 +128,7 @@ class Chip:
         """Compute a prompt and its first token; its KV goes to the decode chip."""
         job = self._begin_job(message, self._new_sequence(message, 1), "prefill")
         seq_id, content = job.seq.seq_id, message.content
-        to = content.decode_chip, content.first_block, content.deadline_ns, job.seq.num_tokens
+        to = content.decode_chip, content.first_block, content.deadline_ns, job.seq.token_ids
         ways = self._split.forms_of(self._model).to(content.decode_chip), self._split.parts
         what = self._scheduler.blocks, seq_id, Destination(*to), self._timeout_ns, *ways
         job.handover = Handover(self._node, self._port, self._model, *what)
@@ -192,11 +192,8 @@ class Chip:
         self._look_again()  # its blocks are free now
 
     def _start(self, message: Message[Start]) -> None:
-        job = self._known(message)
-        job.was_sent(message.content.prefilled_ns, self._node.clock.now())
         with as_invalid_request():
-            mark_sent(self._scheduler, job, message.content.approximate_from)
-            self._scheduler.received(message.request_id, [message.content.token])
+            self._arrivals.start(self._scheduler, self._known(message), message.content)
         self._look_again()
 
     def _known(self, message: Message[Any]) -> Job:
@@ -228,11 +225,11 @@ class Chip:
                 self._forget(seq_id)
 
     def _state(self, _: Message[ChipState]) -> ChipStateIs:
-        return chip_state(self._scheduler, self.held())
+        return chip_state(self._scheduler, self.held() | self._arrivals.figures)
 
     @property
     def counts(self) -> dict[str, int]:
-        return counts_of(self._scheduler, self._stepper)
+        return counts_of(self._scheduler, self._stepper) | self._arrivals.figures
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""

@@ -11,6 +11,7 @@ from workers.chip.step import Item, Step
 from workers.chip.stepper import StepResult
 from workers.chip.wanted import ANY, Wanted
 from workers.kv.handover import Handover
+from workers.kv.receipt import Receipt
 from workers.model.sampling import Choice
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaper import Shaper
@@ -27,6 +28,7 @@ class Job:
     is_preempted   it has lost its blocks, and has none again yet
     is_approximate   a share of one of its tokens was replaced
     shaper     what changes its logits, if anything does
+    receipt    what of its KV has come, while it is awaited
     """
 
     seq: TokenSequence
@@ -37,6 +39,7 @@ class Job:
     is_approximate: bool = False
     shaper: Shaper | None = None
     handover: Handover | None = None
+    receipt: Receipt | None = None
     task: "asyncio.Task[Any] | None" = None
     times_ns: dict[str, int] = field(default_factory=dict)
 

@@ -40,7 +40,9 @@ def received(roster: Roster, seq_id: str, new_tokens: Seq[int], num_tokens: int 
     arrived = seq.num_expected if num_tokens is None else num_tokens
     _check_received(roster, seq, arrived, len(new_tokens))
     seq.token_ids.extend(new_tokens)
-    if seq.num_computed >= seq.num_tokens:  # the prefix cache has it all: its last block is shared
+    # The prefix cache has it all, and its last block is shared; or some is missing, and blocks that
+    # what is missing has to meet were reserved without the layers that have a window.
+    if seq.num_computed >= seq.num_tokens or (arrived < seq.num_expected and seq.num_slid):
         recompute(roster, seq_id)
         return
     seq.num_computed = max(arrived, seq.num_computed)

@@ -18,8 +18,9 @@ import numpy as np
 from workers.chip.scheduler import Scheduler, Step
 from workers.chip.sequence import Sequence as TokenSequence
 from workers.errors import DeadlineExceeded, PerfuseError
+from workers.kv.checksums import block_checksums, kv_work
 from workers.kv.far_queries import FarQueries, Striped
-from workers.kv.handover import block_checksums, kv_work
+from workers.kv.identity import far_owner
 from workers.model.base import ChipModel
 from workers.model.parts.kv_form import KvForm
 from workers.node import Node
@@ -137,7 +138,8 @@ class FarKv:
         """How many of the blocks, in order, are kept by their servers."""
         index = np.arange(first, first + len(content), dtype=np.int64)
         stripes = Striped(number, 0, len(self._servers)).servers_of(index)
-        checksums, is_kept = block_checksums(content), np.zeros(len(content), dtype=np.bool_)
+        whose = far_owner(self._port.worker, number, self._node.epoch).places(index.tolist())
+        checksums, is_kept = block_checksums(content, whose), np.zeros(len(content), np.bool_)
         shares = {
             server: mine
             for place, server in enumerate(self._servers)

@@ -3,7 +3,8 @@
 Blocks leave while prefill still runs, in logical order, each with its index and checksum, as many
 chunks at once as the path holds; in pieces where the far end's are of another form
 (`workers.kv.crossing`). The destination writes and acknowledges them; only when all are
-does it hear that it may start, and the source lets go.
+does it hear that it may start, and the source lets go. What the destination refuses as damaged, or
+as another's, it computes itself: `start` says from where on.
 
     prefill   chunk 0 ▓▓  chunk 1 ▓▓  chunk 2 ▓▓ + first token
     wire             blocks 0-3 ──▶   blocks 4-7 ──▶   blocks 8-9 ──▶  start(first token)
@@ -17,11 +18,12 @@ from typing import Protocol
 
 import numpy as np
 
-from workers.errors import PerfuseError
+from workers.errors import CorruptMessage, PerfuseError
 from workers.host.longest import Longest
 from workers.host.mailbox import Mailbox
-from workers.kv.checksums import block_checksums, kv_work, verify_blocks
+from workers.kv.checksums import NO_SUMS, sealed
 from workers.kv.crossing import Crossing, alike
+from workers.kv.identity import Owner, tokens_number
 from workers.kv.parts import KvParts
 from workers.model.base import ChipModel
 from workers.node import Node
@@ -29,19 +31,17 @@ from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.port import Port
 from workers.wire.roles import Array
 
-__all__ = ["Destination", "Handover", "Pins", "block_checksums", "kv_work", "verify_blocks"]
-
 
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where a sequence's KV goes: the decode chip, the first block it does not have yet, until when
-    anybody wants it, and how many tokens there will be before it decodes.
+    anybody wants it, and the tokens that there will be before it decodes.
     """
 
     chip: str
     first_block: int
     deadline_ns: int = 0
-    num_tokens: int = 0
+    token_ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class _Chunk:
 class _Heard:
     """What came of the pieces of a chunk."""
 
+    first: int
     num: int
     error: PerfuseError | None
 
@@ -97,9 +98,11 @@ class Handover:
         self._parts, self._crossing = parts, crossing
         self._node, self._port, self._model, self._blocks = node, port, model, blocks
         self._request_id, self._to, self._timeout_ns = request_id, destination, timeout_ns
+        self._owner = Owner(request_id, node.epoch, tokens_number(destination.token_ids))
         self._next = crossing.first(destination.first_block)
+        self._first_refused: int | None = None
         in_parts = parts is not None and parts.are_for(destination.chip)
-        self._num_thin = 0 if in_parts else crossing.num_thin(destination.num_tokens)
+        self._num_thin = 0 if in_parts else crossing.num_thin(len(destination.token_ids))
         if not crossing.kept.thin_layers:  # nothing of thin ones is kept, and none of it goes
             self._next = max(self._next, self._num_thin)
         self._events: Mailbox[_Chunk | _Heard] = node.mailbox()
@@ -166,9 +169,8 @@ class Handover:
                 if isinstance(event, _Chunk):
                     last = event if event.first_token is not None else None
                     waiting.append(event)
-                elif event.error is not None:
-                    raise event.error
                 else:
+                    self._check(event)
                     num -= event.num
                 while waiting and self._has_room(num - waiting[0].num):
                     chunk = waiting.popleft()
@@ -180,7 +182,24 @@ class Handover:
             for task in on_their_way:
                 task.cancel()
         assert last.first_token is not None, "the last chunk has it"
-        await self._call(Start(last.first_token, last.computed_ns, self.approximate_from))
+        await self._call(
+            Start(last.first_token, last.computed_ns, self.approximate_from, self._num_taken)
+        )
+
+    def _check(self, heard: _Heard) -> None:
+        """What was refused as damaged is computed there. Raises what else went wrong."""
+        if heard.error is None:
+            return
+        if not isinstance(heard.error, CorruptMessage):
+            raise heard.error
+        refused = self._first_refused
+        self._first_refused = heard.first if refused is None else min(refused, heard.first)
+
+    @property
+    def _num_taken(self) -> int | None:
+        """Leading tokens of which nothing was refused; None: all."""
+        first = self._first_refused
+        return None if first is None else first * self._crossing.piece.size
 
     def _has_room(self, num: int) -> bool:
         """Whether the path is not full of so many pieces. One chunk more may go, which is read
@@ -204,10 +223,10 @@ class Handover:
                 pieces = await self._node.hardware.run(work, self._taken, chunk)
                 self._was_read(first)
                 index, told = np.arange(first, first + num, dtype=np.int64), crossing.told
-                await self._call(KvBlocks(index, block_checksums(pieces), pieces, *told))
+                await self._call(sealed(KvBlocks(index, NO_SUMS, pieces, *told), self._owner))
         except PerfuseError as failed:
             error = failed
-        self._events.put(_Heard(num, error))
+        self._events.put(_Heard(first, num, error))
 
     def _taken(self, chunk: _Chunk) -> Array:
         blocks = self._model.read_blocks(chunk.block_ids)

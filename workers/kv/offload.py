@@ -18,7 +18,7 @@ import numpy as np
 from workers.chip.scheduler import Scheduler
 from workers.chip.sequence import Sequence, State
 from workers.kv.blocks import Adoption
-from workers.kv.handover import kv_work
+from workers.kv.checksums import kv_work
 from workers.kv.offload_admission import Rule, Uses
 from workers.kv.offload_store import Store
 from workers.model.base import ChipModel

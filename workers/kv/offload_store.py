@@ -14,7 +14,7 @@ import numpy as np
 
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
-from workers.kv.handover import block_checksums, verify_blocks
+from workers.kv.checksums import block_checksums, verify_shared
 from workers.kv.lru_store import Block, LruStore, num_leading
 from workers.kv.pool import block_checksum
 from workers.kv.pool_client import FETCH_SHARE, STORED_MAX, hash_columns, server_of
@@ -101,7 +101,7 @@ class TierStore:
                 self.counts.no_room += 1
                 continue
             self.counts.evicted += len(room)
-            block = Block(np.array(array), block_checksum(array), self._block_bytes)
+            block = Block(np.array(array), block_checksum(array, key), self._block_bytes)
             self._blocks.insert(key, block)
             self.counts.stored += 1
 
@@ -121,7 +121,7 @@ class TierStore:
             if key not in self._blocks:  # invalidated while it was read
                 break
             block = self._blocks[key]
-            if block_checksum(block.array) != block.checksum:
+            if block_checksum(block.array, key) != block.checksum:
                 self.counts.failed += 1
                 self._blocks.remove(key)
                 break
@@ -174,7 +174,9 @@ class ServerStore:
             try:
                 reply = await self._port.call(
                     server,
-                    PoolPut(hash_columns(mine), block_checksums(arrays), arrays, self._numbers),
+                    PoolPut(
+                        hash_columns(mine), block_checksums(arrays, mine), arrays, self._numbers
+                    ),
                     deadline_ns=self._node.clock.now() + self._timeout_ns,
                 )
             except PerfuseError as error:
@@ -205,7 +207,7 @@ class ServerStore:
                 deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
                 request_id=request_id,
             )
-            verify_blocks(request_id, reply)
+            verify_shared(request_id, reply, keys)
         except PerfuseError as error:
             self._failed("pool_get", len(keys), error)
             return []

@@ -16,8 +16,9 @@ from configs.heads import Heads
 from configs.parts import Part, Ranks
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
-from workers.kv.checksums import block_checksums
+from workers.kv.checksums import NO_SUMS, sealed
 from workers.kv.crossing import Crossing, Forms, Kept, alike
+from workers.kv.identity import Owner
 from workers.model.base import RankModel
 from workers.node import Node
 from workers.parallel.team import Team
@@ -36,6 +37,12 @@ def part_in(content: KvPart) -> Part:
     blocks, axis = content.blocks, HEAD_AXES.get(content.blocks.ndim)
     heads = None if axis is None else Heads(content.head, blocks.shape[axis])
     return Part(content.layer, blocks.shape[1], heads, embeds=False, projects=False)
+
+
+def amount_in(blocks: Array) -> int:
+    """Layers times heads of each block."""
+    axis = HEAD_AXES.get(blocks.ndim)
+    return int(blocks.shape[1]) * (1 if axis is None else int(blocks.shape[axis]))
 
 
 def write_work(node: Node, crossing: Crossing, blocks: Array) -> Work:
@@ -148,8 +155,8 @@ class KvParts:
             some = _cut(pieces, self._own, common)
             head = 0 if common.heads is None else common.heads.first
             where = common.first_layer, head
-            content = KvPart(index, block_checksums(some), *where, some, *crossing.told[:2])
-            wanted.append((name, content))
+            content = KvPart(index, NO_SUMS, *where, some, *crossing.told[:2])
+            wanted.append((name, sealed(content, Owner(request_id, self._node.epoch))))
         pendings = await self._posted(wanted, request_id, until_ns)
         try:
             await self._taken(pendings)

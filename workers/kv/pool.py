@@ -59,10 +59,12 @@ class PoolStatistics:
         self.num_evicted += len(put.evicted)
 
 
-def block_checksum(block: Array) -> int:
-    """xxh3 of dtype, shape and bytes in C order; travels with a block, each hop verifies it."""
+def block_checksum(block: Array, whose: bytes) -> int:
+    """xxh3 of dtype, shape, identity (`workers.kv.identity`) and bytes in C order; travels with a
+    block, each hop verifies it.
+    """
     head = f"{block.dtype.str}{block.shape}".encode()
-    seed = xxh3_64_intdigest(head)
+    seed = xxh3_64_intdigest(head + whose)
     if block.size == 0:  # a memoryview of nothing cannot be cast
         return seed
     return xxh3_64_intdigest(np.ascontiguousarray(block).data.cast("B"), seed)
@@ -113,7 +115,8 @@ class BlockPool:
 
         What finds no room is refused, and all new blocks after it, so a prefix never gets a gap.
 
-        checksums      `block_checksum` by the sender; verified before anything is stored
+        checksums      `block_checksum` by the sender, each of the block under its key; verified
+                       before anything is stored
         charged_bytes  what one block takes of the capacity, if not its own: it stands for a bigger
 
         Storing the same again changes nothing but the order of eviction. Raises CorruptMessage if a
@@ -158,7 +161,7 @@ class BlockPool:
                 self.statistics.num_misses += 1
                 raise _not_here(key)
             block = self._store[key]
-            if block_checksum(block.array) != block.checksum:
+            if block_checksum(block.array, key) != block.checksum:
                 self.statistics.num_corrupt += 1
                 self._store.remove(key)
                 raise CorruptMessage(
@@ -203,7 +206,7 @@ class BlockPool:
         self._store.check_integrity()
         for key in self._store:
             block = self._store[key]
-            changed = block_checksum(block.array) != block.checksum
+            changed = block_checksum(block.array, key) != block.checksum
             assert not changed, f"block {key.hex()} changed while the pool held it"
 
     # --------------------------------------------------------------------------------------- inside
@@ -223,13 +226,15 @@ class BlockPool:
         for key in keys:
             if len(key) != KEY_BYTES:
                 raise ValueError(f"key {key.hex()} has {len(key)} bytes: it must have {KEY_BYTES}")
-        sums = [block_checksum(block) for block in blocks]
+        sums = [block_checksum(block, key) for key, block in zip(keys, blocks, strict=True)]
         for key, found, said in zip(
             keys, sums, sums if checksums is None else checksums, strict=True
         ):
             if found != said:
                 self.statistics.num_corrupt += 1
-                raise CorruptMessage(f"KV block {key.hex()} changed on its way", key=key.hex())
+                raise CorruptMessage(
+                    f"KV block {key.hex()} changed on its way, or is another's", key=key.hex()
+                )
         return sums
 
     def _check_here(self, keys: Sequence[bytes]) -> None:

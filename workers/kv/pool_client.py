@@ -14,7 +14,7 @@ from workers.chip.scheduler import Scheduler
 from workers.chip.sequence import Sequence
 from workers.errors import PerfuseError
 from workers.kv.blocks import HASH_BYTES
-from workers.kv.handover import block_checksums, kv_work, verify_blocks
+from workers.kv.checksums import block_checksums, kv_work, verify_shared
 from workers.model.base import ChipModel
 from workers.node import Node
 from workers.wire.kinds.kv import PoolGet, PoolPut
@@ -69,17 +69,18 @@ class PoolClient:
         if adoption is None:
             return 0
         first_missing = adoption.missing[0]
+        wanted = adoption.hashes[first_missing:]
         num_arrived = first_missing
         try:
             reply = await self._port.call(
                 server_of(self._servers, adoption.hashes[0]),
-                PoolGet(hash_columns(adoption.hashes[first_missing:]), self._numbers),
+                PoolGet(hash_columns(wanted), self._numbers),
                 deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
                 request_id=seq.seq_id,
             )
+            verify_shared(seq.seq_id, reply, wanted)
             num_found = len(reply.index)
             if num_found:
-                verify_blocks(seq.seq_id, reply)
                 block_ids = adoption.block_ids[first_missing : first_missing + num_found]
                 work = kv_work(self._model, num_found, "kv_write")
                 await self._node.hardware.run(
@@ -131,7 +132,9 @@ class PoolClient:
         try:
             reply = await self._port.call(
                 server,
-                PoolPut(hash_columns(hashes), block_checksums(blocks), blocks, self._numbers),
+                PoolPut(
+                    hash_columns(hashes), block_checksums(blocks, hashes), blocks, self._numbers
+                ),
                 deadline_ns=self._node.clock.now() + self._timeout_ns,
                 request_id=request_id,
             )

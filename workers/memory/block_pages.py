@@ -16,7 +16,7 @@ import numpy as np
 from workers.kv.pool import block_checksum
 from workers.wire.roles import Array
 
-MAGIC = b"PFKV"
+MAGIC = b"PFK2"  # since checksums cover the key
 HEAD = struct.Struct("<4s16s2Q2I")
 DTYPE_BYTES = 8
 META, DIMENSION = struct.Struct(f"<{DTYPE_BYTES}sB"), struct.Struct("<Q")
@@ -77,7 +77,7 @@ def decode(key: bytes, pages: Sequence[bytes]) -> Array | None:
     shape = [size for (size,) in DIMENSION.iter_unpack(content[META.size : at])]
     dtype = np.dtype(name.rstrip(b"\0").decode())
     block = np.frombuffer(content, dtype, int(np.prod(shape)), at).reshape(shape)
-    return block if block_checksum(block) == first.checksum else None
+    return block if block_checksum(block, key) == first.checksum else None
 
 
 def _part_bytes(page_bytes: int) -> int:

@@ -8,12 +8,14 @@ memory.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from workers.errors import Cancelled, CorruptMessage, InvalidRequest
 from workers.hardware.work import Demand, Work
-from workers.kv.handover import block_checksums
+from workers.kv.checksums import block_checksums
+from workers.kv.identity import far_owner
 from workers.memory.near_room import NearRoom, Owner
 from workers.model.parts.kv_form import KvForm
 from workers.model.parts.partial import Part
@@ -33,6 +35,10 @@ from workers.wire.message import Message
 from workers.wire.roles import Array
 
 Places = Sequence[list[int]]
+
+
+def _owner(message: Message[Any], number: int) -> Owner:
+    return Owner(message.source, number, message.source_epoch)
 
 
 class NearAttention:
@@ -63,8 +69,8 @@ class NearAttention:
     async def _put(self, message: Message[NearPut]) -> NearStored:
         """Raises Cancelled, CorruptMessage, InvalidRequest."""
         self._ended.check(message)
-        content, owner = message.content, Owner(message.source, message.content.sequence)
-        self._verify(message.request_id, content)
+        content, owner = message.content, _owner(message, message.content.sequence)
+        self._verify(message.request_id, content, owner)
         places = self.room.put(owner, content.index.tolist())
         if places is None:
             return NearStored(False)
@@ -80,23 +86,25 @@ class NearAttention:
         await self._node.hardware.run(work, write)
         return NearStored(True)
 
-    def _verify(self, request_id: str, content: NearPut) -> None:
+    def _verify(self, request_id: str, content: NearPut, owner: Owner) -> None:
         expected = (len(content.index), self._cache.block_bytes)
         if content.blocks.shape != expected or content.blocks.dtype != np.uint8:
             raise InvalidRequest(
                 f"KV blocks of {request_id} are {content.blocks.dtype} {content.blocks.shape}: "
                 f"{self._name} takes uint8 {expected}"
             )
-        wrong = np.flatnonzero(block_checksums(content.blocks) != content.checksum)
+        whose = far_owner(*owner).places(content.index.tolist())
+        wrong = np.flatnonzero(block_checksums(content.blocks, whose) != content.checksum)
         if wrong.size:
             raise CorruptMessage(
-                f"KV block {content.index[wrong[0]]} of {request_id} changed on its way"
+                f"KV block {content.index[wrong[0]]} of {request_id} changed on its way, or is "
+                "another's"
             )
 
     def _drop(self, message: Message[NearDrop]) -> None:
         self._ended.note(message)
         for number in message.content.sequence.tolist():
-            self.room.drop(Owner(message.source, number))
+            self.room.drop(_owner(message, number))
 
     def _left(self, member: Member, _: str) -> None:
         """A chip is gone, and with it all that it kept here."""
@@ -117,7 +125,7 @@ class NearAttention:
                 f"queries are {content.queries.dtype} {content.queries.shape}: {self._name} takes "
                 f"{dtype} {expected}"
             )
-        places = self._places(message.source, content)
+        places = self._places(message)
         pairs = [len(held) * self._form.block_size for held in places]
         flops = self._form.flops(sum(c * p for c, p in zip(counts, pairs, strict=True)))
         engine = [Demand(f"{self._engine}.{dtype}", n) for dtype, n in flops.items()]
@@ -138,7 +146,7 @@ class NearAttention:
     async def _fetch(self, message: Message[NearFetch]) -> NearBlocks:
         content = message.content
         self._check_layer(content.layer)
-        places = self._places(message.source, content)
+        places = self._places(message)
         work = Work("near_fetch", (self._reads(places),))
         blocks: Array = await self._node.hardware.run_for(
             content.computed_for, work, self._layer_of, content.layer, places
@@ -153,9 +161,10 @@ class NearAttention:
         by_layer = self._cache.read_blocks(flat).reshape(shape)
         return np.ascontiguousarray(by_layer[:, layer])
 
-    def _places(self, chip: str, content: NearAttend | NearFetch) -> Places:
-        asked = zip(content.sequence.tolist(), content.limit.tolist(), strict=True)
-        return [self.room.places(Owner(chip, number), limit) for number, limit in asked]
+    def _places(self, message: Message[NearAttend] | Message[NearFetch]) -> Places:
+        numbers, limits = message.content.sequence.tolist(), message.content.limit.tolist()
+        asked = zip(numbers, limits, strict=True)
+        return [self.room.places(_owner(message, number), limit) for number, limit in asked]
 
     def _reads(self, places: Places) -> Demand:
         """One layer of each block lies by itself."""

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 
 class Owner(NamedTuple):
-    """One sequence: the chip that it runs on, and its number there."""
+    """One sequence: the chip that it runs on, its number there, and the incarnation of the chip,
+    each of which counts anew.
+    """
 
     chip: str
     number: int
+    epoch: int = 0
 
 
 class NearRoom:

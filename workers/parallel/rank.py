@@ -14,6 +14,7 @@ from typing import Any
 from workers.errors import Cancelled, InvalidRequest, PerfuseError
 from workers.kv.checksums import verify_blocks
 from workers.kv.crossing import came
+from workers.kv.identity import Owner
 from workers.kv.parts import KvParts, write_part, write_work
 from workers.model.base import RankModel
 from workers.node import Node
@@ -83,7 +84,8 @@ class Rank:
             raise InvalidRequest(
                 f"{self._port.worker} awaits no KV of {message.request_id} for blocks {logical}"
             )
-        verify_blocks(message.request_id, content)
+        owner = Owner(message.request_id, message.source_epoch)
+        verify_blocks(message.request_id, content, owner)
 
         def write_live() -> None:
             """Not after its end: its blocks are another's by now."""

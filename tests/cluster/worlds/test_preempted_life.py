@@ -24,7 +24,8 @@ from tests.cluster.worlds.cluster import (
 from tests.cluster.worlds.pressure import FEW, PLACES, expected, preempted
 from workers.chip.chip import Chip
 from workers.errors import InvalidRequest
-from workers.kv.handover import block_checksums
+from workers.kv.checksums import NO_SUMS, sealed
+from workers.kv.identity import Owner, tokens_number
 from workers.wire.kinds.kv import KvBlocks
 
 NAMES = ("r0", "r1", "r2", "r3")
@@ -200,8 +201,10 @@ def test_kv_that_comes_again_for_a_preempted_request_is_refused() -> None:
         await crowd.begin()
         chip = workers_of(world, Chip)["decode-0"]
         blocks = chip._model.read_blocks((0,))
-        again = KvBlocks(np.zeros(1, np.int64), block_checksums(blocks), blocks)
         port = workers_of(world, Chip)["prefill-0"]._port
+        seq = chip._jobs[crowd.victim].seq
+        owner = Owner(crowd.victim, port.endpoint.epoch, tokens_number(seq.token_ids))
+        again = sealed(KvBlocks(np.zeros(1, np.int64), NO_SUMS, blocks), owner)
         deadline_ns = world.clock.now() + 10**9
         with pytest.raises(InvalidRequest, match="r3 is preempted: no KV is awaited"):
             await port.call("decode-0", again, deadline_ns=deadline_ns, request_id=crowd.victim)

@@ -3,6 +3,7 @@ nothing behind.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from tests.cluster.worlds.cluster import (
 from workers.chip.chip import Chip
 from workers.errors import CorruptMessage, InvalidRequest, NotFound
 from workers.host.trace import Delivered
-from workers.kv.handover import block_checksums
+from workers.kv.checksums import NO_SUMS
 from workers.memory.memory_server import MemoryServer
 from workers.model.sampling_params import SamplingParams
 from workers.wire.kind import Kind
@@ -216,9 +217,9 @@ def test_messages_about_unknown_sequences_are_refused() -> None:
             deadline_ns = world.clock.now() + 10**9
             return await port.call("decode-0", content, deadline_ns=deadline_ns, request_id="x")
 
-        index, checksums = np.zeros(1, np.int64), block_checksums(blocks)
+        content = KvBlocks(np.zeros(1, np.int64), np.zeros(1, np.uint64), blocks)
         with pytest.raises(NotFound, match="decode-0 has no sequence 'x'"):
-            await call(KvBlocks(index, checksums, blocks))
+            await call(content)
         with pytest.raises(NotFound):
             await call(Start(1, 0))
         assert await call(Abort()) == Aborted(False)
@@ -226,7 +227,9 @@ def test_messages_about_unknown_sequences_are_refused() -> None:
             await call(Reserve((), SamplingParams(), 10**9))
         await call(Reserve(prompt(0, 20), SamplingParams(), 10**9))
         with pytest.raises(CorruptMessage, match="KV block 0 of x"):
-            await call(KvBlocks(index, checksums + np.uint64(1), blocks))
+            await call(content)
+        with pytest.raises(CorruptMessage, match="1 blocks with 1 indexes and 0 checksums"):
+            await call(replace(content, checksum=NO_SUMS))
         assert await call(Abort()) == Aborted(True)
         assert not leftovers(world)
 

@@ -12,7 +12,8 @@ from tests.cluster.worlds.cluster import blueprint, leftovers, prompt, run, work
 from workers.chip.chip import Chip
 from workers.hardware.hardware import Hardware
 from workers.hardware.work import Work
-from workers.kv.handover import block_checksums
+from workers.kv.checksums import NO_SUMS, sealed
+from workers.kv.identity import Owner, tokens_number
 from workers.model.sampling_params import SamplingParams
 from workers.wire.kind import Kind
 from workers.wire.kinds.chip import Abort, Aborted, Reserve
@@ -62,7 +63,8 @@ def late_write(then: Callable[[Say], Awaitable[None]]) -> tuple[np.ndarray, np.n
         assert (await say("x", WANTED)).room
         before = chip._model.read_blocks((0, 1, 2, 3)).copy()
         blocks = np.ones_like(before)
-        content = KvBlocks(np.arange(4, dtype=np.int64), block_checksums(blocks), blocks)
+        owner = Owner("x", router.port.endpoint.epoch, tokens_number(WANTED.prompt_ids))
+        content = sealed(KvBlocks(np.arange(4, dtype=np.int64), NO_SUMS, blocks), owner)
         writing = world.gateway.spawn(say("x", content), "write")
         await world.clock.wait_until(world.clock.now() + QUEUED_NS // 4)
         await then(say)

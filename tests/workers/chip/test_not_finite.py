@@ -159,7 +159,7 @@ def test_a_prefix_that_went_bad_in_the_pool_fails_once(offloads: bool) -> None:
             for key in pool._store:
                 block = pool._store[key]
                 block.array = np.full_like(block.array, 255)
-                block.checksum = block_checksum(block.array)
+                block.checksum = block_checksum(block.array, key)
         assert sum(pool.num_blocks for pool in pools) == 2
         assert (await ask(world, request("second", prompt_ids=ids))).code == "not_finite"
         check([await ask(world, request("third", prompt_ids=ids))], [ids])

@@ -40,7 +40,7 @@ def test_corruption_is_counted_on_the_way_and_inside() -> None:
     """One put with a wrong checksum, one block that changed while it was held."""
     pool = filled(1)
     with pytest.raises(CorruptMessage):
-        pool.put(keys_of(2), blocks_of(2), [block_checksum(block_of(2)) ^ 1])
+        pool.put(keys_of(2), blocks_of(2), [block_checksum(block_of(2), key_of(2)) ^ 1])
     assert pool.statistics.num_corrupt == 1
     rot(pool, 1)
     with pytest.raises(CorruptMessage):

@@ -13,7 +13,7 @@ from workers.flash.geometry import geometry_of
 from workers.host.disk import MemoryDisk
 from workers.host.trace import Noted, Ran
 from workers.kv.pool import block_checksum
-from workers.kv.pool_client import hash_columns
+from workers.kv.pool_client import hash_columns, hashes_of
 from workers.memory.flash_pool import FlashPool
 from workers.memory.memory_server import MemoryServer
 from workers.wire.kind import Kind
@@ -57,9 +57,14 @@ def keys_of(*values: int) -> NDArray[np.uint8]:
     return hash_columns([bytes([v]) * 16 for v in values])
 
 
+def sums_of(*values: int) -> list[int]:
+    keys = hashes_of(keys_of(*values))
+    return [block_checksum(b, key) for b, key in zip(blocks_of(*values), keys, strict=True)]
+
+
 async def put(bench: Bench, *values: int) -> PoolStored:
     blocks = blocks_of(*values)
-    sums = np.array([block_checksum(block) for block in blocks], np.uint64)
+    sums = np.array(sums_of(*values), np.uint64)
     return await call(bench, PoolPut(keys_of(*values), sums, blocks))
 
 
@@ -83,7 +88,7 @@ def test_blocks_outlive_the_server_and_a_flipped_byte_is_not_served() -> None:
     async def second(bench: Bench) -> None:
         reply = await get(bench, 1, 2, 3)
         assert np.array_equal(reply.blocks, blocks_of(1, 2, 3))
-        assert reply.checksum.tolist() == [block_checksum(b) for b in blocks_of(1, 2, 3)]
+        assert reply.checksum.tolist() == sums_of(1, 2, 3)
         where = geometry_of(flash()).page_offset(3) + 90
         disk.write_at(FILE, where, bytes([disk.read_at(FILE, where, 1)[0] ^ 1]))
         assert np.array_equal((await get(bench, 1, 2, 3)).blocks, blocks_of(1))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.workers.bench import Bench, make_device, make_tier
 from workers.errors import CorruptMessage, InvalidRequest, NotFound
 from workers.host.disk import MemoryDisk
-from workers.kv.pool import block_checksum
+from workers.kv.checksums import block_checksums
 from workers.kv.pool_client import hash_columns
 from workers.memory.hit import Hit
 from workers.memory.memory_server import MemoryServer
@@ -167,8 +167,8 @@ async def put(bench: Bench, names: list[bytes], blocks: NDArray, checksums: NDAr
     return await call(bench, PoolPut(hash_columns(names), checksums, blocks))
 
 
-def sums(blocks: NDArray) -> NDArray:
-    return np.array([block_checksum(block) for block in blocks], np.uint64)
+def sums(names: list[bytes], blocks: NDArray) -> NDArray:
+    return block_checksums(blocks, names)
 
 
 def test_the_pool_gives_the_longest_leading_run_and_lets_go() -> None:
@@ -177,14 +177,15 @@ def test_the_pool_gives_the_longest_leading_run_and_lets_go() -> None:
 
     async def job(bench: Bench) -> None:
         names = keys(6)
-        await put(bench, names[:4], blocks, sums(blocks))
+        await put(bench, names[:4], blocks, sums(names[:4], blocks))
         for wanted, found in ((names, 4), ([names[1], names[3], names[5]], 2), ([names[5]], 0)):
             reply = await call(bench, PoolGet(hash_columns(wanted)))
             assert len(reply.index) == found
             if found:
-                chosen = blocks[[names.index(name) for name in wanted[:found]]]
+                there = wanted[:found]
+                chosen = blocks[[names.index(name) for name in there]]
                 assert np.array_equal(reply.blocks, chosen)
-                assert np.array_equal(reply.checksum, sums(chosen))
+                assert np.array_equal(reply.checksum, sums(there, chosen))
         assert server.pool.num_pinned == 0
         server.pool.check_integrity()
 
@@ -196,7 +197,7 @@ def test_a_block_that_changed_on_its_way_is_not_stored() -> None:
     bench, server = stand()
 
     async def job(bench: Bench) -> None:
-        wrong = sums(blocks)
+        wrong = sums(keys(2), blocks)
         wrong[1] ^= np.uint64(1)
         with pytest.raises(CorruptMessage, match="changed on its way"):
             await put(bench, keys(2), blocks, wrong)
@@ -210,7 +211,7 @@ def test_a_block_that_changed_in_the_pool_is_not_served() -> None:
     bench, server = stand()
 
     async def job(bench: Bench) -> None:
-        await put(bench, keys(2), blocks, sums(blocks))
+        await put(bench, keys(2), blocks, sums(keys(2), blocks))
         rotten = server.pool._store[keys(2)[1]].array
         rotten.flags.writeable = True
         rotten[0] = 7.0
@@ -225,7 +226,7 @@ def test_a_pool_without_room_refuses() -> None:
     blocks = np.ones((2, 8), np.float32)
 
     async def job(bench: Bench) -> None:
-        reply = await put(bench, keys(2), blocks, sums(blocks))
+        reply = await put(bench, keys(2), blocks, sums(keys(2), blocks))
         assert reply == PoolStored(0, 2)
 
     stand(pool_bytes=0)[0].run(job)

@@ -14,7 +14,8 @@ from tests.workers.model.models import KERNEL_QWEN, write_config
 from tests.workers.model.test_partial import filled
 from workers.errors import CorruptMessage, InvalidRequest
 from workers.host.trace import Ran
-from workers.kv.handover import block_checksums
+from workers.kv.checksums import block_checksums
+from workers.kv.identity import far_owner
 from workers.memory.near_attention import NearAttention
 from workers.model.parts.kv_form import KvForm
 from workers.wire.kind import Kind
@@ -22,6 +23,7 @@ from workers.wire.kinds.near import NearAttend, NearDrop, NearFetch, NearPut
 
 A = TypeVar("A")
 SIZE, LAYER = 16, 1
+EPOCH = 1  # of a node that never failed
 ONE, FOUR = np.array([7], dtype=np.uint64), np.array([4], dtype=np.int64)
 # The main engine is ten times as slow as the one beside the tier.
 BESIDE = {"beside": EngineSpec.model_validate({"compute": {"fp32": "10 GFLOP/s"}})}
@@ -45,8 +47,8 @@ async def call(bench: Bench, content: Kind[A]) -> A:
 
 
 def put(blocks: Any, index: list[int], number: int = 7) -> NearPut:
-    content = blocks[index]
-    return NearPut(number, np.array(index), block_checksums(content), content)
+    content, whose = blocks[index], far_owner("chip", number, EPOCH).places(index)
+    return NearPut(number, np.array(index), block_checksums(content, whose), content)
 
 
 def test_a_part_is_attention_over_the_blocks_before_the_limit(form: KvForm) -> None:

@@ -56,11 +56,13 @@ class Start(Kind[Reply]):
 
     prefilled_ns   when the last of it was computed
     approximate_from   position from which on it is approximate; None: all is exact
+    num_taken   leading tokens of which none was refused; the others are computed there. None: all
     """
 
     token: Count
     prefilled_ns: Moment
     approximate_from: Annotated[int | None, fact(4)] = None
+    num_taken: Annotated[int | None, fact(4)] = None
 
 
 @kind("pool_blocks")
