@@ -23,6 +23,7 @@ from workers.chip.arriving import as_invalid_request
 from workers.chip.deadlines import Deadlines
 from workers.chip.figures import chip_state, counts_of
 from workers.chip.job import Job, Preempted, account, begin
+from workers.chip.lost import computed_again
 from workers.chip.reports import Report, failure_report, report_line, sampled_record, tokens_report
 from workers.chip.scheduler import Item, Scheduler, Step
 from workers.chip.sequence import Sequence
@@ -276,8 +277,10 @@ class Chip:
 
     def _step_ended(self, step: Step, result: StepResult) -> None:
         for seq_id, lost in result.failures.items():  # before `advance` lets others find its KV
-            self._fail(seq_id, lost)
-        live = [item for item in step.items if item.seq.seq_id in self._jobs]
+            if not computed_again(self._scheduler, seq_id, lost):
+                self._fail(seq_id, lost)
+        going = self._jobs.keys() - result.failures if result.failures else self._jobs
+        live = [item for item in step.items if item.seq.seq_id in going]
         account(self._jobs, live, result, self._node.clock.now())
         mark(self._scheduler, self._jobs, live, result.approximated)
         tokens = {seq_id: choice.token_id for seq_id, choice in result.choices.items()}

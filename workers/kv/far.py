@@ -5,11 +5,11 @@ decodes, and its queries follow them in every layer.
                   └ far, striped ┘└ kept on the chip ┘
 
 Far blocks are a sequence's first ones. A put that is refused or fails leaves its blocks on the
-chip; they are offered again when another block is full. Far blocks that are lost fail their
-sequence: no token comes of a part of its keys.
+chip; they are offered again when another block is full. A sequence that has lost far blocks is
+computed again, and keeps its blocks on the chip from then on: no token comes of a part of its keys.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -19,7 +19,7 @@ from workers.chip.scheduler import Scheduler, Step
 from workers.chip.sequence import Sequence as TokenSequence
 from workers.errors import DeadlineExceeded, PerfuseError
 from workers.kv.checksums import block_checksums, kv_work
-from workers.kv.far_queries import FarQueries, Striped
+from workers.kv.far_queries import FarQueries, KvLost, Striped
 from workers.kv.identity import far_owner
 from workers.model.base import ChipModel
 from workers.model.parts.kv_form import KvForm
@@ -66,20 +66,24 @@ class FarKv:
         timeout_ns: int,
     ) -> None:
         self.queries = FarQueries(
-            node, port, form, servers, model.kv_tier, mode, timeout_ns, self._striped
+            node, port, form, servers, model.kv_tier, mode, timeout_ns, self._striped, self._lose
         )
         self._node, self._port, self._form, self._servers = node, port, form, servers
         self._timeout_ns = timeout_ns
         self._model, self._scheduler, self._keep = model, scheduler, keep
         self._moved: dict[str, Moved] = {}
         self._last_number = 0
-        self._num_given = self._num_refused = 0
+        self._num_given = self._num_refused = self._num_lost = 0
+        self._losers = frozenset[str]()  # sequences that are here, and give nothing away any more
         scheduler.roster.on_let_go = self._let_go
 
     @property
     def figures(self) -> dict[str, int]:
-        """Since start, in blocks: given away; offered and not kept, each time that they were."""
-        return {"near_given": self._num_given, "near_refused": self._num_refused}
+        """Since start, in blocks: given away; offered and not kept, each time that they were. And
+        sequences that have lost some.
+        """
+        lost = {"near_lost": self._num_lost} if self._num_lost else {}
+        return {"near_given": self._num_given, "near_refused": self._num_refused, **lost}
 
     @property
     def num_sequences(self) -> int:
@@ -90,13 +94,21 @@ class FarKv:
         moved = self._moved.get(seq.seq_id)
         return None if moved is None else Striped(moved.number, num_far, len(self._servers))
 
+    def _lose(self, seq_ids: Sequence[str], error: KvLost) -> None:
+        self._num_lost += len(seq_ids)
+        here = (name for name in (*self._losers, *seq_ids) if self._scheduler.get(name))
+        self._losers = frozenset(here)
+        now_ns = self._node.clock.now()
+        for seq_id in seq_ids:
+            self._node.trace.note(now_ns, "near lost", self._port.worker, error.message, seq_id)
+
     def begin(self, step: Step) -> None:
         """Before a step: of each sequence that decodes, blocks that are cold by now begin to
         leave. Does not wait.
         """
         for item in step.items:
             seq = item.seq
-            if item.count > 1 or not seq.num_outputs:
+            if item.count > 1 or not seq.num_outputs or seq.seq_id in self._losers:
                 continue
             full = seq.num_exact_computed() // self._form.block_size
             moved = self._moved.get(seq.seq_id)

@@ -58,12 +58,20 @@ class Asked:
     blocks: list[int] = field(default_factory=list)
 
 
+class KvLost(PeerDead):
+    """Keys of a sequence are not with the server that was to have them."""
+
+    code = "kv_lost"
+
+
+# Told of sequences that have lost keys, and why.
+OnLost = Callable[[Sequence[str], KvLost], None]
 # Where the first blocks of a sequence are, so many; None where it has let them go.
 WhereStriped = Callable[[TokenSequence, int], Striped | None]
 
 
 class FarQueries:
-    """`striped` says where a sequence's blocks are.
+    """`striped` says where a sequence's blocks are; `on_lost` is told which have lost some.
 
     kv_tier   of this chip, through which shipped blocks go
     """
@@ -78,14 +86,15 @@ class FarQueries:
         mode: Literal["near", "ship"],
         timeout_ns: int,
         striped: WhereStriped,
+        on_lost: OnLost,
     ) -> None:
         self._node, self._port, self._form, self._servers = node, port, form, servers
-        self._striped = striped
+        self._striped, self.on_lost = striped, on_lost
         self._kv_tier, self._mode, self._timeout_ns = kv_tier, mode, timeout_ns
 
     async def send(self, batch: Batch, op: Attend) -> "AtServers":
         """Each server's share of the queries, of sequences that have blocks there. Who cannot be
-        asked fails these sequences of the batch.
+        asked has lost these sequences of the batch.
         """
         away = AtServers(self, batch, op)
         deadline_ns, request_id = (
@@ -176,8 +185,13 @@ class AtServers:
         self.pending: list[tuple[Asked, Pending[Any]]] = []
 
     def lack(self, asked: Asked, error: PerfuseError) -> None:
-        """A server did not answer: sequences with blocks there fail."""
-        self._batch.lack([Missing(asked.server, np.concatenate(asked.rows), error)])
+        """A server did not answer: sequences with blocks there have lost them."""
+        self._lose(asked, np.concatenate(asked.rows), error.message)
+
+    def _lose(self, asked: Asked, rows: NDArray[np.intp], why: str) -> None:
+        lost, known = KvLost(why), set(self._batch.failures)
+        self._batch.lack([Missing(asked.server, rows, lost)])
+        self._far.on_lost([name for name in self._batch.failures if name not in known], lost)
 
     async def receive(self) -> list[PartOf]:
         await self._far.settled([one for _, one in self.pending])
@@ -193,12 +207,11 @@ class AtServers:
         return parts
 
     def _lack_blocks(self, asked: Asked, answer: NearParts | NearBlocks) -> None:
-        """Sequences fail whose answer is not over all blocks that were meant."""
+        """Sequences have lost some whose answer is not over all blocks that were meant."""
         found = answer.num_blocks.tolist()
         for rows, expected, actual in zip(asked.rows, asked.blocks, found, strict=True):
             if expected != actual:
-                error = PeerDead(f"{asked.server} has {actual} of {expected} KV blocks")
-                self._batch.lack([Missing(asked.server, rows, error)])
+                self._lose(asked, rows, f"{asked.server} has {actual} of {expected} KV blocks")
 
     def abandon(self) -> None:
         for _, one in self.pending:
