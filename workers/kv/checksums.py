@@ -48,7 +48,12 @@ def sealed(content: C, owner: Owner) -> C:
 
 
 def verify_blocks(request_id: str, content: KvBlocks | KvPart, owner: Owner) -> None:
-    """Raise CorruptMessage naming the first block that is damaged, or not the owner's."""
+    """Raise CorruptMessage naming the first block that is damaged, or not the owner's; and where
+    one comes twice.
+    """
+    index = content.index.tolist()
+    if len(set(index)) < len(index):
+        raise CorruptMessage(f"KV blocks {index} of {request_id} came: each must come once")
     whose = places_of(owner, content)
     _verify(request_id, content.index, content.checksum, content.blocks, whose)
 

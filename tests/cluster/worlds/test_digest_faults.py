@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run
-from workers.kv.pool import BlockPool
 from workers.memory.near_room import NearRoom
 from workers.model.digest.chip_model import DigestChip
 from workers.model.digest.form import DigestForm
@@ -123,12 +122,6 @@ def answers_of_two_swapped(patched: pytest.MonkeyPatch) -> None:
     every(1, lambda sums: sums[::-1].copy(), patched, Digest, "answered")
 
 
-def pool_gives_one_twice(patched: pytest.MonkeyPatch) -> None:
-    """In place of the block that was asked for, under its checksum."""
-    every(1, lambda blocks: [blocks[0]] * len(blocks), patched, BlockPool, "get")
-    every(1, lambda sums: [sums[0]] * len(sums), patched, BlockPool, "checksums")
-
-
 def near_part_lost(patched: pytest.MonkeyPatch) -> None:
     def nothing(part: Part) -> Part:
         return Part(np.zeros_like(part.out_TND), part.lse_TN)
@@ -153,9 +146,6 @@ CLUSTERS: Mapping[str, Mapping[str, object]] = {
     "whole": DIGEST,
     "apart": APART,
     "near": {**DIGEST, "placement.kv_near": {"keep": 1}},
-    # Room for one sequence: what the next one needs is no longer on the chip.
-    "pool": {**DIGEST, "placement.kv_pool": True, "model.num_kv_blocks": 7,
-             "model.max_model_len": 112},
     "ship": {**DIGEST, "placement.experts.mode": "ship"},
 }  # fmt: skip
 PLANTED: list[tuple[Patch, str]] = [
@@ -168,7 +158,6 @@ PLANTED: list[tuple[Patch, str]] = [
     (row_flipped, "whole"),
     (sum_added_twice, "whole"),
     (answers_of_two_swapped, "whole"),
-    (pool_gives_one_twice, "pool"),
     (near_part_lost, "near"),
     (near_block_of_others, "near"),
     (piece_lost, "ship"),
