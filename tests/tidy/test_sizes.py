@@ -30,10 +30,9 @@ LONG_FILES = {
     "tests/kernels/test_decoder.py": 366,
     "tests/kernels/test_mla.py": 327,
     "tests/kernels/test_triton_attention.py": 260,
-    "tests/workers/chip/test_chip.py": 265,
+    "tests/workers/chip/test_chip.py": 264,
     "tests/workers/host/test_clock.py": 272,
     "tests/workers/kv/test_blocks.py": 270,
-    "tests/workers/kv/test_pool.py": 252,
     "tests/workers/model/test_exact.py": 316,
     "tests/workers/wire/test_endpoint.py": 254,
 }

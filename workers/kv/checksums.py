@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from workers.errors import CorruptMessage
 from workers.hardware.work import Work
-from workers.kv.identity import Owner
-from workers.kv.pool import block_checksum
+from workers.kv.identity import Owner, block_checksum
 from workers.model.base import ChipModel
 from workers.wire.kinds.kv import KvBlocks, PoolBlocks
 from workers.wire.kinds.ranks import KvPart

@@ -13,6 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from workers.wire.roles import Array
+
+
+def block_checksum(block: Array, whose: bytes) -> int:
+    """xxh3 of dtype, shape, identity and bytes in C order; travels with a
+    block, each hop verifies it.
+    """
+    head = f"{block.dtype.str}{block.shape}".encode()
+    seed = xxh3_64_intdigest(head + whose)
+    if block.size == 0:  # a memoryview of nothing cannot be cast
+        return seed
+    return xxh3_64_intdigest(np.ascontiguousarray(block).data.cast("B"), seed)
+
 
 def tokens_number(token_ids: Iterable[int]) -> int:
     """One number that says which tokens, 64 bits."""

@@ -15,8 +15,8 @@ import numpy as np
 from workers.errors import PerfuseError
 from workers.hardware.work import Work
 from workers.kv.checksums import block_checksums, verify_shared
+from workers.kv.identity import block_checksum
 from workers.kv.lru_store import Block, LruStore, num_leading
-from workers.kv.pool import block_checksum
 from workers.kv.pool_client import FETCH_SHARE, STORED_MAX, hash_columns, server_of
 from workers.node import Node
 from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut

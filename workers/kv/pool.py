@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from xxhash import xxh3_64_intdigest
 
 from workers.errors import CorruptMessage, NotFound
+from workers.kv.identity import block_checksum
 from workers.kv.lru_store import Block, LruStore, num_leading
 from workers.wire.roles import Array
 
@@ -57,17 +57,6 @@ class PoolStatistics:
         self.num_known += len(put.known)
         self.num_refused += len(put.refused)
         self.num_evicted += len(put.evicted)
-
-
-def block_checksum(block: Array, whose: bytes) -> int:
-    """xxh3 of dtype, shape, identity (`workers.kv.identity`) and bytes in C order; travels with a
-    block, each hop verifies it.
-    """
-    head = f"{block.dtype.str}{block.shape}".encode()
-    seed = xxh3_64_intdigest(head + whose)
-    if block.size == 0:  # a memoryview of nothing cannot be cast
-        return seed
-    return xxh3_64_intdigest(np.ascontiguousarray(block).data.cast("B"), seed)
 
 
 class BlockPool:

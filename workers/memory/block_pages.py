@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from workers.kv.pool import block_checksum
+from workers.kv.identity import block_checksum
 from workers.wire.roles import Array
 
 MAGIC = b"PFK2"  # since checksums cover the key

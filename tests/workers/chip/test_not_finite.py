@@ -23,7 +23,7 @@ from tests.cluster.worlds.cluster import (
     workers_of,
 )
 from workers.chip.chip import Chip
-from workers.kv.pool import block_checksum
+from workers.kv.identity import block_checksum
 from workers.memory.memory_server import MemoryServer
 from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams

@@ -14,7 +14,8 @@ from tests.workers.kv.test_pool import (
     rot,
 )
 from workers.errors import CorruptMessage, NotFound
-from workers.kv.pool import BlockPool, block_checksum
+from workers.kv.identity import block_checksum
+from workers.kv.pool import BlockPool
 
 
 def test_each_use_is_counted_once() -> None:

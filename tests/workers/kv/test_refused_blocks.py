@@ -3,12 +3,15 @@ in both numerics.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from cluster.worlds.virtual import VirtualWorld
+from tests.cluster.worlds import test_states as states
+from tests.cluster.worlds import test_windows as windows
 from tests.cluster.worlds.chips_of_ranks import (
     SIZES,
     degrees,
@@ -29,6 +32,7 @@ from tests.workers.kv.handing import (
     Say,
     changed,
     check_computed,
+    figures,
     in_both,
     reference,
     told,
@@ -137,3 +141,28 @@ def test_a_second_start_is_refused() -> None:
         await say("x", Abort())
 
     told_directly("real", job)
+
+
+MODELS = {"windows": windows.plan_of, "states": lambda folder, _: states.plan_of(folder, {})}
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("model", MODELS)
+def test_what_cannot_be_computed_from_the_middle_is_computed_from_its_beginning(
+    model: str, lost: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks 0 to 2 (of a state: to 3) of a prompt come thin, the others whole: one of the two
+    messages is lost.
+    """
+    changed(monkeypatch, lambda number, content: None if number % 2 == lost else content)
+    plan = MODELS[model](tmp_path, "digest")
+
+    async def job(world: VirtualWorld) -> None:
+        for number, right in enumerate(windows.answers_of(plan)):
+            one = request(f"r{number}", prompt_ids=prompt(number, 70), max_tokens=30)
+            (heard,) = await ask_all(world, [one])
+            assert heard.code == "" and heard.tokens == right
+            await settle(world)
+        assert (await figures(world))["kv_recomputed"] > 0
+
+    run(plan, job)

@@ -12,7 +12,7 @@ from workers.errors import PerfuseError
 from workers.flash.geometry import geometry_of
 from workers.host.disk import MemoryDisk
 from workers.host.trace import Noted, Ran
-from workers.kv.pool import block_checksum
+from workers.kv.identity import block_checksum
 from workers.kv.pool_client import hash_columns, hashes_of
 from workers.memory.flash_pool import FlashPool
 from workers.memory.memory_server import MemoryServer

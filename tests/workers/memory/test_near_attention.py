@@ -1,5 +1,6 @@
 """A memory server that keeps KV of running sequences: parts over it, its bytes, and their time."""
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -130,6 +131,38 @@ def test_what_changed_on_its_way_is_not_kept(form: KvForm) -> None:
 
     async def job(bench: Bench) -> None:
         with pytest.raises(CorruptMessage, match="KV block 1 of r changed on its way"):
+            await call(bench, said)
+        assert server.room.num_held == 0
+
+    bench.run(job)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"sequence": 8}, {"index": np.array([1, 0])}, {"index": np.array([0, 2])}],
+    ids=["another sequence's", "at each other's place", "at another place"],
+)
+def test_blocks_of_others_are_not_kept(form: KvForm, facts: dict[str, Any]) -> None:
+    """Sound ones, under their own checksums."""
+    said = replace(put(filled(form, 2).read_blocks(np.arange(2)), [0, 1]), **facts)
+    bench, server = stand(form)
+
+    async def job(bench: Bench) -> None:
+        with pytest.raises(CorruptMessage, match="another's"):
+            await call(bench, said)
+        assert server.room.num_held == 0
+
+    bench.run(job)
+
+
+def test_blocks_of_an_incarnation_that_is_no_more_are_not_kept(form: KvForm) -> None:
+    """Its number is another sequence's by now."""
+    said = put(filled(form, 2).read_blocks(np.arange(2)), [0, 1])
+    bench, server = stand(form)
+
+    async def job(bench: Bench) -> None:
+        await bench.restart("chip")
+        with pytest.raises(CorruptMessage, match="another's"):
             await call(bench, said)
         assert server.room.num_held == 0
 
