@@ -12,7 +12,6 @@ from workers.chip.approximate import mark_sent
 from workers.chip.arriving import awaited_blocks, check_awaits_kv
 from workers.chip.job import Job
 from workers.chip.scheduler import Scheduler
-from workers.chip.sequence import State
 from workers.chip.split import Split
 from workers.errors import CorruptMessage
 from workers.hardware.work import Work
@@ -58,16 +57,23 @@ class Arrivals:
 
     @property
     def figures(self) -> dict[str, int]:
-        """Since start: messages with a block that is damaged or another's; tokens of which KV was
+        """Since start: messages with something that is damaged or another's; tokens of which KV was
         to come and is computed here. Those that are none are left out.
         """
         found = {"kv_refused": self._num_refused, "kv_recomputed": self._num_recomputed}
         return {name: count for name, count in found.items() if count}
 
-    def start(self, scheduler: Scheduler, job: Job, start: Start) -> None:
-        """It decodes, once it has computed what is not here. Raises ValueError if no KV of it is
-        awaited.
+    def start(self, scheduler: Scheduler, message: Message[Start]) -> None:
+        """A sequence decodes, once it has computed what is not here. Raises InvalidRequest if no KV
+        of it is awaited, CorruptMessage if another's has come, ValueError as the scheduler does.
         """
+        job, start = self._known(message), message.content
+        check_awaits_kv(job.seq)
+        tokens = self._receipt(job).tokens
+        if start.whose != Owner(message.request_id, message.source_epoch, tokens).number:
+            raise self._refused(
+                message, CorruptMessage(f"start of {job.seq.seq_id} is of another by its name")
+            )
         job.was_sent(start.prefilled_ns, self._node.clock.now())
         mark_sent(scheduler, job, start.approximate_from)
         num_arrived = self._num_arrived(job, start)
@@ -76,14 +82,12 @@ class Arrivals:
 
     def _num_arrived(self, job: Job, start: Start) -> int | None:
         """Leading tokens whose KV is here; None: all that are awaited."""
-        seq, receipt = job.seq, job.receipt
-        if seq.state is not State.RECEIVING:
-            return None
+        seq, receipt = job.seq, self._receipt(job)
         size, expected = self._kept.form.size, seq.num_expected
         begin = seq.num_cached
         if self._kept.sliding is not None and not self._kept.thin_layers:  # none of it is kept
             begin = max(begin, size * self._kept.sliding.num_thin(expected, size))
-        here = min(begin, expected) if receipt is None else receipt.leading(begin, expected)
+        here = receipt.leading(begin, expected)
         if start.num_taken is not None:
             here = min(here, max(start.num_taken, seq.num_cached))
         if here >= expected:
@@ -149,19 +153,26 @@ class Arrivals:
 
     def _verified(self, job: Job, message: Message[KvBlocks] | Message[KvPart]) -> Receipt:
         """Where what is written of a sequence is noted. Raises CorruptMessage."""
-        receipt, content = job.receipt, message.content
-        if receipt is None:
-            receipt = Receipt(tokens_number(job.seq.token_ids))
+        receipt, content = self._receipt(job), message.content
         tokens = receipt.tokens if isinstance(content, KvBlocks) else 0
         try:
             owner = Owner(message.request_id, message.source_epoch, tokens)
             verify_blocks(message.request_id, content, owner)
         except CorruptMessage as error:
-            self._num_refused += 1
-            self._note("kv refused", message.request_id, error.message)
+            self._refused(message, error)
             raise
-        job.receipt = receipt
         return receipt
+
+    def _receipt(self, job: Job) -> Receipt:
+        """Of a sequence whose KV is awaited."""
+        if job.receipt is None:
+            job.receipt = Receipt(tokens_number(job.seq.token_ids))
+        return job.receipt
+
+    def _refused(self, message: Message[Any], error: CorruptMessage) -> CorruptMessage:
+        self._num_refused += 1
+        self._note("kv refused", message.request_id, error.message)
+        return error
 
     def _whole(self, job: Job, crossing: Crossing, indexes: Sequence[int]) -> Sequence[int]:
         """Those of some pieces that are all that is wanted of them: a thin one is where no layer

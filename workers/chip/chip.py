@@ -194,7 +194,7 @@ class Chip:
 
     def _start(self, message: Message[Start]) -> None:
         with as_invalid_request():
-            self._arrivals.start(self._scheduler, self._known(message), message.content)
+            self._arrivals.start(self._scheduler, message)
         self._look_again()
 
     def _known(self, message: Message[Any]) -> Job:

@@ -182,9 +182,8 @@ class Handover:
             for task in on_their_way:
                 task.cancel()
         assert last.first_token is not None, "the last chunk has it"
-        await self._call(
-            Start(last.first_token, last.computed_ns, self.approximate_from, self._num_taken)
-        )
+        told = last.first_token, last.computed_ns, self.approximate_from, self._num_taken
+        await self._call(Start(*told, self._owner.number))
 
     def _check(self, heard: _Heard) -> None:
         """What was refused as damaged is computed there. Raises what else went wrong."""

@@ -45,6 +45,12 @@ class Owner:
     epoch: int
     tokens: int = 0
 
+    @property
+    def number(self) -> int:
+        """One that says all of it, 63 bits."""
+        (whole,) = self.places([0], "all of it")
+        return xxh3_64_intdigest(whole) >> 1
+
     def places(self, indexes: Iterable[int], *form: object) -> list[bytes]:
         """Its pieces at these indexes, one identity each. `form`: what else an index counts in."""
         head = f"{self.name}\0{self.epoch}\0{self.tokens}\0{form}\0".encode()

@@ -115,12 +115,16 @@ def test_a_stale_reference_after_its_blocks_were_reused(numerics: str) -> None:
         stale = KvBlocks(index, NO_SUMS, np.ones_like(chip._model.read_blocks(ids[:2])))
         with pytest.raises(CorruptMessage, match="damaged, or another's"):
             await say("x", sealed(stale, owner))
-        await say("x", Start(right[0], world.clock.now()))
+        start = Start(right[0], world.clock.now())
+        with pytest.raises(CorruptMessage, match="another by its name"):
+            await say("x", replace(start, whose=owner.number))
+        owner = replace(owner, tokens=tokens_number(new))
+        await say("x", replace(start, whose=owner.number))
         while chip._jobs:
             await world.clock.wait_until(world.clock.now() + 100_000)
         found = [r for r in world.trace.records if isinstance(r, Sampled)]
         assert [r.token_id for r in found] == right[1:]
-        assert await figures(world) == {"kv_refused": 1, "kv_recomputed": len(new)}
+        assert await figures(world) == {"kv_refused": 2, "kv_recomputed": len(new)}
 
     few = {"model.num_kv_blocks": 6, "model.max_model_len": 96}
     told_directly(numerics, job, {**APART, **few})

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds import test_states as states
 from tests.cluster.worlds import test_windows as windows
@@ -40,6 +41,7 @@ from tests.workers.kv.handing import (
 )
 from workers.chip.chip import Chip
 from workers.errors import InvalidRequest
+from workers.kv.identity import Owner, tokens_number
 from workers.kv.pool import BlockPool
 from workers.model.sampling_params import SamplingParams
 from workers.parallel.rank import Rank
@@ -135,9 +137,12 @@ def test_a_second_start_is_refused() -> None:
     async def job(world: VirtualWorld, say: Say) -> None:
         params = SamplingParams(max_tokens=50, ignore_eos=True)
         assert (await say("x", Reserve(prompt(0, 40), params, 10**12))).room
-        await say("x", Start(1, world.clock.now()))
+        (router,) = workers_of(world, Router).values()
+        owner = Owner("x", router.port.endpoint.epoch, tokens_number(prompt(0, 40)))
+        start = Start(1, world.clock.now(), whose=owner.number)
+        await say("x", start)
         with pytest.raises(InvalidRequest):
-            await say("x", Start(1, world.clock.now()))
+            await say("x", start)
         await say("x", Abort())
 
     told_directly("real", job)

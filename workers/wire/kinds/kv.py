@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.wire.kind import A_co, Kind, Reply, kind
-from workers.wire.roles import Count, KvBytes, Moment, WirePrecision, column, fact
+from workers.wire.roles import Count, KvBytes, Moment, Role, WirePrecision, column, fact, free
 
 Index = Annotated[NDArray[np.int64], column(4)]
 Checksums = Annotated[NDArray[np.uint64], column(8)]
@@ -15,6 +15,8 @@ Checksums = Annotated[NDArray[np.uint64], column(8)]
 Hashes = Annotated[NDArray[np.uint8], column(1)]
 
 
+# What both ends know and a real system's checksum of the message would cover.
+Whose = Annotated[int, Role("body", free)]
 # What is known to both ends, and then costs nothing, unless they keep KV in different forms.
 PieceTokens = Annotated[int | None, fact(4)]
 Numbers = Annotated[str | None, fact(1)]
@@ -57,12 +59,14 @@ class Start(Kind[Reply]):
     prefilled_ns   when the last of it was computed
     approximate_from   position from which on it is approximate; None: all is exact
     num_taken   leading tokens of which none was refused; the others are computed there. None: all
+    whose       see `workers.kv.identity.Owner.number`
     """
 
     token: Count
     prefilled_ns: Moment
     approximate_from: Annotated[int | None, fact(4)] = None
     num_taken: Annotated[int | None, fact(4)] = None
+    whose: Whose = 0
 
 
 @kind("pool_blocks")
