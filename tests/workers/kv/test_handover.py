@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from tests.workers.bench import SECOND_NS, Bench
+from workers.chip.job import Job
+from workers.chip.sequence import Sequence
+from workers.errors import NotFound
 from workers.kv.blocks import BlockManager
 from workers.kv.handover import Destination, Handover
+from workers.model.sampling_params import SamplingParams
 from workers.wire.kind import Reply
 from workers.wire.kinds.kv import KvBlocks, Start
 from workers.wire.message import Message
@@ -110,5 +114,43 @@ def test_blocks_that_wait_to_be_read_are_nobody_else_s() -> None:
         handover.close()
         handover.close()
         assert sorted(blocks.allocate(2)) == sorted(mine)
+
+    Bench("prefill", "decode").run(job)
+
+
+class SlowCache(Cache):
+    """A block is read in 10 us."""
+
+    block_bytes = 10_000
+
+
+def test_a_hand_over_that_is_refused_keeps_no_block_that_waits_to_be_read() -> None:
+    """The first block is refused while the second is read: its own task ends the job."""
+
+    def refuse(message: Message[KvBlocks]) -> Reply:
+        raise NotFound("there is no such sequence")
+
+    async def job(bench: Bench) -> None:
+        bench.port("decode").on(KvBlocks, refuse)
+        node, port, model = bench.node("prefill"), bench.port("prefill"), SlowCache()
+        pins = BlockManager(4, SIZE)
+        mine = pins.allocate(2)
+        to = Destination("decode", 0)
+        handed = Job(Sequence("r", [1], 1), SamplingParams(), "prefill", 0)
+        handed.handover = Handover(node, port, model, pins, "r", to, SECOND_NS)  # type: ignore[arg-type]
+
+        async def hand_over() -> None:
+            assert handed.handover is not None
+            with pytest.raises(NotFound):
+                await handed.handover.send()
+            assert pins.num_pinned == 1
+            handed.end()
+
+        handed.task = node.spawn(hand_over(), "handover")
+        handed.handover.computed(mine, SIZE, None)
+        await bench.clock.wait_until(8_000)
+        handed.handover.computed(mine, 2 * SIZE, None)
+        await handed.task
+        assert pins.num_pinned == 0
 
     Bench("prefill", "decode").run(job)

@@ -1,6 +1,9 @@
 """A chip whose blocks are pinned for the pool wakes up when they are free again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.cluster import ask, blueprint, prompt, request, run, settle, workers_of
@@ -60,3 +63,26 @@ def test_a_prompt_that_waits_for_blocks_of_a_fetch_that_was_given_up_goes_on() -
         await settle(world)
 
     run(blueprint({**TIGHT, "faults": [late]}), job)
+
+
+@pytest.mark.parametrize("numerics", ["real", "digest"])
+@pytest.mark.parametrize("kind", ["pool_get", "pool_blocks"])
+def test_what_a_fetch_did_not_bring_is_computed(kind: str, numerics: str) -> None:
+    """A pool that is silent from some time on: nobody finds blocks that were not written."""
+    answers = []
+    for silent in ([], [{"type": "drop", "kind": kind, "start": "3 ms"}]):
+
+        async def job(world: VirtualWorld) -> list[int]:
+            one = request("one", prompt_ids=prompt(1, 60), max_tokens=8)
+            await ask(world, one)
+            await world.clock.wait_until(4_000_000)
+            (chip,) = workers_of(world, Chip).values()
+            chip._scheduler.blocks.invalidate(range(8))
+            await ask(world, replace(one, request_id="two"))
+            heard = await ask(world, replace(one, request_id="three"))
+            assert heard.code == ""
+            await settle(world)
+            return heard.tokens
+
+        answers.append(run(blueprint({**TIGHT, "model.numerics": numerics, "faults": silent}), job))
+    assert answers[0] == answers[1]
