@@ -137,7 +137,8 @@ def test_a_hand_over_that_is_refused_keeps_no_block_that_waits_to_be_read() -> N
         mine = pins.allocate(2)
         to = Destination("decode", 0)
         handed = Job(Sequence("r", [1], 1), SamplingParams(), "prefill", 0)
-        handed.handover = Handover(node, port, model, pins, "r", to, SECOND_NS)  # type: ignore[arg-type]
+        what: Any = node, port, model, pins, "r", to, SECOND_NS
+        handed.handover = Handover(*what)
 
         async def hand_over() -> None:
             assert handed.handover is not None
