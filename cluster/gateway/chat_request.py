@@ -57,7 +57,7 @@ def parse_chat(
         retrieval=retrieval,
     )
     generation = fan_out(
-        [request], fields, f"chatcmpl-{name.unique}", retrieval, settings, _NEUTRAL
+        [request], fields, f"chatcmpl-{name.answer}", retrieval, settings, _NEUTRAL
     )
     return replace(generation, calling=calling)
 

@@ -48,7 +48,7 @@ def parse_completion(
         replace(request, prompt=p) if isinstance(p, str) else replace(request, prompt_ids=p)
         for p in prompts
     ]
-    generation = fan_out(requests, fields, f"cmpl-{name.unique}", retrieval, settings, _NEUTRAL)
+    generation = fan_out(requests, fields, f"cmpl-{name.answer}", retrieval, settings, _NEUTRAL)
     if not echoes:
         return generation
     return replace(generation, echoed=tuple(r.prompt or "" for r in generation.requests))

@@ -16,6 +16,7 @@ from cluster.gateway.expiry import Expiry
 from cluster.gateway.files import FileShelf
 from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
+from cluster.gateway.open_names import OpenNames
 from cluster.gateway.pulse import Pulse
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.unread import AllUnread
@@ -42,6 +43,7 @@ class Desk:
         # Two gateways before one router, or one that restarted, must not repeat a request id.
         self.incarnation = uuid.uuid4().hex[:8]
         self.naming = Naming(self.incarnation, settings.seed)
+        self.names = OpenNames(now_ns)
         self.metrics = Metrics(settings.engine)
         self.unread = AllUnread(settings.max_unread_total_bytes)
         self.aside = Aside("gateway")

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from cluster.gateway.admin import NoKey, WrongKey
+from cluster.gateway.resume import CannotResume, OtherBody, TakenOver
 from workers.errors import (
     Cancelled,
     CorruptMessage,
@@ -74,6 +75,7 @@ _STATUSES: dict[type[PerfuseError], int] = {
     BodyTimeout: 408,
     BodyTooLarge: 413,
     Cancelled: 499,
+    CannotResume: 409,
     CorruptMessage: 502,
     DeadlineExceeded: 504,
     Draining: 503,
@@ -81,8 +83,10 @@ _STATUSES: dict[type[PerfuseError], int] = {
     NoKey: 403,
     NotFinite: 502,
     NotFound: 404,
+    OtherBody: 409,
     PeerDead: 503,
     QueueFull: 429,
+    TakenOver: 409,
     UnknownRoute: 404,
     WrongEncoding: 415,
     WrongKey: 401,
@@ -91,7 +95,7 @@ _STATUSES: dict[type[PerfuseError], int] = {
 
 
 # Whoever gets one of these before any output was never let in.
-REFUSALS = (Draining, InvalidRequest, NotFound, QueueFull)
+REFUSALS = (Draining, InvalidRequest, NotFound, OtherBody, QueueFull)
 
 
 def status_of(error: PerfuseError) -> int:

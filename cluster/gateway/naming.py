@@ -1,5 +1,6 @@
 """Ids and seeds: unique among all gateways and restarts, and the same seed for the same run."""
 
+import hashlib
 from dataclasses import dataclass
 
 from workers.errors import InvalidRequest
@@ -11,17 +12,28 @@ _HEADER_CHARS_MAX = 128
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """`public` is echoed as X-Request-Id, `unique` names the work in the cluster."""
+    """public    echoed as X-Request-Id
+    unique    names the work in the cluster
+    again     of a request that its client named: the same when it is sent again; else ""
+    """
 
     public: str
     unique: str
+    again: str = ""
+
+    @property
+    def answer(self) -> str:
+        """Names the answer, which is the same one when the request is sent again."""
+        return self.again or self.unique
 
 
 class Naming:
     """Names requests and deals seeds.
 
     A client may send one X-Request-Id twice, even at once (a retry after a timeout), but the router
-    needs ids that are unique: so ours are the client's id plus this incarnation and a count.
+    needs ids that are unique: so ours are the client's id plus this incarnation and a count. The
+    seed of such a request follows from the client's id, whichever gateway is asked: its answer is
+    the same one.
     """
 
     def __init__(self, incarnation: str, seed: int) -> None:
@@ -40,11 +52,14 @@ class Naming:
             )
         self._num_requests += 1
         own = f"{self._incarnation}-{self._num_requests}"
-        return Name(header, f"{header}-{own}") if header else Name(own, own)
+        return Name(header, f"{header}-{own}", header) if header else Name(own, own)
 
-    def seed(self) -> int:
+    def seed(self, name: Name) -> int:
         """For the next request that names none: differs from request to request."""
-        return mix(self._seed ^ self._num_seeds) & SEED_MAX
+        if not name.again:
+            return mix(self._seed ^ self._num_seeds) & SEED_MAX
+        named = hashlib.blake2b(f"{self._seed}/{name.public}".encode(), digest_size=8).digest()
+        return int.from_bytes(named) & SEED_MAX
 
     def seed_taken(self) -> None:
         """That request was well-formed. A malformed one takes no seed, hence changes no answer."""

@@ -22,11 +22,13 @@ from cluster.gateway.desk import Desk
 from cluster.gateway.errors import REFUSALS, is_internal, reply
 from cluster.gateway.generation import Generation
 from cluster.gateway.http.connection import CONNECTION
+from cluster.gateway.http.events import STREAM_START, Events
 from cluster.gateway.http.shell import ErrorResponse
 from cluster.gateway.merge import merged
 from cluster.gateway.meter import Meter
 from cluster.gateway.naming import Name
 from cluster.gateway.progress import Progress
+from cluster.gateway.resume import Resumption, TakenOver
 from cluster.gateway.unread import Unread
 from workers.errors import CorruptMessage, Draining, PerfuseError
 
@@ -40,16 +42,6 @@ OPERATIONS_PER_PART = 2_000
 # A long answer is handed to the socket in pieces, each as the one before has left.
 PIECE_BYTES = 1 << 18
 
-_STREAM_START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-cache"),
-        (b"x-accel-buffering", b"no"),  # nginx would gather chunks
-    ],
-}
-
 
 class GenerationResponse(Response):
     """Owns the submissions: when `__call__` ends, all of them are closed."""
@@ -62,13 +54,16 @@ class GenerationResponse(Response):
         name: Name,
         start_ns: int,
         is_served: bool,
+        resumption: Resumption | None = None,
     ) -> None:
-        """`is_served`: the model exists, so its name may be counted under."""
+        """is_served    the model exists, so its name may be counted under
+        resumption   of a request that its client has named
+        """
         super().__init__()
         self._desk = desk
         self._generation = generation
         self._name = name
-        self._answer = answer
+        self._answer, self._events = answer, Events(answer, resumption)
         requests = generation.requests
         self._progress: Sequence[Progress] = [
             Progress(keep=not generation.stream) for _ in requests
@@ -80,14 +75,19 @@ class GenerationResponse(Response):
         self._started = False
         self._complete = False
         self._given_up = ""
+        self._resumption = resumption
+        self._is_taken_over = False
+        self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._desk.check_admits()
+            if (asked := self._resumption) is not None:
+                self._desk.names.enter(self._name.public, asked.of, self._take_over)
         except PerfuseError as error:
             await ErrorResponse(error, self._name.public)(scope, receive, send)
             return
-        work = asyncio.create_task(self._work(scope, receive, send))
+        work = self._task = asyncio.create_task(self._work(scope, receive, send))
         gone = asyncio.create_task(disconnected(receive))
         self._desk.enter(self._name.unique, work)
         try:
@@ -98,17 +98,31 @@ class GenerationResponse(Response):
             await asyncio.gather(work, gone, return_exceptions=True)
             self._abandon("abort")
             self._desk.leave(self._name.unique)
+            self._desk.names.leave(self._name.public, self._take_over)
         if self._given_up:
             self._give_up(scope)
         elif not work.cancelled():
             work.result()
-        elif present and self._desk.ending:
-            ended = Draining("the gateway shut down before this answer was complete")
+        elif present and (ended := self._ended_by()) is not None:
             try:
                 async with asyncio.timeout(_LAST_WORDS_S):
                     await self._fail(ended, scope, receive, send)
             except TimeoutError:
                 log.warning("request %s: the client does not read", self._name.unique)
+
+    def _take_over(self) -> None:
+        """Its client has sent the request again: the answer is told there."""
+        self._is_taken_over = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ended_by(self) -> PerfuseError | None:
+        """What ended it from here, while its client was still there."""
+        if self._is_taken_over:
+            return TakenOver("the request was sent again, and its answer goes to the later reader")
+        if self._desk.ending:
+            return Draining("the gateway shut down before this answer was complete")
+        return None
 
     async def _watch(self, work: asyncio.Task[None], gone: asyncio.Task[None]) -> bool:
         """Wait for the end of either; whether the client was still there, and reading."""
@@ -171,8 +185,8 @@ class GenerationResponse(Response):
                 self._meters[index].output(output, self._desk.now_ns())
                 num_open -= bool(output.finish_reason)
                 if send is not None:
-                    data = self._answer.chunk(index, output, self._progress)
-                    await self._write(data, num_open == 0, send)
+                    chunk = self._events.chunk(index, output, self._progress)
+                    await self._write(chunk, num_open == 0, send)
         if num_open:
             raise CorruptMessage(f"{num_open} choices ended without a finish reason")
 
@@ -194,15 +208,20 @@ class GenerationResponse(Response):
             await send({"type": "http.response.body", "body": piece, "more_body": more})
             self._writing = False
 
-    async def _write(self, data: bytes, last: bool, send: Send) -> None:
-        """Send a chunk, and with the last one all that follows it: one write, one wake-up."""
+    async def _write(self, chunk: bytes | None, last: bool, send: Send) -> None:
+        """Send a chunk, and with the last one all that follows it: one write, one wake-up. The
+        status line waits for what the client does not have.
+        """
+        if chunk is None and not last:
+            return
         if not self._started:
             self._started = True
-            await send(dict(_STREAM_START))
+            await send(dict(STREAM_START))
+        data = chunk or b""
         if last:
             self._complete = True
-            data += self._answer.tail(self._progress)
-        if data:
+            data += self._events.tail(self._progress)
+        if data or last:  # a client that had all of it hears the end
             self._num_writes += 1
             self._writing = True
             await send({"type": "http.response.body", "body": data, "more_body": not last})

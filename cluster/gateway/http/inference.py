@@ -15,6 +15,7 @@ from cluster.gateway.completion_request import parse_completion
 from cluster.gateway.desk import Desk
 from cluster.gateway.fitting import check_fits
 from cluster.gateway.generation import Generation
+from cluster.gateway.http.asking import named_anew, resumption_of, within
 from cluster.gateway.http.body import OPERATIONS_PER_BYTE, json_of, read_body
 from cluster.gateway.http.generate import GenerationResponse
 from cluster.gateway.http.shell import NAME
@@ -43,9 +44,12 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     limits = desk.settings
     raw = await read_body(request, limits.max_body_bytes, limits.body_timeout_s)
     start_ns = desk.now_ns()
-    name: Name = request.scope[NAME]
+    path, headers = request.url.path, request.headers
+    name = named_anew(request.scope[NAME], path, raw)
     size = len(raw) * OPERATIONS_PER_BYTE
     generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
+    generation = within(headers, generation)
+    resumption = resumption_of(headers, name, path, raw, generation)
     model = await desk.served(generation.model)
     if model is not None:
         check_fits(generation, model, limits.max_alternatives)
@@ -55,10 +59,11 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     tool_format = str((model or {}).get("tool_format", PLAIN))
     # Seeds are dealt in the order in which requests were understood, whoever was read first.
     if not generation.is_seeded:
-        generation = generation.seeded(desk.naming.seed())
+        generation = generation.seeded(desk.naming.seed(name))
     desk.naming.seed_taken()
     answer = write(generation, tool_format)
-    return GenerationResponse(desk, generation, answer, name, start_ns, model is not None)
+    is_served = model is not None
+    return GenerationResponse(desk, generation, answer, name, start_ns, is_served, resumption)
 
 
 def add_inference_routes(app: FastAPI, desk: Desk) -> None:

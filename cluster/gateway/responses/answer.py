@@ -22,9 +22,8 @@ class ResponseAnswer:
     ) -> None:
         self._generation, self._created_s, self._shelf = generation, created_s, shelf
         self._items = Items(generation.response_id)
-        (request,) = generation.requests
-        calling = generation.calling
-        self._reader = Reader(calling, request.request_id, tool_format) if calling else None
+        calling, unique = generation.calling, generation.response_id
+        self._reader = Reader(calling, unique, tool_format) if calling else None
         self._num_events = 0
 
     def chunk(self, index: int, output: Output, progresses: Sequence[Progress]) -> bytes:

@@ -89,7 +89,7 @@ def parse_response(
             generation, requests=tuple(_shaped(r, constraint) for r in generation.requests)
         )
     known = {field.name: getattr(generation, field.name) for field in fields_of(Generation)}
-    known["response_id"] = id_of("resp", name.unique)
+    known["response_id"] = id_of("resp", name.answer)
     query = next((m["content"] for m in chat["messages"][::-1] if m["role"] == "user"), "")
     asked = Asked(_full(echo, generation), tuple(items), previous, is_stored, query, shows_results)
     return ResponseGeneration(**known, asked=asked)

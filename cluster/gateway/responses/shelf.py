@@ -34,9 +34,13 @@ class Shelf:
         return len(self._kept)
 
     def add(self, response: dict[str, Any], items: tuple[Item, ...], previous: str | None) -> None:
-        """One that alone is too large is not kept."""
+        """One that alone is too large is not kept; the answer to a request that was sent again
+        takes the place of the first.
+        """
         num_bytes = len(orjson.dumps(response)) + len(orjson.dumps(items))
         with self._lock:
+            before = self._kept.pop(response["id"], None)
+            self._num_bytes -= before.num_bytes if before else 0
             self._kept[response["id"]] = Kept(response, items, previous, num_bytes)
             self._num_bytes += num_bytes
             while len(self._kept) > self._most or self._num_bytes > self._most_bytes:

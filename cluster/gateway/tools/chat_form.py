@@ -23,7 +23,8 @@ class ToolForm(ChatForm):
         calling = generation.calling
         assert calling is not None
         self._readers = [
-            Reader(calling, request.request_id, tool_format) for request in generation.requests
+            Reader(calling, f"{generation.response_id}-{index}", tool_format)
+            for index in range(len(generation.requests))
         ]
 
     def delta(self, index: int, output: Output, progress: Progress, first: bool) -> bytes:
