@@ -41,7 +41,12 @@ class ClusterState:
 
 
 class RouterClient(StoreClient, Protocol):
-    """Methods raise PerfuseError subclasses; any other exception is a bug and becomes a 500."""
+    """Methods raise PerfuseError subclasses; any other exception is a bug and becomes a 500.
+
+    deadline_ns   emulated nanoseconds of a request that names none, and the most that one may name
+    """
+
+    deadline_ns: int
 
     def submit(self, request: Request, waits: Waits | None = None) -> AsyncGenerator[Output, None]:
         """Stream one generation.

@@ -17,6 +17,7 @@ from cluster.gateway.files import FileShelf
 from cluster.gateway.metrics import Metrics
 from cluster.gateway.naming import Naming
 from cluster.gateway.open_names import OpenNames
+from cluster.gateway.pace import NS_PER_S, Gaps
 from cluster.gateway.pulse import Pulse
 from cluster.gateway.settings import GatewaySettings
 from cluster.gateway.unread import AllUnread
@@ -57,6 +58,7 @@ class Desk:
         self.draining = False
         self.ending = False
         self._open: dict[str, asyncio.Task[Any]] = {}
+        self._ends = Gaps()
         self._served: dict[str, Mapping[str, Any]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -71,21 +73,27 @@ class Desk:
     def check_admits(self) -> None:
         """Raises Draining, or QueueFull where more generations are open than memory is for."""
         if self.draining:
-            raise Draining("the gateway is shutting down: send new requests elsewhere")
+            raise Draining(
+                "the gateway is shutting down: send new requests elsewhere",
+                retry_after_s=self.settings.drain_timeout_s,
+            )
         if self.num_open >= self.settings.max_inflight:
             raise QueueFull(
                 f"{self.num_open} generations are open, which is the gateway's limit",
-                retry_after_s=1,
+                retry_after_s=self._ends.of(self.num_open) / NS_PER_S,
             )
 
     def enter(self, unique: str, work: asyncio.Task[Any]) -> None:
         assert unique not in self._open, unique
+        if not self._open:
+            self._ends.busy(self.now_ns())
         self._open[unique] = work
         self._idle.clear()
         self.metrics.open_requests.set(self.num_open)
 
     def leave(self, unique: str) -> None:
         del self._open[unique]
+        self._ends.happened(self.now_ns())
         self.metrics.open_requests.set(self.num_open)
         if not self._open:
             self._idle.set()

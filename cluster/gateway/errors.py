@@ -34,6 +34,9 @@ _TYPES = {
 }
 
 
+# Nobody is told to stay away for longer, whatever was estimated.
+RETRY_MAX_S = 60
+
 # Whatever was sent, its error is short: of a name or value it shows at most 80 characters, and none
 # has many of them.
 _MESSAGE_MAX, _PARAM_MAX = 1000, 100
@@ -131,7 +134,7 @@ def reply(error: BaseException, request_id: str) -> ErrorReply:
     if isinstance(error, NotFound) and param == "model":
         code = "model_not_found"
     headers: list[tuple[str, str]] = []
-    if status == 429:
+    if status in (429, 503):
         headers.append(("retry-after", str(_retry_after_s(error))))
     return ErrorReply(
         status,
@@ -148,7 +151,7 @@ def is_internal(error: BaseException) -> bool:
 def _retry_after_s(error: PerfuseError) -> int:
     asked = error.facts.get("retry_after_s")
     if isinstance(asked, int | float) and math.isfinite(asked):
-        return max(1, math.ceil(asked))
+        return min(RETRY_MAX_S, max(1, math.ceil(asked)))
     return 1
 
 

@@ -21,16 +21,20 @@ from cluster.api.request import Request
 from cluster.gateway.arrived import Arrived
 from cluster.gateway.client import ClusterState
 from cluster.gateway.embed_calls import Input, embed_all
+from cluster.gateway.entrance import Entrance, Visit
 from cluster.gateway.message_stores import MessageStores
 from cluster.gateway.reader import Reader
 from cluster.gateway.unread import Waits
-from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError
+from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError, QueueFull
 from workers.node import Node
 from workers.wire.kind import Kind
 from workers.wire.membership import Member
 from workers.wire.message import Message
 
 A = TypeVar("A")
+
+# How an answer ends that is one.
+WHOLE = ("length", "stop")
 
 
 class MessageRouterClient(MessageStores):
@@ -40,6 +44,7 @@ class MessageRouterClient(MessageStores):
     deadline_ns      of a request that names none, and of an addition to a store
     timeout_ns       of one call; also how long a stream waits for the router's next incarnation
     router_returns   whether the router goes on with its streams when it is back: it has a journal
+    dilation         wall time of an emulated second
     """
 
     def __init__(
@@ -51,10 +56,12 @@ class MessageRouterClient(MessageStores):
         deadline_ns: int,
         timeout_ns: int,
         router_returns: bool,
+        dilation: float,
     ) -> None:
         self._node, self._router = node, router
-        self._deadline_ns, self._timeout_ns = deadline_ns, timeout_ns
+        self.deadline_ns, self._timeout_ns = deadline_ns, timeout_ns
         self._router_returns = router_returns
+        self.entrance = Entrance(node, dilation)
         # While the router is away: ends the streams if it stays away.
         self._absence: asyncio.Task[None] | None = None
         # Requests that were given up while the router was away: it may know them when it is back.
@@ -112,7 +119,7 @@ class MessageRouterClient(MessageStores):
 
     async def _call(self, content: Kind[A], request_id: str = "", *, is_long: bool = False) -> A:
         """Within the time of one call, or of an addition to a store."""
-        within_ns = self._deadline_ns if is_long else self._timeout_ns
+        within_ns = self.deadline_ns if is_long else self._timeout_ns
         return await self._call_within(content, within_ns, request_id)
 
     async def _call_within(self, content: Kind[A], within_ns: int, request_id: str = "") -> A:
@@ -142,36 +149,53 @@ class MessageRouterClient(MessageStores):
             arrived_ns = clock.now()
             request = replace(request, arrived_ns=arrived_ns)
         # No longer than the answer is.
+        deadline_ns = self._deadline_of(request, arrived_ns)
         reader = Reader(self._node.mailbox(queue="outputs of a request"), waits)
         self._readers[request_id] = reader
-        within_ns = request.deadline_ns or self._deadline_ns
-        deadline_ns = clock.deadline_floor(arrived_ns + within_ns)
+        visit = Visit(self.entrance.pace, self._node)
         late = too_late(arrived_ns, deadline_ns)
         timer = clock.call_at(deadline_ns, reader.put, late)
         ended, arrived = False, Arrived()
         try:
-            content = Submit(request, deadline_ns)
-            await self._port.call(
-                self._router, content, deadline_ns=deadline_ns, request_id=request_id
-            )
+            await self.entrance.pass_through(deadline_ns)
+            await self._ask(Submit(request, deadline_ns), request_id)
             while not ended:
                 for told in await reader.get_due():
                     output = reader.read(told)
                     if clock.wall_now() > deadline_ns:
                         raise late
+                    visit.output()
                     for following in arrived.take(output):
                         ended = bool(following.finish_reason)
+                        visit.is_whole = following.finish_reason in WHOLE
                         yield following
         except PerfuseError as error:
             # A refusal left nothing behind; an answer that never came may have.
             is_late = isinstance(error, DeadlineExceeded) and clock.wall_now() >= deadline_ns
             ended = is_late or not isinstance(error, DeadlineExceeded | PeerDead)
-            raise (late if is_late else error) from error.__cause__
+            raise (late if is_late else self.entrance.with_time(error)) from error.__cause__
         finally:
             timer.cancel()
             del self._readers[request_id]
+            visit.leave()
             if not ended:
                 self._node.spawn(self._cancel(request_id), f"cancel {request_id}")
+
+    def _deadline_of(self, request: Request, arrived_ns: int) -> int:
+        """Raises QueueFull where it cannot be kept."""
+        within_ns = request.deadline_ns or self.deadline_ns
+        deadline_ns = self._node.clock.deadline_floor(arrived_ns + within_ns)
+        try:
+            self.entrance.pace.check(deadline_ns - self._node.clock.wall_now())
+        except QueueFull as error:
+            raise self.entrance.with_time(error) from None
+        return deadline_ns
+
+    async def _ask(self, content: Submit, request_id: str) -> None:
+        async with self.entrance.asking():
+            await self._port.call(
+                self._router, content, deadline_ns=content.deadline_ns, request_id=request_id
+            )
 
     async def _cancel(self, request_id: str) -> None:
         try:
@@ -188,7 +212,7 @@ class MessageRouterClient(MessageStores):
         return models
 
     async def embed(self, model: str, texts: Sequence[Input]) -> Embedded:
-        return await embed_all(model, texts, self._call_within, self._node.clock, self._deadline_ns)
+        return await embed_all(model, texts, self._call_within, self._node.clock, self.deadline_ns)
 
     async def state(self, *, is_brief: bool = False) -> ClusterState:
         facts = (await self._call(State(is_brief))).facts

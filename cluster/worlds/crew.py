@@ -97,6 +97,7 @@ class Crew:
                 deadline_ns=self.blueprint.deadline_ns,
                 timeout_ns=self.blueprint.timeout_ns,
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
+                dilation=self.blueprint.scenario.cluster.dilation,
             )
 
     def _build_memory(self, worker: MemoryPlan) -> None:

@@ -44,15 +44,19 @@ def resumption_of(
     return Resumption(fingerprint(path, body), len(generation.requests), known)
 
 
-def within(headers: Headers, generation: Generation) -> Generation:
-    """With its user's own deadline, if there is one. Raises InvalidRequest."""
+def within(headers: Headers, generation: Generation, most_ns: int) -> Generation:
+    """With its user's own deadline, if there is one, and at most `most_ns` from its arrival.
+    Raises InvalidRequest.
+    """
     told = headers.get(WAITS)
     if told is None:
         return generation
-    if not _SECONDS.fullmatch(told) or not float(told):
+    deadline_ns = round(float(told) * 10**9) if _SECONDS.fullmatch(told) else 0
+    if not 0 < deadline_ns <= most_ns:
         raise InvalidRequest(
-            f"{WAITS} is {shown(told)}: it must be seconds above 0, like 2.5", param=WAITS
+            f"{WAITS} is {shown(told)}: it must be seconds of the cluster's time above 0, like "
+            f"0.25, and at most {most_ns / 10**9:g} (slo.deadline)",
+            param=WAITS,
         )
-    deadline_ns = max(1, round(float(told) * 10**9))
     requests = tuple(replace(one, deadline_ns=deadline_ns) for one in generation.requests)
     return replace(generation, requests=requests)

@@ -48,7 +48,7 @@ async def generate(desk: Desk, request: Request, parse: Parse, write: Write) -> 
     name = named_anew(request.scope[NAME], path, raw)
     size = len(raw) * OPERATIONS_PER_BYTE
     generation = await desk.aside.run(size, lambda: parse(json_of(raw), name, 0, limits))
-    generation = within(headers, generation)
+    generation = within(headers, generation, desk.client.deadline_ns)
     resumption = resumption_of(headers, name, path, raw, generation)
     model = await desk.served(generation.model)
     if model is not None:

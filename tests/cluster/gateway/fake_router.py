@@ -61,6 +61,7 @@ class FakeRouter(FakeStores):
     now: ClusterState = field(default_factory=lambda: ClusterState(ready=True))
     requests: list[Request] = field(default_factory=list)
     num_open: int = 0
+    deadline_ns: int = 60 * 10**9
     tool_format: str = "hermes"
     embed_gate: asyncio.Event | None = None
     opened: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,1 @@
+"""What a cluster promises when something goes wrong, measured."""
