@@ -60,7 +60,8 @@ class Entrance:
         self.num_held += 1
         try:
             async with self._node.clock.deadline(deadline_ns):
-                await self._opened.wait()
+                while not self._opened.is_set():  # it may be held again before this one's turn
+                    await self._opened.wait()
         finally:
             self.num_held -= 1
 

@@ -6,7 +6,12 @@ from cluster.router.incarnations import living
 from cluster.router.ledger import Ledger
 from cluster.router.machine.chips import ChipState
 from cluster.router.machine.events import ChipJoined
-from cluster.router.machine.scaling_events import ChipAdded, ChipDrainBegan, ChipRemoved
+from cluster.router.machine.scaling_events import (
+    ChipAdded,
+    ChipDrainBegan,
+    ChipDrainEnded,
+    ChipRemoved,
+)
 from workers.node import Node
 
 
@@ -17,12 +22,16 @@ class NumberOfChips:
         self._node, self._ledger = node, ledger
 
     def become(self, chips: Sequence[ChipState]) -> None:
-        """The cluster has these. Those that are new are given work when their nodes have joined.
+        """The cluster has these. Those that are new are given work when their nodes have joined,
+        those that drained are given work again.
 
         Raises ImpossibleEvent for one that is none of these and has not ended what it has.
         """
         for name in self.add(chips):
             self._joined(name)
+        for chip in chips:
+            if self._ledger.state.chips[chip.name].is_draining:
+                self._ledger.happened(ChipDrainEnded(self._node.clock.now(), chip.name))
         self.remove_others(chips)
 
     def add(self, chips: Sequence[ChipState]) -> list[str]:

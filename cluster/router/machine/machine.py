@@ -38,6 +38,7 @@ TRANSITIONS: Mapping[type[Event], Callable[[Turn, Any], None]] = {
     of.RouterRestarted: peers.restarted,
     of_scaling.ChipAdded: scaling.chip_added,
     of_scaling.ChipDrainBegan: scaling.chip_drain_began,
+    of_scaling.ChipDrainEnded: scaling.chip_drain_ended,
     of_scaling.ChipRemoved: scaling.chip_removed,
     of_watch.ChipSilent: watching.chip_silent,
     of_watch.ChipHeard: watching.chip_heard,

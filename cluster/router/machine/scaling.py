@@ -2,11 +2,19 @@
 
     ChipAdded ─▶ ChipJoined: placed on      ChipDrainBegan ─▶ it ends what it has ─▶ ChipRemoved
 
-A chip that drains and dies is lost as any other is, and drains on when it comes back.
+                                                      └▶ ChipDrainEnded: placed on again
+
+A chip that drains and dies is lost as any other is, and drains on when it comes back. One that was
+only restarted ends its drain then.
 """
 
 from cluster.router.machine.chips import ChipState
-from cluster.router.machine.scaling_events import ChipAdded, ChipDrainBegan, ChipRemoved
+from cluster.router.machine.scaling_events import (
+    ChipAdded,
+    ChipDrainBegan,
+    ChipDrainEnded,
+    ChipRemoved,
+)
 from cluster.router.machine.turn import Turn
 
 ROLES = ("prefill", "decode", "chip")
@@ -27,6 +35,13 @@ def chip_drain_began(turn: Turn, event: ChipDrainBegan) -> None:
     turn.check(not chip.is_draining, f"{event.chip} drains already")
     chip.is_draining = True
     turn.state.is_line_woken = True  # there may be no chip left to wait for
+
+
+def chip_drain_ended(turn: Turn, event: ChipDrainEnded) -> None:
+    chip = _chip(turn, event.chip)
+    turn.check(chip.is_draining, f"{event.chip} does not drain")
+    chip.is_draining = False
+    turn.state.is_line_woken = True  # it has room
 
 
 def chip_removed(turn: Turn, event: ChipRemoved) -> None:

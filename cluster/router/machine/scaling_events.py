@@ -28,6 +28,14 @@ class ChipDrainBegan:
 
 
 @dataclass(frozen=True, slots=True)
+class ChipDrainEnded:
+    """It stays after all, and is given work again: it may be another incarnation by now."""
+
+    at_ns: int
+    chip: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChipRemoved:
     """One that drained, and has nothing left to end, is no part of the cluster any more."""
 
@@ -35,4 +43,4 @@ class ChipRemoved:
     chip: str
 
 
-ScalingEvent = ChipAdded | ChipDrainBegan | ChipRemoved
+ScalingEvent = ChipAdded | ChipDrainBegan | ChipDrainEnded | ChipRemoved

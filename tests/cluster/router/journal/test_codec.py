@@ -10,7 +10,12 @@ from cluster.router.journal.codec import decode, encode
 from cluster.router.machine import events as of
 from cluster.router.machine.actions import Said
 from cluster.router.machine.sampled import Logprob, SampledToken
-from cluster.router.machine.scaling_events import ChipAdded, ChipDrainBegan, ChipRemoved
+from cluster.router.machine.scaling_events import (
+    ChipAdded,
+    ChipDrainBegan,
+    ChipDrainEnded,
+    ChipRemoved,
+)
 from cluster.router.machine.state import Outbox
 from tests.cluster.router.machine.requests import asked, fresh, request_state
 
@@ -44,6 +49,7 @@ TOKEN = SampledToken(
         ChipAdded(1, "d2", "decode", 9, 1),
         ChipAdded(1, "d2", "decode", 9, 1, True),
         ChipDrainBegan(1, "d2"),
+        ChipDrainEnded(1, "d2"),
         ChipRemoved(1, "d2"),
     ],
     ids=lambda event: type(event).__name__,

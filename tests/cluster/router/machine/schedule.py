@@ -2,7 +2,12 @@
 
 from cluster.router.machine import actions as act
 from cluster.router.machine import events as of
-from cluster.router.machine.scaling_events import ChipAdded, ChipDrainBegan, ChipRemoved
+from cluster.router.machine.scaling_events import (
+    ChipAdded,
+    ChipDrainBegan,
+    ChipDrainEnded,
+    ChipRemoved,
+)
 from cluster.router.machine.store_events import (
     FileChanged,
     FileEnded,
@@ -133,7 +138,9 @@ def scale(outside: Outside, chance: Chance) -> None:
     leaving = [name for name, chip in state.chips.items() if chip.is_draining]
     done = [name for name in leaving if state.is_done(name)]
     staying = [name for name in state.chips if name not in leaving]
-    if done:
+    if leaving and chance.random() < 0.3:
+        outside.happened(ChipDrainEnded(now_ns, leaving[0]))
+    elif done:
         outside.happened(ChipRemoved(now_ns, done[0]))
     elif len(state.chips) < CHIPS_MAX and chance.random() < 0.6:
         role = ("prefill", "decode", "chip")[chance.randrange(3)]

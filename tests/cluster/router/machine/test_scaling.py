@@ -9,6 +9,7 @@ from cluster.router.machine import events as of
 from cluster.router.machine.scaling_events import (
     ChipAdded,
     ChipDrainBegan,
+    ChipDrainEnded,
     ChipRemoved,
     ScalingEvent,
 )
@@ -86,6 +87,17 @@ def test_a_refused_reserve_does_not_go_back_to_a_chip_that_drains() -> None:
     (reserve,) = one.apply(of.LineWaited(0))
     assert isinstance(reserve, act.Reserve) and reserve.chip == "d1"
     one.apply(ChipRemoved(0, "d0"))
+
+
+def test_a_chip_whose_drain_ended_is_placed_on_again() -> None:
+    one = machine(APART)
+    one.apply(ChipDrainBegan(0, "d0"))
+    one.apply(ChipDrainEnded(0, "d0"))
+    one.apply(ChipDrainBegan(0, "d1"))
+    placed(one, "r0")
+    assert placement(one, "r0").decode_chip == "d0"
+    with pytest.raises(of.ImpossibleEvent, match="d0 does not drain"):
+        one.apply(ChipDrainEnded(0, "d0"))
 
 
 def test_a_chip_does_not_leave_before_it_heard_what_it_should_let_go() -> None:
