@@ -17,18 +17,18 @@ class Visit:
 
     def __init__(self, pace: Pace, node: Node) -> None:
         self._pace, self._clock = pace, node.clock
-        self._has_begun = False
+        self.has_begun = False
         self.is_whole = False
         pace.arrived(self._clock.wall_now())
 
     def output(self) -> None:
-        if not self._has_begun:
-            self._has_begun = True
+        if not self.has_begun:
+            self.has_begun = True
             self._pace.begun()
 
     def leave(self) -> None:
         now_ns = self._clock.wall_now()
-        self._pace.left(now_ns, has_begun=self._has_begun, is_whole=self.is_whole)
+        self._pace.left(now_ns, has_begun=self.has_begun, is_whole=self.is_whole)
 
 
 class Entrance:

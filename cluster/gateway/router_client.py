@@ -74,7 +74,8 @@ class MessageRouterClient(MessageStores):
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
-        return {"readers": len(self._readers), "calls": self._node.endpoint.outgoing.in_flight()}
+        calls, inside = self._node.endpoint.outgoing.in_flight(), self.entrance.pace.num_open
+        return {"readers": len(self._readers), "calls": calls, "inside": inside}
 
     def _outputs(self, message: Message[Outputs]) -> None:
         for index, told in enumerate(message.content.outputs):

@@ -123,7 +123,8 @@ class _Restart:
             held = await self._client.held_everywhere()
         except PerfuseError:  # somebody is silent: ask again
             return False
-        return held.pop("readers") == self._door.num_held and not any(held.values())
+        waiting = held.pop("readers"), held.pop("inside")
+        return set(waiting) == {self._door.num_held} and not any(held.values())
 
     async def _look_again(self) -> None:
         await self._clock.wait_until(self._clock.now() + LOOK_EVERY_NS)
