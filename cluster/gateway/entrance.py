@@ -10,6 +10,8 @@ from workers.node import Node
 
 # Requests that wait while the door is held; each is a body in memory.
 HELD_MAX = 1024
+# How an answer ends that is one.
+WHOLE = ("length", "stop")
 
 
 class Visit:
@@ -18,17 +20,18 @@ class Visit:
     def __init__(self, pace: Pace, node: Node) -> None:
         self._pace, self._clock = pace, node.clock
         self.has_begun = False
-        self.is_whole = False
+        self._is_whole = False
         pace.arrived(self._clock.wall_now())
 
-    def output(self) -> None:
+    def output(self, finish_reason: str) -> None:
+        self._is_whole = finish_reason in WHOLE
         if not self.has_begun:
             self.has_begun = True
             self._pace.begun()
 
     def leave(self) -> None:
         now_ns = self._clock.wall_now()
-        self._pace.left(now_ns, has_begun=self.has_begun, is_whole=self.is_whole)
+        self._pace.left(now_ns, has_begun=self.has_begun, is_whole=self._is_whole)
 
 
 class Entrance:

@@ -33,9 +33,6 @@ from workers.wire.message import Message
 
 A = TypeVar("A")
 
-# How an answer ends that is one.
-WHOLE = ("length", "stop")
-
 
 class MessageRouterClient(MessageStores):
     """`RouterClient` for a worker that stands on `node`: the HTTP gateway, and the workload in
@@ -165,10 +162,9 @@ class MessageRouterClient(MessageStores):
                     output = reader.read(told)
                     if clock.wall_now() > deadline_ns:
                         raise late
-                    visit.output()
                     for following in arrived.take(output):
                         ended = bool(following.finish_reason)
-                        visit.is_whole = following.finish_reason in WHOLE
+                        visit.output(following.finish_reason)
                         yield following
         except PerfuseError as error:
             # A refusal left nothing behind; an answer that never came may have.
