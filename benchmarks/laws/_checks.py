@@ -3,58 +3,15 @@ broken.
 """
 
 from collections.abc import Iterator
-from typing import TypeVar
 
+from cluster.chaos.inside import held as held
+from cluster.chaos.inside import workers_of as workers_of
 from cluster.router.machine.store_state import COMPLETED, StoreState
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
-from workers.chip.chip import Chip
 from workers.memory.memory_server import MemoryServer
 
-T = TypeVar("T")
-
 NUM_PASSAGES = 24  # of the one file that trials add
-
-
-def workers_of(world: VirtualWorld, kind: type[T]) -> dict[str, T]:
-    """Workers by name, found by the handlers that they registered."""
-    found: dict[str, T] = {}
-    for node in world.nodes.values():
-        for (name, _), handler in node.endpoint.incoming.handlers().items():
-            worker = getattr(handler, "__self__", None)
-            if isinstance(worker, kind):
-                found[name] = worker
-    return found
-
-
-def held(world: VirtualWorld, *, healed: bool) -> dict[str, int]:
-    """What is held for requests (law 4), as non-zero counts. Over a link that stays cut, calls that
-    must arrive are said again and again: that is left out where nothing heals.
-    """
-    counts: dict[str, int] = {"readers": len(world.client._readers)}
-    for name, chip in workers_of(world, Chip).items():
-        scheduler = chip._scheduler
-        scheduler.blocks.check_integrity()
-        counts |= {f"{name} {key}": value for key, value in chip.held().items()}
-        counts[f"{name} pins"] = scheduler.blocks.num_pinned
-        counts[f"{name} scheduled"] = int(not scheduler.is_idle)
-    for name, server in workers_of(world, MemoryServer).items():
-        server.pool.check_integrity()
-        counts[f"{name} pins"] = server.pool.num_pinned
-    for name, router in workers_of(world, Router).items():
-        counts |= {f"{name} {key}": value for key, value in router.held().items()}
-        counts[f"{name} state"] = int(not router.state.is_idle)
-        if healed:
-            counts[f"{name} aborts"] = sum(map(len, router.state.aborts.values()))
-            counts[f"{name} dropped stores"] = len(router.state.dropped_stores)
-            unfinished = [len(store.unfinished) for store in router.state.stores.values()]
-            counts[f"{name} unfinished additions"] = sum(unfinished)
-    if healed:
-        for name, node in world.nodes.items():
-            counts[f"{name} calls"] = node.endpoint.outgoing.in_flight()
-            for peer, taken in node.endpoint.credits_taken().items():
-                counts[f"{name} credits of {peer}"] = taken
-    return {name: count for name, count in counts.items() if count}
 
 
 def torn_stores(world: VirtualWorld) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.network._digest_models import grouped, indexed, latent, stateful, windowed
+from cluster.chaos.models import grouped, indexed, latent, stateful, windowed
 from workers.model.digest.recorded import write_routing
 
 EXPERTS = ("num_experts", "n_routed_experts", "num_local_experts")

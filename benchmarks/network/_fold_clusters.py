@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.network._digest_clusters import DEVICES, LINKS
-from benchmarks.network._digest_models import grouped, latent
+from cluster.chaos.models import grouped, latent
 
 
 def folded_cluster(number: int, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, faults, machines, model_command, serve_options
+from cluster.cli import certs, chaos, faults, machines, model_command, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 from cluster.cli.options import Address, Attach, RecordRouting, Scenario, Set, World
 
@@ -15,6 +15,7 @@ app = typer.Typer(
     help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
 
+app.add_typer(chaos.app, name="chaos")
 app.add_typer(faults.app, name="faults")
 app.command()(certs.certs)
 app.command()(model_command.model)

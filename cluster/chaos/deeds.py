@@ -1,0 +1,80 @@
+"""What faults do to nodes: they die and come back, and their links narrow."""
+
+import asyncio
+
+from cluster.chaos.trial import Fault, Seen
+from cluster.chaos.world import ChaosWorld
+from cluster.faults.rules import put, take_out
+from cluster.faults.written import read_fault
+from workers.host.rng import Rng
+
+
+class Deeds:
+    """`Nodes` of a virtual world. One node at a time dies or rises."""
+
+    def __init__(self, world: ChaosWorld, seen: Seen) -> None:
+        self._world, self._seen = world, seen
+        self._turn = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._narrowed: list[Fault] = []
+        # Node -> whether it is dead, or about to die.
+        self.dead: dict[str, bool] = {}
+
+    def kill(self, node: str, for_ns: int | None) -> bool:
+        if self.dead.get(node):
+            return False
+        self.dead[node] = True
+        kill = self._kill(node, for_ns)
+        self._tasks.append(asyncio.get_running_loop().create_task(kill, name=f"kill {node}"))
+        return True
+
+    async def _kill(self, node: str, for_ns: int | None) -> None:
+        world = self._world
+        async with self._turn:
+            await world.kill(node)
+        self._mark(node, "dies")
+        if for_ns is not None:
+            await world.clock.wait_until(world.clock.now() + for_ns)
+            await self._revive(node)
+
+    async def _revive(self, node: str) -> None:
+        async with self._turn:
+            if self.dead.get(node):
+                await self._world.revive(node)
+                self.dead[node] = False
+                self._mark(node, "is back")
+
+    def narrow(self, fault: Fault) -> bool:
+        first, second = fault.nodes
+        rate = {"rate": f"{fault.amount} B/s"}
+        body = {"type": "bandwidth", "source": first, "destination": second, "attributes": rate}
+        rule = read_fault(body)
+        world = self._world
+        for name, node in world.nodes.items():
+            if not self.dead.get(name):
+                directory = world.blueprint.plan.directory
+                put(node.endpoint, fault.name, rule, directory, Rng(0))
+                node.endpoint.has_faults = True
+        self._narrowed.append(fault)
+        if fault.for_ns is not None:
+            world.clock.call_at(world.clock.now() + fault.for_ns, self._widen, fault)
+        return True
+
+    def _widen(self, fault: Fault) -> None:
+        if fault in self._narrowed:
+            self._narrowed.remove(fault)
+            for node in self._world.nodes.values():
+                take_out(node.endpoint, fault.name)
+
+    async def heal(self) -> None:
+        """Links are as wide as they were, and whoever is dead comes back."""
+        for fault in list(self._narrowed):
+            self._widen(fault)
+        for node in [node for node, is_dead in self.dead.items() if is_dead]:
+            await self._revive(node)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _mark(self, node: str, what: str) -> None:
+        self._seen.marks.append((self._world.clock.now(), 1, node, what))

@@ -1,0 +1,85 @@
+"""What may go wrong, by its word: how one is drawn, and what it does. A new kind is one entry of
+KINDS and one class: `Link` judges messages, `Deed` does something to a node.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from cluster.chaos.trial import ANYONE, Fault
+from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Verdict
+
+
+class Nodes(Protocol):
+    """What a deed may do to nodes; each returns whether it could be done."""
+
+    def kill(self, node: str, for_ns: int | None) -> bool:
+        """It dies, and comes back after so long; None: when all is healed."""
+        ...
+
+    def narrow(self, fault: Fault) -> bool:
+        """A link moves at most `fault.amount` bytes/s."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Something that goes wrong with messages.
+
+    verdict    what becomes of one that is hit        both   whether it meets both directions
+    amount     draws the fault's amount, of a trial's deadline in ns
+    is_total   it hits all that pass, always
+    """
+
+    verdict: Callable[[Fault], Verdict]
+    both: bool = False
+    amount: Callable[[Random, int], int] = lambda chance, deadline_ns: 0
+    is_total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that happens to a node, or to a link as a whole.
+
+    num_nodes   1 for a node, 2 for a link
+    """
+
+    do: Callable[[Fault, Nodes], bool]
+    num_nodes: int = 1
+    amount: Callable[[Random, int], int] = lambda chance, deadline_ns: 0
+
+
+def _late(chance: Random, deadline_ns: int) -> int:
+    """From a little to far beyond every bound that follows from a deadline."""
+    return int(deadline_ns * 10 ** chance.uniform(-2.5, 1))
+
+
+def _rate(chance: Random, deadline_ns: int) -> int:
+    """Bytes/s: 1 kB in from a hundredth of a deadline to ten of them."""
+    return max(int(1e12 / (deadline_ns * 10 ** chance.uniform(-2, 1))), 1)
+
+
+KINDS: Mapping[str, Link | Deed] = {
+    "drop": Link(lambda fault: Drop()),
+    "duplicate": Link(lambda fault: Duplicate(fault.amount), amount=_late),
+    "corrupt": Link(lambda fault: Corrupt()),
+    "delay": Link(lambda fault: Delay(fault.amount), amount=_late),
+    "partition": Link(lambda fault: Drop(), both=True, is_total=True),
+    "one way": Link(lambda fault: Drop(), is_total=True),
+    "narrow": Deed(lambda fault, nodes: nodes.narrow(fault), 2, _rate),
+    "crash": Deed(lambda fault, nodes: nodes.kill(fault.nodes[0], fault.for_ns)),
+}
+# (kind of a fault, life-cycle point) that cannot be met, and why.
+IMPOSSIBLE: Mapping[tuple[str, str], str] = {}
+
+
+def is_between(fault: Fault, source: str, destination: str) -> bool:
+    """Whether a link's fault is about what `source` sends to `destination`; all are nodes."""
+    first, second = fault.nodes
+
+    def one(a: str, b: str) -> bool:
+        return a in (ANYONE, source) and b in (ANYONE, destination)
+
+    kind = KINDS[fault.what]
+    return one(first, second) or (isinstance(kind, Link) and kind.both and one(second, first))

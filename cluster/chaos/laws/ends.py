@@ -1,0 +1,36 @@
+"""Law 3: each request ends, answered or with a clear error, within its deadline; one that is asked
+when everything is healed is answered.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from cluster.chaos.heard import Heard
+
+LAW = "ends"
+# Beyond its deadline nobody waits: a reader keeps it on its own clock.
+SLACK_NS = 0
+# What a fault may do to a request that is right in itself.
+CLEAR = ("deadline_exceeded", "peer_dead", "corrupt_message", "queue_full")
+
+
+def broken(heard: Sequence[Heard], now_ns: int) -> Iterator[str]:
+    """now_ns   when it was looked"""
+    for one in heard:
+        if one.is_orphan or one.left:
+            continue
+        ended_ns = now_ns if one.ended_ns is None else one.ended_ns
+        over_ns = ended_ns - one.deadline_ns - SLACK_NS
+        if over_ns > 0:
+            what = "has not ended" if one.ended_ns is None else "ended"
+            yield f"{LAW}: {one.asked} {what} {over_ns} ns after its deadline"
+        elif one.ended_ns is not None:
+            yield from _how(one)
+
+
+def _how(one: Heard) -> Iterator[str]:
+    if not one.finish_reason and not one.code:
+        yield f"{LAW}: {one.asked} ended with neither an answer nor an error"
+    elif one.code and one.is_calm:
+        yield f"{LAW}: {one.asked}, asked when all was healed, failed: {one.code}: {one.message}"
+    elif one.code and one.code not in CLEAR:
+        yield f"{LAW}: {one.asked} ended with {one.code}: {one.message}"

@@ -1,0 +1,127 @@
+"""The search: fresh seeds, and mutants of what reached something new, on all cores.
+
+Rounds make it repeatable: which trials a round has follows from the rounds before, and not from
+which process was faster. A budget of time ends it between two rounds.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from cluster.chaos.coverage import Coverage
+from cluster.chaos.drawing import SEEDS_A_SHAPE
+from cluster.chaos.mutating import MUTATIONS_MAX
+from cluster.chaos.trial import Seen
+from cluster.chaos.work import Worker
+
+# Of a round's trials: so many shapes' fresh seeds for each process, and as many mutants.
+SHAPES_A_PROCESS = 2
+MUTATIONS = 1_000_000
+
+Runner = Callable[[Iterable[list[str]]], Iterable[list[Seen]]]
+OnRound = Callable[["Found"], None]
+
+
+@dataclass
+class Found:
+    """What a search has found so far."""
+
+    coverage: Coverage = field(default_factory=Coverage)
+    failures: list[Seen] = field(default_factory=list)
+    num_trials: int = 0
+    num_tokens: int = 0
+    num_answered: int = 0
+    num_failed: int = 0
+    envelopes: list[int] = field(default_factory=list)
+    took_s: float = 0.0
+
+    def add(self, seen: Seen) -> None:
+        self.coverage.add(seen)
+        self.num_trials += 1
+        self.num_tokens += seen.num_tokens
+        self.num_answered += seen.num_answered
+        self.num_failed += seen.num_failed
+        self.envelopes.append(seen.num_envelopes)
+        if seen.broken:
+            self.failures.append(seen)
+
+
+def search(
+    run: Runner, first_seed: int, num_trials: int, budget_s: float, width: int, on_round: OnRound
+) -> Found:
+    """width   processes that `run` has"""
+    found, begun_s = Found(), time.monotonic()
+    fresh = first_seed
+    while found.num_trials < num_trials and time.monotonic() - begun_s < budget_s:
+        left = num_trials - found.num_trials
+        names, fresh = _round(found.coverage.corpus, fresh, min(left, _size(width)), first_seed)
+        for part in run(_by_shape(names)):
+            for seen in part:
+                found.add(seen)
+        found.took_s = time.monotonic() - begun_s
+        on_round(found)
+    return found
+
+
+def _size(width: int) -> int:
+    return 2 * SHAPES_A_PROCESS * width * SEEDS_A_SHAPE
+
+
+def _round(corpus: list[str], fresh: int, size: int, first_seed: int) -> tuple[list[str], int]:
+    """Names, and the next fresh seed. The first round has nothing to change."""
+    num_mutants = size // 2 if corpus else 0
+    random = Random(f"chaos round {first_seed} {fresh}")
+    end = fresh + size - num_mutants
+    names = [str(seed) for seed in range(fresh, end)]
+    for _ in range(num_mutants):
+        # Latest ones more often: they lie where nobody was before.
+        parent = corpus[int(len(corpus) * max(random.random(), random.random()))]
+        if parent.count(".") >= MUTATIONS_MAX:
+            parent = parent.split(".")[0]
+        names.append(f"{parent}.{random.randrange(MUTATIONS)}")
+    return names, end
+
+
+def _by_shape(names: list[str]) -> list[list[str]]:
+    """Those of one shape go to one process, which then makes it once."""
+    parts: dict[int, list[str]] = {}
+    for name in names:
+        parts.setdefault(int(name.split(".")[0]) // SEEDS_A_SHAPE, []).append(name)
+    return list(parts.values())
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+_worker: Worker | None = None
+
+
+def _stand(numerics: str, folder: str) -> None:
+    global _worker
+    _worker = Worker(numerics, Path(folder))
+
+
+def _run_all(names: list[str]) -> list[Seen]:
+    assert _worker is not None, "this process was not made for it"
+    return [_worker.named(name) for name in names]
+
+
+@contextmanager
+def processes(numerics: str, width: int) -> Iterator[Runner]:
+    """`width` processes, or this one where that is 1."""
+    with TemporaryDirectory(prefix="perfuse-chaos-") as folder:
+        if width == 1:
+            worker = Worker(numerics, Path(folder))
+            yield lambda parts: ([worker.named(name) for name in part] for part in parts)
+            return
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(width, context, _stand, (numerics, folder))
+        try:
+            yield lambda parts: pool.map(_run_all, parts)
+        finally:
+            pool.shutdown(cancel_futures=True)

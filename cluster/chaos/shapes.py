@@ -1,0 +1,146 @@
+"""Random clusters for trials, each a function of its number: small ones, so that a trial is short,
+and between them everything that a chip, a shard and a memory server can do with a request.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from cluster.chaos.models import grouped, indexed, latent, windowed
+from cluster.chaos.trial import Trial
+
+# As long as a request can be, in tokens; block sizes divide it, so that the longest takes all of
+# its last block.
+LONGEST = 96
+BLOCK_SIZES = (8, 16, 24, 32)
+LAYERS_MAX = 3
+LINKS = ("lowlat-2us", "ideal-1us", "nvlink4")
+# What a shape's first run, without faults, is given; later ones get some times what that took.
+PATIENCE_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """scenario, model   as a `Trial` has them"""
+
+    scenario: dict[str, Any]
+    model: dict[str, Any] | None
+
+    def bare(self, name: str) -> Trial:
+        """A trial in which nobody asks for anything."""
+        return Trial(name, self.scenario, self.model, (), ())
+
+
+def shape(number: int, numerics: str) -> Shape:
+    """`real`: the shipped model, and what it can do; `digest`: any model, any placement."""
+    random = Random(f"chaos shape {numerics} {number}")
+    is_real = numerics == "real"
+    config = None if is_real else _small_model(random)
+    experts = 8 if config is None else _num_experts(config)
+    nodes = _nodes(random, experts)
+    scenario: dict[str, Any] = {
+        "name": f"chaos-{numerics}-{number}",
+        "seed": number,
+        "cluster": {
+            "world": "virtual",
+            "nodes": nodes,
+            "router_journal": random.random() < 0.85,
+        },
+        "model": {"numerics": numerics, **_model(random)},
+        "placement": {},
+        "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": f"{PATIENCE_NS} ns"},
+    }
+    scenario["placement"] = _placement(random, nodes, scenario["model"])
+    if config is not None:
+        scenario["model"]["routing"] = random.choice(("uniform", {"zipf": 1.0}))
+        if "sliding_window" in config or "index_topk" in config:
+            scenario["placement"].pop("kv_near", None)
+        _split(random, scenario, config)
+    return Shape(scenario, config)
+
+
+def _num_experts(config: dict[str, Any]) -> int:
+    keys = ("num_experts", "n_routed_experts", "num_local_experts")
+    return int(next(config[key] for key in keys if key in config))
+
+
+def _small_model(random: Random) -> dict[str, Any]:
+    draw = random.choices((grouped, latent, windowed, indexed), (6, 3, 1, 1))[0]
+    while True:
+        config = draw(random)
+        if config["num_hidden_layers"] <= LAYERS_MAX and _num_experts(config) >= 4:
+            return config
+
+
+def _nodes(random: Random, experts: int) -> dict[str, Any]:
+    link = random.choice(LINKS)
+    nodes: dict[str, Any] = {
+        "router": {"workers": ["router"], "device": "host-cpu"},
+        "gateway": {"workers": ["gateway"], "device": "host-cpu"},
+    }
+    apart = random.random() < 0.65
+    roles = {"prefill": random.choice((1, 1, 2)), "decode": random.choice((1, 2, 2))}
+    if not apart:
+        roles = {"chip": random.choice((1, 2, 2))}
+    beside = random.random() < 0.15 and sum(roles.values()) <= experts
+    for role, count in roles.items():
+        workers = [role, "experts"] if beside else [role]
+        nodes[role] = {"workers": workers, "count": count, "device": "h100-sxm"}
+    if not beside:
+        count = random.choice((1, 2, 3))
+        nodes["experts"] = {"workers": ["experts"], "count": count, "device": "h100-sxm"}
+        if random.random() < 0.3:
+            nodes["experts"]["spares"] = 1
+    if random.random() < 0.5:
+        count = random.choice((1, 2))
+        nodes["memory"] = {"workers": ["memory"], "count": count, "device": "pnm-cxl"}
+    for node in nodes.values():
+        node["link"] = link
+    return nodes
+
+
+def _placement(random: Random, nodes: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    experts: dict[str, Any] = {"strategy": random.choice(("contiguous", "round_robin"))}
+    if random.random() < 0.15:
+        experts |= {"on_timeout": "replace", "timeout": "100 us"}
+    placement: dict[str, Any] = {
+        "experts": experts,
+        "reserve": random.choice(("full", "watermark")),
+    }
+    if "memory" in nodes and model["enable_prefix_caching"]:
+        placement["kv_pool"] = random.random() < 0.6
+        if random.random() < 0.3 and model["block_size"] % 16 == 0:
+            placement["kv_near"] = {"keep": random.randint(0, 2), "mode": "near", "blocks": 16}
+        elif random.random() < 0.3:
+            placement["kv_offload"] = {"tier": "memory", "admission": "always"}
+    return placement
+
+
+def _model(random: Random) -> dict[str, Any]:
+    """Blocks for one sequence of the longest, or for a few."""
+    block_size = random.choice(BLOCK_SIZES)
+    max_num_seqs = random.randint(2, 6)
+    return {
+        "dtype": "fp32",
+        "block_size": block_size,
+        "max_model_len": LONGEST,
+        "num_kv_blocks": LONGEST // block_size * random.choice((1, 1, 2, 3)),
+        "max_num_seqs": max_num_seqs,
+        "max_num_batched_tokens": random.randint(16, 96),
+        "enable_prefix_caching": random.random() < 0.85,
+    }
+
+
+def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> None:
+    """Some chips have two ranks; what is not combined with that, goes."""
+    if random.random() >= 0.15:
+        return
+    found = False
+    for role, node in scenario["cluster"]["nodes"].items():
+        is_alone = role in ("chip", "decode") and len(node["workers"]) == 1
+        if is_alone and config["num_attention_heads"] % 2 == 0:
+            node["tensor_parallel_size"] = 2
+            found = True
+    if found:
+        for key in ("kv_pool", "kv_offload", "kv_near"):
+            scenario["placement"].pop(key, None)

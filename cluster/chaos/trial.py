@@ -1,0 +1,123 @@
+"""One trial as data: a scenario, who asks what and when, and what goes wrong. All that comes of it
+follows from what stands here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ANYONE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request.
+
+    prompt       (number, length, shared): its token ids are a function of these; those with the
+                 same `shared` > 0 begin with the same so many tokens
+    leaves_after   tokens after which its reader goes, or None
+    temperature  0: greedy; else sampled, with its number as the seed
+    """
+
+    name: str
+    prompt: tuple[int, int, int]
+    max_tokens: int
+    at_ns: int = 0
+    temperature: float = 0.0
+    leaves_after: int | None = None
+
+    def prompt_ids(self, vocab: int) -> tuple[int, ...]:
+        """Of a vocabulary of so many tokens."""
+        number, length, shared = self.prompt
+        ids = [3 + (shared * 131 + i * i * 31 + i * 17) % (vocab - 8) for i in range(shared)]
+        own = range(length - shared)
+        ids += [3 + (number * 7919 + i * i * 37 + i * 19) % (vocab - 8) for i in own]
+        return tuple(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """When a fault begins: with the `nth` message of `kind` that anybody sends (1 is the first), or
+    `ns` after the first request where no kind is named.
+    """
+
+    kind: str = ""
+    nth: int = 0
+    ns: int = 0
+
+
+# Who sent it to whom (nodes), its kind, and the how manieth of these it is, from 1 on.
+Hit = tuple[str, str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong.
+
+    what     a word of `cluster.chaos.kinds.KINDS`
+    nodes    the link's two ends, or the one node; ANYONE stands for all
+    kind     of the messages that are hit, or ANYONE
+    for_ns   how long; None: until all is healed
+    amount   what its kind makes of it: ns of delay, bytes/s of a narrow link
+    hits     exactly these messages are hit, whatever the rest says: what chance once chose
+    """
+
+    name: str
+    what: str
+    at: At
+    nodes: tuple[str, ...]
+    kind: str = ANYONE
+    chance: float = 1.0
+    for_ns: int | None = None
+    amount: int = 0
+    hits: tuple[Hit, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """scenario   as a scenario file has it, without the model's path and without a workload
+    model      what its config.json says; None: the shipped perfuse-tiny
+    name       by which `perfuse chaos replay` finds it: a seed, or a seed and its mutations
+    """
+
+    name: str
+    scenario: Mapping[str, Any]
+    model: Mapping[str, Any] | None
+    asks: tuple[Ask, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def groups(self) -> Mapping[str, Mapping[str, Any]]:
+        """Its groups of nodes."""
+        found: Mapping[str, Mapping[str, Any]] = self.scenario["cluster"]["nodes"]
+        return found
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the run of a trial showed.
+
+    broken     a line for each way in which a law was broken: "law: what"
+    hits       fault -> messages it hit, in their order
+    cells      (fault's kind, life-cycle point) -> how often
+    features   what was reached, for whoever looks for new things
+    marks      (at_ns, row, what) of whatever a picture should show
+    """
+
+    name: str
+    broken: list[str] = field(default_factory=list)
+    trace_hash: str = ""
+    num_tokens: int = 0
+    num_answered: int = 0
+    num_failed: int = 0
+    num_envelopes: int = 0
+    num_fired: int = 0
+    hits: dict[str, list[Hit]] = field(default_factory=dict)
+    cells: dict[tuple[str, str], int] = field(default_factory=dict)
+    features: set[str] = field(default_factory=set)
+    marks: list[tuple[int, int, str, str]] = field(default_factory=list)
+
+    @property
+    def laws(self) -> set[str]:
+        """Those that were broken."""
+        return {line.split(":")[0] for line in self.broken}

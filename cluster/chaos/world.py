@@ -1,0 +1,44 @@
+"""The virtual world as trials use it: whoever is placed is told of, and nothing looks for garbage
+in between (a search does, once in a while).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.virtual import VirtualWorld
+from workers.host.clock.virtual import virtual_loop
+from workers.node import Node
+
+T = TypeVar("T")
+
+
+class ChaosWorld(VirtualWorld):
+    """on_placed   told of each incarnation of a node before it says a word"""
+
+    def __init__(self, blueprint: Blueprint, on_placed: Callable[[Node], None]) -> None:
+        super().__init__(blueprint)
+        self._on_placed = on_placed
+
+    async def place(self, node: str, epoch: int) -> None:
+        await super().place(node, epoch)
+        self._on_placed(self.seats[node].node)
+
+
+def run_chaos(world: ChaosWorld, job: Callable[[], Awaitable[T]]) -> T:
+    """Let it stand, do `job`, take it down. Raises as `run_virtual` does, but for its accounts of
+    time and energy, which are no law of requests.
+    """
+    loop = virtual_loop(world.clock)
+
+    async def main() -> T:
+        try:
+            await world.start()
+            return await job()
+        finally:
+            await world.stop()
+
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        loop.close()
