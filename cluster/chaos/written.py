@@ -67,13 +67,16 @@ def _short(value: Ask | Fault) -> dict[str, Any]:
 
 
 def _read(what: type[T], body: Any, at: str) -> T:
+    known = [field.name for field in fields(what)]
+    for key in body if isinstance(body, dict) else ():
+        if key not in known:
+            raise ValueError(f"{at}.{key}: is no key here; these are: {', '.join(known)}")
     try:
         return TypeAdapter(what).validate_python(body)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in (at, *problem["loc"]))
-        known = ", ".join(field.name for field in fields(what))
-        raise ValueError(f"{where}: {problem['input']!r}: {problem['msg']} (keys: {known})") from error
+        raise ValueError(f"{where}: {problem['input']!r}: {problem['msg']}") from error
 
 
 def _fault(body: Any, at: str) -> Fault:

@@ -1,0 +1,100 @@
+"""Trials of the virtual world: the same again from their names, and files that repeat them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.chaos.running import calm_asks
+from cluster.chaos.trial import ANYONE, Ask, At, Fault, Trial
+from cluster.chaos.work import Worker
+from cluster.chaos.written import read_trial, write_trial
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One for all: a shape is made once."""
+    yield Worker("digest", tmp_path_factory.mktemp("chaos"))
+
+
+@pytest.fixture(scope="module")
+def calm(worker: Worker) -> Trial:
+    """A shape in which prefill and decode are apart, without faults, and with three requests."""
+    seeds = range(0, 16 * 64, 16)
+    trial = next(t for t in map(worker.trial, map(str, seeds)) if "prefill" in t.groups)
+    asks = tuple(Ask(f"r{i}", (i, 40, 0), 6, 1_000 * i) for i in range(3))
+    return replace(trial, asks=asks, faults=())
+
+
+def test_a_name_is_one_trial(worker: Worker) -> None:
+    assert worker.trial("3") == worker.trial("3") != worker.trial("4")
+    assert worker.trial("3.5.2") == worker.trial("3.5.2") != worker.trial("3.5")
+    assert worker.trial("3.5").scenario == worker.trial("3").scenario
+    with pytest.raises(ValueError, match="must be a seed, as 17, or a seed and mutations"):
+        worker.trial("x")
+
+
+def test_a_trial_repeats_itself_to_the_hash(worker: Worker) -> None:
+    assert not worker.run(worker.trial("1"), twice=True).broken
+
+
+def test_without_faults_all_is_answered(worker: Worker, calm: Trial) -> None:
+    seen = worker.run(calm)
+    asked = len(calm.asks) + len(list(calm_asks(worker.stages.of(calm), calm)))
+    assert (seen.broken, seen.num_failed, seen.num_answered) == ([], 0, asked)
+
+
+def test_a_file_repeats_what_a_name_did(worker: Worker, tmp_path: Path) -> None:
+    trial = worker.trial("2.1")
+    path = tmp_path / "t.yaml"
+    path.write_text(write_trial(trial))
+    assert worker.run(read_trial(path)).trace_hash == worker.run(trial).trace_hash
+
+
+def test_a_fault_begins_with_the_message_that_it_waits_for(worker: Worker, calm: Trial) -> None:
+    """The second `start` and no other is lost, and is said again."""
+    fault = Fault("f0", "drop", At("start", 2), (ANYONE, ANYONE), "start", for_ns=1)
+    seen = worker.run(replace(calm, faults=(fault,)))
+    assert (seen.num_fired, seen.num_failed, seen.broken) == (1, 0, [])
+    assert [hit[2] for hit in seen.hits["f0"]] == ["start"]
+    assert seen.cells == {("drop", "moved"): 1}
+
+
+def test_what_chance_chose_is_hit_again_by_its_list(worker: Worker, calm: Trial) -> None:
+    fault = Fault("f0", "duplicate", At("submit", 1), (ANYONE, ANYONE), "tokens", chance=0.5,
+                  amount=1_000)  # fmt: skip
+    by_chance = worker.run(replace(calm, faults=(fault,)))
+    assert by_chance.hits["f0"]
+    listed = replace(fault, chance=1.0, hits=tuple(by_chance.hits["f0"]))
+    by_list = worker.run(replace(calm, faults=(listed,)))
+    assert by_list.hits == by_chance.hits
+
+
+def test_a_dead_node_comes_back_at_the_healing(worker: Worker, calm: Trial) -> None:
+    """The decode chip dies for good as the first transfer is under way: what was there fails, and
+    all that is asked after the healing is answered.
+    """
+    dead = tuple(
+        Fault(f"f{i}", "crash", At("kv_blocks", 1), (node.name,))
+        for i, node in enumerate(worker.stages.of(calm).blueprint.plan.nodes)
+        if node.name.startswith("decode")
+    )
+    seen = worker.run(replace(calm, faults=dead))
+    assert not seen.broken
+    assert seen.num_failed >= 1
+    assert seen.cells["crash", "in flight"] == len(dead)
+    assert [mark[3] for mark in seen.marks if mark[1] == 1] == (
+        ["dies"] * len(dead) + ["is back"] * len(dead)
+    )
+
+
+def test_a_shape_that_breaks_a_law_by_itself_is_told(monkeypatch: pytest.MonkeyPatch,
+                                                     tmp_path: Path) -> None:  # fmt: skip
+    from tests.cluster.chaos.plants import combine_dropped
+
+    combine_dropped(monkeypatch)
+    worker = Worker("digest", tmp_path)
+    trial = worker.trial("5")
+    assert trial.faults == () and trial.name == "5"
+    assert worker.run(trial).laws == {"exact"}
