@@ -10,7 +10,7 @@ from cluster.chaos.points import LATER, point_of
 from cluster.chaos.running import TrialRun
 from cluster.chaos.shapes import LONGEST, shape
 from cluster.chaos.staging import Stages
-from cluster.chaos.trial import ANYONE, Ask, At, Fault, Trial
+from cluster.chaos.trial import ANYONE, MILD, Ask, At, Fault, Trial
 
 # So many seeds in a row have one shape, of so many: a shape is calibrated once in each process.
 SEEDS_A_SHAPE, NUM_SHAPES = 16, 256
@@ -20,6 +20,8 @@ PROMPT_MAX = LONGEST - ANSWER[1] - 1
 # Drawn more often than others: most answers are told by these.
 WEIGHTS: Mapping[str, int] = {"drop": 3, "delay": 3, "crash": 3, "duplicate": 2, "partition": 2}
 NUM_FAULTS = (2, 3, 3, 3, 4, 4, 5, 6)
+# Of so many trials one is mild, and all that it asks must be answered.
+MILD_EVERY = 6
 # A deadline is so many times what the longest request takes without faults, and not less than the
 # times in which a link of the shape can be noticed to have lost something.
 DEADLINES, DEADLINE_MIN_NS = 6, 400_000
@@ -58,7 +60,8 @@ class Drawing:
         random = Random(f"chaos {self._numerics} {seed}")
         asks = draw_asks(random, setting.longest_ns * 2)
         names = range(random.choice(NUM_FAULTS))
-        faults = tuple(draw_fault(random, f"f{number}", setting) for number in names)
+        draw = draw_mild if random.random() * MILD_EVERY < 1 else draw_fault
+        faults = tuple(draw(random, f"f{number}", setting) for number in names)
         return replace(setting.bare, name=str(seed), asks=asks, faults=faults)
 
     def setting(self, seed: int) -> Setting:
@@ -124,10 +127,22 @@ def draw_fault(random: Random, name: str, setting: Setting) -> Fault:
                                                  amount))  # fmt: skip
 
 
+def draw_mild(random: Random, name: str, setting: Setting) -> Fault:
+    """One message is lost, damaged or doubled."""
+    at = draw_at(random, setting)
+    while not at.kind:
+        at = draw_at(random, setting)
+    late_ns = random.randint(0, setting.longest_ns)
+    return Fault(name, random.choice(MILD), at, (ANYONE, ANYONE), at.kind, 1.0, 1, late_ns)
+
+
 def _of_link(random: Random, setting: Setting, what: Link, fault: Fault) -> Fault:
-    """A cut hits all; another fault one kind on all links, or some of everything on one."""
+    """A cut hits all between two, or all of one; another fault one kind on all links, or some of
+    everything on one.
+    """
     if what.is_total:
-        return replace(fault, nodes=_link(random, setting))
+        alone = random.choice(setting.nodes), ANYONE
+        return replace(fault, nodes=alone if random.random() < 0.4 else _link(random, setting))
     chance = random.choice((0.05, 0.2, 0.5, 1.0))
     if random.random() < 0.7:
         word = random.choice(list(setting.sent[_point(random, setting)]))

@@ -13,14 +13,14 @@ class Heard:
     approximate  positions that were flagged
     code         of the error that ended it, or ""
     left         its reader went on purpose; is_orphan: the gateway died under it, or was dead
-    is_calm      asked when all was healed: it must succeed
+    must_end_well   asked when all was healed, or where what goes wrong is mild: no error will do
     """
 
     asked: str
     right: tuple[int, ...]
     asked_ns: int = 0
     deadline_ns: int = 0
-    is_calm: bool = False
+    must_end_well: bool = False
     tokens: list[int] = field(default_factory=list)
     positions: list[tuple[int, int]] = field(default_factory=list)
     approximate: set[int] = field(default_factory=set)

@@ -2,6 +2,7 @@
 look at the watched from inside: it only comes on top of what is seen from outside (`laws.clean`).
 """
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from cluster.router.router import Router
@@ -12,10 +13,10 @@ from workers.memory.memory_server import MemoryServer
 T = TypeVar("T")
 
 
-def workers_of(world: VirtualWorld, kind: type[T]) -> dict[str, T]:
-    """Workers by name, found by the handlers that they registered."""
+def workers_of(world: VirtualWorld, kind: type[T], dead: Sequence[str] = ()) -> dict[str, T]:
+    """Workers by name, found by the handlers that they registered; not those on `dead` nodes."""
     found: dict[str, T] = {}
-    for node in world.nodes.values():
+    for node in (node for name, node in world.nodes.items() if name not in dead):
         for (name, _), handler in node.endpoint.incoming.handlers().items():
             worker = getattr(handler, "__self__", None)
             if isinstance(worker, kind):
@@ -23,21 +24,23 @@ def workers_of(world: VirtualWorld, kind: type[T]) -> dict[str, T]:
     return found
 
 
-def held(world: VirtualWorld, *, healed: bool) -> dict[str, int]:
+def held(world: VirtualWorld, *, healed: bool, dead: Sequence[str] = ()) -> dict[str, int]:
     """What is held for requests (law 4), as non-zero counts. Over a link that stays cut, calls that
-    must arrive are said again and again: that is left out where nothing heals.
+    must arrive are said again and again: that is left out where nothing heals. Nobody asks `dead` nodes.
     """
-    counts: dict[str, int] = {"readers": len(world.client._readers)}
-    for name, chip in workers_of(world, Chip).items():
+    counts: dict[str, int] = {}
+    if world.gateway.name not in dead:
+        counts["readers"] = len(world.client._readers)
+    for name, chip in workers_of(world, Chip, dead).items():
         scheduler = chip._scheduler
         scheduler.blocks.check_integrity()
         counts |= {f"{name} {key}": value for key, value in chip.held().items()}
         counts[f"{name} pins"] = scheduler.blocks.num_pinned
         counts[f"{name} scheduled"] = int(not scheduler.is_idle)
-    for name, server in workers_of(world, MemoryServer).items():
+    for name, server in workers_of(world, MemoryServer, dead).items():
         server.pool.check_integrity()
         counts[f"{name} pins"] = server.pool.num_pinned
-    for name, router in workers_of(world, Router).items():
+    for name, router in workers_of(world, Router, dead).items():
         counts |= {f"{name} {key}": value for key, value in router.held().items()}
         counts[f"{name} state"] = int(not router.state.is_idle)
         if healed:

@@ -69,22 +69,23 @@ class TrialRun:
         world, injector = self._world, self._injector
         self._deeds = Deeds(world, self.seen)
         injector.begin(self._deeds)
-        await self._ask_all(self._trial.asks, is_calm=False)
+        await self._ask_all(self._trial.asks, must_end_well=self._trial.is_mild)
         self.sent_first = injector.sent()
+        await self._let_go()
         injector.heal()
         await self._deeds.heal()
         self._mark("healed")
         await self._is_quiet()
         calm = list(calm_asks(self._stage, self._trial))
         for ask in calm[:NUM_CALM]:
-            await self._ask_all([ask], is_calm=True)
-        await self._ask_all(calm[NUM_CALM:], is_calm=True)
+            await self._ask_all([ask], must_end_well=True)
+        await self._ask_all(calm[NUM_CALM:], must_end_well=True)
         busy = await self._is_quiet()
         self._judge(busy)
 
     # -- requests ----------------------------------------------------------------------------------
 
-    async def _ask_all(self, asks: Iterable[Ask], *, is_calm: bool) -> None:
+    async def _ask_all(self, asks: Iterable[Ask], *, must_end_well: bool) -> None:
         """Until each has ended, or its deadline is over."""
         world, loop = self._world, asyncio.get_running_loop()
         begun_ns = latest_ns = world.clock.now()
@@ -92,7 +93,7 @@ class TrialRun:
         for ask in asks:
             at_ns = begun_ns + ask.at_ns
             heard = Heard(ask.name, self._stage.right(ask), at_ns, at_ns + self._deadline_ns)
-            heard.is_calm, latest_ns = is_calm, max(latest_ns, heard.deadline_ns)
+            heard.must_end_well, latest_ns = must_end_well, max(latest_ns, heard.deadline_ns)
             self._heard.append(heard)
             tasks.append(loop.create_task(self._ask(ask, heard), name=ask.name))
         over = world.clock.call_at(latest_ns + ends.SLACK_NS + 1, _cancel, tasks)
@@ -128,6 +129,25 @@ class TrialRun:
 
     def _is_dead(self, node: str) -> bool:
         return bool(self._deeds.dead.get(node))
+
+    # -- before healing ----------------------------------------------------------------------------
+
+    async def _let_go(self) -> None:
+        """When every deadline is over those that live hold nothing for requests, whatever is cut
+        or slow: not all must be told.
+        """
+        world = self._world
+        left: dict[str, int] = {}
+        for _ in range(LOOKS_MAX):
+            dead = [node for node, is_dead in self._deeds.dead.items() if is_dead]
+            left = held(world, healed=False, dead=dead)
+            if not left:
+                return
+            await world.clock.wait_until(world.clock.now() + self._deadline_ns)
+        self.seen.broken += [
+            f"clean: {what} is {count} when every deadline is long over"
+            for what, count in left.items()
+        ]
 
     # -- quiet -------------------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ANYONE = "*"
+# What nobody notices who waits a little.
+MILD = ("drop", "duplicate", "corrupt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,12 @@ class Fault:
     amount: int = 0
     hits: tuple[Hit, ...] | None = None
 
+    @property
+    def is_mild(self) -> bool:
+        """Whether it is about the very message that it waits for, and no later one."""
+        is_one = bool(self.at.kind) and self.kind == self.at.kind and self.for_ns == 1
+        return is_one and self.what in MILD and self.hits is None
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -85,6 +93,13 @@ class Trial:
     model: Mapping[str, Any] | None
     asks: tuple[Ask, ...]
     faults: tuple[Fault, ...]
+
+    @property
+    def is_mild(self) -> bool:
+        """Whether single messages are lost, damaged or doubled, and nothing else goes wrong: what
+        is said again makes up for that, and no request may fail.
+        """
+        return all(fault.is_mild for fault in self.faults)
 
     @property
     def groups(self) -> Mapping[str, Mapping[str, Any]]:

@@ -1,5 +1,5 @@
-"""Law 3: each request ends, answered or with a clear error, within its deadline; one that is asked
-when everything is healed is answered.
+"""Law 3: each request ends, answered or with a clear error, within its deadline; where
+nothing but something mild is wrong, or all is healed, it is answered.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def broken(heard: Sequence[Heard], now_ns: int) -> Iterator[str]:
 def _how(one: Heard) -> Iterator[str]:
     if not one.finish_reason and not one.code:
         yield f"{LAW}: {one.asked} ended with neither an answer nor an error"
-    elif one.code and one.is_calm:
-        yield f"{LAW}: {one.asked}, asked when all was healed, failed: {one.code}: {one.message}"
+    elif one.code and one.must_end_well:
+        yield f"{LAW}: {one.asked} failed without need: {one.code}: {one.message}"
     elif one.code and one.code not in CLEAR:
         yield f"{LAW}: {one.asked} ended with {one.code}: {one.message}"

@@ -71,7 +71,7 @@ def block_freed_twice(patched: pytest.MonkeyPatch) -> None:
 
 
 def stale_block_used(patched: pytest.MonkeyPatch) -> None:
-    """The last block of a transfer is taken for written, and what was there before is attended to."""
+    """The last block of a transfer is taken for written: what was there before is attended to."""
     right = DigestChip.write_blocks
 
     def write(self: DigestChip, ids: tuple[int, ...], blocks: NDArray[Any]) -> None:

@@ -71,7 +71,7 @@ def test_once(outputs: tuple[Output, ...], line: str) -> None:
         (heard(*WHOLE, ended_ns=None), "ends: r has not ended 100 ns after its deadline"),
         (heard(told(0, 5)), "ends: r ended with neither an answer nor an error"),
         (heard(code="internal_error", message="a bug"), "ends: r ended with internal_error: a bug"),
-        (heard(FAILED, is_calm=True), "ends: r, asked when all was healed, failed: peer_dead: x"),
+        (heard(FAILED, must_end_well=True), "ends: r failed without need: peer_dead: x"),
     ],
 )
 def test_ends(one: Heard, line: str) -> None:

@@ -88,8 +88,10 @@ def test_points_know_kinds_that_are() -> None:
 
 
 def test_a_picture_shows_what_began_and_ended() -> None:
-    marks = [(10, 0, "f0", "drop begins"), (30, 0, "f0", "drop ends"), (20, 1, "chip-0", "dies"),
-             (5, 2, "r0", "asked"), (40, 2, "r0", "peer_dead"), (35, 0, "all", "healed")]  # fmt: skip
+    marks = [
+        (10, 0, "f0", "drop begins"), (30, 0, "f0", "drop ends"), (20, 1, "chip-0", "dies"),
+        (5, 2, "r0", "asked"), (40, 2, "r0", "peer_dead"), (35, 0, "all", "healed"),
+    ]  # fmt: skip
     seen = Seen("3", ["once: <r0>"], marks=marks)
     assert bars(seen) == [
         Bar(0, "f0", "drop", 10, 30), Bar(1, "chip-0", "dies", 20, None),

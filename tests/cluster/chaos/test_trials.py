@@ -1,6 +1,5 @@
 """Trials of the virtual world: the same again from their names, and files that repeat them."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from cluster.chaos.written import read_trial, write_trial
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
     """One for all: a shape is made once."""
-    yield Worker("digest", tmp_path_factory.mktemp("chaos"))
+    return Worker("digest", tmp_path_factory.mktemp("chaos"))
 
 
 @pytest.fixture(scope="module")

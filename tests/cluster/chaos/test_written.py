@@ -1,4 +1,4 @@
-"""A trial in a file is the same trial, and a file that is wrong is refused with what would be right."""
+"""A trial in a file is the same trial; a wrong file is refused with what would be right."""
 
 from pathlib import Path
 
