@@ -26,7 +26,8 @@ def workers_of(world: VirtualWorld, kind: type[T], dead: Sequence[str] = ()) -> 
 
 def held(world: VirtualWorld, *, healed: bool, dead: Sequence[str] = ()) -> dict[str, int]:
     """What is held for requests (law 4), as non-zero counts. Over a link that stays cut, calls that
-    must arrive are said again and again: that is left out where nothing heals. Nobody asks `dead` nodes.
+    must arrive are said again and again: that is left out where nothing heals. Nobody asks `dead`
+    nodes.
     """
     counts: dict[str, int] = {}
     if world.gateway.name not in dead:
