@@ -4,21 +4,15 @@ Rounds make it repeatable: which trials a round has follows from the rounds befo
 which process was faster. A budget of time ends it between two rounds.
 """
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 from cluster.chaos.coverage import Coverage
 from cluster.chaos.drawing import SEEDS_A_SHAPE
 from cluster.chaos.mutating import MUTATIONS_MAX
 from cluster.chaos.trial import Seen
-from cluster.chaos.work import Worker
 
 # Of a round's trials: so many shapes' fresh seeds for each process, and as many mutants.
 SHAPES_A_PROCESS = 2
@@ -94,34 +88,3 @@ def _by_shape(names: list[str]) -> list[list[str]]:
     for name in names:
         parts.setdefault(int(name.split(".")[0]) // SEEDS_A_SHAPE, []).append(name)
     return list(parts.values())
-
-
-# -- processes -------------------------------------------------------------------------------------
-
-_worker: Worker | None = None
-
-
-def _stand(numerics: str, folder: str) -> None:
-    global _worker
-    _worker = Worker(numerics, Path(folder))
-
-
-def _run_all(names: list[str]) -> list[Seen]:
-    assert _worker is not None, "this process was not made for it"
-    return [_worker.named(name) for name in names]
-
-
-@contextmanager
-def processes(numerics: str, width: int) -> Iterator[Runner]:
-    """`width` processes, or this one where that is 1."""
-    with TemporaryDirectory(prefix="perfuse-chaos-") as folder:
-        if width == 1:
-            worker = Worker(numerics, Path(folder))
-            yield lambda parts: ([worker.named(name) for name in part] for part in parts)
-            return
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(width, context, _stand, (numerics, folder))
-        try:
-            yield lambda parts: pool.map(_run_all, parts)
-        finally:
-            pool.shutdown(cancel_futures=True)

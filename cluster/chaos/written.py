@@ -74,7 +74,7 @@ def _read(what: type[T], body: Any, at: str) -> T:
     try:
         return TypeAdapter(what).validate_python(body)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem: Any = error.errors()[0]
         where = ".".join(str(part) for part in (at, *problem["loc"]))
         raise ValueError(f"{where}: {problem['input']!r}: {problem['msg']}") from error
 

@@ -40,7 +40,8 @@ def search(
     """Random clusters, requests and faults: exit 1 where a law is broken."""
     import os
 
-    from cluster.chaos.search import processes, search
+    from cluster.chaos.processes import processes
+    from cluster.chaos.search import search
 
     with clear_errors():
         budget_s = _seconds(budget)
