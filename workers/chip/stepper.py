@@ -117,15 +117,16 @@ class Stepper:
         """Sequences whose experts did not answer, or whose numbers are not finite, fail; the others
         go on.
         """
+        # Before anything is awaited: who is let go meanwhile has no blocks then.
+        batches = self._batches(step)
         if self._before_step is not None:
             await self._before_step()
         hardware, clock = self._node.hardware, self._node.clock
         if self._local_step is not None:
-            batch = Batch(step.items)
-            return await hardware.compute(self._run_here, self._local_step, batch, wanted)
+            return await hardware.compute(self._run_here, self._local_step, batches[0], wanted)
         if self._far is not None:
             self._far.begin(step)
-        lanes, spent = await self._layers(step)
+        lanes, spent = await self._layers(step, batches)
         going = [lane for lane in lanes if not lane.batch.is_lost]
         begun_ns = clock.now()
         chosen: Chosen = ({}, {})
@@ -141,10 +142,16 @@ class Stepper:
         times_ns = spent.compute_ns, spent.wait_ns, sampling_ns
         return StepResult(*chosen, failures, *times_ns, approximated)
 
-    async def _layers(self, step: Step) -> tuple[list[Lane], Spent]:
+    def _batches(self, step: Step) -> Sequence[Batch]:
+        if self._ranked is not None:
+            return ()  # it makes its own
+        num = 1 if self._local_step is not None else self._num_batches
+        return micro_batches(step.items, num)
+
+    async def _layers(self, step: Step, batches: Sequence[Batch]) -> tuple[list[Lane], Spent]:
         if self._ranked is not None:
             return await self._ranked.run(step)
-        lanes = [self._lane(batch) for batch in micro_batches(step.items, self._num_batches)]
+        lanes = [self._lane(batch) for batch in batches]
         return lanes, await self._interpreter.run(lanes, self.table)
 
     def _lane(self, batch: Batch) -> Lane:
