@@ -88,7 +88,9 @@ class Crew:
 
             stand_switch(self.node, self.blueprint, worker)
         elif worker.role == "router":
-            self._build_router(worker)
+            from cluster.worlds.routers import stand_router
+
+            self._router = stand_router(self.node, self.blueprint, worker)
         else:
             self.client = MessageRouterClient(
                 self.node,
@@ -113,40 +115,6 @@ class Crew:
             pool_bytes=worker.pool_bytes,
         )
         build_near(self.blueprint, self.node, worker)
-
-    def _build_router(self, worker: WorkerPlan) -> None:
-        from cluster.router.chips_of import chips_of
-        from cluster.router.router import Router
-        from cluster.router.settings import RouterSettings
-        from cluster.text.dates import clock_of
-        from cluster.text.tokenizer import open_tokenizer
-
-        blueprint, node = self.blueprint, self.node
-        scenario, plan = blueprint.scenario, blueprint.plan
-        settings = RouterSettings(
-            model=scenario.model.name,
-            vocab=blueprint.model.vocab,
-            max_model_len=plan.max_model_len,
-            block_size=plan.common_tokens,
-            shares_prefixes=scenario.model.enable_prefix_caching,
-            max_queue=scenario.slo.admission.max_queue,
-            timeout_ns=blueprint.timeout_ns,
-            ships_search=scenario.placement.search == "ship",
-            has_values=scenario.model.numerics != "counts",
-            attempts=scenario.cluster.attempts,
-            silence_ns=scenario.cluster.silence_ns,
-        )
-        today = clock_of(scenario.cluster.world)
-        tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)
-        self._router = Router(
-            node,
-            worker.name,
-            settings,
-            tokenizer,
-            plan.names("memory"),
-            chips_of(plan, node.members),
-            journaled=scenario.cluster.keeps_journal,
-        )
 
     @property
     def gateway(self) -> MessageRouterClient:
