@@ -123,6 +123,10 @@ bench-memory: $(STAMP) ## Flash by formula, size, layout and wear; energy; retri
 bench-network: $(STAMP) ## Links, collectives, models, digests, ranks, replicas of experts
 	@$(BIN)/python -m benchmarks.network $(JSON_FLAG) $(ARGS)
 
+.PHONY: bench-chaos
+bench-chaos: $(STAMP) ## Experiments with faults, ten times too much load, a short search for bugs
+	@$(BIN)/python -m benchmarks.chaos $(JSON_FLAG) $(ARGS)
+
 .PHONY: bench-mooncake
 bench-mooncake: $(STAMP) ## A whole recorded hour of conversations: ten minutes of one core
 	@$(BIN)/python -m benchmarks.network.mooncake $(JSON_FLAG) $(ARGS)

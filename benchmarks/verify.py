@@ -69,6 +69,7 @@ BARS = (
     Bar("benchmarks.wires"),
     Bar("benchmarks.memory"),
     Bar("benchmarks.network"),
+    Bar("benchmarks.chaos"),
     Bar("benchmarks.network.mooncake"),
     Bar("benchmarks.ray"),
 )

@@ -1,4 +1,4 @@
-"""`perfuse chaos search|replay`: look for what breaks a law, and repeat it."""
+"""`perfuse chaos`: `search` looks for what breaks a law, `replay` repeats it."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cluster.cli import chaos_run
 from cluster.cli.console import clear_errors, console, warn
 
 if TYPE_CHECKING:
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     from cluster.chaos.work import Worker
 
 app = typer.Typer(
-    help="Break a virtual cluster at random, and look whether any of the six laws is broken.",
+    help="Break a virtual cluster, by plan or at random, and look whether what it promises holds.",
     no_args_is_help=True,
 )
+app.command("run")(chaos_run.run)
+app.command("list")(chaos_run.list_)
 Numerics = Annotated[
     Literal["digest", "real"],
     typer.Option(help="digest: any model, fast; real: perfuse-tiny's numbers"),

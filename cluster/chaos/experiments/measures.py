@@ -96,9 +96,7 @@ def wrong_tokens(phase: Phase) -> int:
 
 def lost_tokens(phase: Phase) -> int:
     """What is missing of answers that ended well, and positions that streams left out."""
-    missing = sum(
-        max(0, len(one.right) - len(one.tokens)) for one in phase.told if one.is_answered
-    )
+    missing = sum(max(0, len(one.right) - len(one.tokens)) for one in phase.told if one.is_answered)
     left_out = (max(0, at - before) for one in phase.told for at, before in one.positions)
     return missing + sum(left_out)
 
@@ -141,11 +139,13 @@ def _tokens(phase: Phase) -> float:
 
 _answered = _count(lambda one: one.is_answered)
 _refused = _count(lambda one: one.code == "queue_full")
+_cut = _count(lambda one: bool(one.code and one.tokens))
 _failed = _count(lambda one: bool(one.code) and one.code != "queue_full")
 MEASURES: Mapping[str, Measure] = {
     "requests": Measure("", "asked", lambda phase: len(phase.told)),
     "answered": Measure("", "requests that got a whole answer", _answered),
     "failed": Measure("", "requests that ended with an error, refused ones left out", _failed),
+    "cut_streams": Measure("", "of these, after a first token", _cut),
     "refused": Measure("", "requests refused at once, with a time to come back (429)", _refused),
     "wrong_tokens": Measure("", "tokens that differ from the reference", wrong_tokens),
     "lost_tokens": Measure("", "tokens missing in answers that ended well", lost_tokens),

@@ -27,7 +27,7 @@ class Cluster(Section):
     """base   a scenario by name, or a file beside this one     set   dotted key -> value"""
 
     base: str = "demo"
-    set: dict[str, Any] = {}
+    set: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class Load(Section):
@@ -78,7 +78,7 @@ class Experiment(Section):
     came_out: str = ""
     scenario: Cluster = Cluster()
     load: Load
-    faults: list[Any] = []
+    faults: list[Any] = Field(default_factory=list)
     storm: Storm | None = None
     rolling_restart: Rolling | None = None
     recovery: Recovery | None = None
