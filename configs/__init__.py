@@ -3,5 +3,5 @@ ours.
 
 Facts and choices lie apart: `devices` and `links` hold one YAML file for each machine and link,
 every figure with its unit and source, `models` the sizes of published models; `scenarios` hold
-complete runs that name them.
+complete runs that name them, and `experiments` what is to break in some.
 """

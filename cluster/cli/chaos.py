@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cluster.cli import chaos_run
+from cluster.cli import chaos_run, chaos_tour
 from cluster.cli.console import clear_errors, console, warn
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("run")(chaos_run.run)
 app.command("list")(chaos_run.list_)
+app.command()(chaos_tour.tour)
 Numerics = Annotated[
     Literal["digest", "real"],
     typer.Option(help="digest: any model, fast; real: perfuse-tiny's numbers"),
