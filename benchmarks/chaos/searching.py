@@ -3,6 +3,9 @@
 Expected before the first run: no law is broken, since longer searches of the same seeds found
 nothing that still stands, and 10 trials and more a second and core with digests. The seeds are the
 first ones, and as many mutants of what reached something new.
+
+What came out so far, of 16 seeds alone on a machine with other work, a process' start included: no
+law broken, 1.9 trials a second. The whole part has not run yet.
 """
 
 import os
