@@ -1,7 +1,12 @@
-"""What faults do to nodes: they die and come back, and their links narrow."""
+"""What faults do to nodes: they die and come back, stand still, are slow, a bit of their memory
+changes; and their links narrow.
+"""
 
 import asyncio
 
+from cluster.chaos.away import Away
+from cluster.chaos.kinds import MILLION
+from cluster.chaos.lasting import Lasting
 from cluster.chaos.trial import Fault, Seen
 from cluster.chaos.world import ChaosWorld
 from cluster.faults.rules import put, take_out
@@ -19,11 +24,16 @@ class Deeds:
         self._narrowed: list[Fault] = []
         # Node -> whether it is dead, or about to die.
         self.dead: dict[str, bool] = {}
+        self.away = Away(world.clock)
+        self._lasting = Lasting(world, self.away, self._mark)
+        # Node of a memory server -> keys of blocks that page errors hit.
+        self.damaged: dict[str, list[bytes]] = {}
 
     def kill(self, node: str, for_ns: int | None) -> bool:
         if self.dead.get(node):
             return False
         self.dead[node] = True
+        self.away.leaves(node)
         kill = self._kill(node, for_ns)
         self._tasks.append(asyncio.get_running_loop().create_task(kill, name=f"kill {node}"))
         return True
@@ -42,7 +52,25 @@ class Deeds:
             if self.dead.get(node):
                 await self._world.revive(node)
                 self.dead[node] = False
+                self.away.returns(node)
                 self._mark(node, "is back")
+
+    def begin(self, fault: Fault) -> bool:
+        return not self.dead.get(fault.nodes[0]) and self._lasting.begin(fault)
+
+    def damage(self, fault: Fault) -> bool:
+        """False where no block lies in the node's memory."""
+        node = fault.nodes[0]
+        crew = self._world.seats[node].crew
+        key = "" if crew is None or self.dead.get(node) else crew.damage(fault.amount / MILLION)
+        if key:
+            self.damaged.setdefault(node, []).append(bytes.fromhex(key))
+        return bool(key)
+
+    @property
+    def filled(self) -> set[str]:
+        """Nodes whose disk was full."""
+        return self._lasting.filled
 
     def narrow(self, fault: Fault) -> bool:
         first, second = fault.nodes
@@ -67,9 +95,17 @@ class Deeds:
                 take_out(node.endpoint, fault.name)
 
     async def heal(self) -> None:
-        """Links are as wide as they were, and whoever is dead comes back."""
+        """Links are as wide as they were, everybody goes on, and whoever is dead comes back. A
+        router that could not write its journal promises nothing until it restarts: it does.
+        """
         for fault in list(self._narrowed):
             self._widen(fault)
+        await self._lasting.end()
+        for node in sorted(self.filled):
+            async with self._turn:
+                if not self.dead.get(node):
+                    await self._world.kill(node)
+                    await self._world.revive(node)
         for node in [node for node, is_dead in self.dead.items() if is_dead]:
             await self._revive(node)
         for task in self._tasks:

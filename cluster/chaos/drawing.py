@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from cluster.chaos.able import able_nodes
 from cluster.chaos.kinds import KINDS, Deed, Link
 from cluster.chaos.points import LATER, point_of
 from cluster.chaos.running import TrialRun
@@ -13,7 +14,7 @@ from cluster.chaos.staging import Stages
 from cluster.chaos.trial import ANYONE, MILD, Ask, At, Fault, Trial
 
 # So many seeds in a row have one shape, of so many: a shape is calibrated once in each process.
-SEEDS_A_SHAPE, NUM_SHAPES = 16, 256
+SEEDS_A_SHAPE, NUM_SHAPES = 8, 512
 NUM_ASKS = (9, 16)
 ANSWER = (4, 20)
 PROMPT_MAX = LONGEST - ANSWER[1] - 1
@@ -33,6 +34,7 @@ class Setting:
 
     bare        the trial without asks and faults; its deadline is of this shape
     nodes       all that stand, by name
+    able        what a deed takes -> those that have it
     sent        life-cycle point -> word -> messages of a calm run
     longest_ns  of a request in a calm run
     broken      that calm run, if it broke a law without any fault: what there is to report
@@ -40,6 +42,7 @@ class Setting:
 
     bare: Trial
     nodes: tuple[str, ...]
+    able: Mapping[str, tuple[str, ...]]
     sent: Mapping[str, Mapping[str, int]]
     longest_ns: int
     deadline_ns: int
@@ -88,7 +91,8 @@ class Drawing:
         for word, count in sorted(counts.items()):
             if point := point_of(word):
                 sent.setdefault(point, {})[word] = count
-        return Setting(bare, nodes, sent, run.longest_ns, deadline_ns, broken)
+        able = able_nodes(self._stages.of(bare).blueprint) | {"": nodes}
+        return Setting(bare, nodes, able, sent, run.longest_ns, deadline_ns, broken)
 
 
 def draw_asks(random: Random, within_ns: int) -> tuple[Ask, ...]:
@@ -113,7 +117,7 @@ def draw_ask(random: Random, name: str, within_ns: int) -> Ask:
 
 def draw_fault(random: Random, name: str, setting: Setting) -> Fault:
     """Most begin with a message, of any kind that a calm run of the shape sends."""
-    words = list(KINDS)
+    words = [word for word, what in KINDS.items() if _has_nodes(what, setting)]
     word = random.choices(words, [WEIGHTS.get(word, 1) for word in words])[0]
     what = KINDS[word]
     deadline_ns = setting.deadline_ns
@@ -121,10 +125,15 @@ def draw_fault(random: Random, name: str, setting: Setting) -> Fault:
     amount = what.amount(random, deadline_ns)
     at = draw_at(random, setting)
     if isinstance(what, Deed):
-        nodes = _link(random, setting) if what.num_nodes == 2 else (random.choice(setting.nodes),)
+        alone = (random.choice(setting.able[what.of]),)
+        nodes = _link(random, setting) if what.num_nodes == 2 else alone
         return Fault(name, word, at, nodes, for_ns=for_ns, amount=amount)
     return _of_link(random, setting, what, Fault(name, word, at, ("", ""), ANYONE, 1.0, for_ns,
                                                  amount))  # fmt: skip
+
+
+def _has_nodes(what: Link | Deed, setting: Setting) -> bool:
+    return isinstance(what, Link) or bool(setting.able[what.of])
 
 
 def draw_mild(random: Random, name: str, setting: Setting) -> Fault:

@@ -12,6 +12,8 @@ class Heard:
     positions    of each output that carried tokens: where it began, and how many tokens came before
     approximate  positions that were flagged
     code         of the error that ended it, or ""
+    could_go_on  all the while others could have served it, and no link was hindered
+    is_unwritten   a router's journal may have met a full disk
     left         its reader went on purpose; is_orphan: the gateway died under it, or was dead
     must_end_well   asked when all was healed, or where what goes wrong is mild: no error will do
     """
@@ -28,6 +30,8 @@ class Heard:
     code: str = ""
     message: str = ""
     ended_ns: int | None = None
+    could_go_on: bool = False
+    is_unwritten: bool = False
     left: bool = False
     is_orphan: bool = False
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from cluster.chaos.kinds import KINDS, Link, Nodes, is_between
+from cluster.chaos.kinds import HINDERING, KINDS, Link, Nodes, is_between
 from cluster.chaos.points import point_of, word_of
 from cluster.chaos.trial import ANYONE, Fault, Seen
 from workers.host.clock.base import Clock
@@ -31,6 +31,9 @@ class Injector:
         self._calls: dict[tuple[str, int], str] = {}  # (who asked, message id) -> kind
         self._last: dict[str, str] = {}  # node -> kind that it sent last
         self.link_nth, self.word = 0, ""
+        # Whether a link has been made to lose or to hold back anything: whoever is at its end may
+        # seem dead from then on.
+        self.is_hindered = False
         # Until when something that a fault held back may arrive.
         self.late_until_ns = 0
         # In the links of all nodes from the start: a message's fate is being asked when one begins.
@@ -85,6 +88,7 @@ class Injector:
             self.reached(fault, word, "")
         else:
             return
+        self.is_hindered |= fault.what in HINDERING
         self._seen.num_fired += 1
         self._mark(fault, "begins")
 

@@ -2,12 +2,14 @@
 look at the watched from inside: it only comes on top of what is seen from outside (`laws.clean`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from cluster.router.router import Router
 from cluster.worlds.virtual import VirtualWorld
 from workers.chip.chip import Chip
+from workers.errors import CorruptMessage, NotFound
 from workers.memory.memory_server import MemoryServer
 
 T = TypeVar("T")
@@ -24,6 +26,19 @@ def workers_of(world: VirtualWorld, kind: type[T], dead: Sequence[str] = ()) -> 
     return found
 
 
+def read_damaged(
+    world: VirtualWorld, damaged: Mapping[str, Sequence[bytes]], dead: Sequence[str] = ()
+) -> None:
+    """Read what page errors hit (node -> keys): a pool gives nothing of it, and drops it. What it
+    keeps after that must be whole.
+    """
+    wanted = {key for keys in damaged.values() for key in keys}
+    for server in workers_of(world, MemoryServer, dead).values():
+        for key in sorted(wanted):
+            with suppress(NotFound, CorruptMessage):
+                server.pool.get([key])
+
+
 def held(world: VirtualWorld, *, healed: bool, dead: Sequence[str] = ()) -> dict[str, int]:
     """What is held for requests (law 4), as non-zero counts. Over a link that stays cut, calls that
     must arrive are said again and again: that is left out where nothing heals. Nobody asks `dead`
@@ -31,7 +46,8 @@ def held(world: VirtualWorld, *, healed: bool, dead: Sequence[str] = ()) -> dict
     """
     counts: dict[str, int] = {}
     if world.gateway.name not in dead:
-        counts["readers"] = len(world.client._readers)
+        inside = world.client.held()
+        counts = {"readers": inside["readers"], "inside": inside["inside"]}
     for name, chip in workers_of(world, Chip, dead).items():
         scheduler = chip._scheduler
         scheduler.blocks.check_integrity()

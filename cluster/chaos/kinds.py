@@ -22,6 +22,17 @@ class Nodes(Protocol):
         """A link moves at most `fault.amount` bytes/s."""
         ...
 
+    def begin(self, fault: Fault) -> bool:
+        """It is paused, slow, or its disk full, for so long; None: until all is healed."""
+        ...
+
+    def damage(self, fault: Fault) -> bool:
+        """A bit of a pooled block changes; `fault.amount` of MILLION says where."""
+        ...
+
+
+MILLION = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -43,11 +54,13 @@ class Deed:
     """Something that happens to a node, or to a link as a whole.
 
     num_nodes   1 for a node, 2 for a link
+    of          what a node must have (`able_nodes`); "" for nothing
     """
 
     do: Callable[[Fault, Nodes], bool]
     num_nodes: int = 1
     amount: Callable[[Random, int], int] = lambda chance, deadline_ns: 0
+    of: str = ""
 
 
 def _late(chance: Random, deadline_ns: int) -> int:
@@ -60,6 +73,15 @@ def _rate(chance: Random, deadline_ns: int) -> int:
     return max(int(1e12 / (deadline_ns * 10 ** chance.uniform(-2, 1))), 1)
 
 
+def _factor(chance: Random, deadline_ns: int) -> int:
+    """So many times as slow."""
+    return int(10 ** chance.uniform(0.4, 3))
+
+
+def _share(chance: Random, deadline_ns: int) -> int:
+    return chance.randrange(MILLION)
+
+
 KINDS: Mapping[str, Link | Deed] = {
     "drop": Link(lambda fault: Drop()),
     "duplicate": Link(lambda fault: Duplicate(fault.amount), amount=_late),
@@ -69,9 +91,19 @@ KINDS: Mapping[str, Link | Deed] = {
     "one way": Link(lambda fault: Drop(), is_total=True),
     "narrow": Deed(lambda fault, nodes: nodes.narrow(fault), 2, _rate),
     "crash": Deed(lambda fault, nodes: nodes.kill(fault.nodes[0], fault.for_ns)),
+    "pause": Deed(lambda fault, nodes: nodes.begin(fault)),
+    "slow": Deed(lambda fault, nodes: nodes.begin(fault), amount=_factor, of="launches"),
+    "disk_full": Deed(lambda fault, nodes: nodes.begin(fault), of="disk"),
+    "page_error": Deed(lambda fault, nodes: nodes.damage(fault), amount=_share, of="pool"),
 }
+# What may make a node that lives seem dead.
+HINDERING = frozenset(word for word, what in KINDS.items() if isinstance(what, Link)) - {
+    "duplicate"
+} | {"narrow"}
 # (kind of a fault, life-cycle point) that cannot be met, and why.
-IMPOSSIBLE: Mapping[tuple[str, str], str] = {}
+IMPOSSIBLE: Mapping[tuple[str, str], str] = {
+    ("page_error", "ranks"): "a cluster with a chip of several ranks pools no KV",
+}
 
 
 def is_between(fault: Fault, source: str, destination: str) -> bool:

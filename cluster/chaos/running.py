@@ -5,11 +5,13 @@ a liveness phase in which everything asked must be answered.
 import asyncio
 from collections.abc import Iterable
 
+from cluster.chaos.able import others_stand
 from cluster.chaos.deeds import Deeds
 from cluster.chaos.heard import Heard
 from cluster.chaos.injecting import Injector
-from cluster.chaos.inside import held
+from cluster.chaos.inside import held, read_damaged
 from cluster.chaos.laws import clean, ends, exact, honest, once
+from cluster.chaos.points import WATCHING
 from cluster.chaos.staging import Stage, Stages
 from cluster.chaos.trial import Ask, Seen, Trial
 from cluster.chaos.world import ChaosWorld, run_chaos
@@ -37,7 +39,12 @@ class TrialRun:
         self._heard: list[Heard] = []
         blueprint = stage.blueprint
         self._deadline_ns, self._look_ns = blueprint.deadline_ns, blueprint.timeout_ns
-        self._world = ChaosWorld(blueprint, lambda node: self._injector.placed(node))
+        self._world = ChaosWorld(
+            blueprint,
+            lambda node: self._injector.placed(node),
+            stopped=nodes_of(trial, "pause"),
+            filled=nodes_of(trial, "disk_full"),
+        )
         clock, seed = self._world.clock, blueprint.scenario.seed
         self._injector = Injector(trial.faults, seed, clock, self.seen)
         # Kind -> messages of the safety phase.
@@ -107,7 +114,7 @@ class TrialRun:
         world = self._world
         await world.clock.wait_until(heard.asked_ns)
         gateway = world.gateway
-        if self._deeds.dead.get(gateway.name):
+        if gateway.name in self._deeds.away.now():
             heard.is_orphan = True
             return
         stream = world.client.submit(self._stage.request(ask))
@@ -120,15 +127,17 @@ class TrialRun:
         except PerfuseError as error:
             heard.failed(error.code, error.message)
         finally:
-            heard.is_orphan = gateway is not world.gateway or self._is_dead(gateway.name)
-        heard.ended_ns = world.clock.now()
+            now_ns = world.clock.now()
+            heard.is_orphan = self._deeds.away.was(gateway.name, heard.asked_ns, now_ns)
+        heard.ended_ns = now_ns
+        heard.is_unwritten = bool(self._deeds.filled)
+        heard.could_go_on = not self._injector.is_hindered and others_stand(
+            world.blueprint.plan.nodes, self._deeds.away, heard.asked_ns, now_ns
+        )
         self.seen.marks.append((heard.asked_ns, 2, ask.name, "asked"))
         how = heard.code or ("left" if heard.left else heard.finish_reason)
         self.seen.marks.append((heard.ended_ns, 2, ask.name, how))
         await stream.aclose()
-
-    def _is_dead(self, node: str) -> bool:
-        return bool(self._deeds.dead.get(node))
 
     # -- before healing ----------------------------------------------------------------------------
 
@@ -138,9 +147,9 @@ class TrialRun:
         """
         world = self._world
         left: dict[str, int] = {}
+        read_damaged(world, self._deeds.damaged, self._deeds.away.now())
         for _ in range(LOOKS_MAX):
-            dead = [node for node, is_dead in self._deeds.dead.items() if is_dead]
-            left = held(world, healed=False, dead=dead)
+            left = held(world, healed=False, dead=self._deeds.away.now())
             if not left:
                 return
             await world.clock.wait_until(world.clock.now() + self._deadline_ns)
@@ -155,14 +164,15 @@ class TrialRun:
         """Wait until nothing is late and nobody says anything for a call's time; kind -> messages
         that were still sent in the last one, after the longest wait.
         """
-        world, injector = self._world, self._injector
+        world, injector, busy = self._world, self._injector, dict[str, int]()
         await world.clock.wait_until(injector.late_until_ns)
         for _ in range(LOOKS_MAX):
             injector.forget_sent()
             await world.clock.wait_until(world.clock.now() + self._look_ns)
-            if not injector.sent():
+            busy = {word: n for word, n in injector.sent().items() if word not in WATCHING}
+            if not busy:
                 return {}
-        return injector.sent()
+        return busy
 
     def _mark(self, what: str) -> None:
         self.seen.marks.append((self._world.clock.now(), 0, "all", what))
@@ -177,11 +187,17 @@ class TrialRun:
         broken += ends.broken(heard, self._world.clock.now())
         broken += honest.broken(heard, is_allowed=allowed)
         held_now, torn = dict[str, int](), list[str]()
+        read_damaged(self._world, self._deeds.damaged)
         try:
             held_now = held(self._world, healed=True)
         except AssertionError as error:
             torn.append(f"a worker's own books are wrong: {error}")
         broken += clean.broken(busy, held_now, torn)
+
+
+def nodes_of(trial: Trial, what: str) -> frozenset[str]:
+    """Those that faults of one kind are about."""
+    return frozenset(fault.nodes[0] for fault in trial.faults if fault.what == what)
 
 
 def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

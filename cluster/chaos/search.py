@@ -47,9 +47,18 @@ class Found:
 
 
 def search(
-    run: Runner, first_seed: int, num_trials: int, budget_s: float, width: int, on_round: OnRound
+    run: Runner,
+    first_seed: int,
+    num_trials: int,
+    budget_s: float,
+    width: int,
+    on_round: OnRound,
+    *,
+    until_broken: bool = False,
 ) -> Found:
-    """width   processes that `run` has"""
+    """width          processes that `run` has
+    until_broken   end with the first shape of which a trial broke a law
+    """
     found, begun_s = Found(), time.monotonic()
     fresh = first_seed
     while found.num_trials < num_trials and time.monotonic() - begun_s < budget_s:
@@ -58,6 +67,9 @@ def search(
         for part in run(_by_shape(names)):
             for seen in part:
                 found.add(seen)
+            if until_broken and found.failures:
+                found.took_s = time.monotonic() - begun_s
+                return found
         found.took_s = time.monotonic() - begun_s
         on_round(found)
     return found

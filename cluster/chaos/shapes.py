@@ -9,6 +9,9 @@ from typing import Any
 from cluster.chaos.models import grouped, indexed, latent, windowed
 from cluster.chaos.trial import Trial
 
+# Each shape is about one of them, in turn, so that a few dozen shapes meet all: memory servers that
+# keep prefixes, or attend; chips of several ranks; experts that several shards have; anything.
+THEMES = ("pool", "near", "ranks", "copies", "any")
 # As long as a request can be, in tokens; block sizes divide it, so that the longest takes all of
 # its last block.
 LONGEST = 96
@@ -37,7 +40,8 @@ def shape(number: int, numerics: str) -> Shape:
     is_real = numerics == "real"
     config = None if is_real else _small_model(random)
     experts = 8 if config is None else _num_experts(config)
-    nodes = _nodes(random, experts)
+    theme = THEMES[number % len(THEMES)]
+    nodes = _nodes(random, experts, theme)
     scenario: dict[str, Any] = {
         "name": f"chaos-{numerics}-{number}",
         "seed": number,
@@ -46,16 +50,16 @@ def shape(number: int, numerics: str) -> Shape:
             "nodes": nodes,
             "router_journal": random.random() < 0.85,
         },
-        "model": {"numerics": numerics, **_model(random)},
+        "model": {"numerics": numerics, **_model(random, theme)},
         "placement": {},
         "slo": {"ttft": "1 s", "tpot": "1 s", "deadline": f"{PATIENCE_NS} ns"},
     }
-    scenario["placement"] = _placement(random, nodes, scenario["model"])
+    scenario["placement"] = _placement(random, nodes, scenario["model"], theme, experts)
     if config is not None:
         scenario["model"]["routing"] = random.choice(("uniform", {"zipf": 1.0}))
         if "sliding_window" in config or "index_topk" in config:
             scenario["placement"].pop("kv_near", None)
-        _split(random, scenario, config)
+        _split(random, scenario, config, theme)
     return Shape(scenario, config)
 
 
@@ -72,26 +76,26 @@ def _small_model(random: Random) -> dict[str, Any]:
             return config
 
 
-def _nodes(random: Random, experts: int) -> dict[str, Any]:
+def _nodes(random: Random, experts: int, theme: str) -> dict[str, Any]:
     link = random.choice(LINKS)
     nodes: dict[str, Any] = {
         "router": {"workers": ["router"], "device": "host-cpu"},
         "gateway": {"workers": ["gateway"], "device": "host-cpu"},
     }
-    apart = random.random() < 0.65
+    apart = random.random() < 0.65 or theme == "pool"
     roles = {"prefill": random.choice((1, 1, 2)), "decode": random.choice((1, 2, 2))}
     if not apart:
         roles = {"chip": random.choice((1, 2, 2))}
-    beside = random.random() < 0.15 and sum(roles.values()) <= experts
+    beside = theme != "copies" and random.random() < 0.15 and sum(roles.values()) <= experts
     for role, count in roles.items():
         workers = [role, "experts"] if beside else [role]
         nodes[role] = {"workers": workers, "count": count, "device": "h100-sxm"}
     if not beside:
-        count = random.choice((1, 2, 3))
+        count = random.choice((2, 3) if theme == "copies" else (1, 2, 3))
         nodes["experts"] = {"workers": ["experts"], "count": count, "device": "h100-sxm"}
-        if random.random() < 0.3:
+        if random.random() < 0.3 and theme != "copies":
             nodes["experts"]["spares"] = 1
-    if random.random() < 0.5:
+    if random.random() < 0.3 or theme in ("pool", "near"):
         count = random.choice((1, 2))
         nodes["memory"] = {"workers": ["memory"], "count": count, "device": "pnm-cxl"}
     for node in nodes.values():
@@ -99,26 +103,30 @@ def _nodes(random: Random, experts: int) -> dict[str, Any]:
     return nodes
 
 
-def _placement(random: Random, nodes: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+def _placement(
+    random: Random, nodes: dict[str, Any], model: dict[str, Any], theme: str, num_experts: int
+) -> dict[str, Any]:
     experts: dict[str, Any] = {"strategy": random.choice(("contiguous", "round_robin"))}
     if random.random() < 0.15:
         experts |= {"on_timeout": "replace", "timeout": "100 us"}
+    if theme == "copies":
+        experts["replicas"] = {"copies": dict.fromkeys(range(num_experts), 1)}
     placement: dict[str, Any] = {
         "experts": experts,
         "reserve": random.choice(("full", "watermark")),
     }
     if "memory" in nodes and model["enable_prefix_caching"]:
-        placement["kv_pool"] = random.random() < 0.6
-        if random.random() < 0.3 and model["block_size"] % 16 == 0:
+        placement["kv_pool"] = theme == "pool" or random.random() < 0.6
+        if theme == "near" or (random.random() < 0.2 and model["block_size"] % 16 == 0):
             placement["kv_near"] = {"keep": random.randint(0, 2), "mode": "near", "blocks": 16}
         elif random.random() < 0.3:
             placement["kv_offload"] = {"tier": "memory", "admission": "always"}
     return placement
 
 
-def _model(random: Random) -> dict[str, Any]:
+def _model(random: Random, theme: str) -> dict[str, Any]:
     """Blocks for one sequence of the longest, or for a few."""
-    block_size = random.choice(BLOCK_SIZES)
+    block_size = 16 if theme == "near" else random.choice(BLOCK_SIZES)
     max_num_seqs = random.randint(2, 6)
     return {
         "dtype": "fp32",
@@ -127,13 +135,13 @@ def _model(random: Random) -> dict[str, Any]:
         "num_kv_blocks": LONGEST // block_size * random.choice((1, 1, 2, 3)),
         "max_num_seqs": max_num_seqs,
         "max_num_batched_tokens": random.randint(16, 96),
-        "enable_prefix_caching": random.random() < 0.85,
+        "enable_prefix_caching": theme in ("pool", "near") or random.random() < 0.8,
     }
 
 
-def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> None:
+def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any], theme: str) -> None:
     """Some chips have two ranks; what is not combined with that, goes."""
-    if random.random() >= 0.15:
+    if theme != "ranks":
         return
     found = False
     for role, node in scenario["cluster"]["nodes"].items():

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
+from cluster.worlds.virtual_hands import VirtualHands
+from cluster.worlds.virtual_host import VirtualHost
 from workers.host.clock.virtual import virtual_loop
 from workers.node import Node
 
@@ -14,10 +16,22 @@ T = TypeVar("T")
 
 
 class ChaosWorld(VirtualWorld):
-    """on_placed   told of each incarnation of a node before it says a word"""
+    """on_placed        told of each incarnation of a node before it says a word
+    stopped, filled  nodes that may be paused, and whose disk may be full
 
-    def __init__(self, blueprint: Blueprint, on_placed: Callable[[Node], None]) -> None:
+    hands   what faults can do to nodes
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        on_placed: Callable[[Node], None],
+        stopped: frozenset[str] = frozenset(),
+        filled: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(blueprint)
+        self.host = VirtualHost(self.clock, stopped=stopped, filled=filled)
+        self.hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
         self._on_placed = on_placed
 
     async def place(self, node: str, epoch: int) -> None:

@@ -40,6 +40,9 @@ def search(
     ] = None,
     out: Out = Path("out/chaos"),
     shrink: Annotated[bool, typer.Option(help="reduce what fails")] = True,
+    until_broken: Annotated[
+        bool, typer.Option("--until-broken", help="end where the first law is broken")
+    ] = False,
 ) -> None:
     """Random clusters, requests and faults: exit 1 where a law is broken."""
     import os
@@ -51,7 +54,9 @@ def search(
         budget_s = _seconds(budget)
         width = workers or os.cpu_count() or 1
         with processes(numerics, width) as run:
-            found = search(run, first_seed, seeds, budget_s, width, _progress)
+            found = search(
+                run, first_seed, seeds, budget_s, width, _progress, until_broken=until_broken
+            )
         _show_coverage(found)
         if found.failures:
             _keep(found.failures, numerics, out, shrink=shrink)

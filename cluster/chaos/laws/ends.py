@@ -1,5 +1,8 @@
 """Law 3: each request ends, answered or with a clear error, within its deadline; where
-nothing but something mild is wrong, or all is healed, it is answered.
+nothing but something mild is wrong, or all is healed, it is answered. That a peer is dead is a
+clear error only where no other could serve, or it was tried as often as it may be. That can be told
+from outside only while all links are as they should be: behind one that loses or holds back
+anything a router may rightly take those who live for dead, and which ones it does is its secret.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +12,8 @@ from cluster.chaos.heard import Heard
 LAW = "ends"
 # Beyond its deadline nobody waits: a reader keeps it on its own clock.
 SLACK_NS = 0
+# Whose chips were lost as often as it may be says so; what a router cannot write it cannot promise.
+USED_UP, UNWRITTEN = "(attempt ", "the router's journal cannot be written"
 # What a fault may do to a request that is right in itself.
 CLEAR = ("deadline_exceeded", "peer_dead", "corrupt_message", "queue_full")
 
@@ -32,5 +37,9 @@ def _how(one: Heard) -> Iterator[str]:
         yield f"{LAW}: {one.asked} ended with neither an answer nor an error"
     elif one.code and one.must_end_well:
         yield f"{LAW}: {one.asked} failed without need: {one.code}: {one.message}"
+    elif one.code == "peer_dead" and one.could_go_on and USED_UP not in one.message:
+        yield f"{LAW}: {one.asked} was given up, and others could serve it: {one.message}"
+    elif one.is_unwritten and UNWRITTEN in one.message:
+        return
     elif one.code and one.code not in CLEAR:
         yield f"{LAW}: {one.asked} ended with {one.code}: {one.message}"

@@ -1,0 +1,36 @@
+"""Which nodes of a cluster have what a fault of nodes takes."""
+
+from collections.abc import Sequence
+
+from cluster.chaos.away import Away
+from cluster.worlds.blueprint import Blueprint
+from configs.plan import NodePlan
+from configs.schema import CHIP_ROLES
+
+# Workers that launch nothing which could be slow.
+THINKING = ("router", "gateway")
+
+
+def able_nodes(blueprint: Blueprint) -> dict[str, tuple[str, ...]]:
+    """What it takes -> the nodes' names: launches, a disk that somebody writes, a pool of KV."""
+    nodes, scenario = blueprint.plan.nodes, blueprint.scenario
+    pool = [node.name for node in nodes if "memory" in _roles(node)]
+    disk = [node.name for node in nodes if "router" in _roles(node)]
+    return {
+        "launches": tuple(node.name for node in nodes if not _roles(node) <= {*THINKING}),
+        "disk": tuple(disk) if scenario.cluster.keeps_journal else (),
+        "pool": tuple(pool) if scenario.placement.kv_pool else (),
+    }
+
+
+def others_stand(nodes: Sequence[NodePlan], away: Away, since_ns: int, until_ns: int) -> bool:
+    """Whether all that time the router and the gateway stood, and of each role's chips one did: so
+    a request that others lost could be begun anew.
+    """
+    stood = [node for node in nodes if not away.was(node.name, since_ns, until_ns)]
+    needed = {role for node in nodes for role in _roles(node)} & {*THINKING, *CHIP_ROLES}
+    return needed <= {role for node in stood for role in _roles(node)}
+
+
+def _roles(node: NodePlan) -> set[str]:
+    return {worker.role for worker in node.workers}
