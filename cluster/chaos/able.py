@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cluster.chaos.away import Away
 from cluster.worlds.blueprint import Blueprint
 from configs.plan import NodePlan
+from configs.plan.nodes import RankPlan
 from configs.schema import CHIP_ROLES
 
 # Workers that launch nothing which could be slow.
@@ -27,9 +28,12 @@ def others_stand(nodes: Sequence[NodePlan], away: Away, since_ns: int, until_ns:
     """Whether all that time the router and the gateway stood, and of each role's chips one did: so
     a request that others lost could be begun anew.
     """
-    stood = [node for node in nodes if not away.was(node.name, since_ns, until_ns)]
-    needed = {role for node in nodes for role in _roles(node)} & {*THINKING, *CHIP_ROLES}
-    return needed <= {role for node in stood for role in _roles(node)}
+    absent = {node.name for node in nodes if away.was(node.name, since_ns, until_ns)}
+    workers = [(node.name, worker) for node in nodes for worker in node.workers]
+    lost = {one.chip for name, one in workers if isinstance(one, RankPlan) and name in absent}
+    needed = {one.role for _, one in workers} & {*THINKING, *CHIP_ROLES}
+    stand = {one.role for name, one in workers if name not in absent and one.name not in lost}
+    return needed <= stand
 
 
 def _roles(node: NodePlan) -> set[str]:

@@ -112,6 +112,7 @@ def draw_ask(random: Random, name: str, within_ns: int) -> Ask:
         random.randint(0, within_ns),
         random.choice((0.0, 0.0, 0.8)),
         random.randrange(6) if random.random() < 0.1 else None,
+        random.randint(1, 6) if random.random() < 0.15 else None,
     )
 
 

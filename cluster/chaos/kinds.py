@@ -73,15 +73,6 @@ def _rate(chance: Random, deadline_ns: int) -> int:
     return max(int(1e12 / (deadline_ns * 10 ** chance.uniform(-2, 1))), 1)
 
 
-def _factor(chance: Random, deadline_ns: int) -> int:
-    """So many times as slow."""
-    return int(10 ** chance.uniform(0.4, 3))
-
-
-def _share(chance: Random, deadline_ns: int) -> int:
-    return chance.randrange(MILLION)
-
-
 KINDS: Mapping[str, Link | Deed] = {
     "drop": Link(lambda fault: Drop()),
     "duplicate": Link(lambda fault: Duplicate(fault.amount), amount=_late),
@@ -92,9 +83,17 @@ KINDS: Mapping[str, Link | Deed] = {
     "narrow": Deed(lambda fault, nodes: nodes.narrow(fault), 2, _rate),
     "crash": Deed(lambda fault, nodes: nodes.kill(fault.nodes[0], fault.for_ns)),
     "pause": Deed(lambda fault, nodes: nodes.begin(fault)),
-    "slow": Deed(lambda fault, nodes: nodes.begin(fault), amount=_factor, of="launches"),
+    "slow": Deed(
+        lambda fault, nodes: nodes.begin(fault),
+        amount=lambda chance, deadline_ns: int(10 ** chance.uniform(0.4, 3)),
+        of="launches",
+    ),
     "disk_full": Deed(lambda fault, nodes: nodes.begin(fault), of="disk"),
-    "page_error": Deed(lambda fault, nodes: nodes.damage(fault), amount=_share, of="pool"),
+    "page_error": Deed(
+        lambda fault, nodes: nodes.damage(fault),
+        amount=lambda chance, deadline_ns: chance.randrange(MILLION),
+        of="pool",
+    ),
 }
 # What may make a node that lives seem dead.
 HINDERING = frozenset(word for word, what in KINDS.items() if isinstance(what, Link)) - {

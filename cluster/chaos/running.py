@@ -3,8 +3,9 @@ a liveness phase in which everything asked must be answered.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 
+from cluster.api.output import Output
 from cluster.chaos.able import others_stand
 from cluster.chaos.deeds import Deeds
 from cluster.chaos.heard import Heard
@@ -12,6 +13,7 @@ from cluster.chaos.injecting import Injector
 from cluster.chaos.inside import held, read_damaged
 from cluster.chaos.laws import clean, ends, exact, honest, once
 from cluster.chaos.points import WATCHING
+from cluster.chaos.resending import read_twice
 from cluster.chaos.staging import Stage, Stages
 from cluster.chaos.trial import Ask, Seen, Trial
 from cluster.chaos.world import ChaosWorld, run_chaos
@@ -47,6 +49,8 @@ class TrialRun:
         )
         clock, seed = self._world.clock, blueprint.scenario.seed
         self._injector = Injector(trial.faults, seed, clock, self.seen)
+        experts = blueprint.scenario.placement.experts
+        self._is_approximate = experts.on_timeout == "replace"
         # Kind -> messages of the safety phase.
         self.sent_first: dict[str, int] = {}
 
@@ -117,7 +121,7 @@ class TrialRun:
         if gateway.name in self._deeds.away.now():
             heard.is_orphan = True
             return
-        stream = world.client.submit(self._stage.request(ask))
+        stream = self._stream(ask, heard)
         try:
             async for output in stream:
                 heard.take(output)
@@ -138,6 +142,14 @@ class TrialRun:
         how = heard.code or ("left" if heard.left else heard.finish_reason)
         self.seen.marks.append((heard.ended_ns, 2, ask.name, how))
         await stream.aclose()
+
+    def _stream(self, ask: Ask, heard: Heard) -> AsyncGenerator[Output, None]:
+        """Approximate answers may be others when they are computed again: nobody goes on in one."""
+        client, request = self._world.client, self._stage.request(ask)
+        if ask.resends_after is None or self._is_approximate:
+            return client.submit(request)
+        clock = self._world.clock
+        return read_twice(client, request, ask.resends_after, clock, heard.deadline_ns)
 
     # -- before healing ----------------------------------------------------------------------------
 
@@ -181,11 +193,10 @@ class TrialRun:
 
     def _judge(self, busy: dict[str, int]) -> None:
         heard, broken = self._heard, self.seen.broken
-        allowed = self._stage.blueprint.scenario.placement.experts.on_timeout == "replace"
         broken += exact.broken(heard)
         broken += once.broken(heard)
         broken += ends.broken(heard, self._world.clock.now())
-        broken += honest.broken(heard, is_allowed=allowed)
+        broken += honest.broken(heard, is_allowed=self._is_approximate)
         held_now, torn = dict[str, int](), list[str]()
         read_damaged(self._world, self._deeds.damaged)
         try:

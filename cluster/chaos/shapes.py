@@ -59,7 +59,8 @@ def shape(number: int, numerics: str) -> Shape:
         scenario["model"]["routing"] = random.choice(("uniform", {"zipf": 1.0}))
         if "sliding_window" in config or "index_topk" in config:
             scenario["placement"].pop("kv_near", None)
-        _split(random, scenario, config, theme)
+        if theme == "ranks":
+            _split(scenario, config)
     return Shape(scenario, config)
 
 
@@ -139,10 +140,8 @@ def _model(random: Random, theme: str) -> dict[str, Any]:
     }
 
 
-def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any], theme: str) -> None:
-    """Some chips have two ranks; what is not combined with that, goes."""
-    if theme != "ranks":
-        return
+def _split(scenario: dict[str, Any], config: dict[str, Any]) -> None:
+    """Its chips have two ranks; what is not combined with that, goes."""
     found = False
     for role, node in scenario["cluster"]["nodes"].items():
         is_alone = role in ("chip", "decode") and len(node["workers"]) == 1

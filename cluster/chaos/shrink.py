@@ -145,6 +145,7 @@ def _simpler(trial: Trial) -> Iterator[Trial]:
         number, length, shared = ask.prompt
         for one in (
             replace(ask, leaves_after=None),
+            replace(ask, resends_after=None),
             replace(ask, temperature=0.0),
             replace(ask, max_tokens=max(ask.max_tokens // 2, 1)),
             replace(ask, prompt=(number, max(length // 2, shared + 1), shared)),

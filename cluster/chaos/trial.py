@@ -18,6 +18,7 @@ class Ask:
     prompt       (number, length, shared): its token ids are a function of these; those with the
                  same `shared` > 0 begin with the same so many tokens
     leaves_after   tokens after which its reader goes, or None
+    resends_after  tokens after which its reader's connection breaks, or None: it sends it again
     temperature  0: greedy; else sampled, with its number as the seed
     """
 
@@ -27,6 +28,7 @@ class Ask:
     at_ns: int = 0
     temperature: float = 0.0
     leaves_after: int | None = None
+    resends_after: int | None = None
 
     def prompt_ids(self, vocab: int) -> tuple[int, ...]:
         """Of a vocabulary of so many tokens."""

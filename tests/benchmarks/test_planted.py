@@ -23,7 +23,7 @@ def test_it_applies(patch: Patch) -> None:
 
 def test_what_does_not_apply_is_told(tmp_path: Path) -> None:
     with (
-        pytest.raises(ValueError, match="does not apply: .*No such file"),
+        pytest.raises(ValueError, match="does not apply: "),
         planted(patches()[0], tmp_path),
     ):
         pass
