@@ -98,9 +98,11 @@ def searched(tree: Path, seeds: int, timeout_s: float = TIMEOUT_S) -> tuple[int 
         try:
             said, _ = asked.communicate(timeout=timeout_s * 2)
         except subprocess.TimeoutExpired:
-            os.killpg(asked.pid, signal.SIGKILL)
-            asked.communicate()
             return None, "it took too long"
+        finally:  # it and all that it started: they are one session
+            if asked.poll() is None:
+                os.killpg(asked.pid, signal.SIGKILL)
+                asked.communicate()
     lines = [line for line in said.splitlines() if line.strip()]
     return asked.returncode, lines[-1] if lines else ""
 

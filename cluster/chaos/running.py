@@ -68,6 +68,10 @@ class TrialRun:
             seen.broken.append(f"ends: nothing can ever happen again: {hang}")
         except WorkerFailed as failed:
             seen.broken.append(f"works: {failed}")
+        except AssertionError as error:
+            seen.broken.append(f"clean: a worker's own books are wrong: {error}")
+        except Exception as error:  # of whoever was asked, or did not come back: a bug
+            seen.broken.append(f"works: {type(error).__name__}: {error}")
         seen.num_tokens = sum(len(one.tokens) for one in self._heard)
         seen.num_answered = sum(one.is_answered for one in self._heard)
         seen.num_failed = sum(bool(one.code) for one in self._heard)

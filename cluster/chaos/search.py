@@ -15,7 +15,7 @@ from cluster.chaos.mutating import MUTATIONS_MAX
 from cluster.chaos.trial import Seen
 
 # Of a round's trials: so many shapes' fresh seeds for each process, and as many mutants.
-SHAPES_A_PROCESS = 2
+SHAPES_A_PROCESS = 4
 MUTATIONS = 1_000_000
 
 Runner = Callable[[Iterable[list[str]]], Iterable[list[Seen]]]

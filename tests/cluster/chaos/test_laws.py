@@ -108,3 +108,21 @@ def test_clean() -> None:
 def test_same() -> None:
     assert not list(same.broken("a", "a"))
     assert list(same.broken("a", "b")) == ["same: its trace is a, and b when it is repeated"]
+
+
+def test_a_dead_peer_is_an_error_only_where_no_other_could_serve() -> None:
+    one = heard(told(0, 5), FAILED)
+    assert not list(ends.broken([one], 200))
+    one.could_go_on = True
+    assert list(ends.broken([one], 200)) == ["ends: r was given up, and others could serve it: x"]
+    one.message = "x (attempt 3 of 3)"
+    assert not list(ends.broken([one], 200))
+
+
+def test_a_journal_that_cannot_be_written_is_clear_only_under_a_full_disk() -> None:
+    message = "the router's journal cannot be written: no space"
+    body = {"code": "internal_error", "message": message}
+    one = heard(Output("r", 0, finish_reason="error", error=body))
+    assert list(ends.broken([one], 200)) == [f"ends: r ended with internal_error: {message}"]
+    one.is_unwritten = True
+    assert not list(ends.broken([one], 200))

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from cluster.chaos.coverage import Coverage
-from cluster.chaos.kinds import KINDS
+from cluster.chaos.drawing import SEEDS_A_SHAPE
+from cluster.chaos.kinds import IMPOSSIBLE, KINDS
 from cluster.chaos.points import LATER, POINTS, point_of, word_of
 from cluster.chaos.search import Found, search
 from cluster.chaos.timeline import Bar, bars, picture
@@ -61,7 +62,7 @@ def test_what_is_new_is_kept() -> None:
     assert not coverage.add(Seen("2", features={"b"}, cells={("drop", "moved"): 1}))
     assert coverage.corpus == ["1"]
     assert dict(coverage.rows())["drop"][POINTS.index("moved")] == "3"
-    assert len(coverage.empty()) == len(KINDS) * len(POINTS) - 1
+    assert len(coverage.empty()) == len(KINDS) * len(POINTS) - 1 - len(IMPOSSIBLE)
 
 
 @pytest.mark.parametrize(
@@ -99,3 +100,9 @@ def test_a_picture_shows_what_began_and_ended() -> None:
     ]  # fmt: skip
     text = picture(seen)
     assert text.startswith("<svg") and text.count("<rect") == 3 and "once: &lt;r0&gt;" in text
+
+
+def test_who_wants_one_failure_gets_the_first() -> None:
+    found = search(Names(), 0, 200, 60.0, 1, lambda found: None, until_broken=True)
+    assert [seen.name for seen in found.failures] == ["7"]
+    assert found.num_trials == SEEDS_A_SHAPE

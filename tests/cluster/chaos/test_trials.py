@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.chaos.drawing import SEEDS_A_SHAPE
 from cluster.chaos.running import calm_asks
-from cluster.chaos.trial import ANYONE, Ask, At, Fault, Trial
+from cluster.chaos.trial import ANYONE, Ask, At, Fault, Seen, Trial
 from cluster.chaos.work import Worker
 from cluster.chaos.written import read_trial, write_trial
 
@@ -20,7 +21,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
 @pytest.fixture(scope="module")
 def calm(worker: Worker) -> Trial:
     """A shape in which prefill and decode are apart, without faults, and with three requests."""
-    seeds = range(0, 16 * 64, 16)
+    seeds = range(0, SEEDS_A_SHAPE * 64, SEEDS_A_SHAPE)
     trial = next(t for t in map(worker.trial, map(str, seeds)) if "prefill" in t.groups)
     asks = tuple(Ask(f"r{i}", (i, 40, 0), 6, 1_000 * i) for i in range(3))
     return replace(trial, asks=asks, faults=())
@@ -97,3 +98,54 @@ def test_a_shape_that_breaks_a_law_by_itself_is_told(monkeypatch: pytest.MonkeyP
     trial = worker.trial("5")
     assert trial.faults == () and trial.name == "5"
     assert worker.run(trial).laws == {"exact"}
+
+
+def lasting(worker: Worker, calm: Trial, what: str, node: str, for_ns: int | None = None,
+            amount: int = 0) -> Seen:  # fmt: skip
+    """A fault of a node, from the first transfer on."""
+    fault = Fault("f0", what, At("kv_blocks", 1), (node,), for_ns=for_ns, amount=amount)
+    return worker.run(replace(calm, faults=(fault,)))
+
+
+def test_a_node_that_stands_still_goes_on(worker: Worker, calm: Trial) -> None:
+    """For less than a call's time: everything is late, and nothing fails."""
+    seen = lasting(worker, calm, "pause", "decode-0", for_ns=10_000)
+    assert (seen.broken, seen.num_fired, seen.num_failed) == ([], 1, 0)
+    assert [mark[3] for mark in seen.marks if mark[1] == 1] == ["pause ends"]
+
+
+def test_who_stands_still_until_the_healing_answers_after_it(worker: Worker, calm: Trial) -> None:
+    seen = lasting(worker, calm, "pause", "prefill-0")
+    assert (seen.broken, seen.num_fired) == ([], 1)
+
+
+def test_a_slow_chip_answers_late(worker: Worker, calm: Trial) -> None:
+    at_once, late = worker.run(calm), lasting(worker, calm, "slow", "decode-0", amount=20)
+    assert late.broken == at_once.broken == []
+    assert last(late) > last(at_once)
+
+
+def last(seen: Seen) -> int:
+    """When the last of the first three had its answer."""
+    return max(ns for ns, row, who, what in seen.marks if row == 2 and who in ("r0", "r1", "r2"))
+
+
+def test_a_router_with_a_full_disk_says_so_and_returns(worker: Worker, calm: Trial) -> None:
+    cluster = {**calm.scenario["cluster"], "router_journal": True}
+    journaled = replace(calm, scenario={**calm.scenario, "cluster": cluster})
+    fault = Fault("f0", "disk_full", At("submit", 1), ("router",))
+    seen = worker.run(replace(journaled, faults=(fault,)))
+    assert (seen.broken, seen.num_fired) == ([], 1)
+    assert seen.num_failed >= 1
+
+
+def test_where_nothing_is_pooled_nothing_can_be_damaged(worker: Worker, calm: Trial) -> None:
+    seen = lasting(worker, calm, "page_error", "decode-0", amount=500_000)
+    assert (seen.broken, seen.num_fired) == ([], 0)
+
+
+def test_a_broken_connection_goes_on_with_what_is_missing(worker: Worker, calm: Trial) -> None:
+    asks = tuple(replace(ask, resends_after=2) for ask in calm.asks)
+    seen = worker.run(replace(calm, asks=asks))
+    assert (seen.broken, seen.num_failed) == ([], 0)
+    assert seen.num_tokens == worker.run(calm).num_tokens
