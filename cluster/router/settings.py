@@ -12,7 +12,7 @@ class RouterSettings:
     timeout_ns    of one call to a worker
     ships_search  a chip scans what memory servers send it
     has_values    chips compute what they answer; else it is placeholders
-    silence_ns    after which a chip that says nothing is given up
+    silence_ns    after which a chip that says nothing is given up; None: none can fall silent
     attempts      how often chips may begin a request
     """
 
@@ -26,4 +26,4 @@ class RouterSettings:
     ships_search: bool = False
     has_values: bool = True
     attempts: int = 3
-    silence_ns: int = 1_500_000_000
+    silence_ns: int | None = 1_500_000_000

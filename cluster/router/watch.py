@@ -21,19 +21,19 @@ BEATS = 5
 
 class Watch:
     """silence_ns   after which a chip is silent that says nothing: at most that, and at least four
-    fifths of it
+    fifths of it; None: nobody looks
     """
 
-    def __init__(self, node: Node, wire: Wire, ledger: Ledger, silence_ns: int) -> None:
+    def __init__(self, node: Node, wire: Wire, ledger: Ledger, silence_ns: int | None) -> None:
         self._node, self._wire, self._ledger = node, wire, ledger
-        self._silence_ns = silence_ns
+        self._is_on, self._silence_ns = silence_ns is not None, silence_ns or 0
         self._num_looks: dict[str, int] = {}  # chip -> since its last word
         self._asked: set[str] = set()
         self._timer: Timer | None = None
 
     def begin(self) -> None:
         """A chip is given something."""
-        if self._timer is None:
+        if self._is_on and self._timer is None:
             self._num_looks.clear()
             self._arm()
 

@@ -24,7 +24,8 @@ def stand_router(node: Node, blueprint: Blueprint, worker: WorkerPlan) -> Router
         ships_search=scenario.placement.search == "ship",
         has_values=scenario.model.numerics != "counts",
         attempts=scenario.cluster.attempts,
-        silence_ns=scenario.cluster.silence_ns,
+        # Of a fold nobody dies, and a stretch may say nothing for seconds.
+        silence_ns=None if plan.fold.chips else scenario.cluster.silence_ns,
     )
     today = clock_of(scenario.cluster.world)
     tokenizer = open_tokenizer(blueprint.folder, blueprint.model.vocab, today)

@@ -19,6 +19,7 @@ from cluster.worlds.scaling import scaled
 from cluster.worlds.virtual import VirtualWorld, run_virtual
 from configs.schema import ScenarioError, load_scenario
 from workers.fold.chip import FoldedChip
+from workers.host.trace import Delivered
 
 # Of the 50 of `make bench-network`: chips that do both, and prefill apart from decode.
 NUMBERS = (3, 5, 6)
@@ -90,3 +91,20 @@ def test_its_counts_stay_and_nobody_dies(tmp_path: Path) -> None:
             await world.kill(f"{group}-0")
 
     run_virtual(blueprint, kill)
+
+
+@pytest.mark.parametrize(("fold", "is_asked"), [("on", False), ("off", True)])
+def test_members_are_not_asked_whether_they_are_still_there(
+    fold: str, is_asked: bool, tmp_path: Path
+) -> None:
+    """A stretch may say nothing for seconds; whoever is asked tells at once what it has, and a
+    stretch is none any more.
+    """
+    blueprint = folded(tmp_path, 3, **{"cluster.fold": fold, "cluster.silence": "200 us"})
+    workload = build_workload(blueprint.scenario, blueprint.model.vocab)
+
+    async def job(world: VirtualWorld) -> bool:
+        await Driver(world.gateway, world.client).run(workload)
+        return any(isinstance(r, Delivered) and r.kind == "chip_state" for r in world.trace.records)
+
+    assert run_virtual(blueprint, job) is is_asked
