@@ -9,7 +9,7 @@ from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.virtual import VirtualWorld
 from cluster.worlds.virtual_hands import VirtualHands
 from cluster.worlds.virtual_host import VirtualHost
-from workers.host.clock.virtual import virtual_loop
+from cluster.worlds.virtual_run import complete
 from workers.node import Node
 
 T = TypeVar("T")
@@ -43,7 +43,6 @@ def run_chaos(world: ChaosWorld, job: Callable[[], Awaitable[T]]) -> T:
     """Let it stand, do `job`, take it down. Raises as `run_virtual` does, but for its accounts of
     time and energy, which are no law of requests.
     """
-    loop = virtual_loop(world.clock)
 
     async def main() -> T:
         try:
@@ -52,7 +51,4 @@ def run_chaos(world: ChaosWorld, job: Callable[[], Awaitable[T]]) -> T:
         finally:
             await world.stop()
 
-    try:
-        return loop.run_until_complete(main())
-    finally:
-        loop.close()
+    return complete(world.clock, main())

@@ -23,10 +23,11 @@ from cluster.worlds.scaling import added, by_steps
 from cluster.worlds.seat import Seat
 from cluster.worlds.virtual_hands import VirtualHands
 from cluster.worlds.virtual_host import VirtualHost
+from cluster.worlds.virtual_run import complete
 from configs.schema.faults import DiskFullFault, PauseFault, node_faults
 from workers.hardware.energy.conservation import differences
 from workers.hardware.usage import problems, work_problems
-from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
+from workers.host.clock.virtual import VirtualClock, VirtualDeadlock
 from workers.host.garbage import little_garbage
 from workers.host.rng import Rng
 from workers.host.trace import Trace
@@ -225,7 +226,6 @@ def run_virtual(
     node's time or what it drew does not add up.
     """
     world = VirtualWorld(blueprint, through_frames=through_frames)
-    loop = virtual_loop(world.clock)
 
     async def main() -> T:
         try:
@@ -240,11 +240,9 @@ def run_virtual(
         return result
 
     try:
-        return loop.run_until_complete(main())
+        return complete(world.clock, main())
     except VirtualDeadlock as deadlock:
         # Most often nobody answers because a worker failed: that is what has to be told.
         for task, error in world.failures:
             raise WorkerFailed(f"{task}: {type(error).__name__}: {error}") from error
         raise deadlock
-    finally:
-        loop.close()
