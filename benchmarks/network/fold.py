@@ -30,9 +30,9 @@ spread over them: 10,240 sequences x 0.3 ms of router, gateway and chips, 6 ms a
 What a step sampled is told with its stretch there (`cluster.fold_tells`): told as each step ends it
 is 10,240 tokens a step that pass router and gateway, and half as fast.
 
-What came out, on two cores that twenty processes shared: 2.6 to 2.8 steps/s with digests, nine
-tenths of it numpy's calls; with counts 34 steps/s: two thirds of 30 ms are the engine's, which
-alone and undisturbed takes 13.
+What came out, on two cores of an EPYC with nothing beside it: 3.0 steps/s with digests, nine tenths
+of it numpy's calls; with counts 33.7: of 30 ms 11 are the engine's, and what is done once a stretch
+or step for each of 320 chips and 10,240 sequences takes three times what was expected.
 
 Seconds are the process's own. Standing up and prompts are left out: what is timed is from when the
 last sequence has its second token to when the first has its last but one.
