@@ -2,7 +2,6 @@
 #include "../native/functions.h"
 
 #include "calls.h"
-#include "fold.h"
 
 namespace perfuse {
 namespace {
@@ -14,8 +13,6 @@ constexpr int64_t kExpertsMax = 65535;
 constexpr int64_t kLaunchMax = int64_t{1} << 50;
 constexpr int64_t kRateMax = 1'000'000'000'000'000;
 constexpr int64_t kBytesMax = 1 << 24;
-
-Fold& folded(const Argument& argument) { return owned<Fold>(argument, "a folded group"); }
 
 std::vector<int64_t> numbers(const Argument& argument, const char* name, int64_t least,
                              int64_t most) {
@@ -116,19 +113,19 @@ void create(const Argument* a, Result& result) {
 }
 
 void cut(const Argument* a, Result&) {
-  Fold& group = folded(a[0]);
-  group.cut(int(integer(a[1], "chip", 0, group.num_chips() - 1)));
+  Fold& group = fold::folded(a[0]);
+  group.cut(fold::chip_of(group, a[1]));
 }
 
 void advance(const Argument* a, Result& result) {
-  Fold& group = folded(a[0]);
+  Fold& group = fold::folded(a[0]);
   group.advance(integer(a[1], "until_ns", -1, INT64_MAX), integer(a[2], "each_step", 0, 1) != 0);
   result.set(int64_t(group.ended().size()));
 }
 
 // Chip, step, end, compute, wait and whether it is the last of each, and forgets them.
 void ended(const Argument* a, Result&) {
-  Fold& group = folded(a[0]);
+  Fold& group = fold::folded(a[0]);
   const Array& to = output(a[1], "ended", 2, "int64", 8);
   expect(to, "ended", 0, long(group.ended().size()));
   expect(to, "ended", 1, 6);
@@ -143,11 +140,11 @@ void ended(const Argument* a, Result&) {
 }
 
 void next(const Argument* a, Result& result) {
-  const int64_t next_ns = folded(a[0]).next_ns();
+  const int64_t next_ns = fold::folded(a[0]).next_ns();
   result.set(next_ns == fold::kNever ? int64_t{-1} : next_ns);
 }
 
-void now(const Argument* a, Result& result) { result.set(folded(a[0]).now_ns()); }
+void now(const Argument* a, Result& result) { result.set(fold::folded(a[0]).now_ns()); }
 
 void fill(const Array& to, long column, const fold::EndCount& count) {
   int64_t* at = reinterpret_cast<int64_t*>(to.data) + column;
@@ -159,7 +156,7 @@ void fill(const Array& to, long column, const fold::EndCount& count) {
 }
 
 void counts(const Argument* a, Result&) {
-  const Fold& group = folded(a[0]);
+  const Fold& group = fold::folded(a[0]);
   const Array& chips = output(a[1], "chips", 2, "int64", 8);
   const Array& shards = output(a[2], "shards", 2, "int64", 8);
   const Array& launches = output(a[3], "launches", 2, "int64", 8);

@@ -15,8 +15,6 @@ constexpr int64_t kStretchMax = 1 << 16;
 constexpr int64_t kMessageNsMax = int64_t{1} << 44;
 constexpr int64_t kPoolMax = int64_t{1} << 28;
 
-Fold& folded(const Argument& argument) { return owned<Fold>(argument, "a folded group"); }
-
 // Tokens with `each` experts, in as few bits as they need; an expert at most once a token.
 std::vector<uint16_t> experts_of(const Fold& group, const Array& given, int64_t each) {
   const int64_t tokens = each ? given.count() / each : 0;
@@ -48,7 +46,7 @@ std::vector<uint16_t> experts_of(const Fold& group, const Array& given, int64_t 
 }
 
 int idle_chip(Fold& group, const Argument& argument) {
-  const int chip = int(integer(argument, "chip", 0, group.num_chips() - 1));
+  const int chip = chip_of(group, argument);
   if (group.has_stretch(chip)) {
     refuse("chip " + std::to_string(chip) + " has a stretch that has not ended");
   }

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "calls.h"
-#include "fold.h"
 
 namespace perfuse::fold {
 namespace {
@@ -10,12 +9,6 @@ namespace {
 constexpr int64_t kRateMax = 1'000'000'000'000'000;
 constexpr int64_t kMessageMax = int64_t{1} << 44;  // bytes
 constexpr int64_t kMessageNsMax = int64_t{1} << 50;
-
-Fold& folded(const Argument& argument) { return owned<Fold>(argument, "a folded group"); }
-
-int chip_of(const Fold& group, const Argument& argument) {
-  return int(integer(argument, "chip", 0, group.num_chips() - 1));
-}
 
 int64_t now_of(const Fold& group, const Argument& argument) {
   return integer(argument, "now_ns", group.now_ns(), kTimeMax);
