@@ -12,6 +12,7 @@ first, from when it began.
 import math
 from collections.abc import Sequence
 
+from kernels.fold import UnderWay
 from workers.fold.costs import Cost
 from workers.fold.engine import Engine
 from workers.fold.launches import Measure
@@ -37,9 +38,9 @@ class Beside:
         for resource in hardware.resources.values():
             if isinstance(resource.shared, Fifo):  # not what no step asks for: the host's texts
                 resource.shared = ours.setdefault(resource.shared, _Queue(self))
-        for way, lane in ((endpoint.egress, OutLane), (endpoint.ingress, InLane)):
-            bytes_per_s = endpoint.link.bytes_per_s
-            way.lane = lane(bytes_per_s, engine, number)
+        bytes_per_s = endpoint.link.bytes_per_s
+        endpoint.egress.lane = OutLane(bytes_per_s, engine, number)
+        endpoint.ingress.lane = InLane(bytes_per_s, engine, number)
 
     def begin(self, costs: Sequence[Cost], now_ns: int) -> None:
         """A stretch; told before it is the engine's."""
@@ -53,11 +54,11 @@ class Beside:
 
     # -- a queue's side ----------------------------------------------------------------------------
 
-    def looked_at(self, now_ns: int) -> None:
-        """Have the launch that is under way join its queues."""
+    def looked_at(self, now_ns: int) -> UnderWay | None:
+        """Have the launch that is under way join its queues; returns it."""
         under_way = self._engine.under_way(self._number, now_ns)
         if under_way is None or not under_way.is_launching:
-            return
+            return under_way
         launches = self._costs[under_way.step].launches(under_way.exchange)
         at = under_way.step, under_way.exchange
         is_new = at != self._at
@@ -70,12 +71,10 @@ class Beside:
             self._late_ns, self._next_late_ns, is_new = self._next_late_ns, 0, True
         if is_new:
             self._join(launches[self._index])
+        return under_way
 
-    def joined(self, now_ns: int) -> None:
+    def joined(self, now_ns: int, under_way: UnderWay) -> None:
         """Somebody else has joined: the next launch that asks for it is behind."""
-        under_way = self._engine.under_way(self._number, now_ns)
-        if under_way is None:
-            return
         step, exchange = under_way.step, under_way.exchange
         if under_way.is_launching:
             launches = self._costs[step].launches(exchange)
@@ -151,9 +150,10 @@ class _Queue(Fifo):
         limit_per_s: Rate | None = None,
         *pieces: int,
     ) -> None:
-        self._beside.looked_at(now_ns)
+        under_way = self._beside.looked_at(now_ns)
         super().serve(now_ns, amount, rate_per_s, ended, limit_per_s, *pieces)
-        self._beside.joined(now_ns)
+        if under_way is not None:
+            self._beside.joined(now_ns, under_way)
 
     def begins_ns(self, now_ns: int) -> int:
         self._beside.looked_at(now_ns)
