@@ -5,23 +5,11 @@ UCX's own libraries are (`kernels.native.ucx`). Everything that shapes a context
 name (`CONFIG`), so no `UCX_...` of the environment can change it.
 """
 
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from kernels.native.ucx import load, own_environment
-
-with own_environment():
-    load()  # ucxx does so itself only where librmm is installed too, which nothing here needs
-    from ucxx._lib.arr import Array
-    from ucxx._lib.libucxx import (
-        Feature,
-        UCXAddress,
-        UCXContext,
-        UCXEndpoint,
-        UCXError,
-        UCXRequest,
-        UCXWorker,
-    )
-    from ucxx.types import Tag, TagMask
 
 CONFIG = {
     "RNDV_FRAG_MEM_TYPES": "host",  # no GPU takes part, whether there is one or not
@@ -34,24 +22,40 @@ CONFIG = {
 SHARED_MEMORY = {"TLS": "posix,cma,self", "RNDV_SCHEME": "get_zcopy"}
 # Between machines: and what InfiniBand and RoCE have, where a device of ours is one of these.
 NETWORK = "tcp,ib"
-__all__ = (
-    "CONFIG",
-    "NETWORK",
-    "SHARED_MEMORY",
-    "Array",
-    "Feature",
-    "Tag",
-    "TagMask",
-    "UCXAddress",
-    "UCXContext",
-    "UCXEndpoint",
-    "UCXError",
-    "UCXRequest",
-    "UCXWorker",
-    "tag_of",
-)  # fmt: skip
+
+
+@cache
+def library() -> SimpleNamespace:
+    """What is used of ucxx, by its names there.
+
+    Loaded by the first call and not by an import: from then on UCX's hooks stand before the C
+    library's mmap, munmap and others, for the rest of the process.
+    """
+    with own_environment():
+        load()  # ucxx does so itself only where librmm is installed too, which nothing here needs
+        from ucxx._lib.arr import Array
+        from ucxx._lib.libucxx import (
+            Feature,
+            UCXAddress,
+            UCXContext,
+            UCXEndpoint,
+            UCXError,
+            UCXWorker,
+        )
+        from ucxx.types import Tag, TagMask
+    return SimpleNamespace(
+        Array=Array,
+        Feature=Feature,
+        Tag=Tag,
+        TagMask=TagMask,
+        UCXAddress=UCXAddress,
+        UCXContext=UCXContext,
+        UCXEndpoint=UCXEndpoint,
+        UCXError=UCXError,
+        UCXWorker=UCXWorker,
+    )
 
 
 def tag_of(value: bytes) -> Any:
     """What UCX calls a tag."""
-    return Tag(int.from_bytes(value, "little"))
+    return library().Tag(int.from_bytes(value, "little"))

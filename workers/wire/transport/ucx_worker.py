@@ -31,9 +31,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workers.wire.transport import ucx_library as ucx
 from workers.wire.transport.base import Buffer
 from workers.wire.transport.received import memory
+from workers.wire.transport.ucx_library import CONFIG, NETWORK, SHARED_MEMORY, library
 
 # What arrives for one tag: how much it may be at once, the bytes, or how many there would be.
 Limit = Callable[[int], int]
@@ -45,9 +45,6 @@ MESSAGES_A_TURN = 64  # then the event loop's other callbacks get their turn
 TRIES = 4  # of arming: what arrived meanwhile is usually all
 FRUITLESS_TURNS = 50  # of them follow each other at once; then one a millisecond
 NAP_S = 0.001  # asyncio's finest
-
-_ANY = ucx.TagMask(0)
-_ZERO = ucx.Tag(0)
 
 
 class UcxError(OSError):
@@ -76,16 +73,18 @@ class UcxWorker:
         segments: Path | None = None,
         apart: bool = False,
     ) -> None:
-        shape = dict(ucx.SHARED_MEMORY)
+        ucx = self._ucx = library()
+        self._of_any = ucx.Tag(0), ucx.TagMask(0)
+        shape = dict(SHARED_MEMORY)
         if devices:
             # Which scheme long messages take is left to UCX: TCP does not have that one.
-            ways = ucx.NETWORK if apart else f"tcp,{shape['TLS']}"
+            ways = NETWORK if apart else f"tcp,{shape['TLS']}"
             shape = {"TLS": ways, "NET_DEVICES": devices}
         if segments is not None:
             shape["POSIX_DIR"] = str(segments)
         features = (ucx.Feature.TAG, ucx.Feature.WAKEUP)
         try:
-            context = ucx.UCXContext({**ucx.CONFIG, **shape}, features)
+            context = ucx.UCXContext({**CONFIG, **shape}, features)
             worker = ucx.UCXWorker(
                 context, enable_delayed_submission=False, enable_python_future=False
             )
@@ -111,9 +110,9 @@ class UcxWorker:
     def connect(self, address: bytes, on_broken: Callable[[], None]) -> Any:
         """The way to the worker at an address. Raises UcxError for one that leads nowhere."""
         try:
-            known = ucx.UCXAddress.create_from_buffer(address)
-            endpoint = ucx.UCXEndpoint.create_from_worker_address(self._worker, known, True)
-        except (ucx.UCXError, ValueError) as error:
+            known = self._ucx.UCXAddress.create_from_buffer(address)
+            endpoint = self._ucx.UCXEndpoint.create_from_worker_address(self._worker, known, True)
+        except (self._ucx.UCXError, ValueError) as error:
             raise UcxError(f"{type(error).__name__}: {error}") from error
         # UCX tells from within `progress`, where nothing may be closed.
         endpoint.set_close_callback(self._loop.call_soon_threadsafe, (on_broken,))
@@ -126,11 +125,11 @@ class UcxWorker:
         Raises UcxError if the connection is broken.
         """
         try:
-            request = endpoint.tag_send(ucx.Array(packet), tag)
+            request = endpoint.tag_send(self._ucx.Array(packet), tag)
             if request.completed:
                 request.check_error()
                 return True
-        except ucx.UCXError as error:
+        except self._ucx.UCXError as error:
             raise UcxError(f"{type(error).__name__}: {error}") from error
         self._pending.append((request, packet, on_sent))
         self._soon()
@@ -142,7 +141,7 @@ class UcxWorker:
         if endpoint.alive:  # of one that broke ucxx gives a request that is none, and looks at it
             try:
                 self._pending.append((endpoint.close(), endpoint, None))
-            except ucx.UCXError:
+            except self._ucx.UCXError:
                 return  # it broke just now
             self._soon()
 
@@ -194,7 +193,7 @@ class UcxWorker:
         """Take what is there; returns how many were found or handed over."""
         num_taken = 0
         while num_taken < MESSAGES_A_TURN and self._worker is not None:
-            found = self._worker.tag_probe(_ZERO, _ANY, False)
+            found = self._worker.tag_probe(*self._of_any, False)
             if not found.matched:
                 break
             num_taken += 1
@@ -205,12 +204,12 @@ class UcxWorker:
         tag, length = found.sender_tag, found.length
         if length > self._limit(tag.value):
             # Received into nothing, so that it is gone: UCX ends such a message as truncated.
-            request = self._worker.tag_recv(ucx.Array(bytearray(1)), tag)
+            request = self._worker.tag_recv(self._ucx.Array(bytearray(1)), tag)
             self._pending.append((request, None, None))
             self._on_oversized(tag.value, length)
             return
         buffer = memory(length)
-        request = self._worker.tag_recv(ucx.Array(buffer), tag)
+        request = self._worker.tag_recv(self._ucx.Array(buffer), tag)
         if tag.value in self._coming or not request.completed:
             self._coming.setdefault(tag.value, deque()).append((request, buffer))
         else:
@@ -230,7 +229,7 @@ class UcxWorker:
     def _hand_over(self, tag: int, request: Any, buffer: Buffer) -> None:
         try:
             request.check_error()
-        except ucx.UCXError:
+        except self._ucx.UCXError:
             return  # its sender is gone, and its link says so
         self._on_bytes(tag, buffer)
 
@@ -243,7 +242,7 @@ class UcxWorker:
             reason = ""
             try:
                 request.check_error()
-            except ucx.UCXError as error:
+            except self._ucx.UCXError as error:
                 reason = f"{type(error).__name__}: {error}"
             if on_done is not None:
                 on_done(reason)
