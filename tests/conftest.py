@@ -13,6 +13,8 @@ import pytest
 from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
+from tests import last_words
+
 # Before torch and faiss are loaded: two cores are shared with the other test processes and with
 # everything that a live test starts, and one thread gives the same sums everywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -102,10 +104,18 @@ def tiny_model_folder() -> Path:
     return ROOT / "configs" / "perfuse_tiny" / "model"
 
 
-def pytest_configure() -> None:
+@pytest.hookimpl(trylast=True)  # after pytest's own way of showing how a process died
+def pytest_configure(config: pytest.Config) -> None:
     """A shell starts what runs in its background without SIGINT, and so would be what tests start
     to see it end by Ctrl-C.
     """
+    given = getattr(config, "workerinput", None)
+    if given is not None:
+        last_words.hear(Path(given["last_words"]), given["workerid"])
+    elif config.pluginmanager.hasplugin("dsession"):
+        folder = tempfile.TemporaryDirectory(prefix="perfuse-tests-")
+        config.add_cleanup(folder.cleanup)
+        config.pluginmanager.register(last_words.LastWords(Path(folder.name)))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
