@@ -14,6 +14,7 @@ from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
 from tests import last_words
+from tests.standstill import Standstill
 
 # Before torch and faiss are loaded: two cores are shared with the other test processes and with
 # everything that a live test starts, and one thread gives the same sums everywhere.
@@ -34,6 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Tests that start processes, in the order of running; "" are all others.
 LIVE, ALONE = "live", "alone"
 ORDER = (LIVE, "", ALONE)
+STANDSTILL = pytest.StashKey[Standstill]()
 # A file that is open and locked while this process runs such tests, and no other of this tree does.
 _turn: list[int] = []
 
@@ -112,7 +114,9 @@ def pytest_configure(config: pytest.Config) -> None:
     given = getattr(config, "workerinput", None)
     if given is not None:
         last_words.hear(Path(given["last_words"]), given["workerid"])
-    elif config.pluginmanager.hasplugin("dsession"):
+        return
+    config.stash[STANDSTILL] = Standstill()
+    if config.pluginmanager.hasplugin("dsession"):
         folder = tempfile.TemporaryDirectory(prefix="perfuse-tests-")
         config.add_cleanup(folder.cleanup)
         config.pluginmanager.register(last_words.LastWords(Path(folder.name)))
@@ -121,9 +125,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, exitstatus: int | pytest.ExitCode
+    terminalreporter: pytest.TerminalReporter,
+    exitstatus: int | pytest.ExitCode,
+    config: pytest.Config,
 ) -> None:
     """What failed may have failed for want of this."""
+    for line in config.stash[STANDSTILL].end():
+        terminalreporter.write_line(line)
     if exitstatus:
         memory, disk = psutil.virtual_memory(), psutil.disk_usage(tempfile.gettempdir())
         terminalreporter.write_line(
