@@ -88,7 +88,8 @@ def _chart(
         body.append(_text(LEFT - 6, y + 4, f"{value:,.0f}", anchor="end"))
     for number in range(TICKS + 1):
         at_ns = last_ns * number // TICKS
-        body.append(_text(_x(at_ns, last_ns), HEIGHT - 7, f"{at_ns / 1e6:.1f} ms", anchor="middle"))
+        anchor = "end" if number == TICKS else "middle"  # the last one would be cut off
+        body.append(_text(_x(at_ns, last_ns), HEIGHT - 7, f"{at_ns / 1e6:.1f} ms", anchor=anchor))
     for name, rows in series.items():
         body += _line(rows, COLOURS[name], last_ns, height)
     for number, name in enumerate(series):

@@ -13,13 +13,19 @@ FIGURES = (
     "throughput", "goodput",
 )  # fmt: skip
 NOTHING = "-"
+# From so many ns on, and places behind the point.
+UNITS = ((10**9, "s", 3), (10**6, "ms", 3), (10**3, "us", 1), (1, "ns", 0))
 
 
 def shown(measure: Measure, value: float | None) -> str:
     if value is None:
         return NOTHING
     if measure.unit == "ns":
-        return f"{value / 1e6:,.3f} ms" if value >= 1e6 else f"{value / 1e3:,.1f} us"
+        return next(
+            f"{value / size:,.{digits}f} {unit}"
+            for size, unit, digits in UNITS
+            if value >= size or size == 1
+        )
     return f"{value:,.0f} {measure.unit}".rstrip()
 
 
