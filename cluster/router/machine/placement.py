@@ -1,11 +1,27 @@
 """Which chips serve a prompt: filter what cannot, score what can in [0, 1], pick the best."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from cluster.router.machine.chips import ChipState, Prompt
 
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a chip is measured by beside the others: looked for once, not for each of hundreds."""
+
+    most_queued_tokens: int
+    most_requests: int
+
+    @classmethod
+    def of(cls, chips: Sequence[ChipState]) -> "Field":
+        return cls(
+            max(chip.queued_tokens for chip in chips), max(chip.num_requests for chip in chips)
+        )
+
+
 Filter = Callable[[ChipState, Prompt], bool]
-Scorer = Callable[[ChipState, Prompt, Sequence[ChipState]], float]
+Scorer = Callable[[ChipState, Prompt, Field], float]
 
 
 def alive(chip: ChipState, prompt: Prompt) -> bool:  # noqa: ARG001 - a Filter gets both
@@ -22,29 +38,25 @@ def has_room(chip: ChipState, prompt: Prompt) -> bool:
     return chip.has_room(prompt)
 
 
-def prefix_hit(
-    chip: ChipState,
-    prompt: Prompt,
-    others: Sequence[ChipState],  # noqa: ARG001 - a Scorer gets the field
-) -> float:
+def prefix_hit(chip: ChipState, prompt: Prompt, _: Field) -> float:
     """The share of the prompt's blocks that the chip need not compute."""
     if not prompt.block_hashes:
         return 0.0
     return chip.prefix_hits(prompt.block_hashes) / len(prompt.block_hashes)
 
 
-def short_queue(chip: ChipState, _: Prompt, others: Sequence[ChipState]) -> float:
+def short_queue(chip: ChipState, _: Prompt, field: Field) -> float:
     """1 for the chip with the fewest prompt tokens before it, 0 for the one with the most."""
-    most = max(other.queued_tokens for other in others)
+    most = field.most_queued_tokens
     return 1.0 if not most else 1.0 - chip.queued_tokens / most
 
 
-def few_requests(chip: ChipState, _: Prompt, others: Sequence[ChipState]) -> float:
-    most = max(other.num_requests for other in others)
+def few_requests(chip: ChipState, _: Prompt, field: Field) -> float:
+    most = field.most_requests
     return 1.0 if not most else 1.0 - chip.num_requests / most
 
 
-def kv_room(chip: ChipState, _: Prompt, __: Sequence[ChipState]) -> float:
+def kv_room(chip: ChipState, _: Prompt, __: Field) -> float:
     return max(0.0, 1.0 - chip.blocks_taken / chip.num_blocks)  # they may need more than there is
 
 
@@ -69,7 +81,8 @@ def pick(
     if not fit:
         return None
     fit = [chip for chip in fit if chip.name not in avoided] or fit
-    return max(fit, key=lambda chip: sum(w * score(chip, prompt, fit) for score, w in scorers))
+    field = Field.of(fit)
+    return max(fit, key=lambda chip: sum(w * score(chip, prompt, field) for score, w in scorers))
 
 
 def place(
