@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.batch import Batch
-from workers.fold.accounts import charge
+from workers.fold.accounts import Tab
 from workers.fold.ahead import Ahead
 from workers.fold.beside import Beside
 from workers.fold.costs import Cost, Costs
@@ -68,7 +68,7 @@ class Fold:
         member = Member(self, number, node, model, costs, first_block, beside)
         self.members.append(member)
         self.shards.chips.append(node)
-        node.before_reading = self.shards.settle
+        node.before_reading = member.settle
         return member
 
     # -- the clock's side --------------------------------------------------------------------------
@@ -83,15 +83,19 @@ class Fold:
             assert stretch is not None, "a step of nobody ended"
             cost = stretch.add(ended)
             begin_ns = ended.end_ns - ended.compute_ns - ended.wait_ns
-            span = cost.cause, begin_ns, ended.end_ns
-            charge(member.node.hardware, cost.resources, *span, member.beside.counted())
+            member.tab.note(cost, begin_ns, ended.end_ns, member.beside.counted())
             if self.shards.note(cost.cause, cost.num_tokens):
-                self.shards.settle()
+                self._settle()
             if ended.is_last:
                 member.stretch = None
             if ended.is_last or self._tells_each:
                 self._told.append(stretch)
         return self._engine.now_ns if self._told else None
+
+    def _settle(self) -> None:
+        for member in self.members:
+            member.tab.settle()
+        self.shards.settle()
 
     def tell(self) -> None:
         told, self._told = self._told, []
@@ -157,6 +161,7 @@ class Member:
     ) -> None:
         self.fold, self.number, self.node, self.model = fold, number, node, model
         self.costs, self.first_block, self.beside = costs, first_block, beside
+        self.tab = Tab(node.hardware)
         self.stretch: Stretch | None = None
         self.looking: Looking | None = None
         self.num_begun = 0  # steps, cut ones among them
@@ -165,6 +170,11 @@ class Member:
         """experts: [steps, X, T, K]"""
         self.fold.begin(self, stretch.costs, experts)
         self.stretch = stretch
+
+    def settle(self) -> None:
+        """Its machine and its link know all that is over."""
+        self.tab.settle()
+        self.fold.shards.settle()
 
     def cut(self) -> None:
         """It ends with the step that is under way."""

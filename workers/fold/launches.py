@@ -2,7 +2,7 @@
 that kind that nobody else uses.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from configs.schema.device import DeviceSpec
@@ -33,6 +33,17 @@ class Asked:
         self.accesses += other.accesses * times
         self.busy_ns += other.busy_ns * times
         self.taken_ns += other.taken_ns * times
+
+
+def total(asked: Sequence[Asked]) -> Asked:
+    """Of what follows each other."""
+    return Asked(
+        sum(one.asked for one in asked),
+        sum(one.moved for one in asked),
+        sum(one.accesses for one in asked),
+        sum(one.busy_ns for one in asked),
+        sum(one.taken_ns for one in asked),
+    )
 
 
 @dataclass(slots=True)
