@@ -50,6 +50,11 @@ class Ahead:
         self._experts.append(experts)
         self._blocks, self.ends = list(self.seq.block_ids), ends
 
+    def tokens_from(self, position: int, steps: int) -> list[int]:
+        """Of so many steps from there on."""
+        begin = position - self.start
+        return self.tokens[begin : begin + steps]
+
     def experts(self, position: int, steps: int) -> Experts:
         """[steps, X, K] from there on."""
         begin, found = position - self.start, list[Experts]()

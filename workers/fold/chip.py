@@ -126,7 +126,8 @@ class FoldedChip(Chip):
         first, count = ended[0].step, len(ended)
         rows = stretch.tokens[first : first + count]
         items = stretch.step.items
-        tokens = {item.seq.seq_id: [row[place] for row in rows] for place, item in enumerate(items)}
+        columns = zip(*rows, strict=True)
+        tokens = {item.seq.seq_id: list(ids) for item, ids in zip(items, columns, strict=True)}
         jobs = [j for item in items if (j := self._jobs.get(item.seq.seq_id)) is not None]
         sampling_ns = sum(stretch.costs[one.step].logits_ns for one in ended)
         attention_ns = sum(one.compute_ns for one in ended) - sampling_ns

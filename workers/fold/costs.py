@@ -93,6 +93,15 @@ class Costs:
             launches_ns, logits, total.resources, cause, layout.num_tokens, measures, self._kinds
         )
 
+    def following(self, starts: Sequence[int], steps: int, cause: Cause) -> list[Cost]:
+        """`next_of` for so many steps, each a position further."""
+        count, seen = len(starts), sum(starts)
+        costs = list[Cost]()
+        for n in range(steps):
+            known = self._known.get((count, seen + n * count)) if self._may_know else None
+            costs.append(known or self.next_of([start + n for start in starts], cause))
+        return costs
+
     def next_of(self, starts: Sequence[int], cause: Cause) -> Cost:
         """Of a step with one token of each of some sequences, at these positions."""
         key = len(starts), sum(starts)

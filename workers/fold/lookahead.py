@@ -16,6 +16,7 @@ from workers.fold.fold import Member
 from workers.fold.stretch import Stretch
 from workers.fold.values import Row
 from workers.hardware.energy.phase import Phase
+from workers.model.sampling_params import SamplingParams
 
 # As far ahead as there are blocks to spare, but for fewer steps none are held.
 DEPTH_MIN = 8
@@ -32,7 +33,7 @@ class Lookahead:
         self.stretch: Stretch | None = None
         self._is_supplied = False  # beyond the stretch that is under way
 
-    def steps_of(self, step: Step) -> tuple[list[Cost], list[list[int]], NDArray[np.int32]]:
+    def steps_of(self, step: Step) -> tuple[list[Cost], list[tuple[int, ...]], NDArray[np.int32]]:
         """As many decode steps of this batch as are known of all its sequences, one at least: what
         each costs, its tokens, and experts [steps, X, T, K].
         """
@@ -43,12 +44,9 @@ class Lookahead:
         self._is_supplied = False
         known = [(self._of(item), item.start) for item in step.items]
         steps = min(ahead.left(at) for ahead, at in known)
-        tokens = [[ahead.tokens[at - ahead.start + n] for ahead, at in known] for n in range(steps)]
+        tokens = list(zip(*(ahead.tokens_from(at, steps) for ahead, at in known), strict=True))
         experts = np.stack([ahead.experts(at, steps) for ahead, at in known], axis=2)
-        costs = [
-            self._member.costs.next_of([at + n for _, at in known], Phase.DECODE)
-            for n in range(steps)
-        ]
+        costs = self._member.costs.following([at for _, at in known], steps, Phase.DECODE)
         return costs, tokens, experts
 
     def passed(self, seq: TokenSequence) -> None:
@@ -108,14 +106,12 @@ class Lookahead:
 
     def found(self, ahead: Ahead, tokens: NDArray[np.int64], experts: NDArray[np.int32]) -> None:
         ids, job = tokens.tolist(), self._jobs.get(ahead.seq.seq_id)
-        sampling = None if job is None else job.sampling
-        for count, token in enumerate(ids, 1):
-            if sampling is not None and (
-                token in sampling.stop_token_ids or (sampling.may_end and token in self._eos)
-            ):
-                ahead.add(ids[:count], experts[:count], ends=True)
-                return
-        ahead.add(ids, experts, ends=False)
+        last = len(ids) if job is None else _first_of(ids, self._ends(job.sampling))
+        ahead.add(ids[: last + 1], experts[: last + 1], ends=last < len(ids))
+
+    def _ends(self, sampling: SamplingParams) -> frozenset[int]:
+        """Tokens behind which nothing comes."""
+        return frozenset(sampling.stop_token_ids).union(self._eos if sampling.may_end else ())
 
     # -- room --------------------------------------------------------------------------------------
 
@@ -131,3 +127,10 @@ class Lookahead:
             num_freed = batching.give_back(self._scheduler.roster)
             if num_freed and self.stretch is not None:
                 self._member.cut()  # steps beyond the one under way have no blocks now
+
+
+def _first_of(ids: Sequence[int], wanted: frozenset[int]) -> int:
+    """Where the first of these is; behind the last where none is."""
+    if not wanted:
+        return len(ids)
+    return next((place for place, token in enumerate(ids) if token in wanted), len(ids))
