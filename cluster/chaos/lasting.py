@@ -6,6 +6,7 @@ from collections.abc import Callable
 from cluster.chaos.away import Away
 from cluster.chaos.trial import Fault
 from cluster.chaos.world import ChaosWorld
+from cluster.faults.spells import Spell
 
 OnMark = Callable[[str, str], None]
 
@@ -51,7 +52,7 @@ class Lasting:
             case "pause":
                 await hands.pause(node)
             case "slow":
-                await hands.slow(node, fault.amount)
+                await hands.begin(node, Spell(slow=fault.amount))
             case "disk_full":
                 await hands.fill_disk(node)
         if fault.for_ns is not None:
@@ -71,5 +72,5 @@ class Lasting:
         elif fault.what == "disk_full":
             await hands.empty_disk(node)
         elif is_same:
-            await hands.slow_no_more(node, fault.amount)
+            await hands.end(node, Spell(slow=fault.amount))
         self._mark(node, f"{fault.what} ends")

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from cluster.faults.spells import Spell
+
 
 class Actuator(Protocol):
     """Of one world. A node that is dead is done nothing to; who does something for a while asks
@@ -32,17 +34,23 @@ class Actuator(Protocol):
 class Insides(Protocol):
     """What a world can do inside a node, beyond what any process can be sent; as `Actuator`."""
 
-    async def slow(self, node: str, factor: float) -> None:
-        """What it launches takes so many times as long."""
+    async def begin(self, node: str, spell: Spell) -> None:
+        """It is slow, short of memory, or its clock wrong."""
         ...
 
-    async def slow_no_more(self, node: str, factor: float) -> None:
-        """Take one `slow` by that factor back."""
+    async def end(self, node: str, spell: Spell) -> None:
+        """Take one such spell back."""
         ...
 
     async def page_error(self, node: str, share: float) -> str:
         """One bit of a stored KV block changes; `share` in [0, 1) says which. Returns the block's
         key; "" where none is stored.
+        """
+        ...
+
+    async def wear_out(self, node: str, share: float, draw: float) -> int:
+        """This share of its flash blocks reaches the end of its life, `draw` in [0, 1) says which,
+        and stays so over its incarnations. Returns how many; 0 where it has no flash.
         """
         ...
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.faults.words import ANSWER
-from configs.schema.faults import NodeFault, OnEvent, OnTransfer
+from configs.schema.faults import FaultRule, NodeFault, OnEvent, OnTransfer
 from workers.experts.tokens import request_number
 from workers.wire.message import Message
 from workers.wire.rules import Drop, Pass, Verdict
@@ -99,7 +99,7 @@ class OfTransfer(Awaited):
         return True
 
 
-def awaited_of(fault: NodeFault, fire: Callable[[], None]) -> Awaited | None:
+def awaited_of(fault: NodeFault | FaultRule, fire: Callable[[], None]) -> Awaited | None:
     """None where it waits for a time."""
     if fault.transfer is not None:
         return OfTransfer(fault.transfer, fire)

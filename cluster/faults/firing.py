@@ -10,17 +10,23 @@ A fault whose node is dead when its moment comes is `missed`, and told too.
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from cluster.faults.actuator import Actuator, Insides
-from cluster.faults.events import Tap, awaited_of
+from cluster.faults.events import Awaited, Tap, awaited_of
 from cluster.faults.instants import instants_of
+from cluster.faults.spells import spell_of
 from configs.schema.faults import (
+    ClockSkewFault,
     CrashFault,
     DiskFullFault,
+    FaultRule,
     NodeFault,
+    OutOfMemoryFault,
     PageErrorFault,
     PauseFault,
     SlowFault,
+    WearOutFault,
 )
 from workers.host.clock.base import Clock
 from workers.host.rng import Rng
@@ -35,6 +41,7 @@ class Firing:
     faults       by name          directory   worker -> node
     clock        of the world, which no fault stops
     insides      for faults that need more than `hands`: without, there are none of these
+    rules        faults of links, of which those that wait for a message are told to `begin_rule`
     on_failure   told of an error that no fault should raise: a bug
 
     tap   a rule for every node's links, where any fault waits for an event; else None
@@ -50,6 +57,8 @@ class Firing:
         trace: Trace,
         on_failure: OnFailure,
         insides: Insides | None = None,
+        rules: Mapping[str, FaultRule] = MappingProxyType({}),
+        begin_rule: Callable[[str], None] | None = None,
     ) -> None:
         self._faults, self._directory = dict(faults), directory
         self._clock, self._rng, self._hands = clock, rng, hands
@@ -57,18 +66,24 @@ class Firing:
         self._trace, self._on_failure = trace, on_failure
         self._tasks: dict[asyncio.Task[None], None] = {}
         self._num_fired: dict[str, int] = {}
+        self._rules = {name: rule for name, rule in rules.items() if rule.waits}
+        self._begin_rule = begin_rule
         waits = any(fault.event or fault.transfer for fault in self._faults.values())
-        self.tap = Tap() if waits else None
+        self.tap = Tap() if waits or self._rules else None
 
     def begin(self) -> None:
         """The cluster stands: events count from now on, and what should have happened happens."""
         for name, fault in self._faults.items():
             for at_ns in instants_of(name, fault, self._rng):
                 self._clock.call_at(at_ns, self._fire, name)
-            awaited = awaited_of(fault, partial(self._at_once, name))
-            if awaited is not None:
-                assert self.tap is not None, "it was made for whoever waits for an event"
-                self.tap.add(awaited)
+            self._await(awaited_of(fault, partial(self._at_once, name, self._fire)))
+        for name, rule in self._rules.items():
+            self._await(awaited_of(rule, partial(self._at_once, name, self._rule_begins)))
+
+    def _await(self, awaited: Awaited | None) -> None:
+        if awaited is not None:
+            assert self.tap is not None, "it was made for whoever waits for an event"
+            self.tap.add(awaited)
 
     async def stop(self) -> None:
         """Nothing more happens. What goes on stays as it is: the world ends."""
@@ -77,9 +92,14 @@ class Firing:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _at_once(self, name: str) -> None:
+    def _at_once(self, name: str, what: Callable[[str], None]) -> None:
         """In this instant, when whoever sends has ended its turn."""
-        self._clock.call_at(self._clock.now(), self._fire, name)
+        self._clock.call_at(self._clock.now(), what, name)
+
+    def _rule_begins(self, name: str) -> None:
+        assert self._begin_rule is not None, "`problems` refuses what this world cannot do"
+        self._tell(name, "links", f"{self._rules[name].type} begins")
+        self._begin_rule(name)
 
     def _fire(self, name: str) -> None:
         fault = self._faults.get(name)
@@ -103,12 +123,14 @@ class Firing:
                 await self._crash(name, node, fault)
             case PauseFault():
                 await self._pause(name, node, fault)
-            case SlowFault():
-                await self._slow(name, node, fault)
             case PageErrorFault():
                 await self._page_errors(name, node, fault)
             case DiskFullFault():
                 await self._fill_disk(name, node, fault)
+            case WearOutFault():
+                await self._wear_out(name, node, fault)
+            case SlowFault() | OutOfMemoryFault() | ClockSkewFault():
+                await self._lasts(name, node, fault)
 
     async def _crash(self, name: str, node: str, fault: CrashFault) -> None:
         epoch = self._hands.epoch(node)
@@ -131,14 +153,17 @@ class Firing:
             self._tell(name, node, "resume")
             await self._hands.resume(node)
 
-    async def _slow(self, name: str, node: str, fault: SlowFault) -> None:
-        epoch, factor = self._hands.epoch(node), fault.attributes.factor
-        self._tell(name, node, f"slow {factor:g}")
-        await self._insides.slow(node, factor)
+    async def _lasts(
+        self, name: str, node: str, fault: SlowFault | OutOfMemoryFault | ClockSkewFault
+    ) -> None:
+        """Of one incarnation, but for a clock, which is its machine's."""
+        epoch, spell = self._hands.epoch(node), spell_of(fault)
+        self._tell(name, node, f"{fault.type} {spell}")
+        await self._insides.begin(node, spell)
         await self._pass(fault.duration_ns)
-        if self._hands.epoch(node) == epoch:
-            await self._insides.slow_no_more(node, factor)
-            self._tell(name, node, "slow ends")
+        if self._hands.epoch(node) == epoch or isinstance(fault, ClockSkewFault):
+            await self._insides.end(node, spell)
+            self._tell(name, node, f"{fault.type} ends")
 
     async def _page_errors(self, name: str, node: str, fault: PageErrorFault) -> None:
         begun = self._num_fired[name] = self._num_fired.get(name, 0) + 1
@@ -146,6 +171,13 @@ class Firing:
             share = self._rng.uniform("page error", name, begun, number)
             key = await self._insides.page_error(node, share)
             self._tell(name, node, f"page_error {key}" if key else "page_error missed: no block")
+
+    async def _wear_out(self, name: str, node: str, fault: WearOutFault) -> None:
+        begun = self._num_fired[name] = self._num_fired.get(name, 0) + 1
+        draw = self._rng.uniform("wear out", name, begun)
+        num_blocks = await self._insides.wear_out(node, fault.attributes.share, draw)
+        told = f"wear_out {num_blocks} blocks" if num_blocks else "wear_out missed: no flash"
+        self._tell(name, node, told)
 
     async def _fill_disk(self, name: str, node: str, fault: DiskFullFault) -> None:
         self._tell(name, node, "disk_full")
@@ -168,7 +200,7 @@ class Firing:
 
 def nodes_of(
     faults: Mapping[str, NodeFault],
-    kind: type[PauseFault | DiskFullFault],
+    kind: type[PauseFault | DiskFullFault | ClockSkewFault],
     directory: Mapping[str, str],
 ) -> frozenset[str]:
     """The nodes that faults of one type are about."""

@@ -1,18 +1,23 @@
-"""Faults of nodes that could never happen: of nobody, of nothing that the node has, or at an event
-that never comes.
-"""
+"""Faults of nodes that could never happen: of nobody, or of nothing that the node has."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cluster.faults.words import kind_words, kinds_with_a_layer
+from cluster.faults.when_problems import never_comes
 from configs.nearest import nearest
-from configs.schema import Scenario
-from configs.schema.faults import DiskFullFault, NodeFault, PageErrorFault
+from configs.schema import CHIP_ROLES, Scenario
+from configs.schema.faults import (
+    DiskFullFault,
+    NodeFault,
+    OutOfMemoryFault,
+    PageErrorFault,
+    SlowFault,
+    WearOutFault,
+)
 
-# What has hands, and eyes for messages, in world virtual alone; crash and pause are signals, which
-# any process can be sent.
-WORLDS = ("virtual", "local")
-BY_SIGNAL = ("crash", "pause")
+# crash and pause are signals, which any process can be sent; the others are asked of a process.
+# A clock is wrong where one process knows what all clocks show.
+WORLDS = {"crash": ("virtual", "local"), "pause": ("virtual", "local"), "clock_skew": ("virtual",)}
+ASKED = ("virtual", "local")
 
 
 def problems_of_nodes(
@@ -26,24 +31,20 @@ def problems_of_nodes(
     return [
         *_no_hands(fault, scenario),
         *_nothing_there(fault, scenario, node),
-        *_never(fault, scenario),
+        *never_comes(fault, scenario, "start or random"),
     ]
 
 
 def _no_hands(fault: NodeFault, scenario: Scenario) -> Iterator[str]:
     world = scenario.cluster.world
-    worlds = WORLDS if fault.type in BY_SIGNAL else WORLDS[:1]
+    worlds = WORLDS.get(fault.type, ASKED)
     if world not in worlds:
         yield (
             f"type: {fault.type} happens to nodes of world {' and '.join(worlds)} alone, and "
             f"cluster.world is {world}: set cluster.world, or leave it out"
         )
-    elif world != "virtual" and (fault.event or fault.transfer):
-        word = "event" if fault.event else "transfer"
-        yield (
-            f"{word}: messages are watched in world virtual alone, and cluster.world is {world}: "
-            "say when by start or random"
-        )
+    elif isinstance(fault, SlowFault) and not scenario.cluster.emulation:
+        yield "type: slow: without emulation nothing is launched: turn cluster.emulation on"
 
 
 def _nothing_there(fault: NodeFault, scenario: Scenario, node: str) -> Iterator[str]:
@@ -52,11 +53,22 @@ def _nothing_there(fault: NodeFault, scenario: Scenario, node: str) -> Iterator[
         for name, group in scenario.cluster.nodes.items()
         if node in group.node_names(name)
     )
-    if isinstance(fault, PageErrorFault):
+    has_pool = "memory" in roles and scenario.placement.kv_pool
+    if isinstance(fault, OutOfMemoryFault) and not has_pool and not set(roles) & {*CHIP_ROLES}:
+        yield (
+            f"node: {node} has no room for KV: name the node of a chip, or with placement.kv_pool: "
+            "true that of a memory server"
+        )
+    if isinstance(fault, PageErrorFault | WearOutFault):
         if "memory" not in roles:
             yield f"node: {node} has no memory server, which alone keeps blocks: name one that has"
-        elif not scenario.placement.kv_pool:
-            yield "type: page_error: no KV is pooled: set placement.kv_pool: true"
+        elif not has_pool:
+            yield f"type: {fault.type}: no KV is pooled: set placement.kv_pool: true"
+        elif isinstance(fault, WearOutFault) and not _has_flash(scenario, node):
+            yield (
+                f"node: no tier of {node} is a flash file, which alone wears out: give the one of "
+                "its pool a file (cluster.nodes.GROUP.device.tiers.TIER.file)"
+            )
     journal = "router" in roles and scenario.cluster.keeps_journal
     if isinstance(fault, DiskFullFault) and not journal and "memory" not in roles:
         yield (
@@ -65,20 +77,10 @@ def _nothing_there(fault: NodeFault, scenario: Scenario, node: str) -> Iterator[
         )
 
 
-def _never(fault: NodeFault, scenario: Scenario) -> Iterator[str]:
-    roles = {role for group in scenario.cluster.nodes.values() for role in group.workers}
-    if fault.transfer is not None and not {"prefill", "decode"} <= roles:
-        yield (
-            "transfer: chips that do both prefill and decode pass no KV on: give one group "
-            "workers: [prefill] and another [decode], or use event"
-        )
-    if fault.event is None:
-        return
-    kind = fault.event.kind
-    if kind not in kind_words():
-        yield f"event.kind: no message is of kind {kind!r}: {nearest(kind, kind_words())}"
-    elif fault.event.layer is not None and kind not in kinds_with_a_layer():
-        yield (
-            f"event.layer: a {kind} is of no one layer: leave it out, or set event.kind to "
-            f"{' or '.join(kinds_with_a_layer())}"
-        )
+def _has_flash(scenario: Scenario, node: str) -> bool:
+    return any(
+        tier.file is not None
+        for name, group in scenario.cluster.nodes.items()
+        if node in group.node_names(name)
+        for tier in group.device.tiers.values()
+    )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cluster.faults.node_problems import problems_of_nodes
 from cluster.faults.replay import read_delays
+from cluster.faults.when_problems import never_comes
 from cluster.faults.words import kind_words
 from configs.nearest import nearest
 from configs.schema import Scenario, ScenarioError
@@ -46,6 +47,7 @@ def problems_of(fault: Fault, scenario: Scenario, directory: Mapping[str, str]) 
         *_no_link(fault, nodes, directory),
         *_no_time(fault, scenario.cluster.emulation),
         *_no_recording(fault),
+        *never_comes(fault, scenario, "start"),
     ]
 
 

@@ -25,6 +25,12 @@ class StandingFaults:
                 del self._faults[name]
         for name, fault in faults.items():
             if name not in self._faults:
-                put(self._endpoint, name, fault, self._directory, self._rng)
                 self._faults[name] = fault
+                if not fault.waits:
+                    put(self._endpoint, name, fault, self._directory, self._rng)
         self._endpoint.has_faults = bool(self._faults)
+
+    def begin(self, name: str, at_ns: int) -> None:
+        """What one that stands here has waited for happened then."""
+        begun = self._faults[name].model_copy(update={"start_ns": at_ns})
+        put(self._endpoint, name, begun, self._directory, self._rng)

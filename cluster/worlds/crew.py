@@ -42,6 +42,7 @@ class Crew:
 
     client   the way to the router, where a gateway stands
     faults   those of all links, changed from there
+    standing   those of this node's
     fold     what computes steps of the node's workers, if anything does
     """
 
@@ -57,7 +58,7 @@ class Crew:
         self._server: MemoryServer | None = None
         self._shards: list[ExpertShard | FoldedShard] = []
         scenario, directory = blueprint.scenario, node.members.directory
-        standing = StandingFaults(node.endpoint, directory, node.rng)
+        standing = self.standing = StandingFaults(node.endpoint, directory, node.rng)
         standing.become(link_faults(scenario.faults))
         self.faults: FaultControl | None = None
         if any(worker.role == "gateway" for worker in plan.workers):
@@ -161,6 +162,21 @@ class Crew:
     def flash_wear(self) -> "dict[str, Wear]":
         """Tier -> how worn the file behind it is; of tiers that have one."""
         return {} if self._server is None else self._server.flash_wear()
+
+    def withhold(self, share: float) -> None:
+        """This share of the node's room for KV is a neighbour's from now on."""
+        from workers.chip.neighbour import take
+
+        for chip in self._chips:
+            take(chip, share)
+        if self._server is not None:
+            self._server.pool.withhold(share)
+
+    def wear_out(self, share: float, draw: float) -> int:
+        """See `workers.memory.wearing`; 0 where the node has no flash."""
+        from workers.memory.wearing import wear_out
+
+        return 0 if self._server is None else wear_out(self._server.pool, share, draw)
 
     def damage(self, share: float) -> str:
         """A memory error in the node's KV pool; see `workers.kv.page_errors`."""

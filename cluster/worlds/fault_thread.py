@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 
-from cluster.faults.actuator import Actuator
+from cluster.faults.actuator import Actuator, Insides
 from cluster.faults.firing import Firing
 from cluster.worlds.node_status import printed
 from configs.schema import Scenario
@@ -24,8 +24,15 @@ class FaultThread:
     directory   worker -> node
     """
 
-    def __init__(self, scenario: Scenario, directory: Mapping[str, str], hands: Actuator) -> None:
-        self._scenario, self._directory, self._hands = scenario, directory, hands
+    def __init__(
+        self,
+        scenario: Scenario,
+        directory: Mapping[str, str],
+        hands: Actuator,
+        insides: Insides,
+    ) -> None:
+        self._scenario, self._directory = scenario, directory
+        self._hands, self._insides = hands, insides
         self.trace = Trace()
         self._loop = asyncio.new_event_loop()
         self._is_over = asyncio.Event()
@@ -50,9 +57,8 @@ class FaultThread:
         scenario = self._scenario
         clock = LiveClock(Origin.now().monotonic_ns, scenario.cluster.dilation, emulated=False)
         faults, rng = node_faults(scenario.faults), Rng(scenario.seed)
-        firing = Firing(
-            faults, self._directory, clock, rng, self._hands, self.trace, on_failure=printed
-        )
+        told = self._hands, self.trace, printed, self._insides
+        firing = Firing(faults, self._directory, clock, rng, *told)
         try:
             firing.begin()
             await self._is_over.wait()

@@ -112,7 +112,7 @@ class LiveHost:
         self._fabric: Fabric | None = None
         self._disks: dict[str, FolderDisk] = {}
 
-    def disk(self, node: str) -> FolderDisk:
+    def disk(self, node: str) -> Disk:
         if node in self._disks:
             self._disks[node].close()  # no thread of the last incarnation writes to the next one's
         disk = self._disks[node] = FolderDisk(self._folder / node)

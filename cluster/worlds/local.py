@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cluster.worlds.asked_hands import AskedHands
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.fault_thread import FaultThread
 from cluster.worlds.folder import SHARED_MEMORY, own_folder
@@ -51,7 +52,9 @@ class LocalWorld(LiveWorld):
         self._joins = threading.Lock()
         self._pids: dict[str, int] = {}  # of who lived when they were asked last
         self._signals = Signals(self._living, self.kill, self.revive)
-        self.faults = FaultThread(blueprint.scenario, blueprint.plan.directory, self._signals)
+        self._insides = AskedHands(self._fault)
+        hands = self._signals, self._insides
+        self.faults = FaultThread(blueprint.scenario, blueprint.plan.directory, *hands)
 
     # -- Seats -------------------------------------------------------------------------------------
 
@@ -108,6 +111,10 @@ class LocalWorld(LiveWorld):
             again = raise_again(self, self.members, {node: self._next_epoch(node)})
             self.members = at_once(again)
             self._pids[node] = self.ask(node, "pid")
+            self._insides.stands_again(node)
+
+    def _fault(self, node: str, what: str, *arguments: Any) -> Any:
+        return self.ask(node, "fault", what, *arguments)
 
     def _living(self, node: str) -> tuple[int, int] | None:
         """Epoch and process of the incarnation that lives."""

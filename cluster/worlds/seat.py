@@ -9,6 +9,7 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
+from cluster.worlds.inside import Inside
 from cluster.worlds.node_status import activity, lateness, node_status, printed, wall_between
 from cluster.worlds.numerics import wire_numerics
 from cluster.worlds.watchdog import Watchdog
@@ -38,7 +39,7 @@ class Seat:
         "listen", "build", "meet", "part", "extend", "drain", "chips_hold", "open", "preload",
         "held", "run", "progress", "lateness", "energy", "counts", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
-        "usage", "crossed", "flash_wear", "wall", "watch", "longest_callbacks", "stop",
+        "usage", "crossed", "flash_wear", "wall", "watch", "longest_callbacks", "fault", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Seat:
             slow=plan.slow,
         )
         self.crew: Crew | None = None
+        self.inside = Inside(self.node, plan.slow, lambda: self.crew)
 
     def _failed(self, task: str, error: BaseException) -> None:
         self._failures.append(f"{task}: {type(error).__name__}: {error}")
@@ -127,8 +129,7 @@ class Seat:
         return self._standing.chips_hold()
 
     async def open(self) -> None:
-        """All others have met this node: its workers begin."""
-        self._standing.begin()
+        self._standing.begin()  # all others have met this node
         self._host.stands()
         self.node.endpoint.incoming.open()
 
@@ -148,7 +149,6 @@ class Seat:
         return list(self._failures)
 
     async def pid(self) -> int:
-        """The process in which the node stands."""
         return os.getpid()
 
     async def knows(self) -> dict[str, int]:
@@ -162,6 +162,9 @@ class Seat:
     async def longest_callbacks(self) -> list[tuple[int, str]]:
         """The longest since `watch`: processor nanoseconds, and what they did."""
         return self._watchdog.stop()
+
+    async def fault(self, what: str, *arguments: Any) -> Any:
+        return self.inside.do(what, *arguments)
 
     async def activity(self) -> dict[str, int]:
         return activity(self.node)
@@ -187,8 +190,7 @@ class Seat:
         return self._answers[since:]
 
     async def reset_trace(self) -> None:
-        """Forget what happened so far: start-up is not part of a measurement."""
-        self.node.trace.records.clear()
+        self.node.trace.records.clear()  # start-up is not part of a measurement
         self.node.restart_energy()
 
     async def energy(self) -> Reading | None:

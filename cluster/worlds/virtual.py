@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from cluster.faults.firing import Firing, nodes_of
+from cluster.faults.firing import Firing
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
@@ -22,9 +22,9 @@ from cluster.worlds.raising import (
 from cluster.worlds.scaling import added, by_steps
 from cluster.worlds.seat import Seat
 from cluster.worlds.virtual_hands import VirtualHands
-from cluster.worlds.virtual_host import VirtualHost
+from cluster.worlds.virtual_host import host_for
 from cluster.worlds.virtual_run import complete
-from configs.schema.faults import DiskFullFault, PauseFault, node_faults
+from configs.schema.faults import link_faults, node_faults
 from workers.hardware.energy.conservation import differences
 from workers.hardware.usage import problems, work_problems
 from workers.host.clock.virtual import VirtualClock, VirtualDeadlock
@@ -68,20 +68,17 @@ class VirtualWorld:
         self.blueprint = blueprint
         self.clock = VirtualClock()
         faults, plan = node_faults(blueprint.scenario.faults), blueprint.plan
-        self.host = VirtualHost(
-            self.clock,
-            through_frames=through_frames,
-            stopped=nodes_of(faults, PauseFault, plan.directory),
-            filled=nodes_of(faults, DiskFullFault, plan.directory),
-        )
+        self.host = host_for(faults, plan.directory, self.clock, through_frames)
         self.seats: dict[str, Seat] = {}
         self.members: list[Member] = []
         self.failures: list[tuple[str, BaseException]] = []
         self._epochs: dict[str, int] = {}  # of whoever was placed last
         self._joins = asyncio.Lock()
-        hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
+        self.hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
         drawn = faults, plan.directory, self.clock, Rng(blueprint.scenario.seed)
-        self._firing = Firing(*drawn, hands, self.host.whole_trace, self._failed, hands)
+        told = self.hands, self.host.whole_trace, self._failed, self.hands
+        rules = link_faults(blueprint.scenario.faults)
+        self._firing = Firing(*drawn, *told, rules, self.hands.begin_rule)
 
     # -- Seats -------------------------------------------------------------------------------------
 
@@ -90,6 +87,7 @@ class VirtualWorld:
         self.seats[node], self._epochs[node] = seat, epoch
         if self._firing.tap is not None:
             seat.node.endpoint.rules[FAULTS_OF_NODES] = self._firing.tap
+        seat.node.endpoint.heard = self.host.heard_by(node)
 
     async def ask_each(
         self, nodes: Sequence[str], question: str, *arguments: Any
@@ -99,6 +97,8 @@ class VirtualWorld:
             if node in self.host.gates:  # who stands still answers when it goes on
                 await self.host.gates[node].passed()
             answers[node] = await self.seats[node].ask(question, *arguments)
+            if question == "build":
+                self.hands.built(node)
         return answers
 
     # ----------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """What faults do to nodes of the virtual world."""
 
-import math
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 
+from cluster.faults.spells import Spell
+from cluster.worlds.crew import Crew
 from cluster.worlds.seat import Seat
 from cluster.worlds.virtual_host import VirtualHost
 
@@ -26,7 +28,9 @@ class VirtualHands:
     ) -> None:
         self._host, self._seats, self._lives = host, seats, lives
         self._kill, self._revive = kill, revive
-        self._factors: dict[str, tuple[int, list[float]]] = {}  # node -> epoch, of what goes on
+        # Node -> (share, draw): how its flash has worn out, whichever incarnation opens it.
+        self._begun: dict[str, int] = {}  # faults of links that waited -> since when they stand
+        self._worn: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def epoch(self, node: str) -> int | None:
         return self._seats[node].node.epoch if self._lives(node) else None
@@ -37,36 +41,52 @@ class VirtualHands:
     async def restart(self, node: str) -> None:
         await self._revive(node)
 
+    def built(self, node: str) -> None:
+        """An incarnation has its workers: its devices are as the last one left them."""
+        for share, draw in self._worn.get(node, ()):
+            self._seats[node].inside.wear_out(share, draw)
+        for name, at_ns in self._begun.items():
+            self._crew(node).standing.begin(name, at_ns)
+
+    def begin_rule(self, name: str) -> None:
+        """What a fault of links has waited for happens now."""
+        self._begun[name] = at_ns = self._host.clock.now()
+        for node in self._seats:
+            if self._lives(node):
+                self._crew(node).standing.begin(name, at_ns)
+
+    def _crew(self, node: str) -> Crew:
+        crew = self._seats[node].crew
+        assert crew is not None, f"{node} has its workers"
+        return crew
+
     async def pause(self, node: str) -> None:
         self._host.gates[node].close()
 
     async def resume(self, node: str) -> None:
         self._host.gates[node].open()
 
-    async def slow(self, node: str, factor: float) -> None:
-        self._factors_of(node).append(factor)
-        self._become_slow(node)
+    async def begin(self, node: str, spell: Spell) -> None:
+        if spell.ahead_ns or spell.drift_ppm:
+            now_ns = self._host.clock.now()
+            self._host.skews[node].begin(now_ns, spell.ahead_ns, spell.drift_ppm)
+            return
+        self._seats[node].inside.begin(spell)
 
-    async def slow_no_more(self, node: str, factor: float) -> None:
-        self._factors_of(node).remove(factor)
-        self._become_slow(node)
-
-    def _factors_of(self, node: str) -> list[float]:
-        """Of the incarnation that lives: those that were say nothing of it."""
-        epoch = self._seats[node].node.epoch
-        known_epoch, factors = self._factors.get(node, (epoch, []))
-        if known_epoch != epoch:
-            factors = []
-        self._factors[node] = epoch, factors
-        return factors
-
-    def _become_slow(self, node: str) -> None:
-        seat = self._seats[node]
-        seat.node.hardware.slow = math.prod(self._factors_of(node), start=seat.plan.slow)
+    async def end(self, node: str, spell: Spell) -> None:
+        if spell.ahead_ns or spell.drift_ppm:
+            self._host.skews[node].end(spell.ahead_ns, spell.drift_ppm)
+            return
+        self._seats[node].inside.end(spell)
 
     async def page_error(self, node: str, share: float) -> str:
-        crew = self._seats[node].crew
-        return "" if crew is None else crew.damage(share)
+        return self._seats[node].inside.page_error(share)
+
+    async def wear_out(self, node: str, share: float, draw: float) -> int:
+        num_blocks = self._seats[node].inside.wear_out(share, draw)
+        if num_blocks:
+            self._worn[node].append((share, draw))
+        return num_blocks
 
     async def fill_disk(self, node: str) -> None:
         self._host.limited[node].fill()

@@ -1,11 +1,15 @@
 """What a node of the virtual world stands on: one event loop, no threads, exact time."""
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from cluster.faults.firing import nodes_of
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.host import make_fabric
 from configs.schema import ClusterSection
+from configs.schema.faults import ClockSkewFault, DiskFullFault, NodeFault, PauseFault
 from workers.experts.ranks import RankedNodes
 from workers.host.aside import Aside
 from workers.host.clock.base import Clock
@@ -14,11 +18,14 @@ from workers.host.clock.virtual import VirtualClock
 from workers.host.disk import Disk, MemoryDisk
 from workers.host.gate import Gate, GatedClock
 from workers.host.limited_disk import LimitedDisk
+from workers.host.skew import Skew, SkewedClock
 from workers.host.trace import Trace
 from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.fabric.fabric import Fabric
 from workers.wire.gated_mail import GatedMail
 from workers.wire.mail import Codec, Handover, Mail, WholeFrames
+from workers.wire.message import Message
+from workers.wire.skewed import heard
 from workers.wire.transport.memory import MemoryNetwork, MemoryTransport
 
 if TYPE_CHECKING:
@@ -29,8 +36,9 @@ class VirtualHost:
     """One event loop, no threads, exact time; all nodes of a cluster share it.
 
     through_frames   encode and decode every message, as on a real wire
-    stopped, filled  nodes that may be stopped, and whose disk may be full: these have a gate, and
-                     a limited disk; all others are as they would be without
+    stopped, filled, skewed  nodes that may be stopped, whose disk may be full, whose clock may be
+                     wrong: these have a gate, a limited disk, a clock of their own; all others are
+                     as they would be without
     """
 
     thread: Executor | None = None
@@ -44,8 +52,10 @@ class VirtualHost:
         through_frames: bool = False,
         stopped: frozenset[str] = frozenset(),
         filled: frozenset[str] = frozenset(),
+        skewed: frozenset[str] = frozenset(),
     ) -> None:
         self.clock, self._stopped, self._filled = clock, stopped, filled
+        self.skews = {node: Skew() for node in sorted(skewed)}  # whichever incarnation
         self.gates: dict[str, Gate] = {}  # of the incarnations that were placed last
         self.limited: dict[str, LimitedDisk] = {}
         self.network = MemoryNetwork()
@@ -63,7 +73,14 @@ class VirtualHost:
         return GatedMail(transport, self._codec, gate)
 
     def clock_of(self, node: str) -> Clock:
-        return GatedClock(self.clock, self.gates[node]) if node in self._stopped else self.clock
+        clock: Clock = self.clock
+        if node in self._stopped:
+            clock = GatedClock(clock, self.gates[node])
+        return SkewedClock(clock, self.skews[node]) if node in self.skews else clock
+
+    def heard_by(self, node: str) -> Callable[[str, Message[Any]], Message[Any]] | None:
+        """How a node takes moments that others tell it; None: as they are said."""
+        return partial(heard, self.clock, self.skews, node) if self.skews else None
 
     def disk(self, node: str) -> Disk:
         disk = self.disks.setdefault(node, MemoryDisk())
@@ -102,3 +119,19 @@ class VirtualHost:
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def host_for(
+    faults: Mapping[str, NodeFault],
+    directory: Mapping[str, str],
+    clock: VirtualClock,
+    through_frames: bool,
+) -> VirtualHost:
+    """One on which these faults of nodes can happen; `directory`: worker -> node."""
+    return VirtualHost(
+        clock,
+        through_frames=through_frames,
+        stopped=nodes_of(faults, PauseFault, directory),
+        filled=nodes_of(faults, DiskFullFault, directory),
+        skewed=nodes_of(faults, ClockSkewFault, directory),
+    )

@@ -15,6 +15,7 @@ from configs.schema.wires import LOOPBACK, Wire, WireChoice, wire_of_machines
 from workers.experts.ranks import RankedNodes
 from workers.host.clock.origin import Origin
 from workers.host.clock.steering import Correction, Reference, Steering
+from workers.host.limited_disk import LimitedDisk
 from workers.wire.fabric.shared.course import courses
 from workers.wire.fabric.shared.fabric import SharedFabric
 from workers.wire.fabric.shared.links import SharedLinks
@@ -83,6 +84,10 @@ class WireHost(LiveHost):
         wire_to = self._cluster.wires_of(node)
         wires = self._wires(set(wire_to.values()), node)
         return Mail(SeveralWires(node, wires, lambda peer, _: wire_to[peer]), Frames())
+
+    def disk(self, node: str) -> LimitedDisk:
+        """Which a fault can fill."""
+        return LimitedDisk(super().disk(node))
 
     def ranked(self, blueprint: Blueprint) -> RankedNodes | None:
         sizes = ranked_nodes(blueprint)

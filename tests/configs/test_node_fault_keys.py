@@ -7,10 +7,13 @@ import pytest
 
 from configs.schema import ScenarioError, dump_scenario, load_scenario
 from configs.schema.faults import (
+    ClockSkewFault,
     CrashFault,
     DiskFullFault,
+    OutOfMemoryFault,
     PauseFault,
     SlowFault,
+    WearOutFault,
     link_faults,
     node_faults,
 )
@@ -24,6 +27,9 @@ GOOD: list[dict[str, Any]] = [
     {**PAUSE, "type": "slow", "attributes": {"factor": 4}, "transfer": {"point": "in_flight"}},
     {"type": "page_error", "node": "hbf-0", "random": {"rate": 100, "within": "50 ms"}},
     {**PAUSE, "type": "disk_full", "random": {"count": 2, "within": "1 s"}},
+    {**PAUSE, "type": "out_of_memory", "attributes": {"share": "50 %"}, "start": "1 ms"},
+    {"type": "wear_out", "node": "hbf-0", "attributes": {"share": 0.25}},
+    {**PAUSE, "type": "clock_skew", "attributes": {"behind": "3 s", "drift": -200}},
 ]
 
 
@@ -32,7 +38,11 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "again.yaml"
     file.write_text(dump_scenario(scenario), encoding="utf-8")
     assert load_scenario(file) == scenario
-    for_good, crash, pause, slow, _, disk, _ = scenario.faults
+    for_good, crash, pause, slow, _, disk, memory, worn, clock, _ = scenario.faults
+    assert isinstance(memory, OutOfMemoryFault) and memory.attributes.share == 0.5
+    assert isinstance(worn, WearOutFault) and worn.attributes.share == 0.25
+    assert isinstance(clock, ClockSkewFault) and clock.attributes.offset_ns == -3 * 10**9
+    assert clock.attributes.drift_ppm == -200
     assert isinstance(for_good, CrashFault) and for_good.attributes.restart_after_ns is None
     assert isinstance(crash, CrashFault) and crash.attributes.restart_after_ns == 5_000_000
     assert isinstance(pause, PauseFault) and pause.event is not None and pause.event.layer == 2
@@ -62,6 +72,24 @@ def test_each_is_of_links_or_of_nodes_and_called_by_its_place_among_all() -> Non
             {**PAUSE, "type": "slow", "attributes": {"factor": 1}},
             "faults.0.attributes.factor: is 1: input should be greater than 1",
         ),
+        ({**PAUSE, "type": "clock_skew"}, "faults.0.attributes: is missing"),
+        (
+            {**PAUSE, "type": "clock_skew", "attributes": {}},
+            "faults.0.attributes: needs ahead, behind or drift: a clock without any of them is",
+        ),
+        (
+            {**PAUSE, "type": "clock_skew", "attributes": {"ahead": "1 s", "behind": "1 s"}},
+            "faults.0.attributes: ahead and behind: a clock is one of the two, keep one of them",
+        ),
+        (
+            {**PAUSE, "type": "clock_skew", "attributes": {"drift": 200_000}},
+            "faults.0.attributes.drift: is 200000: input should be less than or equal to 100000",
+        ),
+        (
+            {**PAUSE, "type": "out_of_memory", "attributes": {"share": 0}},
+            "faults.0.attributes.share: is 0: input should be greater than 0",
+        ),
+        ({"type": "wear_out", "node": "hbf-0"}, "faults.0.attributes: is missing"),
         (
             {**CRASH, "start": "1 ms", "event": {"kind": "start"}},
             "faults.0: start and event both say when: keep one of start, event, transfer, random",

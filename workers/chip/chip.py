@@ -234,8 +234,7 @@ class Chip:
 
     def held(self) -> dict[str, int]:
         """What is held for requests: all zero when idle."""
-        blocks = self._scheduler.blocks
-        held = blocks.num_blocks - blocks.num_free
+        held = self._scheduler.blocks.num_used
         return {"jobs": len(self._jobs), "blocks": held, "reports": self._reports.in_flight}
 
     async def serve(self) -> None:

@@ -7,6 +7,7 @@ A block of limit E is programmed E times. In its last cycle it is worn: its page
 it is never erased to be used again; once they are all elsewhere it leaves service.
 """
 
+import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -111,6 +112,18 @@ class Blocks:
         self.written[block] = 0
         if self.open == block:
             self.open = None
+
+    def wear_out(self, share: float, draw: float) -> int:
+        """So many of all blocks, by `draw` in [0, 1), end here: one that is written is in its last
+        cycle, one that is erased is bad. Returns how many.
+        """
+        rng, num = Rng(int(draw * (1 << 53))), len(self.limits)
+        order = sorted(range(num), key=lambda block: rng.uniform("worn", block))
+        chosen = order[: math.ceil(share * num)]
+        for block in chosen:
+            last = int(self.erases[block]) + int(self.written[block] > 0)
+            self.limits[block] = min(int(self.limits[block]), last)
+        return len(chosen)
 
     def capacity_pages(self, block_live: Counts) -> int:
         """Logical pages that it can hold: all blocks that can be erased again, and of worn ones

@@ -96,6 +96,10 @@ class FlashFile:
         """The logical pages that are written and not discarded, in order."""
         return self._map.held()
 
+    def wear_out(self, share: float, draw: float) -> int:
+        """This share of all blocks has no more cycles: see `Blocks.wear_out`."""
+        return self._blocks.wear_out(share, draw)
+
     # ---------------------------------------------------------------------------------- read, write
 
     def read(self, logical: int) -> bytes:

@@ -10,16 +10,18 @@ A block gets its content hash (`workers.kv.content`) only when its content is th
 is never written again while it has one.
 """
 
+import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from collections.abc import Sequence as Seq
 
+from workers.kv.block_books import Books
 from workers.kv.content import HASH_BYTES, Adoption, ContentIndex, Nobody, Watcher
 
 __all__ = ["HASH_BYTES", "Adoption", "BlockManager"]
 
 
-class BlockManager:
+class BlockManager(Books):
     """Blocks 0 .. num_ids - 1, in the room of `num_blocks`, which is as many. Operations are O(1) a
     block and depend on nothing but calls.
     """
@@ -33,9 +35,8 @@ class BlockManager:
     ) -> None:
         """block_size in tokens. `salt` names what else KV depends on: model, weights, numerics."""
         if num_blocks < 1 or block_size < 1:
-            raise ValueError(
-                f"num_blocks is {num_blocks} and block_size {block_size}: both must be at least 1"
-            )
+            sizes = f"num_blocks is {num_blocks} and block_size {block_size}"
+            raise ValueError(f"{sizes}: both must be at least 1")
         self.num_blocks = self.num_ids = num_blocks
         self.block_size = block_size
         self.enable_prefix_caching = enable_prefix_caching
@@ -45,8 +46,8 @@ class BlockManager:
         self._cached: OrderedDict[int, None] = OrderedDict()  # least recently used first
         self._references = [0] * num_blocks  # pins included
         self._pins: dict[int, int] = {}
-        # Blocks may be free: whoever waits looks.
-        self.on_unpinned: Callable[[], None] = lambda: None
+        self._withheld = 0  # blocks whose room is somebody else's
+        self.on_unpinned: Callable[[], None] = lambda: None  # some may be free: who waits looks
         self.watcher: Watcher = Nobody()
 
     # -- content hashes --------------------------------------------------------------------------
@@ -65,16 +66,30 @@ class BlockManager:
         self.extend_hashes(hashes, token_ids, salt)
         return len(self.match(hashes))
 
-    def hash_of(self, block_id: int) -> bytes | None:
-        """The content hash by which others find this block, or None."""
-        return self._content.hash_of(block_id)
-
     # -- owners ----------------------------------------------------------------------------------
 
     @property
     def num_free(self) -> int:
-        """Blocks that could be allocated now: free ones and evictable cached ones."""
+        """Blocks that could be allocated now: unused ones but those that are withheld."""
+        return max(0, self._num_unused - self._withheld)
+
+    @property
+    def num_used(self) -> int:
+        return self.num_blocks - self._num_unused
+
+    @property
+    def _num_unused(self) -> int:
         return len(self._free) + len(self._cached)
+
+    def withhold(self, share: float) -> None:
+        """So many are somebody else's from now on: unused ones, and others once they are unused."""
+        self._withheld = math.ceil(self.num_blocks * share)
+        self._shrink()
+        self.on_unpinned()
+
+    def _shrink(self) -> None:
+        while self._cached and len(self._free) < self._withheld:
+            self._free.append(self._evict())
 
     @property
     def num_cached(self) -> int:
@@ -99,9 +114,8 @@ class BlockManager:
 
     def allocate(self, num_new: int, shared: Seq[int] = (), num_thin: int = 0) -> list[int]:
         """Reference `shared` once more, then take `num_new` blocks, evicting if need be. Of these
-        `num_thin` may be thin where there are such (`workers.kv.windowed`).
-
-        Raises ValueError, changing nothing, if there is no room: ask `can_allocate` first.
+        `num_thin` may be thin where there are such (`workers.kv.windowed`). Raises ValueError,
+        changing nothing, if there is no room: ask `can_allocate` first.
         """
         if not self.can_allocate(num_new, shared):
             raise ValueError(
@@ -151,18 +165,16 @@ class BlockManager:
     # -- content ---------------------------------------------------------------------------------
 
     def commit(self, block_id: int, content: bytes) -> None:
-        """This block's content is there and full: others may find it by `content` from now on.
-
-        If another block has that content already, this one stays private and nothing changes.
+        """This block's content is there and full: others may find it by `content` from now on. If
+        another block has that content already, this one stays private and nothing changes.
         """
         assert self._references[block_id], f"block {block_id} committed while nobody holds it"
         if self.enable_prefix_caching:
             self._content.put(block_id, content)
 
     def invalidate(self, block_ids: Iterable[int]) -> None:
-        """Nobody may find these blocks any more: their content is corrupt. Owners keep them.
-
-        What was computed from a corrupt block is corrupt too: if in doubt pass range(num_ids).
+        """Nobody may find these blocks any more: their content is corrupt. Owners keep them. What
+        was computed from a corrupt block is corrupt too: if in doubt pass range(num_ids).
         """
         for block_id in block_ids:
             self.watcher.invalidated(self._content.forget(block_id))
@@ -171,9 +183,8 @@ class BlockManager:
                 self._free.append(block_id)
 
     def adopt(self, hashes: Seq[bytes]) -> Adoption | None:
-        """Pin room for blocks from elsewhere (a memory server's pool); None if there is none.
-
-        Those that are here already are pinned as they are. Write `missing`, then call `install`.
+        """Pin room for blocks from elsewhere (a memory server's pool); None if there is none. Those
+        that are here already are pinned as they are. Write `missing`, then call `install`.
         """
         if not self.enable_prefix_caching:
             return None  # nobody could find them
@@ -199,33 +210,11 @@ class BlockManager:
                 self.commit(adoption.block_ids[i], adoption.hashes[i])
         self.unpin(adoption.block_ids)
 
-    # -- invariants ------------------------------------------------------------------------------
-
-    def check_integrity(self, owners: Mapping[int, int] | None = None) -> None:
-        """Assert that each block is exactly one of free, cached and referenced.
-
-        `owners`: block id -> sequences that hold it; references must be these plus the pins.
-        """
-        free, cached = list(self._free), list(self._cached)
-        referenced = [b for b in range(self.num_ids) if self._references[b]]
-        total = (
-            f"free {len(free)} + cached {len(cached)} + referenced {len(referenced)} = "
-            f"{len(free) + len(cached) + len(referenced)} of {self.num_ids}; free {free}, "
-            f"cached {cached}, references { ({b: self._references[b] for b in referenced}) }, "
-            f"pins {self._pins}, owners {owners}"
-        )
-        assert sorted(free + cached + referenced) == list(range(self.num_ids)), total
-        for block_id in range(self.num_ids):
-            count, pins = self._references[block_id], self._pins.get(block_id, 0)
-            assert count >= pins >= 0, f"block {block_id}: {count} references, {pins} pins; {total}"
-            if owners is not None:
-                assert count == owners.get(block_id, 0) + pins, f"block {block_id}; {total}"
-        self._content.check_integrity()
-        assert all(self.hash_of(b) is not None for b in cached), f"cached without hash; {total}"
-        assert all(self.hash_of(b) is None for b in free), f"free but findable; {total}"
+    # -- inside ----------------------------------------------------------------------------------
 
     def _take(self) -> int:
-        block_id = self._free.popleft() if self._free else self._evict()
+        evicts = self._cached and len(self._free) <= self._withheld
+        block_id = self._evict() if evicts else self._free.popleft()
         self._references[block_id] = 1
         return block_id
 
@@ -248,3 +237,4 @@ class BlockManager:
             self._free.append(block_id)
         else:
             self._cached[block_id] = None
+            self._shrink()

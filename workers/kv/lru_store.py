@@ -33,7 +33,7 @@ class LruStore:
         if capacity_bytes < 0:
             raise ValueError(f"capacity_bytes is {capacity_bytes}: it must be 0 or more")
         self.capacity_bytes = capacity_bytes
-        self.bytes_held = 0
+        self.bytes_held = self.withheld_bytes = 0  # of the capacity, somebody else's
         self._evictable: OrderedDict[bytes, Block] = OrderedDict()
         self._held: dict[bytes, Block] = {}
         self._pins: dict[bytes, int] = {}
@@ -90,7 +90,7 @@ class LruStore:
         """Evict until `size` bytes are free; returns what went, or None, with nothing evicted, if
         that cannot be. `batch`: keys that were touched for the same call, and must not go.
         """
-        needed = self.bytes_held + size - self.capacity_bytes
+        needed = self.bytes_held + size + self.withheld_bytes - self.capacity_bytes
         victims: list[bytes] = []
         for key, block in self._evictable.items():
             # The batch was touched before: behind its first key there are only its own.
@@ -103,6 +103,13 @@ class LruStore:
         for key in victims:
             self.remove(key)
         return tuple(victims)
+
+    def shrink(self) -> None:
+        """What lies in withheld room goes, but what is pinned."""
+        for key in self.evictable:
+            if self.bytes_held + self.withheld_bytes <= self.capacity_bytes:
+                return
+            self.remove(key)
 
     def pin(self, keys: Sequence[bytes]) -> None:
         """All are here. Pins add up."""

@@ -7,6 +7,7 @@ block that was used least recently, and within one prefix the last block first, 
 without those before it serves nobody.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,6 +86,11 @@ class BlockPool:
     @property
     def num_pinned(self) -> int:
         return self._store.num_pinned
+
+    def withhold(self, share: float) -> None:
+        """This share is somebody else's from now on, and what lies there lost, if not pinned."""
+        self._store.withheld_bytes = math.ceil(self.capacity_bytes * share)
+        self._store.shrink()
 
     def contains(self, key: bytes) -> bool:
         return key in self._store

@@ -54,8 +54,17 @@ class WindowedBlocks(BlockManager):
         return self.sliding.layers * there - self.sliding.windowed * len(self._thin)
 
     @property
-    def num_free(self) -> int:
-        return min((self._room - self._needed) // self.sliding.layers, super().num_free)
+    def _num_unused(self) -> int:
+        return min((self._room - self._needed) // self.sliding.layers, super()._num_unused)
+
+    @property
+    def _num_there(self) -> int:
+        """Room that is not withheld, in layers."""
+        return self._room - self._withheld * self.sliding.layers
+
+    def _shrink(self) -> None:
+        while self._cached and self._used > self._num_there:
+            self._make_room()
 
     def can_allocate(self, num_new: int, shared: Iterable[int] = (), num_thin: int = 0) -> bool:
         sliding, ids = self.sliding, num_new
@@ -65,7 +74,7 @@ class WindowedBlocks(BlockManager):
                 wanted, ids = wanted + sliding.layers, ids + 1
             elif block_id in self._spare:
                 wanted += sliding.windowed
-        return wanted <= self._room - self._needed and ids <= super().num_free
+        return wanted <= self._num_there - self._needed and ids <= super()._num_unused
 
     def allocate(self, num_new: int, shared: Seq[int] = (), num_thin: int = 0) -> list[int]:
         """The first `num_thin` of the new ones are thin from the start."""
@@ -81,7 +90,7 @@ class WindowedBlocks(BlockManager):
 
     def _take(self, *, thin: bool = False) -> int:
         wanted = self.sliding.thin if thin else self.sliding.layers
-        while self._used + wanted > self._room or not self._free:
+        while self._used + wanted > self._num_there or not self._free:
             self._make_room()
         block_id = self._free.popleft()
         self._references[block_id] = 1

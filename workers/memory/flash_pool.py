@@ -4,6 +4,7 @@ In memory is an index alone. A put is done when its blocks are synced; what it e
 over, or discarded. A block that is damaged is not there, and counted.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -136,6 +137,10 @@ class FlashPool(BlockPool):
         super().drop(gone, even_pinned=even_pinned)
         self._shelf.forget(gone, discard=True)
         return len(gone)
+
+    def withhold(self, share: float) -> None:
+        """As of any pool; what lies there goes when the next block comes."""
+        self._store.withheld_bytes = math.ceil(self._most_bytes * share)
 
     def check_integrity(self) -> None:
         """As of any pool; a flash that has shrunk may hold more than it could take now."""

@@ -81,6 +81,7 @@ class Endpoint:
         }
         self.far_ends: Mapping[str, Narrow] = {} if fabric is None else fabric.far_ends
         self.rules, self.num_dropped = dict[str, Rule](), 0
+        self.heard: Callable[[str, Message[Any]], Message[Any]] | None = None  # by a wrong clock
         self.has_faults = False  # whether any link of the cluster has: only messages meet them
         members.on_join.append(self._peer_joined)
         members.on_leave.append(self._peer_left)
@@ -157,7 +158,6 @@ class Endpoint:
     def _send_by_rules(
         self, message: Message[Any], peer: Peer, way: Way, leaving: Leaving | None
     ) -> Awaitable[None] | None:
-        """Itself, changed, twice or not at all."""
         fate = fate_of(self.rules, self.node, peer.node, message)
         self.num_dropped += not fate.delays_ns
         hit = flip_bit(message) if fate.corrupt and fate.delays_ns else message
@@ -197,8 +197,7 @@ class Endpoint:
             self.notes.tell(peer, missing)
 
     def find_source(self, message: Message[Any]) -> Peer | None:
-        """A note is from node to node, all else from worker to worker."""
-        if isinstance(message.content, Note):
+        if isinstance(message.content, Note):  # from node to node, all else from worker to worker
             return self.peers.get(message.source)
         peer = self.peers.get(self.members.node_of(message.source) or "")
         if peer is not None:
@@ -216,6 +215,7 @@ class Endpoint:
                 message.charged_bytes, message.checksum, message.request_id, late_ns,
             )  # fmt: skip
             self._trace.add(_record(Delivered, told))
+        message = message if self.heard is None else self.heard(peer.node, message)
         if message.reply_to:
             self.outgoing.answered(peer, message)
         else:

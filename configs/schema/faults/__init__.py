@@ -21,12 +21,15 @@ from configs.schema.faults.links import (
     StallFault,
 )
 from configs.schema.faults.nodes import (
+    ClockSkewFault,
     CrashFault,
     DiskFullFault,
     NodeFault,
+    OutOfMemoryFault,
     PageErrorFault,
     PauseFault,
     SlowFault,
+    WearOutFault,
 )
 from configs.schema.faults.when import AtRandom, OnEvent, OnTransfer
 
@@ -35,6 +38,7 @@ __all__ = [
     "OF_NODES",
     "AtRandom",
     "BandwidthFault",
+    "ClockSkewFault",
     "CorruptFault",
     "CrashFault",
     "DiskFullFault",
@@ -47,12 +51,14 @@ __all__ = [
     "NodeFault",
     "OnEvent",
     "OnTransfer",
+    "OutOfMemoryFault",
     "PageErrorFault",
     "PartitionFault",
     "PauseFault",
     "ReorderFault",
     "SlowFault",
     "StallFault",
+    "WearOutFault",
     "link_faults",
     "named",
     "node_faults",
@@ -71,10 +77,22 @@ Fault = Annotated[
     | PauseFault
     | SlowFault
     | PageErrorFault
-    | DiskFullFault,
+    | DiskFullFault
+    | OutOfMemoryFault
+    | WearOutFault
+    | ClockSkewFault,
     Field(discriminator="type"),
 ]
-OF_NODES = CrashFault | PauseFault | SlowFault | PageErrorFault | DiskFullFault
+OF_NODES = (
+    CrashFault
+    | PauseFault
+    | SlowFault
+    | PageErrorFault
+    | DiskFullFault
+    | OutOfMemoryFault
+    | WearOutFault
+    | ClockSkewFault
+)
 
 
 def named(faults: Sequence[Fault]) -> Mapping[str, Fault]:

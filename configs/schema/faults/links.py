@@ -1,10 +1,11 @@
 """What goes wrong on links: rules with Toxiproxy's words (type, toxicity, attributes)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from configs.schema.delays import LatencyAttributes
+from configs.schema.faults.when import OnEvent, OnTransfer
 from configs.schema.section import Name, Section
 from configs.units import BytesPerSecond, DurationNs, Ratio
 
@@ -40,6 +41,7 @@ class _Rule(Section):
                (Chaos Mesh's word); left out, `to`, and of a partition `both`
     toxicity   chance that one message is hit       start, duration   emulated time; without a
                duration, for good
+    event, transfer   it begins then, instead of at `start`
     name       by which it is listed and removed; left out, fault-N
     """
 
@@ -53,6 +55,25 @@ class _Rule(Section):
     duration_ns: DurationNs | None = Field(
         default=None, validation_alias="duration", serialization_alias="duration"
     )
+
+    event: OnEvent | None = None
+    transfer: OnTransfer | None = None
+
+    @model_validator(mode="after")
+    def _begins_once(self) -> Self:
+        given = {"start": self.start_ns, "event": self.event, "transfer": self.transfer}
+        words = [word for word, value in given.items() if value]
+        if len(words) > 1:
+            raise ValueError(
+                f"{' and '.join(words)} both say when: keep one of {', '.join(given)}, or write a "
+                "fault for each"
+            )
+        return self
+
+    @property
+    def waits(self) -> bool:
+        """Whether it begins with a message, and not at a time."""
+        return self.event is not None or self.transfer is not None
 
     @property
     def places(self) -> dict[str, str]:

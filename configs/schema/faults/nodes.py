@@ -7,9 +7,11 @@ from pydantic import Field, model_validator
 from configs.schema.faults.links import NoAttributes
 from configs.schema.faults.when import AtRandom, OnEvent, OnTransfer
 from configs.schema.section import Name, Section
-from configs.units import DurationNs
+from configs.units import DurationNs, Ratio
 
 _WHEN = ("start", "event", "transfer", "random")
+# Of a clock: a tenth. Crystals are off by some hundreds at most.
+DRIFT_PPM_MAX = 100_000
 
 
 class CrashAttributes(Section):
@@ -30,6 +32,49 @@ class PageErrorAttributes(Section):
     """So many stored blocks change by one bit each, which ones is drawn."""
 
     blocks: int = Field(default=1, ge=1, le=1_000_000)
+
+
+class OutOfMemoryAttributes(Section):
+    """A neighbour takes this share of the room that the node has for KV; left out, all of it."""
+
+    share: Ratio = Field(default=1.0, gt=0, le=1)
+
+
+class WearOutAttributes(Section):
+    """This share of a memory server's flash blocks has reached the end of its life."""
+
+    share: Ratio = Field(gt=0, le=1)
+
+
+class ClockSkewAttributes(Section):
+    """The node's clock is `ahead` or `behind`, and gains `drift` ppm from then on; below 0 it
+    loses.
+    """
+
+    ahead_ns: DurationNs = Field(default=0, validation_alias="ahead", serialization_alias="ahead")
+    behind_ns: DurationNs = Field(
+        default=0, validation_alias="behind", serialization_alias="behind"
+    )
+    drift_ppm: float = Field(
+        default=0.0,
+        ge=-DRIFT_PPM_MAX,
+        le=DRIFT_PPM_MAX,
+        validation_alias="drift",
+        serialization_alias="drift",
+    )
+
+    @model_validator(mode="after")
+    def _is_wrong(self) -> Self:
+        if self.ahead_ns and self.behind_ns:
+            raise ValueError("ahead and behind: a clock is one of the two, keep one of them")
+        if not self.ahead_ns and not self.behind_ns and not self.drift_ppm:
+            raise ValueError("needs ahead, behind or drift: a clock without any of them is right")
+        return self
+
+    @property
+    def offset_ns(self) -> int:
+        """Ahead; below 0, behind."""
+        return self.ahead_ns - self.behind_ns
 
 
 class _NodeFault(Section):
@@ -108,7 +153,35 @@ class DiskFullFault(_Lasting):
     attributes: NoAttributes = NoAttributes()
 
 
+class OutOfMemoryFault(_Lasting):
+    """What was free for KV is a neighbour's: no further block can be had."""
+
+    type: Literal["out_of_memory"]
+    attributes: OutOfMemoryAttributes = OutOfMemoryAttributes()
+
+
+class WearOutFault(_NodeFault):
+    """Blocks of flash reach the end of their life before their time."""
+
+    type: Literal["wear_out"]
+    attributes: WearOutAttributes
+
+
+class ClockSkewFault(_Lasting):
+    """Its clock is wrong: by it deadlines are said and judged, and timeouts run."""
+
+    type: Literal["clock_skew"]
+    attributes: ClockSkewAttributes
+
+
 NodeFault = Annotated[
-    CrashFault | PauseFault | SlowFault | PageErrorFault | DiskFullFault,
+    CrashFault
+    | PauseFault
+    | SlowFault
+    | PageErrorFault
+    | DiskFullFault
+    | OutOfMemoryFault
+    | WearOutFault
+    | ClockSkewFault,
     Field(discriminator="type"),
 ]

@@ -33,9 +33,34 @@ def test_kinds_of_one_layer() -> None:
             "faults.0.type: crash happens to nodes of world virtual and local alone",
         ),
         (
-            {**SPELL, "type": "slow", "attributes": {"factor": 2}},
+            {**SPELL, "type": "clock_skew", "attributes": {"ahead": "1 s"}},
             {"cluster.world": "local"},
-            "faults.0.type: slow happens to nodes of world virtual alone, and cluster.world",
+            "faults.0.type: clock_skew happens to nodes of world virtual alone, and cluster.world",
+        ),
+        (
+            {**SPELL, "type": "slow", "attributes": {"factor": 2}},
+            {"cluster.world": "local", "cluster.emulation": False},
+            "faults.0.type: slow: without emulation nothing is launched: turn cluster.emulation on",
+        ),
+        (
+            {**SPELL, "type": "out_of_memory", "node": "router"},
+            {},
+            "faults.0.node: router has no room for KV: name the node of a chip, or with",
+        ),
+        (
+            {**SPELL, "type": "out_of_memory", "node": "hbf-0"},
+            {"placement.kv_pool": False},
+            "faults.0.node: hbf-0 has no room for KV: name the node of a chip, or with",
+        ),
+        (
+            {"type": "wear_out", "node": "hbf-0", "attributes": {"share": 0.5}},
+            {"placement.kv_pool": True},
+            "faults.0.node: no tier of hbf-0 is a flash file, which alone wears out: give the",
+        ),
+        (
+            {"type": "wear_out", "node": "decode-0", "attributes": {"share": 0.5}},
+            {"placement.kv_pool": True},
+            "faults.0.node: decode-0 has no memory server, which alone keeps blocks",
         ),
         (
             {**CRASH, "event": {"kind": "dispatch"}},

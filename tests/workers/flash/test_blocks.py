@@ -85,3 +85,16 @@ def test_each_block_has_its_own_limit_and_always_the_same() -> None:
 def test_a_block_lasts_one_cycle_at_least(spread: float) -> None:
     geometry = FlashGeometry(num_blocks=20, endurance_cycles=1, endurance_spread=spread)
     assert block_limits(geometry, 1).min() == 1
+
+
+@pytest.mark.parametrize(("share", "num"), [(0.5, 3), (0.51, 4), (1, 6)])
+def test_a_share_of_blocks_ends_here_and_equal_draws_mean_equal_blocks(
+    share: float, num: int
+) -> None:
+    """Written ones stay readable, in their last cycle; erased ones are bad."""
+    some, other = (blocks([5, 3, 9, 1, 1, 0], [4, 0, 2, 0, 4, 0]) for _ in range(2))
+    assert some.wear_out(share, 0.25) == other.wear_out(share, 0.25) == num
+    assert some.num_worn + int(some.is_bad.sum()) == num
+    assert not (some.is_bad & (some.written > 0)).any()
+    assert list(some.limits) == list(other.limits)
+    assert some.wear_out(share, 0.25) == num and list(some.limits) == list(other.limits)
