@@ -11,12 +11,20 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cluster.faults.posted import PostedFaults
 from cluster.faults.problems import problems_of
 from cluster.faults.standing import StandingFaults
-from cluster.faults.written import read_fault, write_fault
+from cluster.faults.written import read_any, read_fault, write_fault
 from configs.nearest import nearest
 from configs.schema import Scenario
-from configs.schema.faults import FaultRule, LatencyFault, link_faults
+from configs.schema.faults import (
+    OF_NODES,
+    FaultRule,
+    LatencyFault,
+    NodeFault,
+    link_faults,
+    node_faults,
+)
 from workers.errors import InvalidRequest, NotFound
 from workers.node import Node
 from workers.wire.kinds.faults import Faults, FaultsStand
@@ -39,7 +47,7 @@ class FollowedFaults:
 
 
 class FaultControl:
-    """On the gateway's node: the faults of the whole cluster.
+    """On the gateway's node: the faults of the whole cluster. Those of nodes wait in `posted`.
 
     directory   worker -> node, of the whole cluster
     """
@@ -54,6 +62,7 @@ class FaultControl:
         self._node, self._scenario, self._directory = node, scenario, directory
         self._standing = standing
         self._faults = link_faults(scenario.faults)
+        self.posted = PostedFaults(node_faults(scenario.faults))
         self._number = 0
         self._num_named = len(self._faults)
         self._stands: dict[str, int] = {}  # node -> number of what stands there
@@ -80,9 +89,11 @@ class FaultControl:
         on every node that lives. Raises InvalidRequest.
         """
         try:
-            fault = read_fault(body)
+            fault = read_any(body)
         except ValueError as error:
             raise InvalidRequest(str(error)) from error
+        if isinstance(fault, OF_NODES):
+            return self._post(fault)
         problems = self._problems(fault)
         if problems:
             raise InvalidRequest("; ".join(problems))
@@ -93,6 +104,16 @@ class FaultControl:
         self._faults[name] = stands
         await self._all_take_up()
         return write_fault(stands)
+
+    def _post(self, fault: NodeFault) -> dict[str, Any]:
+        """Of a node: it happens `start` after whoever has the hands hears of it, and is no more to
+        be taken back than what has happened.
+        """
+        problems = problems_of(fault, self._scenario, self._directory)
+        problems += self.posted.problems(fault)
+        if problems:
+            raise InvalidRequest("; ".join(problems))
+        return write_fault(self.posted.put(fault))
 
     async def remove(self, name: str) -> None:
         """Returns when it stands on no node that lives. Raises NotFound."""

@@ -80,6 +80,12 @@ class Firing:
         for name, rule in self._rules.items():
             self._await(awaited_of(rule, partial(self._at_once, name, self._rule_begins)))
 
+    def add(self, name: str, fault: NodeFault) -> None:
+        """One more, that was told now: its times count from here."""
+        now_ns, self._faults[name] = self._clock.wall_now(), fault
+        for at_ns in instants_of(name, fault, self._rng):
+            self._clock.call_at(now_ns + at_ns, self._fire, name)
+
     def _await(self, awaited: Awaited | None) -> None:
         if awaited is not None:
             assert self.tap is not None, "it was made for whoever waits for an event"

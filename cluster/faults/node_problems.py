@@ -16,8 +16,8 @@ from configs.schema.faults import (
 
 # crash and pause are signals, which any process can be sent; the others are asked of a process.
 # A clock is wrong where one process knows what all clocks show.
-WORLDS = {"crash": ("virtual", "local"), "pause": ("virtual", "local"), "clock_skew": ("virtual",)}
-ASKED = ("virtual", "local")
+SIGNALS, ASKED, ALONE = ("virtual", "local", "ray"), ("virtual", "local"), ("virtual",)
+WORLDS = {"crash": SIGNALS, "pause": SIGNALS, "clock_skew": ALONE}
 
 
 def problems_of_nodes(
@@ -38,9 +38,10 @@ def problems_of_nodes(
 def _no_hands(fault: NodeFault, scenario: Scenario) -> Iterator[str]:
     world = scenario.cluster.world
     worlds = WORLDS.get(fault.type, ASKED)
+    shown = " and ".join((*([", ".join(worlds[:-1])] if worlds[1:] else []), worlds[-1]))
     if world not in worlds:
         yield (
-            f"type: {fault.type} happens to nodes of world {' and '.join(worlds)} alone, and "
+            f"type: {fault.type} happens to nodes of world {shown} alone, and "
             f"cluster.world is {world}: set cluster.world, or leave it out"
         )
     elif isinstance(fault, SlowFault) and not scenario.cluster.emulation:

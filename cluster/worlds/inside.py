@@ -6,10 +6,11 @@ from typing import Any
 
 from cluster.faults.spells import Spell
 from cluster.worlds.crew import Crew
+from configs.schema.faults import NodeFault
 from workers.host.limited_disk import LimitedDisk
 from workers.node import Node
 
-FILL, EMPTY = "fill_disk", "empty_disk"
+FILL, EMPTY, POSTED = "fill_disk", "empty_disk", "posted"
 
 
 class Inside:
@@ -23,10 +24,19 @@ class Inside:
         self._node, self._slow, self._crew = node, slow, crew
         self._spells: list[Spell] = []
 
-    def do(self, what: str, *arguments: Any) -> Any:
+    async def do(self, what: str, *arguments: Any) -> Any:
         """One of the methods below, by its name."""
+        if what == POSTED:
+            return await self.posted()
         assert what in ("begin", "end", "page_error", "wear_out", FILL, EMPTY), what
         return getattr(self, what)(*arguments)
+
+    async def posted(self) -> list[tuple[str, NodeFault]]:
+        """On the gateway's node: faults of nodes that it was told, once there are some."""
+        crew = self._crew()
+        assert crew is not None, "it stands"
+        assert crew.faults is not None, "asked of the gateway's node alone"
+        return await crew.faults.posted.take()
 
     def begin(self, spell: Spell) -> None:
         self._spells.append(spell)

@@ -20,6 +20,7 @@ from cluster.worlds.asked_hands import AskedHands
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.fault_thread import FaultThread
 from cluster.worlds.folder import SHARED_MEMORY, own_folder
+from cluster.worlds.inside import POSTED
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import END_TIMEOUT_S, ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
@@ -27,12 +28,14 @@ from cluster.worlds.seat import Seat
 from cluster.worlds.signals import Signals
 from cluster.worlds.wire_host import Ground, WireHost
 from configs.presets import certificates_folder
+from configs.schema.faults import NodeFault
 from workers.actors import Make, start_process
 from workers.errors import PeerDead
 from workers.host.aside import at_once
 from workers.host.clock.origin import Origin
 
 START_TIMEOUT_S = 180
+HEAR_S = 0.5  # between two looks at whether all is over
 
 
 class LocalWorld(LiveWorld):
@@ -54,7 +57,10 @@ class LocalWorld(LiveWorld):
         self._signals = Signals(self._living, self.kill, self.revive)
         self._insides = AskedHands(self._fault)
         hands = self._signals, self._insides
-        self.faults = FaultThread(blueprint.scenario, blueprint.plan.directory, *hands)
+        self.faults = FaultThread(
+            blueprint.scenario, blueprint.plan.directory, *hands, self._posted
+        )
+        self._hearing: Any = None  # what the gateway is asked for such, without answer so far
 
     # -- Seats -------------------------------------------------------------------------------------
 
@@ -112,6 +118,20 @@ class LocalWorld(LiveWorld):
             self.members = at_once(again)
             self._pids[node] = self.ask(node, "pid")
             self._insides.stands_again(node)
+
+    def _posted(self) -> Sequence[tuple[str, NodeFault]]:
+        """Faults of nodes that the gateway was told; one that is gone tells nothing."""
+        try:
+            if self._hearing is None:
+                self._hearing = self.begin(self._gateway, "fault", POSTED)
+            if not self.is_answered(self._hearing, HEAR_S):
+                return ()
+            begun, self._hearing = self._hearing, None
+            told: list[tuple[str, NodeFault]] = self.result(begun)
+        except (PeerDead, ray.exceptions.RayError):
+            time.sleep(HEAR_S)
+            return ()
+        return told
 
     def _fault(self, node: str, what: str, *arguments: Any) -> Any:
         return self.ask(node, "fault", what, *arguments)

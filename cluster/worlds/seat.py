@@ -164,7 +164,7 @@ class Seat:
         return self._watchdog.stop()
 
     async def fault(self, what: str, *arguments: Any) -> Any:
-        return self.inside.do(what, *arguments)
+        return await self.inside.do(what, *arguments)
 
     async def activity(self) -> dict[str, int]:
         return activity(self.node)

@@ -11,6 +11,7 @@ import ray
 from cluster.worlds.folder import own_folder
 from cluster.worlds.machines.bundles import counted
 from cluster.worlds.machines.endpoint import Endpoint
+from cluster.worlds.machines.fault_hands import MachineFaults
 from cluster.worlds.machines.files import Inbox, Piece
 from cluster.worlds.machines.fleet import Fleet
 from cluster.worlds.machines.ground_crew import GroundCrew, address_of
@@ -39,6 +40,7 @@ class Upright:
     scaler: Scaler
     endpoint: Endpoint
     collections: LostCollections
+    faults: MachineFaults
 
 
 class Keeper:
@@ -83,6 +85,7 @@ class Keeper:
             Scaler(self._fleet, mender, self._steps.append),
             Endpoint(self._fleet, self._gateway, self._gateway_s_address),
             LostCollections(self._fleet),
+            MachineFaults(self._fleet, mender),
         )
         mender.begin()
 
@@ -107,6 +110,10 @@ class Keeper:
         """Names of all that there are now, whether or not they live; not of those that join."""
         nodes = [node.name for node in self._setup.blueprint.plan.nodes]
         return [node for node in nodes if self._upright.scaler.note(node) != "joins"]
+
+    async def faults(self) -> list[str]:
+        """What faults of nodes have done."""
+        return self._upright.faults.told()
 
     async def epochs(self) -> dict[str, int]:
         """Of those who live."""
@@ -173,6 +180,7 @@ class Keeper:
     async def end(self) -> None:
         """Take everything down but this actor, whatever stands of it."""
         if self._up is not None:
+            await self._up.faults.end()
             await self._up.scaler.end()
             self._up.endpoint.end()
             self._up.collections.end()

@@ -2,6 +2,7 @@
 others can be reached. One actor a machine, which outlives the nodes on it.
 """
 
+import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -112,6 +113,13 @@ class Machine:
             process = psutil.Process(pid)
             if any("ray::" in word for word in process.cmdline()):
                 end_processes([process])
+
+    def signal_process(self, pid: int, what: signal.Signals) -> None:
+        """To a node's process, if it is there still: what faults do."""
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if any("ray::" in word for word in process.cmdline()):
+                process.send_signal(what)
 
     def end(self) -> None:
         """Remove what the cluster has here; safe to call twice."""

@@ -66,6 +66,10 @@ class Mender:
     def num_restarts(self, node: str) -> int:
         return self._num_restarts[node]
 
+    def pid(self, node: str) -> int | None:
+        """Of its last incarnation, where somebody knows it."""
+        return self._returning.pids.get(node)
+
     def _start(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)

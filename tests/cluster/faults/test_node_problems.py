@@ -29,8 +29,13 @@ def test_kinds_of_one_layer() -> None:
         ),
         (
             CRASH,
+            {"cluster.world": "process"},
+            "faults.0.type: crash happens to nodes of world virtual, local and ray alone",
+        ),
+        (
+            {**SPELL, "type": "disk_full", "node": "hbf-0"},
             {"cluster.world": "ray"},
-            "faults.0.type: crash happens to nodes of world virtual and local alone",
+            "faults.0.type: disk_full happens to nodes of world virtual and local alone",
         ),
         (
             {**SPELL, "type": "clock_skew", "attributes": {"ahead": "1 s"}},

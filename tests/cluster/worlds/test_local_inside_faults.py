@@ -4,15 +4,17 @@ a full disk, worn flash. Its own file: one Ray session a process at a time.
 
 import time
 
+import httpx
 import pytest
 
 from benchmarks.memory.flash_node import in_file
+from cluster.gateway.settings import GatewaySettings
 from cluster.runs.run import run_in
 from cluster.workload.build import build_workload
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.local import local_world
+from cluster.worlds.local import LocalWorld, local_world
 from configs.schema import load_scenario
-from tests.cluster.worlds.test_local_faults import PATIENCE_S, told
+from tests.cluster.worlds.test_local_faults import PATIENCE_S, told, until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
@@ -51,4 +53,22 @@ def test_processes_do_to_themselves_what_faults_say_and_tokens_are_as_ever() -> 
         again = run_in(world, workload, lambda _: None)
         assert [a.token_ids for a in again.answers] == [a.token_ids for a in first.answers]
         assert "fault-2: disk_full ends" in told(world)
+        posted_ones_happen_too(world)
         assert not any(world.ask_all("failures").values())
+
+
+def posted_ones_happen_too(world: LocalWorld) -> None:
+    url = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings()) + "/admin/faults"
+    killed = world._pids["experts-0"]
+    body = {"type": "crash", "node": "experts-0", "attributes": {"restart_after": "100 ms"}}
+    answer = httpx.post(url, json=body)
+    assert (answer.status_code, answer.json()["name"]) == (200, "posted-0")
+    until(world, "posted-0: restart")
+    assert world._pids["experts-0"] != killed
+    for wrong, why in (
+        ({**body, "node": "experts-7"}, "node: no node or worker is called 'experts-7'"),
+        ({**body, "name": "posted-0"}, "name: 'posted-0' was another's: choose another name"),
+        ({**body, "event": {"kind": "dispatch"}}, "event: messages are watched in world virtual"),
+    ):
+        answer = httpx.post(url, json=wrong)
+        assert answer.status_code == 400 and why in answer.json()["error"]["message"]
