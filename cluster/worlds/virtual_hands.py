@@ -28,8 +28,8 @@ class VirtualHands:
     ) -> None:
         self._host, self._seats, self._lives = host, seats, lives
         self._kill, self._revive = kill, revive
-        # Node -> (share, draw): how its flash has worn out, whichever incarnation opens it.
         self._begun: dict[str, int] = {}  # faults of links that waited -> since when they stand
+        # Node -> (share, draw): how its flash has worn out, whichever incarnation opens it.
         self._worn: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
     def epoch(self, node: str) -> int | None:
