@@ -127,6 +127,10 @@ bench-network: $(STAMP) ## Links, collectives, models, digests, ranks, replicas 
 bench-chaos: $(STAMP) ## Experiments with faults, ten times too much load, a short search for bugs
 	@$(BIN)/python -m benchmarks.chaos $(JSON_FLAG) $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fuzz what reads bytes from outside, a minute each (needs the extra fuzz)
+	@$(BIN)/python -m benchmarks.fuzz $(JSON_FLAG) $(ARGS)
+
 .PHONY: bench-mooncake
 bench-mooncake: $(STAMP) ## A whole recorded hour of conversations: ten minutes of one core
 	@$(BIN)/python -m benchmarks.network.mooncake $(JSON_FLAG) $(ARGS)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from workers.flash.geometry import NUM_BLOCK_SECTORS, FlashGeometry
+from workers.flash.pages import COUNT_MAX
 from workers.flash.records import (
     COMMIT,
     COMMIT_MAGIC,
@@ -18,6 +19,11 @@ from workers.host.sectors import SECTOR_BYTES
 
 # Sectors of the file: superblock twice, then the two commit records.
 SUPERBLOCKS, COMMITS = (0, 1), (2, 3)
+
+
+def _commit(said: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Number, sequence, digest; None where it counts what cannot be counted."""
+    return said if said is None or max(said[:2]) < COUNT_MAX else None
 
 
 class Media:
@@ -45,7 +51,9 @@ class Media:
         that is not whole.
         """
         return [
-            (0, 0, 0) if raw == ERASED_SECTOR else unseal(raw, sector, COMMIT, COMMIT_MAGIC)
+            (0, 0, 0)
+            if raw == ERASED_SECTOR
+            else _commit(unseal(raw, sector, COMMIT, COMMIT_MAGIC))
             for sector in COMMITS
             for raw in [self.read_sector(sector)]
         ]
@@ -67,7 +75,8 @@ class Media:
             raw = self.read_sector(sector)
             fields = unseal(raw, sector, ERASES, ERASES_MAGIC)
             never = 0 if raw == ERASED_SECTOR else None
-            found.append(fields[1] if fields and fields[0] == block else never)
+            is_right = fields is not None and fields[0] == block and fields[1] < COUNT_MAX
+            found.append(fields[1] if fields and is_right else never)
         return found
 
     def write_erases(self, block: int, slot: int, erases: int) -> None:

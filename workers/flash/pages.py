@@ -34,6 +34,11 @@ class Kind(IntEnum):
     LOST = 3
 
 
+KINDS = tuple(kind.value for kind in Kind if kind is not Kind.NONE)
+# Counts that only grow: none reaches it, and all are held in 64 bits with a sign.
+COUNT_MAX = 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """store     the flash file's own number
@@ -95,6 +100,17 @@ def identify(raw: bytes, physical: int, store: int) -> Header | None:
     return max(found, key=lambda header: header.sequence, default=None)
 
 
+def may_say(header: Header, geometry: FlashGeometry) -> bool:
+    """Whether a page of that geometry can be this: a checksum may fit what nobody wrote."""
+    logical, length = header.logical, header.length
+    if header.kind is Kind.DATA:
+        is_right = logical < geometry.num_logical and length == geometry.page_bytes
+    else:
+        is_right = 0 < logical <= ids_max(geometry) and length == 8 * logical
+    in_batch = header.index < header.num <= geometry.pages_per_block
+    return is_right and in_batch and header.index < header.sequence < COUNT_MAX
+
+
 def is_whole(raw: bytes, header: Header) -> bool:
     body = raw[HEADER_BYTES:-HEADER_BYTES]
     same = raw[:HEADER_BYTES] == raw[-HEADER_BYTES:]
@@ -120,7 +136,7 @@ def _unpack(end: bytes, physical: int) -> Header | None:
     magic, kind, *fields = HEADER.unpack(head)
     if magic != MAGIC or SUM.unpack(end[HEADER.size :])[0] != xxh3_64_intdigest(head, physical):
         return None
-    return Header(Kind(kind), *fields)
+    return Header(Kind(kind), *fields) if kind in KINDS else None
 
 
 def _body_bytes(geometry: FlashGeometry) -> int:

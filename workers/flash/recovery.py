@@ -20,7 +20,7 @@ from workers.flash.errors import DamagedFlash
 from workers.flash.geometry import FlashGeometry
 from workers.flash.media import Media
 from workers.flash.page_map import PageMap
-from workers.flash.pages import Header, Kind, identify, ids_of, is_whole
+from workers.flash.pages import Header, Kind, identify, ids_of, is_whole, may_say
 
 SHOWN_MAX = 8
 
@@ -68,6 +68,8 @@ class Scan:
     def page(self, physical: int, raw: bytes, store: int) -> Header | None:
         """One page that is neither erased nor void; its header, if it has any that is whole."""
         header = identify(raw, physical, store)
+        if header is not None and not may_say(header, self.geometry):
+            header = None
         whole = header is not None and is_whole(raw, header)
         if not whole:
             self.unreadable.append(self.geometry.place(physical))
@@ -77,7 +79,7 @@ class Scan:
         self.last = max(self.last, header.sequence)
         if header.kind is Kind.DATA:
             self.logical[physical] = header.logical
-        elif (ids := ids_of(raw, header)) is not None:
+        elif (ids := self._listed(raw, header)) is not None:
             self.lists[physical] = header.kind, ids
         else:
             self.torn.append(physical)
@@ -86,6 +88,11 @@ class Scan:
         if header.sequence > self.committed:
             self.batches[header.sequence - header.index].append((physical, header))
         return header
+
+    def _listed(self, raw: bytes, header: Header) -> tuple[int, ...] | None:
+        ids = ids_of(raw, header)
+        is_right = ids is not None and all(one < self.geometry.num_logical for one in ids)
+        return ids if is_right else None
 
     def decide(self) -> int:
         """Which batches after the last commit record stand; the last sequence that does."""

@@ -75,19 +75,24 @@ async def read_upload(
     request: Request, max_bytes: int, timeout_s: float, aside: Aside
 ) -> tuple[str, str, bytes]:
     """(filename, purpose, content) of a multipart form with the fields `file` and `purpose`."""
-    kind = request.headers.get("content-type", "")
+    check_form(request.headers)
+    raw = await read_body(request, max_bytes + FORM_OVERHEAD_BYTES, timeout_s)
+    size = len(raw) * OPERATIONS_PER_BYTE
+    return await aside.run(size, lambda: at_once(parse_form(request.headers, raw)))
+
+
+def check_form(headers: Headers) -> None:
+    """Raises InvalidRequest where a body is no form, or one that is not read."""
+    kind = headers.get("content-type", "")
     if not kind.lower().startswith("multipart/form-data"):
         raise InvalidRequest(
             f"content-type is {kind!r:.80}: files are uploaded as multipart/form-data"
         )
     _check_charset(kind)
-    raw = await read_body(request, max_bytes + FORM_OVERHEAD_BYTES, timeout_s)
-    size = len(raw) * OPERATIONS_PER_BYTE
-    return await aside.run(size, lambda: at_once(_parse_form(request.headers, raw)))
 
 
-async def _parse_form(headers: Headers, raw: bytes) -> tuple[str, str, bytes]:
-    """It never waits: all is in memory."""
+async def parse_form(headers: Headers, raw: bytes) -> tuple[str, str, bytes]:
+    """What `read_upload` returns. It never waits: all is in memory. Raises InvalidRequest."""
 
     async def once() -> AsyncGenerator[bytes, None]:
         yield raw

@@ -39,6 +39,17 @@ def test_times_that_are_none_are_refused(tmp_path, value: str) -> None:
         read(tmp_path, text, "mooncake")
 
 
+@pytest.mark.parametrize(
+    "row",
+    [{"texts": -1}, {"texts": "x"}, {"texts": {"contents": ["x"]}}, {"image": "x", "texts": [1]},
+     {"turns": [{"texts": 5}]}, {"turns": [{"images": ["x"], "texts": [None]}]}],
+    ids=str,
+)  # fmt: skip
+def test_words_that_are_no_texts_are_refused_with_their_line(tmp_path, row) -> None:
+    with pytest.raises(TraceError, match=r":1.*: texts? .*must be"):
+        read(tmp_path, rows(row))
+
+
 @pytest.mark.parametrize("value", ["nan", "-3", "1e99", "inf", "5.5", "12 s", "0x10"])
 def test_figures_in_csv_that_are_none_are_refused(tmp_path, value: str) -> None:
     text = f"arrived_at,num_prefill_tokens,num_decode_tokens\n0,1,1\n1,{value},1\n"

@@ -17,6 +17,7 @@ from cluster.workload.traces.formats.json_rows import JsonRows
 from cluster.workload.traces.recorded import Format, Message, Notes, Recorded, Said
 from cluster.workload.traces.source import Item
 from cluster.workload.traces.values import MS, Row
+from configs.outside import shown
 
 _TURN_USED = ("text", "texts", "timestamp", "delay", "role", "output_length")
 _MEDIA = ("image", "images", "audio", "audios", "video", "videos", "image_uuids")
@@ -45,7 +46,7 @@ def parse(row: Row, item: Item, notes: Notes) -> Iterator[Recorded]:
 def _turn(
     turn: Row, item: Item, notes: Notes, part: int, session: str, *, is_alone: bool
 ) -> Iterator[Recorded]:
-    if any(turn.get(key) for key in _MEDIA) and not _texts(turn.values):
+    if any(turn.get(key) for key in _MEDIA) and not _has_texts(turn):
         raise TraceError(f"{turn.where}: has no text: images, audio and video are not read")
     yield from recorded_words(
         turn, item, notes, said, turn.length_or_none("output_length"), part=part,
@@ -75,6 +76,13 @@ def _has_words(turn: Any) -> bool:
     return any(text.strip() for text in _texts(turn))
 
 
+def _has_texts(turn: Row) -> bool:
+    try:
+        return bool(_texts(turn.values))
+    except ValueError as error:
+        raise TraceError(f"{turn.where}: {error}") from error
+
+
 def _is_preface(turn: Any) -> bool:
     return bool(turn.get("role") == "system")
 
@@ -89,6 +97,8 @@ def _message(turn: Any) -> Message:
 def _texts(turn: Any) -> list[str]:
     """Its text, or its texts: plain ones, or AIPerf's named lists of them."""
     given = turn.get("texts") if turn.get("text") is None else [turn["text"]]
+    if given is not None and not isinstance(given, list):
+        raise ValueError(f"texts is {shown(given)}: it must be a list of texts")
     found: list[str] = []
     for one in given or []:
         contents = one.get("contents") if isinstance(one, dict) else [one]
