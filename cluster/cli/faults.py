@@ -6,24 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli.console import clear_errors, console, overrides
+from cluster.cli.gateway_admin import LOCAL, Key, Url, ask_admin
 
 app = typer.Typer(
     help="What goes wrong on the links of a cluster that serves: add, list, remove.",
     no_args_is_help=True,
 )
 
-# As `perfuse serve` listens where nobody says otherwise.
-Url = Annotated[str, typer.Option(help="the gateway's address")]
-Key = Annotated[
-    str | None,
-    typer.Option(
-        envvar="PERFUSE_ADMIN_KEY",
-        help="the gateway's admin key, if it has one",
-        show_default=False,
-    ),
-]
-LOCAL = "http://127.0.0.1:8000"
-TIMEOUT_S = 30.0
 _AIM = ("name", "source", "destination", "direction", "kind", "toxicity", "start", "duration")
 
 
@@ -106,17 +95,4 @@ def _with_recording(attributes: Mapping[str, object]) -> dict[str, object]:
 
 
 def _ask(method: str, url: str, key: str | None, path: str = "", **options: Any) -> Any:
-    """Raises ValueError with what the gateway says, or why it says nothing."""
-    import httpx
-
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    address = f"{url.rstrip('/').removesuffix('/v1')}/admin/faults{path}"
-    try:
-        answer = httpx.request(method, address, headers=headers, timeout=TIMEOUT_S, **options)
-        body = answer.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise ValueError(f"--url {url}: did not answer as a gateway does: {error}") from error
-    if answer.is_error:
-        told = body.get("error", {}) if isinstance(body, dict) else {}
-        raise ValueError(str(told.get("message", f"{address} answered {answer.status_code}")))
-    return body
+    return ask_admin(method, url, key, f"/faults{path}", **options)

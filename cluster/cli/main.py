@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import certs, chaos, faults, machines, model_command, serve_options
+from cluster.cli import certs, chaos, faults, machines, model_command, rolling, serve_options
 from cluster.cli.console import clear_errors, console, overrides, warn
 from cluster.cli.options import Address, Attach, RecordRouting, Scenario, Set, World
 
@@ -19,6 +19,7 @@ app.add_typer(chaos.app, name="chaos")
 app.add_typer(faults.app, name="faults")
 app.command()(certs.certs)
 app.command()(model_command.model)
+app.command()(rolling.rolling)
 app.command()(machines.up)
 app.command()(machines.status)
 app.command()(machines.scale)

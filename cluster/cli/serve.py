@@ -9,6 +9,7 @@ from cluster.gateway.http.listening import listen
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.choice import live_world
+from cluster.worlds.tending import Tending
 from configs.schema import Scenario, load_scenario
 
 
@@ -44,8 +45,10 @@ def serve_http(
                 f"serving [bold]{scenario.model.name}[/] at [bold]{url}/v1[/]; stop with Ctrl-C"
             )
             _explain(scenario)
+            tending = Tending(world, lambda: ended.has_come)
             for _ in ended.between_checks():
                 world.check_serves()
+                tending.look()
         console.print("draining; once more ends it at once")
 
 

@@ -18,6 +18,10 @@ class Ended:
     def set(self) -> None:
         self._event.set()
 
+    @property
+    def has_come(self) -> bool:
+        return self._event.is_set()
+
     def between_checks(self) -> Iterator[None]:
         """Comes back every now and then, until a signal comes."""
         while not self._event.wait(CHECK_EVERY_S):

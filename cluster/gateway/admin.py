@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from cluster.gateway.restarts import Restarts
 from workers.errors import InvalidRequest, NotFound, PeerDead, PerfuseError
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Admin:
     def __init__(self, host: str, key: str, faults: Faults | None) -> None:
         self._host, self._key, self._faults = host, key, faults
         self._is_local = is_loopback(host)
+        self.restarts = Restarts()
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Raises WrongKey, NoKey, and InvalidRequest on a request that a web page may have sent."""

@@ -71,3 +71,12 @@ class Inside:
         disk = self._node.disk
         assert isinstance(disk, LimitedDisk), "its world gives it one that can be full"
         return disk
+
+
+class Afflicted:
+    """A question of a seat: what faults do to it."""
+
+    inside: Inside
+
+    async def fault(self, what: str, *arguments: Any) -> Any:
+        return await self.inside.do(what, *arguments)

@@ -7,6 +7,8 @@ from typing import Any
 from cluster.workload.build import Workload
 from cluster.workload.driver import Answer
 from cluster.worlds.blueprint import Blueprint
+from cluster.worlds.raising import OnStep
+from cluster.worlds.rolling import to_restart
 from workers.errors import PeerDead
 from workers.wire.fabric.counts import NetworkCounts
 from workers.wire.membership import Member
@@ -47,6 +49,19 @@ class LiveWorld(ABC):
     def revive(self, node: str) -> None:
         """The next incarnation of a node that was killed joins."""
 
+    @abstractmethod
+    def restart(self, node: str) -> None:
+        """A node that lives ends what it has and joins as its next incarnation; no request fails.
+        Raises PeerDead where it, or a node that is needed for it, is gone.
+        """
+
+    def restart_each(self, on_step: OnStep) -> None:
+        """Every node that can restarts, one after the other (`cluster.worlds.rolling`)."""
+        for node in to_restart(self.blueprint):
+            on_step(f"restarting {node}")
+            self.restart(node)
+            self._asked.pop(node, None)  # that one will not answer any more
+
     def _is_gone(self, node: str) -> None:
         self.members = [member for member in self.members if member.node != node]
 
@@ -58,7 +73,7 @@ class LiveWorld(ABC):
         return self.result(self.begin(node, question, *arguments), timeout_s)
 
     def ask_gateway(self, question: str, *arguments: Any, timeout_s: float | None = None) -> Any:
-        return self.ask(self._gateway, question, *arguments, timeout_s=timeout_s)
+        return self.ask(self.gateway, question, *arguments, timeout_s=timeout_s)
 
     def ask_all(self, question: str, *arguments: Any) -> dict[str, Any]:
         """One question to every node at once."""
@@ -75,7 +90,7 @@ class LiveWorld(ABC):
 
     def run(self, workload: Workload, on_answer: Callable[[Answer], None]) -> list[Answer]:
         """Put a workload to the cluster from the gateway's node; tells of answers as they come."""
-        begun = self.begin(self._gateway, "run", workload)
+        begun = self.begin(self.gateway, "run", workload)
         num_told = 0
         while not self.is_answered(begun, PROGRESS_EVERY_S):
             for answer in self.ask_gateway("progress", num_told):
@@ -90,7 +105,7 @@ class LiveWorld(ABC):
         """Raises PeerDead if the endpoint can never answer again: nobody restarts its gateway or
         its router. One that is only slow to say so counts as alive.
         """
-        for node, question in ((self._gateway, "serves"), (self._router, "pid")):
+        for node, question in ((self.gateway, "serves"), (self._router, "pid")):
             if node not in [member.node for member in self.members]:
                 raise PeerDead(f"{node} is gone: nothing can be served any more", node=node)
             begun = self._asked.pop(node, None) or self.begin(node, question)
@@ -104,5 +119,6 @@ class LiveWorld(ABC):
         return self.blueprint.node_of("router").name
 
     @property
-    def _gateway(self) -> str:
+    def gateway(self) -> str:
+        """The node that serves."""
         return self.blueprint.node_of("gateway").name

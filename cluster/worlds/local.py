@@ -24,6 +24,7 @@ from cluster.worlds.inside import POSTED
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import END_TIMEOUT_S, ENDING, OnStep, raise_again, raise_cluster
 from cluster.worlds.ray_session import end_ray, ray, start_ray
+from cluster.worlds.rolling import restart
 from cluster.worlds.seat import Seat
 from cluster.worlds.signals import Signals
 from cluster.worlds.wire_host import Ground, WireHost
@@ -66,6 +67,8 @@ class LocalWorld(LiveWorld):
 
     async def place(self, node: str, epoch: int) -> None:
         """A process for it. Does not wait: all start at once."""
+        if node in self._processes:  # it died, or has stopped: so does its process
+            ray.kill(self._processes[node])
         make = self._seat(node, epoch)
         self._processes[node] = start_process(f"{node}/{epoch}", make)
         self._epochs[node] = epoch
@@ -103,8 +106,11 @@ class LocalWorld(LiveWorld):
         try:
             return ray.get(begun, timeout=timeout_s)
         except ray.exceptions.RayActorError as error:
-            name = next((n for n, p in self._processes.items() if _is_of(p, error)), "a node")
-            raise PeerDead(f"{name} is gone: its process ended", node=name) from error
+            raise self._gone(error) from error
+
+    def _gone(self, error: Any) -> PeerDead:
+        name = next((n for n, p in self._processes.items() if _is_of(p, error)), "a node")
+        return PeerDead(f"{name} is gone: its process ended", node=name)
 
     def kill(self, node: str) -> None:
         """The node's process dies without a word: kill -9."""
@@ -135,6 +141,14 @@ class LocalWorld(LiveWorld):
 
     def _fault(self, node: str, what: str, *arguments: Any) -> Any:
         return self.ask(node, "fault", what, *arguments)
+
+    def restart(self, node: str) -> None:
+        with self._joins:
+            try:
+                at_once(restart(self, node))
+                self._pids[node] = self.ask(node, "pid")
+            except ray.exceptions.RayActorError as error:
+                raise self._gone(error) from error
 
     def _living(self, node: str) -> tuple[int, int] | None:
         """Epoch and process of the incarnation that lives."""

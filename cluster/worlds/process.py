@@ -21,6 +21,7 @@ from cluster.worlds.folder import own_folder
 from cluster.worlds.host import ProcessHost
 from cluster.worlds.live import LiveWorld, quiet
 from cluster.worlds.raising import ENDING, OnStep, raise_again, raise_cluster
+from cluster.worlds.rolling import restart
 from cluster.worlds.seat import Seat
 
 T = TypeVar("T")
@@ -90,6 +91,9 @@ class ProcessWorld(LiveWorld):
     def revive(self, node: str) -> None:
         again = raise_again(self, self.members, {node: self._next_epoch(node)})
         self.members = self._finish(again)
+
+    def restart(self, node: str) -> None:
+        self._finish(restart(self, node))
 
     # ----------------------------------------------------------------------------------------------
 

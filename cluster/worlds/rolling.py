@@ -11,28 +11,27 @@ clients hold connections to it. So does a router without a journal, which would 
 and a switch, which is as the network was built.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from cluster.router.machine.state import RequestState
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.raising import ENDING, OnStep, Seats, busy_with, raise_again
-from cluster.worlds.seat import Seat
 from configs.plan import ChipPlan, NodePlan, ShardPlan
-from workers.errors import PerfuseError
+from workers.errors import PeerDead
 from workers.wire.membership import Member
 
 # Between two looks at whether a node has ended what it had.
 LOOK_EVERY_NS = 1_000_000
 STAYS = ("gateway", "switch")
+# Tokens of a sequence until the step that was under way is over: one may have been on its way.
+STEP_TOKENS = 2
 
 
 class Standing(Seats, Protocol):
-    """A cluster whose nodes stand in this process, and serve."""
+    """A cluster that serves."""
 
     blueprint: Blueprint
     members: list[Member]
-    seats: dict[str, Seat]
 
 
 def to_restart(blueprint: Blueprint) -> list[str]:
@@ -46,7 +45,12 @@ async def restart_each(world: Standing, on_step: OnStep) -> None:
     """Let every node begin anew as its next incarnation."""
     for node in to_restart(world.blueprint):
         on_step(f"restarting {node}")
-        await _Restart(world, node).run()
+        await restart(world, node)
+
+
+async def restart(world: Standing, node: str) -> None:
+    """Let one node that lives begin anew as its next incarnation."""
+    await _Restart(world, node).run()
 
 
 class _Restart:
@@ -54,32 +58,25 @@ class _Restart:
 
     def __init__(self, world: Standing, name: str) -> None:
         self._world, self._name = world, name
-        self._plan = world.blueprint.plan.node(name)
-        crew = world.seats[world.blueprint.node_of("gateway").name].crew
-        assert crew is not None, "the cluster serves"
-        self._client, self._clock = crew.gateway, crew.node.clock
-        self._door = self._client.entrance
+        blueprint = world.blueprint
+        self._plan = blueprint.plan.node(name)
+        self._gateway = blueprint.node_of("gateway").name
+        self._router = blueprint.node_of("router").name
 
     async def run(self) -> None:
-        world = self._world
-        here = (world, world.members, world.blueprint, [self._name])
         if all(self._has_sibling(worker) for worker in self._plan.workers):
-            while await busy_with(*here) or self._is_named():
+            while await self._is_busy():
                 await self._look_again()
             await self._begin_anew()
             await self._steps_end()
             return
-        self._door.hold()
+        await self._ask(self._gateway, "door", "hold")
         try:
-            if _roles(self._plan) == {"router"}:
-                while self._door.num_asking:
-                    await self._look_again()
-            else:
-                while not await self._is_quiet():
-                    await self._look_again()
+            while not await self._is_ready():
+                await self._look_again()
             await self._begin_anew()
         finally:
-            self._door.release()
+            await self._ask(self._gateway, "door", "release")
 
     def _has_sibling(self, worker: object) -> bool:
         """Whether another worker does meanwhile what this one did."""
@@ -88,59 +85,46 @@ class _Restart:
             return bool(plan.spares)
         return isinstance(worker, ChipPlan) and len(plan.names(worker.role)) > 1
 
-    def _is_named(self) -> bool:
-        """Whether a request was computed here, and goes on elsewhere: it is lost with any of its
-        chips.
-        """
-        here = {worker.name for worker in self._plan.workers}
-        placed = [request.placement for request in self._requests().values()]
-        return any(here & {*placement.chips} for placement in placed if placement is not None)
+    async def _is_busy(self) -> bool:
+        world, here = self._world, [worker.name for worker in self._plan.workers]
+        if await busy_with(world, world.members, world.blueprint, [self._name]):
+            return True
+        return bool(await self._ask(self._router, "is_named", here))
 
-    def _requests(self) -> Mapping[str, RequestState]:
-        crew = self._world.seats[self._world.blueprint.node_of("router").name].crew
-        assert crew is not None, "the cluster serves"
-        return crew.router.state.requests
+    async def _is_ready(self) -> bool:
+        """Whether nobody notices that it goes, while whoever comes waits at the door."""
+        if _roles(self._plan) == {"router"}:
+            _, num_asking = await self._ask(self._gateway, "door_is")
+            return not num_asking
+        return bool(await self._ask(self._gateway, "is_quiet"))
 
     async def _steps_end(self) -> None:
         """Steps that were under way when the node restarted are over, and need no spare any more:
-        each sequence has two more tokens (one may have been on its way), or has ended.
+        each sequence has more tokens, or has ended.
         """
-        lengths = {
-            name: len(request.stream.tokens)
-            for name, request in self._requests().items()
-            if request.placement is not None
-        }
-        while any(
-            len(request.stream.tokens) < lengths[name] + 2
-            for name, request in self._requests().items()
-            if name in lengths
-        ):
+        lengths = await self._ask(self._router, "lengths")
+        while not await self._ask(self._router, "longer", lengths, STEP_TOKENS):
             await self._look_again()
 
-    async def _is_quiet(self) -> bool:
-        """Whether nothing is inside but what waits at the door."""
-        try:
-            held = await self._client.held_everywhere()
-        except PerfuseError:  # somebody is silent: ask again
-            return False
-        waiting = held.pop("readers"), held.pop("inside")
-        return set(waiting) == {self._door.num_held} and not any(held.values())
-
     async def _look_again(self) -> None:
-        await self._clock.wait_until(self._clock.now() + LOOK_EVERY_NS)
+        await self._ask(self._gateway, "later", LOOK_EVERY_NS)
 
     async def _begin_anew(self) -> None:
         world, name = self._world, self._name
-        epoch = world.seats[name].node.epoch + 1
+        before = next((member for member in world.members if member.node == name), None)
+        if before is None:
+            raise PeerDead(f"{name} is gone: it cannot end what it had", node=name)
         others = _names([member for member in world.members if member.node != name])
         await world.ask_each(others, "part", name, "it restarts")
         for question in ENDING:
             await world.ask_each([name], question)
         await self._look_again()  # whoever asked it has found somebody else meanwhile
-        world.members = await raise_again(world, world.members, {name: epoch})
+        world.members = await raise_again(world, world.members, {name: before.epoch + 1})
         # Its chips are given work again.
-        router = world.blueprint.node_of("router").name
-        await world.ask_each([router], "extend", world.blueprint)
+        await self._ask(self._router, "extend", world.blueprint)
+
+    async def _ask(self, node: str, question: str, *arguments: Any) -> Any:
+        return (await self._world.ask_each([node], question, *arguments))[node]
 
 
 def _names(members: Sequence[Member]) -> list[str]:

@@ -9,9 +9,11 @@ from cluster.workload.driver import Answer, Driver
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.crew import Crew
 from cluster.worlds.host import Host
-from cluster.worlds.inside import Inside
+from cluster.worlds.inside import Afflicted, Inside
 from cluster.worlds.node_status import activity, lateness, node_status, printed, wall_between
 from cluster.worlds.numerics import wire_numerics
+from cluster.worlds.restarting import QUESTIONS as RESTARTING
+from cluster.worlds.restarting import Restarting
 from cluster.worlds.watchdog import Watchdog
 from workers.flash.wear import Wear
 from workers.hardware.energy.meter import Reading
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 OnFailure = Callable[[str, BaseException], None]
 
 
-class Seat:
+class Seat(Restarting, Afflicted):
     """One incarnation of a node on its host. `ask` calls one of the methods named in QUESTIONS.
 
     alone       no other node stands on the host, which ends with the node
@@ -40,6 +42,7 @@ class Seat:
         "held", "run", "progress", "lateness", "energy", "counts", "queues", "reset_trace",
         "serve_http", "stop_http", "failures", "activity", "pid", "knows", "serves", "status",
         "usage", "crossed", "flash_wear", "wall", "watch", "longest_callbacks", "fault", "stop",
+        *RESTARTING,
     )  # fmt: skip
 
     def __init__(
@@ -162,9 +165,6 @@ class Seat:
     async def longest_callbacks(self) -> list[tuple[int, str]]:
         """The longest since `watch`: processor nanoseconds, and what they did."""
         return self._watchdog.stop()
-
-    async def fault(self, what: str, *arguments: Any) -> Any:
-        return await self.inside.do(what, *arguments)
 
     async def activity(self) -> dict[str, int]:
         return activity(self.node)

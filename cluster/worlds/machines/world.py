@@ -15,7 +15,7 @@ from cluster.worlds.machines.setup import Setup
 from cluster.worlds.machines.standing import find_keeper
 from cluster.worlds.raising import OnStep
 from configs.schema import Scenario
-from workers.errors import PeerDead
+from workers.errors import NotFound, PeerDead
 from workers.wire.fabric.counts import NetworkCounts, together
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class AttachedWorld(LiveWorld):
         if not self._of_keeper("revive", node):
             raise PeerDead(f"{node} did not come back", node=node)
 
+    def restart(self, node: str) -> None:
+        """The keeper brings back who dies; it restarts nobody who lives."""
+        raise NotFound(f"{node}: nodes of world ray are not restarted in turn yet", node=node)
+
     def check_serves(self) -> None:
         """The keeper looks after gateway and router; there is no more to say than that it lives."""
         self._of_keeper("epochs")
@@ -70,7 +74,7 @@ class AttachedWorld(LiveWorld):
         if self.blueprint.scenario.cluster.network is None:
             return None
         known = self.ask_all("crossed")
-        return together([known.pop(self._gateway), *known.values()])
+        return together([known.pop(self.gateway), *known.values()])
 
     # ----------------------------------------------------------------------------------------------
 
