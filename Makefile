@@ -124,8 +124,12 @@ bench-network: $(STAMP) ## Links, collectives, models, digests, ranks, replicas 
 	@$(BIN)/python -m benchmarks.network $(JSON_FLAG) $(ARGS)
 
 .PHONY: bench-chaos
-bench-chaos: $(STAMP) ## Experiments with faults, ten times too much load, a short search for bugs
+bench-chaos: $(STAMP) ## Faults in virtual time and of real processes, overload, a short search
 	@$(BIN)/python -m benchmarks.chaos $(JSON_FLAG) $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP) ## The long bars of chaos, 40 minutes at a time; results add up in out/soak.json
+	@$(BIN)/python -m benchmarks.chaos.soak $(JSON_FLAG) $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## Fuzz what reads bytes from outside, a minute each (needs the extra fuzz)

@@ -5,16 +5,19 @@ What is expected of each part is said where it is done, of each experiment in it
 
 import sys
 
-from benchmarks.chaos import experiments, overload, searching
+from benchmarks.chaos import cost, experiments, local, overload, rolling, searching
 from benchmarks.parts import chosen_parts
 
 PARTS = {
     "experiments": experiments.rows,
     "overload": overload.overload,
     "search": searching.rows,
+    "local": local.rows,
+    "rolling": rolling.rows,
+    "cost": cost.rows,
 }
 
-TOLD = "Experiments with faults, overload, and a short search for broken laws."
+TOLD = "Faults, planned and drawn, in virtual time and of real processes; overload; what it costs."
 
 
 if __name__ == "__main__":

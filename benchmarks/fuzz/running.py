@@ -1,5 +1,6 @@
 """Running the fuzzer on targets, in parts: what it came to, and what is kept of it."""
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -37,14 +38,17 @@ class Came:
 def fuzz(name: str, seconds: float, extra: Sequence[bytes] = ()) -> Came:
     """One target for so long. `extra`: inputs of earlier parts."""
     before = getrusage(RUSAGE_CHILDREN)
-    with TemporaryDirectory(prefix="fuzz-") as given:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with TemporaryDirectory(prefix="fuzz-", dir=memory) as given:
         folder = Path(given)
         known = [*inputs(name, load_target(name)), *extra]
         write_files(known, folder / "corpus")
         command = (
             sys.executable, "-m", "benchmarks.fuzz.child", name, given, str(round(seconds)),
         )  # fmt: skip
-        ended = run_command(command, folder / "output", seconds + BESIDE_S)
+        # libFuzzer ends its process at once: what that has written goes with this folder.
+        environment = os.environ | {"TMPDIR": given}
+        ended = run_command(command, folder / "output", seconds + BESIDE_S, environment)
         told = (folder / "output").read_text(encoding="utf-8", errors="replace")
         findings = tuple(path.read_bytes() for path in sorted((folder / "found").glob("*")))
         corpus = (path.read_bytes() for path in (folder / "corpus").iterdir())

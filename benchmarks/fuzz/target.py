@@ -1,7 +1,6 @@
 """One reader of bytes from outside, as the fuzzer sees it."""
 
 import atexit
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,8 +51,7 @@ def one_file(name: str) -> Callable[[bytes], Path]:
     """A function that writes what it is given into a file, the same one each time, in a folder of
     its own that goes with the process.
     """
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    folder = TemporaryDirectory(prefix="fuzz-", dir=memory)
+    folder = TemporaryDirectory(prefix="fuzz-")
     atexit.register(folder.cleanup)
     path = Path(folder.name) / name
 
