@@ -8,6 +8,9 @@ these. The router's journal can be left out by a key, so it has a row of its own
 Expected before the first run: identities and checksums existed in part before, so 1 to 4 %; the
 journal writes a record an event, a tenth of what an event costs otherwise: 5 to 10 %, of which the
 router's node alone has it and decode none.
+
+What came out on two busy cores: +1.0 % by the medians, the journal +0.7 %; single pairs lay between
+-12 % and +47 %, so a machine that is this busy cannot tell 1 % from 5 %.
 """
 
 import json

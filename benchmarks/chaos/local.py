@@ -7,6 +7,10 @@ a drawn node; a killed one is brought back, so at most one is down at a time.
 Expected before the first run: every request ends; at least 95 % finish; what finishes is the
 reference's text; memory and open files of an incarnation that lives long do not grow by more than a
 fifth, and when the cluster has ended nothing of it is left.
+
+What came out on two busy cores in 302 s: 52 faults, 1,409 requests, all of them finished as the
+reference says, 56 after a break; a killed node was away 2 to 13 s. Memory grew to 1.35 of what it
+was: decode chips wrote for the first time to blocks of 4,096. Hence fewer.
 """
 
 import socket
@@ -28,7 +32,11 @@ from cluster.worlds.local import LocalWorld, local_world
 from configs.schema import load_scenario
 
 STREAMS, SHORT_S, SHARE_MIN, GROWTH_MAX = 8, 120.0, 0.95, 1.2
+# Blocks are pages that the machine gives when they are first written to, and a chip takes those
+# that never were before others: with few, all have been within a minute.
+NUM_KV_BLOCKS = 256
 CLUSTER: dict[str, Any] = {
+    "model.num_kv_blocks": NUM_KV_BLOCKS,
     "cluster.world": "local",
     "cluster.emulation": False,
     "cluster.dilation": 1,
