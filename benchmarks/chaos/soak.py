@@ -127,9 +127,9 @@ def row(name: str, part: Part, totals: Totals) -> Row:
     said = ", ".join(f"{value:,.4g} {what}" for what, value in totals.numbers.items())
     found = "; ".join(f"{what}: {one}" for what in totals.found for one in totals.found[what][:2])
     is_whole = totals.units >= part.units
-    value = f"{totals.units} of {part.units}" + (f", not: {', '.join(bad)}" if bad else "")
+    value = f"{totals.units} of {part.units} units" + (f", not: {', '.join(bad)}" if bad else "")
     evidence = f"measured: {said or 'nothing yet'}" + (f"; {found}" if found else "")
-    return Row(name, value, "units", "all, and all hold", is_whole and not bad, f"{evidence:.700}")
+    return Row(name, value, "", "all, and all hold", is_whole and not bad, f"{evidence:.700}")
 
 
 def main() -> int:
