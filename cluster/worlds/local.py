@@ -129,7 +129,7 @@ class LocalWorld(LiveWorld):
         """Faults of nodes that the gateway was told; one that is gone tells nothing."""
         try:
             if self._hearing is None:
-                self._hearing = self.begin(self._gateway, "fault", POSTED)
+                self._hearing = self.begin(self.gateway, "fault", POSTED)
             if not self.is_answered(self._hearing, HEAR_S):
                 return ()
             begun, self._hearing = self._hearing, None
