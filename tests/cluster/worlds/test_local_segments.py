@@ -54,7 +54,7 @@ def test_nodes_that_are_killed_leave_nothing_after_the_stop(transport: str) -> N
     with local_world(drawn) as world:
         pids = set(world.ask_all("pid").values())
         begun = world.begin(
-            world._gateway, "run", build_workload(drawn.scenario, drawn.model.vocab)
+            world.gateway, "run", build_workload(drawn.scenario, drawn.model.vocab)
         )
         while not world.ask_gateway("progress", 0):
             assert not world.is_answered(begun, 0.1)
