@@ -111,6 +111,8 @@ def row(patch: Patch, code: int | None, said: str) -> Row:
     is_found = code == FOUND and "broken" in said
     value = "found" if is_found else "not found" if code == NOTHING else "failed to run"
     bar = f"found within {SEEDS} trials"
+    if is_found:
+        value = f"found: trial {said.rsplit(': ', 1)[1].split()[0]}"
     return Row(f"{patch.name}: {patch.what}", value, "", bar, is_found, f"measured: {said}")
 
 

@@ -23,6 +23,11 @@ class Away:
         """Those that are, or are about to be."""
         return [node for node, _, end in self._spans if end is None]
 
+    def until_ns(self) -> int:
+        """Until when anybody was away: now, where one is."""
+        return max((self._clock.now() if end is None else end for _, _, end in self._spans),
+                   default=0)  # fmt: skip
+
     def was(self, node: str, since_ns: int, until_ns: int) -> bool:
         """Whether it was at any time between."""
         return any(

@@ -11,6 +11,7 @@ from cluster.chaos.trial import Fault, Seen
 from cluster.chaos.world import ChaosWorld
 from cluster.faults.rules import put, take_out
 from cluster.faults.written import read_fault
+from cluster.worlds.rolling import restart_each
 from workers.host.rng import Rng
 
 
@@ -22,6 +23,8 @@ class Deeds:
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._narrowed: list[Fault] = []
+        self._widened_ns = 0
+        self._rolls: list[asyncio.Task[None]] = []
         # Node -> whether it is dead, or about to die.
         self.dead: dict[str, bool] = {}
         self.away = Away(world.clock)
@@ -62,7 +65,11 @@ class Deeds:
         """False where no block lies in the node's memory."""
         node = fault.nodes[0]
         crew = self._world.seats[node].crew
-        key = "" if crew is None or self.dead.get(node) else crew.damage(fault.amount / MILLION)
+        key = (
+            ""
+            if crew is None or self.dead.get(node)
+            else crew.damage(fault.amount % MILLION / MILLION)
+        )
         if key:
             self.damaged.setdefault(node, []).append(bytes.fromhex(key))
         return bool(key)
@@ -74,6 +81,8 @@ class Deeds:
 
     def narrow(self, fault: Fault) -> bool:
         first, second = fault.nodes
+        if first == second:
+            return False
         rate = {"rate": f"{fault.amount} B/s"}
         body = {"type": "bandwidth", "source": first, "destination": second, "attributes": rate}
         rule = read_fault(body)
@@ -88,18 +97,34 @@ class Deeds:
             world.clock.call_at(world.clock.now() + fault.for_ns, self._widen, fault)
         return True
 
+    def roll(self) -> bool:
+        """Nobody may die meanwhile: what restarts nodes counts on it."""
+        roll = restart_each(self._world, lambda step: self._mark("all", step))
+        self._rolls.append(asyncio.get_running_loop().create_task(roll, name="rolling restart"))
+        return True
+
     def _widen(self, fault: Fault) -> None:
         if fault in self._narrowed:
             self._narrowed.remove(fault)
+            self._widened_ns = self._world.clock.now()
             for node in self._world.nodes.values():
                 take_out(node.endpoint, fault.name)
 
+    def wrong_until_ns(self) -> int:
+        """Until when any node was not as it should be: now, where one is not."""
+        if self._narrowed or any(not roll.done() for roll in self._rolls):
+            return self._world.clock.now()
+        return max(self.away.until_ns(), self._lasting.until_ns(), self._widened_ns)
+
     async def heal(self) -> None:
-        """Links are as wide as they were, everybody goes on, and whoever is dead comes back. A
-        router that could not write its journal promises nothing until it restarts: it does.
+        """Links are as wide as they were, everybody goes on, and whoever is dead comes back, as do
+        those that restart. A router that could not write its journal promises nothing until it
+        restarts: it does.
         """
         for fault in list(self._narrowed):
             self._widen(fault)
+        for roll in self._rolls:
+            await roll
         await self._lasting.end()
         for node in sorted(self.filled):
             async with self._turn:

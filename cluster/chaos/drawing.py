@@ -1,52 +1,38 @@
 """From a seed to a trial: a shape, who asks what, and what goes wrong."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 from cluster.chaos.able import able_nodes
-from cluster.chaos.kinds import KINDS, Deed, Link
+from cluster.chaos.asking import draw_asks, prompts_of
+from cluster.chaos.pairs import draw_pair
 from cluster.chaos.points import LATER, point_of
 from cluster.chaos.running import TrialRun
-from cluster.chaos.shapes import LONGEST, shape
+from cluster.chaos.setting import Setting
+from cluster.chaos.shapes import PATIENCE_NS, shape
 from cluster.chaos.staging import Stages
-from cluster.chaos.trial import ANYONE, MILD, Ask, At, Fault, Trial
+from cluster.chaos.striking import draw_fault, draw_mild, draw_rolling
+from cluster.chaos.trial import Fault, Trial
 
 # So many seeds in a row have one shape, of so many: a shape is calibrated once in each process.
 SEEDS_A_SHAPE, NUM_SHAPES = 8, 512
-NUM_ASKS = (9, 16)
-ANSWER = (4, 20)
-PROMPT_MAX = LONGEST - ANSWER[1] - 1
-# Drawn more often than others: most answers are told by these.
-WEIGHTS: Mapping[str, int] = {"drop": 3, "delay": 3, "crash": 3, "duplicate": 2, "partition": 2}
 NUM_FAULTS = (2, 3, 3, 3, 4, 4, 5, 6)
 # Of so many trials one is mild, and all that it asks must be answered.
 MILD_EVERY = 6
+# Of mild trials so many meet a rolling restart.
+ROLLS = 0.4
+# Who asks while nodes restart asks so many times later: it takes that much longer.
+LATER_ASKS = 12
+# So many others have deadlines that are far away.
+PATIENT = 0.5
+# Faults whose amount is a time.
+HOLDS_BACK = ("delay", "duplicate")
+# How often two faults begin together.
+PAIRED = 0.5
 # A deadline is so many times what the longest request takes without faults, and not less than the
 # times in which a link of the shape can be noticed to have lost something.
 DEADLINES, DEADLINE_MIN_NS = 6, 400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a shape's trials are drawn from.
-
-    bare        the trial without asks and faults; its deadline is of this shape
-    nodes       all that stand, by name
-    able        what a deed takes -> those that have it
-    sent        life-cycle point -> word -> messages of a calm run
-    longest_ns  of a request in a calm run
-    broken      that calm run, if it broke a law without any fault: what there is to report
-    """
-
-    bare: Trial
-    nodes: tuple[str, ...]
-    able: Mapping[str, tuple[str, ...]]
-    sent: Mapping[str, Mapping[str, int]]
-    longest_ns: int
-    deadline_ns: int
-    broken: Trial | None = None
 
 
 class Drawing:
@@ -61,11 +47,18 @@ class Drawing:
         if setting.broken is not None:
             return replace(setting.broken, name=str(seed))
         random = Random(f"chaos {self._numerics} {seed}")
-        asks = draw_asks(random, setting.longest_ns * 2)
-        names = range(random.choice(NUM_FAULTS))
-        draw = draw_mild if random.random() * MILD_EVERY < 1 else draw_fault
-        faults = tuple(draw(random, f"f{number}", setting) for number in names)
-        return replace(setting.bare, name=str(seed), asks=asks, faults=faults)
+        asks = draw_asks(random, setting.prompts, setting.longest_ns * 2)
+        number = random.choice(NUM_FAULTS)
+        if random.random() * MILD_EVERY < 1:
+            faults = tuple(draw_mild(random, f"f{i}", setting) for i in range(number))
+            if random.random() < ROLLS:
+                faults = (draw_rolling(random, "f0", setting), *faults[1:])
+        else:
+            faults = draw_faults(random, number, setting)
+        trial = replace(setting.bare, name=str(seed), asks=asks, faults=faults)
+        if trial.rolls:
+            return busy_meanwhile(patient(trial))
+        return passing(trial, setting) if random.random() < PATIENT else trial
 
     def setting(self, seed: int) -> Setting:
         """Of the seed's shape."""
@@ -75,9 +68,9 @@ class Drawing:
         return self._settings[number]
 
     def _calibrated(self, number: int) -> Setting:
-        made = shape(number, self._numerics)
+        made, prompts = shape(number, self._numerics), prompts_of(number)
         bare = made.bare(f"shape {number}")
-        calm = replace(bare, asks=draw_asks(Random(f"calm {number}"), 0))
+        calm = replace(bare, asks=draw_asks(Random(f"calm {number}"), prompts, 0))
         run = TrialRun(calm, self._stages.of(bare))
         broken = calm if run.run().broken else None
         deadline_ns = max(DEADLINES * run.longest_ns, DEADLINE_MIN_NS)
@@ -92,88 +85,45 @@ class Drawing:
             if point := point_of(word):
                 sent.setdefault(point, {})[word] = count
         able = able_nodes(self._stages.of(bare).blueprint) | {"": nodes}
-        return Setting(bare, nodes, able, sent, run.longest_ns, deadline_ns, broken)
+        return Setting(bare, nodes, able, sent, prompts, run.longest_ns, deadline_ns, broken)
 
 
-def draw_asks(random: Random, within_ns: int) -> tuple[Ask, ...]:
-    """Some share how their prompts begin; some are asked twice, some sampled, a few left."""
-    return tuple(
-        draw_ask(random, f"r{number}", within_ns) for number in range(random.randint(*NUM_ASKS))
-    )
+def patient(trial: Trial) -> Trial:
+    """With deadlines that are far away: to wait at the door, and to see who hangs."""
+    slo = {**trial.scenario["slo"], "deadline": f"{PATIENCE_NS} ns"}
+    return replace(trial, scenario={**trial.scenario, "slo": slo})
 
 
-def draw_ask(random: Random, name: str, within_ns: int) -> Ask:
-    shared = random.choice((0, 0, 16, 40))
-    length = random.randint(max(shared, 1) + 1, PROMPT_MAX)
-    return Ask(
-        name,
-        (random.randrange(12), length, shared),
-        random.randint(*ANSWER),
-        random.randint(0, within_ns),
-        random.choice((0.0, 0.0, 0.8)),
-        random.randrange(6) if random.random() < 0.1 else None,
-        random.randint(1, 6) if random.random() < 0.15 else None,
-    )
+def passing(trial: Trial, setting: Setting) -> Trial:
+    """Patient, and all that goes wrong is over soon: nobody may hang after that."""
+    most_ns = setting.deadline_ns
+    faults = [
+        replace(
+            fault,
+            for_ns=most_ns if fault.for_ns is None else min(fault.for_ns, most_ns),
+            amount=min(fault.amount, most_ns) if fault.what in HOLDS_BACK else fault.amount,
+        )
+        for fault in trial.faults
+    ]
+    return patient(replace(trial, faults=tuple(faults)))
 
 
-def draw_fault(random: Random, name: str, setting: Setting) -> Fault:
-    """Most begin with a message, of any kind that a calm run of the shape sends."""
-    words = [word for word, what in KINDS.items() if _has_nodes(what, setting)]
-    word = random.choices(words, [WEIGHTS.get(word, 1) for word in words])[0]
-    what = KINDS[word]
-    deadline_ns = setting.deadline_ns
-    for_ns = None if random.random() < 0.2 else int(deadline_ns * 10 ** random.uniform(-2, 0.5))
-    amount = what.amount(random, deadline_ns)
-    at = draw_at(random, setting)
-    if isinstance(what, Deed):
-        alone = (random.choice(setting.able[what.of]),)
-        nodes = _link(random, setting) if what.num_nodes == 2 else alone
-        return Fault(name, word, at, nodes, for_ns=for_ns, amount=amount)
-    return _of_link(random, setting, what, Fault(name, word, at, ("", ""), ANYONE, 1.0, for_ns,
-                                                 amount))  # fmt: skip
+def busy_meanwhile(trial: Trial) -> Trial:
+    """Every other one asks while nodes restart."""
+    asks = [
+        replace(ask, at_ns=ask.at_ns * LATER_ASKS) if number % 2 else ask
+        for number, ask in enumerate(trial.asks)
+    ]
+    return replace(trial, asks=tuple(asks))
 
 
-def _has_nodes(what: Link | Deed, setting: Setting) -> bool:
-    return isinstance(what, Link) or bool(setting.able[what.of])
-
-
-def draw_mild(random: Random, name: str, setting: Setting) -> Fault:
-    """One message is lost, damaged or doubled."""
-    at = draw_at(random, setting)
-    while not at.kind:
-        at = draw_at(random, setting)
-    late_ns = random.randint(0, setting.longest_ns)
-    return Fault(name, random.choice(MILD), at, (ANYONE, ANYONE), at.kind, 1.0, 1, late_ns)
-
-
-def _of_link(random: Random, setting: Setting, what: Link, fault: Fault) -> Fault:
-    """A cut hits all between two, or all of one; another fault one kind on all links, or some of
-    everything on one.
-    """
-    if what.is_total:
-        alone = random.choice(setting.nodes), ANYONE
-        return replace(fault, nodes=alone if random.random() < 0.4 else _link(random, setting))
-    chance = random.choice((0.05, 0.2, 0.5, 1.0))
-    if random.random() < 0.7:
-        word = random.choice(list(setting.sent[_point(random, setting)]))
-        return replace(fault, nodes=(ANYONE, ANYONE), kind=word, chance=chance)
-    return replace(fault, nodes=_link(random, setting), chance=min(chance, 0.5))
-
-
-def _link(random: Random, setting: Setting) -> tuple[str, str]:
-    first, second = random.sample(setting.nodes, 2)
-    return first, second
-
-
-def draw_at(random: Random, setting: Setting) -> At:
-    """The nth message of a kind that a calm run sends, early ones more often; or some time."""
-    if random.random() < 0.15:
-        return At(ns=random.randint(0, 3 * setting.longest_ns))
-    words = setting.sent[_point(random, setting)]
-    word = random.choice(list(words))
-    return At(word, int(words[word] ** random.random()))
-
-
-def _point(random: Random, setting: Setting) -> str:
-    """Each as often as any other: most messages belong to few of them."""
-    return random.choice(list(setting.sent))
+def draw_faults(random: Random, number: int, setting: Setting) -> tuple[Fault, ...]:
+    """About so many, alone or in pairs."""
+    faults: list[Fault] = []
+    while len(faults) < number:
+        name = f"f{len(faults)}"
+        if len(faults) + 2 <= number and random.random() < PAIRED:
+            faults += draw_pair(random, name, setting)
+        else:
+            faults.append(draw_fault(random, name, setting))
+    return tuple(faults)

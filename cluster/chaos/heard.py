@@ -12,6 +12,7 @@ class Heard:
     positions    of each output that carried tokens: where it began, and how many tokens came before
     approximate  positions that were flagged
     code         of the error that ended it, or ""
+    whole_since_ns   from when on nothing was wrong any more, until it ended
     could_go_on  all the while others could have served it, and no link was hindered
     is_unwritten   a router's journal may have met a full disk
     left         its reader went on purpose; is_orphan: the gateway died under it, or was dead
@@ -30,6 +31,7 @@ class Heard:
     code: str = ""
     message: str = ""
     ended_ns: int | None = None
+    whole_since_ns: int = 0
     could_go_on: bool = False
     is_unwritten: bool = False
     left: bool = False

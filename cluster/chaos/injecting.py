@@ -31,6 +31,7 @@ class Injector:
         self._calls: dict[tuple[str, int], str] = {}  # (who asked, message id) -> kind
         self._last: dict[str, str] = {}  # node -> kind that it sent last
         self.link_nth, self.word = 0, ""
+        self._over_ns = 0  # when the last fault of a link ended
         # Whether a link has been made to lose or to hold back anything: whoever is at its end may
         # seem dead from then on.
         self.is_hindered = False
@@ -66,7 +67,7 @@ class Injector:
         self._links.clear()
         for fault in self._all:
             if fault.hits is not None:
-                self._fire(fault, "")
+                self._fire(fault, fault, "")
             elif fault.at.kind:
                 self._by_kind.setdefault(fault.at.kind, []).append(fault)
             else:
@@ -74,16 +75,18 @@ class Injector:
 
     def _fire_late(self, fault: Fault) -> None:
         if self._deeds is not None:
-            self._fire(fault, "")
+            self._fire(fault, fault, "")
 
-    def _fire(self, fault: Fault, word: str) -> None:
-        """word   of the message that it waited for, or "" """
+    def _fire(self, named: Fault, fault: Fault, word: str) -> None:
+        """named   as its trial has it       fault   with the nodes that it strikes
+        word    of the message that it waited for, or ""
+        """
         what = KINDS[fault.what]
         assert self._deeds is not None, "it is healed"
         if isinstance(what, Link):
-            self._rules[fault.name].is_on = True
+            self._rules[fault.name].begin(fault)
             if fault.for_ns is not None and fault.hits is None:
-                self._clock.call_at(self._clock.now() + fault.for_ns, self._end, fault)
+                self._clock.call_at(self._clock.now() + fault.for_ns, self._end, named)
         elif what.do(fault, self._deeds):
             self.reached(fault, word, "")
         else:
@@ -96,7 +99,14 @@ class Injector:
         rule = self._rules[fault.name]
         if rule.is_on:
             rule.is_on = False
+            self._over_ns = self._clock.now()
             self._mark(fault, "ends")
+
+    def wrong_until_ns(self) -> int:
+        """Until when any link was not as it should be: now, where one is not."""
+        if any(rule.is_on for rule in self._rules.values()):
+            return self._clock.now()
+        return max(self._over_ns, self.late_until_ns)
 
     def heal(self) -> None:
         """No fault any more; those that did not fire never will."""
@@ -124,7 +134,7 @@ class Injector:
         if waiting:
             for fault in [f for f in waiting if f.at.nth <= self._kinds[word]]:
                 waiting.remove(fault)
-                self._fire(fault, word)
+                self._fire(fault, fault.struck(source, destination), word)
         self._last[source] = word
         return Pass()
 
@@ -160,6 +170,10 @@ class LinkRule:
         self._is_hit: Callable[[str, str, str, int], bool] = (
             self._by_chance if self._hits is None else self._by_list
         )
+
+    def begin(self, fault: Fault) -> None:
+        """fault   with the nodes that it strikes"""
+        self.fault, self.is_on = fault, True
 
     def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
         injector = self._injector

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from cluster.chaos.trial import ANYONE, Fault
+from cluster.chaos.trial import ANYONE, ROLLING, Fault
 from workers.wire.rules import Corrupt, Delay, Drop, Duplicate, Verdict
 
 
@@ -26,12 +26,18 @@ class Nodes(Protocol):
         """It is paused, slow, or its disk full, for so long; None: until all is healed."""
         ...
 
+    def roll(self) -> bool:
+        """All restart, one after the other."""
+        ...
+
     def damage(self, fault: Fault) -> bool:
         """A bit of a pooled block changes; `fault.amount` of MILLION says where."""
         ...
 
 
 MILLION = 1_000_000
+# A link that is narrower cannot be written as a fault.
+RATE_MIN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,14 @@ class Link:
 
     verdict    what becomes of one that is hit        both   whether it meets both directions
     amount     draws the fault's amount, of a trial's deadline in ns
+    least      that an amount may be, if it is any
     is_total   it hits all that pass, always
     """
 
     verdict: Callable[[Fault], Verdict]
     both: bool = False
     amount: Callable[[Random, int], int] = lambda chance, deadline_ns: 0
+    least: int = 1
     is_total: bool = False
 
 
@@ -55,12 +63,14 @@ class Deed:
 
     num_nodes   1 for a node, 2 for a link
     of          what a node must have (`able_nodes`); "" for nothing
+    least       that an amount may be, if it is any
     """
 
     do: Callable[[Fault, Nodes], bool]
     num_nodes: int = 1
     amount: Callable[[Random, int], int] = lambda chance, deadline_ns: 0
     of: str = ""
+    least: int = 1
 
 
 def _late(chance: Random, deadline_ns: int) -> int:
@@ -70,7 +80,7 @@ def _late(chance: Random, deadline_ns: int) -> int:
 
 def _rate(chance: Random, deadline_ns: int) -> int:
     """Bytes/s: 1 kB in from a hundredth of a deadline to ten of them."""
-    return max(int(1e12 / (deadline_ns * 10 ** chance.uniform(-2, 1))), 1)
+    return max(int(1e12 / (deadline_ns * 10 ** chance.uniform(-2, 1))), RATE_MIN)
 
 
 KINDS: Mapping[str, Link | Deed] = {
@@ -80,7 +90,7 @@ KINDS: Mapping[str, Link | Deed] = {
     "delay": Link(lambda fault: Delay(fault.amount), amount=_late),
     "partition": Link(lambda fault: Drop(), both=True, is_total=True),
     "one way": Link(lambda fault: Drop(), is_total=True),
-    "narrow": Deed(lambda fault, nodes: nodes.narrow(fault), 2, _rate),
+    "narrow": Deed(lambda fault, nodes: nodes.narrow(fault), 2, _rate, least=RATE_MIN),
     "crash": Deed(lambda fault, nodes: nodes.kill(fault.nodes[0], fault.for_ns)),
     "pause": Deed(lambda fault, nodes: nodes.begin(fault)),
     "slow": Deed(
@@ -94,6 +104,7 @@ KINDS: Mapping[str, Link | Deed] = {
         amount=lambda chance, deadline_ns: chance.randrange(MILLION),
         of="pool",
     ),
+    ROLLING: Deed(lambda fault, nodes: nodes.roll()),
 }
 # What may make a node that lives seem dead.
 HINDERING = frozenset(word for word, what in KINDS.items() if isinstance(what, Link)) - {

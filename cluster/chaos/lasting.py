@@ -22,6 +22,7 @@ class Lasting:
         self._going_on: dict[str, tuple[Fault, int]] = {}  # name -> and whom it began with
         self._tasks: list[asyncio.Task[None]] = []
         self.filled: set[str] = set()
+        self._over_ns = 0
 
     def begin(self, fault: Fault) -> bool:
         """False where nobody lives there."""
@@ -37,6 +38,10 @@ class Lasting:
         task = asyncio.get_running_loop().create_task(self._lasts(fault), name=fault.name)
         self._tasks.append(task)
         return True
+
+    def until_ns(self) -> int:
+        """Until when any of them went on: now, where one does."""
+        return self._world.clock.now() if self._going_on else self._over_ns
 
     async def end(self) -> None:
         """All of them, at once."""
@@ -63,6 +68,7 @@ class Lasting:
         known = self._going_on.pop(fault.name, None)
         if known is None:
             return
+        self._over_ns = self._world.clock.now()
         hands, node = self._world.hands, fault.nodes[0]
         is_same = hands.epoch(node) == known[1]
         if fault.what == "pause":

@@ -84,13 +84,15 @@ def write_seen(seen: Seen) -> dict[str, Any]:
     del body["marks"], body["hits"]
     body["features"] = sorted(seen.features)
     body["cells"] = [[*cell, count] for cell, count in seen.cells.items()]
+    body["reach"] = sorted(seen.reach)
     return body
 
 
 def read_seen(body: dict[str, Any]) -> Seen:
     """What `write_seen` wrote."""
     cells = {(what, point): count for what, point, count in body["cells"]}
-    return Seen(**{**body, "features": set(body["features"]), "cells": cells})
+    reach = frozenset((what, point) for what, point in body["reach"])
+    return Seen(**{**body, "features": set(body["features"]), "cells": cells, "reach": reach})
 
 
 def answer(numerics: str, folder: str, lines: Iterable[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@ a liveness phase in which everything asked must be answered.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from cluster.api.output import Output
 from cluster.chaos.able import others_stand
@@ -18,6 +18,7 @@ from cluster.chaos.staging import Stage, Stages
 from cluster.chaos.trial import Ask, Seen, Trial
 from cluster.chaos.world import ChaosWorld, run_chaos
 from cluster.worlds.virtual import WorkerFailed
+from configs.plan import NodePlan
 from workers.errors import PerfuseError
 from workers.host.clock.virtual import VirtualDeadlock
 from workers.host.trace import Delivered
@@ -44,8 +45,8 @@ class TrialRun:
         self._world = ChaosWorld(
             blueprint,
             lambda node: self._injector.placed(node),
-            stopped=nodes_of(trial, "pause"),
-            filled=nodes_of(trial, "disk_full"),
+            stopped=nodes_of(trial, "pause", blueprint.plan.nodes),
+            filled=nodes_of(trial, "disk_full", blueprint.plan.nodes),
         )
         clock, seed = self._world.clock, blueprint.scenario.seed
         self._injector = Injector(trial.faults, seed, clock, self.seen)
@@ -138,6 +139,9 @@ class TrialRun:
             now_ns = world.clock.now()
             heard.is_orphan = self._deeds.away.was(gateway.name, heard.asked_ns, now_ns)
         heard.ended_ns = now_ns
+        heard.whole_since_ns = max(
+            heard.asked_ns, self._injector.wrong_until_ns(), self._deeds.wrong_until_ns()
+        )
         heard.is_unwritten = bool(self._deeds.filled)
         heard.could_go_on = not self._injector.is_hindered and others_stand(
             world.blueprint.plan.nodes, self._deeds.away, heard.asked_ns, now_ns
@@ -163,8 +167,8 @@ class TrialRun:
         """
         world = self._world
         left: dict[str, int] = {}
-        read_damaged(world, self._deeds.damaged, self._deeds.away.now())
         for _ in range(LOOKS_MAX):
+            read_damaged(world, self._deeds.damaged, self._deeds.away.now())
             left = held(world, healed=False, dead=self._deeds.away.now())
             if not left:
                 return
@@ -210,9 +214,12 @@ class TrialRun:
         broken += clean.broken(busy, held_now, torn)
 
 
-def nodes_of(trial: Trial, what: str) -> frozenset[str]:
-    """Those that faults of one kind are about."""
-    return frozenset(fault.nodes[0] for fault in trial.faults if fault.what == what)
+def nodes_of(trial: Trial, what: str, nodes: Sequence[NodePlan]) -> frozenset[str]:
+    """Those that faults of one kind may be about."""
+    found = [fault for fault in trial.faults if fault.what == what]
+    if any(fault.is_aimed for fault in found):
+        return frozenset(node.name for node in nodes)
+    return frozenset(fault.nodes[0] for fault in found)
 
 
 def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

@@ -1,21 +1,24 @@
-"""The search: fresh seeds, and mutants of what reached something new, on all cores.
+"""The search: fresh seeds, mutants of what reached something new, and trials that strike where no
+fault struck yet, on all cores.
 
 Rounds make it repeatable: which trials a round has follows from the rounds before, and not from
 which process was faster. A budget of time ends it between two rounds.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
 from cluster.chaos.coverage import Coverage
 from cluster.chaos.drawing import SEEDS_A_SHAPE
-from cluster.chaos.mutating import MUTATIONS_MAX
+from cluster.chaos.mutating import CELLS, MUTATIONS_MAX
 from cluster.chaos.trial import Seen
 
-# Of a round's trials: so many shapes' fresh seeds for each process, and as many mutants.
-SHAPES_A_PROCESS = 4
+# Of a round's trials: so many shapes' fresh seeds for each process, and as many that are made of
+# earlier ones. Of these some strike empty cells, each so often, and the rest are mutants.
+SHAPES_A_PROCESS = 2
+STRIKES_A_CELL = 2
 MUTATIONS = 1_000_000
 
 Runner = Callable[[Iterable[list[str]]], Iterable[list[Seen]]]
@@ -63,7 +66,7 @@ def search(
     fresh = first_seed
     while found.num_trials < num_trials and time.monotonic() - begun_s < budget_s:
         left = num_trials - found.num_trials
-        names, fresh = _round(found.coverage.corpus, fresh, min(left, _size(width)), first_seed)
+        names, fresh = _round(found.coverage, fresh, min(left, _size(width)), first_seed)
         for part in run(_by_shape(names)):
             for seen in part:
                 found.add(seen)
@@ -79,19 +82,31 @@ def _size(width: int) -> int:
     return 2 * SHAPES_A_PROCESS * width * SEEDS_A_SHAPE
 
 
-def _round(corpus: list[str], fresh: int, size: int, first_seed: int) -> tuple[list[str], int]:
+def _round(coverage: Coverage, fresh: int, size: int, first_seed: int) -> tuple[list[str], int]:
     """Names, and the next fresh seed. The first round has nothing to change."""
-    num_mutants = size // 2 if corpus else 0
+    corpus = coverage.corpus
+    num_made = size // 2 if corpus else 0
     random = Random(f"chaos round {first_seed} {fresh}")
-    end = fresh + size - num_mutants
+    end = fresh + size - num_made
     names = [str(seed) for seed in range(fresh, end)]
-    for _ in range(num_mutants):
+    strikes = list(_strikes(coverage, random))
+    random.shuffle(strikes)
+    names += strikes[: num_made * 2 // 3]
+    while len(names) < size:
         # Latest ones more often: they lie where nobody was before.
         parent = corpus[int(len(corpus) * max(random.random(), random.random()))]
         if parent.count(".") >= MUTATIONS_MAX:
             parent = parent.split(".")[0]
         names.append(f"{parent}.{random.randrange(MUTATIONS)}")
     return names, end
+
+
+def _strikes(coverage: Coverage, random: Random) -> Iterator[str]:
+    """Names of trials that aim at cells which nobody met."""
+    for cell, seeds in coverage.wanted():
+        for _ in range(STRIKES_A_CELL):
+            number = random.randrange(MUTATIONS)
+            yield f"{random.choice(seeds)}.{number}x{CELLS.index(cell)}"
 
 
 def _by_shape(names: list[str]) -> list[list[str]]:

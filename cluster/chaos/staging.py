@@ -17,6 +17,8 @@ from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
 STAGES_MAX = 64
+# An answer that is asked for again, and longer, is computed so long: it is wanted more often.
+TOKENS_AHEAD = 20
 # Every scenario file names a workload; a trial's requests are its own.
 WORKLOAD = {
     "arrivals": {"closed": {"concurrency": 1, "num_requests": 1}},
@@ -24,12 +26,16 @@ WORKLOAD = {
 }
 
 
+# (prompt, temperature) -> tokens.
+Answers = dict[tuple[tuple[int, int, int], float], tuple[int, ...]]
+
+
 class Stage:
     """One scenario: its blueprint, and what it must answer."""
 
-    def __init__(self, blueprint: Blueprint) -> None:
-        self.blueprint = blueprint
-        self._answers: dict[tuple[tuple[int, int, int], float], tuple[int, ...]] = {}
+    def __init__(self, blueprint: Blueprint, answers: Answers | None = None) -> None:
+        """answers   of the same model and seed, by their prompts; it adds to them"""
+        self.blueprint, self._answers = blueprint, {} if answers is None else answers
         scenario = blueprint.scenario
         self._rng = Rng(scenario.seed)
         self._digest: DigestReference | None = None
@@ -56,12 +62,13 @@ class Stage:
         key = ask.prompt, ask.temperature
         known = self._answers.get(key, ())
         if len(known) < ask.max_tokens:
-            known = self._answers[key] = self._answer(ask)
+            length = max(ask.max_tokens, TOKENS_AHEAD) if known else ask.max_tokens
+            known = self._answers[key] = self._answer(ask, length)
         return known[: ask.max_tokens]
 
-    def _answer(self, ask: Ask) -> tuple[int, ...]:
+    def _answer(self, ask: Ask, length: int) -> tuple[int, ...]:
         ids = ask.prompt_ids(self.blueprint.model.vocab)
-        params = self._sampling(ask, ask.max_tokens)
+        params = self._sampling(ask, length)
         uniform = self._uniform(params.seed)
         if self._digest is not None:
             return self._digest.answer(ids, params, (), uniform)
@@ -79,6 +86,8 @@ class Stages:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stages: dict[str, Stage] = {}
+        # A shape's trials differ in deadlines from its calm run, and answer the same.
+        self._answers: dict[str, Answers] = {}
         self._num_files = 0
 
     def of(self, trial: Trial) -> Stage:
@@ -87,8 +96,18 @@ class Stages:
         if key not in self._stages:
             if len(self._stages) >= STAGES_MAX:
                 del self._stages[next(iter(self._stages))]
-            self._stages[key] = Stage(self._drawn(trial.scenario, trial.model))
+            answers = self._answers_of(trial)
+            self._stages[key] = Stage(self._drawn(trial.scenario, trial.model), answers)
         return self._stages[key]
+
+    def _answers_of(self, trial: Trial) -> Answers:
+        told = [trial.model, {**trial.scenario, "name": "", "slo": {}}]
+        key = json.dumps(told, sort_keys=True)
+        if key not in self._answers:
+            if len(self._answers) >= STAGES_MAX:
+                del self._answers[next(iter(self._answers))]
+            self._answers[key] = {}
+        return self._answers[key]
 
     def _drawn(self, scenario: Mapping[str, Any], model: Mapping[str, Any] | None) -> Blueprint:
         self._num_files += 1

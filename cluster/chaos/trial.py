@@ -3,12 +3,17 @@ follows from what stands here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 ANYONE = "*"
+# The two nodes of the message at which a fault begins: so it strikes whoever it is about.
+SENDER, RECEIVER = "@sender", "@receiver"
+ENDS = (SENDER, RECEIVER)
 # What nobody notices who waits a little.
 MILD = ("drop", "duplicate", "corrupt")
+# Every node restarts, one after the other, while the cluster serves: nobody notices that either.
+ROLLING = "rolling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Fault:
     """What goes wrong.
 
     what     a word of `cluster.chaos.kinds.KINDS`
-    nodes    the link's two ends, or the one node; ANYONE stands for all
+    nodes    the link's two ends, or the one node; ANYONE stands for all, and each of ENDS for one
+             end of the message at which it begins
     kind     of the messages that are hit, or ANYONE
     for_ns   how long; None: until all is healed
     amount   what its kind makes of it: ns of delay, bytes/s of a narrow link
@@ -77,8 +83,22 @@ class Fault:
     hits: tuple[Hit, ...] | None = None
 
     @property
+    def is_aimed(self) -> bool:
+        """Whether its nodes are known when it begins, and not before."""
+        return self.hits is None and any(node in ENDS for node in self.nodes)
+
+    def struck(self, source: str, destination: str) -> "Fault":
+        """The same, once it begins with a message between these two."""
+        ends = {SENDER: source, RECEIVER: destination}
+        return replace(self, nodes=tuple(ends.get(node, node) for node in self.nodes))
+
+    @property
     def is_mild(self) -> bool:
-        """Whether it is about the very message that it waits for, and no later one."""
+        """Whether it is about the very message that it waits for, and no later one; or a rolling
+        restart.
+        """
+        if self.what == ROLLING:
+            return True
         is_one = bool(self.at.kind) and self.kind == self.at.kind and self.for_ns == 1
         return is_one and self.what in MILD and self.hits is None
 
@@ -98,10 +118,15 @@ class Trial:
 
     @property
     def is_mild(self) -> bool:
-        """Whether single messages are lost, damaged or doubled, and nothing else goes wrong: what
-        is said again makes up for that, and no request may fail.
+        """Whether single messages are lost, damaged or doubled, or nodes restart in turn, and
+        nothing else goes wrong: what is said again makes up for that, and no request may fail.
         """
         return all(fault.is_mild for fault in self.faults)
+
+    @property
+    def rolls(self) -> bool:
+        """Whether there is a rolling restart in it."""
+        return any(fault.what == ROLLING for fault in self.faults)
 
     @property
     def groups(self) -> Mapping[str, Mapping[str, Any]]:
@@ -118,6 +143,7 @@ class Seen:
     hits       fault -> messages it hit, in their order
     cells      (fault's kind, life-cycle point) -> how often
     features   what was reached, for whoever looks for new things
+    reach      cells that one more fault could have met, in this cluster
     marks      (at_ns, row, what) of whatever a picture should show
     """
 
@@ -132,6 +158,7 @@ class Seen:
     hits: dict[str, list[Hit]] = field(default_factory=dict)
     cells: dict[tuple[str, str], int] = field(default_factory=dict)
     features: set[str] = field(default_factory=set)
+    reach: frozenset[tuple[str, str]] = frozenset()
     marks: list[tuple[int, int, str, str]] = field(default_factory=list)
 
     @property

@@ -38,6 +38,7 @@ class Worker:
     def named(self, name: str) -> Seen:
         """The trial of a name, as a search runs it: without its picture."""
         seen = self.run(self.trial(name), twice=int(name.split(".")[0]) % REPEATED == 0)
+        seen.reach = frozenset(self._drawing.setting(int(name.split(".")[0])).cells())
         seen.marks.clear()
         if not seen.broken:
             seen.hits.clear()

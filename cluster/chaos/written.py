@@ -8,7 +8,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from cluster.chaos.kinds import KINDS, Deed
-from cluster.chaos.trial import Ask, Fault, Trial
+from cluster.chaos.trial import MILD, ROLLING, Ask, Fault, Trial
 from configs.outside import MIB, Unreadable, read_text
 from configs.yaml_text import load_yaml
 
@@ -46,7 +46,13 @@ def read_trial(path: Path) -> Trial:
         faults = tuple(_fault(one, f"faults.{i}") for i, one in enumerate(body["faults"]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Trial(str(body["trial"]), body["scenario"], body["model"], asks, faults)
+    trial = Trial(str(body["trial"]), body["scenario"], body["model"], asks, faults)
+    if trial.rolls and not trial.is_mild:
+        raise ValueError(
+            f"{path}: faults: while all nodes restart in turn ({ROLLING}) only single messages may "
+            f"be lost: {', '.join(MILD)} of the kind that at names, for_ns: 1"
+        )
+    return trial
 
 
 def _plain(value: Any) -> Any:
@@ -87,4 +93,8 @@ def _fault(body: Any, at: str) -> Fault:
     wanted = kind.num_nodes if isinstance(kind, Deed) else 2
     if len(fault.nodes) != wanted:
         raise ValueError(f"{at}.nodes: {list(fault.nodes)} must name {wanted}")
+    if fault.is_aimed and not fault.at.kind:
+        raise ValueError(
+            f"{at}.at: {fault.nodes[0]} is an end of a message: at.kind must say of which"
+        )
     return fault

@@ -123,12 +123,22 @@ def _progress(found: "Found") -> None:
 def _show_coverage(found: "Found") -> None:
     from rich.table import Table
 
+    from cluster.chaos.kinds import IMPOSSIBLE
     from cluster.chaos.points import POINTS
 
     table = Table("fault", *POINTS, title="faults met at each point of a request's life")
     for what, counts in found.coverage.rows():
         table.add_row(what, *counts)
     console.print(table)
+    for title, cells in (
+        ("empty", [cell for cell, _ in found.coverage.wanted()]),
+        ("no cluster of this search could meet", found.coverage.out_of_reach()),
+    ):
+        if cells:
+            shown = ", ".join(f"{what} at {point}" for what, point in cells)
+            console.print(f"{title}: {shown}", soft_wrap=True, highlight=False)
+    for (what, point), why in IMPOSSIBLE.items():
+        console.print(f"cannot be: {what} at {point}: {why}", soft_wrap=True, highlight=False)
 
 
 def _keep(failures: "list[Seen]", numerics: Literal["digest", "real"], out: Path, *, shrink: bool

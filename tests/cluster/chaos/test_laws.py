@@ -126,3 +126,12 @@ def test_a_journal_that_cannot_be_written_is_clear_only_under_a_full_disk() -> N
     assert list(ends.broken([one], 200)) == [f"ends: r ended with internal_error: {message}"]
     one.is_unwritten = True
     assert not list(ends.broken([one], 200))
+
+
+def test_that_time_is_over_is_no_error_where_nothing_was_wrong_for_long() -> None:
+    """A deadline of 1 s, and all is well from 0.5 s on, or only from 0.7 s on."""
+    late = {"code": "deadline_exceeded", "ended_ns": 10**9, "deadline_ns": 10**9}
+    assert list(ends.broken([heard(told(0, 5), whole_since_ns=5 * 10**8, **late)], 10**9)) == [
+        "ends: r hung: all was well from 500000000 ns on"
+    ]
+    assert not list(ends.broken([heard(told(0, 5), whole_since_ns=7 * 10**8, **late)], 10**9))

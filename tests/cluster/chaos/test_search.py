@@ -7,6 +7,7 @@ import pytest
 from cluster.chaos.coverage import Coverage
 from cluster.chaos.drawing import SEEDS_A_SHAPE
 from cluster.chaos.kinds import IMPOSSIBLE, KINDS
+from cluster.chaos.mutating import CELLS
 from cluster.chaos.points import LATER, POINTS, point_of, word_of
 from cluster.chaos.search import Found, search
 from cluster.chaos.timeline import Bar, bars, picture
@@ -19,6 +20,7 @@ class Names:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.reach = frozenset[tuple[str, str]]()
 
     def __call__(self, parts: Iterable[list[str]]) -> Iterable[list[Seen]]:
         for part in parts:
@@ -27,7 +29,14 @@ class Names:
 
     def _seen(self, name: str) -> Seen:
         broken = ["once: x"] if name == "7" else []
-        return Seen(name, broken, features={name}, cells={("drop", "moved"): 1})
+        cells = {("drop", "moved"): 1}
+        if "x" in name:
+            cells[aimed_at(name)] = 1
+        return Seen(name, broken, features={name}, cells=cells, reach=self.reach)
+
+
+def aimed_at(name: str) -> tuple[str, str]:
+    return CELLS[int(name.rsplit("x", 1)[1].split(".")[0])]
 
 
 def searched(num_trials: int, first: int = 0) -> tuple[Names, Found]:
@@ -43,13 +52,34 @@ def test_a_search_is_the_same_again() -> None:
 
 
 def test_after_fresh_seeds_come_mutants_of_what_was_new() -> None:
-    names = searched(128)[0].names
-    assert sorted(names[:64], key=int) == [str(seed) for seed in range(64)]
-    second = names[64:]
-    assert sorted(int(name) for name in second if "." not in name) == list(range(64, 96))
+    names = searched(64)[0].names
+    assert sorted(names[:32], key=int) == [str(seed) for seed in range(32)]
+    second = names[32:]
+    assert sorted(int(name) for name in second if "." not in name) == list(range(32, 48))
     mutants = [name for name in second if "." in name]
-    assert len(mutants) == 32
-    assert all(name.split(".")[0] in names[:64] for name in mutants)
+    assert len(mutants) == 16
+    assert all(name.split(".")[0] in names[:32] for name in mutants)
+
+
+def test_a_search_strikes_where_no_fault_struck_yet() -> None:
+    """Everybody could meet one cell, that nobody meets until it is aimed at: no other is tried."""
+    names = Names()
+    names.reach = frozenset({("crash", "moved"), ("drop", "moved")})
+    search(names, 0, 128, 60.0, 1, lambda found: None)
+    aimed = [name for name in names.names if "x" in name]
+    assert aimed
+    assert {aimed_at(name) for name in aimed} == {("crash", "moved")}
+    fresh = [name for name in names.names[-16:] if name.count(".") == 1]
+    assert not any("x" in name for name in fresh), "it was met"
+
+
+def test_who_cannot_be_met_is_told_apart() -> None:
+    coverage = Coverage()
+    coverage.add(Seen("8.1", reach=frozenset({("crash", "moved")})))
+    assert coverage.wanted() == [(("crash", "moved"), ["8"])]
+    assert ("crash", "moved") in coverage.empty()
+    assert ("crash", "moved") not in coverage.out_of_reach()
+    assert ("drop", "moved") in coverage.out_of_reach()
 
 
 def test_no_round_begins_after_the_budget() -> None:

@@ -97,7 +97,7 @@ def test_a_shape_that_breaks_a_law_by_itself_is_told(monkeypatch: pytest.MonkeyP
     worker = Worker("digest", tmp_path)
     trial = worker.trial("5")
     assert trial.faults == () and trial.name == "5"
-    assert worker.run(trial).laws == {"exact"}
+    assert worker.run(trial).laws >= {"exact"}
 
 
 def lasting(worker: Worker, calm: Trial, what: str, node: str, for_ns: int | None = None,
