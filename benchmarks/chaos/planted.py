@@ -10,7 +10,10 @@ One at a time is applied in a copy of the tree, so none is ever in shipped code.
 Expected: all are found. Those that break an answer, a block or a call by the first shape that has
 what they are about: 5 themes of shapes take turns, 8 seeds each, so within 40 seeds. Those that
 need two things at once (a death in the middle of a hand-over, a stream that goes on with one token
-to come) within 200. Not expected: what the search never does, a rolling restart.
+to come) within 200.
+
+What came out so far: 10 of the 14 that were tried in full or nearly so, each within 72 trials. Not
+found: p4-part-of-its-keys in 200, epoch-ignored and p4-pins-kept in 160, deadline-forgotten in 64.
 """
 
 import os
