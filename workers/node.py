@@ -11,9 +11,11 @@ from typing import Any
 
 from configs.schema.device import DeviceSpec
 from configs.schema.link import LinkSpec
+from workers.experts.answers import Answers
 from workers.experts.combine import CombineSide
 from workers.experts.exchange import DispatchSide
 from workers.experts.near import NearCombine, NearDispatch
+from workers.experts.patience import ENDLESS, Patience
 from workers.experts.ranks import RankedNodes, Ranks
 from workers.experts.stand_ins import StandIns
 from workers.experts.switched import BySwitch, SwitchedDispatch
@@ -160,17 +162,24 @@ class Node:
         return Port(self.endpoint, worker)
 
     def dispatch_side(
-        self, worker: str, by: BySwitch | None = None, stand_ins: StandIns | None = None
+        self,
+        worker: str,
+        by: BySwitch | None = None,
+        stand_ins: StandIns | None = None,
+        patience: Patience = ENDLESS,
     ) -> DispatchSide:
         """The exchange as a chip of this node has it: rows out, sums in. `by`: what a switch does
-        of it; None: nothing. `stand_ins`: for shards; None: there are none.
+        of it; None: nothing. `stand_ins`: for shards; None: there are none. `patience`: with
+        shards that have a spare or copies.
         """
         port, stand_ins = self.port(worker), stand_ins or StandIns(self.members)
+        answers = Answers(port, self.clock, self.spawn, stand_ins, patience)
+        parts = port, self.clock, self.numerics, stand_ins, answers
         if by is not None:
-            return SwitchedDispatch(port, self.clock, self.numerics, stand_ins, by)
+            return SwitchedDispatch(*parts, by)
         if self.ranks is not None:
-            return NearDispatch(port, self.clock, self.numerics, stand_ins, self.ranks)
-        return DispatchSide(port, self.clock, self.numerics, stand_ins)
+            return NearDispatch(*parts, self.ranks)
+        return DispatchSide(*parts)
 
     def combine_side(self, worker: str) -> CombineSide:
         """The exchange as an expert shard of this node has it: rows in, sums out."""

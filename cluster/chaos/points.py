@@ -25,8 +25,8 @@ _POINT: Mapping[str, str] = {kind: point for point, kinds in _KINDS.items() for 
 # An answer that says nothing but that a call was heard is called by what it answers.
 ANSWER = "reply"
 NOTIFIED = f"{ANSWER}:start"
-# A router asks chips that have something to do, and say nothing, whether they are there.
-WATCHING = ("chip_state", "chip_state_is")
+# Whoever has something to do, and says nothing, is asked whether it is there.
+WATCHING = ("chip_state", "chip_state_is", "is_there", "reply:is_there")
 # What a calm run sends none of, and one with faults does.
 LATER = ("cancel", "cancelled", "abort", "aborted")
 

@@ -16,6 +16,7 @@ from workers.wire.kinds import (
     ranks,
     shipping,
     switched,
+    there,
 )
 
 # Hits every answer to a call, whatever it says; an answer's own kind hits that alone.
@@ -46,6 +47,7 @@ def _kinds() -> Iterator[type[Kind[Any]]]:
         ranks,
         shipping,
         switched,
+        there,
     ):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Kind) and hasattr(value, "kind"):

@@ -24,6 +24,7 @@ from cluster.gateway.embed_calls import Input, embed_all
 from cluster.gateway.entrance import Entrance, Visit
 from cluster.gateway.message_stores import MessageStores
 from cluster.gateway.reader import Reader
+from cluster.gateway.router_watch import RouterWatch
 from cluster.gateway.unread import Waits
 from workers.errors import DeadlineExceeded, InvalidRequest, PeerDead, PerfuseError, QueueFull
 from workers.node import Node
@@ -42,6 +43,7 @@ class MessageRouterClient(MessageStores):
     timeout_ns       of one call; also how long a stream waits for the router's next incarnation
     router_returns   whether the router goes on with its streams when it is back: it has a journal
     dilation         wall time of an emulated second
+    silence_ns       see `RouterWatch`
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class MessageRouterClient(MessageStores):
         timeout_ns: int,
         router_returns: bool,
         dilation: float,
+        silence_ns: int | None = None,
     ) -> None:
         self._node, self._router = node, router
         self.deadline_ns, self._timeout_ns = deadline_ns, timeout_ns
@@ -64,6 +67,7 @@ class MessageRouterClient(MessageStores):
         # Requests that were given up while the router was away: it may know them when it is back.
         self._given_up: set[str] = set()
         self._port = node.port(name)
+        self._watch = RouterWatch(node, self._port, router, silence_ns)
         self._port.on(Outputs, self._outputs)
         self._readers: dict[str, Reader] = {}
         node.members.on_leave.append(self._peer_left)
@@ -190,9 +194,7 @@ class MessageRouterClient(MessageStores):
 
     async def _ask(self, content: Submit, request_id: str) -> None:
         async with self.entrance.asking():
-            await self._port.call(
-                self._router, content, deadline_ns=content.deadline_ns, request_id=request_id
-            )
+            await self._watch.call(content, content.deadline_ns, request_id)
 
     async def _cancel(self, request_id: str) -> None:
         try:

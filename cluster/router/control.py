@@ -18,6 +18,7 @@ from workers.wire.calls import Pending
 from workers.wire.kinds.chip import ChipStateIs
 from workers.wire.message import Message
 from workers.wire.port import Port
+from workers.wire.watch import says_so
 
 
 class Control:
@@ -38,6 +39,7 @@ class Control:
         self._node, self._router, self._shards = node, router, shards
         self._stand_ins = StandIns(node.members, spares)
         self._for_chips = Waiting("chips")
+        says_so(port)
         port.on(Models, self._models)
         port.on(State, self._state)
         port.on(Held, self._held)

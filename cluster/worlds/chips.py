@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cluster.text.vocabulary import open_grammars
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import exchange_of, late_of, stand_ins_of
+from cluster.worlds.experts import exchange_of, late_of, patience_of, stand_ins_of
 from cluster.worlds.forms import forms_of, numbers_of
 from cluster.worlds.models import NodeModels
 from cluster.worlds.near import far_of
@@ -105,7 +105,8 @@ def _pool(
     pool: PoolClient | None = None
     forget: Callable[[Sequence[bytes]], None] = _nothing
     if placement.kv_pool:
-        pool = PoolClient(node, node.port(name), model, servers, timeout_ns, numbers)
+        silence_ns = patience_of(blueprint).silence_ns
+        pool = PoolClient(node, node.port(name), model, servers, timeout_ns, numbers, silence_ns)
         forget = pool.forget
     if placement.pools:
         drops = PoolDrops(node, node.port(name), servers, timeout_ns, forget)
@@ -202,7 +203,8 @@ def _running(
     node: Node, blueprint: Blueprint, worker: PartPlan, model: RankModel, team: Team
 ) -> Running:
     stand_ins = stand_ins_of(node, blueprint)
-    exchange = node.dispatch_side(worker.name, by_switch(blueprint, worker), stand_ins)
+    by, patience = by_switch(blueprint, worker), patience_of(blueprint)
+    exchange = node.dispatch_side(worker.name, by, stand_ins, patience)
     batches = blueprint.scenario.model.micro_batches
     algorithm = blueprint.scenario.placement.collectives.all_reduce
     switch = switch_of(blueprint.plan, worker)

@@ -14,7 +14,7 @@ from cluster.faults.control import FaultControl, FollowedFaults
 from cluster.faults.standing import StandingFaults
 from cluster.gateway.router_client import MessageRouterClient
 from cluster.worlds.blueprint import Blueprint
-from cluster.worlds.experts import stand_shard
+from cluster.worlds.experts import patience_of, stand_shard
 from cluster.worlds.models import NodeModels
 from configs.plan import ChipPlan, MemoryPlan, NodePlan, RankPlan, ShardPlan, WorkerPlan
 from configs.schema.faults import link_faults
@@ -101,6 +101,7 @@ class Crew:
                 timeout_ns=self.blueprint.timeout_ns,
                 router_returns=self.blueprint.scenario.cluster.keeps_journal,
                 dilation=self.blueprint.scenario.cluster.dilation,
+                silence_ns=patience_of(self.blueprint).silence_ns,
             )
 
     def _build_memory(self, worker: MemoryPlan) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workers.experts.exchange import DispatchSide
     from workers.experts.expert_shard import ExpertShard
     from workers.experts.late import Lateness
+    from workers.experts.patience import Patience
     from workers.experts.stand_ins import StandIns
     from workers.fold.shards import FoldedShard
 
@@ -24,7 +25,8 @@ def exchange_of(node: Node, blueprint: Blueprint, worker: ChipPlan) -> "Dispatch
     if blueprint.scenario.placement.experts.mode == "near":
         is_split = blueprint.plan.ranks[worker.name].is_split  # then its ranks ask, each its part
         by = None if is_split else by_switch(blueprint, worker)
-        return node.dispatch_side(worker.name, by, stand_ins_of(node, blueprint))
+        stand_ins, patience = stand_ins_of(node, blueprint), patience_of(blueprint)
+        return node.dispatch_side(worker.name, by, stand_ins, patience)
     from workers.experts.fetching import FetchingSide
     from workers.model.shipped_experts import ExpertSizes, check_kernels
 
@@ -48,6 +50,15 @@ def late_of(blueprint: Blueprint) -> "Lateness | None":
     if experts.timeout_ns is None:
         return None
     return Lateness(experts.timeout_ns, experts.on_timeout == "replace")
+
+
+def patience_of(blueprint: Blueprint) -> "Patience":
+    """How long a shard is waited for that has a spare or copies. Of a fold nobody falls silent."""
+    from workers.experts.patience import Patience
+
+    cluster = blueprint.scenario.cluster
+    silence_ns = None if blueprint.plan.fold.chips else cluster.silence_ns
+    return Patience(silence_ns, cluster.hedge)
 
 
 def stand_ins_of(node: Node, blueprint: Blueprint) -> "StandIns":

@@ -23,14 +23,26 @@ def spares_of(sites: tuple[Site, ...]) -> dict[str, tuple[str, ...]]:
 
 
 def spare_problems(scenario: Scenario) -> list[str]:
-    """What spares are not combined with."""
+    """What spares are not combined with, and hedging without anybody to ask."""
     if scenario.placement.experts.mode == "near":
-        return []
+        return _hedge_problems(scenario)
     return [
         f"cluster.nodes.{name}.spares: is {group.spares}, and placement.experts.mode 'ship': chips "
         "compute experts and read them from their own shards; leave it out, or make the mode near"
         for name, group in scenario.cluster.nodes.items()
         if group.spares
+    ]
+
+
+def _hedge_problems(scenario: Scenario) -> list[str]:
+    """Nobody is there who could be asked as well."""
+    cluster, experts = scenario.cluster, scenario.placement.experts
+    has_spares = any(group.spares for group in cluster.nodes.values())
+    if cluster.hedge is None or has_spares or experts.replicas is not None:
+        return []
+    return [
+        f"cluster.hedge: is {cluster.hedge:g}, and no expert shard has a spare or copies of its "
+        "experts: give its group spares, or placement.experts.replicas; or leave it out"
     ]
 
 

@@ -25,11 +25,15 @@ class ClusterSection(Section):
                nodes whose groups name different ones take the one that reaches further
     certificates   folder that `perfuse certs` made: gRPC then goes over TCP, with TLS in which both
                sides show a certificate of the cluster; None: over unix sockets in a private folder
-    restarts   how often a node whose process has died is started again, in world ray
+    restarts   how often a node whose process has died is started again, in worlds ray and local;
+               None: in ray three times, in local not at all
     router_journal   whether the router keeps its events on its node's disk, so that a restarted one
                goes on; None: in live worlds
     attempts   how often a request is begun on chips, until it ends because they failed it each time
-    silence    after which what a chip had goes elsewhere that says nothing, and answers nothing
+    silence    after which what a chip had goes elsewhere that says nothing, and answers nothing;
+               and what an expert shard was asked, where a spare or copies have its experts
+    hedge      so many times the usual time of an answer a chip waits for an expert shard before it
+               asks a spare or copies as well; None: only those of a shard that is silent or gone
     nodes      group name -> nodes that are alike; the order numbers the workers
     network    what lies between their links; None: nothing that is narrow or takes time
     fold       whether chips and expert shards are computed as one object with vectors, in the
@@ -43,12 +47,13 @@ class ClusterSection(Section):
     dilation: float = Field(default=1.0, ge=1, le=1e9)
     transport: Literal["auto", "grpc", "memory", "shm", "ucx"] | None = None
     certificates: str | None = Field(default=None, min_length=1)
-    restarts: int = Field(default=3, ge=0, le=1_000_000)
+    restarts: int | None = Field(default=None, ge=0, le=1_000_000)
     router_journal: bool | None = None
     attempts: int = Field(default=3, ge=1, le=1_000)
     silence_ns: DurationNs = Field(
         default=1_500_000_000, ge=1_000, validation_alias="silence", serialization_alias="silence"
     )
+    hedge: float | None = Field(default=None, ge=1, le=1e6)
     nodes: Mapping[Name, NodeGroup] = Field(min_length=1)
     network: NetworkSection | None = None
     fold: Literal["auto", "on", "off"] = "auto"
@@ -64,6 +69,12 @@ class ClusterSection(Section):
     def has_processes(self) -> bool:
         """Whether each node is a process of its own."""
         return self.world in ("local", "ray")
+
+    @property
+    def restarts_max(self) -> int:
+        """How often each node is started again, at most."""
+        by_itself = 3 if self.world == "ray" else 0
+        return by_itself if self.restarts is None else self.restarts
 
     @property
     def keeps_journal(self) -> bool:

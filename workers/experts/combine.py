@@ -65,10 +65,13 @@ class CombineSide:
                 return wanted
 
     def _is_late(self, one: Dispatched) -> bool:
-        """A straggler does not compute what was given up, or it would never catch up."""
+        """A straggler does not compute what was given up, or what somebody else has answered
+        meanwhile, or it would never catch up.
+        """
         if not isinstance(one, Message):
             return False
-        return self._clock.now() >= self._clock.deadline_floor(one.deadline_ns)
+        is_given_up = not one.caller.remembered.is_wanted(one.message_id)
+        return is_given_up or self._clock.now() >= self._clock.deadline_floor(one.deadline_ns)
 
     async def combine_send(self, batch: Sequence[Dispatched], sums: Sequence[Sums]) -> None:
         """Answer each dispatch with its partial sums [t, H], as they travel."""

@@ -16,12 +16,12 @@ way.
 """
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 
-from workers.errors import PeerDead, PerfuseError
+from workers.errors import PerfuseError
 from workers.experts.adding import Adding
+from workers.experts.again import ask_again
+from workers.experts.answers import Answers
 from workers.experts.handle import Away, DispatchHandle, Lost
 from workers.experts.other_copies import ask_other_copies
 from workers.experts.routing import RoutingTable
@@ -42,19 +42,27 @@ NONE_LOST: Mapping[str, PerfuseError] = MappingProxyType({})
 
 class DispatchSide:
     """The chip's half: `numerics` says what rows travel as, and how sums merge; `stand_ins`, who is
-    asked in place of a shard that is gone.
+    asked in place of a shard that is gone; `answers` waits for them.
     """
 
-    def __init__(self, port: Port, clock: Clock, numerics: Numerics, stand_ins: StandIns) -> None:
+    def __init__(
+        self,
+        port: Port,
+        clock: Clock,
+        numerics: Numerics,
+        stand_ins: StandIns,
+        answers: Answers,
+    ) -> None:
         self._port, self._clock, self._numerics = port, clock, numerics
-        self._stand_ins = stand_ins
+        self._stand_ins, self._answers = stand_ins, answers
         self._additions = Additions(port.endpoint.hardware, clock)
 
     @property
     def figures(self) -> dict[str, int]:
-        """How often spares were asked; empty where there are none."""
+        """How often spares were asked, and others beside a shard; empty where there are none."""
         stand_ins = self._stand_ins
-        return {"spares_asked": stand_ins.num_asked} if stand_ins.has_any else {}
+        spares = {"spares_asked": stand_ins.num_asked} if stand_ins.has_any else {}
+        return spares | self._answers.figures
 
     def living(self, table: RoutingTable) -> RoutingTable:
         """The same without copies on shards that are gone, where there are others."""
@@ -64,8 +72,11 @@ class DispatchSide:
         adding = None
         if self._additions.are_charged:
             adding = Adding(self._additions, self._numerics, len(tokens.positions_T), tokens.cause)
-        handle = DispatchHandle(self._numerics.zero(tokens.hidden_TH), adding=adding)
+        zero_TH = self._numerics.zero(tokens.hidden_TH)
+        handle = DispatchHandle(zero_TH, table.shards, adding=adding)
         handle.table = None if table.copies is None else table
+        if self._stand_ins.silent:
+            self._answers.ask_silent()
         return handle
 
     def _spread(self, tokens: Tokens, table: RoutingTable) -> Spread:
@@ -132,7 +143,7 @@ class DispatchSide:
         pending, turn = posted
         assert turn is not None, "else nobody waits"
         try:
-            await turn
+            await self._answers.in_turn(turn, deadline_ns)
         except BaseException:
             pending.abandon()
             raise
@@ -144,10 +155,11 @@ class DispatchSide:
         """
         assert isinstance(handle, DispatchHandle), "another side's"
         try:
-            await self._port.settled(handle.pending)
-            await self._ask_others(handle)
+            await self._answers.settled(handle)
+            await ask_again(self._port, self._stand_ins, handle, self._answers)
             if handle.table is not None:
-                await ask_other_copies(self._port, self._stand_ins, handle, handle.table)
+                await ask_other_copies(self._port, self._stand_ins, handle, self._answers)
+            handle.give_up_unsent()
             if handle.adding is not None:
                 await handle.adding.done(self._clock)
         except BaseException:
@@ -164,34 +176,3 @@ class DispatchSide:
                 missing.append(Missing(shard, rows_t, handle.instead.get(pending, error)))
         merge(self._numerics, handle.sums_TH, rows, partials)
         return Combined(handle.sums_TH, tuple(missing))
-
-    async def _ask_others(self, handle: DispatchHandle) -> None:
-        """What shards took along that died meanwhile, spares are asked, as long as there are any
-        and it is time.
-        """
-        while True:
-            again = list[Pending[Combine]]()
-            for index, (shard, pending) in enumerate(
-                zip(handle.shards, handle.pending, strict=True)
-            ):
-                if not isinstance(pending.answer, PeerDead):
-                    continue
-                other = self._stand_ins.of(shard)
-                if other == shard:
-                    continue
-                call, content = pending.message, replace(pending.message.content, gather=None)
-                try:
-                    handle.pending[index] = await self._port.post(
-                        other, content, deadline_ns=call.deadline_ns, request_id=call.request_id
-                    )
-                except PerfuseError:
-                    continue  # it is gone as well, or there is no time left: the shard is missed
-                if handle.adding is not None:
-                    rows = handle.rows_by_shard[index]
-                    came = partial(handle.adding.came, rows, handle.pending[index])
-                    handle.pending[index].heard = came
-                pending.abandon()
-                again.append(handle.pending[index])
-            if not again:
-                return
-            await self._port.settled(again)

@@ -15,6 +15,7 @@ from workers.node import Node
 from workers.wire.kinds.experts import ExpertHint
 from workers.wire.message import Message
 from workers.wire.roles import Array
+from workers.wire.watch import says_so
 
 # Of a count of tokens the name, before "<shard>/<expert>".
 TOKENS = "expert_tokens_"
@@ -29,8 +30,10 @@ class ExpertShard:
         """prefetch   what is read ahead as chips hint; None: nothing"""
         self._node, self._name, self._experts = node, name, experts
         self._prefetch = prefetch
+        port = node.port(name)
+        says_so(port)
         if prefetch is not None:
-            node.port(name).on(ExpertHint, self._hint)
+            port.on(ExpertHint, self._hint)
         self._exchange, self._numerics = node.combine_side(name), node.numerics
         self._tokens_E = np.zeros(0, dtype=np.int64)  # as long as the highest id asked for
         self.num_tokens = 0

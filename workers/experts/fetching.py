@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import PerfuseError
+from workers.experts.answers import Answers
 from workers.experts.exchange import NONE_LOST, Away, DispatchSide
+from workers.experts.patience import ENDLESS
 from workers.experts.routing import RoutingTable
 from workers.experts.spread import merge
 from workers.experts.stand_ins import StandIns
@@ -84,7 +86,9 @@ class FetchingSide(DispatchSide):
     """The chip's half, in place of an exchange of tokens."""
 
     def __init__(self, node: Node, worker: str, sizes: ExpertSizes) -> None:
-        super().__init__(node.port(worker), node.clock, node.numerics, StandIns(node.members))
+        port, stand_ins = node.port(worker), StandIns(node.members)
+        answers = Answers(port, node.clock, node.spawn, stand_ins, ENDLESS)
+        super().__init__(port, node.clock, node.numerics, stand_ins, answers)
         self._hardware, self._sizes = node.hardware, sizes
 
     async def dispatch_send(

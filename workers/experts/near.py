@@ -2,7 +2,7 @@
 
 It takes what it can: tokens whose shards all have ranks and live, no more of them than an arena
 holds, each expert with one copy, while no fault stands that messages would have to meet. All else
-goes as messages.
+goes as messages, and so does a dispatch once more that a shard with a spare does not answer.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kernels.all_to_all import Arrived, Handle, RankCutOff, RankDead, RankLate, RankLost
 from kernels.all_to_all import Tokens as RankTokens
 from workers.errors import DeadlineExceeded, PeerDead, PerfuseError
+from workers.experts.answers import Answers
 from workers.experts.combine import CombineSide, Dispatched
 from workers.experts.exchange import NONE_LOST, Away, DispatchSide
 from workers.experts.ranks import Ranks
@@ -30,10 +31,12 @@ from workers.wire.port import Port
 
 @dataclass(slots=True)
 class NearHandle:
-    """Tokens that are away. `shards`: by rank."""
+    """Tokens that are away, and by which table. `shards`: by rank."""
 
     ranks: Ranks
     handle: Handle
+    tokens: Tokens
+    table: RoutingTable
     shards: Mapping[int, str]
     deadline_ns: int
     sums_TH: Sums
@@ -58,9 +61,15 @@ class NearDispatch(DispatchSide):
     """The chip's half. Sums merge in the order of the table's shards, as those of messages do."""
 
     def __init__(
-        self, port: Port, clock: Clock, numerics: Numerics, stand_ins: StandIns, ranks: Ranks
+        self,
+        port: Port,
+        clock: Clock,
+        numerics: Numerics,
+        stand_ins: StandIns,
+        answers: Answers,
+        ranks: Ranks,
     ) -> None:
-        super().__init__(port, clock, numerics, stand_ins)
+        super().__init__(port, clock, numerics, stand_ins, answers)
         self._ranks, self._endpoint = ranks, port.endpoint
         self._known: tuple[RoutingTable, int, _Owners | None] | None = None
 
@@ -79,8 +88,9 @@ class NearDispatch(DispatchSide):
     async def combine_receive(self, handle: Away) -> Combined:
         if not isinstance(handle, NearHandle):
             return await super().combine_receive(handle)
+        until_ns = self._until_ns(handle)
         try:
-            combined = await self._ranks.answers(handle.handle, handle.deadline_ns, handle.sums_TH)
+            combined = await self._ranks.answers(handle.handle, until_ns, handle.sums_TH)
         except BaseException:
             handle.abandon()
             raise
@@ -90,13 +100,36 @@ class NearDispatch(DispatchSide):
             for one in combined.missing
             for shard in (handle.shards[one.rank],)
         )
+        left_ns = handle.deadline_ns - self._clock.now()
+        if left_ns > 0 and any(self._may_be_answered(one) for one in missing):
+            again = await super().dispatch_send(handle.tokens, handle.table, left_ns)
+            return await super().combine_receive(again)
         return Combined(combined.sums_TH, missing)
+
+    def _until_ns(self, handle: NearHandle) -> int:
+        """A shard that may be silent is asked by message then, and so is its spare."""
+        if not self._stand_ins.has_any:
+            return handle.deadline_ns
+        now_ns = self._clock.now()
+        within_ns = self._answers.within_ns(handle.deadline_ns - now_ns)
+        return handle.deadline_ns if within_ns is None else now_ns + within_ns // 2
+
+    def _may_be_answered(self, lost: Missing) -> bool:
+        """By a spare, of a shard that is gone or silent, or by its next incarnation; what it
+        refuses, everybody does.
+        """
+        stand_ins, is_gone = self._stand_ins, isinstance(lost.error, PeerDead)
+        if not is_gone and not isinstance(lost.error, DeadlineExceeded):
+            return False
+        has_returned = is_gone and stand_ins.lives(lost.shard)
+        return has_returned or stand_ins.other(lost.shard, lost.shard) is not None
 
     def _sent(self, tokens: Tokens, table: RoutingTable, timeout_ns: int) -> NearHandle | None:
         owners = self._owners(table)
         if (
             owners is None
             or self._endpoint.has_faults
+            or self._stand_ins.silent
             or len(tokens.positions_T) > self._ranks.capacity
         ):
             return None
@@ -111,7 +144,7 @@ class NearDispatch(DispatchSide):
         if sent is None:
             return None
         deadline_ns, sums_TH = self._clock.now() + timeout_ns, self._numerics.zero(tokens.hidden_TH)
-        return NearHandle(self._ranks, sent, owners.shards, deadline_ns, sums_TH)
+        return NearHandle(self._ranks, sent, tokens, table, owners.shards, deadline_ns, sums_TH)
 
     def _owners(self, table: RoutingTable) -> _Owners | None:
         """None where not all of its shards can be sent to, or an expert has several copies."""

@@ -5,42 +5,38 @@ nobody else has is missed by its own tokens, for the reason for which the shard 
 """
 
 from workers.errors import PeerDead, PerfuseError
+from workers.experts.answers import Answers
 from workers.experts.handle import DispatchHandle, Lost
 from workers.experts.routing import RoutingTable
 from workers.experts.spread import Spread
 from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Missing
-from workers.wire.calls import Pending
-from workers.wire.kinds.experts import Combine
 from workers.wire.port import Port
 
 
 async def ask_other_copies(
-    port: Port, stand_ins: StandIns, handle: DispatchHandle, table: RoutingTable
+    port: Port, stand_ins: StandIns, handle: DispatchHandle, answers: Answers
 ) -> None:
     """Until all has an answer that can have one, as long as it is time. Whoever is asked may die,
     too; each time it is one more of them.
     """
-    is_moved = False
+    table = handle.table
+    assert table is not None, "nobody has copies"
     for _ in table.shards:
         if not (lost := handle.take_lost()):
             break
-        is_moved = True
-        living, again = stand_ins.living(table), list[Pending[Combine]]()
+        living = stand_ins.living(table)
         for one in lost:
-            again += await _ask(port, stand_ins, living, one, handle)
-        await port.settled(again)
-    if is_moved:
-        handle.in_order(table.shards)
-    handle.missing.extend(Missing(one.shard, one.rows, one.error) for one in handle.unsent)
-    handle.unsent.clear()
+            await _ask(port, stand_ins, living, one, handle)
+        handle.in_order()
+        await answers.settled(handle)
 
 
 async def _ask(
     port: Port, stand_ins: StandIns, living: RoutingTable, lost: Lost, handle: DispatchHandle
-) -> list[Pending[Combine]]:
+) -> None:
     """The holders of the same experts, as far as there are any."""
-    told, asked = lost.content, list[Pending[Combine]]()
+    told = lost.content
     columns = told.request, told.position, told.hidden, told.experts, told.weights
     spread = Spread(living, *columns)
     for index, run in spread.runs():
@@ -62,5 +58,3 @@ async def _ask(
         else:
             handle.await_sums_of(shard, rows, pending)
             handle.instead[pending] = lost.error
-            asked.append(pending)
-    return asked

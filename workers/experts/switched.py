@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.errors import PeerDead, PerfuseError
+from workers.experts.answers import Answers
 from workers.experts.exchange import NONE_LOST, DispatchHandle, DispatchSide
 from workers.experts.handle import Lost
 from workers.experts.routing import NOBODY, RoutingTable
@@ -48,9 +49,15 @@ class SwitchedDispatch(DispatchSide):
     """See above."""
 
     def __init__(
-        self, port: Port, clock: Clock, numerics: Numerics, stand_ins: StandIns, by: BySwitch
+        self,
+        port: Port,
+        clock: Clock,
+        numerics: Numerics,
+        stand_ins: StandIns,
+        answers: Answers,
+        by: BySwitch,
     ) -> None:
-        super().__init__(port, clock, numerics, stand_ins)
+        super().__init__(port, clock, numerics, stand_ins, answers)
         self._by, self._number = by, 0
         self._relays = Relays(port.endpoint, numerics)
         port.on(Reduced, self._reduced)

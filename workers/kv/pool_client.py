@@ -12,14 +12,15 @@ import numpy as np
 
 from workers.chip.scheduler import Scheduler
 from workers.chip.sequence import Sequence
-from workers.errors import PerfuseError
+from workers.errors import DeadlineExceeded, PerfuseError
 from workers.kv.blocks import HASH_BYTES
 from workers.kv.checksums import block_checksums, kv_work, verify_shared
 from workers.model.base import ChipModel
 from workers.node import Node
-from workers.wire.kinds.kv import PoolGet, PoolPut
+from workers.wire.kinds.kv import PoolBlocks, PoolGet, PoolPut
 from workers.wire.port import Port
 from workers.wire.roles import Array
+from workers.wire.watch import Watch
 
 # Hashes that this chip remembers to have stored. A forgotten one is offered again, and the server
 # takes it once.
@@ -55,13 +56,22 @@ class PoolClient:
         servers: tuple[str, ...],
         timeout_ns: int,
         numbers: str | None = None,
+        silence_ns: int | None = None,
     ) -> None:
-        """numbers   of this chip's KV, where they are not the cluster's"""
+        """numbers      of this chip's KV, where they are not the cluster's
+        silence_ns   after which a server is silent that neither answers a fetch nor says that it
+                     is there: until it is heard nobody waits for it; None: each fetch waits
+        """
         self._numbers = numbers
         self._node, self._port, self._model = node, port, model
         self._servers, self._timeout_ns = servers, timeout_ns
         self._stored: OrderedDict[bytes, None] = OrderedDict()
         self.num_failures = 0
+        self._silent: set[str] = set()
+        self._watch: Watch | None = None
+        if silence_ns is not None:
+            heard = self._silent.discard
+            self._watch = Watch(port, node.clock, node.spawn, silence_ns, heard)
 
     async def fetch(self, scheduler: Scheduler, seq: Sequence) -> int:
         """Bring what the pool has of this sequence's prefix; returns how many blocks came."""
@@ -72,12 +82,7 @@ class PoolClient:
         wanted = adoption.hashes[first_missing:]
         num_arrived = first_missing
         try:
-            reply = await self._port.call(
-                server_of(self._servers, adoption.hashes[0]),
-                PoolGet(hash_columns(wanted), self._numbers),
-                deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
-                request_id=seq.seq_id,
-            )
+            reply = await self._got(adoption.hashes[0], wanted, seq.seq_id)
             verify_shared(seq.seq_id, reply, wanted)
             num_found = len(reply.index)
             if num_found:
@@ -92,6 +97,33 @@ class PoolClient:
         finally:
             scheduler.blocks.install(adoption, num_arrived)
         return num_arrived - first_missing
+
+    async def _got(self, first: bytes, wanted: Seq[bytes], request_id: str) -> PoolBlocks:
+        """What the server of a prefix has of it. Raises what came instead, and DeadlineExceeded as
+        soon as the server is silent.
+        """
+        server = self._heard(server_of(self._servers, first))
+        pending = await self._port.post(
+            server,
+            PoolGet(hash_columns(wanted), self._numbers),
+            deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
+            request_id=request_id,
+        )
+        try:
+            if self._watch is not None and not await self._watch.is_answered(pending):
+                self._silent.add(server)
+                self._heard(server)
+        except BaseException:
+            pending.abandon()
+            raise
+        return await pending.reply()
+
+    def _heard(self, server: str) -> str:
+        """The same. Raises DeadlineExceeded where it is silent, and asks it whether it is back."""
+        if self._watch is not None and server in self._silent:
+            self._watch.ask(server)
+            raise DeadlineExceeded(f"{server} is silent")
+        return server
 
     def store(self, scheduler: Scheduler, seq: Sequence) -> None:
         """Offer the full blocks of this sequence that are here, and not known to be there; does not
@@ -131,7 +163,7 @@ class PoolClient:
             scheduler.blocks.unpin(block_ids)
         try:
             reply = await self._port.call(
-                server,
+                self._heard(server),
                 PoolPut(
                     hash_columns(hashes), block_checksums(blocks, hashes), blocks, self._numbers
                 ),

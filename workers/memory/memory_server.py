@@ -45,6 +45,7 @@ from workers.wire.kinds.memory import (
     ShardTexts,
 )
 from workers.wire.message import Message
+from workers.wire.watch import says_so
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class MemoryServer:
         self._upkeep = Upkeep(node, tier, self._shards, self._logs, self._beside)
         # Stores that were deleted: what was said of them before must not bring them back.
         self._ended = Ended()
+        says_so(port)
         port.on(ShardCreate, self._store_create)
         port.on(ShardAdd, self._store_add)
         port.on(ShardTakeBack, self._store_take_back)

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, Generic, Protocol
 
 from workers.errors import PerfuseError
+from workers.host.clock.base import Clock
 from workers.wire.kind import A_co, Kind
 from workers.wire.message import Message
 from workers.wire.peer import Peer
@@ -32,21 +33,36 @@ class Caller(Protocol):
 
 
 class Waiter:
-    """One task that waits until all of some calls are settled.
+    """One task that waits until all of some calls are settled, or enough of them.
 
-    is_due   it was woken because it was time to look after them
+    is_due      it was woken because it was time to look after them
+    is_enough   asked whenever one is settled; None: all are wanted
     """
 
-    __slots__ = ("future", "is_due", "num_open")
+    __slots__ = ("_is_enough", "_num_open", "future", "is_due")
 
-    def __init__(self, num_open: int) -> None:
-        self.num_open, self.is_due = num_open, False
+    def __init__(self, num_open: int, is_enough: Callable[[], bool] | None = None) -> None:
+        self._num_open, self._is_enough, self.is_due = num_open, is_enough, False
         self.future: asyncio.Future[None] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        return self._num_open > 0 and (self._is_enough is None or not self._is_enough())
+
     def settled(self) -> None:
-        self.num_open -= 1
-        if not self.num_open:
+        self._num_open -= 1
+        if not self.is_open:
             self.wake()
+
+    async def is_time(self, clock: Clock, at_ns: int) -> bool:
+        """Whether it has come; else something was heard before."""
+        self.future, self.is_due = asyncio.get_running_loop().create_future(), False
+        timer = clock.call_at(at_ns, self.due)
+        try:
+            await self.future
+        finally:
+            timer.cancel()
+        return self.is_due
 
     def due(self) -> None:
         self.is_due = True

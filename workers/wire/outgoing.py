@@ -16,7 +16,6 @@ ask for. Questions and what they are answered (`kinds.notes`) cost nothing: they
 acknowledgements of a real transport.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -153,34 +152,32 @@ class Outgoing:
             raise from_body(dict(content.error))
         return content
 
-    async def wait(self, pendings: Sequence[Pending[Any]]) -> None:
-        """Until each is settled: answered, refused, or out of time. One future and one timer for
-        all: this is the hot path.
+    async def wait(
+        self,
+        pendings: Sequence[Pending[Any]],
+        until_ns: int | None = None,
+        is_enough: Callable[[], bool] | None = None,
+    ) -> None:
+        """Until each is settled: answered, refused, or out of time; or it is enough, or then. One
+        future and one timer for all: this is the hot path.
         """
         waiting = [pending for pending in pendings if pending.answer is None]
         if not waiting:
             return
-        waiter, now_ns = Waiter(len(waiting)), self._clock.now()
+        waiter, now_ns = Waiter(len(waiting), is_enough), self._clock.now()
         for pending in waiting:
             pending.waiter = waiter
         least_ns = min(pending.message.deadline_ns for pending in waiting) - now_ns
-        until_ns = now_ns + min(patience_ns_least(least_ns), max(least_ns, 0))
-        while waiter.num_open:
-            if await self._is_time(waiter, until_ns):
-                now_ns = until_ns
-            if waiter.num_open:
+        then_ns = now_ns + min(patience_ns_least(least_ns), max(least_ns, 0))
+        while waiter.is_open and (until_ns is None or now_ns < until_ns):
+            at_ns = self._clock.deadline_floor(then_ns)
+            if until_ns is not None and until_ns < at_ns:
+                at_ns = then_ns = until_ns
+            if await waiter.is_time(self._clock, at_ns):
+                now_ns = then_ns
+            if waiter.is_open:
                 waiting = [pending for pending in waiting if pending.answer is None]
-                until_ns = await self._look_after(waiting, now_ns)
-
-    async def _is_time(self, waiter: Waiter, until_ns: int) -> bool:
-        """Whether it has come; else something was heard before."""
-        waiter.future, waiter.is_due = asyncio.get_running_loop().create_future(), False
-        timer = self._clock.call_at(self._clock.deadline_floor(until_ns), waiter.due)
-        try:
-            await waiter.future
-        finally:
-            timer.cancel()
-        return waiter.is_due
+                then_ns = await self._look_after(waiting, now_ns)
 
     async def _look_after(self, waiting: Sequence[Pending[Any]], now_ns: int) -> int:
         """Ask for what is overdue, send again what is lost, give up what is out of time; returns

@@ -63,9 +63,16 @@ class Port:
         )
         return await pending.reply()
 
-    async def settled(self, pendings: Sequence[Pending[Any]]) -> None:
-        """Wait until all of these calls are answered, or will not be; then `take` each."""
-        await self.endpoint.outgoing.wait(pendings)
+    async def settled(
+        self,
+        pendings: Sequence[Pending[Any]],
+        until_ns: int | None = None,
+        is_enough: Callable[[], bool] | None = None,
+    ) -> None:
+        """Wait until all of these calls are answered, or will not be; then `take` each. No longer
+        than until then, or until it is enough, as far as either is given: then some are open.
+        """
+        await self.endpoint.outgoing.wait(pendings, until_ns, is_enough)
 
     def path_bytes(self, worker: str) -> int:
         """What the path to a worker and back holds: more on its way at once makes nothing faster.

@@ -70,6 +70,10 @@ class Remembered:
         if message_id in self._answers:
             self._answers[message_id] = NOT_WANTED
 
+    def is_wanted(self, message_id: int) -> bool:
+        """Whether its caller still waits for the answer, as far as is known here."""
+        return self._answers.get(message_id, NOT_WANTED) is not NOT_WANTED
+
     def carried_bytes(self) -> int:
         """What the arrays of the answers take of this machine's memory."""
         return sum(answer.carried_bytes() for answer in self._answers.values() if answer)

@@ -18,7 +18,7 @@ from workers.model.numerics import EXACT_NUMERICS, Numerics, numerics_of
 from workers.model.sampling_params import SamplingParams
 from workers.model.shaping import Constraint, Shaping
 from workers.wire.kind import KINDS, Failed, Kind, Reply
-from workers.wire.kinds import chip, collectives, experts, kv, memory, near, shipping
+from workers.wire.kinds import chip, collectives, experts, kv, memory, near, shipping, there
 from workers.wire.message import Message
 from workers.wire.transport.frame import decode, encode
 
@@ -100,6 +100,7 @@ BY_HAND: list[tuple[Kind[Any], int]] = [
     (experts.WeightsRead(3, 7, 0, 262_144), 4 + 4 + 2 * 8),
     (experts.Weights(np.zeros(8, np.float32), 16), 16),
     (experts.ExpertHint(3, np.array([7, 9], np.int32)), 4 + 2 * 4),
+    (there.IsThere(), 0),
     # Two chunks with the terms of two ranks each: charged is every chunk once.
     (collectives.Piece("tp-0", 7, 1, (0, 3), (20, 16), TERMS), 4 + 8 + 4 + 20 + 16),
     (kv.KvBlocks(INDEX, SUMS, BLOCKS), 3 * 4 + 3 * 8 + 3 * 16 * 4),

@@ -25,7 +25,9 @@ from tests.workers.experts.nearby import (
 )
 from tests.workers.experts.toy import dense, serve, table, tokens
 from tests.workers.wire.transport.wires import NEEDS_SHM
+from workers.experts.answers import Answers
 from workers.experts.exchange import Away, DispatchHandle, DispatchSide
+from workers.experts.patience import ENDLESS
 from workers.experts.stand_ins import StandIns
 
 pytestmark = NEEDS_SHM
@@ -46,7 +48,9 @@ def test_sums_are_those_of_messages_to_the_bit_and_no_message_is_sent(
         assert ranks_of(bench).num_open == 0
         node = bench.nodes["chip"]
         stand_ins = StandIns(node.members)
-        ordinary = DispatchSide(bench.port("chip"), bench.clock, node.numerics, stand_ins)
+        port = bench.port("chip")
+        answers = Answers(port, bench.clock, node.spawn, stand_ins, ENDLESS)
+        ordinary = DispatchSide(port, bench.clock, node.numerics, stand_ins, answers)
         return sums, await by_messages(ordinary, batch)
 
     sums, of_messages = run(job, rows=rows)

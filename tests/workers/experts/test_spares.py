@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pytest
 
 from tests.workers.bench import SECOND_NS, Bench
 from tests.workers.experts.toy import HIDDEN, NUM_EXPERTS, Side, cluster, serve, table, tokens
 from tests.workers.wire.calls import assert_idle
 from workers.errors import PeerDead
+from workers.experts.expert_shard import ExpertShard
 from workers.experts.stand_ins import StandIns
 from workers.wire.membership import Membership
 
@@ -94,6 +96,28 @@ def test_without_a_living_spare_tokens_are_missed_as_ever() -> None:
         await bench.kill("shard-1")
         (missing,) = (await one.combine(handle)).missing
         assert missing.shard == "shard-1" and isinstance(missing.error, PeerDead)
+        assert_idle(bench)
+
+    placed().run(job)
+
+
+@pytest.mark.parametrize("spares", [SPARES, {}], ids=["spare", "nobody else"])
+def test_a_shard_that_restarts_in_the_instant_in_which_it_dies_fails_no_step(
+    spares: Mapping[str, Sequence[str]],
+) -> None:
+    """When its chip is told of the death it lives again: it is asked, as the one that it is now."""
+    batch = tokens(3, 10, 2)
+
+    async def job(bench: Bench) -> None:
+        one = stand(bench, spares)
+        right = await one.combine_receive(await one.dispatch_send(batch, SECOND_NS))
+        model = bench.nodes["shard-1"].worker._experts  # type: ignore[attr-defined]
+        bench.nodes["shard-1"].endpoint.close()
+        handle = await one.dispatch_send(batch, SECOND_NS)
+        node = await bench.restart("shard-1")
+        node.spawn(ExpertShard(node, "shard-1", model).serve(), "shard-1")
+        found = await one.combine_receive(handle)
+        assert np.array_equal(found, right)
         assert_idle(bench)
 
     placed().run(job)
