@@ -24,7 +24,7 @@ def picture(world: AttachedWorld) -> Group:
     for column in ("pid", "epoch", "tasks", "calls", "MiB", "overruns", "clock"):
         table.add_column(column, justify="right")
     for node, one in told["nodes"].items():
-        table.add_row(node, str(one["machine"]), *_state(one, scenario.cluster.restarts))
+        table.add_row(node, str(one["machine"]), *_state(one, scenario.cluster.restarts_max))
     where = f"serving at {told['url']}/v1" if told["url"] else "not served: perfuse serve --attach"
     return Group(
         table,

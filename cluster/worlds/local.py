@@ -27,6 +27,7 @@ from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.rolling import restart
 from cluster.worlds.seat import Seat
 from cluster.worlds.signals import Signals
+from cluster.worlds.supervisor import Supervisor
 from cluster.worlds.wire_host import Ground, WireHost
 from configs.presets import certificates_folder
 from configs.schema.faults import NodeFault
@@ -62,6 +63,10 @@ class LocalWorld(LiveWorld):
             blueprint.scenario, blueprint.plan.directory, *hands, self._posted
         )
         self._hearing: Any = None  # what the gateway is asked for such, without answer so far
+        nodes = [node.name for node in blueprint.plan.nodes]
+        restarts = blueprint.scenario.cluster.restarts_max
+        known = self._living, self._is_gone, self.revive
+        self.supervisor = Supervisor(nodes, *known, restarts)
 
     # -- Seats -------------------------------------------------------------------------------------
 
@@ -120,6 +125,8 @@ class LocalWorld(LiveWorld):
 
     def revive(self, node: str) -> None:
         with self._joins:  # one after the other: faults come from a thread of their own
+            if self._living(node) is not None:
+                return  # somebody else was sooner
             again = raise_again(self, self.members, {node: self._next_epoch(node)})
             self.members = at_once(again)
             self._pids[node] = self.ask(node, "pid")
@@ -164,11 +171,13 @@ class LocalWorld(LiveWorld):
         self.members = at_once(raise_cluster(self.blueprint, self, on_step))
         self._pids = self.ask_all("pid")  # now: one that stands still does not tell
         self.faults.begin()
+        self.supervisor.begin()
 
     def stop(self) -> None:
         """In the order of every world; what is dead already has nothing to end, and what never
         stood has nothing open.
         """
+        self.supervisor.stop()
         self.faults.stop()
         self._signals.resume_all()
         try:

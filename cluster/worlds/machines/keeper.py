@@ -78,7 +78,7 @@ class Keeper:
         blueprint = self._setup.blueprint
         members = await raise_cluster(blueprint, self._fleet, self._steps.append)
         pids = await self._fleet.ask_each([member.node for member in members], "pid")
-        restarts = blueprint.scenario.cluster.restarts
+        restarts = blueprint.scenario.cluster.restarts_max
         mender = Mender(self._fleet, members, dict(pids), restarts, self._came_back)
         self._up = Upright(
             mender,
