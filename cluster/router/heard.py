@@ -1,6 +1,6 @@
 """What a router hears from chips, in the machine's own terms."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from cluster.router.wire import plain_fault
 from workers.wire.kinds.chip import Stretch, Tokens
 
 
-def failures_of(told: Tokens) -> list[tuple[str, Fault]]:
-    """(sequence id, fault) of what a chip says to have failed."""
-    return [(name, plain_fault(fault)) for name, fault in told.failed.items()]
+def failures_of(told: Tokens, judged: Callable[[Fault], Fault]) -> list[tuple[str, Fault]]:
+    """(sequence id, fault) of what a chip says to have failed, as the router judges it."""
+    return [(name, judged(plain_fault(fault))) for name, fault in told.failed.items()]
 
 
 def steps_of(told: Tokens) -> Iterator[list[SampledToken]]:

@@ -188,7 +188,7 @@ class Router:
         now_ns, chip = self._node.clock.now(), message.source
         with self._performer.answer_first():
             self._watch.heard(chip)
-            for sequence_id, fault in said.failures_of(message.content):
+            for sequence_id, fault in said.failures_of(message.content, self.settings.judged):
                 if sequence_id in self.state.sequences:
                     self.ledger.happened(of.SequenceFailed(now_ns, chip, sequence_id, fault))
             known = self.state.sequences

@@ -1,6 +1,13 @@
 """What a router is told of its cluster when it is built."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from cluster.router.machine.events import Fault
+
+
+def _as_told(fault: Fault) -> Fault:
+    return fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +21,7 @@ class RouterSettings:
     has_values    chips compute what they answer; else it is placeholders
     silence_ns    after which a chip that says nothing is given up; None: none can fall silent
     attempts      how often chips may begin a request
+    judged        what a chip says of a sequence, as the router knows better; see `experts_gone`
     """
 
     model: str
@@ -26,4 +34,5 @@ class RouterSettings:
     ships_search: bool = False
     has_values: bool = True
     attempts: int = 3
+    judged: Callable[[Fault], Fault] = _as_told
     silence_ns: int | None = 1_500_000_000

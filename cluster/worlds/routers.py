@@ -1,6 +1,7 @@
 """The router of a cluster, as its blueprint has it."""
 
 from cluster.router.chips_of import chips_of
+from cluster.router.experts_gone import told_by
 from cluster.router.router import Router
 from cluster.router.settings import RouterSettings
 from cluster.text.dates import clock_of
@@ -24,6 +25,7 @@ def stand_router(node: Node, blueprint: Blueprint, worker: WorkerPlan) -> Router
         ships_search=scenario.placement.search == "ship",
         has_values=scenario.model.numerics != "counts",
         attempts=scenario.cluster.attempts,
+        judged=told_by(node.members, plan.experts, plan.spares),
         # Of a fold nobody dies, and a stretch may say nothing for seconds.
         silence_ns=None if plan.fold.chips else scenario.cluster.silence_ns,
     )

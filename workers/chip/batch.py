@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.chip.scheduler import Item
-from workers.errors import NotFinite, PerfuseError
+from workers.errors import NotFinite, PeerDead, PerfuseError
 from workers.experts.routing import NOBODY
 from workers.experts.tokens import Missing, Tokens, request_number
 from workers.hardware.energy.phase import Cause, Phase, together
@@ -108,10 +108,15 @@ class Batch:
         )
 
     def lack(self, missing: Sequence[Missing]) -> None:
-        """Fail the sequences that some rows belong to; the first reason stands."""
+        """Fail the sequences that some rows belong to; the first reason stands. Of a shard that is
+        gone it says whose experts nobody had, so that whoever would try again may know better.
+        """
         for one in missing:
+            error = one.error
+            if isinstance(error, PeerDead):
+                error = PeerDead(error.message, **{**error.facts, "experts_of": one.shard})
             for item in self._items_of(one.rows):
-                self.failures.setdefault(item.seq.seq_id, one.error)
+                self.failures.setdefault(item.seq.seq_id, error)
 
     def approximate(self, rows: NDArray[np.intp]) -> None:
         """A share of each of these rows was replaced."""

@@ -21,6 +21,8 @@ from cluster.router.machine.turn import Turn
 OF_CHIPS = ("peer_dead", "corrupt_message")
 # A chip does not answer a call; and one that knows nothing of a sequence that it was given.
 UNANSWERED, UNKNOWN = "deadline_exceeded", "not_found"
+# A fact of a fault: nobody has experts of this shard any more, so no other chip would be of help.
+EXPERTS_OF = "experts_of"
 
 
 def lost(turn: Turn, request: RequestState, fault: Fault, chips: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cluster.router.machine.actions import Said
-from cluster.router.machine.anew import OF_CHIPS, UNKNOWN, lost
+from cluster.router.machine.anew import EXPERTS_OF, OF_CHIPS, UNKNOWN, lost
 from cluster.router.machine.chips import grown
 from cluster.router.machine.ending import fail, leave
 from cluster.router.machine.events import (
@@ -50,7 +50,8 @@ def sequence_failed(turn: Turn, event: SequenceFailed) -> None:
     request = turn.state.request_of(event.sequence_id)
     if request is None:
         return
-    if event.fault["code"] in (*OF_CHIPS, UNKNOWN):
+    facts = event.fault.get("facts") or {}
+    if event.fault["code"] in (*OF_CHIPS, UNKNOWN) and EXPERTS_OF not in facts:
         lost(turn, request, event.fault, [event.chip])
     else:
         fail(turn, request, event.fault)
