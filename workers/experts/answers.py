@@ -61,6 +61,10 @@ class Answers:
         self.num_silent = self.num_hedged = 0
 
     @property
+    def hedges(self) -> bool:
+        return self._hedge is not None
+
+    @property
     def figures(self) -> dict[str, int]:
         figures = {} if self._watch is None else {"silent_asked": self.num_silent}
         return figures if self._hedge is None else {**figures, "hedged": self.num_hedged}

@@ -1,8 +1,9 @@
 """The exchange between processes that share memory, where links cost nothing (`Ranks`).
 
 It takes what it can: tokens whose shards all have ranks and live, no more of them than an arena
-holds, each expert with one copy, while no fault stands that messages would have to meet. All else
-goes as messages, and so does a dispatch once more that a shard with a spare does not answer.
+holds, each expert with one copy, while no fault stands that messages would have to meet, and no
+straggler is hedged. All else goes as messages, and so does a dispatch once more that a shard with a
+spare does not answer.
 """
 
 from collections.abc import Mapping
@@ -130,6 +131,7 @@ class NearDispatch(DispatchSide):
             owners is None
             or self._endpoint.has_faults
             or self._stand_ins.silent
+            or self._answers.hedges
             or len(tokens.positions_T) > self._ranks.capacity
         ):
             return None
