@@ -100,7 +100,7 @@ class Answers:
     def _looks(self, handle: DispatchHandle) -> _Looks:
         """None where nobody else could be asked."""
         looks, now_ns = _Looks(), self._clock.now()
-        if not self._stand_ins.has_any and handle.table is None:
+        if not self._has_others(handle):
             return looks
         within_ns = self.within_ns(handle.pending[0].message.deadline_ns - now_ns)
         if within_ns is not None:
@@ -109,6 +109,9 @@ class Answers:
         if self._hedge is not None and (usual_ns := self._usual.median_ns()) is not None:
             looks.hedge_ns = now_ns + max(int(self._hedge * usual_ns), 1)
         return looks
+
+    def _has_others(self, handle: DispatchHandle) -> bool:
+        return self._stand_ins.has_any or handle.table is not None
 
     async def _look(self, handle: DispatchHandle, looks: _Looks) -> None:
         now_ns = self._clock.now()
@@ -160,7 +163,7 @@ class Answers:
         if all(is_own) or (any(is_own) and not only_silent):
             return []
         for shard, rows, other, content in parts:
-            pending = await self._posted(other, content, first.pending.message)
+            pending = await self._posted(handle, other, content, first.pending.message)
             if pending is None:
                 for one in asked:
                     one.pending.abandon()
@@ -193,7 +196,7 @@ class Answers:
         return parts
 
     async def _posted(
-        self, other: str, content: Dispatch, call: Message[Dispatch]
+        self, handle: DispatchHandle, other: str, content: Dispatch, call: Message[Dispatch]
     ) -> Pending[Combine] | None:
         """None where it cannot be sent now: another look may find it can."""
         try:
@@ -205,7 +208,7 @@ class Answers:
         pending, turn = posted
         if turn is not None:
             try:
-                await self.in_turn(turn, call.deadline_ns)
+                await self.in_turn(handle, turn, call.deadline_ns)
             except BaseException as error:
                 pending.abandon()
                 if isinstance(error, PerfuseError):
@@ -213,11 +216,14 @@ class Answers:
                 raise
         return pending
 
-    async def in_turn(self, turn: Awaitable[None], deadline_ns: int) -> None:
-        """The wire to somebody is full. Where he may be silent nobody waits for long: what did not
-        leave is asked for as what was lost is. Raises DeadlineExceeded, or PeerDead.
+    async def in_turn(
+        self, handle: DispatchHandle, turn: Awaitable[None], deadline_ns: int
+    ) -> None:
+        """The wire to somebody is full. Where others could be asked nobody waits for long: what did
+        not leave is asked for as what was lost is. Raises DeadlineExceeded, or PeerDead.
         """
-        within_ns = self.within_ns(deadline_ns - self._clock.now())
+        left_ns = deadline_ns - self._clock.now()
+        within_ns = self.within_ns(left_ns) if self._has_others(handle) else None
         if within_ns is None:
             async with self._clock.deadline(deadline_ns):
                 await turn

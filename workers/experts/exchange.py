@@ -115,7 +115,7 @@ class DispatchSide:
                 try:
                     posted = self._port.post_now(*call)
                     if posted is None or posted[1] is not None:
-                        pending = await self._in_turn(posted, *call)
+                        pending = await self._in_turn(handle, posted, *call)
                     else:  # nearly always: then nothing is awaited
                         pending = posted[0]
                 except PerfuseError as error:
@@ -129,6 +129,7 @@ class DispatchSide:
 
     async def _in_turn(
         self,
+        handle: DispatchHandle,
         posted: tuple[Pending[Combine], Awaitable[None] | None] | None,
         shard: str,
         content: Dispatch,
@@ -143,7 +144,7 @@ class DispatchSide:
         pending, turn = posted
         assert turn is not None, "else nobody waits"
         try:
-            await self._answers.in_turn(turn, deadline_ns)
+            await self._answers.in_turn(handle, turn, deadline_ns)
         except BaseException:
             pending.abandon()
             raise
