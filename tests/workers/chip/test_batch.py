@@ -66,7 +66,10 @@ def test_only_the_sequences_of_missing_rows_fail(counts: list[int], data: st.Dat
     batch.lack((Missing("a", first, late), Missing("b", second, dead)))
     expected = dict.fromkeys((f"s{i}" for i in set(owner[second].tolist())), dead)
     expected |= dict.fromkeys((f"s{i}" for i in set(owner[first].tolist())), late)
-    assert batch.failures == expected
+    told = {name: (type(one), one.message) for name, one in batch.failures.items()}
+    assert told == {name: (type(one), one.message) for name, one in expected.items()}
+    gone = [one.facts for one in batch.failures.values() if isinstance(one, PeerDead)]
+    assert gone == [{"experts_of": "b"}] * len(gone), "whose experts nobody had"
     assert batch.is_lost == (len(expected) == len(counts))
     going = [i for i in batch.items if i.samples and i.seq.seq_id not in expected]
     assert batch.sampled == going and len(batch.last_rows) == len(going)
