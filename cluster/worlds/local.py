@@ -27,7 +27,7 @@ from cluster.worlds.ray_session import end_ray, ray, start_ray
 from cluster.worlds.rolling import restart
 from cluster.worlds.seat import Seat
 from cluster.worlds.signals import Signals
-from cluster.worlds.supervisor import Supervisor
+from cluster.worlds.supervisor import Supervisor, has_ended
 from cluster.worlds.wire_host import Ground, WireHost
 from configs.presets import certificates_folder
 from configs.schema.faults import NodeFault
@@ -65,7 +65,7 @@ class LocalWorld(LiveWorld):
         self._hearing: Any = None  # what the gateway is asked for such, without answer so far
         nodes = [node.name for node in blueprint.plan.nodes]
         restarts = blueprint.scenario.cluster.restarts_max
-        known = self._living, self._is_gone, self.revive
+        known = self._living, self._has_ended, self.revive
         self.supervisor = Supervisor(nodes, *known, restarts)
 
     # -- Seats -------------------------------------------------------------------------------------
@@ -122,6 +122,13 @@ class LocalWorld(LiveWorld):
         self._is_gone(node)
         with suppress(ProcessLookupError):  # it was gone already
             os.kill(self._pids[node], signal.SIGKILL)
+
+    def _has_ended(self, node: str) -> None:
+        """Its process was not there: unless somebody restarts it just now it is gone."""
+        with self._joins:
+            living = self._living(node)
+            if living is not None and has_ended(living[1]):
+                self._is_gone(node)
 
     def revive(self, node: str) -> None:
         with self._joins:  # one after the other: faults come from a thread of their own

@@ -26,7 +26,7 @@ def has_ended(pid: int) -> bool:
 
 class Supervisor:
     """living      as the world knows it
-    is_gone     told of a node whose process has ended
+    ended       told of a node whose process was not there when it was looked for
     revive      lets its next incarnation join; waits for that
     restarts    how often each node may be brought back; 0: nobody looks
     """
@@ -35,11 +35,11 @@ class Supervisor:
         self,
         nodes: Sequence[str],
         living: Living,
-        is_gone: Callable[[str], None],
+        ended: Callable[[str], None],
         revive: Callable[[str], None],
         restarts: int,
     ) -> None:
-        self._nodes, self._living, self._is_gone, self._revive = nodes, living, is_gone, revive
+        self._nodes, self._living, self._ended, self._revive = nodes, living, ended, revive
         self._restarts, self.num_restarts = restarts, Counter[str]()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -64,7 +64,7 @@ class Supervisor:
         for node in self._nodes:
             living = self._living(node)
             if living is not None and has_ended(living[1]):
-                self._is_gone(node)
+                self._ended(node)
         for node in self._nodes:
             is_due = self._living(node) is None and self.num_restarts[node] < self._restarts
             if is_due and not self._is_over.is_set():

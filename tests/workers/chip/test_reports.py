@@ -3,6 +3,7 @@
 import numpy as np
 
 from cluster.router.heard import failures_of, steps_of, tokens_of
+from cluster.router.machine.events import Fault
 from workers.chip.job import Job
 from workers.chip.reports import failure_report, one_report, tokens_report
 from workers.chip.sequence import Sequence
@@ -44,7 +45,11 @@ def test_of_three_steps_with_two_sequences_one_of_which_ends_and_one_that_fails(
     assert [[token.token_id for token in one] for one in steps_of(merged)] == [[10, 11], [20]]
     logprobs = [token.logprob.logprob for token in tokens_of(merged) if token.logprob is not None]
     assert logprobs == [-10.0, -11.0, -20.0]
-    assert failures_of(merged) == failures_of(reports[1])
+    assert failures_of(merged, as_told) == failures_of(reports[1], as_told)
+
+
+def as_told(fault: Fault) -> Fault:
+    return fault
 
 
 def test_one_report_alone_is_itself() -> None:
