@@ -53,9 +53,7 @@ def test_nodes_that_are_killed_leave_nothing_after_the_stop(transport: str) -> N
     drawn = Blueprint.draw(load_scenario("demo", chosen))
     with local_world(drawn) as world:
         pids = set(world.ask_all("pid").values())
-        begun = world.begin(
-            world.gateway, "run", build_workload(drawn.scenario, drawn.model.vocab)
-        )
+        begun = world.begin(world.gateway, "run", build_workload(drawn.scenario, drawn.model.vocab))
         while not world.ask_gateway("progress", 0):
             assert not world.is_answered(begun, 0.1)
         assert not named_by(pids)
