@@ -1,11 +1,11 @@
 """Which nodes of a cluster have what a fault of nodes takes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from cluster.chaos.away import Away
 from cluster.worlds.blueprint import Blueprint
 from configs.plan import NodePlan
-from configs.plan.nodes import RankPlan
+from configs.plan.nodes import Plan, RankPlan
 from configs.schema import CHIP_ROLES
 
 # Workers that launch nothing which could be slow.
@@ -24,16 +24,26 @@ def able_nodes(blueprint: Blueprint) -> dict[str, tuple[str, ...]]:
     }
 
 
-def others_stand(nodes: Sequence[NodePlan], away: Away, since_ns: int, until_ns: int) -> bool:
-    """Whether all that time the router and the gateway stood, and of each role's chips one did: so
-    a request that others lost could be begun anew.
+def others_stand(plan: Plan, away: Away, since_ns: int, until_ns: int) -> bool:
+    """Whether all that time the router and the gateway stood, of each role's chips one did, and of
+    each expert's holders: so a request that others lost could be begun anew.
     """
-    absent = {node.name for node in nodes if away.was(node.name, since_ns, until_ns)}
-    workers = [(node.name, worker) for node in nodes for worker in node.workers]
+    absent = {node.name for node in plan.nodes if away.was(node.name, since_ns, until_ns)}
+    workers = [(node.name, worker) for node in plan.nodes for worker in node.workers]
     lost = {one.chip for name, one in workers if isinstance(one, RankPlan) and name in absent}
     needed = {one.role for _, one in workers} & {*THINKING, *CHIP_ROLES}
     stand = {one.role for name, one in workers if name not in absent and one.name not in lost}
-    return needed <= stand
+    return needed <= stand and _experts_stand(plan, absent)
+
+
+def _experts_stand(plan: Plan, absent: Collection[str]) -> bool:
+    """Whether each expert is held by a shard on a node that is not absent, or by such a spare."""
+
+    def answers(shard: str) -> bool:
+        names = (shard, *plan.spares.get(shard, ()))
+        return any(plan.directory[name] not in absent for name in names)
+
+    return all(any(map(answers, shards)) for shards in plan.experts.values())
 
 
 def _roles(node: NodePlan) -> set[str]:

@@ -144,7 +144,7 @@ class TrialRun:
         )
         heard.is_unwritten = bool(self._deeds.filled)
         heard.could_go_on = not self._injector.is_hindered and others_stand(
-            world.blueprint.plan.nodes, self._deeds.away, heard.asked_ns, now_ns
+            world.blueprint.plan, self._deeds.away, heard.asked_ns, now_ns
         )
         self.seen.marks.append((heard.asked_ns, 2, ask.name, "asked"))
         how = heard.code or ("left" if heard.left else heard.finish_reason)

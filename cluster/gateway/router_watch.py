@@ -32,7 +32,7 @@ class RouterWatch:
         once.
         """
         if self._watch is not None and self._is_silent:
-            self._watch.ask(self._router)
+            self._watch.ask(self._router, deadline_ns)
             raise self._silent()
         pending = await self._port.post(
             self._router, content, deadline_ns=deadline_ns, request_id=request_id

@@ -69,11 +69,11 @@ class Answers:
         figures = {} if self._watch is None else {"silent_asked": self.num_silent}
         return figures if self._hedge is None else {**figures, "hedged": self.num_hedged}
 
-    def ask_silent(self) -> None:
-        """There is something to dispatch: are they back?"""
+    def ask_silent(self, until_ns: int) -> None:
+        """There is something to dispatch, which may take until then: are they back?"""
         if self._watch is not None:
             for worker in self._stand_ins.silent:
-                self._watch.ask(worker)
+                self._watch.ask(worker, until_ns)
 
     def within_ns(self, left_ns: int) -> int | None:
         """After which a shard is silent, where so much time is left for a call."""
@@ -134,7 +134,7 @@ class Answers:
             if looks.asked.get(worker) == num_heard:
                 self._stand_ins.fell_silent(worker)
             looks.asked[worker] = num_heard
-            self._watch.ask(worker)
+            self._watch.ask(worker, pending.message.deadline_ns)
 
     async def _ask_beside(self, handle: DispatchHandle, *, only_silent: bool) -> int:
         """Others for parts that are open; returns for how many of them."""

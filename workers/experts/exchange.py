@@ -68,7 +68,7 @@ class DispatchSide:
         """The same without copies on shards that are gone, where there are others."""
         return self._stand_ins.living(table)
 
-    def _handle(self, tokens: Tokens, table: RoutingTable) -> DispatchHandle:
+    def _handle(self, tokens: Tokens, table: RoutingTable, deadline_ns: int) -> DispatchHandle:
         adding = None
         if self._additions.are_charged:
             adding = Adding(self._additions, self._numerics, len(tokens.positions_T), tokens.cause)
@@ -76,7 +76,7 @@ class DispatchSide:
         handle = DispatchHandle(zero_TH, table.shards, adding=adding)
         handle.table = None if table.copies is None else table
         if self._stand_ins.silent:
-            self._answers.ask_silent()
+            self._answers.ask_silent(deadline_ns)
         return handle
 
     def _spread(self, tokens: Tokens, table: RoutingTable) -> Spread:
@@ -101,8 +101,8 @@ class DispatchSide:
 
         lost   shards that are not asked: their tokens are missing at once
         """
-        handle = self._handle(tokens, table)
         deadline_ns = self._clock.now() + timeout_ns
+        handle = self._handle(tokens, table, deadline_ns)
         spread = self._spread(tokens, table)
         try:
             for index, run in spread.runs():

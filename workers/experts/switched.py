@@ -73,7 +73,7 @@ class SwitchedDispatch(DispatchSide):
         asked alone, and spares.
         """
         spread, now_ns = self._spread(tokens, table), self._clock.now()
-        handle, copied = self._handle(tokens, table), list[Message[Any]]()
+        handle, copied = self._handle(tokens, table, now_ns + timeout_ns), list[Message[Any]]()
         runs = [(table.shards[index], run) for index, run in spread.runs()]
         far = self._far([shard for shard, _ in runs if shard not in lost])
         gather = self._gather(far, now_ns + timeout_ns // WAIT_SHARE)

@@ -102,26 +102,27 @@ class PoolClient:
         """What the server of a prefix has of it. Raises what came instead, and DeadlineExceeded as
         soon as the server is silent.
         """
-        server = self._heard(server_of(self._servers, first))
+        deadline_ns = self._node.clock.now() + self._timeout_ns // FETCH_SHARE
+        server = self._heard(server_of(self._servers, first), deadline_ns)
         pending = await self._port.post(
             server,
             PoolGet(hash_columns(wanted), self._numbers),
-            deadline_ns=self._node.clock.now() + self._timeout_ns // FETCH_SHARE,
+            deadline_ns=deadline_ns,
             request_id=request_id,
         )
         try:
             if self._watch is not None and not await self._watch.is_answered(pending):
                 self._silent.add(server)
-                self._heard(server)
+                self._heard(server, deadline_ns)
         except BaseException:
             pending.abandon()
             raise
         return await pending.reply()
 
-    def _heard(self, server: str) -> str:
+    def _heard(self, server: str, until_ns: int) -> str:
         """The same. Raises DeadlineExceeded where it is silent, and asks it whether it is back."""
         if self._watch is not None and server in self._silent:
-            self._watch.ask(server)
+            self._watch.ask(server, until_ns)
             raise DeadlineExceeded(f"{server} is silent")
         return server
 
@@ -162,12 +163,13 @@ class PoolClient:
         finally:
             scheduler.blocks.unpin(block_ids)
         try:
+            deadline_ns = self._node.clock.now() + self._timeout_ns
             reply = await self._port.call(
-                self._heard(server),
+                self._heard(server, deadline_ns),
                 PoolPut(
                     hash_columns(hashes), block_checksums(blocks, hashes), blocks, self._numbers
                 ),
-                deadline_ns=self._node.clock.now() + self._timeout_ns,
+                deadline_ns=deadline_ns,
                 request_id=request_id,
             )
             if reply.refused:

@@ -19,7 +19,7 @@ from workers.wire.port import Port
 
 
 class Watch:
-    """silence_ns   for which a question is open
+    """silence_ns   for which a question is open, at most
     was_heard    told of a worker that says that it is there
     """
 
@@ -40,11 +40,13 @@ class Watch:
         """How often it has said that it is there."""
         return self._num_heard.get(worker, 0)
 
-    def ask(self, worker: str) -> None:
-        """Does not wait."""
+    def ask(self, worker: str, until_ns: int) -> None:
+        """Does not wait. Nobody wants to know after `until_ns`, when whoever waits for the worker
+        has given up.
+        """
         if worker not in self._asked:
             self._asked.add(worker)
-            self._spawn(self._ask(worker), f"is {worker} there")
+            self._spawn(self._ask(worker, until_ns), f"is {worker} there")
 
     async def is_answered(self, pending: Pending[Any]) -> bool:
         """Wait until a call is settled; False as soon as its peer is silent."""
@@ -59,14 +61,14 @@ class Watch:
                 if num_heard == self.num_heard(worker):
                     return False
                 num_heard = self.num_heard(worker)
-                self.ask(worker)
+                self.ask(worker, pending.message.deadline_ns)
         return True
 
-    async def _ask(self, worker: str) -> None:
+    async def _ask(self, worker: str, until_ns: int) -> None:
         try:
             with suppress(PerfuseError):
                 self._clock.join_wall()
-                deadline_ns = self._clock.now() + self._silence_ns
+                deadline_ns = min(until_ns, self._clock.now() + self._silence_ns)
                 await self._port.call(worker, IsThere(), deadline_ns=deadline_ns)
                 self._num_heard[worker] = self.num_heard(worker) + 1
                 self._was_heard(worker)
