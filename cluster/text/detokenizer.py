@@ -22,9 +22,7 @@ class IncrementalDetokenizer:
 
     def push(self, token_ids: Iterable[int]) -> str:
         """Text that these tokens complete; may be empty."""
-        hidden = self._hidden
-        data = b"".join(self._tokenizer.token_bytes(i) for i in token_ids if i not in hidden)
-        return self._decoder.decode(data)
+        return self._decoder.decode(self._tokenizer.bytes_of(token_ids, self._hidden))
 
     def flush(self) -> str:
         """What is still held back, as U+FFFD; the stream is over."""

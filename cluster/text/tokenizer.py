@@ -112,8 +112,11 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of all ids without special tokens; bytes that are no UTF-8 become U+FFFD."""
-        data = b"".join(self.token_bytes(i) for i in ids if i not in self.special_ids)
-        return data.decode("utf-8", errors="replace")
+        return self.bytes_of(ids, self.special_ids).decode("utf-8", errors="replace")
+
+    def bytes_of(self, token_ids: Iterable[int], hidden: frozenset[int]) -> bytes:
+        """What they stand for one after the other, but for those that are hidden."""
+        return b"".join(self.token_bytes(i) for i in token_ids if i not in hidden)
 
     def token_bytes(self, token_id: int) -> bytes:
         """What one token stands for; ids outside the vocabulary stand for nothing."""
@@ -224,6 +227,9 @@ class BareTokenizer(Tokenizer):
 
     def decode(self, ids: Iterable[int]) -> str:
         return ""
+
+    def bytes_of(self, token_ids: Iterable[int], hidden: frozenset[int]) -> bytes:
+        return b""
 
     def token_bytes(self, token_id: int) -> bytes:
         return b""

@@ -74,7 +74,7 @@ class Answer:
         each have been read, had it been told at once.
         """
         self.e2e_ns = now_ns - self.submitted_ns
-        self.token_ns.extend([self.e2e_ns - late for late in late_ns or [0] * num_tokens])
+        self.token_ns.extend(map(self.e2e_ns.__sub__, late_ns or [0] * num_tokens))
         if self.ttft_ns is None and num_tokens:
             self.ttft_ns = self.token_ns[0]
 

@@ -138,7 +138,8 @@ class FoldedChip(Chip):
         at_end = batching.advance_by(
             self._scheduler.roster, step, tokens, count, goes_on=not stretch.is_over
         )
-        late_ns = tuple(self._node.clock.now() - one.end_ns for one in ended)
+        now_ns = self._node.clock.now()
+        late_ns = tuple([now_ns - one.end_ns for one in ended])
         self._conclude_steps(jobs, tokens, {seq.seq_id for seq in at_end}, late_ns)
 
     def _conclude_steps(
