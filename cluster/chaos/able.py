@@ -13,11 +13,15 @@ THINKING = ("router", "gateway")
 
 
 def able_nodes(blueprint: Blueprint) -> dict[str, tuple[str, ...]]:
-    """What it takes -> the nodes' names: launches, a disk that somebody writes, a pool of KV."""
+    """What it takes -> the nodes' names: launches, room for KV, a disk that somebody writes, a pool
+    of KV.
+    """
     nodes, scenario = blueprint.plan.nodes, blueprint.scenario
     pool = [node.name for node in nodes if "memory" in _roles(node)]
     disk = [node.name for node in nodes if "router" in _roles(node)]
+    chips = [node.name for node in nodes if _roles(node) & {*CHIP_ROLES}]
     return {
+        "kv": (*chips, *(pool if scenario.placement.kv_pool else ())),
         "launches": tuple(node.name for node in nodes if not _roles(node) <= {*THINKING}),
         "disk": tuple(disk) if scenario.cluster.keeps_journal else (),
         "pool": tuple(pool) if scenario.placement.kv_pool else (),

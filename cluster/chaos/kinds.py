@@ -23,7 +23,9 @@ class Nodes(Protocol):
         ...
 
     def begin(self, fault: Fault) -> bool:
-        """It is paused, slow, or its disk full, for so long; None: until all is healed."""
+        """It is paused, slow, its disk full, its memory a neighbour's (`fault.amount` of MILLION)
+        or its clock wrong, for so long; None: until all is healed.
+        """
         ...
 
     def roll(self) -> bool:
@@ -78,6 +80,11 @@ def _late(chance: Random, deadline_ns: int) -> int:
     return int(deadline_ns * 10 ** chance.uniform(-2.5, 1))
 
 
+def _wrong(chance: Random, deadline_ns: int) -> int:
+    """From a little to some deadlines."""
+    return int(deadline_ns * 10 ** chance.uniform(-2.5, 0.5))
+
+
 def _rate(chance: Random, deadline_ns: int) -> int:
     """Bytes/s: 1 kB in from a hundredth of a deadline to ten of them."""
     return max(int(1e12 / (deadline_ns * 10 ** chance.uniform(-2, 1))), RATE_MIN)
@@ -104,12 +111,20 @@ KINDS: Mapping[str, Link | Deed] = {
         amount=lambda chance, deadline_ns: chance.randrange(MILLION),
         of="pool",
     ),
+    "out_of_memory": Deed(
+        lambda fault, nodes: nodes.begin(fault),
+        amount=lambda chance, deadline_ns: chance.choice((300_000, 600_000, MILLION)),
+        of="kv",
+    ),
+    "clock_ahead": Deed(lambda fault, nodes: nodes.begin(fault), amount=_wrong),
+    "clock_behind": Deed(lambda fault, nodes: nodes.begin(fault), amount=_wrong),
     ROLLING: Deed(lambda fault, nodes: nodes.roll()),
 }
+CLOCKS = ("clock_ahead", "clock_behind")
 # What may make a node that lives seem dead.
 HINDERING = frozenset(word for word, what in KINDS.items() if isinstance(what, Link)) - {
     "duplicate"
-} | {"narrow"}
+} | {"narrow", *CLOCKS}
 # (kind of a fault, life-cycle point) that cannot be met, and why.
 IMPOSSIBLE: Mapping[tuple[str, str], str] = {
     ("page_error", "ranks"): "a cluster with a chip of several ranks pools no KV",

@@ -1,9 +1,12 @@
-"""Faults of nodes that go on for a while: one stands still, is slow, or its disk is full."""
+"""Faults of nodes that go on for a while: one stands still, is slow or short of memory, its disk
+is full, or its clock wrong.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 from cluster.chaos.away import Away
+from cluster.chaos.kinds import CLOCKS, MILLION
 from cluster.chaos.trial import Fault
 from cluster.chaos.world import ChaosWorld
 from cluster.faults.spells import Spell
@@ -12,7 +15,8 @@ OnMark = Callable[[str, str], None]
 
 
 class Lasting:
-    """By the hands of a world. An incarnation that died takes its own with it, but for a disk.
+    """By the hands of a world. An incarnation that died takes its own with it, but for a disk and a
+    clock.
 
     filled   nodes whose disk was full
     """
@@ -56,10 +60,10 @@ class Lasting:
         match fault.what:
             case "pause":
                 await hands.pause(node)
-            case "slow":
-                await hands.begin(node, Spell(slow=fault.amount))
             case "disk_full":
                 await hands.fill_disk(node)
+            case _:
+                await hands.begin(node, spell_of(fault))
         if fault.for_ns is not None:
             await clock.wait_until(clock.now() + fault.for_ns)
             await self._over(fault)
@@ -77,6 +81,18 @@ class Lasting:
                 await hands.resume(node)
         elif fault.what == "disk_full":
             await hands.empty_disk(node)
-        elif is_same:
-            await hands.end(node, Spell(slow=fault.amount))
+        elif is_same or fault.what in CLOCKS:
+            await hands.end(node, spell_of(fault))
         self._mark(node, f"{fault.what} ends")
+
+
+def spell_of(fault: Fault) -> Spell:
+    match fault.what:
+        case "slow":
+            return Spell(slow=fault.amount)
+        case "out_of_memory":
+            return Spell(share=min(fault.amount, MILLION) / MILLION)
+        case "clock_ahead":
+            return Spell(ahead_ns=fault.amount)
+        case _:
+            return Spell(ahead_ns=-fault.amount)

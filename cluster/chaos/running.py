@@ -11,6 +11,7 @@ from cluster.chaos.deeds import Deeds
 from cluster.chaos.heard import Heard
 from cluster.chaos.injecting import Injector
 from cluster.chaos.inside import held, read_damaged
+from cluster.chaos.kinds import CLOCKS
 from cluster.chaos.laws import clean, ends, exact, honest, once
 from cluster.chaos.points import WATCHING
 from cluster.chaos.resending import read_twice
@@ -45,8 +46,9 @@ class TrialRun:
         self._world = ChaosWorld(
             blueprint,
             lambda node: self._injector.placed(node),
-            stopped=nodes_of(trial, "pause", blueprint.plan.nodes),
-            filled=nodes_of(trial, "disk_full", blueprint.plan.nodes),
+            stopped=nodes_of(trial, ("pause",), blueprint.plan.nodes),
+            filled=nodes_of(trial, ("disk_full",), blueprint.plan.nodes),
+            skewed=nodes_of(trial, CLOCKS, blueprint.plan.nodes),
         )
         clock, seed = self._world.clock, blueprint.scenario.seed
         self._injector = Injector(trial.faults, seed, clock, self.seen)
@@ -214,9 +216,9 @@ class TrialRun:
         broken += clean.broken(busy, held_now, torn)
 
 
-def nodes_of(trial: Trial, what: str, nodes: Sequence[NodePlan]) -> frozenset[str]:
-    """Those that faults of one kind may be about."""
-    found = [fault for fault in trial.faults if fault.what == what]
+def nodes_of(trial: Trial, kinds: Sequence[str], nodes: Sequence[NodePlan]) -> frozenset[str]:
+    """Those that faults of some kinds may be about."""
+    found = [fault for fault in trial.faults if fault.what in kinds]
     if any(fault.is_aimed for fault in found):
         return frozenset(node.name for node in nodes)
     return frozenset(fault.nodes[0] for fault in found)

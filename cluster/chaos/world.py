@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 class ChaosWorld(VirtualWorld):
     """on_placed        told of each incarnation of a node before it says a word
-    stopped, filled  nodes that may be paused, and whose disk may be full
+    stopped, filled, skewed  nodes that may be paused, whose disk may be full, whose clock be wrong
 
     hands   what faults can do to nodes
     """
@@ -28,9 +28,10 @@ class ChaosWorld(VirtualWorld):
         on_placed: Callable[[Node], None],
         stopped: frozenset[str] = frozenset(),
         filled: frozenset[str] = frozenset(),
+        skewed: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(blueprint)
-        self.host = VirtualHost(self.clock, stopped=stopped, filled=filled)
+        self.host = VirtualHost(self.clock, stopped=stopped, filled=filled, skewed=skewed)
         self.hands = VirtualHands(self.host, self.seats, self._lives, self.kill, self.revive)
         self._on_placed = on_placed
 

@@ -21,13 +21,16 @@ class Arrived:
 
     def take(self, output: Output) -> Sequence[Output]:
         """Those whose turn it is now; nothing comes after an end. An error is one, at once: what is
-        missing before it may never come.
+        missing before it may never come, and a router that could not write down what it has told
+        knows of fewer tokens when it restarts than were heard.
         """
-        if self._has_ended or output.position < self._position:
+        if self._has_ended:
             return ()
         if output.error is not None:
             self._has_ended = True
             return (replace(output, position=self._position),)
+        if output.position < self._position:
+            return ()
         self._early[output.position] = output
         following: list[Output] = []
         while not self._has_ended and self._position in self._early:

@@ -30,7 +30,7 @@ def lost(turn: Turn, request: RequestState, fault: Fault, chips: Iterable[str]) 
     be. It ends with the fault where nothing can be placed any more, after as many attempts as there
     may be, or past its deadline.
     """
-    state, attempts = turn.state, request.losses + 1
+    state, attempts, fault = turn.state, request.losses + 1, _of_chips(fault)
     if missing_role(state.chips.values()) is not None or turn.at_ns >= request.deadline_ns:
         fail(turn, request, fault)
     elif attempts >= state.attempts_max:
@@ -73,3 +73,8 @@ def _given_up(fault: Fault, attempts: int) -> Fault:
     if attempts == 1:
         return fault
     return {**fault, "message": f"{fault['message']} (attempt {attempts} of {attempts})"}
+
+
+def _of_chips(fault: Fault) -> Fault:
+    """That a chip knows nothing of a sequence is no user's "not found": what it had is gone."""
+    return {**fault, "code": "peer_dead"} if fault["code"] == UNKNOWN else fault

@@ -46,3 +46,10 @@ def test_an_error_does_not_wait_for_what_may_never_come() -> None:
     failed = Output("r", 4, finish_reason="error", error={"code": "peer_dead"})
     heard = [told[0], replace(failed, position=1)]
     assert seen([told[0], told[2], failed, told[1]]) == heard, "no position is passed over"
+
+
+def test_an_error_of_a_router_that_has_forgotten_tokens_ends_the_stream() -> None:
+    """Its journal's disk was full when it told the second output: it knows of one token."""
+    told = outputs([1, 2, 1])
+    failed = Output("r", 1, finish_reason="error", error={"code": "internal_error"})
+    assert seen([told[0], told[1], failed]) == [*told[:2], replace(failed, position=3)]

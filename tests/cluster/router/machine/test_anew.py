@@ -128,6 +128,18 @@ def test_attempts_are_counted_and_the_last_one_s_fault_is_told() -> None:
     assert said_by(actions) == [("r0", "gone (attempt 3 of 3)")] and not one.state.requests
 
 
+def test_that_a_chip_knows_nothing_of_a_sequence_is_told_as_a_loss() -> None:
+    """404 is for what a user asked for and nobody has."""
+    one = machine(APART)
+    running(one, "r0")
+    for sequence_id in ("r0", "r0~1"):
+        one.apply(of.SequenceFailed(0, "d0", sequence_id, fault("not_found")))
+    actions = one.apply(of.SequenceFailed(0, "d0", "r0~2", fault("not_found")))
+    (said,) = [said for action in actions if isinstance(action, act.Say) for said in action.said]
+    assert said.output.error is not None
+    assert said.output.error["code"] == "peer_dead"
+
+
 def test_restarts_of_the_router_are_no_attempts() -> None:
     one = machine(APART)
     running(one, "r0")
