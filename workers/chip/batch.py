@@ -4,6 +4,7 @@ Letters: T tokens of the batch, R rows wanted, K experts a token.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from typing import Any, Literal
@@ -108,15 +109,20 @@ class Batch:
         )
 
     def lack(self, missing: Sequence[Missing]) -> None:
-        """Fail the sequences that some rows belong to; the first reason stands. Of a shard that is
-        gone it says whose experts nobody had, so that whoever would try again may know better.
+        """Fail the sequences that some rows belong to; the first reason stands."""
+        for one in missing:
+            for item in self._items_of(one.rows):
+                self.failures.setdefault(item.seq.seq_id, one.error)
+
+    def lack_experts(self, missing: Sequence[Missing]) -> None:
+        """`lack`, where these are shards' parts: of one that is gone the reason says whose experts
+        nobody had, so that whoever would try again may know better.
         """
         for one in missing:
             error = one.error
             if isinstance(error, PeerDead):
                 error = PeerDead(error.message, **{**error.facts, "experts_of": one.shard})
-            for item in self._items_of(one.rows):
-                self.failures.setdefault(item.seq.seq_id, error)
+            self.lack([replace(one, error=error)])
 
     def approximate(self, rows: NDArray[np.intp]) -> None:
         """A share of each of these rows was replaced."""

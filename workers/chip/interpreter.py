@@ -214,7 +214,7 @@ class _AtExperts:
         if self.replaces is not None and combined.missing:
             combined, rows = without_late(self.numerics, combined, *self.replaces)
             self.batch.approximate(rows)
-        self.batch.lack(combined.missing)
+        self.batch.lack_experts(combined.missing)
         for one in combined.missing:
             self.spent.lost.setdefault(one.shard, one.error)
         return combined.sums_TH

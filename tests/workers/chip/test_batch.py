@@ -63,7 +63,7 @@ def test_only_the_sequences_of_missing_rows_fail(counts: list[int], data: st.Dat
     )
     late: PerfuseError = DeadlineExceeded("late")
     dead: PerfuseError = PeerDead("dead")
-    batch.lack((Missing("a", first, late), Missing("b", second, dead)))
+    batch.lack_experts((Missing("a", first, late), Missing("b", second, dead)))
     expected = dict.fromkeys((f"s{i}" for i in set(owner[second].tolist())), dead)
     expected |= dict.fromkeys((f"s{i}" for i in set(owner[first].tolist())), late)
     told = {name: (type(one), one.message) for name, one in batch.failures.items()}
