@@ -14,6 +14,7 @@ from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 
 from tests import last_words
+from tests.live_apart import LIVE, LiveApart
 from tests.standstill import Standstill
 
 # Before torch and faiss are loaded: two cores are shared with the other test processes and with
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 # Tests that start processes, in the order of running; "" are all others.
-LIVE, ALONE = "live", "alone"
+ALONE = "alone"
 ORDER = (LIVE, "", ALONE)
 STANDSTILL = pytest.StashKey[Standstill]()
 # A file that is open and locked while this process runs such tests, and no other of this tree does.
@@ -44,7 +45,8 @@ _turn: list[int] = []
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Iterator[None]:
-    """Live tests form a group, which `-n 3 --dist loadgroup` gives to one process. It comes first:
+    """Live tests form a group, which `-n 3 --dist loadgroup` gives to a process of its own
+    (`live_apart`). It comes first:
     a cluster that starts is many processes, which get their share of the cores beside those that
     compute, and often waits. What is marked `alone`, as it measures time, is a group that comes
     last, whatever else the order is: the others have little left by then. So do those that load
@@ -60,6 +62,11 @@ def pytest_collection_modifyitems(
         for item, group in groups.items():
             _name_group(item, group)
     items.sort(key=lambda item: ORDER.index(groups[item]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    return LiveApart(config, log) if config.getoption("dist", "") == "loadgroup" else None
 
 
 def _name_group(item: pytest.Item, group: str) -> None:
@@ -83,6 +90,7 @@ def pytest_runtest_protocol(
     """One process has the turn of both groups, until its next test is of neither: where there is
     little else to run, the second would begin beside the first. No time of the wait is the test's.
     """
+    last_words.hear_again()
     if _group(item) and not _turn:
         _turn.append(os.open(__file__, os.O_RDONLY))
         fcntl.flock(_turn[0], fcntl.LOCK_EX)  # goes with the process, whatever ends it

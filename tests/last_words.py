@@ -7,13 +7,14 @@ processes, and before a list of some hundred extension modules, nobody finds the
 import faulthandler
 import re
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
 # Of each thread but the one that died only where it was.
 LINES_OF_OTHERS = 2
 LINES_MAX = 60
+WAIT_S = 10.0
 OF_MODULES = "Extension modules"
 # Whoever calls a test, the same for all.
 CALLERS = re.compile(r"/site-packages/(_pytest|pluggy|xdist|execnet)/|\"<string>\", line")
@@ -26,6 +27,12 @@ def hear(folder: Path, process: str) -> None:
     """From now on this test process writes its last words into a file of its own."""
     _open.append((folder / process).open("w"))
     faulthandler.enable(_open[-1])
+
+
+def hear_again() -> None:
+    """Before each test: Ray has a process that it is in write them to where nobody looks."""
+    if _open:
+        faulthandler.enable(_open[-1])
 
 
 def told(folder: Path) -> list[str]:
@@ -51,14 +58,25 @@ class LastWords:
     """Of the process that hands out tests: gives each a folder, and shows what is in it."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._ended = folder, list[str]()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: object) -> None:
         node.workerinput["last_words"] = str(self._folder)  # type: ignore[attr-defined]
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """It died: of which signal, or with which status."""
+        if error is None:
+            return
+        try:
+            status = node.gateway._io.popen.wait(WAIT_S)
+        except Exception as why:  # of another version of execnet, or it lives: then that is said
+            status = f"none: {why!r}"
+        self._ended.append(f"{node.gateway.id} ended with status {status}, of signal where below 0")
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        lines = told(self._folder)
+        lines = [*self._ended, *told(self._folder)]
         if lines:
             terminalreporter.section("what a process said as it died")
             terminalreporter.write_line("\n".join(lines))

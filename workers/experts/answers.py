@@ -66,7 +66,8 @@ class Answers:
 
     @property
     def figures(self) -> dict[str, int]:
-        figures = {} if self._watch is None else {"silent_asked": self.num_silent}
+        may_ask = self._watch is not None and (self._stand_ins.has_any or self.num_silent)
+        figures = {"silent_asked": self.num_silent} if may_ask else {}
         return figures if self._hedge is None else {**figures, "hedged": self.num_hedged}
 
     def ask_silent(self, until_ns: int) -> None:
