@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from workers.host.clock.virtual import VirtualClock, VirtualDeadlock, virtual_loop
+from workers.host.clock.virtual import VirtualClock, virtual_loop
 
 T = TypeVar("T")
 
@@ -20,9 +20,13 @@ def complete(clock: VirtualClock, main: Coroutine[Any, Any, T]) -> T:
     task = loop.create_task(main)
     try:
         return loop.run_until_complete(task)
-    finally:
+    except BaseException:
         if not task.done():
             task.cancel()
-            with suppress(asyncio.CancelledError, VirtualDeadlock):
+            # What comes of taking it down hides no SystemExit: the task in which a signal came has
+            # failed, too, and the program says so.
+            with suppress(Exception, asyncio.CancelledError):
                 loop.run_until_complete(task)
+        raise
+    finally:
         loop.close()
