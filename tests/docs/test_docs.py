@@ -36,7 +36,9 @@ MADE_BY_READERS = (
     "checkpoints/qwen3-moe",
     "delays.txt",
     "notes.index",
+    "out/",
     "out/demo",
+    "out/fuzz/",
     "out/demo/summary.json",
     "out/mutants/",
 )

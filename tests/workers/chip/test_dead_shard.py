@@ -130,9 +130,7 @@ def test_who_does_not_need_it_goes_on_with_the_same_tokens(
 
 
 def test_what_was_computed_without_its_experts_is_never_found(steps: list[Step]) -> None:
-    """A long prompt fails in the first step of each attempt; its full blocks were written, and are
-    nobody's.
-    """
+    """A long prompt fails in its first step; its full blocks were written, and are nobody's."""
     ids = prompt(1, 40)
     assert fate(ids).fails
 
@@ -145,4 +143,4 @@ def test_what_was_computed_without_its_experts_is_never_found(steps: list[Step])
         await settle(world, dead=(f"experts-{DEAD}",))
 
     run(blueprint(ONE_EACH), job)
-    assert [step.num_tokens for step in steps] == [40] * 3, "once an attempt"
+    assert [step.num_tokens for step in steps] == [40], "nobody has them, so no other is asked"
