@@ -13,25 +13,23 @@ reference says, 56 after a break; a killed node was away 2 to 13 s. Memory grew 
 was: decode chips wrote for the first time to blocks of 4,096. Hence fewer.
 """
 
-import socket
 import sys
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.chaos.leaks import Held, children, growth, held, left_over, shared_files
 from benchmarks.chaos.real_faults import EVERY_S, RealFaults
-from benchmarks.chaos.streams import DEADLINE_S, Client, Tally, cases
+from benchmarks.chaos.streams import DEADLINE_S, STREAMS, Tally, asking
+from benchmarks.footprint import free_port
 from benchmarks.rows import Row
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
 from cluster.worlds.local import LocalWorld, local_world
 from configs.schema import load_scenario
 
-STREAMS, SHORT_S, SHARE_MIN, GROWTH_MAX = 8, 120.0, 0.95, 1.2
+SHORT_S, SHARE_MIN, GROWTH_MAX = 120.0, 0.95, 1.2
 # Blocks are pages that the machine gives when they are first written to, and a chip takes those
 # that never were before others: with few, all have been within a minute.
 NUM_KV_BLOCKS = 256
@@ -65,41 +63,19 @@ class Came:
     left: list[str] = field(default_factory=list)
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def _say(what: str) -> None:
     print(f"    {time.strftime('%H:%M:%S', time.gmtime())} {what}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _asking(came: Came, faults: RealFaults, seed: int) -> Iterator[None]:
-    """Eight clients ask until it is left; each reads what it has begun to its end."""
-    known, ends = cases(), threading.Event()
-    clients = [Client(i, lambda: faults.url, known, came.tally, seed) for i in range(STREAMS)]
-    threads = [threading.Thread(target=client.run, args=(ends,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        for thread in threads:
-            thread.join()
 
 
 def soak(seconds: float, seed: int) -> Came:
     """So long, with the faults of that seed."""
     came, children_before, shared_before = Came(), children(), shared_files()
     with local_world(Blueprint.draw(load_scenario("demo", CLUSTER))) as world:
-        folder, port = world.folder, _free_port()
+        folder, port = world.folder, free_port()
         world.ask_gateway("serve_http", "127.0.0.1", port, GatewaySettings())
         faults = RealFaults(world, port, seed, _say)
         begun_s, samples = time.monotonic(), list[Held]()
-        with _asking(came, faults, seed):
+        with asking(lambda: faults.url, came.tally, seed):
             while (at_s := time.monotonic() - begun_s) < seconds:
                 samples.append(held(world, at_s))
                 came.problems += _failures(world)

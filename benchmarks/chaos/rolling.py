@@ -5,11 +5,10 @@ the gateway is another incarnation at the end; some requests wait at the gateway
 process takes to start, some seconds each.
 """
 
-import threading
 from collections.abc import Iterable
 
-from benchmarks.chaos.local import CLUSTER, EVIDENCE, STREAMS
-from benchmarks.chaos.streams import Client, Tally, cases
+from benchmarks.chaos.local import CLUSTER, EVIDENCE
+from benchmarks.chaos.streams import STREAMS, Tally, asking
 from benchmarks.rows import Row
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
@@ -21,19 +20,11 @@ FIRST, NEXT = 1, 2  # incarnations
 
 
 def rows() -> Iterable[Row]:
-    tally, known, ends = Tally(), cases(), threading.Event()
+    tally = Tally()
     with local_world(Blueprint.draw(load_scenario("demo", CLUSTER))) as world:
         url = world.ask_gateway("serve_http", "127.0.0.1", 0, GatewaySettings())
-        clients = [Client(i, lambda: url, known, tally, seed=1) for i in range(STREAMS)]
-        threads = [threading.Thread(target=client.run, args=(ends,)) for client in clients]
-        for thread in threads:
-            thread.start()
-        try:
+        with asking(lambda: url, tally, seed=1):
             world.restart_each(lambda step: None)
-        finally:
-            ends.set()
-            for thread in threads:
-                thread.join()
         again = to_restart(world.blueprint)
         epochs = {member.node: member.epoch for member in world.members}
     num_new = sum(epochs.get(node) == NEXT for node in again)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
 MODEL = "perfuse-tiny"
+STREAMS = 8
 PROMPTS = 12
 LENGTHS = (16, 48, 96)
 # Whoever has not ended by then never will: the cluster's own deadline is half of it.
@@ -93,6 +95,22 @@ class Client:
                 with self._tally.lock:
                     self._tally.num_begun += 1
                 _Asked(f"{self._prefix}-{count}", case, self._url, http, self._tally).run()
+
+
+@contextmanager
+def asking(url: Callable[[], str], tally: Tally, seed: int) -> Iterator[None]:
+    """So many users ask until it is left; each reads what it has begun to its end."""
+    known, ends = cases(), threading.Event()
+    clients = [Client(i, url, known, tally, seed) for i in range(STREAMS)]
+    threads = [threading.Thread(target=client.run, args=(ends,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join()
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

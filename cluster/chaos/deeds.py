@@ -64,12 +64,9 @@ class Deeds:
     def damage(self, fault: Fault) -> bool:
         """False where no block lies in the node's memory."""
         node = fault.nodes[0]
-        crew = self._world.seats[node].crew
-        key = (
-            ""
-            if crew is None or self.dead.get(node)
-            else crew.damage(fault.amount % MILLION / MILLION)
-        )
+        if self.dead.get(node):
+            return False
+        key = self._world.seats[node].inside.page_error(fault.amount % MILLION / MILLION)
         if key:
             self.damaged.setdefault(node, []).append(bytes.fromhex(key))
         return bool(key)

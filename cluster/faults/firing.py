@@ -172,18 +172,22 @@ class Firing:
             self._tell(name, node, f"{fault.type} ends")
 
     async def _page_errors(self, name: str, node: str, fault: PageErrorFault) -> None:
-        begun = self._num_fired[name] = self._num_fired.get(name, 0) + 1
+        begun = self._counted(name)
         for number in range(fault.attributes.blocks):
             share = self._rng.uniform("page error", name, begun, number)
             key = await self._insides.page_error(node, share)
             self._tell(name, node, f"page_error {key}" if key else "page_error missed: no block")
 
     async def _wear_out(self, name: str, node: str, fault: WearOutFault) -> None:
-        begun = self._num_fired[name] = self._num_fired.get(name, 0) + 1
-        draw = self._rng.uniform("wear out", name, begun)
+        draw = self._rng.uniform("wear out", name, self._counted(name))
         num_blocks = await self._insides.wear_out(node, fault.attributes.share, draw)
         told = f"wear_out {num_blocks} blocks" if num_blocks else "wear_out missed: no flash"
         self._tell(name, node, told)
+
+    def _counted(self, name: str) -> int:
+        """How often it has happened, with this time: chance is drawn anew each time."""
+        self._num_fired[name] = self._num_fired.get(name, 0) + 1
+        return self._num_fired[name]
 
     async def _fill_disk(self, name: str, node: str, fault: DiskFullFault) -> None:
         self._tell(name, node, "disk_full")

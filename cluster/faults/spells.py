@@ -20,10 +20,14 @@ class Spell:
     ahead_ns: int = 0
     drift_ppm: float = 0.0
 
+    @property
+    def is_of_clock(self) -> bool:
+        return bool(self.ahead_ns or self.drift_ppm)
+
     def __str__(self) -> str:
         if self.share:
             return f"{self.share:.0%}"
-        if self.ahead_ns or self.drift_ppm:
+        if self.is_of_clock:
             return f"{self.ahead_ns} ns {self.drift_ppm:g} ppm"
         return f"{self.slow:g}"
 

@@ -37,13 +37,9 @@ class RouterWatch:
         pending = await self._port.post(
             self._router, content, deadline_ns=deadline_ns, request_id=request_id
         )
-        try:
-            if self._watch is not None and not await self._watch.is_answered(pending):
-                self._is_silent = True
-                raise self._silent()
-        except BaseException:
-            pending.abandon()
-            raise
+        if self._watch is not None and not await self._watch.is_answered(pending):
+            self._is_silent = True
+            raise self._silent()
         return await pending.reply()
 
     def _silent(self) -> PeerDead:

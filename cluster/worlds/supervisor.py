@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
+from cluster.worlds.signals import Living
+
 LOOK_S = 0.25
-# Of the incarnation that lives: (epoch, process id); None: none does.
-Living = Callable[[str], tuple[int, int] | None]
 
 
 def has_ended(pid: int) -> bool:

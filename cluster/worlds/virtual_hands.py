@@ -67,14 +67,14 @@ class VirtualHands:
         self._host.gates[node].open()
 
     async def begin(self, node: str, spell: Spell) -> None:
-        if spell.ahead_ns or spell.drift_ppm:
+        if spell.is_of_clock:
             now_ns = self._host.clock.now()
             self._host.skews[node].begin(now_ns, spell.ahead_ns, spell.drift_ppm)
             return
         self._seats[node].inside.begin(spell)
 
     async def end(self, node: str, spell: Spell) -> None:
-        if spell.ahead_ns or spell.drift_ppm:
+        if spell.is_of_clock:
             self._host.skews[node].end(spell.ahead_ns, spell.drift_ppm)
             return
         self._seats[node].inside.end(spell)

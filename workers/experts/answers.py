@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from workers.errors import DeadlineExceeded, PerfuseError
 from workers.experts.handle import Asked, DispatchHandle
 from workers.experts.patience import Patience, Usual
-from workers.experts.spread import Spread
+from workers.experts.spread import spread_again
 from workers.experts.stand_ins import StandIns
 from workers.host.clock.base import Clock
 from workers.wire.calls import Pending
@@ -53,10 +53,10 @@ class Answers:
         self, port: Port, clock: Clock, spawn: Spawn, stand_ins: StandIns, patience: Patience
     ) -> None:
         self._port, self._clock, self._stand_ins = port, clock, stand_ins
-        self._silence_ns, self._hedge = patience.silence_ns, patience.hedge
+        self._hedge, silence_ns = patience.hedge, patience.silence_ns
         self._watch: Watch | None = None
-        if self._silence_ns is not None:
-            self._watch = Watch(port, clock, spawn, self._silence_ns, stand_ins.was_heard)
+        if silence_ns is not None:
+            self._watch = Watch(port, clock, spawn, silence_ns, stand_ins.was_heard)
         self._usual = Usual()
         self.num_silent = self.num_hedged = 0
 
@@ -78,11 +78,9 @@ class Answers:
 
     def within_ns(self, left_ns: int) -> int | None:
         """After which a shard is silent, where so much time is left for a call."""
-        if self._silence_ns is None:
+        if self._watch is None:
             return None
-        now_ns = self._clock.now()
-        floor_ns = self._clock.deadline_floor(now_ns + self._silence_ns) - now_ns
-        return max(min(floor_ns, left_ns // 2), 2)
+        return max(min(self._watch.within_ns, left_ns // 2), 2)
 
     async def settled(self, handle: DispatchHandle) -> None:
         """Until every part has an answer, or will have none."""
@@ -187,13 +185,9 @@ class Answers:
         if handle.table is None:
             return []
         table, parts = self._stand_ins.without(handle.table, first.shard), []
-        columns = told.request, told.position, told.hidden, told.experts, told.weights
-        spread = Spread(table, *columns)
-        for index, run in spread.runs():
-            shard = table.shards[index]
-            content = spread.dispatch(told.layer, run, told.computed_for)
+        for shard, rows, content in spread_again(table, told):
             asked = call.destination if shard == first.shard else self._stand_ins.of(shard)
-            parts.append((shard, first.rows[spread.rows_N[run]], asked, content))
+            parts.append((shard, first.rows[rows], asked, content))
         return parts
 
     async def _posted(

@@ -8,7 +8,7 @@ from workers.errors import PeerDead, PerfuseError
 from workers.experts.answers import Answers
 from workers.experts.handle import DispatchHandle, Lost
 from workers.experts.routing import RoutingTable
-from workers.experts.spread import Spread
+from workers.experts.spread import spread_again
 from workers.experts.stand_ins import StandIns
 from workers.experts.tokens import Missing
 from workers.wire.port import Port
@@ -36,16 +36,11 @@ async def _ask(
     port: Port, stand_ins: StandIns, living: RoutingTable, lost: Lost, handle: DispatchHandle
 ) -> None:
     """The holders of the same experts, as far as there are any."""
-    told = lost.content
-    columns = told.request, told.position, told.hidden, told.experts, told.weights
-    spread = Spread(living, *columns)
-    for index, run in spread.runs():
-        shard, rows = living.shards[index], lost.rows[spread.rows_N[run]]
-        other = stand_ins.of(shard)
+    for shard, of_lost, content in spread_again(living, lost.content):
+        rows, other = lost.rows[of_lost], stand_ins.of(shard)
         if not stand_ins.lives(other):
             handle.missing.append(Missing(lost.shard, rows, lost.error))
             continue
-        content = spread.dispatch(told.layer, run, told.computed_for)
         call = content, lost.deadline_ns, lost.request_id
         try:
             pending = await port.post(

@@ -93,6 +93,19 @@ class Spread:
         )
 
 
+def spread_again(
+    table: RoutingTable, told: Dispatch
+) -> Iterator[tuple[str, NDArray[np.intp], Dispatch]]:
+    """What one shard was told, spread by another table: each shard, its rows of that, and what it
+    is told of them.
+    """
+    columns = told.request, told.position, told.hidden, told.experts, told.weights
+    spread = Spread(table, *columns)
+    for index, run in spread.runs():
+        content = spread.dispatch(told.layer, run, told.computed_for)
+        yield table.shards[index], spread.rows_N[run], content
+
+
 def merge(
     numerics: Numerics,
     sums_T: Sums,

@@ -110,13 +110,9 @@ class PoolClient:
             deadline_ns=deadline_ns,
             request_id=request_id,
         )
-        try:
-            if self._watch is not None and not await self._watch.is_answered(pending):
-                self._silent.add(server)
-                self._heard(server, deadline_ns)
-        except BaseException:
-            pending.abandon()
-            raise
+        if self._watch is not None and not await self._watch.is_answered(pending):
+            self._silent.add(server)
+            self._heard(server, deadline_ns)
         return await pending.reply()
 
     def _heard(self, server: str, until_ns: int) -> str:

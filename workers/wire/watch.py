@@ -48,20 +48,32 @@ class Watch:
             self._asked.add(worker)
             self._spawn(self._ask(worker, until_ns), f"is {worker} there")
 
+    @property
+    def within_ns(self) -> int:
+        """`silence_ns` from now on, as exact as a clock that is waited for can be."""
+        now_ns = self._clock.now()
+        return self._clock.deadline_floor(now_ns + self._silence_ns) - now_ns
+
     async def is_answered(self, pending: Pending[Any]) -> bool:
-        """Wait until a call is settled; False as soon as its peer is silent."""
-        worker = pending.message.destination
+        """Wait until a call is settled; False as soon as its peer is silent: then nobody waits for
+        the answer any more, nor does where this is cancelled.
+        """
+        worker, is_settled = pending.message.destination, False
         num_heard: int | None = None
-        while pending.answer is None:
-            now_ns = self._clock.now()
-            step_ns = (self._clock.deadline_floor(now_ns + self._silence_ns) - now_ns) // 2
-            await self._port.settled((pending,), now_ns + max(step_ns, 1))
-            if pending.answer is None:
-                self._clock.join_wall()
-                if num_heard == self.num_heard(worker):
-                    return False
-                num_heard = self.num_heard(worker)
-                self.ask(worker, pending.message.deadline_ns)
+        try:
+            while pending.answer is None:
+                step_ns = max(self.within_ns // 2, 1)
+                await self._port.settled((pending,), self._clock.now() + step_ns)
+                if pending.answer is None:
+                    self._clock.join_wall()
+                    if num_heard == self.num_heard(worker):
+                        return False
+                    num_heard = self.num_heard(worker)
+                    self.ask(worker, pending.message.deadline_ns)
+            is_settled = True
+        finally:
+            if not is_settled:
+                pending.abandon()
         return True
 
     async def _ask(self, worker: str, until_ns: int) -> None:

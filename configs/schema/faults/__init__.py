@@ -9,6 +9,7 @@ from pydantic import Field
 
 from configs.schema.faults.links import (
     ANYONE,
+    OF_LINKS,
     BandwidthFault,
     CorruptFault,
     DropFault,
@@ -21,6 +22,7 @@ from configs.schema.faults.links import (
     StallFault,
 )
 from configs.schema.faults.nodes import (
+    OF_NODES,
     ClockSkewFault,
     CrashFault,
     DiskFullFault,
@@ -64,35 +66,7 @@ __all__ = [
     "node_faults",
 ]  # fmt: skip
 
-Fault = Annotated[
-    LatencyFault
-    | DropFault
-    | DuplicateFault
-    | CorruptFault
-    | ReorderFault
-    | StallFault
-    | BandwidthFault
-    | PartitionFault
-    | CrashFault
-    | PauseFault
-    | SlowFault
-    | PageErrorFault
-    | DiskFullFault
-    | OutOfMemoryFault
-    | WearOutFault
-    | ClockSkewFault,
-    Field(discriminator="type"),
-]
-OF_NODES = (
-    CrashFault
-    | PauseFault
-    | SlowFault
-    | PageErrorFault
-    | DiskFullFault
-    | OutOfMemoryFault
-    | WearOutFault
-    | ClockSkewFault
-)
+Fault = Annotated[OF_LINKS | OF_NODES, Field(discriminator="type")]
 
 
 def named(faults: Sequence[Fault]) -> Mapping[str, Fault]:

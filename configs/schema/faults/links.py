@@ -126,7 +126,7 @@ class PartitionFault(_Rule):
     attributes: NoAttributes = NoAttributes()
 
 
-FaultRule = Annotated[
+OF_LINKS = (
     LatencyFault
     | DropFault
     | DuplicateFault
@@ -134,6 +134,6 @@ FaultRule = Annotated[
     | ReorderFault
     | StallFault
     | BandwidthFault
-    | PartitionFault,
-    Field(discriminator="type"),
-]
+    | PartitionFault
+)
+FaultRule = Annotated[OF_LINKS, Field(discriminator="type")]

@@ -174,7 +174,7 @@ class ClockSkewFault(_Lasting):
     attributes: ClockSkewAttributes
 
 
-NodeFault = Annotated[
+OF_NODES = (
     CrashFault
     | PauseFault
     | SlowFault
@@ -182,6 +182,6 @@ NodeFault = Annotated[
     | DiskFullFault
     | OutOfMemoryFault
     | WearOutFault
-    | ClockSkewFault,
-    Field(discriminator="type"),
-]
+    | ClockSkewFault
+)
+NodeFault = Annotated[OF_NODES, Field(discriminator="type")]

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from cluster.chaos.drawing import SEEDS_A_SHAPE, Drawing, passing
+from cluster.chaos.drawing import Drawing, passing
 from cluster.chaos.mutating import CELLS, trial_of
 from cluster.chaos.pairs import draw_pair
 from cluster.chaos.striking import draw_rolling
@@ -16,27 +16,12 @@ from cluster.chaos.trial import (
     RECEIVER,
     ROLLING,
     SENDER,
-    Ask,
     At,
     Fault,
     Trial,
 )
 from cluster.chaos.work import Worker
 from cluster.chaos.written import read_trial, write_trial
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Worker:
-    return Worker("digest", tmp_path_factory.mktemp("chaos"))
-
-
-@pytest.fixture(scope="module")
-def calm(worker: Worker) -> Trial:
-    """A shape in which prefill and decode are apart, without faults, and with three requests."""
-    seeds = range(0, SEEDS_A_SHAPE * 64, SEEDS_A_SHAPE)
-    trial = next(t for t in map(worker.trial, map(str, seeds)) if "prefill" in t.groups)
-    asks = tuple(Ask(f"r{i}", (i, 40, 0), 6, 1_000 * i) for i in range(3))
-    return replace(trial, asks=asks, faults=())
 
 
 @pytest.mark.parametrize(("end", "role"), [(SENDER, "prefill"), (RECEIVER, "decode")])

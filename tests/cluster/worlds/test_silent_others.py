@@ -2,6 +2,8 @@
 to find out, and whoever is heard again is one of the cluster.
 """
 
+import asyncio
+
 import pytest
 
 from cluster.gateway.errors import reply
@@ -56,6 +58,16 @@ def test_a_silent_pool_is_waited_for_once_and_what_it_had_is_computed_again() ->
     run(blueprint(WATCHED), job)
 
 
+async def reading_on(world: VirtualWorld) -> tuple[list[int], Heard, "asyncio.Task[Heard]"]:
+    """A whole answer; and the same asked for again, of which something has come."""
+    whole = (await ask(world, request("calm", max_tokens=64))).tokens
+    kept = Heard()
+    reading = world.gateway.spawn(ask(world, request("kept", max_tokens=64), kept), "kept")
+    while not kept.outputs:
+        await world.clock.wait_until(world.clock.now() + 10_000)
+    return whole, kept, reading
+
+
 @pytest.mark.parametrize("many", [1, 50])
 def test_a_silent_router_is_told_with_a_time_to_come_back_and_keeps_what_it_has(many: int) -> None:
     """What is asked for while it is silent ends after 400 us with 503 and Retry-After; once it is
@@ -63,11 +75,7 @@ def test_a_silent_router_is_told_with_a_time_to_come_back_and_keeps_what_it_has(
     """
 
     async def job(world: VirtualWorld) -> None:
-        whole = (await ask(world, request("calm", max_tokens=64))).tokens
-        kept = Heard()
-        reading = world.gateway.spawn(ask(world, request("kept", max_tokens=64), kept), "kept")
-        while not kept.outputs:
-            await world.clock.wait_until(world.clock.now() + 10_000)
+        whole, kept, reading = await reading_on(world)
         cut_off(world, "router")
         begun_ns = world.clock.now()
         asked = [world.gateway.spawn(ask(world, request(f"r{i}")), f"r{i}") for i in range(many)]
@@ -116,11 +124,7 @@ def test_a_decode_chip_is_found_silent_in_two_seconds_and_its_stream_resumes_in_
     """With what is set where a scenario says nothing: 1.5 s, and a prefill of what is known."""
 
     async def job(world: VirtualWorld) -> None:
-        whole = (await ask(world, request("calm", max_tokens=64))).tokens
-        kept = Heard()
-        reading = world.gateway.spawn(ask(world, request("kept", max_tokens=64), kept), "kept")
-        while not kept.outputs:
-            await world.clock.wait_until(world.clock.now() + 10_000)
+        whole, kept, reading = await reading_on(world)
         (victim,) = [
             name
             for name in ("decode-0", "decode-1")
