@@ -7,6 +7,7 @@ import asyncio
 from cluster.chaos.away import Away
 from cluster.chaos.kinds import MILLION
 from cluster.chaos.lasting import Lasting
+from cluster.chaos.narrowed import Narrowed
 from cluster.chaos.trial import Fault, Seen
 from cluster.chaos.world import ChaosWorld
 from cluster.faults.rules import put, take_out
@@ -22,8 +23,7 @@ class Deeds:
         self._world, self._seen = world, seen
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._narrowed: list[Fault] = []
-        self._widened_ns = 0
+        self._narrowed = Narrowed(world.clock)
         self._rolls: list[asyncio.Task[None]] = []
         # Node -> whether it is dead, or about to die.
         self.dead: dict[str, bool] = {}
@@ -89,10 +89,13 @@ class Deeds:
                 directory = world.blueprint.plan.directory
                 put(node.endpoint, fault.name, rule, directory, Rng(0))
                 node.endpoint.has_faults = True
-        self._narrowed.append(fault)
+        self._narrowed.begins(fault)
         if fault.for_ns is not None:
             world.clock.call_at(world.clock.now() + fault.for_ns, self._widen, fault)
         return True
+
+    def carries(self, source: str, destination: str, num_bytes: int) -> None:
+        self._narrowed.carries(source, destination, num_bytes)
 
     def roll(self) -> bool:
         """Nobody may die meanwhile: what restarts nodes counts on it."""
@@ -101,24 +104,23 @@ class Deeds:
         return True
 
     def _widen(self, fault: Fault) -> None:
-        if fault in self._narrowed:
-            self._narrowed.remove(fault)
-            self._widened_ns = self._world.clock.now()
+        if fault in self._narrowed.faults:
+            self._narrowed.ends(fault)
             for node in self._world.nodes.values():
                 take_out(node.endpoint, fault.name)
 
     def wrong_until_ns(self) -> int:
         """Until when any node was not as it should be: now, where one is not."""
-        if self._narrowed or any(not roll.done() for roll in self._rolls):
+        if any(not roll.done() for roll in self._rolls):
             return self._world.clock.now()
-        return max(self.away.until_ns(), self._lasting.until_ns(), self._widened_ns)
+        return max(self.away.until_ns(), self._lasting.until_ns(), self._narrowed.until_ns())
 
     async def heal(self) -> None:
         """Links are as wide as they were, everybody goes on, and whoever is dead comes back, as do
         those that restart. A router that could not write its journal promises nothing until it
         restarts: it does.
         """
-        for fault in list(self._narrowed):
+        for fault in list(self._narrowed.faults):
             self._widen(fault)
         for roll in self._rolls:
             await roll

@@ -16,6 +16,7 @@ from workers.wire.message import Message
 from workers.wire.rules import Delay, Duplicate, Pass, Verdict
 
 WATCH = "chaos"
+PASS = Pass()
 
 
 class Injector:
@@ -136,7 +137,9 @@ class Injector:
                 waiting.remove(fault)
                 self._fire(fault, fault.struck(source, destination), word)
         self._last[source] = word
-        return Pass()
+        if self._deeds is not None:
+            self._deeds.carries(source, destination, message.charged_bytes)
+        return PASS
 
     def reached(self, fault: Fault, word: str, ends: str) -> None:
         """A fault met a message, or fired at one."""
@@ -178,9 +181,9 @@ class LinkRule:
     def judge(self, source: str, destination: str, message: Message[Any]) -> Verdict:
         injector = self._injector
         if not self.is_on:
-            return Pass()
+            return PASS
         if not self._is_hit(source, destination, injector.word, injector.link_nth):
-            return Pass()
+            return PASS
         injector.hit(self.fault, source, destination, message)
         verdict = self._verdict
         if isinstance(verdict, Delay | Duplicate):

@@ -22,6 +22,10 @@ class Nodes(Protocol):
         """A link moves at most `fault.amount` bytes/s."""
         ...
 
+    def carries(self, source: str, destination: str, num_bytes: int) -> None:
+        """A message sets out, over a link that may be narrow."""
+        ...
+
     def begin(self, fault: Fault) -> bool:
         """It is paused, slow, its disk full, its memory a neighbour's (`fault.amount` of MILLION)
         or its clock wrong, for so long; None: until all is healed.

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from cluster.cli import chaos_run, chaos_tour
 from cluster.cli.console import clear_errors, console, warn
@@ -55,7 +56,7 @@ def search(
         width = workers or os.cpu_count() or 1
         with processes(numerics, width) as run:
             found = search(
-                run, first_seed, seeds, budget_s, width, _progress, until_broken=until_broken
+                run, first_seed, seeds, budget_s, width, _Progress(), until_broken=until_broken
             )
         _show_coverage(found)
         if found.failures:
@@ -87,7 +88,7 @@ def replay(
             soft_wrap=True,
         )
         for line in seen.broken:
-            console.print(f"[red]{line}[/]", soft_wrap=True, highlight=False)
+            _red(line)
         console.print("no law is broken" if not seen.broken else f"broken: {_laws([seen])}")
     raise typer.Exit(1 if seen.broken else 0)
 
@@ -111,13 +112,26 @@ def _seconds(text: str) -> float:
     return ns / 1e9
 
 
-def _progress(found: "Found") -> None:
-    rate = found.num_trials / found.took_s
-    console.print(
-        f"{found.num_trials:,} trials in {found.took_s:.0f} s ({rate:.1f}/s), "
-        f"{found.coverage.num_features:,} features, {len(found.failures)} broken",
-        highlight=False,
-    )
+class _Progress:
+    """A line a round, and what broke in it at once: a long search is read while it runs."""
+
+    def __init__(self) -> None:
+        self._num_told = 0
+
+    def __call__(self, found: "Found") -> None:
+        rate = found.num_trials / found.took_s
+        console.print(
+            f"{found.num_trials:,} trials in {found.took_s:.0f} s ({rate:.1f}/s), "
+            f"{found.coverage.num_features:,} features, {len(found.failures)} broken",
+            highlight=False,
+        )
+        for seen in found.failures[self._num_told :]:
+            _red(f"  {seen.name}: {seen.broken[0]:.200}")
+        self._num_told = len(found.failures)
+
+
+def _red(text: str) -> None:
+    console.print(f"[red]{escape(text)}[/]", soft_wrap=True, highlight=False)
 
 
 def _show_coverage(found: "Found") -> None:
@@ -160,7 +174,7 @@ def _keep(failures: "list[Seen]", numerics: Literal["digest", "real"], out: Path
             path = _draw(out, trial, seen)
             console.print(f"{path}: {len(trial.faults)} faults, {len(trial.asks)} requests")
             for line in seen.broken[:3]:
-                console.print(f"  [red]{line}[/]", soft_wrap=True, highlight=False)
+                _red(f"  {line}")
     if len(failures) > SHOWN_MAX:
         warn(f"{len(failures) - SHOWN_MAX} more are not written: perfuse chaos replay NAME")
 
