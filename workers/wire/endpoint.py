@@ -30,7 +30,7 @@ from workers.wire.outgoing import Outgoing
 from workers.wire.peer import Peer
 from workers.wire.remembered import long_past
 from workers.wire.roles import WirePrecision
-from workers.wire.rules import Rule, fate_of, flip_bit
+from workers.wire.rules import UNHARMED, Fate, Rule, fate_of, flip_bit
 from workers.wire.turns import one_after_the_other
 
 if TYPE_CHECKING:
@@ -133,8 +133,9 @@ class Endpoint:
         way = peer.way
         if way is None:
             way = peer.way = self._mail.way(peer.node)
-        if self.rules:
-            return self._send_by_rules(message, peer, way, leaving)
+        fate = fate_of(self.rules, self.node, peer.node, message) if self.rules else UNHARMED
+        if fate is not UNHARMED:
+            return self._send_by_fate(message, fate, way, leaving)
         if leaving is not None and self._mail.shares_memory:
             leaving.shared = (message,)
         return way(message)
@@ -155,10 +156,9 @@ class Endpoint:
         else:
             copied(now_ns)
 
-    def _send_by_rules(
-        self, message: Message[Any], peer: Peer, way: Way, leaving: Leaving | None
+    def _send_by_fate(
+        self, message: Message[Any], fate: Fate, way: Way, leaving: Leaving | None
     ) -> Awaitable[None] | None:
-        fate = fate_of(self.rules, self.node, peer.node, message)
         self.num_dropped += not fate.delays_ns
         hit = flip_bit(message) if fate.corrupt and fate.delays_ns else message
         known = hit.due_ns != NOT_KNOWN_NS

@@ -63,13 +63,21 @@ class Fate:
     corrupt: bool = False
 
 
+# Of nearly every message.
+UNHARMED = Fate()
+
+
 def fate_of(
     rules: Mapping[str, Rule], source: str, destination: str, message: Message[Any]
 ) -> Fate:
     """Rules add up, as on a real path: delays sum, and what one rule drops no other can save."""
-    delay_ns, copies_ns, corrupt = 0, [0], False
+    delay_ns, copies_ns, corrupt, is_hit = 0, [0], False, False
     for rule in rules.values():
-        match rule.judge(source, destination, message):
+        verdict = rule.judge(source, destination, message)
+        if type(verdict) is Pass:
+            continue
+        is_hit = True
+        match verdict:
             case Drop():
                 return Fate(())
             case Delay(more_ns):
@@ -78,6 +86,8 @@ def fate_of(
                 copies_ns.append(later_ns)
             case Corrupt():
                 corrupt = True
+    if not is_hit:
+        return UNHARMED
     return Fate(tuple(delay_ns + copy_ns for copy_ns in copies_ns), corrupt)
 
 
