@@ -14,12 +14,13 @@ class Inbox:
     """Contents by step and place. Ranks are no further ahead of each other than there are steps in
     flight, so what lies here is bounded by what these exchange.
 
-    step   that is run here, or is next        latest   that this rank has been told of
+    step   that is run here, or is next
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.step, self.latest = -1, -1
+        self.step = -1
+        self._told: list[int] = []
         self._here: dict[tuple[int, Place], tuple[int, Any]] = {}
         self._waiting: dict[tuple[int, Place], asyncio.Future[tuple[int, Any]]] = {}
         self._failed: dict[int, PerfuseError] = {}
@@ -27,15 +28,22 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._here)
 
+    def expect(self, step: int) -> None:
+        """It will be run here, after those that were told before."""
+        self._told.append(step)
+
     def begin(self, step: int) -> None:
         """What was for older steps is of no use any more."""
         self.step = step
+        self._told = [told for told in self._told if told > step]
         self._here = {key: item for key, item in self._here.items() if key[0] >= step}
         self._failed = {failed: error for failed, error in self._failed.items() if failed >= step}
 
-    def under_way(self) -> range:
-        """Steps that are run here, or will be; or the next one, where there is none."""
-        return range(self.step, max(self.step, self.latest) + 1)
+    def under_way(self) -> list[int]:
+        """Steps that are run here, or will be; or the next one, where there is none. Those told:
+        between the steps of two incarnations lie more than anybody can count.
+        """
+        return [self.step, *self._told]
 
     def end(self, step: int) -> None:
         """The step is over here."""

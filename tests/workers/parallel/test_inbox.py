@@ -8,6 +8,7 @@ from tests.workers.bench import run_alone
 from workers.errors import DeadlineExceeded, PeerDead
 from workers.host.clock.virtual import VirtualClock
 from workers.parallel.inbox import Inbox
+from workers.parallel.leader import EPOCH_BITS
 
 PLACE = ("share", 1, 0)
 
@@ -69,5 +70,27 @@ def test_what_is_for_a_step_that_is_over_is_dropped() -> None:
         inbox.put(6, PLACE, "next")
         inbox.begin(6)
         assert await inbox.get(PLACE, 100) == "next"
+
+    run_alone(job)
+
+
+def test_steps_under_way_are_those_told_however_far_apart_their_numbers_lie() -> None:
+    """Each incarnation of a leader counts from another power of two on: a rank that counted up to
+    there took all memory when a neighbour died before the first step.
+    """
+
+    async def job(clock: VirtualClock) -> None:
+        inbox, later = Inbox(clock), 2 << EPOCH_BITS
+        inbox.expect(1 << EPOCH_BITS)
+        assert inbox.under_way() == [-1, 1 << EPOCH_BITS]
+        inbox.begin(1 << EPOCH_BITS)
+        inbox.expect(later)
+        inbox.expect(later + 1)
+        assert inbox.under_way() == [1 << EPOCH_BITS, later, later + 1]
+        inbox.begin(later)
+        assert inbox.under_way() == [later, later + 1]
+        inbox.end(later)
+        inbox.begin(later + 1)
+        assert inbox.under_way() == [later + 1]
 
     run_alone(job)
