@@ -20,7 +20,7 @@ class Team:
     its acknowledgement but one task, which fails the step if there is none.
 
     number       of this rank        timeout_ns   for which it waits for another
-    on_failure   told when a rank is gone, or did not acknowledge what it was told
+    on_failure   told when a rank is gone, or did not acknowledge what it was told: the leader's
     on_step_failed   told when a step is of no use any more
     """
 
@@ -71,9 +71,10 @@ class Team:
         """Returns when it has left. Raises PeerDead, DeadlineExceeded."""
         deadline_ns = self.node.clock.now() + self.timeout_ns
         name = self.ranks.names[rank]
-        self._said.put(
-            await self.port.post(name, content, deadline_ns=deadline_ns, request_id=request_id)
+        pending = await self.port.post(
+            name, content, deadline_ns=deadline_ns, request_id=request_id
         )
+        self._said.put((pending, getattr(content, "step", None)))
 
     async def hear(self, kind: type[Kind[Any]], number: int, rank: int, timeouts: int = 1) -> Any:
         """What another rank said for this step, which may take it so many timeouts: it may wait for
@@ -118,12 +119,21 @@ class Team:
 
     async def _hear(self) -> None:
         while True:
-            said: list[Pending[Any]] = await self._said.get_due()
-            await self.port.settled(said)
-            for pending in said:
+            said: list[tuple[Pending[Any], int | None]] = await self._said.get_due()
+            await self.port.settled([pending for pending, _ in said])
+            for pending, step in said:
                 try:
                     pending.take()
                 except PeerDead:
                     continue  # `_left` has told
                 except PerfuseError as error:
-                    self._fail(error)
+                    self._unheard(step, error)
+
+    def _unheard(self, step: int | None, error: PerfuseError) -> None:
+        """Of what a leader told, blocks and sequences are kept: all that is under way is void. What
+        another rank told was for one step, and is missed in no other.
+        """
+        if self.on_failure or step is None:
+            self._fail(error)
+        else:
+            self._end(step, error)
