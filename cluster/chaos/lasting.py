@@ -10,6 +10,7 @@ from cluster.chaos.kinds import CLOCKS, MILLION
 from cluster.chaos.trial import Fault
 from cluster.chaos.world import ChaosWorld
 from cluster.faults.spells import Spell
+from workers.host.trace import Ran
 
 OnMark = Callable[[str, str], None]
 
@@ -27,6 +28,7 @@ class Lasting:
         self._tasks: list[asyncio.Task[None]] = []
         self.filled: set[str] = set()
         self._over_ns = 0
+        self._slow_ns: dict[str, int] = {}  # node -> until when it was slow
 
     def begin(self, fault: Fault) -> bool:
         """False where nobody lives there."""
@@ -46,6 +48,20 @@ class Lasting:
     def until_ns(self) -> int:
         """Until when any of them went on: now, where one does."""
         return self._world.clock.now() if self._going_on else self._over_ns
+
+    def launched_ns(self, by_ns: int) -> int:
+        """Until when launches went on that machines began while they were slow, and not after
+        `by_ns`: those take as long as ever. What still goes on is not known.
+        """
+        if not self._slow_ns:
+            return 0
+        ends_ns = (
+            ran.at_ns
+            for ran in self._world.trace.records
+            if isinstance(ran, Ran)
+            and ran.at_ns - ran.took_ns <= min(by_ns, self._slow_ns.get(ran.node, -1))
+        )
+        return max(ends_ns, default=0)
 
     async def end(self) -> None:
         """All of them, at once."""
@@ -74,6 +90,8 @@ class Lasting:
             return
         self._over_ns = self._world.clock.now()
         hands, node = self._world.hands, fault.nodes[0]
+        if fault.what == "slow":
+            self._slow_ns[node] = self._over_ns
         is_same = hands.epoch(node) == known[1]
         if fault.what == "pause":
             self._away.returns(node)

@@ -203,6 +203,10 @@ class TrialRun:
 
     def _judge(self, busy: dict[str, int]) -> None:
         heard, broken = self._heard, self.seen.broken
+        for one in heard:
+            if one.code == "deadline_exceeded" and one.ended_ns is not None:
+                slow_ns = self._deeds.launched_ns(one.ended_ns)
+                one.whole_since_ns = max(one.whole_since_ns, slow_ns)
         broken += exact.broken(heard)
         broken += once.broken(heard)
         broken += ends.broken(heard, self._world.clock.now())
