@@ -109,12 +109,8 @@ class Deeds:
             for node in self._world.nodes.values():
                 take_out(node.endpoint, fault.name)
 
-    def launched_ns(self, by_ns: int) -> int:
-        """Until when launches of slow machines went on that began by then."""
-        return self._lasting.launched_ns(by_ns)
-
     def wrong_until_ns(self) -> int:
-        """Until when any node was not as it should be: now, where one is not."""
+        """Until when any node was not, or will not be, as it should: now, where one is not."""
         if any(not roll.done() for roll in self._rolls):
             return self._world.clock.now()
         return max(self.away.until_ns(), self._lasting.until_ns(), self._narrowed.until_ns())

@@ -10,7 +10,6 @@ from cluster.chaos.kinds import CLOCKS, MILLION
 from cluster.chaos.trial import Fault
 from cluster.chaos.world import ChaosWorld
 from cluster.faults.spells import Spell
-from workers.host.trace import Ran
 
 OnMark = Callable[[str, str], None]
 
@@ -28,7 +27,7 @@ class Lasting:
         self._tasks: list[asyncio.Task[None]] = []
         self.filled: set[str] = set()
         self._over_ns = 0
-        self._slow_ns: dict[str, int] = {}  # node -> until when it was slow
+        self._slowed: set[str] = set()
 
     def begin(self, fault: Fault) -> bool:
         """False where nobody lives there."""
@@ -41,27 +40,25 @@ class Lasting:
             self._away.leaves(node)
         elif fault.what == "disk_full":
             self.filled.add(node)
+        elif fault.what == "slow":
+            self._slowed.add(node)
         task = asyncio.get_running_loop().create_task(self._lasts(fault), name=fault.name)
         self._tasks.append(task)
         return True
 
     def until_ns(self) -> int:
-        """Until when any of them went on: now, where one does."""
-        return self._world.clock.now() if self._going_on else self._over_ns
-
-    def launched_ns(self, by_ns: int) -> int:
-        """Until when launches went on that machines began while they were slow, and not after
-        `by_ns`: those take as long as ever. What still goes on is not known.
+        """Until when any of them went on: now, where one does; what a slow machine has launched
+        goes on after that.
         """
-        if not self._slow_ns:
-            return 0
-        ends_ns = (
-            ran.at_ns
-            for ran in self._world.trace.records
-            if isinstance(ran, Ran)
-            and ran.at_ns - ran.took_ns <= min(by_ns, self._slow_ns.get(ran.node, -1))
-        )
-        return max(ends_ns, default=0)
+        if self._going_on:
+            return self._world.clock.now()
+        return max(self._over_ns, self._launched_ns())
+
+    def _launched_ns(self) -> int:
+        """Until when launches go on that machines began while they were slow."""
+        nodes = self._world.nodes
+        lasting = (nodes[node].hardware.slow_until_ns for node in self._slowed if node in nodes)
+        return max(lasting, default=0)
 
     async def end(self) -> None:
         """All of them, at once."""
@@ -90,8 +87,6 @@ class Lasting:
             return
         self._over_ns = self._world.clock.now()
         hands, node = self._world.hands, fault.nodes[0]
-        if fault.what == "slow":
-            self._slow_ns[node] = self._over_ns
         is_same = hands.epoch(node) == known[1]
         if fault.what == "pause":
             self._away.returns(node)

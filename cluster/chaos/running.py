@@ -187,7 +187,8 @@ class TrialRun:
         that were still sent in the last one, after the longest wait.
         """
         world, injector, busy = self._world, self._injector, dict[str, int]()
-        await world.clock.wait_until(injector.late_until_ns)
+        until_ns = max(injector.late_until_ns, self._deeds.wrong_until_ns())
+        await world.clock.wait_until(until_ns)
         for _ in range(LOOKS_MAX):
             injector.forget_sent()
             await world.clock.wait_until(world.clock.now() + self._look_ns)
@@ -203,10 +204,6 @@ class TrialRun:
 
     def _judge(self, busy: dict[str, int]) -> None:
         heard, broken = self._heard, self.seen.broken
-        for one in heard:
-            if one.code == "deadline_exceeded" and one.ended_ns is not None:
-                slow_ns = self._deeds.launched_ns(one.ended_ns)
-                one.whole_since_ns = max(one.whole_since_ns, slow_ns)
         broken += exact.broken(heard)
         broken += once.broken(heard)
         broken += ends.broken(heard, self._world.clock.now())

@@ -71,10 +71,9 @@ class Hardware:
         }
         self._engines = (MAIN_ENGINE, *spec.engines)
         self._buses = Buses.of(spec)
-        copying = [f"{spec.default_tier}.write", f"{spec.default_tier}.read"]
+        self._copy = [f"{spec.default_tier}.write", f"{spec.default_tier}.read"]
         if spec.tiers[spec.default_tier].bus_bytes_per_s is not None:
-            copying += 2 * [f"{spec.default_tier}.bus"]
-        self._copy = tuple(copying)
+            self._copy += 2 * [f"{spec.default_tier}.bus"]
         self._launch_overhead_ns = overhead_ns = spec.launch_overhead_ns
         crosses = self._buses is not None
         self._rows = Rows(clock, self._resources, self._begin, overhead_ns, slow, crosses=crosses)
@@ -87,8 +86,7 @@ class Hardware:
         self, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, R]:
         """`run_for` whatever work of that name is done for."""
-        cause = OF_WORK.get(work.name, Phase.SERVING)
-        return self.run_for(cause, work, kernel, *args, **kwargs)
+        return self.run_for(OF_WORK.get(work.name, Phase.SERVING), work, kernel, *args, **kwargs)
 
     async def run_for(
         self, cause: Cause, work: Work, kernel: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -134,6 +132,11 @@ class Hardware:
         self._rows.slow = slow
 
     @property
+    def slow_until_ns(self) -> int:
+        """Until when launches go on that began while it was slow: they stay as slow."""
+        return self._rows.slow_until_ns
+
+    @property
     def resources(self) -> Mapping[str, Resource]:
         self._rows.settle()
         return self._resources
@@ -161,9 +164,7 @@ class Hardware:
         return await self._on_thread(kernel, *args, **kwargs)
 
     async def beside(self, size: int, job: Callable[[], R]) -> R:
-        """Do what no emulated machine is charged for, of a size in scalar operations, beside the
-        event loop.
-        """
+        """Beside the event loop, do what no machine is charged for: `size` scalar operations."""
         return job() if self._aside is None else await self._aside.run(size, job)
 
     def launch(
@@ -187,7 +188,7 @@ class Hardware:
                 f"work {work.name!r} asks for {error.args[0]!r}; {self.spec.name} has {known}"
             ) from None
         overhead_ns = self._launch_overhead_ns if overhead else 0
-        launch = Launch(start_ns, len(asked), overhead_ns, self._rows.slow)
+        launch = self._rows.launch(start_ns, len(asked), overhead_ns)
         ended, joules = launch.ended, 0.0
         for resource, demand in zip(asked, work.demands, strict=True):
             joules += self._take(resource, start_ns, demand, ended, cause)

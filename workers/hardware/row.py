@@ -93,6 +93,20 @@ class Rows:
         self._overhead_ns, self.slow, self._crosses = overhead_ns, slow, crosses
         self.going: Row | None = None
         self.joules = 0.0
+        self._slowed: list[Launch] = []
+
+    def launch(self, start_ns: int, num_demands: int, overhead_ns: int) -> Launch:
+        """One that begins."""
+        launch = Launch(start_ns, num_demands, overhead_ns, self.slow)
+        if self.slow != 1.0:
+            going_on = [one for one in self._slowed if one.num_open or one.due_ns > start_ns]
+            self._slowed = [*going_on, launch]
+        return launch
+
+    @property
+    def slow_until_ns(self) -> int:
+        """Until when launches go on that began while the machine was slow."""
+        return max((launch.due_ns for launch in self._slowed), default=0)
 
     async def run(self, cause: Cause, work: Work, start_ns: int) -> tuple[int, float]:
         """All of `work.times`; returns when the last has ended, and the joules of all. Where it is
