@@ -5,12 +5,21 @@ What is expected of each part is said where it is done, of each experiment in it
 
 import sys
 
-from benchmarks.chaos import cost, experiments, local, overload, rolling, searching
+from benchmarks.chaos import (
+    cost,
+    experiments,
+    local,
+    overload,
+    overload_local,
+    rolling,
+    searching,
+)
 from benchmarks.parts import chosen_parts
 
 PARTS = {
     "experiments": experiments.rows,
     "overload": overload.overload,
+    "overload-local": overload_local.rows,
     "search": searching.rows,
     "local": local.rows,
     "rolling": rolling.rows,

@@ -25,7 +25,7 @@ import psutil
 
 from benchmarks.chaos.crowd import Crowd, Heard
 from benchmarks.chaos.leaks import Held, growth, held
-from benchmarks.chaos.overload import CLUSTER, DEADLINE_NS, TIMES, USERS
+from benchmarks.chaos.overload import CLUSTER, DEADLINE_NS, TIMES, USERS, steady
 from benchmarks.rows import Row
 from cluster.gateway.settings import GatewaySettings
 from cluster.worlds.blueprint import Blueprint
@@ -69,7 +69,7 @@ async def _crowds(world: LocalWorld, url: str, over_s: float) -> Came:
         cpu_s = _cpu_s(world)
         heard, took_s = await crowd.closed(USERS, CLOSED)
         busy = (_cpu_s(world) - cpu_s) / took_s / (os.cpu_count() or 1)
-        peak = len(heard.good_s) / took_s
+        peak = steady(heard.good_s)
         await crowd.open(peak, CALM_S, DEADLINE_S, seed=1)
         begun_s, middle = time.monotonic(), list[Held]()
         looking = asyncio.create_task(_look(world, over_s / 2, middle))

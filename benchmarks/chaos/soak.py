@@ -7,6 +7,7 @@ local            real processes, killed, stopped and cut off: 6 units of 5 minut
 rolling          every process restarts while eight clients read: 3 units
 search, real     10,000 and 500 seeds of the search for broken laws, 500 and 50 a unit
 overload         ten times what the cluster can answer, virtual world: 1 unit
+overload-local   the same over HTTP, real processes: 1 unit of ten minutes
 fuzz-TARGET      each reader of bytes for ten minutes: 2 units of 5
 """
 
@@ -19,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.chaos import local, overload, rolling
+from benchmarks.chaos import local, overload, overload_local, rolling
 from benchmarks.chaos.soaked import Totals, Unit, read, write
 from benchmarks.fuzz.corpus import keep, kept
 from benchmarks.fuzz.running import fuzz
@@ -28,7 +29,7 @@ from benchmarks.rows import Row, arguments, report
 from cluster.chaos.processes import processes
 from cluster.chaos.search import search
 
-LOCAL_S, FUZZ_S = 300.0, 300.0
+LOCAL_S, FUZZ_S, OVERLOAD_S = 300.0, 300.0, 600.0
 # A unit of the search that is as slow as this ends, and counts for the trials that it did.
 SEARCH_S = 1200.0
 
@@ -89,6 +90,10 @@ def _rows_unit(rows: Callable[[], Iterator[Row]]) -> Callable[[int], Unit]:
     return run
 
 
+def _overload_local() -> Iterator[Row]:
+    return iter(overload_local.rows_of(overload_local.overload(OVERLOAD_S)))
+
+
 def _fuzz(name: str, folder: Path) -> Callable[[int], Unit]:
     def run(_: int) -> Unit:
         came = fuzz(name, FUZZ_S, kept(name, folder))
@@ -113,7 +118,8 @@ def parts(folder: Path) -> Mapping[str, Part]:
         "rolling": Part(3, _rows_unit(lambda: iter(rolling.rows())), _nothing("bad")),
         "search": Part(20, _search("digest", 500), _nothing("broken")),
         "real": Part(10, _search("real", 50), _nothing("broken")),
-        "overload": Part(1, _rows_unit(lambda: iter(overload.overload())), _nothing("bad")),
+        "overload": Part(1, _rows_unit(lambda: iter(overload.long_overload())), _nothing("bad")),
+        "overload-local": Part(1, _rows_unit(_overload_local), _nothing("bad")),
     }
     if find_spec("atheris") is not None:
         for name in PLACES:
