@@ -53,11 +53,14 @@ def decode_cases(rng: np.random.Generator, kind: attention.Kind) -> Iterator[Cas
 
         return once
 
-    bar = 80 if kind == "bf16" else None
+    bar, avx2_bar = (85, 80) if kind != "fp32" else (None, None)
     twin = torch_once(k, v) if kind == "bf16" else None
     name = f"attention {kind}, GQA 32 / 8 x {HEAD_DIM}"
-    yield Case(f"{name}, 16 sequences of 4-8 k", once_over([contexts.step]), bar, twin)
-    yield Case(f"{name}, 1 sequence of 4-8 k", once_over(contexts.alone), bar)
+    # Each of a group's heads meets a key's and a value's channels once.
+    intensity = 4 * HEAD_DIM * HEADS / KV_HEADS / TOKEN_BYTES[kind]
+    many, one = once_over([contexts.step]), once_over(contexts.alone)
+    yield Case(f"{name}, 16 sequences of 4-8 k", many, kind, intensity, bar, avx2_bar, twin)
+    yield Case(f"{name}, 1 sequence of 4-8 k", one, kind, intensity, bar, avx2_bar)
 
 
 def torch_once(k: np.ndarray, v: np.ndarray) -> Callable[[], int]:
@@ -83,19 +86,21 @@ def prefill_case(rng: np.random.Generator, context: int) -> Case:
     layout = attention.Layout([attention.Span(context, CHUNK, blocks)])
     q = rng.standard_normal((CHUNK, HEADS, HEAD_DIM), dtype=np.float32)
     out = np.empty_like(q)
+    read = tokens * KV_HEADS * TOKEN_BYTES["bf16"]
     pairs = CHUNK * context + CHUNK * (CHUNK + 1) // 2  # of query and key, under the causal mask
 
     def once() -> int:
         for _ in range(repeats):
             attention.forward(cache, 0, q, layout, out)
-        return repeats * 4 * pairs * HEADS * HEAD_DIM
+        return repeats * read
 
     name = f"attention prefill bf16, {CHUNK} tokens after {context}"
-    return Case(name, once, None, torch_prefill_once(q, k, v, 4 * pairs), peak="bf16")
+    intensity = 4 * pairs * HEADS * HEAD_DIM / read
+    return Case(name, once, "bf16", intensity, None, twin=torch_prefill_once(q, k, v, read))
 
 
 def torch_prefill_once(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, operations_a_head: int
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, num_bytes: int
 ) -> Callable[[], int]:
     query, key, value = (
         torch.from_numpy(x).bfloat16().transpose(0, 1)[None].contiguous() for x in (q, k, v)
@@ -108,6 +113,6 @@ def torch_prefill_once(
         torch.nn.functional.scaled_dot_product_attention(
             query, key, value, mask, is_causal=mask is None, enable_gqa=True
         )
-        return operations_a_head * HEADS * HEAD_DIM
+        return num_bytes
 
     return once

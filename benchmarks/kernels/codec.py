@@ -34,7 +34,7 @@ def codec_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[C
         return len(many) * (block.nbytes + TOKENS * TOP_K * row)
 
     name = f"codec pack, {shape} to {TOP_K} of {DESTINATIONS}"
-    yield Case(name, pack_once, None, torch_pack(many, destinations))
+    yield Case(name, pack_once, "fp32", 0.0, None, twin=torch_pack(many, destinations))
 
     tokens = np.tile(np.arange(TOKENS, dtype=np.int32), TOP_K)
     ranks = np.repeat(np.arange(TOP_K, dtype=np.int32), TOKENS)
@@ -48,9 +48,8 @@ def codec_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[C
             codec.reduce(rows_RH, tokens, ranks, TOKENS)
         return len(rows) * (rows[0].nbytes + block.nbytes)
 
-    yield Case(
-        f"codec reduce, {TOP_K} rows of {shape}", reduce_once, None, torch_reduce(rows, tokens)
-    )
+    name = f"codec reduce, {TOP_K} rows of {shape}"
+    yield Case(name, reduce_once, "fp32", 0.0, None, twin=torch_reduce(rows, tokens))
 
 
 def _visits(destinations: np.ndarray) -> np.ndarray:

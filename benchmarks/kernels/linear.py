@@ -8,12 +8,14 @@ import torch
 
 from benchmarks.kernels.case import DISTINCT_BYTES, Case
 from kernels import linear
+from kernels.numbers import KINDS
 
 OUTPUTS, CHANNELS = 4096, 2048
+BARS = {1: 85, 4: 85, 8: 80, 16: 80}  # by rows, of bf16
 
 
 def linear_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Case]:
-    for kind in ("bf16", "int8", "int4", "fp32"):
+    for kind in KINDS:
         if not chosen.search(f"linear {kind}"):
             continue
         weight = rng.standard_normal((OUTPUTS, CHANNELS)).astype(np.float32)
@@ -26,9 +28,11 @@ def linear_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[
             yield Case(
                 f"dense linear {kind}, {rows} rows",
                 linear_once(packed, x),
-                85 if kind == "bf16" else None,
-                torch_linear_once(copies, x) if copies else None,
-                3 if rows == 4 else None,
+                kind,
+                2 * rows * OUTPUTS * CHANNELS / packed[0].num_bytes,
+                BARS[rows] if kind == "bf16" else None,
+                twin=torch_linear_once(copies, x) if copies else None,
+                twin_bar=3 if rows == 4 else None,
             )
 
 

@@ -42,14 +42,16 @@ def decode_cases(rng: np.random.Generator, kind: mla.Kind) -> Iterator[Case]:
         for layer in range(layers):
             cache.write(layer, *slots, rows[:count, :LATENT], rows[:count, LATENT:])
 
-    def once_with(heads: int, layers: int, measure: int) -> Callable[[], int]:
+    read = TOKENS * ROW_BYTES[kind]  # of a layer
+
+    def once_with(heads: int, layers: int) -> Callable[[], int]:
         q = rng.standard_normal((len(LENGTHS), heads, WIDTH), dtype=np.float32)
         out = np.empty((len(LENGTHS), heads, LATENT), dtype=np.float32)
 
         def once() -> int:
             for layer in range(layers):
                 mla.forward(cache, layer, q, contexts.step, out, scale=SCALE)
-            return layers * measure
+            return layers * read
 
         return once
 
@@ -59,21 +61,16 @@ def decode_cases(rng: np.random.Generator, kind: mla.Kind) -> Iterator[Case]:
     is_main = kind == "bf16"
     whole = torch.from_numpy(rows).bfloat16()
     copies = [whole[:length].clone() for length in LENGTHS] if is_main else []
-    read, few, many = TOKENS * ROW_BYTES[kind], operations(FEW), operations(MANY)
-    yield Case(
-        f"{name}, {FEW} heads",
-        once_with(FEW, layers, read),
-        75 if is_main else None,
-        torch_once(copies, FEW, read) if is_main else None,
-    )
-    yield Case(f"{name}, {FEW} heads, of peak", once_with(FEW, layers, few), None, peak=peak)
-    yield Case(
-        f"{name}, {MANY} heads",
-        once_with(MANY, LAYERS_OF_MANY, many),
-        50 if is_main else None,
-        torch_once(copies, MANY, many) if is_main else None,
-        peak=peak,
-    )
+    for heads, passes in ((FEW, layers), (MANY, LAYERS_OF_MANY)):
+        yield Case(
+            f"{name}, {heads} heads",
+            once_with(heads, passes),
+            peak,
+            operations(heads) / read,
+            75 if is_main else None,
+            70 if is_main else None,
+            torch_once(copies, heads, read) if is_main else None,
+        )
 
 
 def operations(heads: int) -> int:
@@ -81,13 +78,13 @@ def operations(heads: int) -> int:
     return 2 * TOKENS * heads * (WIDTH + LATENT)
 
 
-def torch_once(copies: list[torch.Tensor], heads: int, measure: int) -> Callable[[], int]:
+def torch_once(copies: list[torch.Tensor], heads: int, num_bytes: int) -> Callable[[], int]:
     q = torch.randn(heads, WIDTH).bfloat16()
 
     def once() -> int:
         for rows in copies:
             weights = torch.softmax(q @ rows.T * SCALE, dim=-1, dtype=torch.float32)
             weights.bfloat16() @ rows[:, :LATENT]
-        return measure
+        return num_bytes
 
     return once

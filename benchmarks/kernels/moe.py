@@ -8,11 +8,13 @@ import torch
 
 from benchmarks.kernels.case import DISTINCT_BYTES, Case
 from kernels import moe
-from kernels.numbers import Kind
+from kernels.numbers import KINDS, Kind
 
 HIDDEN, INNER, EXPERTS, TOP_K = 1024, 512, 32, 4
-BARS = {"bf16": 85, "int8": 85, "int4": 70}
-CHUNK, PREFILL_BARS = 512, {"bf16": 50, "int8": 50}
+BARS: dict[Kind, int] = {"bf16": 85, "int8": 80, "int4": 70}
+CHUNK = 512
+PREFILL_BARS: dict[Kind, int] = {"bf16": 50, "int8": 50}
+OPERATIONS = 2 * 3 * HIDDEN * INNER  # of a pair of token and expert
 PREFILL_LAYERS = 4  # tens of milliseconds; each expert sees 64 rows, and reading bounds nothing
 
 
@@ -22,29 +24,31 @@ def moe_cases(rng: np.random.Generator, chosen: re.Pattern[str]) -> Iterator[Cas
     A pass of one token is as many steps as read every expert of every layer once. A single step of
     it, few experts, is over in milliseconds, before a machine with other guests has settled.
     """
-    for kind in ("bf16", "int8", "int4", "fp32"):
+    for kind in KINDS:
         if not chosen.search(f"moe {kind}"):
             continue
         layers = moe_layers(rng, kind)
         twins = torch_layers(len(layers)) if kind == "bf16" else []
         for tokens in (1, 4, 16):
             hidden = rng.standard_normal((tokens, HIDDEN)).astype(np.float32)
+            once, bytes_a_pair = moe_once(rng, layers, hidden)
             yield Case(
                 f"MoE decode {kind}, {tokens} tokens",
-                moe_once(rng, layers, hidden),
+                once,
+                kind,
+                OPERATIONS / bytes_a_pair,
                 BARS.get(kind),
-                torch_moe_once(rng, twins, hidden) if twins else None,
+                twin=torch_moe_once(rng, twins, hidden) if twins else None,
             )
         hidden = rng.standard_normal((CHUNK, HIDDEN)).astype(np.float32)
-        few = layers[:PREFILL_LAYERS]
+        once, bytes_a_pair = moe_once(rng, layers[:PREFILL_LAYERS], hidden)
         yield Case(
             f"MoE prefill {kind}, {CHUNK} tokens",
-            prefill_once(moe_once(rng, few, hidden), len(few)),
+            once,
+            kind,
+            OPERATIONS / bytes_a_pair,
             PREFILL_BARS.get(kind),
-            prefill_once(torch_moe_once(rng, twins[: len(few)], hidden), len(few))
-            if twins
-            else None,
-            peak=kind,
+            twin=torch_moe_once(rng, twins[:PREFILL_LAYERS], hidden) if twins else None,
         )
 
 
@@ -78,31 +82,22 @@ def steps_of_routes(rng: np.random.Generator, tokens: int, layers: int) -> list[
 
 def moe_once(
     rng: np.random.Generator, layers: list[moe.Experts], hidden: np.ndarray
-) -> Callable[[], int]:
+) -> tuple[Callable[[], int], float]:
+    """A pass, and the bytes of weights that it reads for each pair of token and expert."""
     weights = np.full((len(hidden), TOP_K), 1 / TOP_K, dtype=np.float32)
     dtype = np.float64 if layers[0].kind == "fp32" else np.float32
     out = np.empty(hidden.shape, dtype=dtype)
     steps = steps_of_routes(rng, len(hidden), len(layers))
     active = [len(np.unique(experts)) for step in steps for experts in step]
+    num_bytes = sum(active) * layers[0].expert_bytes
 
     def once() -> int:
         for step in steps:
             for layer, experts in zip(layers, step, strict=True):
                 moe.forward(layer, hidden, experts, weights, out)
-        return sum(active) * layers[0].expert_bytes
+        return num_bytes
 
-    return once
-
-
-def prefill_once(once: Callable[[], int], layers: int) -> Callable[[], int]:
-    """The same pass, told by its operations instead of its bytes."""
-    operations = layers * 2 * CHUNK * TOP_K * 3 * HIDDEN * INNER
-
-    def counted() -> int:
-        once()
-        return operations
-
-    return counted
+    return once, num_bytes / sum(experts.size for step in steps for experts in step)
 
 
 def torch_layers(num: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -38,8 +38,31 @@ class Region:
 
 
 def peak(kind: Kind, rounds: int = 20_000) -> float:
-    """Operations a second (a multiply-add is two) of the products' inner loop on cached weights."""
+    """Operations a second (a multiply-add is two) of multiply-adds on registers alone, on all
+    threads: what no kernel of that kind exceeds on the instruction set in use.
+
+    fp32 and, where bf16 has no instruction (avx2, avx512), bf16: FMA. Else bf16: dot products of
+    pairs, or of tiles (amx). int8: VNNI's dot products of fours, or of tiles; on avx2 what is exact
+    without them: pairs of bytes to words, pairs of words to sums, and these added, three
+    instructions for 32 multiply-adds. int4: VNNI; on avx2 the words of eight steps are added before
+    they become sums. portable: its plain loops.
+
+    `rounds` are of 64 to 256 instructions; without the library a product of numpy's, see ref.py.
+    Raises ValueError where the kind or the number of rounds is none.
+    """
     check_kind(kind)
     if lib is None:
         return ref.peak(max(1, rounds // 1000))
     return float(lib.bandwidth_peak(kind, rounds))
+
+
+def inner_loop(kind: Kind, rounds: int = 20_000) -> float:
+    """Operations a second of our own products' inner loop on cached weights, with as many rows as
+    a block can have: beside `peak` it says what a loop loses before memory does.
+
+    `rounds` are of 32 k units. Raises ValueError where the kind or the number of rounds is none.
+    """
+    check_kind(kind)
+    if lib is None:
+        return ref.peak(max(1, rounds // 1000))
+    return float(lib.bandwidth_inner_loop(kind, rounds))

@@ -7,6 +7,7 @@
 #include "../native/cpu.h"
 #include "../native/functions.h"
 #include "../native/memory.h"
+#include "../native/panels.h"
 #include "../native/pool.h"
 
 namespace perfuse {
@@ -16,7 +17,9 @@ constexpr size_t kItemBytes = size_t{256} << 10;
 // Of a trial of the ways to read: beyond what caches hold, and short.
 constexpr size_t kTrialBytes = size_t{128} << 20;
 constexpr int kTrialRounds = 5;
-constexpr long kPeakRounds = 1000;  // of an item: 0.1 to 0.3 ms
+constexpr long kRoundsMax = long{1} << 32;
+// Of an item: 0.1 to 0.3 ms.
+constexpr long kPeakRounds = 4000, kLoopRounds = 1000;
 
 int64_t now_ns() {
   timespec t;
@@ -101,32 +104,44 @@ double multiply(const Table& table, Kind kind, long steps) {
   return 2.0 * double(steps * kUnits) * channels[kind] * block.rows * kColumns;
 }
 
-// Operations per second (a multiplication and an addition are two) of the largest block's inner
-// loop. In items that threads take from each other, as kernels do: where another process has one of
-// the cores for a while, both then lose the same.
-void peak(const Argument* a, Result& result) {
-  if (a[0].type != Argument::TEXT) refuse("kind must be text");
-  const std::string name = a[0].text;
-  const char* const names[] = {"fp32", "bf16", "int8", "int4"};
-  int kind = 0;
-  while (kind < NUM_KINDS && name != names[kind]) ++kind;
-  if (kind == NUM_KINDS) refuse("kind is '" + name + "'; it must be fp32, bf16, int8 or int4");
-  const long rounds = integer(a[1], "rounds", 1, int64_t{1} << 32);  // of 32 k units
-  const Table& table = kernels();
-  const long items = (rounds + kPeakRounds - 1) / kPeakRounds * num_threads();
+Kind kind_of(const Argument& argument) {
+  if (argument.type != Argument::TEXT) refuse("kind must be text");
+  return kind_named(argument);
+}
+
+// Operations per second (a multiplication and an addition are two) of work(steps), which returns
+// how many it did; an item has `item_steps` steps at most. In items that threads take from each
+// other, as kernels do: where another process has one of the cores for a while, both then lose the
+// same.
+template <class Work>
+double rate_of(long steps, long item_steps, const Work& work) {
+  const long items = (steps + item_steps - 1) / item_steps * num_threads();
   std::vector<double> done(size_t(items), 0.0);
   const int64_t start = now_ns();
   together(size_t{1} << 30, [&](Team& team) {
     const Multiplying multiplying;
-    team.each(items, [&](long item) {
-      const long steps = std::max(1L, std::min(rounds, kPeakRounds) / 4);
-      done[size_t(item)] = multiply(table, Kind(kind), steps);
-    });
+    team.each(items, [&](long item) { done[size_t(item)] = work(std::min(steps, item_steps)); });
   });
   const double seconds = double(std::max(int64_t{1}, now_ns() - start)) * 1e-9;
   double operations = 0;
   for (double part : done) operations += part;
-  result.set(operations / seconds);
+  return operations / seconds;
+}
+
+// Of multiply-adds on registers.
+void peak(const Argument* a, Result& result) {
+  const Kind kind = kind_of(a[0]);
+  const long rounds = integer(a[1], "rounds", 1, kRoundsMax);
+  result.set(rate_of(rounds, kPeakRounds, kernels().peak[kind]));
+}
+
+// Of the largest block's inner loop.
+void inner_loop(const Argument* a, Result& result) {
+  const Kind kind = kind_of(a[0]);
+  const long rounds = integer(a[1], "rounds", 1, kRoundsMax);  // of 32 k units
+  const Table& table = kernels();
+  result.set(rate_of((rounds + 3) / 4, kLoopRounds / 4,
+                     [&](long steps) { return multiply(table, kind, steps); }));
 }
 
 }  // namespace
@@ -134,7 +149,8 @@ void peak(const Argument* a, Result& result) {
 Functions bandwidth_functions() {
   return {{"bandwidth_create", create, 1, false},
           {"bandwidth_read", read, 1, false},
-          {"bandwidth_peak", peak, 2, false}};
+          {"bandwidth_peak", peak, 2, false},
+          {"bandwidth_inner_loop", inner_loop, 2, false}};
 }
 
 }  // namespace perfuse

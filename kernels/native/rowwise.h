@@ -168,6 +168,7 @@ uint64_t read_all(const void* data, size_t bytes) {
 
 #include "../decoder/inner.h"
 #include "../sampling/inner.h"
+#include "peak.h"
 
 namespace {
 void fill_latent(perfuse::LatentTable& table);  // in mla/inner.h, which needs exponential()
@@ -178,6 +179,7 @@ Table make_table(const char* name) {
   for (int& rows : table.rows_max) rows = kRows;
   for (int& rows : table.tile_rows) rows = perfuse::kBlockRowsMax + 1;
   fill_products<kRows>(table);
+  fill_peaks(table);
   table.read[0] = read_all<8, 0, 0>;
   table.read[1] = read_all<2, 4096, 1>;
   table.read[2] = read_all<2, 8192, 2>;

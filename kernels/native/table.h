@@ -81,6 +81,8 @@ struct Table {
     return has_tiles(kind) ? (units + kTileUnits - 1) / kTileUnits * kTileUnits : units;
   }
 
+  // Multiplies and adds on registers alone; returns the operations done, a multiply-add being two.
+  double (*peak[NUM_KINDS])(long rounds);
   // Loads all bytes, none of which can be left out, with different hints: which is the fastest
   // differs by machine, and by what its other guests do.
   uint64_t (*read[kReadWays])(const void* data, size_t bytes);

@@ -23,10 +23,12 @@ static_assert(kTileLines == kTileUnits && 2 * kTileLines == perfuse::kTileRows,
               "a block is two tiles of rows");
 
 struct Bf16Tiles {
+  static constexpr int kChannels = 2;
   template <int C, int A, int B>
   static void dot() { tile_dot_bf16<C, A, B>(); }
 };
 struct Int8Tiles {
+  static constexpr int kChannels = 4;
   template <int C, int A, int B>
   static void dot() { tile_dot_int8<C, A, B>(); }
 };
@@ -132,6 +134,21 @@ void tiles_i8(const void* panel, const Block* block, long units, long group_unit
   }
 }
 
+// Four sums, four operands: as many dot products side by side as products have.
+template <class T>
+double peak_of_tiles(long rounds) {
+  tiles_ready(kTileLines);
+  zero_sums<true>();
+  tile_zero<4>(), tile_zero<5>(), tile_zero<6>(), tile_zero<7>();
+  for (long round = 0; round < rounds; ++round) {
+    T::template dot<0, 4, 6>();
+    T::template dot<1, 4, 7>();
+    T::template dot<2, 5, 6>();
+    T::template dot<3, 5, 7>();
+  }
+  return 2.0 * double(rounds) * 4 * kTileLines * kTileLines * kTileUnits * T::kChannels;
+}
+
 // What tiles do instead of vectors; the vectors are those of `base`.
 Table with_tile_products(const char* name, const Table& base) {
   Table table = base;
@@ -139,6 +156,8 @@ Table with_tile_products(const char* name, const Table& base) {
   table.release = tiles_release;
   table.tile_rows[perfuse::BF16] = 1;
   table.tile_rows[perfuse::I8] = kInt8TileRows;
+  table.peak[perfuse::BF16] = peak_of_tiles<Bf16Tiles>;
+  table.peak[perfuse::I8] = peak_of_tiles<Int8Tiles>;
   const perfuse::Kind kinds[] = {perfuse::BF16, perfuse::I8};
   for (const perfuse::Kind kind : kinds) {
     table.rows_max[kind] = perfuse::kTileRows;

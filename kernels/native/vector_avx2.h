@@ -12,6 +12,7 @@ struct VI {
   __m256i a, b;
 };
 constexpr int kRows = 2;       // 2 rows x 4 registers, 4 weights and broadcasts: 14 of 16 registers
+constexpr bool kWidens = true;  // bf16 becomes fp32 before it is multiplied
 constexpr int kInt8Zero = 0;   // signs are restored below: no unsigned bytes, no 16-bit saturation
 
 inline VF load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -178,6 +179,32 @@ inline VI int8_dot(VI sum, VI w, VI a) {
 }
 inline VI int4_dot(VI sum, VI w, VI a) {
   return {fours(sum.a, w.a, a.a), fours(sum.b, w.b, a.b)};
+}
+
+// For probes: the compiler takes v for changed, and products of bytes for new each time.
+inline void opaque(VF& v) { __asm__ volatile("" : "+x"(v.a), "+x"(v.b)); }
+inline void opaque(VI& v) { __asm__ volatile("" : "+x"(v.a), "+x"(v.b)); }
+inline VI new_pairs(VI w, VI a) {
+  VI pairs;
+  __asm__ volatile("vpmaddubsw %2, %1, %0" : "=x"(pairs.a) : "x"(w.a), "x"(a.a));
+  __asm__ volatile("vpmaddubsw %2, %1, %0" : "=x"(pairs.b) : "x"(w.b), "x"(a.b));
+  return pairs;
+}
+inline VI add_pairs(VI sum, VI pairs) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(pairs.a, ones)),
+          _mm256_add_epi32(sum.b, _mm256_madd_epi16(pairs.b, ones))};
+}
+inline VI peak_int8(VI sum, VI w, VI a) { return add_pairs(sum, new_pairs(w, a)); }
+// Of 4 bits and 8, the pairs of this many steps fit 16 bits: 8 x 2 x 15 x 127 = 30,480.
+constexpr int kPairSteps = 8;
+inline VI peak_int4(VI sum, VI w, VI a) {
+  VI pairs = new_pairs(w, a);
+  _Pragma("GCC unroll 8") for (int i = 1; i < kPairSteps; ++i) {
+    const VI more = new_pairs(w, a);
+    pairs = {_mm256_add_epi16(pairs.a, more.a), _mm256_add_epi16(pairs.b, more.b)};
+  }
+  return add_pairs(sum, pairs);
 }
 
 // Unsigned bytes p, broadcast, times signed bytes v. In two halves of p: 16 bits hold a pair each.

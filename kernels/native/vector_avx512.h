@@ -71,12 +71,14 @@ inline VI load_int8(const int8_t* p) {
 inline VI to_int(VF v) { return _mm512_cvtps_epi32(v); }
 
 #if defined(__AVX512BF16__)
+constexpr bool kWidens = false;
 using BfWeights = __m512bh;
 using BfUnit = __m512bh;
 inline BfWeights bf16_weights(const void* p) { return (__m512bh)_mm512_load_si512(p); }
 inline BfUnit bf16_unit(const uint32_t* p) { return (__m512bh)_mm512_set1_epi32(int32_t(*p)); }
 inline VF bf16_dot(VF sum, BfWeights w, BfUnit a) { return _mm512_dpbf16_ps(sum, w, a); }
 #else
+constexpr bool kWidens = true;  // bf16 becomes fp32 before it is multiplied
 struct BfWeights {
   VF even, odd;
 };
@@ -109,6 +111,15 @@ inline VI int8_dot(VI sum, VI w, IntUnit a) {
   return sum;
 }
 inline VI int4_dot(VI sum, VI w, IntUnit a) { return int8_dot(sum, w, a); }
+// For probes: on registers, and the compiler takes v for changed.
+inline VI peak_int8(VI sum, VI w, VI a) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(a));
+  return sum;
+}
+constexpr int kPairSteps = 1;
+inline VI peak_int4(VI sum, VI w, VI a) { return peak_int8(sum, w, a); }
+inline void opaque(VF& v) { __asm__ volatile("" : "+v"(v)); }
+inline void opaque(VI& v) { __asm__ volatile("" : "+v"(v)); }
 
 // Unsigned bytes p, broadcast, times signed bytes v; the same for not copying accumulators.
 inline VI uint8_dot(VI sum, VI v, const uint32_t* p) {

@@ -15,6 +15,7 @@ struct VI {
   int32_t v[16];
 };
 constexpr int kRows = 4;
+constexpr bool kWidens = true;  // bf16 becomes fp32 before it is multiplied
 constexpr int kInt8Zero = 0;
 
 #define PERFUSE_LANES(expression)                    \
@@ -167,6 +168,16 @@ inline VI fours(const VI& sum, const VI& w, const VI& a) {
 }
 inline VI int8_dot(const VI& sum, const VI& w, const VI& a) { return fours<128>(sum, w, a); }
 inline VI int4_dot(const VI& sum, const VI& w, const VI& a) { return fours<0>(sum, w, a); }
+
+// For probes: the compiler takes v for changed.
+inline void opaque(VF& v) { __asm__ volatile("" : "+m"(v)); }
+inline void opaque(VI& v) { __asm__ volatile("" : "+m"(v)); }
+inline VI peak_int8(const VI& sum, VI w, const VI& a) {
+  opaque(w);
+  return fours<0>(sum, w, a);
+}
+constexpr int kPairSteps = 1;
+inline VI peak_int4(const VI& sum, const VI& w, const VI& a) { return peak_int8(sum, w, a); }
 
 // Unsigned bytes p, broadcast, times signed bytes v.
 inline VI uint8_dot(const VI& sum, const VI& v, const uint32_t* p) {

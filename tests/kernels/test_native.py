@@ -11,6 +11,7 @@ import pytest
 import kernels
 from kernels import bandwidth, linear, native
 from kernels.native import build
+from kernels.numbers import KINDS
 from tests.kernels.data import normal
 
 needs_library = pytest.mark.skipif(native.lib is None, reason=f"library is {native.missing}")
@@ -159,11 +160,15 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 def test_probes_measure(isa):
     assert bandwidth.Region(1 << 20).read_ns() > 0
-    assert bandwidth.peak("fp32", 1000) > 1e6
+    for kind in KINDS:
+        assert bandwidth.peak(kind, 10) > 0
+        assert bandwidth.inner_loop(kind, 10) > 0
     with pytest.raises(ValueError, match="num_bytes"):
         bandwidth.Region(1)
     with pytest.raises(ValueError, match="fp8"):
         bandwidth.peak("fp8")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="fp8"):
+        bandwidth.inner_loop("fp8")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -197,8 +197,9 @@ def test_amx_is_refused_where_it_is_not():
 
 
 def test_the_probe_measures_tiles(tiles_isa):
-    assert bandwidth.peak("bf16", 4) > 0
-    assert bandwidth.peak("int8", 4) > 0
+    for kind in KINDS:
+        assert bandwidth.peak(kind, 4) > 0
+        assert bandwidth.inner_loop(kind, 4) > 0
 
 
 def test_a_forked_child_sets_up_tiles_of_its_own(tiles_isa):
