@@ -90,7 +90,7 @@ void read(const Argument* a, Result& result) {
 double multiply(const Table& table, Kind kind, long steps) {
   constexpr long kUnits = 4 * kGroupUnits;
   alignas(64) static const char weights[128 * (kUnits + 1)] = {};
-  alignas(64) static const uint32_t units[kUnits * kBlockRowsMax] = {};
+  alignas(64) static const uint32_t units[2 * kUnits * kBlockRowsMax] = {};
   static const float scales[kUnits / kGroupUnits * kBlockRowsMax] = {};
   static const int32_t sums[kUnits / kGroupUnits * kBlockRowsMax] = {};
   alignas(64) float out[kBlockRowsMax * kColumns];

@@ -14,19 +14,24 @@ Blocks::Blocks(Kind kind_, long channels_, long rows, Room& room)
 
 void Blocks::write(const Table& table, const Block& block, const float* values, long stride,
                    long begin, long size) const {
-  const long a_unit = kind == F32 ? 1 : kind == BF16 ? 2 : 4, first = begin / a_unit;
-  const long count = begin + size == channels ? words - first : size / a_unit;
+  const auto widen = table.widen[kind];
+  const long a_unit = kind == F32 ? 1 : kind == BF16 ? 2 : 4, each = widen ? 2 : 1;
+  const long first = begin / a_unit * each;
+  const long count = begin + size == channels ? words - first : size / a_unit * each;
   const long run = table.run(kind, block.rows), offset = first % run;
   // Of the first row of the first tile, of which a piece may have the second half.
   uint32_t* const out = const_cast<uint32_t*>(block.units) + (first - offset) * block.rows + offset;
-  alignas(64) uint32_t row[kGroup + kTileUnits];
+  alignas(64) uint32_t row[kGroup + kTileUnits], narrow[kGroup];
   for (int m = 0; m < block.rows; ++m, values += stride) {
-    uint32_t* to = block.rows == 1 ? out : row;
+    uint32_t* const wide = block.rows == 1 ? out : row;
+    uint32_t* const to = widen ? narrow : wide;
     if (kind == F32) {
       std::memcpy(to, values, size_t(size) * 4);
     } else {
       // The channels past the end.
-      if (begin + size == channels) std::fill(to + std::max(0L, units - first - 2), to + count, 0u);
+      if (begin + size == channels) {
+        std::fill(to + std::max(0L, units - begin / a_unit - 2), to + count / each, 0u);
+      }
       if (kind == BF16) {
         table.to_bf16(values, size, reinterpret_cast<uint16_t*>(to));
       } else {
@@ -35,6 +40,7 @@ void Blocks::write(const Table& table, const Block& block, const float* values, 
                       const_cast<float*>(block.scales) + group,
                       const_cast<int32_t*>(block.sums) + group);
       }
+      if (widen) widen(narrow, count / 2, wide);
     }
     if (block.rows == 1) return;
     if (run == 1) {

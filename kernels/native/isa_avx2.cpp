@@ -1,6 +1,6 @@
 #include "vector_avx2.h"
 // The vectors first: what follows is written in them.
-#include "products.h"
+#include "products_blocked.h"
 #include "../attention/inner.h"
 #include "rowwise.h"
 #include "../mla/inner.h"
@@ -8,7 +8,7 @@
 namespace perfuse {
 
 const Table& table_avx2() {
-  static const Table table = make_table("avx2");
+  static const Table table = with_blocked_products(make_table("avx2"));
   return table;
 }
 

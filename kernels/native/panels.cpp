@@ -188,18 +188,22 @@ Activations Activations::in(Scratch& scratch, Kind kind, long rows, long channel
 }
 
 void Activations::convert(const float* in, long row) const {
-  uint32_t* out = rows + row * words;
+  const Table& table = kernels();
+  uint32_t* const wide = rows + row * words;
   if (kind == F32) {
-    std::memcpy(out, in, size_t(channels) * 4);
+    std::memcpy(wide, in, size_t(channels) * 4);
     return;
   }
-  std::fill(out + std::max(0L, units - 2), out + words, 0u);  // the channels past the end
+  // Where units are widened: they stand in the second half, of which none is overwritten unread.
+  uint32_t* const out = table.widen[kind] ? wide + units : wide;
+  std::fill(out + std::max(0L, units - 2), wide + words, 0u);  // the channels past the end
   if (kind == BF16) {
-    kernels().to_bf16(in, channels, reinterpret_cast<uint16_t*>(out));
-    return;
+    table.to_bf16(in, channels, reinterpret_cast<uint16_t*>(out));
+  } else {
+    table.to_int8(in, channels, group_units * 4, reinterpret_cast<int8_t*>(out),
+                  scales + row * groups, sums + row * groups);
   }
-  kernels().to_int8(in, channels, group_units * 4, reinterpret_cast<int8_t*>(out),
-                    scales + row * groups, sums + row * groups);
+  if (table.widen[kind]) table.widen[kind](out, units, wide);
 }
 
 size_t Activations::block_bytes(Kind kind, long rows, long channels) {

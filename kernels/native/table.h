@@ -12,6 +12,10 @@
 //
 //   block   [16 k units][row][16 units][4 bytes]   zeros past the last unit
 //
+// And where a product reads a unit's channels wider than they are (Table::widen), two words a unit:
+//
+//   block   [k unit][2 words][row][4 bytes]
+//
 // Each output has one chain of accumulation along k, whatever the number of rows beside it: a row's
 // bits do not depend on the batch, in every kind.
 #pragma once
@@ -70,6 +74,8 @@ struct Table {
   // Tiles multiply blocks of this many rows and more; above rows_max where there are none.
   int tile_rows[NUM_KINDS];
   Gemm gemm[NUM_KINDS][kBlockRowsMax + 1];  // by rows, 1 .. rows_max
+  // Makes two words of each unit, as products read them; nullptr where they read units.
+  void (*widen[NUM_KINDS])(const uint32_t* units, long count, uint32_t* out);
   // Gives back what products set up in this thread (tiles); nullptr where it is nothing.
   void (*release)();
 
@@ -78,6 +84,7 @@ struct Table {
   int run(Kind kind, int rows) const { return rows >= tile_rows[kind] ? kTileUnits : 1; }
   // Words that a row of `units` takes in a block.
   long row_words(Kind kind, long units) const {
+    if (widen[kind]) return 2 * units;
     return has_tiles(kind) ? (units + kTileUnits - 1) / kTileUnits * kTileUnits : units;
   }
 

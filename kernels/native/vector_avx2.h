@@ -24,6 +24,12 @@ inline VF splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline VF fma(VF a, VF b, VF c) {
   return {_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b)};
 }
+// Not the intrinsic: where all registers are taken, GCC 12 sums in the register of a factor, and
+// spills the sum.
+inline void fma_into(VF& sum, VF a, VF b) {
+  __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum.a) : "x"(a.a), "x"(b.a));
+  __asm__("vfmadd231ps %2, %1, %0" : "+x"(sum.b) : "x"(a.b), "x"(b.b));
+}
 inline VF add(VF a, VF b) { return {_mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b)}; }
 inline VF sub(VF a, VF b) { return {_mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b)}; }
 inline VF mul(VF a, VF b) { return {_mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b)}; }
@@ -181,6 +187,23 @@ inline VI int4_dot(VI sum, VI w, VI a) {
   return {fours(sum.a, w.a, a.a), fours(sum.b, w.b, a.b)};
 }
 
+// Of unsigned bytes 0 to 3 of each lane, 0 and 2, and 1 and 3, as pairs of 16 bits.
+inline VI even_bytes(VI v) {
+  const __m256i mask = _mm256_set1_epi16(255);
+  return {_mm256_and_si256(v.a, mask), _mm256_and_si256(v.b, mask)};
+}
+inline VI odd_bytes(VI v) { return {_mm256_srli_epi16(v.a, 8), _mm256_srli_epi16(v.b, 8)}; }
+inline VI dot_words(VI x, VI y) {
+  return {_mm256_madd_epi16(x.a, y.a), _mm256_madd_epi16(x.b, y.b)};
+}
+// Pairs of unsigned and signed bytes, as 16 bits.
+inline VI byte_pairs(VI w, VI a) {
+  return {_mm256_maddubs_epi16(w.a, a.a), _mm256_maddubs_epi16(w.b, a.b)};
+}
+inline VI add_words(VI x, VI y) {
+  return {_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)};
+}
+
 // For probes: the compiler takes v for changed, and products of bytes for new each time.
 inline void opaque(VF& v) { __asm__ volatile("" : "+x"(v.a), "+x"(v.b)); }
 inline void opaque(VI& v) { __asm__ volatile("" : "+x"(v.a), "+x"(v.b)); }
@@ -201,8 +224,7 @@ constexpr int kPairSteps = 8;
 inline VI peak_int4(VI sum, VI w, VI a) {
   VI pairs = new_pairs(w, a);
   _Pragma("GCC unroll 8") for (int i = 1; i < kPairSteps; ++i) {
-    const VI more = new_pairs(w, a);
-    pairs = {_mm256_add_epi16(pairs.a, more.a), _mm256_add_epi16(pairs.b, more.b)};
+    pairs = add_words(pairs, new_pairs(w, a));
   }
   return add_pairs(sum, pairs);
 }
