@@ -111,12 +111,12 @@ inline void walk_int8(const Place& place, float* out, Asks& asking, bool asks) {
     PERFUSE_EACH_LINE(l) lines[l] = even_bytes(load_int(w + 64 * l));
     PERFUSE_EACH_ROW(m) {
       const VI x = splat_int(int32_t(a[m]));
-      PERFUSE_EACH_LINE(l) sums[m][l] = add_int(sums[m][l], dot_words(lines[l], x));
+      PERFUSE_EACH_LINE(l) add_into(sums[m][l], dot_words(lines[l], x));
     }
     PERFUSE_EACH_LINE(l) lines[l] = odd_bytes(load_int(w + 64 * l));
     PERFUSE_EACH_ROW(m) {
       const VI x = splat_int(int32_t(a[M + m]));
-      PERFUSE_EACH_LINE(l) sums[m][l] = add_int(sums[m][l], dot_words(lines[l], x));
+      PERFUSE_EACH_LINE(l) add_into(sums[m][l], dot_words(lines[l], x));
     }
   }
   PERFUSE_EACH_ROW(m) {
@@ -155,12 +155,12 @@ inline void walk_int4(const Place& place, const uint16_t* columns, float* out, A
       PERFUSE_EACH_LINE(l) lines[l] = int4_low(load_int(w + 64 * l));
       PERFUSE_EACH_ROW(m) {
         const VI x = splat_int(int32_t(a[m]));
-        PERFUSE_EACH_LINE(l) words[m][l] = add_words(words[m][l], byte_pairs(lines[l], x));
+        PERFUSE_EACH_LINE(l) add_words_into(words[m][l], byte_pairs(lines[l], x));
       }
       PERFUSE_EACH_LINE(l) lines[l] = int4_high(load_int(w + 64 * l));
       PERFUSE_EACH_ROW(m) {
         const VI x = splat_int(int32_t(a[M + m]));
-        PERFUSE_EACH_LINE(l) words[m][l] = add_words(words[m][l], byte_pairs(lines[l], x));
+        PERFUSE_EACH_LINE(l) add_words_into(words[m][l], byte_pairs(lines[l], x));
       }
     }
     PERFUSE_EACH_ROW(m) {

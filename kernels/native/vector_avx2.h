@@ -203,6 +203,15 @@ inline VI byte_pairs(VI w, VI a) {
 inline VI add_words(VI x, VI y) {
   return {_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)};
 }
+// In place, for the same as fma_into: additions of whole numbers GCC also puts in another order.
+inline void add_into(VI& sum, VI x) {
+  __asm__("vpaddd %1, %0, %0" : "+x"(sum.a) : "x"(x.a));
+  __asm__("vpaddd %1, %0, %0" : "+x"(sum.b) : "x"(x.b));
+}
+inline void add_words_into(VI& sum, VI x) {
+  __asm__("vpaddw %1, %0, %0" : "+x"(sum.a) : "x"(x.a));
+  __asm__("vpaddw %1, %0, %0" : "+x"(sum.b) : "x"(x.b));
+}
 
 // For probes: the compiler takes v for changed, and products of bytes for new each time.
 inline void opaque(VF& v) { __asm__ volatile("" : "+x"(v.a), "+x"(v.b)); }
