@@ -22,8 +22,11 @@ struct Chunk {
 
 // Query rows, up to 12, and what they have seen so far. Scores are in powers of two: factors hold
 // scale x log2(e), for int8 also the query's own scale; most is the largest of score x factor.
+//
+// A unit of queries is one word of 4 bytes as in the cache, or, where products take wider numbers,
+// two: of bf16 both channels as fp32; of int8 the even channels and the odd ones as 16 bits each.
 struct QueryBlock {
-  const uint32_t* units;     // [channel unit][row]
+  const uint32_t* units;     // [channel unit][word][row]
   const int32_t* code_sums;  // [row], int8 only
   const float* factors;      // [row], >= 0
   const int32_t* begins;     // [row] slots begins .. ends - 1 of the chunk are seen

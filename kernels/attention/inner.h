@@ -27,52 +27,92 @@ inline VF power_of_two(VF x) {
   return scale_by_power(fma(p, r, splat(1.0f)), n);
 }
 
+// Weights of a tile as the values' products take them.
 inline void store_weights_bf16(uint32_t* out, VF p) {
-#if defined(__AVX512BF16__)
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), (__m256i)_mm512_cvtneps_pbh(p));
+#if defined(PERFUSE_WIDE_BF16)
+  store(reinterpret_cast<float*>(out), bf16_rounded(p));
 #else
-  store_bf16(reinterpret_cast<uint16_t*>(out), p);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), (__m256i)_mm512_cvtneps_pbh(p));
 #endif
 }
 
-// How a kind multiplies a line of keys or values by one unit of a row's query or weights.
+inline void store_weights_int8(uint32_t* out, VF p) {
+#if defined(PERFUSE_WIDE_INT8)
+  store_byte_pairs(out, p);
+#else
+  store_uint8(out, p);
+#endif
+}
+
+inline VF broadcast(const uint32_t* p) {
+  float x;
+  __builtin_memcpy(&x, p, 4);
+  return splat(x);
+}
+
+// How a kind multiplies a line of keys or values by one unit of a row's query or weights, which is
+// of kWords words. Where these are two, so is the line.
 template <perfuse::Kind K>
 struct Numbers;
 
 template <>
 struct Numbers<perfuse::F32> {
-  static constexpr int kPer = 1;
+  static constexpr int kPer = 1, kWords = 1;
   using Sum = VF;
+  using Raw = VF;
   using Line = VF;
-  static Line line(const char* p) { return load(reinterpret_cast<const float*>(p)); }
-  static VF key(VF sum, Line k, const uint32_t* q) { return value(sum, k, q); }
-  static VF value(VF sum, Line v, const uint32_t* p) {
-    float x;
-    __builtin_memcpy(&x, p, 4);
-    return fma(v, splat(x), sum);
-  }
+  static Raw raw(const char* p) { return load(reinterpret_cast<const float*>(p)); }
+  static Line key_line(const Raw& v, int) { return v; }
+  static Line value_line(const Raw& v, int) { return v; }
+  static VF key(VF sum, Line k, const uint32_t* q) { return add_product(sum, k, broadcast(q)); }
+  static VF value(VF sum, Line v, const uint32_t* p) { return add_product(sum, v, broadcast(p)); }
 };
 
 template <>
 struct Numbers<perfuse::BF16> {
   static constexpr int kPer = 2;
   using Sum = VF;
+#if !defined(PERFUSE_WIDE_BF16)
+  static constexpr int kWords = 1;
+  using Raw = BfWeights;
   using Line = BfWeights;
-  static Line line(const char* p) { return bf16_weights(p); }
-  static VF key(VF sum, const Line& k, const uint32_t* q) { return value(sum, k, q); }
-  static VF value(VF sum, const Line& v, const uint32_t* p) {
-    return bf16_dot(sum, v, bf16_unit(p));
+  static Raw raw(const char* p) { return bf16_weights(p); }
+  static Line key_line(const Raw& v, int) { return v; }
+  static VF key(VF sum, const Line& k, const uint32_t* q) { return bf16_dot(sum, k, bf16_unit(q)); }
+#else
+  static constexpr int kWords = 2;
+  using Raw = VI;
+  using Line = VF;
+  static Raw raw(const char* p) { return load_int(p); }
+  static Line key_line(const Raw& v, int word) { return bf16_half(v, word); }
+  static VF key(VF sum, const Line& k, const uint32_t* q) {
+    return add_product(sum, k, broadcast(q));
   }
+#endif
+  static Line value_line(const Raw& v, int word) { return key_line(v, word); }
+  static VF value(VF sum, const Line& v, const uint32_t* p) { return key(sum, v, p); }
 };
 
 template <>
 struct Numbers<perfuse::I8> {
   static constexpr int kPer = 4;
   using Sum = VI;
+  using Raw = VI;
   using Line = VI;
-  static Line line(const char* p) { return int8_weights(p); }
-  static VI key(VI sum, Line k, const uint32_t* q) { return int8_dot(sum, k, int_unit(q)); }
-  static VI value(VI sum, Line v, const uint32_t* p) { return uint8_dot(sum, v, p); }
+  static Raw raw(const char* p) { return int8_weights(p); }
+#if defined(PERFUSE_WIDE_INT8)
+  static constexpr int kWords = 2, kZero = 128;
+  static Line key_line(const Raw& v, int word) { return bytes_half(v, word); }
+  static Line value_line(const Raw& v, int word) { return int8_half(v, word); }
+  static VI key(VI sum, const Line& k, const uint32_t* q) { return pairs_dot(sum, k, q); }
+  static VI value(VI sum, const Line& v, const uint32_t* p) { return pairs_dot(sum, v, p); }
+#else
+  static constexpr int kWords = 1, kZero = kInt8Zero;  // of keys
+  static Line key_line(const Raw& v, int) { return v; }
+  static Line value_line(const Raw& v, int) { return v; }
+  static VI key(VI sum, const Line& k, const uint32_t* q) { return int8_dot(sum, k, int_unit(q)); }
+  static VI value(VI sum, const Line& v, const uint32_t* p) { return uint8_dot(sum, v, p); }
+#endif
 };
 
 // Each line is asked for twice, a chunk ahead and half a chunk ahead: a hint is dropped where the
@@ -99,22 +139,26 @@ inline void scores_of(const Chunk& chunk, const QueryBlock& block, int first, fl
   PERFUSE_EACH(m, M) {
     PERFUSE_EACH(t, T) {
       if constexpr (K == perfuse::I8) {
-        sums[m][t] = splat_int(-kInt8Zero * block.code_sums[m]);
+        sums[m][t] = splat_int(-N::kZero * block.code_sums[m]);
       } else {
         sums[m][t] = splat(0.0f);
       }
     }
   }
   const uint32_t* q = block.units;
-  for (long at = 0; at < units * 64; at += 64, q += M) {
-    typename N::Line lines[T];
+  for (long at = 0; at < units * 64; at += 64, q += M * N::kWords) {
+    typename N::Raw raw[T];
     PERFUSE_EACH(t, T) {
       __builtin_prefetch(ask[t] + at, 0, 2);
       if constexpr (kAskTwice<M>) __builtin_prefetch(next[t] + at, 0, 2);
-      lines[t] = N::line(keys[t] + at);
+      raw[t] = N::raw(keys[t] + at);
     }
-    PERFUSE_EACH(m, M) {
-      PERFUSE_EACH(t, T) sums[m][t] = N::key(sums[m][t], lines[t], q + m);
+    PERFUSE_EACH(w, N::kWords) {
+      typename N::Line lines[T];
+      PERFUSE_EACH(t, T) lines[t] = N::key_line(raw[t], w);
+      PERFUSE_EACH(m, M) {
+        PERFUSE_EACH(t, T) sums[m][t] = N::key(sums[m][t], lines[t], q + w * M + m);
+      }
     }
   }
   PERFUSE_EACH(m, M) {
@@ -135,7 +179,7 @@ template <perfuse::Kind K, int M, int L>
 inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32_t* weights,
                        const float* shrink, const float* steps, long at) {
   using N = Numbers<K>;
-  constexpr int kUnits = 16 / N::kPer, kStride = kChunkTokens / N::kPer;
+  constexpr int kUnits = 16 / N::kPer, kStride = kChunkTokens / N::kPer * N::kWords;
   const long row = chunk.head_dim * 4, half = chunk.head_dim / N::kPer * 64;
   typename N::Sum sums[M][L];
   PERFUSE_EACH(m, M) {
@@ -148,19 +192,22 @@ inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32
       }
     }
   }
-  for (int t = 0; t < kChunkTiles; ++t, weights += kUnits) {
+  for (int t = 0; t < kChunkTiles; ++t, weights += kUnits * N::kWords) {
     const char* values = chunk.values[t] + at * 64;
     const char* ask = chunk.next[t] + at * kUnits * 64;
     for (int u = 0; u < kUnits; ++u, values += row, ask += L * 64) {
-      typename N::Line lines[L];
+      typename N::Raw raw[L];
       PERFUSE_EACH(l, L) {
         __builtin_prefetch(ask + l * 64, 0, 2);
         if constexpr (kAskTwice<M>) __builtin_prefetch(ask + half + l * 64, 0, 2);
-        lines[l] = N::line(values + l * 64);
+        raw[l] = N::raw(values + l * 64);
       }
-      PERFUSE_EACH(m, M) {
-        PERFUSE_EACH(l, L) {
-          sums[m][l] = N::value(sums[m][l], lines[l], weights + m * kStride + u);
+      PERFUSE_EACH(w, N::kWords) {
+        typename N::Line lines[L];
+        PERFUSE_EACH(l, L) lines[l] = N::value_line(raw[l], w);
+        PERFUSE_EACH(m, M) {
+          const uint32_t* weight = weights + m * kStride + u * N::kWords + w;
+          PERFUSE_EACH(l, L) sums[m][l] = N::value(sums[m][l], lines[l], weight);
         }
       }
     }
@@ -182,7 +229,7 @@ inline void add_values(const Chunk& chunk, const QueryBlock& block, const uint32
 template <perfuse::Kind K>
 inline void weights_of(const Chunk& chunk, int begin, int end, float* scores, float factor,
                        float most, float shrink, float* lanes, uint32_t* weights, float* step) {
-  constexpr int kUnits = 16 / Numbers<K>::kPer;
+  constexpr int kWords = 16 / Numbers<K>::kPer * Numbers<K>::kWords;  // of a tile
   const VF scale = splat(factor), rebase = splat(-most);
   VF p[kChunkTiles], total = mul(load(lanes), splat(shrink));
   PERFUSE_EACH(t, kChunkTiles) p[t] = power_of_two(fma(load(scores + 16 * t), scale, rebase));
@@ -198,7 +245,7 @@ inline void weights_of(const Chunk& chunk, int begin, int end, float* scores, fl
   if constexpr (K == perfuse::F32) {
     PERFUSE_EACH(t, kChunkTiles) store(reinterpret_cast<float*>(weights) + 16 * t, p[t]);
   } else if constexpr (K == perfuse::BF16) {
-    PERFUSE_EACH(t, kChunkTiles) store_weights_bf16(weights + kUnits * t, p[t]);
+    PERFUSE_EACH(t, kChunkTiles) store_weights_bf16(weights + kWords * t, p[t]);
   } else {
     VF largest = splat(0.0f);
     PERFUSE_EACH(t, kChunkTiles) {
@@ -208,16 +255,16 @@ inline void weights_of(const Chunk& chunk, int begin, int end, float* scores, fl
     const float top = maximum(largest);
     const VF inverse = splat(top > 0.0f ? 255.0f / top : 0.0f);
     *step = top * (1.0f / 255.0f);
-    PERFUSE_EACH(t, kChunkTiles) store_uint8(weights + kUnits * t, mul(p[t], inverse));
+    PERFUSE_EACH(t, kChunkTiles) store_weights_int8(weights + kWords * t, mul(p[t], inverse));
   }
 }
 
 template <perfuse::Kind K, int M>
 void attend_chunk(const Chunk& chunk, const QueryBlock& block) {
-  constexpr int kUnits = 16 / Numbers<K>::kPer;
-  // As many chains as the products of the largest block have.
-  constexpr int kTiles = M * 4 <= 2 * kRows ? 4 : 2;
-  constexpr int kLines = M * 8 <= 2 * kRows ? 8 : M * 4 <= 2 * kRows ? 4 : 2;
+  constexpr int kWords = 16 / Numbers<K>::kPer * Numbers<K>::kWords;  // of a tile
+  // Registers for all chains: with 16 of them, two a lane, 6 rows of one line or 2 of two.
+  constexpr int kTiles = kAttendRows >= 12 ? (M <= 6 ? 4 : 2) : M <= 2 ? 2 : 1;
+  constexpr int kLines = kAttendRows >= 12 && M <= 3 ? 8 : kTiles;
   static_assert(kChunkTiles % kTiles == 0, "whole steps");
   alignas(64) float scores[M * kChunkTokens];
   for (int t = 0; t < kChunkTiles; t += kTiles) scores_of<K, M, kTiles>(chunk, block, t, scores);
@@ -246,11 +293,11 @@ void attend_chunk(const Chunk& chunk, const QueryBlock& block) {
     block.most[m] = now;
   }
   store(shrink, power_of_two(load(shrink)));
-  alignas(64) uint32_t weights[M * kChunkTiles * kUnits];
+  alignas(64) uint32_t weights[M * kChunkTiles * kWords];
   for (int m = 0; m < M; ++m) {
     weights_of<K>(chunk, block.begins[m], block.ends[m], scores + m * kChunkTokens,
                   block.factors[m], block.most[m], shrink[m], block.lanes + 16 * m,
-                  weights + m * kChunkTiles * kUnits, steps + m);
+                  weights + m * kChunkTiles * kWords, steps + m);
   }
   if constexpr (K == perfuse::I8) {
     // Comparisons lose a NaN, and codes cannot hold one: no row may take its values for numbers.
@@ -279,6 +326,10 @@ void fill_attention(Table& table) {
   table.attend_chunk[perfuse::F32][M] = attend_chunk<perfuse::F32, M>;
   table.attend_chunk[perfuse::BF16][M] = attend_chunk<perfuse::BF16, M>;
   table.attend_chunk[perfuse::I8][M] = attend_chunk<perfuse::I8, M>;
+  table.attend_words[perfuse::F32] = Numbers<perfuse::F32>::kWords;
+  table.attend_words[perfuse::BF16] = Numbers<perfuse::BF16>::kWords;
+  table.attend_words[perfuse::I8] = Numbers<perfuse::I8>::kWords;
+  table.attend_rows_max = M > table.attend_rows_max ? M : table.attend_rows_max;
   if constexpr (M > 1) fill_attention<M - 1>(table);
 }
 

@@ -193,8 +193,7 @@ Table make_table(const char* name) {
   table.add_on_grid = add_on_grid;
   table.above = above;
   table.add = add_rows;
-  fill_attention<kRows>(table);
-  table.attend_rows_max = kRows;
+  fill_attention<kAttendRows>(table);
   fill_latent(table.latent);
   table.rms_norm = rms_norm;
   table.rotate = rotate;

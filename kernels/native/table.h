@@ -115,6 +115,7 @@ struct Table {
   void (*add)(const float* in, long count, float* out);
   AttendChunk attend_chunk[3][kRowsMax + 1];  // fp32, bf16, int8; by rows, 1 .. attend_rows_max
   int attend_rows_max;
+  int attend_words[3];  // of a unit of queries, see QueryBlock
   LatentTable latent;
   // out = in / sqrt(mean(in^2) + eps) * weight
   void (*rms_norm)(const float* in, const float* weight, float eps, long count, float* out);

@@ -268,4 +268,43 @@ inline void add_grid(const float* in, float weight, double* out) {
   add_grid4(in + 4, weight, out + 4);
 }
 
+// Where a product takes wider numbers than a line holds, a line is two: its even and its odd ones.
+#define PERFUSE_WIDE_BF16
+#define PERFUSE_WIDE_INT8
+inline VF add_product(VF sum, VF v, VF factor) {
+  fma_into(sum, factor, v);
+  return sum;
+}
+constexpr int kAttendRows = 6;  // 6 rows x 2 registers, a line's 2 and a broadcast
+inline VF bf16_half(VI v, int half) {
+  const BfWeights both = bf16_split(v);
+  return half ? both.odd : both.even;
+}
+inline VF bf16_rounded(VF v) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(v.a), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(v.b), 16))};
+}
+inline __m256i int8_half(__m256i v, int half) {
+  return _mm256_srai_epi16(half ? v : _mm256_slli_epi16(v, 8), 8);
+}
+inline VI bytes_half(VI v, int half) { return half ? odd_bytes(v) : even_bytes(v); }
+inline VI int8_half(VI v, int half) { return {int8_half(v.a, half), int8_half(v.b, half)}; }
+// Pairs of 16 bits, the second ones broadcast: exact while sums are.
+inline VI pairs_dot(VI sum, VI w, const uint32_t* pair) {
+  const __m256i unit = _mm256_set1_epi32(int32_t(*pair));
+  add_into(sum, dot_words(w, {unit, unit}));
+  return sum;
+}
+// Four units of unsigned bytes, each as pairs of its even and of its odd ones; v as store_uint8 has
+// it.
+inline void store_byte_pairs(uint32_t* p, VF v) {
+  const VI whole = to_int(v);
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(whole.a, whole.b), 0b11011000);
+  const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words),
+                                         _mm256_extracti128_si256(words, 1));
+  const __m128i even = _mm_and_si128(bytes, _mm_set1_epi16(255)), odd = _mm_srli_epi16(bytes, 8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_unpacklo_epi32(even, odd));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 4), _mm_unpackhi_epi32(even, odd));
+}
+
 }  // namespace

@@ -138,4 +138,24 @@ inline void add_grid(const float* in, float weight, double* out) {  // 8 of floa
   _mm512_storeu_pd(out, _mm512_add_pd(_mm512_loadu_pd(out), _mm512_mul_pd(v, down)));
 }
 
+constexpr int kAttendRows = kRows;
+// Not the intrinsic, as above.
+inline VF add_product(VF sum, VF v, VF factor) {
+  __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(factor), "v"(v));
+  return sum;
+}
+#if !defined(__AVX512BF16__)
+// Where a product takes wider numbers than a line holds, a line is two: its even and its odd ones.
+#define PERFUSE_WIDE_BF16
+inline VF bf16_half(VI v, int half) {
+  const BfWeights both = bf16_split(v);
+  return half ? both.odd : both.even;
+}
+inline VF bf16_rounded(VF v) {
+  uint16_t rounded[16];
+  store_bf16(rounded, v);
+  return load_bf16(rounded);
+}
+#endif
+
 }  // namespace
