@@ -52,8 +52,8 @@ def copy_to(copy: Path) -> None:
             shutil.copytree(source, target, ignore=ignore)
         else:
             shutil.copy(source, target)
-    for part in ("tests/__init__.py", "tests/conftest.py"):
-        shutil.copy(ROOT / part, copy / part)
+    for part in (ROOT / "tests").glob("*.py"):  # conftest.py, and what it imports
+        shutil.copy(part, copy / "tests" / part.name)
 
 
 def main(arguments: list[str]) -> int:
