@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "../native/cpu.h"
+#include "../native/widen.h"
 
 namespace perfuse {
 namespace {
@@ -165,27 +166,6 @@ bool all_finite(const float* values, long count) {
   return any == 0;
 }
 
-// Units of a row as two words each, see QueryBlock.
-void widen(Kind kind, const uint32_t* units, long count, uint32_t* first, uint32_t* second) {
-  if (kind == BF16) {
-    for (long u = 0; u < count; ++u) {
-      first[u] = units[u] << 16;
-      second[u] = units[u] & 0xffff0000;
-    }
-    return;
-  }
-  // Of bytes s + 128 for s: taking 128 off again leaves the sign in the upper byte of 16 bits.
-  constexpr uint32_t kBytes = 0x00ff00ff, kZeros = 0x00800080;
-  const auto sixteen = [](uint32_t bytes) {
-    const uint32_t low = (bytes & 0xffff) - 128, high = (bytes >> 16) - 128;
-    return (low & 0xffff) | high << 16;
-  };
-  for (long u = 0; u < count; ++u) {
-    first[u] = sixteen((units[u] & kBytes) ^ kZeros);
-    second[u] = sixteen((units[u] >> 8 & kBytes) ^ kZeros);
-  }
-}
-
 float sum_of(const float* lanes) {
   float total[16];
   std::memcpy(total, lanes, sizeof total);
@@ -280,7 +260,7 @@ class Item {
   void convert_queries() {
     const long dim = plan_.head_dim, per = cache_.kind == F32 ? 1 : cache_.kind == BF16 ? 2 : 4;
     const long units = dim / per, words = table_.attend_words[cache_.kind];
-    alignas(64) uint32_t row[kHeadDimMax], wide[2][kHeadDimMax / 2];
+    alignas(64) uint32_t row[kHeadDimMax], wide[kHeadDimMax];
     uint32_t* out = rows_.units;
     for (long b = 0; b < num_blocks_; ++b) {
       const long begin = block_begin(b), size = block_begin(b + 1) - begin;
@@ -299,15 +279,9 @@ class Item {
                          rows_.code_sums + at);
         }
         rows_.factors[at] = call_.scale * kLog2E * scale;
-        if (words == 1) {
-          for (long u = 0; u < units; ++u) out[u * size + m] = row[u];
-          continue;
-        }
-        widen(cache_.kind, row, units, wide[0], wide[1]);
-        for (long u = 0; u < units; ++u) {
-          out[2 * u * size + m] = wide[0][u];
-          out[(2 * u + 1) * size + m] = wide[1][u];
-        }
+        if (words == 2) (cache_.kind == BF16 ? widen_bf16 : widen_int8)(row, units, wide);
+        const uint32_t* from = words == 2 ? wide : row;
+        for (long w = 0; w < units * words; ++w) out[w * size + m] = from[w];
       }
       out += units * words * size;
     }

@@ -30,7 +30,9 @@ inline VF power_of_two(VF x) {
 // Weights of a tile as the values' products take them.
 inline void store_weights_bf16(uint32_t* out, VF p) {
 #if defined(PERFUSE_WIDE_BF16)
-  store(reinterpret_cast<float*>(out), bf16_rounded(p));
+  uint16_t rounded[16];
+  store_bf16(rounded, p);
+  store(reinterpret_cast<float*>(out), load_bf16(rounded));
 #else
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), (__m256i)_mm512_cvtneps_pbh(p));
 #endif
@@ -42,12 +44,6 @@ inline void store_weights_int8(uint32_t* out, VF p) {
 #else
   store_uint8(out, p);
 #endif
-}
-
-inline VF broadcast(const uint32_t* p) {
-  float x;
-  __builtin_memcpy(&x, p, 4);
-  return splat(x);
 }
 
 // How a kind multiplies a line of keys or values by one unit of a row's query or weights, which is
@@ -84,7 +80,10 @@ struct Numbers<perfuse::BF16> {
   using Raw = VI;
   using Line = VF;
   static Raw raw(const char* p) { return load_int(p); }
-  static Line key_line(const Raw& v, int word) { return bf16_half(v, word); }
+  static Line key_line(const Raw& v, int word) {
+    const BfWeights both = bf16_split(v);
+    return word ? both.odd : both.even;
+  }
   static VF key(VF sum, const Line& k, const uint32_t* q) {
     return add_product(sum, k, broadcast(q));
   }

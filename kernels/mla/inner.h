@@ -28,9 +28,7 @@ struct LatentF32 {
   static constexpr long kPer = 1;  // keys of a unit
   static Line line(const void* p) { return load(static_cast<const float*>(p)); }
   static VF dot(VF sum, const Line& line, const uint32_t* unit) {
-    float x;
-    __builtin_memcpy(&x, unit, 4);
-    return fma(line, splat(x), sum);
+    return fma(line, broadcast(unit), sum);
   }
 };
 

@@ -19,6 +19,9 @@ struct PeakF32 {
   Sum step(Sum sum) const { return fma(w, a, sum); }
 };
 
+#if defined(PERFUSE_WIDE_BF16)
+using PeakBf16 = PeakF32;  // its multiply-adds are those of fp32
+#else
 struct PeakBf16 {
   using Sum = VF;
   static constexpr int kChains = kPeakChains, kChannels = 2;
@@ -33,6 +36,7 @@ struct PeakBf16 {
   Sum zero() const { return splat(0); }
   Sum step(Sum sum) const { return bf16_dot(sum, w, a); }
 };
+#endif
 
 template <bool kNibbles>
 struct PeakInt {
@@ -66,8 +70,7 @@ double peak_of(long rounds) {
 
 void fill_peaks(Table& table) {
   table.peak[perfuse::F32] = peak_of<PeakF32>;
-  // Where bf16 is widened, its multiply-adds are those of fp32.
-  table.peak[perfuse::BF16] = kWidens ? peak_of<PeakF32> : peak_of<PeakBf16>;
+  table.peak[perfuse::BF16] = peak_of<PeakBf16>;
   table.peak[perfuse::I8] = peak_of<PeakInt<false>>;
   table.peak[perfuse::I4] = peak_of<PeakInt<true>>;
 }

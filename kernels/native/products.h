@@ -54,6 +54,13 @@ class Asking {
   long left_, step_;
 };
 
+// A unit of one channel, in all lanes.
+inline VF broadcast(const uint32_t* unit) {
+  float x;
+  __builtin_memcpy(&x, unit, 4);
+  return splat(x);
+}
+
 template <int M>
 void gemm_f32(const void* panel, const Block* block, long units, long, float* out,
               const perfuse::Ahead& ahead) {
@@ -66,9 +73,7 @@ void gemm_f32(const void* panel, const Block* block, long units, long, float* ou
     asking.ask();
     const VF w0 = load(w), w1 = load(w + 16);
     PERFUSE_ROWS {
-      float x;
-      __builtin_memcpy(&x, a + m, 4);
-      const VF unit = splat(x);
+      const VF unit = broadcast(a + m);
       low[m] = fma(w0, unit, low[m]);
       high[m] = fma(w1, unit, high[m]);
     }

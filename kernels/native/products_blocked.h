@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "products.h"
+#include "widen.h"
 
 namespace {
 
@@ -21,12 +22,6 @@ constexpr int kPieceUnits = 32;   // 4 KiB; also a group of channels that share 
 
 #define PERFUSE_EACH_ROW(m) _Pragma("GCC unroll 6") for (int m = 0; m < R; ++m)
 #define PERFUSE_EACH_LINE(l) _Pragma("GCC unroll 2") for (int l = 0; l < L; ++l)
-
-inline float as_float(const uint32_t* p) {
-  float x;
-  __builtin_memcpy(&x, p, 4);
-  return x;
-}
 
 // Where a block of rows stands on its way along k.
 struct Place {
@@ -46,13 +41,19 @@ inline void ask_for(Asks& asking, bool asks) {
   else asking.ask_half();
 }
 
-struct BlockedF32 {
+// Of each kind: a line's word of weights, a row's unit, and what is done with both.
+struct BlockedFloats {
+  static VF unit(const uint32_t* a) { return broadcast(a); }
+  static void add(VF& sum, VF line, VF x) { fma_into(sum, line, x); }
+};
+
+struct BlockedF32 : BlockedFloats {
   static constexpr int kRowsAtOnce = 6, kWords = 1;
   template <int Word>
   static VF line(const char* w) { return load(reinterpret_cast<const float*>(w)); }
 };
 
-struct BlockedBf16 {
+struct BlockedBf16 : BlockedFloats {
   static constexpr int kRowsAtOnce = 5, kWords = 2;
   template <int Word>
   static VF line(const char* w) {
@@ -61,13 +62,36 @@ struct BlockedBf16 {
   }
 };
 
-template <class N, int M, int R, int L, int Word, class Sums>
-inline void add_word(const char* w, const uint32_t* a, Sums& sums) {
-  VF lines[L];
+struct BlockedWhole {
+  static VI unit(const uint32_t* a) { return splat_int(int32_t(*a)); }
+};
+
+struct BlockedI8 : BlockedWhole {
+  static constexpr int kRowsAtOnce = 5, kWords = 2;
+  template <int Word>
+  static VI line(const char* w) {
+    return Word == 0 ? even_bytes(load_int(w)) : odd_bytes(load_int(w));
+  }
+  static void add(VI& sum, VI line, VI x) { add_into(sum, dot_words(line, x)); }
+};
+
+// Two units a line; sums are of words.
+struct BlockedI4 : BlockedWhole {
+  static constexpr int kRowsAtOnce = 4, kWords = 1;
+  template <int Word>
+  static VI line(const char* w) {
+    return Word == 0 ? int4_low(load_int(w)) : int4_high(load_int(w));
+  }
+  static void add(VI& sum, VI line, VI x) { add_words_into(sum, byte_pairs(line, x)); }
+};
+
+template <class N, int M, int R, int L, int Word, class Sum>
+inline void add_word(const char* w, const uint32_t* a, Sum (&sums)[R][L]) {
+  Sum lines[L];
   PERFUSE_EACH_LINE(l) lines[l] = N::template line<Word>(w + 64 * l);
   PERFUSE_EACH_ROW(m) {
-    const VF x = splat(as_float(a + Word * M + m));
-    PERFUSE_EACH_LINE(l) fma_into(sums[m][l], lines[l], x);
+    const Sum x = N::unit(a + Word * M + m);
+    PERFUSE_EACH_LINE(l) N::add(sums[m][l], lines[l], x);
   }
 }
 
@@ -92,10 +116,6 @@ inline void walk_floats(const Place& place, float* out, Asks& asking, bool asks)
   }
 }
 
-struct BlockedI8 {
-  static constexpr int kRowsAtOnce = 5, kWords = 2;
-};
-
 // One group; `sums` of the activations, since weights are 128 too large.
 template <class N, int M, int R, int L, class Asks>
 inline void walk_int8(const Place& place, float* out, Asks& asking, bool asks) {
@@ -107,17 +127,8 @@ inline void walk_int8(const Place& place, float* out, Asks& asking, bool asks) {
   const uint32_t* a = place.a;
   for (long k = 0; k < place.units; ++k, w += 128, a += 2 * M) {
     ask_for<L>(asking, asks);
-    VI lines[L];
-    PERFUSE_EACH_LINE(l) lines[l] = even_bytes(load_int(w + 64 * l));
-    PERFUSE_EACH_ROW(m) {
-      const VI x = splat_int(int32_t(a[m]));
-      PERFUSE_EACH_LINE(l) add_into(sums[m][l], dot_words(lines[l], x));
-    }
-    PERFUSE_EACH_LINE(l) lines[l] = odd_bytes(load_int(w + 64 * l));
-    PERFUSE_EACH_ROW(m) {
-      const VI x = splat_int(int32_t(a[M + m]));
-      PERFUSE_EACH_LINE(l) add_into(sums[m][l], dot_words(lines[l], x));
-    }
+    add_word<N, M, R, L, 0>(w, a, sums);
+    add_word<N, M, R, L, 1>(w, a, sums);
   }
   PERFUSE_EACH_ROW(m) {
     const VF scale = splat(place.scales[m]);
@@ -127,10 +138,6 @@ inline void walk_int8(const Place& place, float* out, Asks& asking, bool asks) {
     }
   }
 }
-
-struct BlockedI4 {
-  static constexpr int kRowsAtOnce = 4, kWords = 1;
-};
 
 // One group: its scales, and lines of two units each; w is at the first line.
 template <class N, int M, int R, int L, class Asks>
@@ -151,17 +158,8 @@ inline void walk_int4(const Place& place, const uint16_t* columns, float* out, A
     }
     for (long k = begin; k < end; k += 2, w += 128, a += 2 * M) {
       ask_for<L>(asking, asks);
-      VI lines[L];
-      PERFUSE_EACH_LINE(l) lines[l] = int4_low(load_int(w + 64 * l));
-      PERFUSE_EACH_ROW(m) {
-        const VI x = splat_int(int32_t(a[m]));
-        PERFUSE_EACH_LINE(l) add_words_into(words[m][l], byte_pairs(lines[l], x));
-      }
-      PERFUSE_EACH_LINE(l) lines[l] = int4_high(load_int(w + 64 * l));
-      PERFUSE_EACH_ROW(m) {
-        const VI x = splat_int(int32_t(a[M + m]));
-        PERFUSE_EACH_LINE(l) add_words_into(words[m][l], byte_pairs(lines[l], x));
-      }
+      add_word<N, M, R, L, 0>(w, a, words);
+      add_word<N, M, R, L, 1>(w, a, words);
     }
     PERFUSE_EACH_ROW(m) {
       PERFUSE_EACH_LINE(l) sums[m][l] = add_pairs(sums[m][l], words[m][l]);
@@ -242,25 +240,6 @@ void gemm_blocked(const void* panel, const Block* block, long units, long group_
 #undef PERFUSE_EACH_ROW
 #undef PERFUSE_EACH_LINE
 
-void widen_bf16_units(const uint32_t* units, long count, uint32_t* out) {
-  for (long u = 0; u < count; ++u) {
-    const uint32_t unit = units[u];
-    out[2 * u] = unit << 16;
-    out[2 * u + 1] = unit & 0xffff0000u;
-  }
-}
-
-void widen_int8_units(const uint32_t* units, long count, uint32_t* out) {
-  const auto byte = [](uint32_t unit, int i) {
-    return uint32_t(int32_t(unit << (24 - 8 * i)) >> 24);
-  };
-  for (long u = 0; u < count; ++u) {
-    const uint32_t unit = units[u];
-    out[2 * u] = (byte(unit, 0) & 0xffff) | byte(unit, 2) << 16;
-    out[2 * u + 1] = (byte(unit, 1) & 0xffff) | byte(unit, 3) << 16;
-  }
-}
-
 template <int M>
 void fill_blocked(Table& table) {
   table.gemm[perfuse::F32][M] = gemm_blocked<BlockedF32, M>;
@@ -274,8 +253,8 @@ void fill_blocked(Table& table) {
 Table with_blocked_products(const Table& base) {
   Table table = base;
   for (int& rows : table.rows_max) rows = perfuse::kRowsMax;
-  table.widen[perfuse::BF16] = widen_bf16_units;
-  table.widen[perfuse::I8] = widen_int8_units;
+  table.widen[perfuse::BF16] = perfuse::widen_bf16;
+  table.widen[perfuse::I8] = perfuse::widen_int8;
   fill_blocked<perfuse::kRowsMax>(table);
   return table;
 }

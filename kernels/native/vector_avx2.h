@@ -12,7 +12,7 @@ struct VI {
   __m256i a, b;
 };
 constexpr int kRows = 2;       // 2 rows x 4 registers, 4 weights and broadcasts: 14 of 16 registers
-constexpr bool kWidens = true;  // bf16 becomes fp32 before it is multiplied
+#define PERFUSE_WIDE_BF16  // it becomes fp32 before it is multiplied
 constexpr int kInt8Zero = 0;   // signs are restored below: no unsigned bytes, no 16-bit saturation
 
 inline VF load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -268,22 +268,12 @@ inline void add_grid(const float* in, float weight, double* out) {
   add_grid4(in + 4, weight, out + 4);
 }
 
-// Where a product takes wider numbers than a line holds, a line is two: its even and its odd ones.
-#define PERFUSE_WIDE_BF16
-#define PERFUSE_WIDE_INT8
+#define PERFUSE_WIDE_INT8  // as pairs of 16 bits: a line is its even and its odd ones
 inline VF add_product(VF sum, VF v, VF factor) {
   fma_into(sum, factor, v);
   return sum;
 }
 constexpr int kAttendRows = 6;  // 6 rows x 2 registers, a line's 2 and a broadcast
-inline VF bf16_half(VI v, int half) {
-  const BfWeights both = bf16_split(v);
-  return half ? both.odd : both.even;
-}
-inline VF bf16_rounded(VF v) {
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(v.a), 16)),
-          _mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(v.b), 16))};
-}
 inline __m256i int8_half(__m256i v, int half) {
   return _mm256_srai_epi16(half ? v : _mm256_slli_epi16(v, 8), 8);
 }

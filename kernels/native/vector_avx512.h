@@ -71,14 +71,13 @@ inline VI load_int8(const int8_t* p) {
 inline VI to_int(VF v) { return _mm512_cvtps_epi32(v); }
 
 #if defined(__AVX512BF16__)
-constexpr bool kWidens = false;
 using BfWeights = __m512bh;
 using BfUnit = __m512bh;
 inline BfWeights bf16_weights(const void* p) { return (__m512bh)_mm512_load_si512(p); }
 inline BfUnit bf16_unit(const uint32_t* p) { return (__m512bh)_mm512_set1_epi32(int32_t(*p)); }
 inline VF bf16_dot(VF sum, BfWeights w, BfUnit a) { return _mm512_dpbf16_ps(sum, w, a); }
 #else
-constexpr bool kWidens = true;  // bf16 becomes fp32 before it is multiplied
+#define PERFUSE_WIDE_BF16  // it becomes fp32 before it is multiplied
 struct BfWeights {
   VF even, odd;
 };
@@ -144,18 +143,5 @@ inline VF add_product(VF sum, VF v, VF factor) {
   __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(factor), "v"(v));
   return sum;
 }
-#if !defined(__AVX512BF16__)
-// Where a product takes wider numbers than a line holds, a line is two: its even and its odd ones.
-#define PERFUSE_WIDE_BF16
-inline VF bf16_half(VI v, int half) {
-  const BfWeights both = bf16_split(v);
-  return half ? both.odd : both.even;
-}
-inline VF bf16_rounded(VF v) {
-  uint16_t rounded[16];
-  store_bf16(rounded, v);
-  return load_bf16(rounded);
-}
-#endif
 
 }  // namespace

@@ -15,7 +15,7 @@ struct VI {
   int32_t v[16];
 };
 constexpr int kRows = 4;
-constexpr bool kWidens = true;  // bf16 becomes fp32 before it is multiplied
+#define PERFUSE_WIDE_BF16  // it becomes fp32 before it is multiplied
 constexpr int kInt8Zero = 0;
 
 #define PERFUSE_LANES(expression)                    \
@@ -207,18 +207,7 @@ inline void add_grid(const float* in, float weight, double* out) {
 }
 #undef PERFUSE_LANES
 
-// Where a product takes wider numbers than a line holds, a line is two: its even and its odd ones.
-#define PERFUSE_WIDE_BF16
 constexpr int kAttendRows = kRows;
 inline VF add_product(const VF& sum, const VF& v, const VF& factor) { return fma(v, factor, sum); }
-inline VF bf16_half(const VI& v, int half) {
-  const BfWeights both = bf16_split(v);
-  return half ? both.odd : both.even;
-}
-inline VF bf16_rounded(const VF& v) {
-  uint16_t rounded[16];
-  store_bf16(rounded, v);
-  return load_bf16(rounded);
-}
 
 }  // namespace
