@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-MODEL, TOKENS, PROMPT = "perfuse-tiny", 16, 40
+from benchmarks.chaos.overload import MODEL, PROMPTS, TOKENS, prompt_ids
+
 # Whoever is not answered by then is not answered: an answer that is late says 504 long before.
 ENDS_S = 120.0
 
@@ -17,14 +18,13 @@ ENDS_S = 120.0
 class Heard:
     """What a crowd heard, times in seconds of one clock.
 
+    begun_s       when each was asked
     good_s        when each whole answer had come
     refused       of each 429 what Retry-After said, None where it said nothing
     num_late      504s                 other   whatever else was said, as text
-    begun_s       when each was asked
     """
 
     begun_s: list[float] = field(default_factory=list)
-
     good_s: list[float] = field(default_factory=list)
     refused: list[float | None] = field(default_factory=list)
     num_late: int = 0
@@ -61,7 +61,7 @@ class Crowd:
         asked = set[asyncio.Task[None]]()
         while (at_s := at_s + chance.expovariate(rate)) < begun_s + seconds:
             await asyncio.sleep(max(0.0, at_s - time.monotonic()))
-            asking = asyncio.create_task(self._ask(chance.randrange(50), heard, deadline_s))
+            asking = asyncio.create_task(self._ask(chance.randrange(PROMPTS), heard, deadline_s))
             asked.add(asking)
             asking.add_done_callback(asked.discard)
         await asyncio.gather(*asked)
@@ -72,7 +72,7 @@ class Crowd:
             await self._ask(number, heard, None)
 
     async def _ask(self, number: int, heard: Heard, deadline_s: float | None) -> None:
-        ids = [3 + (number % 50 * 7919 + i * i * 31 + i * 17) % 490 for i in range(PROMPT)]
+        ids = list(prompt_ids(number))
         body = {"model": MODEL, "prompt": ids, "max_tokens": TOKENS, "ignore_eos": True}
         headers = {} if deadline_s is None else {"x-request-timeout": f"{deadline_s:.9f}"}
         heard.begun_s.append(time.monotonic())

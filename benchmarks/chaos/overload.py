@@ -51,6 +51,7 @@ CLUSTER: dict[str, object] = {
     "workload.prompts.questions.retrieval": None,
 }
 USERS, CLOSED = 64, 640
+MODEL, TOKENS, PROMPTS = "perfuse-tiny", 16, 50
 GROUPS = {"prefill": 1, "decode": 2, "experts": 2}
 TIMES, LONG_SLOW, LONG_S = 10, 1_000, 600.0
 # At the peak first, for as long as a quarter of the overload.
@@ -86,21 +87,24 @@ class Size:
         return NUM_OVER if self.over_s is None else int(rate * self.over_s)
 
     def blueprint(self) -> Blueprint:
-        slowed = {
-            f"cluster.nodes.{group}.slow": dict.fromkeys(range(count), self.slow)
-            for group, count in GROUPS.items()
-        }
-        if self.slow == 1:
-            return Blueprint.draw(load_scenario("demo", CLUSTER))
-        patient = {"slo.deadline": f"{self.slow} s"}
-        return Blueprint.draw(load_scenario("demo", {**CLUSTER, **slowed, **patient}))
+        changes = dict(CLUSTER)
+        if self.slow > 1:
+            changes["slo.deadline"] = f"{self.slow} s"
+            for group, count in GROUPS.items():
+                changes[f"cluster.nodes.{group}.slow"] = dict.fromkeys(range(count), self.slow)
+        return Blueprint.draw(load_scenario("demo", changes))
+
+
+def prompt_ids(number: int) -> tuple[int, ...]:
+    """Of a user's request: of so many that some come again."""
+    return tuple(3 + (number % PROMPTS * 7919 + i * i * 31 + i * 17) % 490 for i in range(40))
 
 
 def asked(number: int, deadline_ns: int) -> Request:
     """0: the cluster's own, which is far away."""
-    ids = tuple(3 + (number % 50 * 7919 + i * i * 31 + i * 17) % 490 for i in range(40))
-    sampling = SamplingParams(max_tokens=16, ignore_eos=True)
-    return Request(f"r{number}", "perfuse-tiny", sampling, prompt_ids=ids, deadline_ns=deadline_ns)
+    sampling = SamplingParams(max_tokens=TOKENS, ignore_eos=True)
+    ids = prompt_ids(number)
+    return Request(f"r{number}", MODEL, sampling, prompt_ids=ids, deadline_ns=deadline_ns)
 
 
 async def one(world: VirtualWorld, number: int, load: Load, deadline_ns: int) -> None:
