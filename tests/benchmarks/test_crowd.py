@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -11,12 +11,13 @@ from benchmarks.chaos.crowd import Crowd, Heard
 from benchmarks.chaos.leaks import Held
 from benchmarks.chaos.overload import Size, steady
 from benchmarks.chaos.overload_local import Came, rows_of
+from tests.benchmarks.served import Quiet, served
 
 # Status and Retry-After, in turn.
 ANSWERS = ((200, None), (429, "3"), (504, None), (429, None), (500, None))
 
 
-class _Answers(BaseHTTPRequestHandler):
+class _Answers(Quiet, BaseHTTPRequestHandler):
     asked: list[str | None]
     lock = threading.Lock()
 
@@ -31,20 +32,12 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
-
 
 @pytest.fixture
 def url() -> Iterator[str]:
     _Answers.asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(_Answers) as url:
+        yield url
 
 
 async def _crowds(url: str) -> tuple[Heard, Heard]:

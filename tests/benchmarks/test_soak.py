@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -11,6 +11,7 @@ from benchmarks.chaos import local, soak
 from benchmarks.chaos.leaks import growth
 from benchmarks.chaos.soaked import Totals, Unit, read, write
 from benchmarks.chaos.streams import Case, Client, Tally
+from tests.benchmarks.served import Quiet, served
 
 
 def test_numbers_are_summed_the_most_stays_and_what_was_found_is_kept(tmp_path) -> None:
@@ -62,7 +63,7 @@ def test_growth_is_of_incarnations_that_are_in_both() -> None:
     assert growth(first, {("b", 3): 900}) == 1.0
 
 
-class _Breaks(BaseHTTPRequestHandler):
+class _Breaks(Quiet, BaseHTTPRequestHandler):
     """Refuses, then breaks off within an event, then goes on behind the id that it is told."""
 
     seen: list[dict[str, str]]
@@ -93,20 +94,12 @@ class _Breaks(BaseHTTPRequestHandler):
             said = json.dumps({"choices": [{"text": text}]})
             self.wfile.write(f"id: {place}\ndata: {said}\n\n".encode())
 
-    def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
-
 
 @pytest.fixture
 def broken() -> Iterator[str]:
     _Breaks.seen = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Breaks)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(_Breaks) as url:
+        yield url
 
 
 @pytest.mark.live
