@@ -20,7 +20,7 @@ class Team:
     its acknowledgement but one task, which fails the step if there is none.
 
     number       of this rank        timeout_ns   for which it waits for another
-    on_failure   told when a rank is gone, or did not acknowledge what it was told: the leader's
+    on_failure   told when a rank is gone, or one did not acknowledge what its leader told it
     on_step_failed   told when a step is of no use any more
     """
 
@@ -133,7 +133,7 @@ class Team:
         """Of what a leader told, blocks and sequences are kept: all that is under way is void. What
         another rank told was for one step, and is missed in no other.
         """
-        if self.on_failure or step is None:
+        if self.number == self.ranks.leader or step is None:
             self._fail(error)
         else:
             self._end(step, error)

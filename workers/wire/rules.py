@@ -71,12 +71,11 @@ def fate_of(
     rules: Mapping[str, Rule], source: str, destination: str, message: Message[Any]
 ) -> Fate:
     """Rules add up, as on a real path: delays sum, and what one rule drops no other can save."""
-    delay_ns, copies_ns, corrupt, is_hit = 0, [0], False, False
+    delay_ns, copies_ns, corrupt = 0, [0], False
     for rule in rules.values():
         verdict = rule.judge(source, destination, message)
         if type(verdict) is Pass:
             continue
-        is_hit = True
         match verdict:
             case Drop():
                 return Fate(())
@@ -86,7 +85,7 @@ def fate_of(
                 copies_ns.append(later_ns)
             case Corrupt():
                 corrupt = True
-    if not is_hit:
+    if not delay_ns and not corrupt and len(copies_ns) == 1:
         return UNHARMED
     return Fate(tuple(delay_ns + copy_ns for copy_ns in copies_ns), corrupt)
 
