@@ -52,8 +52,8 @@ def copy_to(copy: Path) -> None:
             shutil.copytree(source, target, ignore=ignore)
         else:
             shutil.copy(source, target)
-    for part in (ROOT / "tests").glob("*.py"):  # conftest.py, and what it imports
-        shutil.copy(part, copy / "tests" / part.name)
+    for module in (ROOT / "tests").glob("*.py"):  # conftest.py, and what it imports
+        shutil.copy(module, copy / "tests" / module.name)
 
 
 def main(arguments: list[str]) -> int:
