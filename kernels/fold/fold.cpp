@@ -12,10 +12,11 @@ Fold::Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& own
       back_(terms_.combine_fixed, terms_.combine_row, terms_.shard_rate),
       into_chip_(terms_.combine_fixed, terms_.combine_row, terms_.chip_rate),
       chips_(size_t(chips)), shards_(size_t(shards)), instants_(chips + shards),
-      expert_tokens_(owners.size(), 0), tally_(owners_), asked_(size_t(chips) * size_t(shards)),
-      masks_(owners_.words > 1 ? asked_.size() * size_t(owners_.words) : 0),
+      expert_tokens_(owners.size(), 0), tally_(owners_),
+      masks_(owners_.words > 1 ? size_t(chips) * size_t(shards) * size_t(owners_.words) : 0),
       met_(size_t(owners_.words)), known_ns_(terms_.computes.size()),
-      batch_of_(size_t(exchanges), 0), away_(size_t(chips)), answers_(asked_.size()) {
+      batch_of_(size_t(exchanges), 0), num_open_(size_t(chips)),
+      answers_(size_t(chips) * size_t(shards)) {
   if (terms_.chip_rate < terms_.shard_rate) {
     for (Shard& shard : shards_) {
       shard.into = std::make_unique<PartedLane>(terms_.shard_rate);
@@ -143,30 +144,25 @@ bool Fold::dispatch(int index, int64_t now_ns) {
   }
   if (chip.is_tried || !chip.others.empty()) settle(index, now_ns);
   chip.sent_order = ++num_ordered_ << kPlaceBits;
-  away_[size_t(index)] = {int32_t(chip.exchange), 0};
   const int64_t begin_ns = std::max(now_ns, chip.out_free_ns) + terms_.out_ns;
   const int64_t end_ns = send_all(index, chip, begin_ns);
   chip.out_free_ns = end_ns - terms_.out_ns;
-  away_[size_t(index)].num_open = int32_t(chip.num_sent);
+  num_open_[size_t(index)] = int32_t(chip.num_sent);
   chip.count.messages_out += chip.num_sent;
   chip.count.rows_out += chip.rows;
   chip.count.busy_out_ns += end_ns - begin_ns;
   return chip.num_sent > 0;
 }
 
-// A dispatch leaves for a shard. Nearly always it comes after all that are on their way there.
-inline void Fold::queue(int index, int chip, int64_t first_ns, uint32_t rows) {
-  Shard& shard = shards_[size_t(index)];
+// A dispatch leaves for a shard: returns its place in the queue. Nearly always it comes after all
+// that are on their way there.
+inline Queued& Fold::queued(Shard& shard, int64_t first_ns) {
   std::vector<Queued>& queue = shard.queue;
-  size_t at = queue.size();
+  const size_t end = queue.size();
   queue.emplace_back();
   Queued* all = queue.data();
-  if (at > shard.taken && all[at - 1].first_ns > first_ns) at = made_room(shard, at, first_ns);
-  // One by one: a whole one would be read back before its parts are written.
-  all[at].first_ns = first_ns;
-  all[at].chip = chip;
-  all[at].rows = rows;
-  if (shard.is_idle && (at == shard.head || shard.into)) idle(index);
+  if (end == shard.taken || all[end - 1].first_ns <= first_ns) return all[end];
+  return all[made_room(shard, end, first_ns)];
 }
 
 // What is in the tally, shard by shard; returns when the last byte has left, and gone its path.
@@ -175,18 +171,23 @@ int64_t Fold::send_all(int index, Chip& chip, int64_t first_ns) {
   const int64_t *out_ns = out_.by_rows(), *back_ns = into_chip_.by_rows();
   const Tally& tally = tally_;
   const uint32_t* all_rows = tally.rows.data();
-  Asked* asked = asked_.data() + index;
+  const int32_t layer = int32_t(chip.exchange);
   int64_t num_sent = 0, num_rows = 0, answers_ns = 0;
-  for (size_t shard = 0; shard < shards; ++shard, asked += chips) {
+  for (size_t shard = 0; shard < shards; ++shard) {
     const uint32_t rows = all_rows[shard];
     if (!rows) continue;
-    asked->choices = tally.choices[shard];
-    asked->mask = tally.masks[shard * words];
-    if (words > 1) {
-      const size_t pair = shard * chips + size_t(index);
-      std::copy_n(&tally.masks[shard * words], words, &masks_[pair * words]);
-    }
-    queue(int(shard), index, first_ns, rows);
+    const uint64_t* mask = &tally.masks[shard * words];
+    if (words > 1) std::copy_n(mask, words, &masks_[(shard * chips + size_t(index)) * words]);
+    Shard& to = shards_[shard];
+    // One by one: a whole one would be read back before its parts are written.
+    Queued& one = queued(to, first_ns);
+    one.first_ns = first_ns;
+    one.mask = *mask;
+    one.chip = index;
+    one.layer = layer;
+    one.rows = rows;
+    one.choices = tally.choices[shard];
+    if (to.is_idle && (&one == &to.queue[to.head] || to.into)) idle(int(shard));
     first_ns += out_ns[rows];
     answers_ns += back_ns[rows];
     num_rows += rows;
@@ -198,9 +199,12 @@ int64_t Fold::send_all(int index, Chip& chip, int64_t first_ns) {
   return first_ns;
 }
 
-std::vector<int64_t> Fold::expert_tokens() const {
+std::vector<int64_t> Fold::expert_tokens() {
   std::vector<int64_t> all = expert_tokens_;
-  for (const auto& pool : pools_) pool->add_expert_tokens(all.data());
+  for (const auto& pool : pools_) {
+    const std::vector<int64_t>& drawn = pool->expert_tokens();
+    for (size_t expert = 0; expert < all.size(); ++expert) all[expert] += drawn[expert];
+  }
   return all;
 }
 

@@ -16,6 +16,7 @@
 #include "../native/arguments.h"
 #include "instants.h"
 #include "lane.h"
+#include "shard.h"
 #include "tally.h"
 
 namespace perfuse::fold {
@@ -78,11 +79,6 @@ struct Ended {
   int64_t chip, step, end_ns, compute_ns, wait_ns, is_last;
 };
 
-struct EndCount {
-  int64_t messages_out = 0, rows_out = 0, busy_out_ns = 0;
-  int64_t messages_in = 0, rows_in = 0, busy_in_ns = 0;
-};
-
 // An answer on its way to a chip.
 struct Answer {
   int64_t first_ns;
@@ -118,50 +114,6 @@ struct Came {
   bool is_answer;
 };
 
-// What shards ask of a chip again and again: its layer, and how many answers are not sent.
-struct Away {
-  int32_t layer, num_open;
-};
-
-// A dispatch on its way to a shard, or there: then it arrived at at_ns.
-struct Queued {
-  int64_t first_ns, at_ns;
-  int32_t chip;
-  uint32_t rows;
-};
-
-// What a dispatch asks for. mask: over the shard's experts, where one word holds them.
-struct Asked {
-  uint32_t choices;
-  uint64_t mask;
-};
-
-struct Taken {
-  int32_t chip;
-  uint32_t rows;
-};
-
-// Of one layer, what a shard took.
-struct Batch {
-  int64_t layer;
-  bool is_launched;
-  std::vector<Taken> taken;
-};
-
-struct alignas(64) Shard {
-  // In the order of first bytes: [head, taken) are taken in, the others on their way. Those that
-  // are taken in lie in the order of arrival.
-  std::vector<Queued> queue;
-  size_t head = 0, taken = 0;
-  int64_t in_free_ns = 0, out_free_ns = 0;
-  bool is_idle = true, is_looking = false;
-  std::vector<Batch> batches;  // of these the first num_batches, from batch on
-  size_t num_batches = 0, batch = 0;
-  std::unique_ptr<PartedLane> into;  // where chips are slower
-  EndCount count;
-  int64_t launches = 0, compute_ns = 0, choices = 0, distinct = 0;
-};
-
 class Fold : public Owned {
  public:
   Fold(int chips, int shards, int64_t exchanges, const std::vector<int>& owners, Terms terms);
@@ -195,7 +147,7 @@ class Fold : public Owned {
 
   const EndCount& chip_count(int index) const { return chips_[size_t(index)].count; }
   const Shard& shard(int index) const { return shards_[size_t(index)]; }
-  std::vector<int64_t> expert_tokens() const;
+  std::vector<int64_t> expert_tokens();
 
  private:
   int shard_index(int shard) const { return num_chips() + shard; }
@@ -203,7 +155,7 @@ class Fold : public Owned {
   void step_ended(int chip, int64_t now_ns);
   bool dispatch(int chip, int64_t now_ns);
   int64_t send_all(int index, Chip& chip, int64_t first_ns);
-  void queue(int shard, int chip, int64_t first_ns, uint32_t rows);
+  static Queued& queued(Shard& shard, int64_t first_ns);
   static size_t made_room(Shard& shard, size_t end, int64_t first_ns);
   void launch(int chip, int64_t now_ns, const Moment& woken);
   void answered(int chip);
@@ -219,6 +171,8 @@ class Fold : public Owned {
   int64_t arrival_ns(const Shard& shard, const Queued& one) const;
   void idle(int shard);
   void take(int shard, int64_t now_ns);
+  Batch& batch_of(Shard& shard, int32_t layer);
+  int64_t num_distinct(int shard, const Batch& batch);
   int64_t batch_ns(int shard, const Batch& batch);
   int64_t term_ns(size_t term, int64_t count);
   void answer(int shard, const Batch& batch, int64_t now_ns);
@@ -236,13 +190,12 @@ class Fold : public Owned {
   bool is_told_ = false;  // a stretch has ended, or a step where each is told
   bool tells_each_ = false;
   std::vector<Ended> ended_;
-  std::vector<int64_t> expert_tokens_;
+  std::vector<int64_t> expert_tokens_;  // of choices that were given
   Tally tally_;
-  std::vector<Asked> asked_;           // [shards, chips]: what each chip has sent last
   std::vector<uint64_t> masks_, met_;  // [shards, chips, words], where there are several; [words]
   std::vector<std::vector<int64_t>> known_ns_;  // of each term, by count; -1: not yet
   std::vector<size_t> batch_of_;                // by layer, where it is in `batches`
-  std::vector<Away> away_;  // [chips]
+  std::vector<int32_t> num_open_;  // [chips]: how many answers are not sent
   // [chips, shards]: those that were sent, the last one first.
   std::vector<Answer> answers_, late_;
   std::vector<Came> came_;

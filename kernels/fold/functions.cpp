@@ -156,7 +156,7 @@ void fill(const Array& to, long column, const fold::EndCount& count) {
 }
 
 void counts(const Argument* a, Result&) {
-  const Fold& group = fold::folded(a[0]);
+  Fold& group = fold::folded(a[0]);
   const Array& chips = output(a[1], "chips", 2, "int64", 8);
   const Array& shards = output(a[2], "shards", 2, "int64", 8);
   const Array& launches = output(a[3], "launches", 2, "int64", 8);

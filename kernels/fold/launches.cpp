@@ -22,27 +22,23 @@ int64_t rounded_up(double amount, double rate) {
 
 }  // namespace
 
+// Experts whose weights are read.
+int64_t Fold::num_distinct(int index, const Batch& batch) {
+  const size_t words = size_t(owners_.words), first = size_t(index) * chips_.size();
+  if (words == 1) return __builtin_popcountll(batch.mask);
+  std::fill(met_.begin(), met_.end(), 0);
+  for (const Taken& one : batch.taken) {
+    const uint64_t* mask = masks_.data() + (first + size_t(one.chip)) * words;
+    for (size_t word = 0; word < words; ++word) met_[word] |= mask[word];
+  }
+  int64_t distinct = 0;
+  for (const uint64_t word : met_) distinct += __builtin_popcountll(word);
+  return distinct;
+}
+
 int64_t Fold::batch_ns(int index, const Batch& batch) {
   Shard& shard = shards_[size_t(index)];
-  const size_t words = size_t(owners_.words), first = size_t(index) * chips_.size();
-  int64_t rows = 0, choices = 0, distinct = 0;
-  uint64_t met = 0;
-  for (const Taken& one : batch.taken) {
-    const Asked& asked = asked_[first + size_t(one.chip)];
-    rows += one.rows;
-    choices += asked.choices;
-    met |= asked.mask;
-  }
-  if (words > 1) {
-    std::fill(met_.begin(), met_.end(), 0);
-    for (const Taken& one : batch.taken) {
-      const uint64_t* mask = masks_.data() + (first + size_t(one.chip)) * words;
-      for (size_t word = 0; word < words; ++word) met_[word] |= mask[word];
-    }
-    for (const uint64_t word : met_) distinct += __builtin_popcountll(word);
-  } else {
-    distinct = __builtin_popcountll(met);
-  }
+  const int64_t rows = batch.rows, choices = batch.choices, distinct = num_distinct(index, batch);
   int64_t took_ns = terms_.reads_ns[size_t(distinct)];
   for (size_t term = 0; term < terms_.computes.size(); ++term) {
     took_ns = std::max(took_ns, term_ns(term, terms_.computes[term].of_rows ? rows : choices));

@@ -72,7 +72,7 @@ Answer Fold::replay(int index, PartedLane& lane, int64_t until_ns, int64_t& at_n
   const Answer* answers = answers_.data() + size_t(index) * shards_.size();
   const int64_t rate = terms_.shard_rate;
   came_.clear();
-  for (int64_t i = away_[size_t(index)].num_open; i < chip.num_sent; ++i) {
+  for (int64_t i = num_open_[size_t(index)]; i < chip.num_sent; ++i) {
     const Answer& one = answers[i];
     if (one.first_ns > until_ns) continue;
     came_.push_back({one, into_chip_.bytes(one.rows), rate, one.first_ns + back_[one.rows], true});
@@ -112,14 +112,14 @@ void Fold::settle(int index, int64_t now_ns) {
 // It is known when its next launch begins, and that is still to come.
 bool Fold::is_pending(int index, int64_t now_ns) const {
   const Chip& chip = chips_[size_t(index)];
-  return chip.stretch && chip.has_begun && !away_[size_t(index)].num_open &&
+  return chip.stretch && chip.has_begun && !num_open_[size_t(index)] &&
          chip.launching.begin_ns > now_ns;
 }
 
 int64_t Fold::come(int index, const Other& other) {
   Chip& chip = chips_[size_t(index)];
   const bool is_pending_now = is_pending(index, other.first_ns);
-  if (!is_pending_now && !away_[size_t(index)].num_open) {
+  if (!is_pending_now && !num_open_[size_t(index)]) {
     settle(index, other.first_ns);
     return chip.into.take(other.first_ns, other.bytes, other.limit_per_s);
   }
@@ -155,7 +155,7 @@ void Fold::lengthen(int index, int64_t now_ns, int64_t by_ns) {
 
 UnderWay Fold::under_way(int index, int64_t now_ns) const {
   const Chip& chip = chips_[size_t(index)];
-  const bool is_waiting = away_[size_t(index)].num_open > 0;
+  const bool is_waiting = num_open_[size_t(index)] > 0;
   const bool is_launching = !is_waiting && !is_pending(index, now_ns);
   return {is_launching, chip.launching.begin_ns, chip.launching.late_ns, chip.step,
           chip.exchange + is_waiting};

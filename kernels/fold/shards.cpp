@@ -8,7 +8,8 @@ namespace perfuse::fold {
 namespace {
 
 constexpr size_t kStepsMax = 8;         // of a search before it halves
-constexpr size_t kGoneMax = 512;        // of a queue, before it is moved up
+constexpr long kAhead = 6;              // answers, whose places are asked for
+constexpr size_t kGoneMax = 64;        // of a queue, before it is moved up
 
 }  // namespace
 
@@ -142,24 +143,27 @@ void Fold::take(int index, int64_t now_ns) {
   Shard& shard = shards_[size_t(index)];
   std::vector<Queued>& queue = shard.queue;
   shard.num_batches = shard.batch = 0;
-  for (; shard.head < shard.taken && queue[shard.head].at_ns <= now_ns; ++shard.head) {
-    const Taken one{queue[shard.head].chip, queue[shard.head].rows};
-    const int64_t layer = away_[size_t(one.chip)].layer;
-    size_t at = batch_of_[size_t(layer)];
-    if (at >= shard.num_batches || shard.batches[at].layer != layer) {
-      at = batch_of_[size_t(layer)] = shard.num_batches++;
-      if (at == shard.batches.size()) shard.batches.emplace_back();
-      shard.batches[at].layer = layer;
-      shard.batches[at].is_launched = false;
-      shard.batches[at].taken.clear();
-    }
-    shard.batches[at].taken.push_back(one);
+  const Queued *one = queue.data() + shard.head, *end = queue.data() + shard.taken;
+  for (Batch* batch = nullptr; one < end && one->at_ns <= now_ns; ++one) {
+    if (!batch || batch->layer != one->layer) batch = &batch_of(shard, one->layer);
+    batch->take(*one);
   }
+  shard.head = size_t(one - queue.data());
   if (shard.head > kGoneMax && shard.head * 2 > queue.size()) {
     queue.erase(queue.begin(), queue.begin() + long(shard.head));
     shard.taken -= shard.head;
     shard.head = 0;
   }
+}
+
+Batch& Fold::batch_of(Shard& shard, int32_t layer) {
+  size_t& at = batch_of_[size_t(layer)];
+  if (at >= shard.num_batches || shard.batches[at].layer != layer) {
+    at = shard.num_batches++;
+    if (at == shard.batches.size()) shard.batches.emplace_back();
+    shard.batches[at].begin(layer);
+  }
+  return shard.batches[at];
 }
 
 void Fold::answer(int index, const Batch& batch, int64_t now_ns) {
@@ -168,17 +172,22 @@ void Fold::answer(int index, const Batch& batch, int64_t now_ns) {
   int64_t free_ns = std::max(shard.out_free_ns, now_ns), num_rows = 0;
   const int64_t begin_ns = free_ns, path_ns = terms_.back_ns, *took_ns = back_.by_rows();
   const size_t shards = shards_.size();
-  Away* away = away_.data();
+  int32_t* num_open = num_open_.data();
   Answer* answers = answers_.data();
-  for (const Taken to : batch.taken) {
-    const int32_t place = --away[to.chip].num_open;
-    Answer& one = answers[size_t(to.chip) * shards + size_t(place)];
+  const Taken *to = batch.taken.data(), *end = to + batch.taken.size();
+  for (; to < end; ++to) {
+    if (to + kAhead < end) {
+      const size_t chip = size_t(to[kAhead].chip);
+      __builtin_prefetch(answers + chip * shards + size_t(num_open[chip] - 1), 1);
+    }
+    const int32_t place = --num_open[to->chip];
+    Answer& one = answers[size_t(to->chip) * shards + size_t(place)];
     one.first_ns = free_ns + path_ns;
     one.order = order++;
-    one.rows = to.rows;
-    free_ns += took_ns[to.rows];
-    num_rows += to.rows;
-    if (!place) answered(to.chip);
+    one.rows = to->rows;
+    free_ns += took_ns[to->rows];
+    num_rows += to->rows;
+    if (!place) answered(to->chip);
   }
   shard.out_free_ns = free_ns;
   shard.count.messages_out += int64_t(batch.taken.size());

@@ -7,8 +7,9 @@
 namespace perfuse::fold {
 namespace {
 
-constexpr int64_t kBlock = 32;         // shards of a block
 constexpr int64_t kDenseShards = 128;  // beyond, lists are shorter
+constexpr int kDenseExperts = 8;       // of a shard: a token's choices fit half a byte, none twice
+constexpr int64_t kAhead = 16;         // tokens whose lines are asked for before they are added
 constexpr int64_t kPicksMax = 4096;
 constexpr uint64_t kStep = 0x9E3779B97F4A7C15;
 
@@ -68,10 +69,10 @@ void Counter::count(const uint16_t* experts, int64_t tokens, int64_t each, Tally
 Pool::Pool(const Owners& owners, std::vector<uint16_t> experts, int64_t layers, int64_t size,
            int64_t each)
     : owners_(owners), experts_(std::move(experts)), layers_(layers), size_(size), each_(each),
-      drawn_(size_t(layers * size), 0), picks_(size_t(kPicksMax)) {
+      picks_(size_t(kPicksMax)) {
   const int most = owners.slots.empty() ? 0 : *std::max_element(owners.slots.begin(),
                                                                 owners.slots.end());
-  if (most < 8 && owners.num_shards <= kDenseShards && each < 128) {
+  if (most < kDenseExperts && owners.num_shards <= kDenseShards) {
     make_dense();
   } else {
     make_sparse();
@@ -80,22 +81,25 @@ Pool::Pool(const Owners& owners, std::vector<uint16_t> experts, int64_t layers, 
 
 void Pool::make_dense() {
   blocks_ = (owners_.num_shards + kBlock - 1) / kBlock;
-  dense_.assign(size_t(layers_ * size_ * blocks_ * 3 * kBlock), 0);
-  uint8_t* token = dense_.data();
+  dense_.assign(size_t(layers_ * size_ * blocks_), {});
+  Line* token = dense_.data();
   const uint16_t* expert = experts_.data();
-  for (int64_t i = 0; i < layers_ * size_; ++i, token += blocks_ * 3 * kBlock) {
+  for (int64_t i = 0; i < layers_ * size_; ++i, token += blocks_) {
     for (int64_t k = 0; k < each_; ++k, ++expert) {
       if (*expert == kNobody) continue;
-      const int64_t shard = owners_.shards[*expert];
-      uint8_t* at = token + shard / kBlock * 3 * kBlock + shard % kBlock;
-      at[0] = 1;
-      most_ = std::max<int64_t>(most_, ++at[kBlock]);
-      at[2 * kBlock] |= uint8_t(1u << owners_.slots[*expert]);
+      const int64_t shard = owners_.shards[*expert], at = shard % kBlock;
+      const int shift = at < kBlock / 2 ? 0 : 4;
+      Line& line = token[shard / kBlock];
+      uint8_t& two = line.choices[at % (kBlock / 2)];
+      two = uint8_t(two + (1 << shift));
+      most_ = std::max<int64_t>(most_, two >> shift & 15);
+      line.masks[at] |= uint8_t(1u << owners_.slots[*expert]);
     }
   }
 }
 
 void Pool::make_sparse() {
+  drawn_.assign(size_t(layers_ * size_), 0);
   const uint16_t* token = experts_.data();
   for (int64_t i = 0; i < layers_ * size_; ++i, token += each_) {
     begins_.push_back(uint32_t(asked_.size()));
@@ -114,7 +118,7 @@ void Pool::draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int
                 Tally& tally) {
   uint64_t bits = key_of(seed, chip, step, layer);
   const int64_t of = layer % uint64_t(layers_);
-  uint64_t* drawn = drawn_.data() + of * size_;
+  is_counted_ = false;
   for (int64_t left = tokens; left > 0; left -= kPicksMax) {
     const int64_t count = std::min(left, kPicksMax);
     for (int64_t i = 0; i < count; i += 2) {
@@ -125,7 +129,6 @@ void Pool::draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int
         picks_[size_t(i + 1)] = uint32_t((two & 0xFFFFFFFF) * uint64_t(size_) >> 32);
       }
     }
-    for (int64_t i = 0; i < count; ++i) ++drawn[picks_[size_t(i)]];
     if (blocks_) {
       add_dense(of, picks_.data(), count, tally);
     } else {
@@ -135,42 +138,52 @@ void Pool::draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int
 }
 
 // As many tokens at a time as bytes hold.
-void Pool::add_dense(int64_t layer, const uint32_t* picks, int64_t count,
-                     Tally& tally) const {
-  const int64_t stride = blocks_ * 3 * kBlock, chunk = 255 / most_;
-  const uint8_t* base = dense_.data() + layer * size_ * stride;
+void Pool::add_dense(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally) {
+  const int64_t chunk = 255 / most_;
+  Line* base = dense_.data() + layer * size_ * blocks_;
+  const Bytes low = Bytes{} + 15, none{};
   alignas(16) uint8_t sums[3 * kBlock];
-  for (int64_t b = 0; b < blocks_; ++b, base += 3 * kBlock) {
-    const int64_t first = b * kBlock;
-    const int64_t here = std::min<int64_t>(kBlock, owners_.num_shards - first);
+  for (int64_t b = 0; b < blocks_; ++b, ++base) {
+    const auto ask = [&](int64_t i) { __builtin_prefetch(base + int64_t(picks[i]) * blocks_, 1); };
+    for (int64_t i = 0; i < std::min(count, kAhead); ++i) ask(i);
     for (int64_t begin = 0; begin < count; begin += chunk) {
       const int64_t end = std::min(count, begin + chunk);
       Bytes rows0{}, rows1{}, choices0{}, choices1{}, masks0{}, masks1{};
       for (int64_t i = begin; i < end; ++i) {
-        const uint8_t* token = base + int64_t(picks[i]) * stride;
-        rows0 += loaded(token);
-        rows1 += loaded(token + 16);
-        choices0 += loaded(token + 32);
-        choices1 += loaded(token + 48);
-        masks0 |= loaded(token + 64);
-        masks1 |= loaded(token + 80);
+        if (i + kAhead < count) ask(i + kAhead);
+        Line& line = base[int64_t(picks[i]) * blocks_];
+        line.drawn += !b;
+        const Bytes two = loaded(line.choices), first = two & low, second = two >> 4 & low;
+        rows0 -= Bytes(first != none);  // true is -1
+        rows1 -= Bytes(second != none);
+        choices0 += first;
+        choices1 += second;
+        masks0 |= loaded(line.masks);
+        masks1 |= loaded(line.masks + 16);
       }
       const Bytes all[] = {rows0, rows1, choices0, choices1, masks0, masks1};
       std::memcpy(sums, all, sizeof sums);
-      uint32_t* rows = tally.rows.data() + first;
-      uint32_t* choices = tally.choices.data() + first;
-      uint64_t* masks = tally.masks.data() + first;
-      for (int64_t s = 0; s < here; ++s) rows[s] += sums[s];
-      for (int64_t s = 0; s < here; ++s) choices[s] += sums[kBlock + s];
-      for (int64_t s = 0; s < here; ++s) masks[s] |= sums[2 * kBlock + s];
+      add_sums(sums, b * kBlock, tally);
     }
   }
 }
 
-void Pool::add_sparse(int64_t layer, const uint32_t* picks, int64_t count,
-                      Tally& tally) const {
+// sums: rows, choices and masks of the shards from `first` on.
+void Pool::add_sums(const uint8_t* sums, int64_t first, Tally& tally) const {
+  const int64_t here = std::min<int64_t>(kBlock, owners_.num_shards - first);
+  uint32_t* rows = tally.rows.data() + first;
+  uint32_t* choices = tally.choices.data() + first;
+  uint64_t* masks = tally.masks.data() + first;
+  for (int64_t s = 0; s < here; ++s) rows[s] += sums[s];
+  for (int64_t s = 0; s < here; ++s) choices[s] += sums[kBlock + s];
+  for (int64_t s = 0; s < here; ++s) masks[s] |= sums[2 * kBlock + s];
+}
+
+void Pool::add_sparse(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally) {
   const uint32_t* begins = begins_.data() + layer * size_;
+  uint64_t* drawn = drawn_.data() + layer * size_;
   for (int64_t i = 0; i < count; ++i) {
+    ++drawn[picks[i]];
     const uint32_t end = begins[picks[i] + 1];
     for (uint32_t j = begins[picks[i]]; j < end; ++j) {
       const Asked& one = asked_[j];
@@ -181,13 +194,19 @@ void Pool::add_sparse(int64_t layer, const uint32_t* picks, int64_t count,
   }
 }
 
-void Pool::add_expert_tokens(int64_t* expert_tokens) const {
+// Each of many shards may ask for what has not changed.
+const std::vector<int64_t>& Pool::expert_tokens() {
+  if (is_counted_) return expert_tokens_;
+  is_counted_ = true;
+  expert_tokens_.assign(owners_.shards.size(), 0);
   const uint16_t* expert = experts_.data();
-  for (const uint64_t times : drawn_) {
+  for (int64_t i = 0; i < layers_ * size_; ++i) {
+    const uint64_t times = blocks_ ? dense_[size_t(i * blocks_)].drawn : drawn_[size_t(i)];
     for (int64_t k = 0; k < each_; ++k, ++expert) {
-      if (*expert != kNobody) expert_tokens[*expert] += int64_t(times);
+      if (*expert != kNobody) expert_tokens_[*expert] += int64_t(times);
     }
   }
+  return expert_tokens_;
 }
 
 }  // namespace perfuse::fold

@@ -51,8 +51,8 @@ class Counter {
 
 // Tokens of which others are drawn, kept as what each adds to a tally.
 //
-// Where few experts lie on few shards, in bytes: blocks of 32 shards, each 32 rows, 32 choices and
-// 32 masks, so that a token is a few vector additions. Else as a list of the shards that it asks.
+// Where few experts lie on few shards, in lines of 64 bytes: one for 32 shards, so that a token is
+// a few vector additions, and comes from memory as a whole. Else as a list of the shards it asks.
 class Pool {
  public:
   Pool(const Owners& owners, std::vector<uint16_t> experts, int64_t layers, int64_t size,
@@ -64,25 +64,36 @@ class Pool {
   void draw(uint64_t seed, uint64_t chip, uint64_t step, uint64_t layer, int64_t tokens,
             Tally& tally);
 
-  void add_expert_tokens(int64_t* expert_tokens) const;
+  // By expert, of all that were drawn.
+  const std::vector<int64_t>& expert_tokens();
 
  private:
+  static constexpr int64_t kBlock = 32;  // shards of a line
+
+  // choices: of shard s the lower half of byte s, of shard 16 + s its upper half.
+  struct alignas(64) Line {
+    uint8_t choices[kBlock / 2], masks[kBlock];
+    uint64_t drawn;  // how often; of a token's first line
+  };
   struct Asked {
     uint16_t shard, slot;  // slot: of the first one; the others follow in entries of no rows
     uint32_t rows;
   };
   void make_dense();
   void make_sparse();
-  void add_dense(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally) const;
-  void add_sparse(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally) const;
+  void add_dense(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally);
+  void add_sums(const uint8_t* sums, int64_t first, Tally& tally) const;
+  void add_sparse(int64_t layer, const uint32_t* picks, int64_t count, Tally& tally);
 
   const Owners& owners_;
   std::vector<uint16_t> experts_;  // [layers, size, each]
   int64_t layers_, size_, each_, blocks_ = 0, most_ = 1;
-  std::vector<uint8_t> dense_;
+  std::vector<Line> dense_;  // [layers, size, blocks]
   std::vector<uint32_t> begins_;
   std::vector<Asked> asked_;
-  std::vector<uint64_t> drawn_;  // [layers, size]: how often
+  std::vector<uint64_t> drawn_;  // [layers, size]: how often, where there are lists
+  std::vector<int64_t> expert_tokens_;
+  bool is_counted_ = false;  // in expert_tokens_: none was drawn since
   std::vector<uint32_t> picks_;
 };
 
