@@ -80,7 +80,9 @@ class DoorLinks(Links[D]):
                 peer = await handshake.dial(reader, stream, self._secret, ours)
             if peer.node != link.node:
                 self.lose(link, f"{link.address!r} is the address of node {peer.node!r}")
-            elif not link.settled.is_set():  # the peer's dial did not come first
+                return
+            self.dials.heard(peer.node, peer.dial)
+            if not link.settled.is_set():  # the peer's dial did not come first
                 self._check(peer)
                 made = self._ask()
                 try:
@@ -134,7 +136,7 @@ class DoorLinks(Links[D]):
         """The link for who dialled; None where this node's own stands."""
         if self.closed or peer.node == self.node_name:
             raise HandshakeError(f"node {self.node_name!r} takes no link from {peer.node!r}")
-        link = self.admit(peer.node, peer.address)
+        link = self.admit(peer.node, peer.address, peer.dial)
         if link is not None:
             # Another tag than the one that our own dial may have told to somebody else.
             self._tagged(link, secrets.token_bytes(TAG_BYTES))
@@ -142,7 +144,8 @@ class DoorLinks(Links[D]):
         return link
 
     def _introduction(self, tag: bytes) -> Introduction:
-        return Introduction(self.node_name, self.address, tag, self._way_in())
+        told = self.dials.told()
+        return Introduction(self.node_name, self.address, tag, self._way_in(), told)
 
     def _new(self, node: str, address: str) -> D:
         link = super()._new(node, address)

@@ -33,7 +33,7 @@ for _name in _ours:
     del os.environ[_name]
 
 # The version of the wire is part of the service's name: another one has no such service.
-VERSION = 1
+VERSION = 2
 SERVICE, METHOD = f"perfuse.v{VERSION}.Wire", "Exchange"
 
 # A peer that is silent for this long is pinged: finds machines that vanished without a reset.

@@ -12,6 +12,7 @@ from configs.certificates import Certificates
 from workers.errors import CorruptMessage
 from workers.wire.transport import grpc_library as library
 from workers.wire.transport.base import Buffer
+from workers.wire.transport.dials import DIAL_BYTES
 from workers.wire.transport.grpc_link import GrpcLink
 from workers.wire.transport.limits import CONNECT_TIMEOUT_S
 from workers.wire.transport.links import Links
@@ -20,6 +21,7 @@ from workers.wire.transport.tls import explain
 log = logging.getLogger(__name__)
 
 NODE, TOKEN, ADDRESS = "perfuse-node-bin", "perfuse-token-bin", "perfuse-address-bin"
+DIAL = "perfuse-dial-bin"
 NAME_BYTES_MAX = 1024  # of a node's name, and of its address
 
 
@@ -71,8 +73,13 @@ class GrpcLinks(Links[GrpcLink]):
         """
         try:
             answer = await asyncio.wait_for(call.initial_metadata(), CONNECT_TIMEOUT_S)
-            found = dict(answer).get(NODE, b"").decode(errors="replace")
+            said = dict(answer)
+            found = said.get(NODE, b"").decode(errors="replace")
             if found == link.node:
+                told = said.get(DIAL, b"")
+                if len(told) != DIAL_BYTES:
+                    return "it does not say what it has dialled"
+                self.dials.heard(link.node, told)
                 return ""
             if found:
                 return f"{link.address!r} is the address of node {found!r}"
@@ -99,13 +106,18 @@ class GrpcLinks(Links[GrpcLink]):
         if not hmac.compare_digest(hello.get(TOKEN, b""), self._token) or self.closed:
             await self._refuse(context, "this node is of another cluster: the secrets differ")
         node, address = _text(hello.get(NODE, b"")), _text(hello.get(ADDRESS, b""))
-        if not node or not address:
-            await self._refuse(context, "it does not say who it is and where it listens")
-        link = self.admit(node, address)
+        told = hello.get(DIAL, b"")
+        if not node or not address or len(told) != DIAL_BYTES:
+            await self._refuse(
+                context, "it does not say who it is, where it listens and which dial"
+            )
+        link = self.admit(node, address, told)
         if link is None:
             await library.cross(context)
             return
-        await context.send_initial_metadata(((NODE, self.node_name.encode()),))
+        await context.send_initial_metadata(
+            ((NODE, self.node_name.encode()), (DIAL, self.dials.told()))
+        )
         self._begin(link, context, is_dialler=False)
         link.tasks.append(asyncio.create_task(self._read(link)))
         try:
@@ -126,6 +138,7 @@ class GrpcLinks(Links[GrpcLink]):
             (NODE, self.node_name.encode()),
             (TOKEN, self._token),
             (ADDRESS, self.address.encode()),
+            (DIAL, self.dials.told()),
         )
 
     def _begin(self, link: GrpcLink, stream: Any, *, is_dialler: bool) -> None:

@@ -21,8 +21,10 @@ import struct
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
+from workers.wire.transport.dials import DIAL_BYTES
+
 MAGIC = b"PFH"
-VERSION = 1  # of this exchange, and of what follows it on the wire
+VERSION = 2  # of this exchange, and of what follows it on the wire
 OPENING = struct.Struct("<3sB32s")  # magic, version, nonce
 PROOF_BYTES = 32
 # Of a whole introduction. A UCX worker's address has some hundred bytes, a name less.
@@ -50,15 +52,17 @@ class Introduction:
     address  where it listens: differs from incarnation to incarnation
     tag      8 bytes that begin whatever is sent to it on this link
     worker   the address of its UCX worker
+    dial     which of its dials this is, or what it has dialled so far: `Dials`
     """
 
     node: str
     address: str
     tag: bytes
     worker: bytes
+    dial: bytes
 
     def encode(self) -> bytes:
-        parts = (self.node.encode(), self.address.encode(), self.tag, self.worker)
+        parts = (self.node.encode(), self.address.encode(), self.tag, self.worker, self.dial)
         return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
     @classmethod
@@ -66,14 +70,15 @@ class Introduction:
         """Raises HandshakeError for what `encode` does not write."""
         parts, at = [], 0
         try:
-            for _ in range(4):
+            for _ in range(5):
                 (length,) = _LENGTH.unpack_from(said, at)
                 at += _LENGTH.size + length
                 parts.append(said[at - length : at])
-            found = cls(parts[0].decode(), parts[1].decode(), parts[2], parts[3])
+            found = cls(parts[0].decode(), parts[1].decode(), *parts[2:])
         except (struct.error, UnicodeDecodeError) as error:
             raise HandshakeError(f"an introduction is malformed: {error}") from error
-        if at != len(said) or len(found.tag) != 8 or not all(astuple(found)):
+        sizes = len(found.tag), len(found.dial)
+        if at != len(said) or sizes != (8, DIAL_BYTES) or not all(astuple(found)):
             raise HandshakeError("an introduction is malformed: a field is missing or has no value")
         return found
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from workers.wire.transport.dials import Dials
 from workers.wire.transport.link import Link
 
 L = TypeVar("L", bound=Link)
@@ -23,17 +24,24 @@ class Links(Generic[L]):
         self.address = ""
         self.by_name: dict[str, L] = {}
         self.closed = False
+        self.dials = Dials()
         self._outbox_bytes = outbox_bytes
         self._on_lost = on_lost
 
     def begin(self, node: str, address: str) -> L:
         """Dial an address; `settled` says when that has led to something."""
+        self.dials.begin()
         link = self._new(node, address)
         link.tasks.append(asyncio.create_task(self._dial(link)))
         return link
 
-    def admit(self, node: str, address: str) -> L | None:
-        """The link for who dialled from that address; None where this node's own dial stands."""
+    def admit(self, node: str, address: str, told: bytes) -> L | None:
+        """The link for who dialled from that address, and told that of its dial (`Dials`); None
+        where this node's own dial stands, or a later one of the peer's was heard.
+        """
+        if self.dials.is_late(node, told):
+            return None
+        self.dials.heard(node, told)
         link = self.by_name.get(node)
         if link is not None and not link.outbox.ended:
             same = link.address == address

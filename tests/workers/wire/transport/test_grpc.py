@@ -9,16 +9,20 @@ from tests.workers.wire.transport.messages import numbered
 from tests.workers.wire.transport.wires import TIMEOUT_S, Wires
 from workers.errors import PeerDead
 from workers.wire.transport import grpc_library as library
-from workers.wire.transport.grpc_links import ADDRESS, NODE, TOKEN, GrpcLinks
+from workers.wire.transport.grpc_links import ADDRESS, DIAL, NODE, TOKEN, GrpcLinks
 
 
 def test_another_version_of_the_wire_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(TIMEOUT_S), Wires("grpc_tcp") as wires:
             a, b = await wires.start("a", "b")
-            monkeypatch.setattr(library, "SERVICE", "perfuse.v2.Wire")  # of who dials from now on
+            monkeypatch.setattr(
+                library, "SERVICE", f"perfuse.v{library.VERSION + 1}.Wire"
+            )  # of who dials from now on
             await a.mail.connect({"b": b.address})
-            with pytest.raises(PeerDead, match="another version of the wire: this node speaks 1"):
+            with pytest.raises(
+                PeerDead, match=f"another version of the wire: this node speaks {library.VERSION}"
+            ):
                 await a.send("b", numbered(1))
             monkeypatch.undo()
             (c,) = await wires.start("c")
@@ -35,8 +39,10 @@ def test_another_version_of_the_wire_is_named(monkeypatch: pytest.MonkeyPatch) -
         (),
         ((TOKEN, b"ours"),),
         ((TOKEN, b"ours"), (NODE, b"x")),
-        ((TOKEN, b"ours"), (NODE, b"\xff\xfe"), (ADDRESS, b"here")),
-        ((TOKEN, b"ours"), (NODE, b"x" * 2_000), (ADDRESS, b"here")),
+        ((TOKEN, b"ours"), (NODE, b"\xff\xfe"), (ADDRESS, b"here"), (DIAL, bytes(16))),
+        ((TOKEN, b"ours"), (NODE, b"x" * 2_000), (ADDRESS, b"here"), (DIAL, bytes(16))),
+        ((TOKEN, b"ours"), (NODE, b"x"), (ADDRESS, b"here")),
+        ((TOKEN, b"ours"), (NODE, b"x"), (ADDRESS, b"here"), (DIAL, bytes(15))),
     ],
 )
 def test_a_stream_that_does_not_say_whose_it_is_is_refused(

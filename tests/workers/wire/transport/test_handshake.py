@@ -21,8 +21,8 @@ from workers.wire.transport.handshake import (
     hear,
 )
 
-A = Introduction("a", "unix:/a", b"tag of a", b"worker a")
-B = Introduction("b", "127.0.0.1:7", b"tag of b", b"worker b")
+A = Introduction("a", "unix:/a", b"tag of a", b"worker a", bytes(16))
+B = Introduction("b", "127.0.0.1:7", b"tag of b", b"worker b", bytes(15) + b"\x01")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Acceptor = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
 
