@@ -8,20 +8,30 @@ from configs.precision import KV_KINDS, KvKind
 
 @dataclass(frozen=True, slots=True)
 class BlockForm:
-    """size   tokens in a block         numbers   in which keys and values are kept"""
+    """size   tokens in a block         numbers   in which keys and values are kept
+    slices   equal parts of a block, each with other ranks (`configs.slices`)
+    """
 
     size: int
     numbers: KvKind
+    slices: int = 1
+
+    @property
+    def slice_tokens(self) -> int:
+        """Of a block's tokens, those that lie with one rank, in a row."""
+        return self.size // self.slices
 
     def between(self, other: "BlockForm") -> "BlockForm":
-        """What travels from one to the other: pieces of which both ends' blocks are made, in the
-        narrower numbers of both. Wider ones would tell the far end nothing that it keeps, or
-        nothing that the near end knows, and cost the link more.
+        """What travels from one to the other: pieces of which both ends' blocks are made, and the
+        slices of these, in the narrower numbers of both. Wider ones would tell the far end nothing
+        that it keeps, or nothing that the near end knows, and cost the link more.
         """
-        return BlockForm(gcd(self.size, other.size), narrowest(self.numbers, other.numbers))
+        tokens = gcd(self.slice_tokens, other.slice_tokens)
+        return BlockForm(tokens, narrowest(self.numbers, other.numbers))
 
     def __str__(self) -> str:
-        return f"blocks of {self.size} tokens in {self.numbers}"
+        slices = f" in {self.slices} slices" if self.slices > 1 else ""
+        return f"blocks of {self.size} tokens{slices} in {self.numbers}"
 
 
 def narrowest(*kinds: KvKind) -> KvKind:

@@ -56,9 +56,15 @@ class Heads:
         first = max(self.first, other.first)
         return Heads(first, min(self.first + self.count, other.first + other.count) - first)
 
-    def sends_to(self, other: "Heads | None") -> bool:
-        """Whether this is the copy that gives KV to that one: each is given it once."""
-        return (0 if other is None else other.copy) % self.copies == self.copy
+    @property
+    def twins(self) -> int:
+        """Ranks that hold the same of these heads: the same tokens, where they hold slices."""
+        return self.copies // self.slices
+
+    @property
+    def twin(self) -> int:
+        """Which of them this is."""
+        return self.copy // self.slices
 
 
 def heads_of(config: ModelConfig, tensor: int, context: int = 1) -> tuple[Heads | None, ...]:

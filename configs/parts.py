@@ -54,12 +54,6 @@ class Part:
             return None
         return Part(first, count, heads, embeds=False, projects=False)
 
-    def sends_to(self, part: "Part") -> bool:
-        """Whether KV that both hold goes from here to there: not from another rank that holds the
-        same heads.
-        """
-        return self.heads is None or self.heads.sends_to(part.heads)
-
     def window_of(self, part: "Part") -> tuple[slice, slice]:
         """Where layers and heads of a part lie within this one, which holds them."""
         first = part.first_layer - self.first_layer

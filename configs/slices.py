@@ -8,6 +8,7 @@ In vLLM's words: a virtual block of `slices` blocks, and an interleave size of o
 """
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,22 @@ class Slice:
         """Where the first tokens that lie here stand in their sequence."""
         blocks, offsets = np.divmod(np.arange(num_tokens), self.tokens)
         return blocks * self.block_size + self.number * self.tokens + offsets
+
+    def __str__(self) -> str:
+        first = self.number * self.tokens
+        return f"tokens {first} to {first + self.tokens - 1} of every {self.block_size}"
+
+    def holds(self, position: Any) -> Any:
+        """Whether a sequence's token at `position` lies here; or each of an array."""
+        return position % self.block_size // self.tokens == self.number
+
+    def meets(self, other: "Slice") -> bool:
+        """Whether some token may lie in both. Where blocks begin, those of either repeat at every
+        distance that is a multiple of what both sizes have in common.
+        """
+        common = gcd(self.block_size, other.block_size)
+        apart = (other.number * other.tokens - self.number * self.tokens) % common
+        return apart < self.tokens or common - apart < other.tokens
 
     def before(self, position: Any) -> Any:
         """How many of a sequence's first `position` tokens lie here; or of each of an array."""

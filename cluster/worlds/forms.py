@@ -6,6 +6,7 @@ from cluster.worlds.blueprint import Blueprint
 from configs.block_form import narrowest
 from configs.plan import ChipPlan, PartPlan
 from configs.precision import KV_KINDS, KvKind
+from configs.slices import Slice
 from configs.states import StateAtEnd
 from workers.kv.crossing import Forms, Kept, as_they_are
 
@@ -15,15 +16,17 @@ def forms_of(blueprint: Blueprint, worker: PartPlan) -> Forms:
     from workers.model.parts.kv_conversion import KvConversion
 
     plan, section = blueprint.plan, blueprint.scenario.model
-    config = plan.part(worker).of(blueprint.model)
+    part = plan.part(worker)
+    config = part.of(blueprint.model)
     token_bytes = {
         kind: replace(section.precision, kv=kind).kv_bytes_per_token(config) for kind in KV_KINDS
     }
     form, numbers = worker.form, section.precision.kv
+    number = Slice.of(part.heads, form.size).number
     if section.numerics == "real":
         how = KvConversion(config)
         kept = Kept(form, worker.kv_tier, numbers, token_bytes, how.planes, how)
-        return Forms(kept, plan.forms)
+        return Forms(replace(kept, slice_number=number), plan.forms)
     layers = config.num_layers
     thin = tuple(
         layer
@@ -34,7 +37,7 @@ def forms_of(blueprint: Blueprint, worker: PartPlan) -> Forms:
     if config.has_states:
         at_end = StateAtEnd(section.precision.state_bytes(config))
         return Forms(replace(kept, sliding=at_end), plan.forms)
-    return Forms(replace(kept, sliding=worker.sliding), plan.forms)
+    return Forms(replace(kept, sliding=worker.sliding, slice_number=number), plan.forms)
 
 
 def numbers_of(blueprint: Blueprint, worker: PartPlan) -> KvKind | None:

@@ -13,6 +13,7 @@ def wire_numerics(blueprint: Blueprint) -> Numerics:
 
     sizes, is_free = (blueprint.model, section.precision), section.message_metadata == "free"
     tokens = blueprint.plan.common_tokens
-    carried = (1, tokens) if section.numerics == "counts" else ()
+    # What lies in one place of a block, of which counts have a byte.
+    carried = (1, blueprint.plan.span_tokens) if section.numerics == "counts" else ()
     what = *sizes, section.rows
     return Digest.of(*what, free_metadata=is_free, carried=carried, block_tokens=tokens)

@@ -39,7 +39,8 @@ def chip_plan(
     """A chip or the rank that leads one, or another rank; `config` is of what it holds."""
     kv_bytes = fit.num_kv_blocks * kv_block_bytes
     where = tiers["weights"], tiers["embeddings"], tiers["kv"], tiers["activations"]
-    form = BlockForm(scenario.model.block_size, scenario.model.precision.kv)
+    slices = site.group.decode_context_parallel_size
+    form = BlockForm(scenario.model.block_size, scenario.model.precision.kv, slices)
     sliding = _sliding(site, config)
     num_ids = fit.num_kv_blocks
     if sliding is not None:

@@ -34,12 +34,6 @@ def _group_problems(key: str, name: str, group: NodeGroup, scenario: Scenario) -
             f"{key}, which does not divide the {size} tokens of a KV block: the nearest "
             f"cluster.nodes.{name}.kv.block_size that it divides is {near}"
         )
-    if group.workers != ("chip",):
-        problems.append(
-            f"{key}, and workers is [{', '.join(group.workers)}]: KV that is handed over is not "
-            "cut into slices yet; the nearest that does is workers: [chip], which prefills and "
-            "decodes in place"
-        )
     return problems
 
 

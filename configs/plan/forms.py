@@ -13,12 +13,12 @@ from configs.schema.kv import KvSection
 
 def forms_of(scenario: Scenario) -> dict[str, BlockForm]:
     """Group of chips -> how they keep their KV."""
-    models = {
-        name: scenario.of_group(name).model
-        for name, group in scenario.cluster.nodes.items()
-        if any(role in CHIP_ROLES for role in group.workers)
-    }
-    return {name: BlockForm(m.block_size, m.precision.kv) for name, m in models.items()}
+    forms = dict[str, BlockForm]()
+    for name, group in scenario.cluster.nodes.items():
+        if any(role in CHIP_ROLES for role in group.workers):
+            model, slices = scenario.of_group(name).model, group.decode_context_parallel_size
+            forms[name] = BlockForm(model.block_size, model.precision.kv, slices)
+    return forms
 
 
 def form_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
@@ -31,7 +31,7 @@ def form_problems(scenario: Scenario, config: ModelConfig) -> list[str]:
         if name not in forms and group.kv != KvSection()
     ]
     problems += _number_problems(scenario, forms)
-    if len({form.size for form in forms.values()}) > 1:
+    if len({(form.size, form.slices) for form in forms.values()}) > 1:
         problems += _layout_problems(scenario, config, forms)
     if len(set(forms.values())) > 1:
         problems += _elsewhere_problems(scenario, forms)
@@ -78,12 +78,7 @@ def _layout_problems(
     counts a byte stands for a block, which cannot be cut.
     """
     if scenario.model.numerics == "counts":
-        sizes = ", ".join(f"{name} {form.size}" for name, form in forms.items())
-        return [
-            f"cluster.nodes.<group>.kv.block_size: chips have blocks of other sizes ({sizes}), and "
-            "model.numerics is 'counts', which keeps nothing that could be cut: make them alike, "
-            "or set numerics: digest"
-        ]
+        return _count_problems(scenario, forms)
     is_split = any(group.num_ranks > 1 for group in scenario.cluster.nodes.values())
     if scenario.model.numerics == "digest" or is_split:
         return []
@@ -96,6 +91,22 @@ def _layout_problems(
         "are laid out alike at both ends"
         for name, why in found.items()
         if why is not None
+    ]
+
+
+def _count_problems(scenario: Scenario, forms: Mapping[str, BlockForm]) -> list[str]:
+    """What lies in one place is as many tokens everywhere; where nothing is handed over, blocks."""
+    nodes = scenario.cluster.nodes
+    hands_over = any("prefill" in nodes[name].workers for name in forms)
+    held = {name: form.slice_tokens if hands_over else form.size for name, form in forms.items()}
+    if len(set(held.values())) == 1:
+        return []
+    sizes = ", ".join(f"{name} {size}" for name, size in held.items())
+    what = "blocks, or slices of blocks," if hands_over else "blocks"
+    return [
+        f"cluster.nodes.<group>.kv.block_size: chips have {what} of other sizes ({sizes}), and "
+        "model.numerics is 'counts', which keeps nothing that could be cut: make them alike, "
+        "or set numerics: digest"
     ]
 
 

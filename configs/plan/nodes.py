@@ -209,7 +209,7 @@ class Plan:
     @property
     def span_tokens(self) -> int:
         """The same of slices of blocks: a chip has no larger piece in one place."""
-        return gcd(*(w.form.size // self.part(w).slices for w in self._parts()))
+        return gcd(*(form.slice_tokens for form in self.forms.values()))
 
     def _parts(self) -> Iterator[PartPlan]:
         return (worker for worker in self.workers if isinstance(worker, PartPlan))

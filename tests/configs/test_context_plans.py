@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from configs.block_form import BlockForm
 from configs.families import load_model
 from configs.parts import Ranks, parts_of
 from configs.plan import make_plan
+from configs.plan.forms import form_notes
 from configs.presets import model_folder
-from configs.schema import ScenarioError, load_scenario
+from configs.schema import Scenario, ScenarioError, load_scenario
 
 TINY = load_model(model_folder("perfuse-tiny"))
 CHIP = {"workers": ["chip"], "device": "h100-sxm", "link": "lowlat-2us"}
@@ -67,13 +69,43 @@ def test_ranks_in_a_row_share() -> None:
     assert [list(ranks.sharers(rank)) for rank in (0, 1, 6, 7)] == [[0, 1]] * 2 + [[6, 7]] * 2
 
 
+def apart(decode: dict[str, object], **changes: object) -> Scenario:
+    """A prefill chip beside them."""
+    prefill = {**CHIP, "workers": ["prefill"]}
+    groups = {"cluster.nodes.prefill": prefill, "cluster.nodes.chip": None}
+    decode = {**CHIP, "workers": ["decode"], **decode}
+    return load_scenario(
+        "demo", scenario({}, **changes) | groups | {"cluster.nodes.decode": decode}
+    )
+
+
+def test_a_decode_chip_may_have_slices_and_it_is_said_what_travels() -> None:
+    chips = apart(CUT, model__dtype="bf16")
+    plan = make_plan(chips, TINY)
+    assert plan.forms["prefill-0"] == BlockForm(16, "bf16")
+    assert plan.forms["decode-0-rank-7"] == BlockForm(16, "bf16", 2)
+    assert plan.span_tokens == 8
+    assert form_notes(chips) == [
+        "KV of prefill (blocks of 16 tokens in bf16) goes to decode (blocks of 16 tokens in 2 "
+        "slices in bf16) in pieces of 8 tokens in bf16"
+    ]
+
+
+def test_counts_are_handed_over_where_as_much_lies_in_one_place() -> None:
+    with pytest.raises(ScenarioError) as error:
+        make_plan(apart(CUT, model__numerics="counts"), TINY)
+    assert any("(prefill 16, decode 8)" in problem for problem in error.value.problems)
+    fitting = {**CUT, "kv": {"block_size": 32}}
+    plan = make_plan(apart(fitting, model__numerics="counts"), TINY)
+    assert plan.span_tokens == 16
+
+
 @pytest.mark.parametrize(
     ("chip", "changes", "texts"),
     [
         ({**EIGHT, "decode_context_parallel_size": 4}, {}, ("is 4", "by 2 ranks", "does is 2")),
         ({"decode_context_parallel_size": 2}, {}, ("is 2", "by 1 rank:", "does is 1")),
         (CUT, {"model__block_size": 15}, ("15 tokens", "kv.block_size that it divides is 16")),
-        ({**CUT, "workers": ["decode"]}, {}, ("workers is [decode]", "workers: [chip]")),
     ],
 )
 def test_refusals_name_the_nearest_that_would_do(

@@ -138,6 +138,7 @@ class Arrivals:
         indexes = message.content.index.tolist()
         logical, places = crossing.places(indexes)
         receipt = self._verified(job, message)
+        crossing.check_held(indexes)
         block_ids = awaited_blocks(job.seq, logical)
 
         def write_live() -> None:
@@ -166,7 +167,7 @@ class Arrivals:
     def _receipt(self, job: Job) -> Receipt:
         """Of a sequence whose KV is awaited."""
         if job.receipt is None:
-            job.receipt = Receipt(tokens_number(job.seq.token_ids))
+            job.receipt = Receipt(tokens_number(job.seq.token_ids), self._kept.held)
         return job.receipt
 
     def _refused(self, message: Message[Any], error: CorruptMessage) -> CorruptMessage:

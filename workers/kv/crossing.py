@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 
 from configs.block_form import BlockForm
 from configs.precision import KV_KINDS, KvKind
+from configs.slices import Slice
 from configs.sliding import Sliding
 from configs.states import StateAtEnd
 from workers.errors import InvalidRequest
 from workers.hardware.work import Work
-from workers.kv.pieces import cut, of_layers, runs, spliced, with_layers
+from workers.kv.pieces import cut, of_layers, places_of, spliced, with_layers
 from workers.model.base import ChipModel
 from workers.wire.kinds.kv import KvBlocks
 from workers.wire.kinds.ranks import KvPart
@@ -47,6 +48,7 @@ class Kept:
     num_layers    that are held
     thin_layers   of them, those that thin blocks have too        sliding   None: there are none;
                   or all blocks but a sequence's last are, which comes with its state
+    slice_number   which of its form's slices is here
     """
 
     form: BlockForm
@@ -58,6 +60,12 @@ class Kept:
     num_layers: int = 1
     thin_layers: tuple[int, ...] = ()
     sliding: Sliding | StateAtEnd | None = None
+    slice_number: int = 0
+
+    @property
+    def held(self) -> Slice:
+        """Which tokens of each block lie here."""
+        return Slice(self.slice_number, self.form.slices, self.form.size)
 
     def crossing(self, other: BlockForm) -> "Crossing":
         """What goes to, or has come from, a chip of that form."""
@@ -68,6 +76,8 @@ class Kept:
 class Crossing:
     """kept     this chip's own     piece   what travels     other   the form at the far end
     is_thin     layers alone that thin blocks have
+
+    Pieces are counted from a sequence's first token on, wherever they lie.
     """
 
     kept: Kept
@@ -89,8 +99,13 @@ class Crossing:
 
     @property
     def per_block(self) -> int:
-        """Pieces of a block here."""
+        """Pieces of a block of this chip."""
         return self.kept.form.size // self.piece.size
+
+    @property
+    def per_slice(self) -> int:
+        """Of them, those that lie here."""
+        return self.kept.form.slice_tokens // self.piece.size
 
     @property
     def converts(self) -> bool:
@@ -99,7 +114,8 @@ class Crossing:
     @property
     def is_plain(self) -> bool:
         """Whether blocks travel as they are here."""
-        return self.piece == self.kept.form and not self.is_thin
+        own = BlockForm(self.kept.form.slice_tokens, self.kept.form.numbers)
+        return self.piece == own and not self.is_thin
 
     @property
     def told(self) -> tuple[int | None, KvKind | None, bool | None]:
@@ -108,15 +124,15 @@ class Crossing:
         """
         piece, cluster = self.piece, self.kept.cluster
         return (
-            None if piece.size == self.other.size else piece.size,
+            None if piece.size == self.other.slice_tokens else piece.size,
             None if piece.numbers == cluster else piece.numbers,
             True if self.is_thin else None,
         )
 
     @property
     def piece_bytes(self) -> int:
-        """Of one, on a link."""
-        return self._bytes(1)(self.piece.numbers)
+        """Of one, on a link; where others have slices, of what each sends of so many."""
+        return self._bytes(1)(self.piece.numbers) // self.kept.form.slices
 
     def first(self, other_block: int) -> int:
         """The first piece of a block of the far end."""
@@ -128,11 +144,10 @@ class Crossing:
         """Which blocks here hold these pieces."""
         return slice(first // self.per_block, -(-(first + num) // self.per_block))
 
-    def taken(self, blocks: Array, first: int, num: int) -> Array:
-        """`num` pieces from `first` on, of the blocks that hold them, as they travel."""
+    def taken(self, blocks: Array, places: Sequence[int]) -> Array:
+        """The pieces at these places of blocks (`places`), as they travel."""
         if not self.is_plain:
-            begin = first % self.per_block
-            blocks = cut(blocks, self.per_block, self.kept.planes)[begin : begin + num]
+            blocks = cut(blocks, self.per_slice, self.kept.planes)[list(places)]
         if self.is_thin:
             blocks = of_layers(blocks, self.kept.thin_layers, self.kept.num_layers)
         return self._converted(blocks, self.kept.form.numbers, self.piece.numbers)
@@ -144,16 +159,22 @@ class Crossing:
     # -- here --------------------------------------------------------------------------------------
 
     def places(self, indexes: Sequence[int]) -> tuple[tuple[int, ...], list[int]]:
-        """Logical blocks in which these pieces lie, each once; and where in these."""
-        return runs(indexes, self.per_block)
+        """Logical blocks in which these pieces lie, each once; and where in what is here."""
+        return places_of(indexes, self.per_block, self.per_slice)
+
+    def check_held(self, indexes: Sequence[int]) -> None:
+        """Raises InvalidRequest where a piece is of tokens that lie with another rank."""
+        held, begins = self.kept.held, [index * self.piece.size for index in indexes]
+        if elsewhere := [begin for begin in begins if not held.holds(begin)]:
+            raise InvalidRequest(f"KV of token {elsewhere[0]} came: here are {held}")
 
     def put_into(self, blocks: Array, places: Sequence[int], pieces: Array) -> Array:
         """Blocks as they are from now on. Raises ValueError where the shape does not fit."""
         pieces = self._converted(pieces, self.piece.numbers, self.kept.form.numbers)
         if self.is_thin:
-            old = cut(blocks, self.per_block, self.kept.planes)[list(places)]
+            old = cut(blocks, self.per_slice, self.kept.planes)[list(places)]
             pieces = with_layers(old, self.kept.thin_layers, self.kept.num_layers, pieces)
-        return spliced(blocks, self.per_block, self.kept.planes, places, pieces)
+        return spliced(blocks, self.per_slice, self.kept.planes, places, pieces)
 
     def write_work(self, num: int) -> Work:
         """Writing pieces."""
@@ -196,10 +217,10 @@ def came(kept: Kept, content: KvBlocks | KvPart) -> Crossing:
     """As a message says that its pieces were sent. Raises InvalidRequest where no blocks here are
     made of such.
     """
-    own = kept.form
-    size = own.size if content.size is None else content.size
-    if not 1 <= size <= own.size or own.size % size:
-        raise InvalidRequest(f"pieces of {size} tokens came: blocks here have {own.size}")
+    own = kept.form.slice_tokens
+    size = own if content.size is None else content.size
+    if not 1 <= size <= own or own % size:
+        raise InvalidRequest(f"pieces of {size} tokens came: blocks here have {own}")
     kind = next((k for k in KV_KINDS if k == (content.numbers or kept.cluster)), None)
     if kind is None:
         raise InvalidRequest(f"KV came in {content.numbers!r}: known are {', '.join(KV_KINDS)}")

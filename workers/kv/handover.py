@@ -228,8 +228,9 @@ class Handover:
         self._events.put(_Heard(first, num, error))
 
     def _taken(self, chunk: _Chunk) -> Array:
-        blocks = self._model.read_blocks(chunk.block_ids)
-        return self._of(chunk).taken(blocks, chunk.first, chunk.num)
+        crossing, blocks = self._of(chunk), self._model.read_blocks(chunk.block_ids)
+        _, places = crossing.places(range(chunk.first, chunk.first + chunk.num))
+        return crossing.taken(blocks, places)
 
     def _of(self, chunk: _Chunk) -> Crossing:
         return self._crossing.thin if chunk.first < self._num_thin else self._crossing

@@ -1,6 +1,6 @@
 """KV between chips of which at least one has several ranks: each rank that holds some of a block
 sends, to each rank of the other chip that is to hold some of that, what both have in common. Of
-ranks that hold the same heads one sends.
+ranks that hold the same one sends (`workers.kv.takers`).
 
     prefill, 1 rank      decode, 2 ranks
     heads 0-3   ── kv_part: heads 0-1 ──▶ rank 0
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.heads import Heads
 from configs.parts import Part, Ranks
@@ -19,6 +20,7 @@ from workers.hardware.work import Work
 from workers.kv.checksums import NO_SUMS, sealed
 from workers.kv.crossing import Crossing, Forms, Kept, alike
 from workers.kv.identity import Owner
+from workers.kv.takers import Taker, takers_of
 from workers.model.base import RankModel
 from workers.node import Node
 from workers.parallel.team import Team
@@ -133,36 +135,44 @@ class KvParts:
                 pending.abandon()
 
     async def send_own(self, request_id: str, order: KvSend) -> None:
-        """What this rank holds of them."""
-        chip, first, until_ns = order.destination, order.first, order.until_ns
-        num = len(order.blocks) if order.num is None else order.num
-        crossing, to = self._forms.to(chip), self._ranks[chip]
-        receivers = [
-            (name, common)
-            for name, part in zip(to.names, to.parts, strict=True)
-            if self._own.sends_to(part) and (common := self._own.common(part)) is not None
-        ]
-        if not receivers:
+        """What this rank holds of them, and is the one to send."""
+        crossing = self._forms.to(order.destination)
+        shares = self._shares(order, crossing)
+        if not shares:
             return
+        read = np.unique(np.concatenate([index for _, index in shares]))
+        logical, places = crossing.places(read.tolist())
+        begin = order.first // crossing.per_block
+        held = tuple(order.blocks[block - begin] for block in logical)
 
         def taken() -> Array:
-            return crossing.taken(self._model.read_blocks(order.blocks), first, num)
+            return crossing.taken(self._model.read_blocks(held), places)
 
-        pieces = await self._node.hardware.run(crossing.read_work(num), taken)
-        index = np.arange(first, first + num, dtype=np.int64)
-        wanted = []
-        for name, common in receivers:
-            some = _cut(pieces, self._own, common)
-            head = 0 if common.heads is None else common.heads.first
-            where = common.first_layer, head
+        pieces = await self._node.hardware.run(crossing.read_work(len(read)), taken)
+        owner, wanted = Owner(request_id, self._node.epoch), list[tuple[str, KvPart]]()
+        for taker, index in shares:
+            some = _cut(pieces[np.searchsorted(read, index)], self._own, taker.part)
+            head = 0 if taker.part.heads is None else taker.part.heads.first
+            where = taker.part.first_layer, head
             content = KvPart(index, NO_SUMS, *where, some, *crossing.told[:2])
-            wanted.append((name, sealed(content, Owner(request_id, self._node.epoch))))
-        pendings = await self._posted(wanted, request_id, until_ns)
+            wanted.append((taker.name, sealed(content, owner)))
+        pendings = await self._posted(wanted, request_id, order.until_ns)
         try:
             await self._taken(pendings)
         finally:
             for pending in pendings:
                 pending.abandon()
+
+    def _shares(self, order: KvSend, crossing: Crossing) -> list[tuple[Taker, NDArray[np.int64]]]:
+        """Who is sent which pieces; nobody none."""
+        num = len(order.blocks) if order.num is None else order.num
+        index = np.arange(order.first, order.first + num, dtype=np.int64)
+        size, kept = crossing.piece.size, crossing.kept
+        index = index[kept.held.holds(index * size)]
+        to = self._ranks[order.destination]
+        takers = takers_of(self._own, kept.form.size, to, crossing.other.size)
+        shares = [(taker, index[taker.held.holds(index * size)]) for taker in takers]
+        return [(taker, some) for taker, some in shares if len(some)]
 
     async def _posted(
         self, wanted: Sequence[tuple[str, Any]], request_id: str, until_ns: int

@@ -73,8 +73,13 @@ def _joined(parts: Array, like: Array, planes: int) -> Array:
     return np.ascontiguousarray(found).reshape(like.shape)
 
 
-def runs(places: Sequence[int], num: int) -> tuple[tuple[int, ...], list[int]]:
-    """Blocks of `num` pieces in which these pieces lie, each once; and where in these blocks."""
-    blocks = tuple(dict.fromkeys(place // num for place in places))
+def places_of(
+    indexes: Sequence[int], num: int, here: int | None = None
+) -> tuple[tuple[int, ...], list[int]]:
+    """Blocks of `num` pieces in which these pieces lie, each once; and where in these blocks, of
+    which so many pieces in a row are here; all where left out.
+    """
+    here = here or num
+    blocks = tuple(dict.fromkeys(index // num for index in indexes))
     rows = {block: row for row, block in enumerate(blocks)}
-    return blocks, [rows[place // num] * num + place % num for place in places]
+    return blocks, [rows[index // num] * here + index % here for index in indexes]

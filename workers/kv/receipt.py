@@ -4,15 +4,21 @@ answered, or that somebody says that all is there, is not that. Pure.
 
 from collections.abc import Iterable
 
+from configs.slices import Slice
+
+# Whose rank has no slice alone.
+EVERY_TOKEN = Slice(0, 1, 1)
+
 
 class Receipt:
     """A piece is here when all of it is: at once, or part by part.
 
     tokens   number of those whose KV is to come (`workers.kv.identity`)
+    held     where these lie here: what lies elsewhere does not come
     """
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: int, held: Slice = EVERY_TOKEN) -> None:
+        self.tokens, self._held = tokens, held
         self._size = 0
         self._here: set[int] = set()
         self._parts: dict[int, dict[tuple[int, int], int]] = {}
@@ -38,12 +44,15 @@ class Receipt:
                 self._here.add(index)
 
     def leading(self, begin: int, end: int) -> int:
-        """The first token from `begin`, where a piece begins, that is not here; `end` if all before
-        it are.
+        """The first token from `begin`, where a piece begins, that was to come and is not here;
+        `end` if all before it are.
         """
-        if not self._size:
-            return min(begin, end)
-        index = begin // self._size
-        while index in self._here:
+        size = self._size or self._held.tokens
+        index = begin // size
+        while index * size < end and self._has(index, index * size):
             index += 1
-        return min(max(begin, index * self._size), end)
+        return min(max(begin, index * size), end)
+
+    def _has(self, index: int, position: int) -> bool:
+        """Whether there is nothing to wait for of a piece that begins there."""
+        return index in self._here or not self._held.holds(position)

@@ -78,14 +78,15 @@ class Rank:
 
     async def _kv_part(self, message: Message[KvPart]) -> None:
         content, held = message.content, self._told.blocks.get(message.request_id)
-        crossing = came(self._parts.kept, content)
-        logical, places = crossing.places(content.index.tolist())
+        crossing, indexes = came(self._parts.kept, content), content.index.tolist()
+        logical, places = crossing.places(indexes)
         if held is None or not all(0 <= index < len(held) for index in logical):
             raise InvalidRequest(
                 f"{self._port.worker} awaits no KV of {message.request_id} for blocks {logical}"
             )
         owner = Owner(message.request_id, message.source_epoch)
         verify_blocks(message.request_id, content, owner)
+        crossing.check_held(indexes)
 
         def write_live() -> None:
             """Not after its end: its blocks are another's by now."""

@@ -34,6 +34,32 @@ def split(
     }
 
 
+def group(
+    tensor: int, context: int = 1, pipeline: int = 1, block_size: int | None = None
+) -> dict[str, object]:
+    """Of `cluster.nodes.<name>`: what is not left as it is."""
+    sizes = {} if block_size is None else {"kv.block_size": block_size}
+    return {
+        "tensor_parallel_size": tensor,
+        "decode_context_parallel_size": context,
+        "pipeline_parallel_size": pipeline,
+        **sizes,
+    }
+
+
+def apart(
+    prefill: Mapping[str, object], decode: Mapping[str, object], numerics: str = "digest"
+) -> dict[str, object]:
+    """Chips of either group as `group` says."""
+    groups = {"prefill": prefill, "decode": decode}
+    changes = {
+        f"cluster.nodes.{name}.{key}": value
+        for name, each in groups.items()
+        for key, value in each.items()
+    }
+    return {"placement.kv_pool": False, "model.numerics": numerics, **changes}
+
+
 @cache
 def expected(span: int, sizes: tuple[tuple[int, int, int], ...] = SIZES) -> list[list[int]]:
     plan = blueprint({"model.numerics": "digest"})
@@ -46,7 +72,9 @@ def expected(span: int, sizes: tuple[tuple[int, int, int], ...] = SIZES) -> list
 def served(
     changes: Mapping[str, object], *, through_frames: bool = False
 ) -> tuple[list[list[int]], Counter[str]]:
-    """Tokens, and of each kind how many messages there were; of `piece` also the bytes."""
+    """Tokens, and of each kind how many messages there were; of `piece` also the bytes. And how
+    often KV that was to come was computed instead.
+    """
 
     async def job(world: VirtualWorld) -> tuple[list[list[int]], Counter[str]]:
         wanted = [
@@ -59,6 +87,8 @@ def served(
         heard_of = [r for r in world.trace.records if isinstance(r, Delivered)]
         found = Counter(one.kind for one in heard_of)
         found["piece bytes"] = sum(one.num_bytes for one in heard_of if one.kind == "piece")
+        notes = [r for r in world.trace.records if getattr(r, "what", "") == "kv recomputed"]
+        found["kv recomputed"] = len(notes)
         return [one.tokens for one in heard], found
 
     return run(blueprint(changes), job, through_frames=through_frames)

@@ -68,11 +68,30 @@ def test_thin_pieces_have_the_layers_without_a_window_and_cost_their_share() -> 
     assert away.thin.told == (None, None, True)
     assert away.thin.piece_bytes * 2 == away.piece_bytes == 16 * 512
     blocks = np.repeat(np.arange(4, dtype=np.uint8), 32)[None] + np.zeros((2, 1), dtype=np.uint8)
-    some = away.thin.taken(blocks, 0, 2)
+    some = away.thin.taken(blocks, [0, 1])
     assert some.shape == (2, 64) and set(some[0].tolist()) == {1, 3}
     here = came(own, KvBlocks(NONE, SUMS, NONE, *away.thin.told))
     new = here.put_into(np.full_like(blocks, 9), [0, 1], some)
     assert new[1].reshape(4, 32)[:, 0].tolist() == [9, 1, 9, 3]
+
+
+def test_pieces_of_slices_are_counted_from_the_first_token_on() -> None:
+    """Blocks of 64 tokens in 4 slices, of which the second is here: tokens 16 to 31, 80 to 95 and
+    so on. From blocks of 24 come pieces of 8: numbers 2, 3, 10, 11 are here.
+    """
+    own = replace(kept(64, "bf16"), form=BlockForm(64, "bf16", 4), slice_number=1)
+    away = own.crossing(BlockForm(24, "bf16"))
+    assert away.piece == BlockForm(8, "bf16")
+    assert (away.per_block, away.per_slice) == (8, 2)
+    assert away.piece_bytes == 8 * 512 // 4
+    assert away.told == (8, None, None)
+    assert own.crossing(BlockForm(32, "bf16", 2)).told == (None, None, None)
+    assert own.crossing(BlockForm(32, "bf16", 2)).is_plain
+    here = came(own, KvBlocks(NONE, SUMS, NONE, 8))
+    assert here.places([3, 10, 11]) == ((0, 1), [1, 2, 3])
+    here.check_held([2, 3, 10, 11])
+    with pytest.raises(InvalidRequest, match="KV of token 32 came: here are tokens 16 to 31 of ev"):
+        here.check_held([2, 4])
 
 
 @pytest.mark.parametrize(

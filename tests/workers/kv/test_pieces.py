@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workers.kv.pieces import cut, runs, spliced
+from workers.kv.pieces import cut, places_of, spliced
 
 # Blocks of 8 tokens, 3 of them; where a block is bytes, so many planes.
 LAYOUTS = {
@@ -43,4 +43,6 @@ def test_pieces_of_another_shape_are_refused() -> None:
 
 
 def test_which_blocks_hold_pieces() -> None:
-    assert runs([5, 6, 7, 8], 4) == ((1, 2), [1, 2, 3, 4])
+    assert places_of([5, 6, 7, 8], 4) == ((1, 2), [1, 2, 3, 4])
+    # The last two of every four are here.
+    assert places_of([6, 7, 14], 4, 2) == ((1, 3), [0, 1, 2])

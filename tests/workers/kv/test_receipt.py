@@ -2,6 +2,7 @@
 
 import pytest
 
+from configs.slices import Slice
 from workers.kv.receipt import Receipt
 
 AT = (0, 0)
@@ -33,6 +34,19 @@ def test_a_piece_is_here_when_all_its_parts_are() -> None:
     assert receipt.leading(0, 8) == 4
     receipt.wrote(4, [1], (0, 2), 4, 8)
     assert receipt.leading(0, 8) == 8
+
+
+def test_what_lies_with_other_ranks_does_not_come() -> None:
+    """Of every 16 tokens the second 8 are here, in pieces of 4: numbers 2 and 3, 6 and 7."""
+    receipt = Receipt(0, Slice(1, 2, 16))
+    assert receipt.leading(0, 40) == 8
+    assert receipt.leading(0, 7) == 7, "none of it is to come"
+    receipt.wrote(4, [2, 3], AT, 1, 1)
+    assert receipt.leading(0, 40) == 24
+    receipt.wrote(4, [7], AT, 1, 1)
+    assert receipt.leading(0, 40) == 24
+    receipt.wrote(4, [6], AT, 1, 1)
+    assert receipt.leading(0, 40) == 40
 
 
 @pytest.mark.parametrize("size", [2, 8])
