@@ -3,8 +3,8 @@
 What chips of a digest model may do at all is drawn: prefill and decode apart or in one, shards of
 their own or beside chips, chunks, micro-batches, preemption, pool, offload, keys beside memory
 servers or shipped, experts near or shipped, any routing, any block size, any network between the
-nodes, frames or none, chips of one rank or of several (tensor, pipeline, both), KV blocks of one
-form or of others at the far end of a handover.
+nodes, frames or none, chips of one rank or of several (tensor, pipeline, both; with slices of the
+tokens where ranks share keys), KV blocks of one form or of others at the far end of a handover.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.network._digest_ranks import cut, split
 from cluster.chaos.models import grouped, indexed, latent, stateful, windowed
 from workers.model.digest.recorded import write_routing
 
@@ -67,7 +68,8 @@ def drawn(number: int, folder: Path) -> Case:
         for node in scenario["cluster"]["nodes"].values():  # all that a message crosses is alike
             node["link"] = {**node["link"], "sharing": network["sharing"]}
     if (ranks := Random(f"ranks {number}")).random() < 0.4:
-        _split(ranks, scenario, config)
+        split(ranks, scenario, config)
+        cut(Random(f"slices {number}"), scenario, config)
     if (forms := Random(f"forms {number}")).random() < 0.5:
         _reform(forms, scenario)
     if "linear_attention" in config.get("layer_types", ()):
@@ -87,24 +89,6 @@ def _network(random: Random) -> dict[str, Any] | None:
     if network["sharing"] == "fair":
         network["routing"] = random.choice(("deterministic", "adaptive"))
     return network
-
-
-def _split(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> None:
-    """Give chips several ranks, where they may have them; what is not combined with that, goes."""
-    layers = config["num_hidden_layers"]
-    heads = config["num_attention_heads"]
-    found = False
-    for role, node in scenario["cluster"]["nodes"].items():
-        if role not in ("chip", "prefill", "decode") or len(node["workers"]) > 1:
-            continue
-        node["tensor_parallel_size"] = random.choice(_divisors(heads, 8)[-2:])
-        node["pipeline_parallel_size"] = random.randint(1, min(3, layers))
-        found |= node["tensor_parallel_size"] * node["pipeline_parallel_size"] > 1
-    if found:
-        placement = scenario["placement"]
-        placement["experts"]["mode"] = "near"
-        for key in ("kv_pool", "kv_offload", "kv_near"):
-            placement.pop(key, None)
 
 
 def _reform(random: Random, scenario: dict[str, Any]) -> None:
@@ -133,10 +117,6 @@ def _keep_states(scenario: dict[str, Any], heads: int) -> None:
             node.pop(key, None)
         if node.pop("tensor_parallel_size", 1) > 1 and role == "chip" and heads % 2 == 0:
             node["tensor_parallel_size"] = 2
-
-
-def _divisors(number: int, most: int) -> list[int]:
-    return [n for n in range(1, most + 1) if number % n == 0]
 
 
 def _nodes(random: Random, experts: int, has_memory: bool) -> dict[str, Any]:

@@ -35,6 +35,7 @@ STATES = ("qwen3-next-80b-a3b", "qwen3.5-397b-a17b")
 EXERCISED = (
     "dispatch", "weights", "kv_blocks", "pool_put", "pool_blocks", "near_attend", "near_fetch",
     "preemptions", "offload_stored", "offload_returned", "piece", "share", "stage_rows", "kv_part",
+    "kv_part of slices",
 )  # fmt: skip
 
 
@@ -78,6 +79,8 @@ def answered(
         found = Counter(record.kind for record in records if isinstance(record, Delivered))
         for counts in (await world.ask_each(list(world.seats), "counts")).values():
             found.update(counts)
+        if any(form.slices > 1 for form in blueprint.plan.forms.values()):
+            found["kv_part of slices"] = found["kv_part"]
         return answers, found
 
     return run_virtual(blueprint, job, through_frames=through_frames)
