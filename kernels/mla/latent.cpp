@@ -14,11 +14,13 @@
 #include <limits>
 
 #include "../native/cpu.h"
+#include "../native/widen.h"
 
 namespace perfuse {
 namespace {
 
 constexpr int64_t kStepsAhead = 4;  // of 16 rows of codes: 37 KiB
+constexpr float kOnes[kGroupHeads] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 constexpr float kNoScore = -std::numeric_limits<float>::infinity();
 
 // Keys begin .. end - 1 of a tile, or of a sequence.
@@ -119,7 +121,7 @@ class Item {
        const LatentCall& call)
       : cache_(cache), plan_(plan), item_(item), call_(call), layer_(layer),
         sequence_(plan.sequences[size_t(item.sequence)]), table_(kernels()),
-        kind_(cache.kind == F32 ? F32 : BF16), per_(kind_ == F32 ? 1 : 2),
+        kind_(cache.kind == F32 ? F32 : BF16), per_(table_.latent.per[kind_]),
         units_(cache.width() / per_), tile_units_(kLatentTile / per_),
         num_groups_(item.num_tokens * plan.groups) {
     const long expanded = cache.kind == I8 ? kLatentTile * cache.width() : 0;
@@ -132,7 +134,7 @@ class Item {
         Workspace::bytes_of<float>(num_groups_ * kGroupHeads) + Workspace::bytes_of<float>(sums) +
         Workspace::bytes_of<LatentState>(num_groups_) + Workspace::bytes_of<Range>(num_groups_) +
         2 * Workspace::bytes_of<char>(num_groups_) + Workspace::bytes_of<uint16_t>(cache.width()) +
-        Workspace::bytes_of<uint16_t>(expanded));
+        Workspace::bytes_of<uint32_t>(cache.width()) + Workspace::bytes_of<uint16_t>(expanded));
     queries_ = workspace.take<uint32_t>(num_groups_ * units_ * kGroupHeads);
     probabilities_ = workspace.take<uint32_t>(num_groups_ * tile_units_ * kGroupHeads);
     strip_ = workspace.take<uint32_t>(tile_units_ * kStripChannels);
@@ -143,6 +145,7 @@ class Item {
     seen_ = workspace.take<char>(num_groups_);
     begun_ = workspace.take<char>(num_groups_);
     rounded_ = workspace.take<uint16_t>(cache.width());
+    widened_ = workspace.take<uint32_t>(cache.width());
     expanded_ = workspace.take<uint16_t>(expanded);
     sums_ = item.partial < 0 ? workspace.take<float>(sums) : call.partials + item.partial;
   }
@@ -177,16 +180,21 @@ class Item {
       const float* row = call_.q + (sequence_.first_row + item_.first_token + t) * call_.q_stride;
       for (long head = 0; head < plan_.num_heads; ++head, row += width) {
         const void* from = row;
-        if (kind_ == BF16) {
-          table_.to_bf16(row, width, rounded_);
-          from = rounded_;
-        }
+        if (kind_ == BF16) from = rounded(row, width);
         const long group = t * plan_.groups + head / kGroupHeads;
         uint32_t* out = queries_ + group * units_ * kGroupHeads + head % kGroupHeads;
         const char* bytes = static_cast<const char*>(from);
         for (long u = 0; u < units_; ++u) std::memcpy(out + u * kGroupHeads, bytes + 4 * u, 4);
       }
     }
+  }
+
+  // As units of bf16.
+  const void* rounded(const float* row, long width) const {
+    table_.to_bf16(row, width, rounded_);
+    if (per_ == 2) return rounded_;
+    widen_bf16(reinterpret_cast<const uint32_t*>(rounded_), width / 2, widened_);
+    return widened_;
   }
 
   char* row_at(int64_t position) const {
@@ -264,19 +272,28 @@ class Item {
   }
 
   void add_values(const Range& keys) {
-    const long first = keys.begin / per_, count = (keys.end + per_ - 1) / per_ - first;
     for (long channel = 0; channel < plan_.latent; channel += kStripChannels) {
-      table_.latent.strip[kind_](rows_ + first * per_, channel, count,
-                                 strip_ + first * kStripChannels);
-      for (long group = 0; group < num_groups_; ++group) {
-        const Range& range = ranges_[group];
-        if (range.empty()) continue;
-        table_.latent.values[kind_](strip_, probabilities(group), range.begin, range.end,
-                                    begun_[group] ? factors_ + group * kGroupHeads : nullptr,
-                                    sums(group) + channel, plan_.stride());
+      const int64_t size = table_.latent.piece_keys;
+      for (int64_t piece = keys.begin / size * size; piece < keys.end; piece += size) {
+        add_piece(keys.within(piece, piece + size), channel);
       }
     }
     for (long group = 0; group < num_groups_; ++group) begun_[group] |= !ranges_[group].empty();
+  }
+
+  // One strip of some of the tile's keys, for all groups.
+  void add_piece(const Range& keys, long channel) {
+    const long first = keys.begin / per_, count = (keys.end + per_ - 1) / per_ - first;
+    table_.latent.strip[kind_](rows_ + first * per_, channel, count,
+                               strip_ + first * kStripChannels);
+    for (long group = 0; group < num_groups_; ++group) {
+      const Range seen = ranges_[group].within(keys.begin, keys.end);
+      if (seen.empty()) continue;
+      const float* factors = begun_[group] ? factors_ + group * kGroupHeads : nullptr;
+      if (seen.begin > ranges_[group].begin) factors = kOnes;
+      table_.latent.values[kind_](strip_, probabilities(group), seen.begin, seen.end, factors,
+                                  sums(group) + channel, plan_.stride());
+    }
   }
 
   void fold_split() {
@@ -318,6 +335,7 @@ class Item {
   Range* ranges_;               // what a group sees of the tile
   char *seen_, *begun_;         // whether a group saw a key: in an earlier split, in this one
   uint16_t *rounded_, *expanded_;
+  uint32_t* widened_;
   float* sums_;                 // [group][state, sums of this split]
   int64_t asked_ = 0;           // rows of the tile before this one have been asked for
   const char* rows_[kLatentTile];

@@ -23,7 +23,6 @@ namespace perfuse {
 constexpr long kLatentMax = 4096;     // channels of latent, and of rope
 constexpr long kLatentHeadsMax = 1024;
 constexpr long kLatentRows = 128;     // query rows (tokens x heads) of an item, or one token's
-constexpr long kLatentTile = 256;     // keys whose probabilities meet one copy of their latents
 
 // Rows of all layers in blocks of tokens:
 //

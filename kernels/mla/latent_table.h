@@ -7,6 +7,7 @@ namespace perfuse {
 constexpr int kGroupHeads = 16;    // heads of a group: one a lane
 constexpr int kStepKeys = 16;      // keys of a step of scores: within one block of the cache
 constexpr int kStripChannels = 32; // channels of a strip of latents
+constexpr long kLatentTile = 256;   // keys of a tile: they share one rebasing
 constexpr int kLatentKinds = 2;    // fp32, bf16
 
 // Of a group's 16 heads: the largest score so far, and the sum of exp(score - most).
@@ -14,10 +15,13 @@ struct alignas(64) LatentState {
   float most[kGroupHeads], total[kGroupHeads];
 };
 
+// Queries, probabilities and strips are of units of 4 bytes: 1 fp32, or of bf16 2 channels or keys;
+// or, where bf16 is multiplied as fp32, 1 that is widened.
 struct LatentTable {
+  int per[kLatentKinds];  // channels or keys of a unit
+  long piece_keys;        // that meet one copy of their latents: even, up to kLatentTile
   // out[key][16] = rows[key] . queries for 16 keys whose rows lie `stride` bytes apart; queries are
-  // [unit][16 heads], a unit being 1 fp32 or 2 bf16. Asks for `units` lines of `ahead`, which is as
-  // much as 16 rows are.
+  // [unit][16 heads]. Asks for as much of `ahead` as 16 rows are.
   void (*scores[kLatentKinds])(const char* rows, long stride, const uint32_t* queries, long units,
                                const char* ahead, float* out);
   // Scores [key][16] of keys begin .. end - 1 to probabilities [unit of keys][16], a unit's other

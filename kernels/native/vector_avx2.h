@@ -13,6 +13,7 @@ struct VI {
 };
 constexpr int kRows = 2;       // 2 rows x 4 registers, 4 weights and broadcasts: 14 of 16 registers
 #define PERFUSE_WIDE_BF16  // it becomes fp32 before it is multiplied
+#define PERFUSE_WIDE_LATENTS
 constexpr int kInt8Zero = 0;   // signs are restored below: no unsigned bytes, no 16-bit saturation
 
 inline VF load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -119,6 +120,11 @@ inline void store_bf16(uint16_t* p, VF v) {
   const __m256i packed = _mm256_packus_epi32(round_bf16(v.a), round_bf16(v.b));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                       _mm256_permute4x64_epi64(packed, 0b11011000));
+}
+// To the nearest bf16, as fp32.
+inline VF rounded_bf16(VF v) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(v.a), 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(round_bf16(v.b), 16))};
 }
 // Sixteen bf16 of one row below sixteen of the next: a line whose units are pairs of rows.
 inline VI pair_line(const uint16_t* first, const uint16_t* second) {

@@ -16,6 +16,7 @@ struct VI {
 };
 constexpr int kRows = 4;
 #define PERFUSE_WIDE_BF16  // it becomes fp32 before it is multiplied
+#define PERFUSE_WIDE_LATENTS
 constexpr int kInt8Zero = 0;
 
 #define PERFUSE_LANES(expression)                    \
@@ -112,6 +113,11 @@ inline void store_bf16(uint16_t* p, const VF& a) {
   uint16_t h[16];
   for (int i = 0; i < 16; ++i) h[i] = bf16_bits(a.v[i]);
   memcpy(p, h, sizeof h);
+}
+// To the nearest bf16, as fp32.
+inline VF rounded_bf16(const VF& a) {
+  VF r;
+  PERFUSE_LANES(from_bits(uint32_t(bf16_bits(a.v[i])) << 16));
 }
 inline void store_int8(int8_t* p, const VF& a) {
   for (int i = 0; i < 16; ++i) p[i] = int8_t(whole(a.v[i]));
