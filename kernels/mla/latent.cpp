@@ -20,6 +20,7 @@ namespace perfuse {
 namespace {
 
 constexpr int64_t kStepsAhead = 4;  // of 16 rows of codes: 37 KiB
+constexpr long kGroupsOfRows = 2;    // up to so many, a copy of latents costs more than it saves
 constexpr float kOnes[kGroupHeads] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 constexpr float kNoScore = -std::numeric_limits<float>::infinity();
 
@@ -283,16 +284,25 @@ class Item {
 
   // One strip of some of the tile's keys, for all groups.
   void add_piece(const Range& keys, long channel) {
-    const long first = keys.begin / per_, count = (keys.end + per_ - 1) / per_ - first;
-    table_.latent.strip[kind_](rows_ + first * per_, channel, count,
-                               strip_ + first * kStripChannels);
+    const LatentTable& table = table_.latent;
+    const bool copies = !table.row_values[kind_] || num_groups_ > kGroupsOfRows;
+    if (copies) {
+      const long first = keys.begin / per_, count = (keys.end + per_ - 1) / per_ - first;
+      table.strip[kind_](rows_ + first * per_, channel, count, strip_ + first * kStripChannels);
+    }
     for (long group = 0; group < num_groups_; ++group) {
       const Range seen = ranges_[group].within(keys.begin, keys.end);
       if (seen.empty()) continue;
       const float* factors = begun_[group] ? factors_ + group * kGroupHeads : nullptr;
       if (seen.begin > ranges_[group].begin) factors = kOnes;
-      table_.latent.values[kind_](strip_, probabilities(group), seen.begin, seen.end, factors,
-                                  sums(group) + channel, plan_.stride());
+      float* out = sums(group) + channel;
+      if (copies) {
+        table.values[kind_](strip_, probabilities(group), seen.begin, seen.end, factors, out,
+                            plan_.stride());
+      } else {
+        table.row_values[kind_](rows_, channel, probabilities(group), seen.begin, seen.end,
+                                factors, out, plan_.stride());
+      }
     }
   }
 

@@ -34,6 +34,11 @@ struct LatentTable {
   // begin .. end - 1; not empty. Without factors, out is not read. No other key's latents matter.
   void (*values[kLatentKinds])(const uint32_t* strip, const uint32_t* probabilities, long begin,
                                long end, const float* factors, float* out, long stride);
+  // The same, of the 32 channels from `channel` on of rows as they lie, which saves the strip where
+  // few groups meet it; nullptr where it saves nothing. Reads past `latent`, within the row.
+  void (*row_values[kLatentKinds])(const char* const* rows, long channel,
+                                   const uint32_t* probabilities, long begin, long end,
+                                   const float* factors, float* out, long stride);
   // Joins the state of later keys to that of earlier ones; both are to be multiplied with factors.
   void (*fold)(LatentState* state, const LatentState* next, float* factors, float* next_factors);
   // out[i] = out[i] * factor + in[i] * in_factor; count is a multiple of 16.

@@ -47,17 +47,35 @@ struct LatentNumbers {
 inline VF latent_line(const float* row) { return load(row); }
 inline VF latent_line(const uint16_t* row) { return load_bf16(row); }
 
+// Lines of one step each, a row of fp32 apart or wherever rows of a cache lie.
+template <long Stride>
+struct LatentLines {
+  const float* at;
+  VF operator()(long i) const { return load(at + i * Stride); }
+};
+
+template <class Code>
+struct LatentRows {
+  const char* const* rows;
+  long channel;
+  VF operator()(long i) const {
+    const Code* line = reinterpret_cast<const Code*>(rows[i]) + channel;
+    __builtin_prefetch(line + kColumns);
+    return latent_line(line);
+  }
+};
+
 // sums[n] += the lines, one a step, times numbers of row n.
-template <int R>
-inline void latent_meet(VF (&sums)[R], const char* line, long line_step, LatentNumbers numbers,
-                        long steps, const char* ahead = nullptr, long ahead_step = 0) {
+template <int R, class Lines>
+inline void latent_meet(VF (&sums)[R], const Lines& lines, LatentNumbers numbers, long steps,
+                        const char* ahead = nullptr, long ahead_step = 0) {
   const bool asks = ahead_step > 0;
-  for (long i = 0; i < steps; ++i, line += line_step, numbers.at += numbers.step) {
+  for (long i = 0; i < steps; ++i, numbers.at += numbers.step) {
     if (asks) __builtin_prefetch(ahead + i * ahead_step, 0, 2);
-    const VF all = load(reinterpret_cast<const float*>(line));
+    const VF line = lines(i);
     PERFUSE_BLOCK(n) {
       const char* number = numbers.at + n * numbers.row;
-      sums[n] = add_product(sums[n], all, broadcast(reinterpret_cast<const uint32_t*>(number)));
+      sums[n] = add_product(sums[n], line, broadcast(reinterpret_cast<const uint32_t*>(number)));
     }
   }
 }
@@ -65,12 +83,12 @@ inline void latent_meet(VF (&sums)[R], const char* line, long line_step, LatentN
 // Blocks of keys from First on, which meet a piece of the queries. Each asks for as many later keys
 // as it has: all at once would be more than memory gives, and products would wait.
 template <int First>
-inline void latent_score_blocks(LatentNumbers keys, const char* queries, long channels,
+inline void latent_score_blocks(LatentNumbers keys, const float* queries, long channels,
                                 bool is_first, const char* ahead, long code_bytes, float* out) {
   constexpr int R = latent_block(kLanes - First);
   VF sums[R];
   PERFUSE_BLOCK(n) sums[n] = is_first ? splat(0) : load(out + n * kLanes);
-  latent_meet<R>(sums, queries, 4 * kLanes, keys, channels, ahead, R * code_bytes);
+  latent_meet<R>(sums, LatentLines<kLanes>{queries}, keys, channels, ahead, R * code_bytes);
   PERFUSE_BLOCK(n) store(out + n * kLanes, sums[n]);
   if constexpr (First + R < kLanes) {
     keys.at += R * keys.row;
@@ -92,8 +110,9 @@ void latent_scores(const char* rows, long stride, const uint32_t* queries, long 
       float* wide = piece + key * kPieceChannels;
       for (long c = 0; c < count; c += kLanes) store(wide + c, latent_line(row + c));
     }
-    latent_score_blocks<0>(keys, reinterpret_cast<const char*>(queries + begin * kLanes), count,
-                           begin == 0, ahead + begin * kStepKeys * kBytes, kBytes, out);
+    const float* lines = reinterpret_cast<const float*>(queries + begin * kLanes);
+    latent_score_blocks<0>(keys, lines, count, begin == 0, ahead + begin * kStepKeys * kBytes,
+                           kBytes, out);
   }
 }
 
@@ -108,29 +127,40 @@ void latent_strip(const char* const* rows, long channel, long keys, uint32_t* ou
   }
 }
 
-// Blocks of heads from First on, which meet half a piece of a strip. Sums made before shrink by
+// Blocks of heads from First on, which meet lines of 16 channels. Sums made before shrink by
 // factors; without these there are none.
-template <int First>
-inline void latent_value_blocks(const char* strip, const char* probabilities, long keys,
+template <int First, class Lines>
+inline void latent_value_blocks(const Lines& lines, const uint32_t* probabilities, long keys,
                                 const float* factors, float* out, long stride) {
   constexpr int R = latent_block(kLanes - First);
   VF sums[R];
   PERFUSE_BLOCK(h) {
     sums[h] = factors ? mul(load(out + h * stride), splat(factors[First + h])) : splat(0);
   }
-  latent_meet<R>(sums, strip, 4 * kColumns, {probabilities + 4 * First, 4, 4 * kLanes}, keys);
+  const char* first = reinterpret_cast<const char*>(probabilities + First);
+  latent_meet<R>(sums, lines, {first, 4, 4 * kLanes}, keys);
   PERFUSE_BLOCK(h) store(out + h * stride, sums[h]);
   if constexpr (First + R < kLanes) {
-    latent_value_blocks<First + R>(strip, probabilities, keys, factors, out + R * stride, stride);
+    latent_value_blocks<First + R>(lines, probabilities, keys, factors, out + R * stride, stride);
   }
 }
 
 void latent_values(const uint32_t* strip, const uint32_t* probabilities, long begin, long end,
                    const float* factors, float* out, long stride) {
-  const char* p = reinterpret_cast<const char*>(probabilities + begin * kLanes);
+  const float* lines = reinterpret_cast<const float*>(strip) + begin * kColumns;
   for (long half = 0; half < kColumns; half += kLanes) {
-    const char* lines = reinterpret_cast<const char*>(strip + begin * kColumns + half);
-    latent_value_blocks<0>(lines, p, end - begin, factors, out + half, stride);
+    latent_value_blocks<0>(LatentLines<kColumns>{lines + half}, probabilities + begin * kLanes,
+                           end - begin, factors, out + half, stride);
+  }
+}
+
+template <class Code>
+void latent_row_values(const char* const* rows, long channel, const uint32_t* probabilities,
+                       long begin, long end, const float* factors, float* out, long stride) {
+  for (long half = 0; half < kColumns; half += kLanes) {
+    latent_value_blocks<0>(LatentRows<Code>{rows + begin, channel + half},
+                           probabilities + begin * kLanes, end - begin, factors, out + half,
+                           stride);
   }
 }
 
@@ -144,6 +174,8 @@ void fill_latent_products(perfuse::LatentTable& table) {
   table.strip[perfuse::F32] = latent_strip<float>;
   table.strip[perfuse::BF16] = latent_strip<uint16_t>;
   table.values[perfuse::F32] = table.values[perfuse::BF16] = latent_values;
+  table.row_values[perfuse::F32] = latent_row_values<float>;
+  table.row_values[perfuse::BF16] = latent_row_values<uint16_t>;
 }
 
 }  // namespace
