@@ -144,13 +144,17 @@ double number<uint16_t>(uint16_t value) {  // bf16
   return double(wide);
 }
 
-// Whole rows, as they nearly always are, a vector at a time.
+// Whole rows, as they nearly always are, a vector at a time; at any alignment.
 template <class T, class F>
 void each_of_row(const Array& from, long row, const F& work) {
   const long count = from.shape[1];
   if (from.rows_are_whole(sizeof(T))) {
-    const T* values = reinterpret_cast<const T*>(from.data + row * from.strides[0]);
-    for (long j = 0; j < count; ++j) work(j, number(values[j]));
+    const char* values = from.data + row * from.strides[0];
+    for (long j = 0; j < count; ++j) {
+      T value;
+      std::memcpy(&value, values + j * long(sizeof value), sizeof value);
+      work(j, number(value));
+    }
     return;
   }
   for (long j = 0; j < count; ++j) work(j, number(element<T>(from, row, j)));

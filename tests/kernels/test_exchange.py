@@ -65,6 +65,24 @@ def test_any_alignment_stride_and_protection(isa, variant, rng):
     assert np.array_equal(sums[[4, 1]], partial)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
+@pytest.mark.parametrize("variant", [misaligned, strided, read_only])
+def test_what_is_added_may_lie_anywhere(isa, variant, dtype, rng):
+    """Columns of another number than a vector has, so that a row begins at any address."""
+    rows, partial = np.array([4, 1, 4]), rng.integers(0, 16000, (3, 21)).astype(dtype)
+    wanted, sums = np.zeros((2, 9, 21))
+    exchange.add(wanted, rows, partial)
+    assert wanted[[4, 1]].any(axis=1).all()
+    exchange.add(sums, variant(rows), variant(partial))
+    assert np.array_equal(sums, wanted)
+    if dtype == np.uint16:
+        return
+    x = normal(rng, 3, 21)
+    merged = x + partial.astype(np.float64)
+    exchange.merge(x, variant(partial))
+    assert np.array_equal(x, merged.astype(np.float32))
+
+
 def test_rows_that_are_no_floats_travel_too(isa, rng):
     owners, num_shards, requests, positions, experts, weights, _ = columns(rng, 9, 2, 6, 3)
     digests = rng.integers(0, 2**64, 9, dtype=np.uint64)
