@@ -222,7 +222,7 @@ class Item {
         if (item_.partial < 0) {
           merge(row).add(sums, rows_.most[row], weight);
         } else {
-          float* out = call_.partials + item_.partial + row * plan_.partial_floats();
+          float* out = call_.partials + partial_of(span) + row * plan_.partial_floats();
           std::memcpy(out, sums, size_t(dim) * 4);
           out[dim] = rows_.most[row];
           out[dim + 1] = weight;
@@ -242,6 +242,11 @@ class Item {
   }
 
  private:
+  // Where a span's partial results begin: those of all rows of the sequence, span by span.
+  int64_t partial_of(int64_t span) const {
+    const int64_t rows = sequence_.count * item_.num_heads;
+    return item_.partial + (span - item_.first_span) * rows * plan_.partial_floats();
+  }
   long block_begin(long b) const { return num_rows_ * b / num_blocks_; }
   Merge merge(long row) {
     return {rows_.total_most[row], rows_.total[row], rows_.out + row * plan_.head_dim,

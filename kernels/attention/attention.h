@@ -54,7 +54,7 @@ struct AttentionItem {
   int32_t first_head, num_heads;    // query heads, all of kv_head's group
   int64_t first_token, num_tokens;  // of the sequence's new tokens
   int64_t first_span, num_spans;    // span s holds positions s kSpan .. s kSpan + kSpan - 1
-  int64_t partial;                  // where partial results begin, in floats; -1: none, out at once
+  int64_t partial;                  // where its first span's results begin, in floats; -1: none
 
   long num_rows() const { return num_heads * num_tokens; }  // [token][head]
 };

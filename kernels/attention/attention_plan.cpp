@@ -1,14 +1,22 @@
 // Which items a step's attention falls into.
 //
-// Few query rows (decode, a short prefill): an item is one span of keys, partial results are merged
-// afterwards, so that one long sequence keeps all threads busy. Many query rows: an item is a tile
-// of them with all the spans that it sees, merged as it goes. Both do the same arithmetic in the
-// same order.
+// Few query rows (decode, a short prefill): an item is one span of keys or a few, and spans are
+// merged afterwards, so that one long sequence keeps all threads busy. Many query rows: an item is
+// a tile of them with all the spans that it sees, merged as it goes. Both do the same arithmetic in
+// the same order.
 #include <string>
 
+#include "../native/pool.h"
 #include "attention.h"
 
 namespace perfuse {
+namespace {
+
+// Spans of an item: several convert its queries once, as long as there are items to share.
+constexpr int64_t kSpansMost = 4;
+constexpr int64_t kItemsOfThread = 16;
+
+}  // namespace
 
 AttentionPlan::AttentionPlan(const KvCache& cache, long num_heads, const Sequences& all,
                              long window)
@@ -49,13 +57,15 @@ void AttentionPlan::add_items(const KvCache& cache, long s) {
                   cache.tile_bytes;
     }
     if (!split) continue;
-    // All heads of a span one after another: they lie side by side in each block.
+    // All heads of some spans one after another: they lie side by side in each block.
     const size_t last = merges.size();
-    for (int64_t i = 0; i < spans; ++i) {
+    const int64_t shared = spans * num_kv_heads * parts / (kItemsOfThread * num_threads());
+    const int64_t most = std::clamp(shared, int64_t{1}, kSpansMost);
+    for (int64_t i = 0; i < spans; i += most) {
       for (size_t m = last - size_t(num_kv_heads * parts); m < last; ++m) {
         AttentionItem item = merges[m];
         item.first_span += i;
-        item.num_spans = 1;
+        item.num_spans = std::min(most, spans - i);
         item.partial += i * item.num_rows() * partial_floats();
         items.push_back(item);
       }
