@@ -5,9 +5,10 @@
 //   softmax  lanes are 16 heads: maximum, exp and sum run down the keys, nothing crosses lanes
 //   values   lanes are 16 channels: a line of latents stays, 16 heads' probabilities are broadcast
 //
-// So a row [latent | rope] of the cache is read as it lies for scores, and values need only pairs
-// of rows interleaved (bf16), or widened, or nothing at all (fp32). Each score has one chain of accumulation
-// along the channels, each output one along the keys: bits depend on no other row.
+// So a row [latent | rope] of the cache is read as it lies for scores, and values need pairs of
+// rows interleaved (paired.h), or widened (wide.h), or nothing at all (fp32). Each score has one
+// chain of accumulation along the channels, each output one along the keys: bits depend on no other
+// row.
 #pragma once
 #include <float.h>
 

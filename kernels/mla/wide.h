@@ -1,10 +1,10 @@
 // Latent attention where bf16 is widened before it is multiplied and registers are few: rows,
-// queries and probabilities meet as fp32, of which a line and its broadcasts need nothing but loads.
-// Included by inner.h.
+// queries and probabilities meet as fp32, of which a line and its broadcasts need nothing but
+// loads. Included by inner.h.
 //
-// A piece of 16 keys' channels, or of a strip's keys, lies in the first cache. Blocks of keys, or
-// of heads, take turns on it, as many sums each as registers hold; sums wait in `out` between
-// pieces. Each has one chain, as everywhere.
+// A piece of 16 keys' channels, or of a tile's keys, lies in the first cache. Blocks of keys, or of
+// heads, take turns on it, as many sums each as registers hold; sums wait in `out` between pieces.
+// Each has one chain, as everywhere.
 #pragma once
 #include "latent_table.h"
 
@@ -47,7 +47,7 @@ struct LatentNumbers {
 inline VF latent_line(const float* row) { return load(row); }
 inline VF latent_line(const uint16_t* row) { return load_bf16(row); }
 
-// Lines of one step each, a row of fp32 apart or wherever rows of a cache lie.
+// A line a step: of fp32, `Stride` apart, or wherever the rows of a cache lie.
 template <long Stride>
 struct LatentLines {
   const float* at;
