@@ -105,7 +105,7 @@ def _seeds() -> Sequence[bytes]:
         envelope, arrays = whole[frame.PREFIX.size : end], whole[end + -end % ALIGNMENT_BYTES :]
         found += [b"\0" + whole, b"\1" + joined([envelope, arrays])]
     two = [one[1:] for one in found[:4:2]]
-    hello = Introduction("decode-0", "127.0.0.1:1", b"12345678", b"worker")
+    hello = Introduction("decode-0", "127.0.0.1:1", b"12345678", b"worker", bytes(16))
     return [*found, b"\2" + packet.pack(two), b"\3" + hello.encode()]
 
 
