@@ -53,7 +53,8 @@ def processes(numerics: str, width: int) -> Iterator[Runner]:
 def _started(numerics: str, folder: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", MODULE, numerics, folder]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    # In a group of its own: a terminal's Ctrl-C is for whoever started this, and ends it.
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, process_group=0)
     try:
         yield process
     finally:

@@ -58,9 +58,11 @@ def search(
     on_round: OnRound,
     *,
     until_broken: bool = False,
+    has_ended: Callable[[], bool] = lambda: False,
 ) -> Found:
     """width          processes that `run` has
     until_broken   end with the first shape of which a trial broke a law
+    has_ended      asked after each shape: whether that is enough
     """
     found, begun_s = Found(), time.monotonic()
     fresh = first_seed
@@ -70,7 +72,7 @@ def search(
         for part in run(_by_shape(names)):
             for seen in part:
                 found.add(seen)
-            if until_broken and found.failures:
+            if has_ended() or (until_broken and found.failures):
                 found.took_s = time.monotonic() - begun_s
                 return found
         found.took_s = time.monotonic() - begun_s

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from cluster.cli import chaos_run, chaos_tour
 from cluster.cli.console import clear_errors, console, warn
+from cluster.cli.until_signal import until_signal
 
 if TYPE_CHECKING:
     from cluster.chaos.search import Found
@@ -28,6 +29,7 @@ Numerics = Annotated[
 ]
 Out = Annotated[Path, typer.Option(help="folder for what fails: a YAML file and a picture each")]
 SHOWN_MAX = 10
+ENDED = 130  # as shells have it of what SIGINT ends
 
 
 @app.command()
@@ -45,7 +47,9 @@ def search(
         bool, typer.Option("--until-broken", help="end where the first law is broken")
     ] = False,
 ) -> None:
-    """Random clusters, requests and faults: exit 1 where a law is broken."""
+    """Random clusters, requests and faults: exit 1 where a law is broken. Ctrl-C ends it with what
+    was found by then, exit 130 where that is nothing.
+    """
     import os
 
     from cluster.chaos.processes import processes
@@ -54,15 +58,17 @@ def search(
     with clear_errors():
         budget_s = _seconds(budget)
         width = workers or os.cpu_count() or 1
-        with processes(numerics, width) as run:
+        with until_signal() as ended, processes(numerics, width) as run:
+            console.print(f"at most {budget}; Ctrl-C ends it and says what was found by then")
             found = search(
-                run, first_seed, seeds, budget_s, width, _Progress(), until_broken=until_broken
-            )
+                run, first_seed, seeds, budget_s, width, _Progress(),
+                until_broken=until_broken, has_ended=lambda: ended.has_come,
+            )  # fmt: skip
         _show_coverage(found)
         if found.failures:
             _keep(found.failures, numerics, out, shrink=shrink)
         console.print(_summary(found), soft_wrap=True)
-    raise typer.Exit(1 if found.failures else 0)
+    raise typer.Exit(1 if found.failures else ENDED if ended.has_come else 0)
 
 
 @app.command()
@@ -197,6 +203,8 @@ def _laws(failures: "list[Seen]") -> str:
 
 def _summary(found: "Found") -> str:
     """The last line."""
+    if not found.num_trials:
+        return "no trial was run"
     envelopes = sorted(found.envelopes)
     median = envelopes[len(envelopes) // 2]
     empty = len(found.coverage.empty())

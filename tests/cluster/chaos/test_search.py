@@ -86,6 +86,12 @@ def test_no_round_begins_after_the_budget() -> None:
     assert search(Names(), 0, 100, 0.0, 1, lambda found: None).num_trials == 0
 
 
+def test_who_has_enough_gets_what_was_found_by_then() -> None:
+    asked = iter([False, False, True])
+    found = search(Names(), 0, 200, 60.0, 1, lambda found: None, has_ended=lambda: next(asked))
+    assert found.num_trials == 3 * SEEDS_A_SHAPE and found.took_s > 0
+
+
 def test_what_is_new_is_kept() -> None:
     coverage = Coverage()
     assert coverage.add(Seen("1", features={"a", "b"}, cells={("drop", "moved"): 2}))

@@ -1,5 +1,9 @@
 """`perfuse chaos`: what it prints, writes, and exits with."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +56,25 @@ def test_replay_of_what_holds(tmp_path: Path) -> None:
 )
 def test_bad_input_is_told(arguments: tuple[str, ...], words: str) -> None:
     assert words in said(*arguments, code=2)
+
+
+def test_no_time_is_no_trial() -> None:
+    assert said("search", "--budget", "0 s", code=0).strip().endswith("no trial was run")
+
+
+def test_ctrl_c_ends_a_search_with_what_it_found(tmp_path: Path) -> None:
+    """As a terminal sends it: to its processes as well."""
+    arguments = ("search", "--workers", "2", "--budget", "600 s", "--out", str(tmp_path))
+    code = "from cluster.cli.main import app; app()"
+    command = [sys.executable, "-c", code, "chaos", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as search:
+        assert search.stdout is not None
+        assert "Ctrl-C ends it" in search.stdout.readline()
+        os.killpg(search.pid, signal.SIGINT)
+        text, errors = search.communicate(timeout=120)
+    assert search.returncode == 130 and not errors, errors
+    last = text.strip().splitlines()[-1]
+    assert " trials in " in last and last.endswith("no law broken")
