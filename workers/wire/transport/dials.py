@@ -41,10 +41,13 @@ class Dials:
         return incarnation in self._gone.get(node, ())
 
     def heard(self, node: str, told: bytes) -> None:
-        """A peer has said this, in a dial that is not late or in its answer to one."""
+        """A peer has said this, in a dial that led to a link or in its answer to one. What is late
+        changes nothing: an answer may be, of an incarnation that is gone.
+        """
+        if self.is_late(node, told):
+            return
         incarnation, number = _DIAL.unpack(told)
-        latest, newest = self._latest.get(node, (incarnation, 0))
+        latest, _ = self._latest.get(node, (incarnation, 0))
         if latest != incarnation:
             self._gone.setdefault(node, deque(maxlen=GONE_MAX)).append(latest)
-            newest = 0
-        self._latest[node] = incarnation, max(number, newest)
+        self._latest[node] = incarnation, number

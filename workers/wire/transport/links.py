@@ -41,14 +41,14 @@ class Links(Generic[L]):
         """
         if self.dials.is_late(node, told):
             return None
-        self.dials.heard(node, told)
         link = self.by_name.get(node)
         if link is not None and not link.outbox.ended:
             same = link.address == address
             if same and self.node_name < node:
-                return None
+                return None  # nor is it heard: whoever answers this node's dial tells what counts
             if not same or link.up:
                 self.lose(link, f"it dialled again, from {address!r}")
+        self.dials.heard(node, told)
         if link is None or link.outbox.ended:
             link = self._new(node, address)
         return link

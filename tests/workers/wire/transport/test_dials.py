@@ -10,6 +10,7 @@ from tests.workers.wire.transport.wires import DOORS, TIMEOUT_S, Wires, ids
 from workers.wire.transport import grpc_library, handshake
 from workers.wire.transport.dials import GONE_MAX, Dials
 from workers.wire.transport.door import knock
+from workers.wire.transport.grpc_links import GrpcLinks
 
 
 def test_a_dial_is_late_once_a_later_one_or_an_answer_was_heard() -> None:
@@ -38,6 +39,35 @@ def test_an_incarnation_that_another_has_followed_never_dials_again() -> None:
     assert here.is_late("b", old.told()) and here.is_late("b", new.told())
     new.begin()
     assert not here.is_late("b", new.told())
+
+
+def test_a_late_answer_of_an_incarnation_that_is_gone_changes_nothing() -> None:
+    here, old, new = Dials(), Dials(), Dials()
+    here.heard("b", old.told())
+    new.begin()
+    here.heard("b", new.told())
+    old.begin()
+    here.heard("b", old.told())
+    new.begin()
+    assert not here.is_late("b", new.told()) and here.is_late("b", old.told())
+
+
+def test_a_dial_that_crosses_this_node_s_own_is_not_heard() -> None:
+    """Who restarts where it stood may cross a dial that its last incarnation answers: it is let in
+    when it dials again.
+    """
+
+    async def scenario() -> None:
+        links, old, new = GrpcLinks("a", b"", 1, print, print, None), Dials(), Dials()
+        link = links._new("b", "there")  # as dialled, before an answer
+        new.begin()
+        assert links.admit("b", "there", new.told()) is None
+        links.dials.heard("b", old.told())
+        links.lose(link, "its connection broke")
+        new.begin()
+        assert links.admit("b", "there", new.told()) is not None
+
+    asyncio.run(scenario())
 
 
 def test_of_those_that_are_gone_so_many_are_kept() -> None:
