@@ -3,6 +3,8 @@
 from random import Random
 from typing import Any
 
+from cluster.chaos.models import copies_of_keys
+
 CHIPS = ("chip", "prefill", "decode")
 
 
@@ -28,12 +30,8 @@ def cut(random: Random, scenario: dict[str, Any], config: dict[str, Any]) -> Non
     """Let ranks that share keys hold slices of the tokens, where the model's may: at either end of
     a handover any number.
     """
-    layers = set(config.get("layer_types", ()))
-    if config.get("sliding_window") or "index_topk" in config or "linear_attention" in layers:
-        return
-    units = 1 if "kv_lora_rank" in config else config["num_key_value_heads"]
     for role, node in scenario["cluster"]["nodes"].items():
-        copies = node.get("tensor_parallel_size", 1) // units
+        copies = copies_of_keys(config, node.get("tensor_parallel_size", 1))
         if role in CHIPS and copies > 1:
             node["decode_context_parallel_size"] = random.choice(divisors(copies, 8))
 

@@ -133,3 +133,14 @@ def _kimi_linear(random: Random, layers: int, kept: list[int]) -> dict[str, Any]
             "short_conv_kernel_size": 4,
         },
     }
+
+
+def copies_of_keys(config: dict[str, Any], ranks: int) -> int:
+    """How many of a chip's ranks hold the same keys, and may hold slices of the tokens instead; 1
+    of a model in which no rank may.
+    """
+    is_linear = "linear_attention" in config.get("layer_types", ())
+    if config.get("sliding_window") or "index_topk" in config or is_linear:
+        return 1
+    heads = 1 if "kv_lora_rank" in config else config["num_key_value_heads"]
+    return max(1, ranks // int(heads))

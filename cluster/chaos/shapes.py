@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from cluster.chaos.models import grouped, indexed, latent, windowed
+from cluster.chaos.models import copies_of_keys, grouped, indexed, latent, windowed
 from cluster.chaos.trial import Trial
 
 # Each shape is about one of them, in turn, so that a few dozen shapes meet all: memory servers that
@@ -141,13 +141,6 @@ def _model(random: Random, theme: str) -> dict[str, Any]:
     }
 
 
-def _share_keys(config: dict[str, Any]) -> bool:
-    """Whether two ranks hold the same keys, and may hold slices of the tokens instead."""
-    if config.get("sliding_window") or "index_topk" in config:
-        return False
-    return "kv_lora_rank" in config or config["num_key_value_heads"] == 1
-
-
 def _split(scenario: dict[str, Any], config: dict[str, Any]) -> None:
     """Its chips have two ranks; what is not combined with that, goes."""
     found = False
@@ -155,7 +148,8 @@ def _split(scenario: dict[str, Any], config: dict[str, Any]) -> None:
         is_alone = role in ("chip", "decode") and len(node["workers"]) == 1
         if is_alone and config["num_attention_heads"] % 2 == 0:
             node["tensor_parallel_size"] = 2
-            if _share_keys(config) and Random(f"chaos slices {scenario['name']}").random() < 0.6:
+            has_copies = copies_of_keys(config, 2) > 1
+            if has_copies and Random(f"chaos slices {scenario['name']}").random() < 0.6:
                 node["decode_context_parallel_size"] = 2
             found = True
     if found:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from cluster.api.request import Request
 from cluster.worlds.virtual import VirtualWorld
 from configs.presets import ROOT
 from tests.cluster.worlds.chips_of_ranks import CHIP, NO_OTHERS
 from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
+from tests.workers.model.models import DEEPSEEK_V3, write_model
 from workers.host.trace import Delivered
 from workers.model.digest.reference import reference_of
+from workers.model.reference import Reference
 from workers.model.sampling_params import SamplingParams
 
 SIZES = ((0, 40, 9), (1, 3, 5), (2, 70, 12), (3, 17, 6))
@@ -65,8 +68,16 @@ def expected(span: int, sizes: tuple[tuple[int, int, int], ...] = SIZES) -> list
     plan = blueprint({"model.numerics": "digest"})
     section = plan.scenario.model
     reference = reference_of(plan.model, span, plan.scenario.seed, section.routing)
-    wanted = [(i, n, SamplingParams(max_tokens=m, ignore_eos=True)) for i, n, m in sizes]
-    return [list(reference.answer(prompt(i, length), how)) for i, length, how in wanted]
+    asked = [(i, n, SamplingParams(max_tokens=m, ignore_eos=True)) for i, n, m in sizes]
+    return [list(reference.answer(prompt(i, length), how)) for i, length, how in asked]
+
+
+def wanted(name: str = "r", sizes: tuple[tuple[int, int, int], ...] = SIZES) -> list[Request]:
+    """Requests of these prompts, lengths and numbers of tokens, as `expected` answers them."""
+    return [
+        request(f"{name}{i}", prompt_ids=prompt(i, length), max_tokens=count)
+        for i, length, count in sizes
+    ]
 
 
 def served(
@@ -77,11 +88,7 @@ def served(
     """
 
     async def job(world: VirtualWorld) -> tuple[list[list[int]], Counter[str]]:
-        wanted = [
-            request(f"r{i}", prompt_ids=prompt(i, length), max_tokens=count)
-            for i, length, count in SIZES
-        ]
-        heard = await ask_all(world, wanted)
+        heard = await ask_all(world, wanted())
         assert not any(one.code for one in heard), heard
         await settle(world)
         heard_of = [r for r in world.trace.records if isinstance(r, Delivered)]
@@ -103,3 +110,19 @@ def latent(folder: Path) -> dict[str, object]:
         "model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 512,
         "model.dtype": "bf16", "model.num_kv_blocks": 64,
     }  # fmt: skip
+
+
+def check_real_latent(changes: Mapping[str, object], folder: Path, length: int) -> None:
+    """Three prompts of that length to a small DeepSeek-V3 of real numbers, written into `folder`:
+    the tokens are those of one process.
+    """
+    path = write_model(folder, sizes=DEEPSEEK_V3 | {"vocab_size": 512})
+    reference, params = Reference(path), SamplingParams(max_tokens=6, ignore_eos=True)
+    right = [list(reference.generate(prompt(i, length), params).token_ids) for i in range(3)]
+
+    async def job(world: VirtualWorld) -> list[list[int]]:
+        asked = wanted(sizes=tuple((i, length, 6) for i in range(3)))
+        return [one.tokens for one in await ask_all(world, asked)]
+
+    model = {"model.path": str(path), "model.served_name": MODEL, "model.max_model_len": 128}
+    assert run(blueprint({**changes, **model}), job) == right

@@ -10,12 +10,17 @@ import pytest
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.chips_of_ranks import answers, check_cut_short, of_digests
 from tests.cluster.worlds.chips_of_ranks import expected as one_process
-from tests.cluster.worlds.chips_of_slices import SIZES, expected, latent, served, split
-from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
-from tests.workers.model.models import DEEPSEEK_V3, write_model
+from tests.cluster.worlds.chips_of_slices import (
+    SIZES,
+    check_real_latent,
+    expected,
+    latent,
+    served,
+    split,
+    wanted,
+)
+from tests.cluster.worlds.cluster import ask_all, blueprint, run, settle
 from workers.model.digest.slices import DigestSlice
-from workers.model.reference import Reference
-from workers.model.sampling_params import SamplingParams
 
 
 @pytest.mark.parametrize(
@@ -79,16 +84,7 @@ def test_real_slices_give_one_process_tokens(tensor: int, pipeline: int, block_s
 
 
 def test_a_real_latent_is_cut_as_well(tmp_path: Path) -> None:
-    folder = write_model(tmp_path, sizes=DEEPSEEK_V3 | {"vocab_size": 512})
-    reference, params = Reference(folder), SamplingParams(max_tokens=6, ignore_eos=True)
-    right = [list(reference.generate(prompt(i, 20), params).token_ids) for i in range(3)]
-
-    async def job(world: VirtualWorld) -> list[list[int]]:
-        wanted = [request(f"r{i}", prompt_ids=prompt(i, 20), max_tokens=6) for i in range(3)]
-        return [one.tokens for one in await ask_all(world, wanted)]
-
-    model = {"model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 128}
-    assert run(blueprint({**split(4, 4, 2, 16, "real"), **model}), job) == right
+    check_real_latent(split(4, 4, 2, 16, "real"), tmp_path, 20)
 
 
 @pytest.mark.parametrize("victim", ["chip-0", "chip-0-rank-3"])
@@ -126,11 +122,8 @@ def test_chunks_preemption_and_known_prefixes_change_no_token() -> None:
 
     async def job(world: VirtualWorld) -> None:
         for name in ("first", "again"):
-            wanted = [
-                request(f"{name}{i}", prompt_ids=prompt(i, length), max_tokens=count)
-                for i, length, count in sizes
-            ]
-            assert [one.tokens for one in await ask_all(world, wanted)] == expected(16, sizes)
+            asked = wanted(name, sizes)
+            assert [one.tokens for one in await ask_all(world, asked)] == expected(16, sizes)
             await settle(world)
         noted = [r for r in world.trace.records if getattr(r, "what", "") == "preempted"]
         assert noted, "the blocks were to run out"

@@ -11,12 +11,18 @@ import pytest
 
 from cluster.worlds.virtual import VirtualWorld
 from tests.cluster.worlds.chips_of_ranks import expected as one_process
-from tests.cluster.worlds.chips_of_slices import SIZES, apart, expected, group, latent, served
-from tests.cluster.worlds.cluster import MODEL, ask_all, blueprint, prompt, request, run, settle
-from tests.workers.model.models import DEEPSEEK_V3, write_model
+from tests.cluster.worlds.chips_of_slices import (
+    SIZES,
+    apart,
+    check_real_latent,
+    expected,
+    group,
+    latent,
+    served,
+    wanted,
+)
+from tests.cluster.worlds.cluster import ask_all, blueprint, prompt, request, run, settle
 from workers.host.trace import Delivered
-from workers.model.reference import Reference
-from workers.model.sampling_params import SamplingParams
 
 # Of perfuse-tiny's 4 KV heads each is held by two of 8 ranks. Behind: tokens that lie in a row.
 HEADS = [
@@ -77,16 +83,7 @@ def test_a_latent_is_handed_over_as_well(
 def test_a_real_latent_is_handed_over_as_well(
     prefill: dict[str, object], decode: dict[str, object], tmp_path: Path
 ) -> None:
-    folder = write_model(tmp_path, sizes=DEEPSEEK_V3 | {"vocab_size": 512})
-    reference, params = Reference(folder), SamplingParams(max_tokens=6, ignore_eos=True)
-    right = [list(reference.generate(prompt(i, 50), params).token_ids) for i in range(3)]
-
-    async def job(world: VirtualWorld) -> list[list[int]]:
-        wanted = [request(f"r{i}", prompt_ids=prompt(i, 50), max_tokens=6) for i in range(3)]
-        return [one.tokens for one in await ask_all(world, wanted)]
-
-    model = {"model.path": str(folder), "model.served_name": MODEL, "model.max_model_len": 128}
-    assert run(blueprint({**apart(prefill, decode, "real"), **model}), job) == right
+    check_real_latent(apart(prefill, decode, "real"), tmp_path, 50)
 
 
 def parts_sent(changes: Mapping[str, object], length: int) -> Counter[tuple[str, str, int]]:
@@ -163,11 +160,8 @@ def test_chunks_and_known_prefixes_change_no_token() -> None:
     async def job(world: VirtualWorld) -> None:
         num_parts = []
         for name in ("first", "again"):
-            wanted = [
-                request(f"{name}{i}", prompt_ids=prompt(i, length), max_tokens=count)
-                for i, length, count in sizes
-            ]
-            assert [one.tokens for one in await ask_all(world, wanted)] == expected(16, sizes)
+            asked = wanted(name, sizes)
+            assert [one.tokens for one in await ask_all(world, asked)] == expected(16, sizes)
             await settle(world)
             records = world.trace.records
             parts = [r for r in records if isinstance(r, Delivered) and r.kind == "kv_part"]
